@@ -1,0 +1,43 @@
+"""What all tests share: one thread a worker, a hypothesis profile, and skips that count as failures in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is first imported
+
+ALLOWED_SKIPS = ("no CUDA device", "no MPS device")
+"""Reasons that hold in CI too: hardware that its machines have not got."""
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome != "skipped" or hasattr(report, "wasxfail") or os.environ.get("UNSHAKEN_NO_SKIPS") != "1":
+        return
+    reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not any(allowed in reason for allowed in ALLOWED_SKIPS):
+        report.outcome = "failed"
+        report.longrepr = f"UNSHAKEN_NO_SKIPS=1 allows no skip, and this was one. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that skips fails in CI, unless its reason is allowed."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A whole file that skips fails in CI, unless its reason is allowed."""
+    report = yield
+    _refuse_skip(report)
+    return report
