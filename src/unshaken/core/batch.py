@@ -1,0 +1,94 @@
+"""`Batch`: images, labels and ids that travel together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples of one size.
+
+    Args:
+        images: float32 `[N, C, H, W]` in [0, 1].
+        labels: int64 `[N]`, or None where the data has none.
+        ids: one string a sample, stable for it across runs.
+
+    Raises:
+        DataError: shapes, types or lengths do not fit.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or not self.images.is_floating_point():
+            raise DataError(
+                f"images must be float [N, C, H, W], not {self.images.dtype} of shape {tuple(self.images.shape)}"
+            )
+        if len(self.ids) != len(self.images):
+            raise DataError(f"{len(self.images)} images came with {len(self.ids)} ids: give one id a sample")
+        if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]):
+            raise DataError(
+                f"labels must be int64 of shape ({len(self.images)},), not {self.labels.dtype} of shape "
+                f"{tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Tensor | slice) -> Batch:
+        """The samples named by a mask `[N]`, by indices or by a slice."""
+        if isinstance(rows, slice):
+            chosen = self.ids[rows]
+        else:
+            index = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
+            chosen = tuple(self.ids[i] for i in index.tolist())
+        return Batch(self.images[rows], None if self.labels is None else self.labels[rows], chosen)
+
+    def with_images(self, images: Tensor) -> Batch:
+        """The same samples with other pixels."""
+        return replace(self, images=images)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same samples on a device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return Batch(self.images.to(device), labels, self.ids)
+
+    @staticmethod
+    def concat(batches: Sequence[Batch]) -> Batch:
+        """One batch of all samples, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        labels = [b.labels for b in batches if b.labels is not None]
+        return Batch(
+            torch.cat([b.images for b in batches]),
+            torch.cat(labels) if len(labels) == len(batches) else None,
+            tuple(i for b in batches for i in b.ids),
+        )
+
+
+def in_unit_range(images: Tensor, source: str) -> Tensor:
+    """Images checked to lie in [0, 1], a tolerance of 1e-4 clipped away.
+
+    Args:
+        images: any float tensor.
+        source: what to call it in the message.
+
+    Raises:
+        DataError: a value is outside [0, 1] or not finite.
+    """
+    low, high = (v.item() for v in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise DataError(
+            f"{source}: pixel values run from {low:.4g} to {high:.4g}, not within [0, 1]; divide by the largest value "
+            "and leave normalisation to the model (options mean and std of its SPEC)"
+        )
+    return images if low >= 0 and high <= 1 else images.clamp(0, 1)

@@ -1,0 +1,132 @@
+"""`Classifier`: a network from images in [0, 1] to logits, with its preprocessing inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.errors import ModelError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a photo of any size becomes what the model looks at: resize the short side, then cut the centre.
+
+    Args:
+        height: rows of the cut in pixels.
+        width: columns of the cut in pixels.
+        resize: short side in pixels before the cut, or None to resize straight to the cut's own short side.
+        interpolation: `bilinear`, `bicubic` or `nearest`, on 8-bit pixels with antialiasing, as Pillow does.
+        channels: 1 (luminance) or 3.
+    """
+
+    height: int
+    width: int
+    resize: int | None = None
+    interpolation: str = "bilinear"
+    channels: int = 3
+
+
+class Classifier(nn.Module):
+    """A model as the whole house sees it: `forward(images in [0, 1]) -> logits`.
+
+    Args:
+        net: any module from normalised images to logits `[N, K]`.
+        mean: one value a channel, in [0, 1] units, or None when the net normalises itself.
+        std: as `mean`.
+        classes: the K class names in logit order, or empty when unknown.
+        view: how photos are cut for this model, or None when it takes any size.
+        differentiable: False when no gradient can pass (`onnx:`).
+        name: what reports call it.
+
+    Raises:
+        ModelError: mean and std do not fit each other.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        classes: Sequence[str] = (),
+        view: View | None = None,
+        differentiable: bool = True,
+        name: str = "model",
+    ) -> None:
+        super().__init__()
+        if (mean is None) != (std is None):
+            raise ModelError("give mean and std together, one value a channel in [0, 1] units")
+        if mean is not None and std is not None and (len(mean) != len(std) or min(std) <= 0):
+            raise ModelError(f"mean {list(mean)} and std {list(std)} must have one value a channel, std above 0")
+        self.net = net
+        self.register_buffer("mean", None if mean is None else torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", None if std is None else torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.classes = tuple(classes)
+        self.view = view
+        self.differentiable = differentiable
+        self.name = name
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width in pixels, or None when any size will do."""
+        return None if self.view is None else (self.view.height, self.view.width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        if self.mean is not None and self.std is not None:
+            images = (images - self.mean) / self.std
+        logits: Tensor = self.net(images)
+        return logits
+
+    def features(self, images: Tensor, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and the outputs of named layers, from one forward pass.
+
+        Args:
+            images: `[N, C, H, W]` in [0, 1].
+            layers: names as in `net.named_modules()`.
+
+        Returns:
+            Logits `[N, K]`, and a dict from layer to its output `[N, ...]`.
+
+        Raises:
+            ModelError: a layer has no such name.
+        """
+        modules = dict(self.net.named_modules())
+        found: dict[str, Tensor] = {}
+        handles = []
+        try:
+            for layer in layers:
+                if layer not in modules:
+                    raise ModelError(f"model {self.name!r} has no layer {layer!r}; {did_you_mean(layer, modules)}")
+                handles.append(
+                    modules[layer].register_forward_hook(lambda _m, _i, out, layer=layer: found.__setitem__(layer, out))
+                )
+            logits = self(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return logits, found
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode without weight gradients, then put every module and parameter back as it was."""
+    modes = [(m, m.training) for m in model.modules()]
+    wants = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        model.eval()
+        model.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, want in wants:
+            parameter.requires_grad_(want)

@@ -1,0 +1,46 @@
+"""One small tree of errors. Each message says what was wrong, with which value, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnshakenError(Exception):
+    """The root: wrong use or bad input. The command line prints its message as one line and exits with 2."""
+
+
+class ModelError(UnshakenError):
+    """A model cannot be loaded, or does not behave as a classifier."""
+
+
+class DataError(UnshakenError):
+    """A data source cannot be opened or holds nothing usable. A single bad sample is a row instead."""
+
+
+class ParameterError(UnshakenError):
+    """A parameter, option, plan or gate has a value that is not allowed."""
+
+
+class RunError(UnshakenError):
+    """A run directory is locked, damaged, full, or belongs to another configuration."""
+
+
+class MissingExtra(UnshakenError):
+    """A package of an optional extra is absent."""
+
+    def __init__(self, package: str, extra: str, why: str) -> None:
+        super().__init__(f"{why} needs the package {package!r}, which is absent: pip install 'unshaken[{extra}]'")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The tail of a message about an unknown name: near names first, else all of them.
+
+    >>> did_you_mean("pdg", ["fgsm", "pgd"])
+    "did you mean 'pgd'?"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "known: " + (", ".join(names) or "none")

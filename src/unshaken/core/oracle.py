@@ -1,0 +1,210 @@
+"""`Oracle`: the one place that calls a model. It counts, times, splits, backs off and keeps float32 to hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.core.query import Answer, Goal, Query
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Meter:
+    """What has been spent.
+
+    Args:
+        forwards: images passed forward.
+        backwards: images passed backward.
+        model_seconds: inside the model's passes.
+        method_seconds: inside the methods' own arithmetic.
+        largest_batch: most images that one pass has held.
+        back_offs: times that memory ran out and the batch was halved.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+    model_seconds: float = 0.0
+    method_seconds: float = 0.0
+    largest_batch: int = 0
+    back_offs: int = 0
+
+    @contextmanager
+    def method(self) -> Iterator[None]:
+        """Time a method's own arithmetic, the model's passes inside it left out."""
+        began, inside = time.perf_counter(), self.model_seconds
+        try:
+            yield
+        finally:
+            self.method_seconds += time.perf_counter() - began - (self.model_seconds - inside)
+
+
+class Oracle:
+    """A model behind a counted door.
+
+    Args:
+        model: in evaluation mode; see `evaluating`.
+        limit: images in one pass at most; halved (and recorded in `meter`) when memory runs out.
+        draws: passes whose gradients are averaged, above 1 for models with randomness of their own.
+        precision: `fp32`, or `bf16` for the search. `exact` is float32 always.
+        strict_batch: raise instead of halving.
+        search_copy: another module with the same function, used in the place of `model` for queries.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        *,
+        limit: int = 256,
+        draws: int = 1,
+        precision: str = "fp32",
+        strict_batch: bool = False,
+        search_copy: nn.Module | None = None,
+    ) -> None:
+        self.model, self.limit, self.precision, self.strict_batch = model, limit, precision, strict_batch
+        self.meter, self.draws = Meter(), draws
+        self._search: nn.Module = model if search_copy is None else search_copy
+        tensor = next(iter(model.parameters()), None)
+        self.device = torch.device("cpu") if tensor is None else tensor.device
+
+    def ask(self, query: Query, goal: Goal | None = None) -> Answer:
+        """Answer a query, in pieces that fit the memory, with the passes of each row counted.
+
+        Raises:
+            ModelError: a gradient is asked of a model that has none, or the output is no `[N, K]`.
+        """
+
+        def look(rows: slice) -> Answer:
+            before = self.meter.forwards, self.meter.backwards
+            answer = query[rows].evaluate(self, None if goal is None else goal[rows])
+            n = len(query.points[rows])
+            return answer.replace(
+                forwards=torch.full((n,), device=self.device, fill_value=(self.meter.forwards - before[0]) // n),
+                backwards=torch.full((n,), device=self.device, fill_value=(self.meter.backwards - before[1]) // n),
+            )
+
+        return _join(self._pieces(len(query.points), query.width, look))
+
+    def exact(self, images: Tensor) -> Tensor:
+        """Logits `[N, K]` of the original model in float32 by fresh forward passes, counted."""
+        if not len(images):
+            with torch.no_grad():
+                none: Tensor = self.model(images.float())  # no pass to count, but K is known
+            return none
+
+        def look(rows: slice) -> Answer:
+            piece = images[rows].float()
+            with torch.no_grad():
+                return Answer(logits=self._call(lambda: self.model(piece), len(piece)))
+
+        return required(Answer.concat(self._pieces(len(images), 1, look)).logits)
+
+    # What a query is evaluated through (`Passes`).
+
+    def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and named layers' outputs; a graph is kept where gradients are on."""
+
+        def look() -> tuple[Tensor, dict[str, Tensor]]:
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                return self.model.features(images, layers) if layers else (self._search(images), {})
+
+        logits, features = self._call(look, len(images))
+        return logits.float(), features
+
+    def gradient(self, value: Tensor, points: Tensor) -> Tensor:
+        """The gradient of `value.sum()` by `points`.
+
+        Raises:
+            ModelError: none passes through the model.
+        """
+        if not self.model.differentiable:
+            raise ModelError(
+                f"model {self.model.name!r} gives no gradients (black box): use a method that needs logits or labels"
+            )
+        began = time.perf_counter()
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True)
+        else:
+            gradient = None
+        self._spent(began, points.device)
+        self.meter.backwards += len(points)
+        return torch.zeros_like(points) if gradient is None else gradient
+
+    def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
+        """`function` over pieces of at most `limit` images, joined."""
+        parts = [function(x) for x in torch.split(images, self.limit)]
+        return Answer.concat(parts)
+
+    def _call(self, function: Callable[[], T], n: int) -> T:
+        began = time.perf_counter()
+        result = function()
+        self._spent(began, self.device)
+        self.meter.forwards += n
+        self.meter.largest_batch = max(self.meter.largest_batch, n)
+        return result
+
+    def _pieces(self, n: int, width: int, look: Callable[[slice], Answer]) -> list[Answer]:
+        """Answers to consecutive slices of n rows that hold `limit` images at most, halved when memory runs out."""
+        parts, start = [], 0
+        while start < n:
+            stop = min(n, start + max(1, self.limit // width))
+            spent = self.meter.forwards, self.meter.backwards
+            try:
+                parts.append(look(slice(start, stop)))
+                start = stop
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error) or self.strict_batch or self.limit <= 1:
+                    raise
+                self.meter.forwards, self.meter.backwards = spent
+                self.limit //= 2
+                self.meter.back_offs += 1
+        return parts
+
+    def _spent(self, began: float, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.meter.model_seconds += time.perf_counter() - began
+
+
+def required(value: Tensor | None) -> Tensor:
+    """A field of an answer that the question asked for.
+
+    Raises:
+        ModelError: it is absent.
+    """
+    if value is None:
+        raise ModelError("the model gave no answer of the kind that was asked for")
+    return value
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("not enough memory", "out of memory")
+    )
+
+
+def _join(parts: list[Answer]) -> Answer:
+    """One answer; what was left out in some pieces (their goal was met) becomes zeros there, marked as `cut`."""
+    whole = next((p for p in parts if p.cut is None), None)
+    if whole is None or all(p.cut is None for p in parts):
+        return Answer.concat(parts)
+    filled = []
+    for part in parts:
+        gaps = {
+            f.name: value.new_zeros(len(part), *value.shape[1:])
+            for f in dataclasses.fields(Answer)
+            if isinstance(value := getattr(whole, f.name), Tensor) and getattr(part, f.name) is None
+        }
+        cut = torch.zeros_like(required(part.stopped)) if part.cut is None else part.cut
+        filled.append(part.replace(**gaps, cut=cut))
+    return Answer.concat(filled)

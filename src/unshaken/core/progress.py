@@ -1,0 +1,91 @@
+"""Progress as events: whoever works tells, whoever listens decides how it looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of one piece of work.
+
+    Args:
+        task: a number of the piece of work; nested pieces have numbers of their own.
+        name: what is done, as a person would say it.
+        done: units done so far.
+        total: units in all, or None when unknown.
+        seconds: since the piece began.
+        closed: True for its last event.
+        note: a short live remark, such as the accuracy so far.
+    """
+
+    task: int
+    name: str
+    done: float
+    total: float | None
+    seconds: float
+    closed: bool = False
+    note: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at this rate, or None when unknown."""
+        return None if self.total is None or self.rate == 0 else (self.total - self.done) / self.rate
+
+
+Listener = Callable[[Event], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_count: ContextVar[int] = ContextVar("count", default=0)
+
+
+class Task:
+    """A piece of work under way; call `advance` as units are done."""
+
+    def __init__(self, number: int, name: str, total: float | None, listener: Listener | None) -> None:
+        self.number, self.name, self.total, self.done = number, name, total, 0.0
+        self._began, self._listener = time.perf_counter(), listener
+        self.note = ""
+
+    def advance(self, units: float = 1, note: str = "") -> None:
+        """Tell that further units are done."""
+        self.done += units
+        self.note = note or self.note
+        self._tell(closed=False)
+
+    def _tell(self, closed: bool) -> None:
+        if self._listener is not None:
+            seconds = time.perf_counter() - self._began
+            self._listener(Event(self.number, self.name, self.done, self.total, seconds, closed, self.note))
+
+
+@contextmanager
+def track(name: str, total: float | None = None) -> Iterator[Task]:
+    """A piece of work, told to the listener in force; quiet when there is none. Pieces nest."""
+    number = _count.get() + 1
+    token = _count.set(number)
+    task = Task(number, name, total, _listener.get())
+    task._tell(closed=False)
+    try:
+        yield task
+    finally:
+        task._tell(closed=True)
+        _count.reset(token)
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Send the events of the work inside to a listener (or, with None, to nobody)."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

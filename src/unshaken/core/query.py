@@ -1,0 +1,209 @@
+"""What a search may ask of a model, and the answer. A further kind of question is one more class here or in a room."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+
+class Answer(State):
+    """What the model said, one row a sample; a field that was not asked for is None.
+
+    Args:
+        logits: `[N, K]`, or `[N, Q, K]` where Q points a sample were asked for.
+        labels: int64 `[N]` (or `[N, Q]`), the class of the largest logit.
+        features: layer name to output `[N, ...]`.
+        value: the objective `[N]`.
+        gradient: of the objective by the points, in their shape.
+        counts: votes a class, int64 `[N, K]`.
+        stopped: bool `[N]`: the goal handed in with the query was met at the point.
+        cut: bool `[N]`: because of that the rest of the answer was left out; None when nothing was.
+        forwards: passes spent on the sample, int64 `[N]`.
+        backwards: as `forwards`.
+    """
+
+    logits: Tensor | None = None
+    labels: Tensor | None = None
+    features: dict[str, Tensor] | None = None
+    value: Tensor | None = None
+    gradient: Tensor | None = None
+    counts: Tensor | None = None
+    stopped: Tensor | None = None
+    cut: Tensor | None = None
+    forwards: Tensor | None = None
+    backwards: Tensor | None = None
+
+
+class Objective(State):
+    """A differentiable figure of a model's answer, one a sample, such as a loss against labels."""
+
+    @abstractmethod
+    def __call__(self, answer: Answer) -> Tensor:
+        """From an answer with logits (and the features asked for) to `[N]`."""
+
+
+class Goal(State):
+    """When a search has what it wants of a sample: a test on points and logits."""
+
+    @abstractmethod
+    def __call__(self, points: Tensor, logits: Tensor) -> Tensor:
+        """From points `[N, ...]` and their logits `[N, K]` to bool `[N]`."""
+
+
+class Passes(Protocol):
+    """The counted door to the model that a query is evaluated through."""
+
+    draws: int
+
+    def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and features of `[M, C, H, W]`, with a graph where gradients are on."""
+
+    def gradient(self, value: Tensor, points: Tensor) -> Tensor:
+        """The gradient of `value.sum()` by `points`, one backward pass a point."""
+
+    def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
+        """`function` over pieces that fit the memory, joined."""
+
+
+class Query(State):
+    """Points, one row a sample, and what is wanted of them."""
+
+    points: Tensor
+
+    @abstractmethod
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """Ask the model through the counted door. Where a goal is met for every row, the rest may be left out."""
+
+    @property
+    def width(self) -> int:
+        """Images a row that one evaluation holds in memory at once."""
+        return 1
+
+
+class Logits(Query):
+    """Logits of points `[N, C, H, W]`, or of Q points a sample `[N, Q, C, H, W]`."""
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """Forward passes without a graph."""
+        flat, shape = _flat(self.points)
+        with torch.no_grad():
+            answer = passes.chunks(flat, lambda x: Answer(logits=passes.forward(x)[0]))
+        logits = _logits(answer, shape)
+        stopped = goal(self.points, logits) if goal is not None and logits.ndim == 2 else None
+        return Answer(logits=logits, labels=logits.argmax(-1), stopped=stopped)
+
+
+class Labels(Query):
+    """The predicted class alone, of one or Q points a sample: all that a decision-based search may see."""
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """As `Logits`, with the logits withheld."""
+        return dataclasses.replace(Logits(self.points).evaluate(passes, goal), logits=None)
+
+
+class Features(Query):
+    """Logits and the outputs of named layers."""
+
+    layers: tuple[str, ...]
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """One forward pass."""
+        flat, shape = _flat(self.points)
+
+        def look(x: Tensor) -> Answer:
+            logits, features = passes.forward(x, self.layers)
+            return Answer(logits=logits, features=features)
+
+        with torch.no_grad():
+            answer = passes.chunks(flat, look)
+        logits = _logits(answer, shape)
+        features = {k: v.reshape(*shape, *v.shape[1:]) for k, v in (answer.features or {}).items()}
+        return Answer(logits=logits, labels=logits.argmax(-1), features=features)
+
+
+class Gradient(Query):
+    """The gradient of a per-sample objective by the points `[N, C, H, W]`, with logits and the objective's value.
+
+    Args:
+        points: where.
+        of: the objective; it sees the answer's logits, and the features of `layers`.
+        layers: names of layers whose features the objective needs.
+    """
+
+    of: Objective
+    layers: tuple[str, ...] = ()
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """A forward pass; then, unless the goal is met for all rows, a backward pass.
+
+        For a model with randomness of its own, gradients of `passes.draws` passes are averaged (EoT).
+        """
+        points = self.points.detach().requires_grad_(True)
+        total: Tensor | None = None
+        stopped: Tensor | None = None
+        for draw in range(passes.draws):
+            with torch.enable_grad():
+                logits, features = passes.forward(points, self.layers)
+                if draw == 0 and goal is not None:
+                    stopped = goal(self.points, logits.detach())
+                    if bool(stopped.all()):
+                        return self._said(logits, features, stopped=stopped, cut=stopped)
+                value = self.of(Answer(logits=logits, features=features))
+            gradient = passes.gradient(value, points)
+            total = gradient if total is None else total + gradient
+        return self._said(
+            logits,
+            features,
+            value=value.detach(),
+            gradient=total if passes.draws == 1 or total is None else total / passes.draws,
+            stopped=stopped,
+        )
+
+    @staticmethod
+    def _said(logits: Tensor, features: dict[str, Tensor], **rest: Tensor | None) -> Answer:
+        logits, found = logits.detach(), {k: v.detach() for k, v in features.items()}
+        return Answer(logits=logits, labels=logits.argmax(-1), features=found or None, **rest)
+
+
+class Votes(Query):
+    """Class counts over copies of the points with Gaussian noise.
+
+    Args:
+        points: `[N, C, H, W]`.
+        rng: the samples' streams.
+        first: int64 `[N]`: number of the first draw; draw j of a sample is the same whoever asks for it, and when.
+        sigma: standard deviation of the noise, in [0, 1] pixel units.
+        draws: noisy copies a sample.
+    """
+
+    rng: SampleRng
+    first: Tensor
+    sigma: float
+    draws: int
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """`draws` forward passes a sample."""
+        counts: Tensor | None = None
+        with torch.no_grad():
+            for j in range(self.draws):
+                noise = self.rng.fold(self.first + j).normal(*self.points.shape[1:])
+                logits, _ = passes.forward(self.points + self.sigma * noise.to(self.points))
+                counts = torch.zeros_like(logits, dtype=torch.int64) if counts is None else counts
+                counts.scatter_add_(1, logits.argmax(1, keepdim=True), torch.ones_like(counts[:, :1]))
+        return Answer(counts=counts)
+
+
+def _logits(answer: Answer, shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(0) if answer.logits is None else answer.logits.reshape(*shape, -1)
+
+
+def _flat(points: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    return (points.flatten(0, 1), tuple(points.shape[:2])) if points.ndim == 5 else (points, tuple(points.shape[:1]))

@@ -1,0 +1,214 @@
+"""The one registry: a decorator fills it, and lists, command line, forms, docs and tests are made from it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unshaken.core.errors import ParameterError, did_you_mean
+
+ROOMS = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks", "papers")
+"""The rooms that hold methods, in the order of lists."""
+
+
+class Parameters(BaseModel):
+    """The base of every method: its fields are its parameters, validated, frozen and given by keyword.
+
+    A field's description says what it is and in which unit.
+
+    Raises:
+        ParameterError: a value is not allowed; the message has the value met and the values allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    room: ClassVar[str] = ""
+    info: ClassVar[Method]
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            name = self.info.name if "info" in type(self).__dict__ else type(self).__name__
+            raise ParameterError(f"{name}: {_first_line(error, type(self))}") from None
+
+    @classmethod
+    def from_text(cls, values: Mapping[str, Any]) -> Self:
+        """Parameters as on the command line or in a plan: text will do, and numbers may be fractions (`8/255`)."""
+        return cls(**{k: _number(v) if isinstance(v, str) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What the registry knows of a method.
+
+    Args:
+        name: the field's standard term, unique over all rooms.
+        room: the room it stands in.
+        cls: its class, a pydantic model of its parameters.
+        reference: the publication, with an address.
+        needs: what it asks of a model: `logits`, `gradient`, `features`, `attention`, `text`; empty when nothing.
+        norms: `linf`, `l2`, `l1` where it has a budget.
+        tags: what else lists and measures group by, such as `{"group": "noise"}`.
+    """
+
+    name: str
+    room: str
+    cls: type[Any]
+    reference: str
+    needs: frozenset[str] = frozenset()
+    norms: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """Name to JSON schema (type, default, bounds, description) of each parameter."""
+        schema = self.cls.model_json_schema()
+        return {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
+
+
+_methods: dict[str, Method] = {}
+C = TypeVar("C", bound=Parameters)
+
+
+def register(
+    name: str,
+    *,
+    reference: str,
+    needs: Iterable[str] = (),
+    norms: Iterable[str] = (),
+    **tags: str,
+) -> Callable[[type[C]], type[C]]:
+    """Enter a class into the registry under a name.
+
+    Args:
+        name: the field's standard term, unique over all rooms.
+        reference: the publication, with an address.
+        needs: what it asks of a model, beyond what its base says.
+        norms: norms of its budget, beyond what its base says.
+        tags: further marks, such as `group="noise"`.
+
+    Raises:
+        ValueError: the name is taken, or the class belongs to no room.
+    """
+
+    def enter(cls: type[C]) -> type[C]:
+        if not cls.room:
+            raise ValueError(f"{cls.__name__} has no room: derive it from a room's base class")
+        other = _methods.get(name)
+        if other is not None and other.cls.__qualname__ != cls.__qualname__:
+            raise ValueError(f"the name {name!r} is taken by {other.cls.__module__}.{other.cls.__qualname__}")
+        asked = frozenset(needs) or getattr(cls, "needs", frozenset())
+        spans = tuple(norms) or getattr(cls, "norms", ())
+        cls.info = Method(name, cls.room, cls, reference, asked, spans, dict(tags))
+        _methods[name] = cls.info
+        return cls
+
+    return enter
+
+
+def unregister(name: str) -> None:
+    """Take a name out again (for tests and notebooks that define a method twice)."""
+    _methods.pop(name, None)
+
+
+def discover(package: str, path: Iterable[str]) -> dict[str, type[Any]]:
+    """Import every module of a room, and return the classes registered there by class name."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
+    return {m.cls.__name__: m.cls for m in _methods.values() if m.cls.__module__.startswith(package + ".")}
+
+
+def list_methods(room: str | None = None) -> list[Method]:
+    """Every method, in the order of rooms and names, those of installed plug-ins (group `unshaken.methods`) included.
+
+    Raises:
+        ParameterError: there is no such room.
+    """
+    _load()
+    rooms = sorted({m.room for m in _methods.values()} | set(ROOMS))
+    if room is not None and room not in rooms:
+        raise ParameterError(f"no room {room!r}: {did_you_mean(room, rooms)}")
+    chosen = [m for m in _methods.values() if room in (None, m.room)]
+    return sorted(chosen, key=lambda m: (ROOMS.index(m.room) if m.room in ROOMS else len(ROOMS), m.name))
+
+
+def find_method(name: str, room: str | None = None) -> Method:
+    """The method of a name.
+
+    Raises:
+        ParameterError: there is none, with near names.
+    """
+    known = {m.name: m for m in list_methods(room)}
+    if name not in known:
+        raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
+    return known[name]
+
+
+def parse_method(text: str, room: str | None = None) -> Any:
+    """The method written as `NAME[:k=v,...]`, with its parameters.
+
+    Raises:
+        ParameterError: the name or a parameter is not known, or a value is not allowed.
+    """
+    name, _, rest = text.partition(":")
+    values = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ParameterError(f"{text!r}: {part!r} is not of the form key=value")
+        values[key.strip()] = value.strip()
+    return find_method(name.strip(), room).cls.from_text(values)
+
+
+def parse_number(text: str) -> float:
+    """A number or a fraction such as `8/255`.
+
+    Raises:
+        ParameterError: it is neither.
+    """
+    top, slash, bottom = text.partition("/")
+    try:
+        return float(top) / float(bottom) if slash else float(top)
+    except (ValueError, ZeroDivisionError):
+        raise ParameterError(f"{text!r} is not a number or a fraction such as 8/255") from None
+
+
+def _number(text: str) -> str | float:
+    if "/" in text:
+        try:
+            return parse_number(text)
+        except ParameterError:
+            return text
+    return text
+
+
+def _load() -> None:
+    unshaken = importlib.import_module("unshaken")
+    present = {m.name for m in pkgutil.iter_modules(unshaken.__path__)}
+    for room in ROOMS:
+        if room in present:
+            importlib.import_module(f"unshaken.{room}")
+    for plugin in entry_points(group="unshaken.methods"):
+        plugin.load()
+
+
+def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"no parameter {key!r}; {did_you_mean(key, cls.model_fields)}"
+    if first["type"] == "missing":
+        return f"parameter {key!r} is missing"
+    return f"{key}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"

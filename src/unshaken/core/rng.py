@@ -1,0 +1,87 @@
+"""Randomness of a sample: a pure function of (run seed, method, sample id, step), whatever batch the sample is in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unshaken.core.state import State
+
+_STREAM = 0x756E7368616B656E  # the second half of every Philox key
+
+
+class SampleRng(State):
+    """One key a sample, from which any number of independent streams follow.
+
+    Drawing changes nothing: the same call gives the same numbers. Name each use with `fold`, as in
+    `rng.fold("angle").uniform()` or `rng.fold(step)`.
+
+    Args:
+        keys: int64 `[N]`.
+    """
+
+    keys: Tensor
+
+    @classmethod
+    def of(cls, seed: int, method: str, ids: Sequence[str]) -> SampleRng:
+        """The streams of one method for samples, from the run seed and the samples' ids.
+
+        >>> one, two = SampleRng.of(0, "pgd", ["a"]), SampleRng.of(0, "pgd", ["b", "a"])
+        >>> bool((one.uniform(3) == two.uniform(3)[1:]).all())
+        True
+        """
+        return cls(torch.tensor([_hash(f"{seed}\x1f{method}\x1f{i}") for i in ids], dtype=torch.int64))
+
+    def fold(self, step: str | int | Tensor) -> SampleRng:
+        """The streams of a named use, a step number, or one step number a sample (int64 `[N]`)."""
+        word = _hash(step) if isinstance(step, str) else step
+        return SampleRng(_mix(_mix(self.keys) + word))
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Float32 `[N, *shape]`, uniform in [low, high)."""
+        unit = self._fill(shape, lambda generator, out: generator.random(out=out, dtype=np.float32))
+        return unit if (low, high) == (0.0, 1.0) else unit.mul_(high - low).add_(low)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Float32 `[N, *shape]`, standard normal."""
+        return self._fill(shape, lambda generator, out: generator.standard_normal(out=out, dtype=np.float32))
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Int64 `[N, *shape]`, uniform on low..high-1."""
+        return self.uniform(*shape).mul_(high - low).long().clamp_(max=high - low - 1).add_(low)
+
+    def generators(self) -> list[np.random.Generator]:
+        """A numpy generator a sample, for distributions that are not offered here."""
+        return [
+            np.random.Generator(np.random.Philox(key=np.array([key, _STREAM], np.uint64)))
+            for key in self.keys.cpu().numpy().view(np.uint64)
+        ]
+
+    def _fill(self, shape: tuple[int, ...], draw: Callable[[np.random.Generator, Any], object]) -> Tensor:
+        bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
+        generator, state = np.random.Generator(bits), bits.state
+        out = np.empty((len(self.keys), *shape), np.float32)
+        flat = out.reshape(len(out), -1)
+        for row, key in zip(flat, self.keys.cpu().numpy().view(np.uint64), strict=True):
+            state["state"]["key"][0] = key
+            bits.state = state
+            draw(generator, row)
+        return torch.from_numpy(out).to(self.keys.device)
+
+
+def _hash(text: str) -> int:
+    """A signed 64-bit number from text, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """SplitMix64's step and finaliser (Steele et al. 2014) on int64, with logical shifts."""
+    x = x + -7046029254386353131
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
