@@ -1,0 +1,8 @@
+"""Data of any kind, seen one way: ids and labels at once, pixels when asked for, bad samples as records."""
+
+from unshaken.data.dataset import BadSample, Dataset
+from unshaken.data.load import load_data
+from unshaken.data.stream import stream
+from unshaken.data.subset import subset
+
+__all__ = ["BadSample", "Dataset", "load_data", "stream", "subset"]

@@ -1,0 +1,161 @@
+"""`Dataset`: entries that are known without decoding an image, and the pixels of one entry at a time."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.core.errors import DataError, UnshakenError
+from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
+from unshaken.data.spec import Options
+
+
+class BadSample(UnshakenError):
+    """A sample that cannot be used. Raised by `Dataset.read`, handed out as a record by `stream`.
+
+    Args:
+        id: the sample's id.
+        reason: one line that says why.
+    """
+
+    def __init__(self, id: str, reason: str) -> None:
+        super().__init__(f"{id}: {reason}")
+        self.id, self.reason = id, reason
+
+    def __reduce__(self) -> tuple[type[BadSample], tuple[str, str]]:
+        return type(self), (self.id, self.reason)
+
+
+class Dataset(ABC):
+    """Samples with ids and, mostly, labels.
+
+    Attributes:
+        ids: one string a sample, unique.
+        labels: int64 `[N]`, -1 where the label is bad; None when the data has no labels.
+        classes: names in label order; empty when unknown.
+        bad: for samples known to be bad without decoding, the reason by index.
+        root: the folder or file the data comes from, or a name when there is none.
+        options: those of the SPEC.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: Sequence[str],
+        labels: NDArray[np.int64] | None,
+        classes: Sequence[str],
+        root: str,
+        options: Options,
+        bad: Mapping[int, str] | None = None,
+    ) -> None:
+        _check_ids(ids, options.spec)
+        self.ids, self.labels, self.classes = tuple(ids), labels, tuple(classes)
+        self.root, self.options, self.bad = root, options, dict(bad or {})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.options.spec!r}: {len(self)} samples, {len(self.classes)} classes>"
+
+    @abstractmethod
+    def fetch(self, index: int) -> Source:
+        """What `decode` needs of one entry: cheap, called by one thread at a time, in the order wanted.
+
+        Raises:
+            BadImage: there is nothing to decode.
+        """
+
+    @abstractmethod
+    def content(self) -> Iterable[object]:
+        """Whatever changes when the content changes: names, sizes, times or hashes."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change when the content or the options change."""
+        options = self.options
+        return digest(type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes)
+
+    def read(self, index: int) -> Pixels:
+        """The pixels of one sample, uint8 `[H, W, C]`, upright, with the SPEC's own `size` and `mode`.
+
+        Args:
+            index: from 0 to N-1.
+
+        Raises:
+            BadSample: the sample cannot be used.
+        """
+        if index in self.bad:
+            raise BadSample(self.ids[index], self.bad[index])
+        try:
+            return pixels_of(open_image(self.fetch(index)), size=self.options.size, mode=self.options.mode)
+        except BadImage as error:
+            raise BadSample(self.ids[index], error.reason) from error
+
+    @cached_property
+    def reference(self) -> tuple[str, tuple[int, int]] | None:
+        """Mode (`L` or `RGB`) and (width, height) in pixels of the first readable image; None when there is none.
+
+        Where nothing else says what one batch shall hold, this does, whatever subset or order is asked for.
+        """
+        for index in range(len(self)):
+            if index not in self.bad:
+                try:
+                    image = open_image(self.fetch(index))
+                except BadImage:  # it becomes a record when it is streamed
+                    continue
+                return image.mode, image.size
+        return None
+
+    def within(self, classes: int) -> Self:
+        """The same data, in which a label that a model with so many classes cannot predict is bad.
+
+        Args:
+            classes: number of the model's outputs.
+        """
+        other = copy.copy(self)
+        if self.labels is not None:
+            over = np.flatnonzero(self.labels >= classes)
+            found = {int(i): f"label {self.labels[i]} is out of range: the model has {classes} classes" for i in over}
+            other.bad = {**found, **self.bad}
+        return other
+
+
+def _check_ids(ids: Sequence[str], spec: str) -> None:
+    if not ids:
+        raise DataError(f"data {spec!r} holds no samples")
+    if len(set(ids)) < len(ids):
+        name, times = Counter(ids).most_common(1)[0]
+        raise DataError(f"data {spec!r}: id {name!r} occurs {times} times; give every sample an id of its own")
+    for name in ids:
+        if not name or (".." in name and ".." in name.replace("\\", "/").split("/")):
+            raise DataError(f"data {spec!r}: id {name!r} is not allowed: an id is not empty and has no part '..'")
+
+
+def digest(*parts: object) -> str:
+    """32 hexadecimal digits from bytes and whatever else has a stable text form."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part if isinstance(part, bytes) else repr(part).encode("utf-8", "backslashreplace")
+        state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()
+
+
+def file_mark(path: Path, limit: int = 256 << 20) -> tuple[object, ...]:
+    """Name and content hash of a file; beyond `limit` bytes its size, time and the hash of both ends instead."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= limit:
+            return path.name, size, hashlib.file_digest(file, "blake2b").hexdigest()
+        ends = file.read(1 << 20)
+        file.seek(-(1 << 20), 2)
+        return path.name, size, path.stat().st_mtime_ns, digest(ends, file.read())

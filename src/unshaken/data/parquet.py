@@ -1,0 +1,195 @@
+"""`parquet:FILE`: images as file bytes in a table, read by row group and never as a whole."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.dataset import Dataset, file_mark
+from unshaken.data.decode import BadImage, looks_like
+from unshaken.data.forward import Forward
+from unshaken.data.labels import labels_from, read_classes
+from unshaken.data.spec import Options, existing, reason_of
+
+SMALL = 64 << 20
+"""Uncompressed bytes up to which a row group is held whole."""
+
+KEPT = 3
+"""Row groups held at once."""
+
+
+class ImageColumn:
+    """The column `image` of a parquet file, by row, in bounded memory.
+
+    A row group of up to `SMALL` bytes is read whole, and the last `KEPT` are held, so that rows in any order are cheap.
+    A larger one is read forwards, a few rows at a time: give rows in rising order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        groups = [self._file.metadata.row_group(g) for g in range(self._file.metadata.num_row_groups)]
+        self._first = np.cumsum([0] + [g.num_rows for g in groups])
+        self._bytes = [_bytes_of_images(g) for g in groups]
+        self._rows: list[int] = [g.num_rows for g in groups]
+        self._held: OrderedDict[int, list[bytes | None] | Forward[bytes | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def at(self, row: int) -> bytes | None:
+        """The bytes of one row, or None where it is null."""
+        group = int(np.searchsorted(self._first, row, side="right")) - 1
+        place = row - int(self._first[group])
+        with self._lock:
+            if group not in self._held:
+                self._held[group] = self._whole(group) or Forward(partial(self._run, group))
+                if len(self._held) > KEPT:
+                    self._held.popitem(last=False)
+            self._held.move_to_end(group)
+            held = self._held[group]
+            return held.at(place) if isinstance(held, Forward) else held[place]
+
+    def _whole(self, group: int) -> list[bytes | None] | None:
+        """All images of a row group, or None when they are more than `SMALL` bytes, packed or unpacked."""
+        if self._bytes[group] > SMALL:
+            return None
+        images, size = [], 0
+        for image in self._run(group):
+            images.append(image)
+            size += len(image or b"")
+            if size > SMALL:
+                return None
+        return images
+
+    def _run(self, group: int) -> Iterator[bytes | None]:
+        rows = max(1, min(256, (SMALL // 8) * self._rows[group] // max(self._bytes[group], 1)))
+        for batch in self._file.iter_batches(rows, row_groups=[group], columns=["image"], use_threads=False):
+            for value in _plain(batch.column(0)):
+                yield value.as_py()
+
+
+class ParquetDataset(Dataset):
+    """Rows of a parquet file; an id is the column `id`, or else the row's number in the file."""
+
+    def __init__(self, path: Path, rows: NDArray[np.int64], images: ImageColumn, **entries: Any) -> None:
+        super().__init__(root=str(path), **entries)
+        self._path, self._rows, self._images = path, rows, images
+
+    def fetch(self, index: int) -> bytes:
+        """The image's bytes."""
+        try:
+            data = self._images.at(int(self._rows[index]))
+        except (OSError, pa.ArrowException) as error:
+            raise BadImage(f"its row of the parquet file cannot be read: {reason_of(error)}") from error
+        if data is None:
+            raise BadImage("the image is null")
+        return data
+
+    def content(self) -> Iterable[object]:
+        """The file's hash, or its marks when it is large."""
+        return (*file_mark(self._path), *self.ids) if self._path.stat().st_size > 256 << 20 else file_mark(self._path)
+
+
+def open_parquet(
+    target: str, options: Options, *, split_column: str = "split", classes: tuple[str, ...] = ()
+) -> ParquetDataset:
+    """Open a table with the columns `image` (bytes of PNG, JPEG, ...), and maybe `label`, `id` and `split`.
+
+    Only the small columns are read here. Class names come from the option `classes`, or else from a file
+    `classes.txt` in the same folder, or else from the labels themselves when they are strings.
+
+    Args:
+        target: the file.
+        options: `split` takes the rows that have this value in the split column.
+        split_column: which column that is.
+        classes: class names where no file has them.
+
+    Raises:
+        DataError: the file is no parquet file or lacks a column, or a column has the wrong type.
+    """
+    path = existing(target, options.spec, folder=False)
+    try:
+        schema = pq.read_schema(path)
+        names = [n for n in ("id", "label", split_column) if n in schema.names]
+        _check(schema, options, split_column)
+        table = pq.read_table(path, columns=names, memory_map=False) if names else None
+        images = ImageColumn(path)
+        count = pq.read_metadata(path).num_rows
+    except (OSError, pa.ArrowException) as error:
+        with path.open("rb") as file:
+            what = looks_like(file.read(512)) or f"no readable parquet file: {reason_of(error)}"
+        raise DataError(f"data {options.spec!r}: {target!r} is {what}") from error
+    rows = np.arange(count)
+    if options.split is not None and table is not None:
+        rows = _rows_of(table.column(split_column), options)
+        table = table.take(rows)
+    ids = [str(row) for row in rows.tolist()]
+    if "id" in names and table is not None:
+        ids = ids_from(table.column("id"), options.spec)
+    beside = path.with_name("classes.txt")
+    if options.classes or beside.is_file():
+        classes = read_classes(Path(options.classes or beside), options.spec)
+    labels: NDArray[np.int64] | None = None
+    bad: dict[int, str] = {}
+    if "label" in names and table is not None:
+        labels, classes, bad = labels_from(table.column("label"), classes, options.spec)
+    return ParquetDataset(path, rows, images, ids=ids, labels=labels, classes=classes, options=options, bad=bad)
+
+
+def ids_from(column: Any, spec: str) -> list[str]:
+    """Ids as strings.
+
+    Raises:
+        DataError: one is null.
+    """
+    if column.null_count:
+        row = pc.index(pc.is_null(column), True).as_py()
+        raise DataError(f"data {spec!r}: the id of row {row} is null; give every sample an id of its own")
+    return [value if isinstance(value, str) else str(value) for value in column.to_pylist()]
+
+
+def _check(schema: Any, options: Options, split_column: str) -> None:
+    if "image" not in schema.names:
+        raise DataError(
+            f"data {options.spec!r} has no column 'image'; its columns: {', '.join(schema.names) or 'none'}"
+        )
+    kind = schema.field("image").type
+    if pa.types.is_struct(kind) and any(kind.field(i).name == "bytes" for i in range(kind.num_fields)):
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or str(kind) == "binary_view"):
+        raise DataError(f"data {options.spec!r}: column 'image' is {kind}; it must hold the bytes of image files")
+    if options.split is not None and split_column not in schema.names:
+        raise DataError(
+            f"data {options.spec!r} has no column {split_column!r} for split={options.split}; "
+            f"its columns: {', '.join(schema.names)}"
+        )
+
+
+def _rows_of(column: Any, options: Options) -> NDArray[np.int64]:
+    values = [str(v) for v in column.to_pylist()]
+    rows = np.flatnonzero(np.array([v == options.split for v in values], bool))
+    if not len(rows):
+        raise DataError(
+            f"data {options.spec!r} has no rows of split {options.split!r}; "
+            f"{did_you_mean(options.split or '', set(values))}"
+        )
+    return rows
+
+
+def _bytes_of_images(group: Any) -> int:
+    columns = [group.column(c) for c in range(group.num_columns)]
+    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] == "image")
+
+
+def _plain(column: Any) -> Any:
+    """The bytes, also of a struct of bytes and path as the `datasets` library writes it."""
+    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column

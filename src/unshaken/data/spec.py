@@ -1,0 +1,114 @@
+"""A data SPEC taken apart: `kind:target?option=value&option=value`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unshaken.core.errors import DataError, did_you_mean
+
+Mode = Literal["RGB", "L"]
+MAX_SIDE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may follow the `?` of a SPEC, and whether the network may be used.
+
+    Args:
+        spec: the whole SPEC, for messages.
+        split: part of the data, or None for the source's default.
+        size: side in pixels of the square that every image is resized (short side) and cut (centre) to, or None.
+        mode: `RGB` or `L` (luminance), or None to keep what the images are.
+        classes: a text file with one class name a line, or None.
+        download: True allows a download.
+    """
+
+    spec: str
+    split: str | None = None
+    size: int | None = None
+    mode: Mode | None = None
+    classes: str | None = None
+    download: bool = False
+
+
+def divide(spec: str) -> tuple[str, str, dict[str, str]]:
+    """The kind, the target and the raw options of a SPEC.
+
+    >>> divide("folder:photos?size=224&mode=L")
+    ('folder', 'photos', {'size': '224', 'mode': 'L'})
+
+    Raises:
+        DataError: an option has no value or comes twice.
+    """
+    head, _, tail = spec.strip().partition("?")
+    kind, _, target = head.partition(":")
+    options: dict[str, str] = {}
+    for part in filter(None, tail.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            raise DataError(f"data {spec!r}: option {part!r} has no value; write it as {name or 'name'}=value")
+        if name in options:
+            raise DataError(f"data {spec!r}: option {name!r} comes twice")
+        options[name] = value
+    return kind, target, options
+
+
+def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, download: bool) -> Options:
+    """The options of a SPEC, checked.
+
+    Args:
+        spec: the whole SPEC, for messages.
+        raw: as `divide` gives them.
+        known: the option names that this kind of source takes.
+        download: True allows a download.
+
+    Raises:
+        DataError: an option is unknown here, or its value is not allowed.
+    """
+    for name in raw:
+        if name not in known:
+            raise DataError(f"data {spec!r} has no option {name!r}; {did_you_mean(name, known)}")
+    size, mode = raw.get("size"), raw.get("mode")
+    if size is not None and not (re.fullmatch("[0-9]{1,5}", size) and 1 <= int(size) <= MAX_SIDE):
+        raise DataError(f"data {spec!r}: size={size} must be a whole number of pixels from 1 to {MAX_SIDE}")
+    if mode is not None and mode not in ("RGB", "L"):
+        raise DataError(f"data {spec!r}: mode={mode} must be RGB or L")
+    return Options(
+        spec=spec,
+        split=raw.get("split"),
+        size=None if size is None else int(size),
+        mode=None if mode is None else "L" if mode == "L" else "RGB",
+        classes=raw.get("classes"),
+        download=download,
+    )
+
+
+def existing(target: str, spec: str, *, folder: bool) -> Path:
+    """The folder or file that a SPEC names, as an absolute path without symbolic links.
+
+    Raises:
+        DataError: it is absent, of the other type, or not readable.
+    """
+    what = "folder" if folder else "file"
+    if not target:
+        raise DataError(f"data {spec!r} names no {what}")
+    path = Path(target).expanduser()
+    try:
+        path = path.resolve(strict=True)
+        right = path.is_dir() if folder else path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"data {spec!r}: {what} {target!r} cannot be opened: {reason_of(error)}") from error
+    if not right:
+        raise DataError(f"data {spec!r}: {target!r} is not a {what}")
+    return path
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says what went wrong, without addresses or paths that change from run to run."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "", " ".join(text.split()))
+    return text[:300] or type(error).__name__

