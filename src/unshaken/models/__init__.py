@@ -1,0 +1,19 @@
+"""Models: one SPEC string names any of them, and each becomes a `Classifier` from images in [0, 1] to logits."""
+
+from unshaken.models.check import check_model, fingerprint
+from unshaken.models.from_run import save_model
+from unshaken.models.kinds import Kind, list_kinds, model_kind
+from unshaken.models.load import load_model
+from unshaken.models.spec import ModelSpec, parse_model_spec
+
+__all__ = [
+    "Kind",
+    "ModelSpec",
+    "check_model",
+    "fingerprint",
+    "list_kinds",
+    "load_model",
+    "model_kind",
+    "parse_model_spec",
+    "save_model",
+]

@@ -1,0 +1,139 @@
+"""Weights from files: tensors only, never code, and a readable line for every file that is something else."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unshaken.core.errors import ModelError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """Read a state dict from a safetensors file or a PyTorch checkpoint, told apart by content.
+
+    A checkpoint that keeps its weights under `state_dict`, `model_state_dict` or `model` is opened there; a prefix
+    `module.` or `_orig_mod.` that every key bears (`DataParallel`, `torch.compile`) is taken off.
+
+    Raises:
+        ModelError: the file is absent, is a web page, is damaged, holds code, or holds no state dict.
+    """
+    path = Path(path)
+    start = refuse_disguised(path)
+    try:
+        if start.startswith((b"PK", b"\x80")):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Detected pickle protocol")
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return _bare(_tensors(loaded, path))
+        return _bare(dict(load_file(path)))
+    except SafetensorError as error:
+        raise ModelError(f"{path} is no whole safetensors file ({error}): truncated or damaged, get it again") from None
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"code ({code[1]})" if code else "more than tensors"
+        raise ModelError(
+            f"{path} is a pickle that holds {what}: refused; have its owner save the state dict with safetensors"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as weights ({first_line(error)}): damaged, get it again") from None
+
+
+def refuse_disguised(path: Path) -> bytes:
+    """The first bytes of a file that may hold weights.
+
+    Raises:
+        ModelError: there is no such file, or it is empty, a web page, or the pointer of a large file left behind.
+    """
+    if not path.is_file():
+        raise ModelError(f"no weights file {str(path)!r}" + (": it is a folder" if path.is_dir() else ""))
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise ModelError(f"cannot read the weights file {str(path)!r}: {error.strerror}") from None
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        raise ModelError(f"{path} is empty: get it again")
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")):
+        raise ModelError(f"{path} is an HTML page, not weights: the download met a login or error page; get it again")
+    if text.startswith(b"version https://git-lfs"):
+        raise ModelError(f"{path} is a Git LFS pointer, not weights: run 'git lfs pull' where it came from")
+    return start
+
+
+def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path | str) -> None:
+    """Put weights into a net; every key and every shape must fit.
+
+    Raises:
+        ModelError: keys are missing or unknown, or shapes differ; the first few are named.
+    """
+    own = net.state_dict()
+    missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in weights if k not in own]
+    differ = [
+        f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if k in weights and weights[k].shape != own[k].shape
+    ]
+    trouble = [
+        f"{len(keys)} keys {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in (("missing", missing), ("unknown", unknown), ("of another shape", differ))
+        if keys
+    ]
+    if trouble:
+        raise ModelError(f"{source} does not fit {type(net).__name__}: {'; '.join(trouble)}")
+    net.load_state_dict(dict(weights), strict=False)
+
+
+def check_digest(path: Path, digest: str, command: str) -> None:
+    """Compare a file's SHA-256 with the digits that its source states.
+
+    Raises:
+        ModelError: they differ.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(digest):
+        raise ModelError(
+            f"{path} is damaged or another file: its SHA-256 begins {found[: len(digest)]}, not {digest}; "
+            f"delete it and get it again: {command}"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, 200 characters at most, or its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
+    """The dict of tensors in what a checkpoint holds."""
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise ModelError(f"{path} holds a {type(loaded).__name__}, not a state dict")
+    strange = next((k for k, v in loaded.items() if not (isinstance(k, str) and isinstance(v, Tensor))), None)
+    if strange is not None:
+        raise ModelError(f"{path} is no state dict: entry {strange!r} is a {type(loaded[strange]).__name__}")
+    return dict(loaded)
+
+
+def _bare(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in ("module.", "_orig_mod."):
+        if weights and all(k.startswith(prefix) for k in weights):
+            weights = {k.removeprefix(prefix): v for k, v in weights.items()}
+    return weights
