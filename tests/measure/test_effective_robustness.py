@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import effective_robustness, fit_line, relative_robustness
+
+CLEAN, SHIFTED = [0.5, 0.6, 0.7, 0.8], [0.3, 0.4, 0.52, 0.66]
+
+
+def test_the_known_logit_fit():
+    e = effective_robustness(0.75, 0.65, CLEAN, SHIFTED)
+    assert e.line.slope == pytest.approx(1.090377, abs=5e-7)
+    assert e.line.intercept == pytest.approx(-0.846749, abs=5e-7)
+    assert e.predicted == pytest.approx(0.586897, abs=5e-7)
+    assert e.rho.value == pytest.approx(0.063103, abs=5e-7)
+    assert (e.line.models, e.rho.n) == (4, 4)
+    assert e.rho.interval == "bootstrap 95% (2000)"
+
+
+@pytest.mark.parametrize("transform", ["logit", "probit", "linear"])
+def test_the_fit_is_numpy_s_least_squares(transform):
+    g = {"logit": special.logit, "probit": stats.norm.ppf, "linear": np.asarray}[transform]
+    line = fit_line(CLEAN, SHIFTED, transform=transform)
+    assert (line.slope, line.intercept) == pytest.approx(np.polyfit(g(CLEAN), g(SHIFTED), 1))
+
+
+@pytest.mark.parametrize("transform", ["logit", "probit", "linear"])
+def test_models_on_a_line_predict_without_uncertainty(transform):
+    back = {"logit": special.expit, "probit": stats.norm.cdf, "linear": np.asarray}[transform]
+    x = np.array([0.2, 0.4, 0.5, 0.7])
+    e = effective_robustness(0.3, 0.5, back(x), back(0.9 * x + 0.02), transform=transform)
+    expected = 0.5 - {"linear": 0.29}.get(transform, e.predicted)
+    assert e.rho.value == pytest.approx(expected)
+    assert e.rho.high - e.rho.low == pytest.approx(0, abs=1e-12)
+    assert (e.line.slope, e.line.intercept) == pytest.approx((0.9, 0.02))
+
+
+def test_the_interval_has_the_width_of_the_line_s_standard_error():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.4, 0.8, 200)
+    noise = rng.normal(0, 0.03, 200)
+    e = effective_robustness(0.6, 0.5, x, 0.8 * x - 0.1 + noise, transform="linear")
+    at = (0.6 - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    assert e.rho.high - e.rho.low == pytest.approx(2 * 1.96 * 0.03 * np.sqrt(1 / 200 + at), rel=0.2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.05, 0.95)), min_size=3, max_size=10, unique_by=lambda p: p[0])
+)
+def test_the_interval_holds_the_value(points):
+    e = effective_robustness(0.5, 0.4, *zip(*points, strict=True), resamples=50)
+    assert e.rho.low <= e.rho.value <= e.rho.high
+    assert e.rho.value == pytest.approx(0.4 - e.line.predict(0.5))
+
+
+def test_two_models_are_enough_for_a_line():
+    # through (.4, .3) and (.6, .5): slope 1, intercept -.1; a draw of one model twice is drawn again
+    e = effective_robustness(0.5, 0.45, [0.4, 0.6], [0.3, 0.5], transform="linear")
+    assert (e.line.slope, e.line.intercept, e.rho.value) == pytest.approx((1, -0.1, 0.05))
+
+
+def test_relative_robustness_is_the_paired_difference():
+    figure = relative_robustness([1, 0, 0, 0], [1, 1, 1, 0])
+    assert (figure.value, figure.n) == (0.5, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fit_line([0.5], [0.4]), "at least two different"),
+        (lambda: fit_line([0.5, 0.5], [0.4, 0.3]), "at least two different"),
+        (lambda: fit_line([0.5, 0.6], [0.4]), "lengths"),
+        (lambda: fit_line([50, 60], [30, 40]), r"must lie in \[0, 1\]"),
+        (lambda: fit_line([0.5, 1.0], [0.4, 0.9]), "an accuracy of 0 or 1 has no logit"),
+        (lambda: fit_line([0.5, 0.6], [0.0, 0.9], transform="probit"), "has no probit"),
+        (lambda: fit_line([0.5, np.nan], [0.4, 0.9]), "missing"),
+        (lambda: fit_line(CLEAN, SHIFTED, transform="log"), "transform 'log'"),
+        (lambda: fit_line(CLEAN, SHIFTED).predict(1.0), "has no logit"),
+        (lambda: effective_robustness(75, 0.65, CLEAN, SHIFTED), r"must lie in \[0, 1\]"),
+        (lambda: effective_robustness(0.75, np.nan, CLEAN, SHIFTED), "missing"),
+        (lambda: effective_robustness(0.75, 0.65, CLEAN, SHIFTED, resamples=0), "resamples"),
+        (lambda: relative_robustness([1], [1, 0]), "lengths"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ParameterError, match=message):
+        call()

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import compare, compare_by_id, holm, holm_corrected, mcnemar, paired_difference
+
+PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+def columns(both, lost, gained, neither):
+    """Correctness of baseline and candidate with these counts."""
+    before = [1] * both + [1] * lost + [0] * gained + [0] * neither
+    after = [1] * both + [0] * lost + [1] * gained + [0] * neither
+    return before, after
+
+
+def test_mcnemar_by_hand():
+    # 1 lost, 5 gained: 2 (C(6,0) + C(6,1)) / 2^6 = 14/64; 3 and 3: twice more than a half, cut to 1; 0 and 5: 2/32
+    assert mcnemar(1, 5) == pytest.approx(14 / 64)
+    assert mcnemar(3, 3) == 1
+    assert mcnemar(0, 5) == pytest.approx(2 / 32)
+    assert mcnemar(0, 0) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_the_two_sided_binomial_test_and_symmetric(lost, gained):
+    if lost + gained:
+        assert mcnemar(lost, gained) == pytest.approx(stats.binomtest(lost, lost + gained).pvalue, rel=1e-9)
+    assert mcnemar(lost, gained) == mcnemar(gained, lost)
+
+
+def test_negative_counts_are_refused():
+    with pytest.raises(ParameterError, match="lost -1"):
+        mcnemar(-1, 2)
+
+
+def test_compare_counts_the_four_kinds_of_pairs():
+    c = compare(*columns(both=50, lost=4, gained=16, neither=30))
+    assert (c.n, c.both_right, c.lost, c.gained, c.both_wrong) == (100, 50, 4, 16, 30)
+    assert c.difference.value == pytest.approx(0.12)  # accuracy 66% after 54%
+    assert c.p_value == c.p_holm == pytest.approx(stats.binomtest(4, 20).pvalue)
+    assert c.improved()
+    assert not c.regressed()
+
+
+def test_the_difference_s_interval_has_the_width_that_theory_gives():
+    # variance of the difference: (lost + gained - (gained - lost)^2 / n) / n^2
+    n, lost, gained = 2000, 100, 160
+    figure = compare(*columns(1000, lost, gained, n - 1000 - lost - gained), resamples=20_000).difference
+    sd = np.sqrt(lost + gained - (gained - lost) ** 2 / n) / n
+    assert figure.low == pytest.approx(0.03 - 1.96 * sd, abs=0.001)
+    assert figure.high == pytest.approx(0.03 + 1.96 * sd, abs=0.001)
+
+
+def test_no_discordant_pair_does_not_mean_certainty():
+    # 0 discordant of 10: their share is below 1 - 0.025^(1/10) = 0.3085 at 95%
+    c = compare(*columns(both=6, lost=0, gained=0, neither=4))
+    assert (c.difference.low, c.difference.high) == pytest.approx((-0.3085, 0.3085), abs=1e-4)
+    assert c.difference.interval == "clopper-pearson 95% (no discordant pair)"
+    assert c.p_value == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(PAIRS, st.randoms())
+def test_compare_is_antisymmetric_and_blind_to_order(pairs, random):
+    there, back = compare(*zip(*pairs, strict=True)), compare(*zip(*[p[::-1] for p in pairs], strict=True))
+    assert (there.lost, there.gained, there.p_value) == (back.gained, back.lost, back.p_value)
+    assert there.difference.value == -back.difference.value
+    assert there.difference.low <= there.difference.value <= there.difference.high
+    random.shuffle(pairs)
+    assert compare(*zip(*pairs, strict=True)) == there
+
+
+def test_compare_by_id_joins_before_it_compares():
+    c = compare_by_id(["a", "b", "c"], [1, 1, 0], ["c", "a", "b"], [0, 1, 0])  # only b is lost
+    assert (c.both_right, c.lost, c.gained, c.both_wrong) == (1, 1, 0, 1)
+
+
+def test_compare_by_id_counts_missing_ids_or_leaves_them_out_when_asked():
+    with pytest.raises(
+        ParameterError, match="1 of 3 ids are missing on the second side, 0 of 2 on the first, such as 'b'"
+    ):
+        compare_by_id(["a", "b", "c"], [1, 1, 0], ["a", "c"], [0, 0])
+    c = compare_by_id(["a", "b", "c"], [1, 1, 0], ["a", "c"], [0, 0], complete_only=True)
+    assert (c.n, c.lost) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: compare([1, 0], [1]), "baseline 2, candidate 1"),
+        (lambda: compare([], []), "empty"),
+        (lambda: compare([1], [np.nan]), "missing"),
+        (lambda: compare([1, 0], [0, 1], resamples=0), "resamples"),
+        (lambda: compare([1, 0], [0, 1], level=2), "level"),
+        (lambda: compare_by_id(["a"], [1, 0], ["a"], [1]), "1 ids came with 2 values"),
+        (lambda: paired_difference([1.0], [np.inf]), "must lie in"),
+        (lambda: paired_difference([1.0], [1.0, 2.0]), "lengths"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ParameterError, match=message):
+        call()
+
+
+def test_paired_difference_has_the_interval_of_the_standard_error():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    b = a + rng.normal(0.3, 0.5, size=400)  # a itself varies twice as much, which pairing takes away
+    figure, error = paired_difference(a, b, resamples=10_000), (b - a).std() / 20
+    assert figure.value == pytest.approx((b - a).mean())
+    assert (figure.low, figure.high) == pytest.approx(figure.value + 1.96 * error * np.array([-1, 1]), abs=0.003)
+    order = rng.permutation(400)
+    assert paired_difference(a[order], b[order], resamples=10_000) == figure
+
+
+def test_holm_by_hand():
+    # sorted .005 .01 .03 .04 times 4 3 2 1 = .02 .03 .06 .04; running maximum .02 .03 .06 .06, in the given order
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]).tolist() == [1, 1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_no_correction_and_bonferroni(p):
+    p = np.array(p)
+    adjusted = holm(p)
+    assert (adjusted >= p).all()
+    assert (adjusted <= np.minimum(1, p * len(p)) + 1e-15).all()
+
+
+def test_holm_refuses_what_is_no_p_value():
+    with pytest.raises(ParameterError, match="p_values"):
+        holm([0.5, 1.5])
+
+
+def test_a_family_is_corrected_together():
+    # lost 8 of 8: p = 2/2^8 = .0078125, times 3 = .0234; lost 6 of 6: p = 2/2^6 = .03125, times 2 = .0625; equal: 1
+    family = {"pgd": (20, 8, 0, 0), "fog": (20, 6, 0, 0), "snow": (20, 0, 0, 0)}
+    corrected = holm_corrected({name: compare(*columns(*c)) for name, c in family.items()})
+    assert [c.p_holm for c in corrected.values()] == pytest.approx([0.0234375, 0.0625, 1])
+    assert [c.regressed() for c in corrected.values()] == [True, False, False]
+    assert corrected["fog"].p_value == pytest.approx(0.03125)
+    assert {c.family for c in corrected.values()} == {3}
+    assert holm_corrected({}) == {}
