@@ -1,0 +1,136 @@
+"""`RunConfig`: everything that decides a run's rows. It is `run.json`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Literal
+
+import numpy
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unshaken.core.errors import RunError
+from unshaken.run.plan import Entry
+from unshaken.run.store import RunDir
+
+NAME = "run.json"
+
+
+class RunConfig(BaseModel):
+    """The configuration of a run.
+
+    Args:
+        model: SPEC.
+        data: SPEC.
+        plan: its lines.
+        plan_name: what the plan was called.
+        seed: the run seed.
+        ids: of the samples, in order.
+        shard_size: samples a shard.
+        eot: passes whose gradients attacks average, for models with randomness of their own.
+        precision: of the search; every judgement is float32.
+        device: where it ran; results do not depend on it but for rounding.
+        save_examples: pictures kept a condition; -1 for all.
+        model_fingerprint: of weights and code.
+        data_fingerprint: of the content.
+        model_name: what reports call it.
+        classes: names in logit order.
+        view: how photos were cut, in words.
+        limit: of samples, if one was given.
+        provenance: versions and machine; may differ on resuming.
+        beside: runs, relative to this one, that reports show side by side with it.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    model: str
+    data: str
+    plan: list[Entry]
+    plan_name: str = "custom"
+    seed: int = 0
+    ids: list[str]
+    shard_size: int
+    eot: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: str = "cpu"
+    save_examples: int = 20
+    model_fingerprint: str
+    data_fingerprint: str
+    model_name: str
+    classes: list[str] = Field(default_factory=list)
+    view: str = ""
+    limit: int | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    beside: list[str] = Field(default_factory=list)
+
+    @property
+    def shards(self) -> int:
+        """How many shards the samples make."""
+        return -(-len(self.ids) // self.shard_size)
+
+    def shard_ids(self, shard: int) -> list[str]:
+        """The samples of one shard."""
+        return self.ids[shard * self.shard_size : (shard + 1) * self.shard_size]
+
+    def to_json(self) -> dict[str, Any]:
+        """As written to `run.json`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view"}
+"""What does not decide the rows, or is held by a fingerprint already."""
+
+
+def read_config(run: RunDir) -> RunConfig:
+    """The configuration of a run directory.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    if not run.exists(NAME):
+        raise RunError(f"{run}: no run.json there; give the directory of a run")
+    try:
+        return RunConfig.model_validate(run.read_json(NAME))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise RunError(f"{run}: run.json is damaged ({where}: {first['msg']}); start the run afresh") from None
+
+
+def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
+    """Refuse to resume with another configuration.
+
+    Raises:
+        RunError: with each difference named.
+    """
+    before, now = old.to_json(), new.to_json()
+    differences = [
+        f"{key}: {_short(before[key])} there, {_short(now[key])} now"
+        for key in before
+        if key not in MAY_DIFFER and before[key] != now[key]
+    ]
+    if differences:
+        raise RunError(
+            f"{run}: cannot resume with another configuration ({'; '.join(differences)}); choose another --out"
+        )
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine of this process."""
+    from unshaken import __version__
+
+    return {
+        "unshaken": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _short(value: Any) -> str:
+    text = f"{len(value)} entries" if isinstance(value, list) and len(str(value)) > 80 else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

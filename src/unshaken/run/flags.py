@@ -1,0 +1,214 @@
+"""Trust flags: reasons to doubt a figure, kept as data. One function a doubt; `check_trust` runs them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.core.oracle import Oracle, required
+from unshaken.data import Dataset
+from unshaken.run.rows import CLEAN, Condition, Flag
+
+NAMES = {
+    "zero-gradient": "the input gradient is exactly zero, so gradient attacks are blind",
+    "train-mode": "the model came in training mode",
+    "probabilities": "the model gives probabilities, not logits",
+    "randomness": "the same image gets different answers",
+    "non-finite": "the model gives NaN or infinite values",
+    "normalisation": "the images reach the network on another scale than it was trained on",
+    "eps-zero": "an attack has no budget",
+    "out-of-budget": "a change is larger than the budget says",
+    "single-class": "all samples have one label",
+    "label-out-of-range": "labels are no classes of the model",
+    "near-chance": "clean accuracy is no better than guessing",
+    "not-run": "methods of the plan that cannot be run with this model or this data",
+}
+"""Every flag and what it means."""
+
+Check = Callable[[Oracle, Batch, Tensor], Iterator[Flag]]
+_checks: list[Check] = []
+
+
+def check_trust(oracle: Oracle, batch: Batch, logits: Tensor) -> list[Flag]:
+    """All doubts about a model that a first batch can show.
+
+    Args:
+        oracle: the model's counted door, in evaluation mode.
+        batch: the first samples.
+        logits: of these, `[N, K]`.
+    """
+    return [flag for check in _checks for flag in check(oracle, batch, logits)]
+
+
+def check_mode(model: nn.Module) -> list[Flag]:
+    """Whether a model came in training mode; look before anything else changes it."""
+    named = {type(m).__name__ for m in model.modules() if m.training and _minds_mode(m)}
+    if not named:
+        return []
+    detail = f"the model came in training mode ({', '.join(sorted(named))}); it was evaluated in evaluation mode"
+    return [Flag("train-mode", f"{detail}: call .eval() where you build it")]
+
+
+def _minds_mode(module: nn.Module) -> bool:
+    """Whether a layer may behave otherwise in training: norms, dropout, and leaves that are not torch's own."""
+    own = type(module).__module__.startswith("torch.nn")
+    known = isinstance(module, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd)
+    return known or (not own and not list(module.children()) and not isinstance(module, Classifier))
+
+
+def check_conditions(conditions: list[Condition]) -> list[Flag]:
+    """Budgets of zero, which make an attack a clean evaluation."""
+    zero = [c.id for c in conditions if c.eps == 0]
+    return [Flag("eps-zero", f"{', '.join(zero)}: eps is 0, so this is clean accuracy: give a budget")] if zero else []
+
+
+def check_labels(dataset: Dataset, ids: Sequence[str], classes: Sequence[str]) -> list[Flag]:
+    """Labels that the model cannot predict."""
+    places = {name: i for i, name in enumerate(dataset.ids)}
+    wrong = tuple(i for i in ids if "out of range" in dataset.bad.get(places[i], ""))
+    if not wrong:
+        return []
+    detail = f"{len(wrong)} samples have labels that are no classes of the model ({len(classes)} classes)"
+    return [Flag("label-out-of-range", f"{detail}: check the order and number of classes", wrong)]
+
+
+def check_rows(frame: pa.Table) -> list[Flag]:
+    """Doubts that only all rows together can show: chance accuracy, one class, budgets broken, NaN.
+
+    Args:
+        frame: outcomes of good samples.
+    """
+    flags = []
+    clean = frame.filter(pc.equal(frame["condition"], CLEAN.id))
+    labels = clean["label"].drop_null().to_numpy()
+    if len(labels):
+        counts = np.unique(labels, return_counts=True)[1]
+        right = int(pc.sum(clean["correct"]).as_py() or 0)
+        if len(counts) == 1 and len(labels) > 1:
+            flags.append(
+                Flag("single-class", f"all {len(labels)} samples have label {labels[0]}: use data with every class")
+            )
+        elif binomtest(right, len(labels), 1 / len(counts), alternative="greater").pvalue > 0.05:
+            text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
+            flags.append(Flag("near-chance", f"{text}: check labels, class order and preprocessing"))
+    over = pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6))
+    broken = frame.filter(pc.fill_null(over, False))
+    if len(broken):
+        ids = tuple(dict.fromkeys(broken["id"].to_pylist()))
+        flags.append(Flag("out-of-budget", f"{len(broken)} attacked images lie outside their budget: report this", ids))
+    odd = frame.filter(pc.fill_null(pc.invert(pc.is_finite(frame["confidence"])), False))
+    if len(odd):
+        ids = tuple(dict.fromkeys(odd["id"].to_pylist()))
+        where = ", ".join(dict.fromkeys(odd["condition"].to_pylist()))
+        flags.append(Flag("non-finite", f"{len(ids)} samples get NaN or infinite outputs under {where[:200]}", ids))
+    return flags
+
+
+def _check(function: Check) -> Check:
+    _checks.append(function)
+    return function
+
+
+@_check
+def probabilities(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """All outputs in [0, 1] and every row summing to 1 within 1e-5."""
+    if bool(((logits >= 0) & (logits <= 1)).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
+        text = "outputs lie in [0, 1] and sum to 1: they look like probabilities; a softmax inside the model"
+        yield Flag("probabilities", f"{text} weakens gradient attacks and flattens confidence: return logits")
+
+
+@_check
+def randomness(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """Five passes on one batch whose right answers differ in number, or whose logits differ by more than 1e-4."""
+    few = batch[slice(0, 16)]
+    looks = torch.stack([oracle.exact(few.images) for _ in range(5)])
+    unit = looks / looks.norm(dim=2, keepdim=True).clamp_min(1e-12)
+    gap = float((unit - unit[:1]).norm(dim=2).max())
+    if gap > 1e-4:
+        text = f"five passes over the same {len(few)} images differ by up to {gap:.2g} in normalised logits"
+        yield Flag("randomness", f"{text}: attack with --eot 20 or more, and compare with care")
+
+
+@_check
+def non_finite(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """NaN or infinity in the logits."""
+    bad = (~logits.isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        ids = tuple(batch.ids[i] for i in bad)
+        yield Flag("non-finite", f"{len(bad)} of the first {len(batch)} samples get NaN or infinite logits", ids)
+
+
+@_check
+def normalisation(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """What reaches the first batch norm has another spread than in training, or a rescaled input is answered better."""
+    ratio = _spread_ratio(oracle, batch)
+    if ratio is not None:
+        if not 1 / SPREAD < ratio < SPREAD:
+            how = "wider" if ratio > 1 else "narrower"
+            text = f"the input of the first batch norm is {ratio:.2g} times as spread (variance) as in training, {how}"
+            yield Flag("normalisation", f"{text}: check mean and std, and that they are applied once")
+        return
+    yield from _rescaled(oracle, batch, logits)
+
+
+SPREAD = 2.5
+"""Variance ratio at the first batch norm, either way, from which the scale is doubted."""
+
+RESCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "mean 0.5 and std 0.5": ((0.5,), (0.5,)),
+}
+"""Normalisations in common use, tried where a network has no batch norm to compare with."""
+
+
+def _spread_ratio(oracle: Oracle, batch: Batch) -> float | None:
+    """Median over channels of the variance at the first batch norm over its running variance."""
+    layer = next(
+        (m for m in oracle.model.modules() if isinstance(m, nn.BatchNorm2d) and m.running_var is not None), None
+    )
+    if layer is None or layer.running_var is None:
+        return None
+    seen: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0].detach().float()))
+    try:
+        oracle.exact(batch.images[:64])
+    finally:
+        handle.remove()
+    now = torch.cat(seen).var((0, 2, 3), correction=0)
+    alive = layer.running_var > 1e-6
+    return float((now[alive] / layer.running_var[alive]).median()) if bool(alive.any()) else None
+
+
+def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """Whether images rescaled as if another normalisation were meant are answered better, by an exact sign test."""
+    model = oracle.model
+    if batch.labels is None:
+        return
+    few = batch[slice(0, 256)]
+    labels = required(few.labels)
+    right = logits[: len(few)].argmax(1) == labels
+    for name, (mean, std) in RESCALINGS.items():
+        if len(mean) not in (1, few.images.shape[1]):
+            continue
+        m, s = (few.images.new_tensor(v).view(-1, 1, 1) for v in (mean, std))
+        # What the network would see under this normalisation, expressed in the units that the model takes.
+        tries = {f"under {name}": (few.images - m) / s, f"with {name} taken back": few.images * s + m}
+        if model.mean is not None and model.std is not None:
+            tries = {f"under {name}": (few.images - m) / s * model.std + model.mean}
+        for how, images in tries.items():
+            other = oracle.exact(images).argmax(1) == labels
+            gained, lost = int((other & ~right).sum()), int((right & ~other).sum())
+            if gained > lost and binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < 1e-3:
+                text = (
+                    f"{how} the model is right on {int(other.sum())} of {len(few)} samples, else on {int(right.sum())}"
+                )
+                yield Flag("normalisation", f"{text}: check mean and std, and that they are applied once")
+                return

@@ -1,0 +1,99 @@
+"""The local executor: shards one after another in this process, and what is done when all are there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.core.errors import RunError
+from unshaken.core.progress import track
+from unshaken.run.config import NAME, check_same, read_config
+from unshaken.run.examples import damage, prune
+from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
+from unshaken.run.lock import locked
+from unshaken.run.plan import prepare
+from unshaken.run.rows import CLEAN, Flag
+from unshaken.run.shard import Job, run_shard, write_flags
+
+
+def execute(job: Job, *, resume: bool = False) -> None:
+    """Compute every shard that is not there yet, then finish the run.
+
+    Args:
+        job: the run.
+        resume: go on with a run that is there; its configuration must be the same.
+
+    Raises:
+        RunError: the directory holds another run, is locked or cannot be written, or the run was interrupted (the
+            message says how to go on).
+    """
+    run, config = job.run, job.config
+    with locked(run) as lock:
+        if run.exists(NAME):
+            if not resume:
+                raise RunError(f"{run}: a run is there already; add --resume to go on with it, or choose another --out")
+            check_same(run, read_config(run), config)
+        else:
+            run.write_json(config.to_json(), NAME)
+        _flag_start(job)
+        finished = run.finished()
+        total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))
+        try:
+            with track(f"{config.model_name}: {config.plan_name}", total) as task:
+                for shard in range(config.shards):
+                    run_shard(job, shard, finished, task, lock.renew)
+                    lock.renew()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{run}: interrupted; what is finished is kept: run the same command with --resume"
+            ) from None
+        _finish(job)
+
+
+class Interrupted(RunError):
+    """The user stopped the run; it can be resumed."""
+
+
+def _flag_start(job: Job) -> None:
+    """What can be doubted before any sample is read."""
+    steps = job.steps()
+    flags = check_mode(job.model) + check_conditions([c for s in steps for c in s.conditions])
+    flags += check_labels(job.dataset, job.config.ids, job.config.classes)
+    skipped: dict[str, list[str]] = {}
+    for step in prepare(job.config.plan):
+        if (reason := job.obstacle(step)) is not None:
+            skipped.setdefault(reason, []).append(step.label)
+    flags += [Flag("not-run", f"not run: {', '.join(labels)}; {reason}") for reason, labels in skipped.items()]
+    if flags:
+        write_flags(job.run, "start", 0, flags)
+
+
+def _finish(job: Job) -> None:
+    """What needs all rows: doubts about figures, and the choice of pictures."""
+    run, config = job.run, job.config
+    columns = ["id", "condition", "eps", "label", "prediction", "confidence", "correct", "loss", "distance", "error"]
+    frame = run.rows("outcomes", columns)
+    frame = frame.filter(pc.is_null(frame["error"]))
+    flags = check_rows(frame)
+    run.remove("rows", "flags", "finish-00000.parquet")
+    if flags:
+        write_flags(run, "finish", 0, flags)
+    if config.save_examples >= 0 and run.names("examples"):
+        prune(run, _damages(frame), config.save_examples)
+
+
+def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:
+    """Condition to sample id to damage, from rows."""
+    conditions = frame["condition"].to_numpy(zero_copy_only=False)
+    ids = frame["id"].to_numpy(zero_copy_only=False)
+    names = ["prediction", "confidence"] + ([] if frame["loss"].null_count else ["correct", "loss"])
+    columns = {n: frame[n].to_numpy(zero_copy_only=False) for n in names}
+    rows = {c: np.flatnonzero(conditions == c) for c in dict.fromkeys(conditions)}
+    rows = {c: r[np.argsort(ids[r])] for c, r in rows.items()}
+    clean = {n: v[rows[CLEAN.id]] for n, v in columns.items()} if CLEAN.id in rows else {}
+    return {
+        c: dict(zip(ids[r], damage({n: v[r] for n, v in columns.items()}, clean).tolist(), strict=True))
+        for c, r in rows.items()
+        if c != CLEAN.id
+    }

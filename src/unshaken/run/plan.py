@@ -1,0 +1,166 @@
+"""Plans: which methods a run applies, at which strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.registry import find_method, list_methods, parse_number
+from unshaken.run.rows import CLEAN, Condition, Evaluable
+
+THE_15 = (
+    *("gaussian_noise", "shot_noise", "impulse_noise"),
+    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness"),
+    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+"""The common corruptions of ImageNet-C's test set, in its order."""
+
+
+class Entry(BaseModel):
+    """One line of a plan: a method with its parameters and its severities or budgets.
+
+    Args:
+        method: a registry name.
+        params: the method's parameters.
+        severities: for stressors; empty for all that the method has.
+        eps: budgets of attacks, numbers or fractions such as `8/255`.
+        norm: of the budgets.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    severities: tuple[int, ...] = ()
+    eps: tuple[float, ...] = ()
+    norm: str = "linf"
+
+    @field_validator("eps", mode="before")
+    @classmethod
+    def _fractions(cls, value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(parse_number(v) if isinstance(v, str) else v for v in values)
+
+    def build(self) -> Any:
+        """The method with its parameters.
+
+        Raises:
+            ParameterError: name or parameters are not known.
+        """
+        return find_method(self.method).cls.from_text(self.params)
+
+
+class Step:
+    """An entry made ready: the method and its conditions.
+
+    Args:
+        entry: the line of the plan.
+        label: the method's name, made unique within the plan.
+    """
+
+    def __init__(self, entry: Entry, label: str) -> None:
+        self.entry, self.label = entry, label
+        self.method: Evaluable = entry.build()
+        self.conditions: list[Condition] = self.method.conditions(
+            label=label, severities=entry.severities, eps=entry.eps, norm=entry.norm
+        )
+
+
+def _plans() -> dict[str, list[dict[str, Any]]]:
+    few = ["gaussian_noise", "motion_blur", "fog", "contrast", "jpeg_compression"]
+    quick: list[dict[str, Any]] = [{"method": m, "severities": [1, 3, 5]} for m in few]
+    quick += [
+        {"method": "translation", "severities": [1]},
+        {"method": "fgsm", "eps": ["8/255"]},
+        {"method": "pgd", "params": {"steps": 20, "step_size": 0.1}, "eps": ["2/255", "8/255", 0.1]},
+    ]
+    attacks: list[dict[str, Any]] = [
+        {"method": "fgsm", "eps": ["2/255", "8/255"]},
+        {"method": "pgd", "params": {"steps": 40, "restarts": 2}, "eps": ["2/255", "8/255", 0.1]},
+        {"method": "pgd", "params": {"steps": 40, "step_size": 0.1}, "norm": "l2", "eps": [0.25, 0.5, 1.0]},
+        {"method": "pgd", "params": {"steps": 40, "step_size": 0.1}, "norm": "l1", "eps": [4.0, 12.0]},
+    ]
+    corruptions: list[dict[str, Any]] = [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in THE_15]
+    shifts: list[dict[str, Any]] = [
+        {"method": "translation", "severities": [1, 2, 3]},
+        {"method": "cyclic_translation", "severities": [1]},
+    ]
+    return {"quick": quick, "corruptions": corruptions, "attacks": attacks, "full": corruptions + shifts + attacks}
+
+
+PLANS = _plans()
+"""The named plans."""
+
+
+def load_plan(source: str | Sequence[Any]) -> list[Entry]:
+    """A plan by name, from a YAML file, or from a list of entries.
+
+    Raises:
+        ParameterError: the plan or a line of it is not understood.
+    """
+    if not isinstance(source, str):
+        return [_entry(line, i, "plan") for i, line in enumerate(source, 1)]
+    if source in PLANS:
+        return [_entry(line, i, source) for i, line in enumerate(PLANS[source], 1)]
+    path = Path(source)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise ParameterError(f"no plan {source!r}: {did_you_mean(source, PLANS)}, or a .yaml file")
+    try:
+        lines = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"plan {source!r}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"plan {source!r} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(lines, list) or not lines:
+        raise ParameterError(f"plan {source!r} must be a list of lines such as '- {{method: fog, severities: [1, 3]}}'")
+    return [_entry(line, i, source) for i, line in enumerate(lines, 1)]
+
+
+def prepare(entries: Sequence[Entry]) -> list[Step]:
+    """The steps of a plan, each with a label that no other has.
+
+    Raises:
+        ParameterError: a method or its parameters are wrong, or two lines say the same.
+    """
+    steps: list[Step] = []
+    seen = {CLEAN.id}
+    for entry in entries:
+        label, number = entry.method, 1
+        step = Step(entry, label)
+        if len({c.id for c in step.conditions}) < len(step.conditions):
+            raise ParameterError(f"the plan's line for {entry.method!r} has a severity or an eps twice")
+        while any(c.id in seen for c in step.conditions):
+            if any(entry == s.entry for s in steps):
+                raise ParameterError(f"the plan has the line for {entry.method!r} twice")
+            number += 1
+            step = Step(entry, f"{entry.method}+{number}")
+        seen |= {c.id for c in step.conditions}
+        steps.append(step)
+    return steps
+
+
+def _entry(line: Any, number: int, source: str) -> Entry:
+    if isinstance(line, Entry):
+        return line
+    if isinstance(line, str):
+        line = {"method": line}
+    try:
+        entry = Entry.model_validate(line)
+    except (ValidationError, ParameterError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(str(p) for p in first["loc"]) or "line"
+            raise ParameterError(f"plan {source!r}, line {number}: {where}: {first['msg']}") from None
+        raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
+    known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}
+    if entry.method not in known:
+        raise ParameterError(
+            f"plan {source!r}, line {number}: no method {entry.method!r}: {did_you_mean(entry.method, known)}"
+        )
+    return entry

@@ -1,0 +1,223 @@
+"""Rows: the one form in which anything computed is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.oracle import Oracle
+
+OUTCOMES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("severity", pa.int32()),
+        ("eps", pa.float64()),
+        ("norm", pa.string()),
+        ("label", pa.int64()),
+        ("prediction", pa.int64()),
+        ("confidence", pa.float32()),
+        ("correct", pa.bool_()),
+        ("loss", pa.float32()),
+        ("logits", pa.list_(pa.float32())),
+        ("distance", pa.float64()),
+        ("survives_8bit", pa.bool_()),
+        ("forwards", pa.int64()),
+        ("backwards", pa.int64()),
+        ("seconds", pa.float64()),
+        ("error", pa.string()),
+    ]
+)
+FLAGS = pa.schema([("name", pa.string()), ("detail", pa.string()), ("id", pa.string())])
+COST = pa.schema(
+    [
+        ("step", pa.string()),
+        ("shard", pa.int32()),
+        ("forwards", pa.int64()),
+        ("backwards", pa.int64()),
+        ("model_seconds", pa.float64()),
+        ("method_seconds", pa.float64()),
+        ("wall_seconds", pa.float64()),
+        ("largest_batch", pa.int64()),
+        ("back_offs", pa.int64()),
+    ]
+)
+SCHEMAS: dict[str, pa.Schema] = {"outcomes": OUTCOMES, "flags": FLAGS, "cost": COST}
+"""Table name to columns; rooms that keep other rows add theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing done to the images at one strength; `clean` is one too.
+
+    Args:
+        id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`.
+        method: registry name, or `clean`.
+        severity: 1 to 5 for stressors.
+        eps: budget of an attack, in [0, 1] pixel units under `norm`.
+        norm: `linf`, `l2` or `l1`.
+    """
+
+    id: str
+    method: str
+    severity: int | None = None
+    eps: float | None = None
+    norm: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._=+-]+", self.id):
+            raise ValueError(f"condition id {self.id!r} is not fit for a file name")
+
+
+CLEAN = Condition("clean", "clean")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A reason to doubt a figure.
+
+    Args:
+        name: such as `zero-gradient`; the list stands in `unshaken.run.flags`.
+        detail: one line for a person: what was seen, with which values, and what to do.
+        ids: the samples concerned; empty when it is the model or the data as a whole.
+    """
+
+    name: str
+    detail: str
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one condition for one shard's samples.
+
+    Args:
+        table: such as `outcomes`.
+        condition: where the rows belong.
+        columns: column name to values, one a sample; columns left out are null.
+        images: gives what the model saw of some samples, by their indices: float32 `[n, C, H, W]`, for pictures.
+        flags: doubts met on the way.
+    """
+
+    table: str
+    condition: Condition
+    columns: dict[str, Any]
+    images: Callable[[Tensor], Tensor] | None = None
+    flags: tuple[Flag, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a method may use when it makes rows.
+
+    Args:
+        oracle: the model's counted door.
+        seed: the run seed.
+        clean: logits `[N, K]` of the unchanged images, already paid for.
+    """
+
+    oracle: Oracle
+    seed: int
+    clean: Tensor
+
+
+class Evaluable(Protocol):
+    """What a method offers to be run over data; each room's base class has it, so the runner knows no room."""
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """The conditions of one line of a plan. `label` is the method's name, made unique within the plan."""
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """The rows of one shard, one part a condition."""
+
+
+def outcomes(
+    condition: Condition,
+    batch: Batch,
+    logits: Tensor,
+    *,
+    forwards: Tensor | int = 1,
+    backwards: Tensor | int = 0,
+    seconds: Tensor | float = 0.0,
+    distance: Tensor | None = None,
+    survives_8bit: Tensor | None = None,
+    images: Callable[[Tensor], Tensor] | None = None,
+    flags: Sequence[Flag] = (),
+) -> Part:
+    """The `outcomes` rows of predictions.
+
+    Args:
+        condition: where the rows belong.
+        batch: the samples; without labels `correct` and `loss` are null.
+        logits: `[N, K]` from the exact model.
+        forwards: passes a sample.
+        backwards: passes a sample.
+        seconds: a sample's share of the time.
+        distance: norm of the change, `[N]`.
+        survives_8bit: bool `[N]`, or -1 as int8 where it does not apply.
+        images: gives what the model saw of some samples.
+        flags: doubts met on the way.
+    """
+    n = len(batch)
+    logits = logits.float().cpu()
+    probabilities = logits.softmax(1)
+    confidence, prediction = probabilities.max(1)
+    columns: dict[str, Any] = {
+        "id": list(batch.ids),
+        "prediction": prediction.numpy(),
+        "confidence": confidence.numpy(),
+        "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.flatten().numpy()), logits.shape[1]).cast(
+            pa.list_(pa.float32())
+        ),
+        "forwards": _column(forwards, n).long().numpy(),
+        "backwards": _column(backwards, n).long().numpy(),
+        "seconds": _column(seconds, n).double().numpy(),
+    }
+    if batch.labels is not None:
+        labels = batch.labels.cpu()
+        columns |= {
+            "label": labels.numpy(),
+            "correct": (prediction == labels).numpy(),
+            "loss": F.cross_entropy(logits, labels, reduction="none").numpy(),
+        }
+    if distance is not None:
+        columns["distance"] = distance.double().cpu().numpy()
+    if survives_8bit is not None:
+        kept = survives_8bit.to(torch.int8).cpu().tolist()
+        columns["survives_8bit"] = [None if v < 0 else bool(v) for v in kept]
+    return Part("outcomes", condition, columns, images, tuple(flags))
+
+
+def table_of(part: Part) -> pa.Table:
+    """The rows as a table of the schema, with the condition's own columns filled in."""
+    schema, condition = SCHEMAS[part.table], part.condition
+    n = len(next(iter(part.columns.values())))
+    shared = {
+        "condition": condition.id,
+        "method": condition.method,
+        "severity": condition.severity,
+        "eps": condition.eps,
+        "norm": condition.norm,
+    }
+    arrays = []
+    for column in schema:
+        if column.name in part.columns:
+            arrays.append(pa.array(part.columns[column.name], type=column.type))
+        elif shared.get(column.name) is not None:
+            arrays.append(pa.array([shared[column.name]] * n, type=column.type))
+        else:
+            arrays.append(pa.nulls(n, type=column.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _column(values: Tensor | float, n: int) -> Tensor:
+    return values.cpu() if isinstance(values, Tensor) else torch.full((n,), float(values))

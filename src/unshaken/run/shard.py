@@ -1,0 +1,215 @@
+"""One shard of a run: a pure function of the run's configuration and the shard's number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError
+from unshaken.core.oracle import Meter, Oracle
+from unshaken.core.progress import Task
+from unshaken.data import BadSample, Dataset, stream
+from unshaken.run.config import RunConfig
+from unshaken.run.examples import choose, damage, quota
+from unshaken.run.flags import check_trust
+from unshaken.run.plan import Step, prepare
+from unshaken.run.rows import CLEAN, OUTCOMES, Context, Flag, Part, outcomes, table_of
+from unshaken.run.store import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run made ready to compute shards of.
+
+    Args:
+        run: where rows go.
+        config: what decides them.
+        model: in evaluation mode while shards run.
+        dataset: where the samples come from.
+        limit: images in one pass at most.
+        strict_batch: raise instead of halving it when memory runs out.
+        workers: threads that decode; None for the number of cores.
+        stop_on_bad: raise on the first bad sample.
+    """
+
+    run: RunDir
+    config: RunConfig
+    model: Classifier
+    dataset: Dataset
+    limit: int
+    strict_batch: bool = False
+    workers: int | None = None
+    stop_on_bad: bool = False
+
+    def steps(self) -> list[Step]:
+        """The plan's steps that can be made with this model and this data."""
+        return [s for s in prepare(self.config.plan) if self.obstacle(s) is None]
+
+    def obstacle(self, step: Step) -> str | None:
+        """Why a step cannot be made, and what to do; None where it can."""
+        method = type(step.method)
+        if not self.model.differentiable and "gradient" in getattr(method, "needs", ()):
+            return "the model gives no gradients (black box): use methods that need logits or labels only"
+        if self.dataset.labels is None and getattr(method, "needs_labels", False):
+            return "the data has no labels: use data that says the true class of each image"
+        return None
+
+
+def run_shard(
+    job: Job,
+    shard: int,
+    finished: set[tuple[str, int]],
+    progress: Task | None = None,
+    alive: Callable[[], None] = lambda: None,
+) -> Meter:
+    """Compute and write the rows of one shard that are not there yet.
+
+    Args:
+        job: the run.
+        shard: from 0.
+        finished: conditions and shards whose rows are there.
+        progress: advanced by one a sample and condition.
+        alive: called now and then, to renew a lock.
+
+    Returns:
+        What was spent.
+
+    Raises:
+        DataError: a bad sample, when the job stops on these.
+        RunError: rows cannot be written.
+    """
+    steps = job.steps()
+    todo = [s for s in steps if any((c.id, shard) not in finished for c in s.conditions)]
+    clean_done = (CLEAN.id, shard) in finished
+    if progress is not None:
+        done = sum(len(s.conditions) for s in steps if s not in todo) + clean_done
+        progress.advance(done * len(job.config.shard_ids(shard)))
+    if clean_done and not todo:
+        return Meter()
+    began = time.perf_counter()
+    batch, bad = _read(job, shard)
+    config = job.config
+    oracle = Oracle(
+        job.model,
+        limit=job.limit,
+        draws=config.eot,
+        precision=config.precision,
+        strict_batch=job.strict_batch,
+    )
+    with evaluating(job.model):
+        logits = torch.zeros(0, 2) if batch is None else oracle.exact(batch.images)
+        if not clean_done:
+            if not steps and batch is not None and job.config.save_examples < 0:
+                job.run.write_examples(batch.images, list(batch.ids), CLEAN.id, shard)
+            _write_clean(job, shard, batch, bad, logits, oracle)
+            _write_cost(job, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
+            if progress is not None:
+                progress.advance(len(job.config.shard_ids(shard)))
+        clean = None if batch is None else outcomes(CLEAN, batch, logits)
+        for step in todo:
+            last = step is todo[-1]
+            alive()
+            began, before = time.perf_counter(), _copy(oracle.meter)
+            parts = [] if batch is None else step.method.evaluate(batch, step.conditions, _context(job, oracle, logits))
+            _keep_pictures(job, shard, parts, clean, batch if last else None)
+            _write_step(job, shard, step, parts)
+            _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
+            if progress is not None:
+                progress.advance(len(job.config.shard_ids(shard)) * len(step.conditions), note=step.label)
+    return oracle.meter
+
+
+def _context(job: Job, oracle: Oracle, logits: Tensor) -> Context:
+    return Context(oracle, job.config.seed, logits)
+
+
+def _read(job: Job, shard: int) -> tuple[Batch | None, list[BadSample]]:
+    """The shard's samples as one batch on the model's device, and those that cannot be used."""
+    places = {name: i for i, name in enumerate(job.dataset.ids)}
+    indices = [places[i] for i in job.config.shard_ids(shard)]
+    batches, bad = [], []
+    for item in stream(job.dataset, indices, view=job.model.view, workers=job.workers, batch_size=max(1, len(indices))):
+        if isinstance(item, Batch):
+            batches.append(item)
+        elif job.stop_on_bad:
+            raise DataError(f"sample {item}; drop --on-error stop to record it and go on")
+        else:
+            bad.append(item)
+    return (Batch.concat(batches).to(job.config.device) if batches else None), bad
+
+
+def _write_clean(
+    job: Job, shard: int, batch: Batch | None, bad: list[BadSample], logits: Tensor, oracle: Oracle
+) -> None:
+    tables = []
+    if batch is not None:
+        tables.append(table_of(outcomes(CLEAN, batch, logits)))
+        if shard == 0:
+            _write_flags(job, shard, "model", check_trust(oracle, batch, logits))
+    if bad:
+        part = Part("outcomes", CLEAN, {"id": [b.id for b in bad], "error": [b.reason for b in bad]})
+        tables.append(table_of(part))
+    job.run.write_rows(pa.concat_tables(tables) if tables else OUTCOMES.empty_table(), "outcomes", CLEAN.id, shard)
+
+
+def _write_step(job: Job, shard: int, step: Step, parts: list[Part]) -> None:
+    """Flags, then the rows, outcomes last: outcomes that are there say that all is there."""
+    _write_flags(job, shard, step.label, [f for p in parts for f in p.flags])
+    empty = [Part("outcomes", c, {"id": []}) for c in step.conditions] if not parts else []
+    for part in sorted(parts or empty, key=lambda p: p.table == "outcomes"):
+        job.run.write_rows(table_of(part), part.table, part.condition.id, shard)
+
+
+def _keep_pictures(job: Job, shard: int, parts: list[Part], clean: Part | None, batch: Batch | None) -> None:
+    """The pictures of a step; with `batch`, after a shard's last step, the clean images that belong to them all."""
+    run, config = job.run, job.config
+    wanted = quota(config.save_examples, config.shards) if config.save_examples >= 0 else -1
+    for part in parts:
+        if clean is not None and part.images is not None and wanted != 0:
+            rows = choose(damage(part.columns, clean.columns), wanted)
+            ids = [clean.columns["id"][i] for i in rows.tolist()]
+            run.write_examples(part.images(rows), ids, part.condition.id, shard)
+    if batch is not None and wanted != 0:
+        kept = set(batch.ids) if wanted < 0 else run.example_ids(shard)  # those of an interrupted run included
+        rows = torch.tensor([i for i, name in enumerate(batch.ids) if name in kept], dtype=torch.int64)
+        if len(rows):
+            run.write_examples(batch.images[rows], [batch.ids[i] for i in rows.tolist()], CLEAN.id, shard)
+
+
+def _write_flags(job: Job, shard: int, label: str, flags: list[Flag]) -> None:
+    if flags:
+        write_flags(job.run, label, shard, flags)
+
+
+def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
+    """Write flags as rows, one a sample concerned, or one with a null id."""
+    rows = [(f.name, f.detail, i) for f in flags for i in (f.ids or (None,))]
+    columns = {k: [r[j] for r in rows] for j, k in enumerate(("name", "detail", "id"))}
+    part = Part("flags", CLEAN, columns)
+    run.write_rows(table_of(part), "flags", label, shard)
+
+
+def _write_cost(job: Job, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+    columns = {
+        "step": [label],
+        "shard": [shard],
+        "forwards": [meter.forwards - before.forwards],
+        "backwards": [meter.backwards - before.backwards],
+        "model_seconds": [meter.model_seconds - before.model_seconds],
+        "method_seconds": [meter.method_seconds - before.method_seconds],
+        "wall_seconds": [wall],
+        "largest_batch": [meter.largest_batch],
+        "back_offs": [meter.back_offs - before.back_offs],
+    }
+    job.run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
+
+
+def _copy(meter: Meter) -> Meter:
+    return Meter(meter.forwards, meter.backwards, meter.model_seconds, meter.method_seconds, 0, meter.back_offs)

@@ -1,0 +1,208 @@
+"""`RunDir`: a run directory on any file system that fsspec knows. What is there is whole."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from unshaken.core.errors import RunError
+from unshaken.run.rows import SCHEMAS
+
+
+class RunDir:
+    """A run directory.
+
+    Args:
+        path: a local folder or an fsspec address such as `s3://bucket/run` or `memory://run`.
+
+    Raises:
+        RunError: the address has no known file system.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(self.path)
+        except (ValueError, ImportError) as error:
+            raise RunError(f"run directory {self.path!r}: {error}") from None
+        self.root = self.root.rstrip("/")
+        self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def __str__(self) -> str:
+        return self.path
+
+    def at(self, *parts: str) -> str:
+        """The path of a file in the directory."""
+        return "/".join((self.root, *parts))
+
+    def exists(self, *parts: str) -> bool:
+        """Whether a file is there."""
+        return bool(self.fs.exists(self.at(*parts)))
+
+    def write(self, data: bytes, *parts: str) -> None:
+        """Write a file whole or not at all: a temporary file, fsync, rename.
+
+        Raises:
+            RunError: the disk is full or the place is not writable; what was there before stays.
+        """
+        path = self.at(*parts)
+        with self._explained():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self.local:
+                self.fs.pipe_file(path, data)  # object stores make an object appear whole
+                return
+            temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                if os.path.exists(temporary):
+                    os.unlink(temporary)
+                raise
+            folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def read(self, *parts: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            RunError: it is absent or not readable.
+        """
+        try:
+            return bytes(self.fs.cat_file(self.at(*parts)))
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot read {'/'.join(parts)} ({_reason(error)}); is this a run directory?"
+            ) from None
+
+    def remove(self, *parts: str) -> None:
+        """Delete a file if it is there."""
+        if self.exists(*parts):
+            self.fs.rm_file(self.at(*parts))
+
+    def names(self, *parts: str, suffix: str = "") -> list[str]:
+        """Sorted names of the files in a folder; empty when it is absent."""
+        folder = self.at(*parts)
+        if not self.fs.isdir(folder):
+            return []
+        found = (p.rpartition("/")[2] for p in self.fs.ls(folder, detail=False))
+        return sorted(n for n in found if n.endswith(suffix) and not n.endswith(".tmp"))
+
+    # JSON, rows and tensors.
+
+    def write_json(self, value: Any, *parts: str) -> None:
+        """Write JSON, whole or not at all."""
+        self.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode(), *parts)
+
+    def read_json(self, *parts: str) -> Any:
+        """Read JSON.
+
+        Raises:
+            RunError: it is absent or damaged.
+        """
+        try:
+            return json.loads(self.read(*parts))
+        except ValueError as error:
+            raise RunError(f"{self.path}: {'/'.join(parts)} is damaged ({error}); start the run afresh") from None
+
+    def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
+        """Write one condition's rows of one shard, whole or not at all."""
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self.write(buffer.getvalue(), "rows", name, f"{condition}-{shard:05d}.parquet")
+
+    def has_rows(self, name: str, condition: str, shard: int) -> bool:
+        """Whether these rows are finished."""
+        return self.exists("rows", name, f"{condition}-{shard:05d}.parquet")
+
+    def finished(self, name: str = "outcomes") -> set[tuple[str, int]]:
+        """All (condition, shard) whose rows are finished, by one listing."""
+        found = (re.fullmatch(r"(.+)-(\d{5,})\.parquet", n) for n in self.names("rows", name))
+        return {(m[1], int(m[2])) for m in found if m}
+
+    def rows(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """All rows of a table; an empty table of its schema when there are none.
+
+        Raises:
+            RunError: a file is damaged, named.
+        """
+        parts = []
+        for file in self.names("rows", name, suffix=".parquet"):
+            try:
+                parts.append(pq.read_table(io.BytesIO(self.read("rows", name, file)), columns=columns))
+            except (pa.ArrowInvalid, OSError) as error:
+                raise RunError(
+                    f"{self.path}: rows/{name}/{file} is damaged ({str(error).splitlines()[0]}); delete it and resume "
+                    "the run"
+                ) from None
+        if parts:
+            return pa.concat_tables(parts)
+        empty = SCHEMAS[name].empty_table()
+        return empty.select(columns) if columns else empty
+
+    def write_examples(self, images: Tensor, ids: list[str], condition: str, shard: int) -> None:
+        """Keep the images of some samples."""
+        data = save_tensors({"images": images.float().cpu().contiguous()}, metadata={"ids": json.dumps(ids)})
+        self.write(data, "examples", f"{condition}-{shard:05d}.safetensors")
+
+    def examples(self, condition: str) -> dict[str, Tensor]:
+        """Kept images of a condition by sample id, each `[C, H, W]`."""
+        found: dict[str, Tensor] = {}
+        for file in self.names("examples", suffix=".safetensors"):
+            if file.rpartition("-")[0] == condition:
+                found |= read_examples(self.read("examples", file))
+        return found
+
+    def example_ids(self, shard: int) -> set[str]:
+        """The samples of a shard whose images are kept under any condition."""
+        files = [f for f in self.names("examples", suffix=".safetensors") if f.endswith(f"-{shard:05d}.safetensors")]
+        return {i for f in files for i in _ids(self.read("examples", f))}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise RunError(
+                    f"{self.path}: the disk is full; what is finished is kept: free some space, then run again with "
+                    "--resume"
+                ) from None
+            raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+
+
+def read_examples(data: bytes) -> dict[str, Tensor]:
+    """Images by sample id, from the bytes of an examples file."""
+    images = load_tensors(data)["images"]
+    return dict(zip(_ids(data), torch.unbind(images), strict=True))
+
+
+def _ids(data: bytes) -> list[str]:
+    size = int.from_bytes(data[:8], "little")
+    ids: list[str] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
+    return ids
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__
