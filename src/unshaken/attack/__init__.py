@@ -1,0 +1,5 @@
+"""Searches for a worst case inside a budget. They ask the model; see `unshaken.core.search`."""
+
+from unshaken.core.room import open_room
+
+__all__ = open_room(__name__, __path__, verb="attack")  # pyright: ignore[reportUnsupportedDunderAll]

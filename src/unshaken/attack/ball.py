@@ -1,0 +1,175 @@
+"""`Ball`: the budget of an attack, an lp ball around each clean image cut with the box [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+NORMS = ("linf", "l2", "l1")
+TOLERANCE = 1e-6
+"""Relative: a norm up to `eps (1 + TOLERANCE)` counts as inside."""
+
+
+class Ball(State):
+    """One ball a sample.
+
+    Args:
+        clean: centres, float32 `[N, C, H, W]` in [0, 1].
+        eps: radii `[N]`, in the unit of [0, 1] pixels under the norm.
+        lower: least value of each pixel, `[N, C, H, W]`.
+        upper: as `lower`.
+        norm: `linf`, `l2` or `l1`.
+    """
+
+    clean: Tensor
+    eps: Tensor
+    lower: Tensor
+    upper: Tensor
+    norm: str
+
+    @classmethod
+    def of(cls, clean: Tensor, eps: Tensor, norm: str) -> Ball:
+        """The balls around clean images. For linf the pixels' bounds are rounded inwards, so none is crossed."""
+        if norm == "linf":
+            radius = _wide(eps, clean)
+            lower, upper = clean - radius, clean + radius
+            lower = torch.where(clean - lower > radius, lower.nextafter(clean), lower).clamp_(0, 1)
+            upper = torch.where(upper - clean > radius, upper.nextafter(clean), upper).clamp_(0, 1)
+        else:
+            lower, upper = torch.zeros_like(clean), torch.ones_like(clean)
+        return cls(clean, eps, lower, upper, norm)
+
+    @property
+    def radius(self) -> Tensor:
+        """`eps` in a shape that broadcasts over images."""
+        return _wide(self.eps, self.clean)
+
+    def distance(self, x: Tensor) -> Tensor:
+        """The norm of `x - clean`, float64 `[N]`."""
+        delta = (x.double() - self.clean.double()).flatten(1)
+        length: Tensor = torch.linalg.vector_norm(delta, {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[self.norm], dim=1)
+        return length
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Bool `[N]`: inside the ball (to a relative 1e-6) and inside [0, 1]."""
+        low, high = x.flatten(1).aminmax(dim=1)
+        return (self.distance(x) <= self.eps.double() * (1 + TOLERANCE)) & (low >= 0) & (high <= 1)
+
+    def random_point(self, rng: SampleRng) -> Tensor:
+        """A point drawn uniformly from each ball, then clipped to [0, 1]."""
+        shape = self.clean.shape[1:]
+        rng = rng.fold("start")
+        if self.norm == "linf":
+            delta = rng.uniform(*shape, low=-1, high=1)
+        elif self.norm == "l2":
+            direction = rng.normal(*shape).flatten(1)
+            delta = direction / direction.norm(dim=1, keepdim=True)
+            delta = (delta * rng.fold("radius").uniform(1) ** (1 / delta.shape[1])).view(-1, *shape)
+        else:  # Laplace draws over their sum and one exponential draw more are uniform in the l1 ball
+            signed = rng.uniform(*shape, low=-1, high=1).flatten(1)
+            laplace = -signed.sign() * torch.log1p(-signed.abs().clamp_max(1 - 2**-24))  # -1 can be drawn
+            rest = -torch.log1p(-rng.fold("rest").uniform(1))
+            delta = (laplace / (laplace.abs().sum(1, keepdim=True) + rest)).view(-1, *shape)
+        return self._reached(self.clean + self.radius * delta.to(self.clean))
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest point of the set for linf and l1; for l2 shrunk to the ball, then clipped."""
+        if self.norm == "linf":
+            return x.clamp(self.lower, self.upper)
+        delta = x - self.clean
+        if self.norm == "l2":
+            length = delta.flatten(1).norm(dim=1)
+            delta = delta * _wide((self.eps / length.clamp_min(1e-30)).clamp_max(1.0), x)
+        else:
+            delta = project_l1(self.clean, delta, self.eps)
+        return self._reached(self.clean + delta)
+
+    def _reached(self, x: Tensor) -> Tensor:
+        """`x` clipped to the box, and pulled back where float32's rounding alone left the ball."""
+        x = x.clamp_(self.lower, self.upper)
+        if self.norm == "linf":
+            return x
+        ratio = self.eps.double() / self.distance(x)
+        over = ratio < 1 - TOLERANCE / 2
+        if not bool(over.any()):
+            return x
+        clean, delta = self.clean[over], (x - self.clean)[over] * _wide(ratio[over], x)
+        back = clean + delta
+        back = torch.where((back - clean).abs() > delta.abs(), back.nextafter(clean), back)
+        return x.index_put((over,), back)
+
+    def steepest(self, gradient: Tensor, x: Tensor, *, quantile: float = 0.99) -> Tensor:
+        """The direction of unit norm along which the objective rises fastest from `x`.
+
+        linf: the sign. l2: `g / |g|`. l1: the sign of the largest entries only (`|g|` at or above its quantile,
+        coordinates at a wall of the box left out), over their number.
+
+        Args:
+            gradient: `[N, C, H, W]`.
+            x: where it was taken.
+            quantile: share of the coordinates left out in l1, in [0, 1).
+        """
+        if self.norm == "linf":
+            return gradient.sign()
+        if self.norm == "l2":
+            return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-30), gradient)
+        blocked = ((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0))
+        size = gradient.abs().masked_fill(blocked, 0).flatten(1)
+        keep = max(1, round((1 - quantile) * size.shape[1]))
+        least = size.topk(keep, dim=1).values[:, -1:]
+        chosen = (size >= least) & (size > 0)
+        share = chosen / chosen.sum(1, keepdim=True).clamp_min(1)
+        return gradient.sign() * share.view_as(gradient)
+
+    def farthest(self, gradient: Tensor) -> Tensor:
+        """The point of the ball that a linear objective likes best, clipped to [0, 1].
+
+        In l1 all of eps goes to the entry of largest `|g|`, shared equally on ties.
+        """
+        if self.norm == "l1":
+            size = gradient.abs().flatten(1)
+            top = ((size == size.amax(1, keepdim=True)) & (size > 0)).to(gradient)
+            step = gradient.sign() * (top / top.sum(1, keepdim=True).clamp_min(1)).view_as(gradient)
+        else:
+            step = self.steepest(gradient, self.clean)
+        return self._reached(self.clean + self.radius * step)
+
+
+def project_l1(clean: Tensor, delta: Tensor, eps: Tensor) -> Tensor:
+    """The Euclidean projection of `delta` on `|delta|_1 <= eps` cut with `0 <= clean + delta <= 1`.
+
+    The solution is `sign(delta) min(max(|delta| - t, 0), cap)`, where `cap` is the room to the wall; the threshold t
+    follows from sorting the points where an entry starts to move and where it comes free of its cap.
+
+    Args:
+        clean: `[N, C, H, W]` in [0, 1].
+        delta: as `clean`.
+        eps: `[N]`.
+    """
+    size, sign = delta.abs().flatten(1).double(), delta.sign()
+    cap = torch.where(delta > 0, 1 - clean, clean).flatten(1).double()
+    boxed = torch.minimum(size, cap)
+    radius = eps.double()[:, None]
+    # f(t) = sum min(max(size - t, 0), cap) falls, linear between the knots size (slope ends) and size - cap (starts).
+    knots = torch.cat([size, (size - cap).clamp_min(0)], 1)
+    slope = torch.cat([torch.ones_like(size), -torch.ones_like(size)], 1)
+    knots, order = knots.sort(1)
+    before = boxed.gt(0).new_zeros(len(size), 1).double()
+    slopes = -(slope.gather(1, order).flip(1).cumsum(1).flip(1))  # slope on the interval that ends at a knot
+    widths = torch.diff(knots, dim=1, prepend=before)
+    values = boxed.sum(1, keepdim=True) + (slopes * widths).cumsum(1)
+    at = (values > radius).sum(1, keepdim=True).clamp_max(knots.shape[1] - 1)  # first knot where f <= eps
+    left = torch.where(at > 0, knots.gather(1, (at - 1).clamp_min(0)), before)
+    level = torch.where(at > 0, values.gather(1, (at - 1).clamp_min(0)), boxed.sum(1, keepdim=True))
+    steep = slopes.gather(1, at)
+    t = left + (radius - level) / steep.clamp_max(-1e-30)
+    t = torch.where(boxed.sum(1, keepdim=True) <= radius, before, t)
+    moved = torch.minimum((size - t).clamp_min(0), cap)
+    return sign * moved.to(delta).view_as(delta)
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like).view(-1, *(1,) * (like.ndim - 1))

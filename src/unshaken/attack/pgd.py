@@ -1,0 +1,56 @@
+"""PGD: projected gradient ascent on the loss."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.base import Attack, Found
+from unshaken.attack.problem import Problem
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+
+class PGDState(State):
+    """One row a sample: its task, the current point and the steps made."""
+
+    problem: Problem
+    x: Tensor
+    step: Tensor
+
+
+@register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
+class PGD(Attack[PGDState]):
+    """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`."""
+
+    steps: PositiveInt = Field(40, description="gradient steps")
+    step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+
+    def start(self, problem: Problem, rng: SampleRng) -> PGDState:
+        """A random point of the ball, or the clean image."""
+        x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
+        return PGDState(problem, x, torch.zeros_like(problem.labels))
+
+    def ask(self, state: PGDState) -> Gradient:
+        """The gradient of the loss at the current point."""
+        return Gradient(state.x, of=state.problem.loss)
+
+    def tell(self, state: PGDState, answer: Answer) -> PGDState:
+        """One step along the steepest direction s(g) of the norm, and back into the ball."""
+        ball = state.problem.ball
+        direction = ball.steepest(required(answer.gradient), state.x)
+        x = ball.project(state.x + self.step_size * ball.radius * direction)
+        return state.replace(x=x, step=state.step + 1)
+
+    def done(self, state: PGDState) -> Tensor:
+        """All steps made; the driver's last look tells whether the end point fools."""
+        return state.step >= self.steps
+
+    def result(self, state: PGDState) -> Found:
+        """The current point."""
+        return Found(state.x)

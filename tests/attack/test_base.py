@@ -1,0 +1,217 @@
+"""What all attacks share: checks at the edge, flags, random models, precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack import FGSM, PGD
+from unshaken.core import Batch, Classifier, Oracle, UnshakenError
+from unshaken.core.classifier import evaluating
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.run.rows import Context, table_of
+
+
+@pytest.fixture
+def net(make):
+    return make.net(classes=3)
+
+
+@pytest.fixture
+def batch(make, net):
+    return make.batch(net, make.images(8, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"norm": "l7"}, "norm 'l7' is not one of linf, l2, l1"),
+        ({"eps": []}, "give eps"),
+        ({"eps": [-0.1]}, "eps -0.1 must be"),
+        ({"eps": [0.1, float("nan")]}, "eps nan must be"),
+        ({"eps": [float("inf")]}, "eps inf must be"),
+    ],
+)
+def test_bad_budgets_are_refused_in_one_line(net, batch, change, words):
+    with pytest.raises(ParameterError, match=words) as caught:
+        FGSM().attack(Oracle(net), batch, **{"norm": "linf", "eps": [0.1], **change})
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ParameterError, match=words):
+        FGSM().conditions(label="fgsm", severities=(), **{"norm": "linf", "eps": [0.1], **change})
+
+
+def test_severities_are_refused():
+    with pytest.raises(ParameterError, match="eps, not severities"):
+        FGSM().conditions(label="fgsm", severities=(1,), eps=(0.1,), norm="linf")
+
+
+@pytest.mark.parametrize(
+    ("labels", "targets", "words"),
+    [
+        (None, None, "no labels"),
+        ([0, 1, 2, 3, 0, 0, 0, 0], None, "label or target 3 is not a class of the model, which has 0 to 2"),
+        ([0, 1, -1, 0, 0, 0, 0, 0], None, "-1 is not a class"),
+        ([0] * 8, [1] * 7, "one target a sample"),
+        ([0] * 8, [1] * 7 + [0], "another class than the label"),
+        ([0] * 8, [1] * 7 + [9], "9 is not a class"),
+    ],
+)
+def test_bad_labels_and_targets_are_refused(net, batch, labels, targets, words):
+    wrong = Batch(batch.images, None if labels is None else torch.tensor(labels), batch.ids)
+    with pytest.raises(ParameterError, match=words):
+        FGSM().attack(
+            Oracle(net), wrong, norm="linf", eps=[0.1], targets=None if targets is None else torch.tensor(targets)
+        )
+
+
+def test_images_outside_the_unit_range_are_refused(net, batch):
+    pixels = torch.zeros_like(batch.images)
+    pixels[0, 0, 0, 0] = 255
+    with pytest.raises(UnshakenError, match="pixel values run from 0 to 255"):
+        FGSM().attack(Oracle(net), batch.with_images(pixels), norm="linf", eps=[0.1])
+
+
+def test_images_that_rounding_left_outside_are_clipped_first(net, batch):
+    images = batch.images.clone()
+    images[:, 0, 0, 0] = 1 + 5e-5
+    (got,), _ = PGD(steps=2, random_start=False).attack(Oracle(net), batch.with_images(images), norm="linf", eps=[0.01])
+    assert bool((got.images <= 1).all())
+    assert torch.allclose(got.distance, (got.images - images.clamp(0, 1)).abs().flatten(1).amax(1).double())
+
+
+def test_half_precision_images_are_attacked_in_float32(net, batch):
+    half = batch.images.bfloat16()
+    (got,), _ = PGD(steps=3).attack(Oracle(net), batch.with_images(half), norm="linf", eps=[0.02])
+    (same,), _ = PGD(steps=3).attack(Oracle(net), batch.with_images(half.float()), norm="linf", eps=[0.02])
+    assert got.images.dtype == torch.float32
+    assert torch.equal(got.images, same.images)
+
+
+def test_a_black_box_is_refused_for_gradient_attacks(net, batch):
+    box = Classifier(net.net, differentiable=False, name="box")
+    with pytest.raises(ModelError, match="'box' gives no gradients"):
+        FGSM().attack(Oracle(box), batch, norm="linf", eps=[0.1])
+
+
+class Steps(nn.Module):
+    """Rounds its input, so that the gradient is zero."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net((x * 8).round() / 8)
+
+
+def test_zero_gradients_are_flagged_with_the_samples(net, make):
+    model = Classifier(Steps(net.net)).eval()
+    batch = make.batch(model, make.images(5, 1, 8, 8))
+    for attack in (FGSM(), PGD(steps=3)):
+        _, flags = attack.attack(Oracle(model), batch, norm="linf", eps=[0.001])
+        assert [(f.name, f.ids) for f in flags] == [("zero-gradient", batch.ids)]
+
+
+def test_no_flag_where_gradients_are_there(net, batch):
+    assert PGD(steps=3).attack(Oracle(net), batch, norm="linf", eps=[0.01, 0.3])[1] == []
+
+
+class Dice(nn.Module):
+    """Robust but for luck: now and then a forward pass answers another class, whatever the image."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every, self.count, self.w = every, 0, nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        self.count += 1
+        total = x.flatten(1).sum(1) * self.w * 1e-3 + (1.0 if self.count % self.every else -1.0)
+        return torch.stack([total, -total], 1)
+
+
+def test_a_random_model_is_not_broken_by_one_lucky_draw():
+    batch = Batch(torch.full((4, 1, 4, 4), 0.5), torch.zeros(4, dtype=torch.int64), tuple("abcd"))
+    clean = torch.tensor([[1.0, -1.0]]).expand(4, 2)
+    lucky = PGD(steps=8).attack(Oracle(Classifier(Dice(1))), batch, norm="linf", eps=[0.1], clean=clean)[0][0]
+    assert bool(lucky.fooled.all())  # always wrong: broken, by a vote of all draws too
+    for every in (2, 3, 5):
+        # Odd numbers of draws at the last look: most of them are right.
+        oracle = Oracle(Classifier(Dice(every)), draws=5)
+        (got,), _ = PGD(steps=8).attack(oracle, batch, norm="linf", eps=[0.1], clean=clean)
+        assert not bool(got.fooled.any()), every
+        assert got.forwards.tolist() == [8 * 5 + 5] * 4
+        assert got.backwards.tolist() == [8 * 5] * 4
+    (broken,), _ = PGD(steps=2).attack(Oracle(Classifier(Dice(1)), draws=5), batch, norm="linf", eps=[0.1], clean=clean)
+    assert bool(broken.fooled.all())
+
+
+def test_gradients_of_a_random_model_are_averages():
+    class Signs(nn.Module):
+        """Its gradient is +3 every fourth pass and -2 else: the mean of four, -0.75, has another sign than one."""
+
+        def __init__(self):
+            super().__init__()
+            self.count = 0
+
+        def forward(self, x):
+            self.count += 1
+            total = x.flatten(1).sum(1) * (3.0 if self.count % 4 == 1 else -2.0) / 10 + 1
+            return torch.stack([total, -total], 1)
+
+    batch = Batch(torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, dtype=torch.int64), ("a",))
+    clean = torch.tensor([[1.0, -1.0]])
+    # The loss rises as the total falls: the mean slope is negative, so the pixels rise.
+    (one,), _ = FGSM().attack(Oracle(Classifier(Signs())), batch, norm="linf", eps=[0.1], clean=clean)
+    (four,), _ = FGSM().attack(Oracle(Classifier(Signs()), draws=4), batch, norm="linf", eps=[0.1], clean=clean)
+    assert one.images.flatten().tolist() == pytest.approx([0.4] * 4)
+    assert four.images.flatten().tolist() == pytest.approx([0.6] * 4)
+
+
+def test_bf16_search_is_judged_in_float32(net, batch):
+    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net, precision="bf16"), batch, norm="linf", eps=[0.05])
+    assert got.images.dtype == torch.float32
+    assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
+    assert int(got.fooled.sum()) > 0
+
+
+@pytest.mark.parametrize("limit", [1, 3, 64])
+def test_batch_size_and_order_change_no_flag(net, batch, limit):
+    order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
+    (whole,), _ = PGD(steps=5, restarts=2).attack(Oracle(net), batch, norm="linf", eps=[0.03])
+    (other,), _ = PGD(steps=5, restarts=2).attack(Oracle(net, limit=limit), batch[order], norm="linf", eps=[0.03])
+    assert torch.equal(whole.fooled[order], other.fooled)
+    assert torch.allclose(whole.images[order], other.images, atol=1e-5)
+    assert torch.equal(whole.forwards[order], other.forwards)
+
+
+def test_the_seed_matters_and_repeats(net, batch):
+    same, again, other = (
+        PGD(steps=1).attack(Oracle(net), batch, norm="linf", eps=[1e-3], seed=s)[0][0].images for s in (0, 0, 1)
+    )
+    assert torch.equal(same, again)
+    assert not torch.equal(same, other)
+
+
+def test_an_empty_batch_has_empty_results(net, batch):
+    (got,), flags = PGD().attack(Oracle(net), batch[slice(0, 0)], norm="linf", eps=[0.1])
+    assert got.images.shape == (0, 1, 8, 8)
+    assert flags == []
+
+
+def test_rows_of_two_budgets(net, batch):
+    oracle = Oracle(net)
+    attack = PGD(steps=5)
+    conditions = attack.conditions(label="pgd", severities=(), eps=(0.01, 0.1), norm="linf")
+    assert [c.id for c in conditions] == ["pgd-linf-0.01", "pgd-linf-0.1"]
+    with evaluating(net):
+        parts = attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
+    found, _ = attack.attack(Oracle(net), batch, norm="linf", eps=[0.01, 0.1])
+    for part, one, eps in zip(parts, found, (0.01, 0.1), strict=True):
+        table = table_of(part)
+        assert table["eps"].to_pylist() == [eps] * 8
+        assert table["correct"].to_pylist() == (~one.fooled).tolist()
+        assert table["distance"].to_pylist() == one.distance.tolist()
+        assert table["forwards"].to_pylist() == one.forwards.tolist()
+        assert table["survives_8bit"].to_pylist() == [None if v < 0 else bool(v) for v in one.survives_8bit.tolist()]
+        assert torch.equal(part.images(torch.tensor([1, 3])), one.images[[1, 3]])
