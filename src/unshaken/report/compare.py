@@ -1,0 +1,217 @@
+"""`compare_runs`: runs side by side on the same samples, by pairs."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
+from unshaken.report.frame import Frame, read_frame
+from unshaken.run import Condition, RunConfig, RunDir, read_config
+from unshaken.run.plan import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionComparison:
+    """One condition under two models.
+
+    Args:
+        condition: what was done to the images.
+        baseline: accuracy there.
+        candidate: accuracy here.
+        paired: what changed, sample by sample; p-values corrected for all conditions and candidates compared.
+    """
+
+    condition: Condition
+    baseline: Figure
+    candidate: Figure
+    paired: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `no significant difference`, at 0.05 after correction."""
+        if self.paired.regressed():
+            return "worse"
+        return "better" if self.paired.improved() else "no significant difference"
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """A candidate against a baseline, on the samples of both.
+
+    Args:
+        baseline: where the baseline lies.
+        candidate: where the candidate lies.
+        baseline_name: its model.
+        candidate_name: its model.
+        n: samples.
+        conditions: those that both have, in the candidate's order, `clean` first.
+        only_baseline: conditions that the candidate lacks.
+        only_candidate: conditions that the baseline lacks.
+        notes: what a reader should know, such as another seed.
+    """
+
+    baseline: str
+    candidate: str
+    baseline_name: str
+    candidate_name: str
+    n: int
+    conditions: tuple[ConditionComparison, ...]
+    only_baseline: tuple[str, ...]
+    only_candidate: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def count(self, verdict: str) -> int:
+        """How many conditions have a verdict."""
+        return sum(c.verdict == verdict for c in self.conditions)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `summary.json` and `compare.json`."""
+        return {
+            "baseline": self.baseline,
+            "candidate": self.candidate,
+            "baseline_name": self.baseline_name,
+            "candidate_name": self.candidate_name,
+            "n": self.n,
+            "conditions": [
+                {
+                    "condition": c.condition.id,
+                    "baseline": c.baseline.to_json(),
+                    "candidate": c.candidate.to_json(),
+                    "difference": c.paired.difference.to_json(),
+                    "lost": c.paired.lost,
+                    "gained": c.paired.gained,
+                    "p_value": c.paired.p_value,
+                    "p_holm": c.paired.p_holm,
+                    "family": c.paired.family,
+                    "verdict": c.verdict,
+                }
+                for c in self.conditions
+            ],
+            "only_baseline": list(self.only_baseline),
+            "only_candidate": list(self.only_candidate),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Several runs, each against the first.
+
+    Args:
+        runs: one for each candidate; the p-values of all are corrected together.
+    """
+
+    runs: tuple[RunComparison, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `compare.json`."""
+        return {"schema": 1, "comparisons": [r.to_json() for r in self.runs]}
+
+
+def compare_runs(runs: Sequence[RunDir], *, complete_only: bool = False) -> Comparisons:
+    """Compare runs on the same samples, condition by condition; the first is the baseline.
+
+    Args:
+        runs: two or more.
+        complete_only: compare on the samples that both sides have, instead of raising when some are missing.
+
+    Raises:
+        ParameterError: fewer than two runs; runs on different samples or data; no labels.
+        RunError: a directory is no run, or is damaged.
+    """
+    if len(runs) < 2:
+        raise ParameterError(f"a comparison needs at least two run directories, not {len(runs)}")
+    read = [(str(run), config := read_config(run), read_frame(run, config)) for run in runs]
+    first = read[0]
+    pairs = [compare_frames(*first, *other, complete_only=complete_only) for other in read[1:]]
+    family = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
+    corrected = holm_corrected(family)
+    return Comparisons(
+        tuple(
+            replace(
+                pair,
+                conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
+            )
+            for i, pair in enumerate(pairs)
+        )
+    )
+
+
+def compare_frames(
+    baseline: str,
+    before: RunConfig,
+    old: Frame,
+    candidate: str,
+    after: RunConfig,
+    new: Frame,
+    *,
+    complete_only: bool = False,
+) -> RunComparison:
+    """Compare two runs that are read already; Holm's correction is over their shared conditions.
+
+    Raises:
+        ParameterError: as in `compare_runs`.
+    """
+    for where, frame in ((baseline, old), (candidate, new)):
+        if not frame.labelled:
+            raise ParameterError(f"{where}: the samples have no labels, so it cannot be said which run is better")
+    if before.data_fingerprint != after.data_fingerprint:
+        raise ParameterError(
+            f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
+            f"{after.data_fingerprint[:12]}); run both on one data set"
+        )
+    places = {c.id: j for j, c in enumerate(old.conditions)}
+    shared = [j for j, c in enumerate(new.conditions) if c.id in places]
+    made_before, made_after = _made(before), _made(after)
+    names = [new.conditions[j].id for j in shared]
+    differing = [c for c in names if made_before.get(c) != made_after.get(c)]
+    shared = [j for j in shared if new.conditions[j].id not in differing]
+    paired, values = {}, {}
+    for j in shared:
+        name = new.conditions[j].id
+        a, b = old.right[:, places[name]], new.right[:, j]
+        try:
+            paired[name] = compare_by_id(
+                _ids(old, a), a[a >= 0] == 1, _ids(new, b), b[b >= 0] == 1, complete_only=complete_only
+            )
+        except ParameterError as error:
+            raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
+        values[name] = accuracy(a[a >= 0] == 1), accuracy(b[b >= 0] == 1)
+    paired = holm_corrected(paired)
+    notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing]
+    if before.seed != after.seed:
+        notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
+    known = {c.id for c in new.conditions}
+    return RunComparison(
+        baseline=baseline,
+        candidate=candidate,
+        baseline_name=before.model_name,
+        candidate_name=after.model_name,
+        n=paired["clean"].n,
+        conditions=tuple(
+            ConditionComparison(new.conditions[j], *values[new.conditions[j].id], paired[new.conditions[j].id])
+            for j in shared
+        ),
+        only_baseline=tuple(c for c in places if c not in known),
+        only_candidate=tuple(c.id for c in new.conditions if c.id not in places),
+        notes=tuple(notes),
+    )
+
+
+def beside(run: RunDir, config: RunConfig) -> list[RunDir]:
+    """The runs that reports show side by side with this one; their places are relative to it."""
+    scheme, mark, path = run.path.rpartition("://")
+    return [RunDir(scheme + mark + posixpath.normpath(posixpath.join(path, place))) for place in config.beside]
+
+
+def _ids(frame: Frame, right: Any) -> list[str]:
+    return [i for i, r in zip(frame.ids, right.tolist(), strict=True) if r >= 0]
+
+
+def _made(config: RunConfig) -> dict[str, Any]:
+    """Condition id to what decides it: the method with its parameters, defaults filled in."""
+    return {c.id: (c, step.method) for step in prepare(config.plan) for c in step.conditions}

@@ -1,0 +1,107 @@
+"""`report.html` and `compare.html`: one file each, which asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unshaken.report import charts, view, wording
+from unshaken.report.compare import Comparisons
+from unshaken.report.gates import GateResult
+from unshaken.report.others import read_others
+from unshaken.report.pictures import galleries
+from unshaken.report.summary import Summary
+from unshaken.run import RunDir
+from unshaken.run.flags import NAMES
+
+FEW = 20
+"""Rows shown of long lists before they are folded or cut; `summary.json` has all."""
+
+
+def render_report(
+    run: RunDir, summary: Summary, *, baseline: RunDir | None = None, gates: Sequence[GateResult] = ()
+) -> str:
+    """The report of a run as one HTML page.
+
+    Args:
+        run: for its pictures, and the runs beside it.
+        summary: of the run.
+        baseline: the run that the summary was compared with.
+        gates: results to show.
+    """
+    data = summary.data
+    others = read_others(run, summary, baseline)
+    rows = data["conditions"]
+    shown = galleries(run, summary)
+    shown.sort(key=lambda g: float((view.metric(g.condition) or {"value": 1})["value"]))
+    return _page(
+        "report.html.jinja",
+        data=data,
+        others=others,
+        tiles=view.tiles(data),
+        strips=view.strips(data, others),
+        clean=view.clean_figure(data),
+        multiples=view.multiples(data, others),
+        heats=view.heats(data),
+        galleries=shown,
+        first_natural=next((g for g in shown if "eps" not in g.condition), None),
+        bars=charts.reliability(data["calibration"]["bins"]) if data["calibration"] else [],
+        classes=_classes(data),
+        gates=gates,
+        worst=view.worst_of(rows),
+        natural=view.worst_of([r for r in rows if "eps" not in r]),
+        config=summary.config,
+        meanings=NAMES,
+        few=FEW,
+    )
+
+
+def render_compare(comparisons: Comparisons) -> str:
+    """A comparison of runs as one HTML page."""
+    return _page("compare.html.jinja", comparisons=comparisons.runs, changes=view.changes)
+
+
+def _classes(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Classes, the weakest first."""
+
+    def weakness(row: dict[str, Any]) -> list[float]:
+        return [float((row[k] or row["clean"])["value"]) for k in ("worst_natural", "worst_case", "clean")]
+
+    return sorted(data["classes"], key=weakness)
+
+
+def _page(template: str, **values: Any) -> str:
+    environment = _environment()
+    script = environment.get_template("theme.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(script=Markup(script), digest=digest, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("unshaken.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": lambda *arguments: wording.percent(*arguments).replace(" ", "\N{NO-BREAK SPACE}"),
+        "span": wording.span,
+        "number": wording.number,
+        "seconds": wording.seconds,
+        "budget": wording.budget,
+        "condition_name": wording.condition_name,
+        "name_of": wording.name_of,
+        "method_name": wording.method_name,
+        "metric": view.metric,
+    }
+    environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts}
+    return environment

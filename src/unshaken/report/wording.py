@@ -1,0 +1,117 @@
+"""How pages say things: names of methods, strengths and figures, and what to do about a flag."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from unshaken.run import Condition
+
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
+_ACRONYMS = {"fgsm": "FGSM", "pgd": "PGD", "jpeg": "JPEG", "apgd": "APGD", "fab": "FAB", "cw": "CW", "bim": "BIM"}
+
+ADVICE = {
+    "zero-gradient": "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or "
+    "add an attack that needs none.",
+    "train-mode": "Call .eval() where the model is built, and check figures of your own that were taken before.",
+    "probabilities": "Remove the last softmax, or return its logarithm; then run again.",
+    "randomness": "Make the model deterministic, or average gradients over draws; figures may differ between runs.",
+    "non-finite": "Look for divisions and logarithms of zero, and run with --precision fp32.",
+    "normalisation": "Say mean and std in one place only: in the model, or as options of its SPEC.",
+    "eps-zero": "Give the budget in units of [0, 1] pixels, such as 8/255.",
+    "out-of-budget": "Do not use the figure of that condition; mend the method's projection, or report the fault.",
+    "single-class": "Point the data SPEC at the folder that has one subfolder a class.",
+    "label-out-of-range": "Check the class names and their order in the model and in the data.",
+    "near-chance": "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
+    "not-run": "These conditions are missing, not passed: use methods that need no gradients, or another model form.",
+}
+"""Flag to what its reader should do."""
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as text: `87.5 %`; a dash for none."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def span(figure: dict[str, Any] | None) -> str:
+    """The interval of a share as text: `74.8 to 95.3 %`."""
+    if figure is None or figure["low"] is None or figure["high"] is None:
+        return "–"
+    return f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """A number in a few digits: `12,345`, `3.27`, `0.0041`; a dash for none."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def seconds(value: float | None) -> str:
+    """A time as text: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if value is None:
+        return "–"
+    if value < 60:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def budget(eps: float) -> str:
+    """An eps as people write it: `8/255` where it is one, else `0.1`."""
+    levels = eps * 255
+    if eps and abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
+        return f"{round(levels)}/255"
+    return f"{eps:.4g}"
+
+
+def method_name(label: str) -> str:
+    """A method or a plan's line for people: `fog`, `gaussian noise`, `PGD`, `PGD (line 2)`."""
+    name, plus, line = label.partition("+")
+    words = " ".join(_ACRONYMS.get(w, w) for w in name.replace("-", "_").split("_") if w)
+    return f"{words} (line {line})" if plus else words
+
+
+def label_of(condition: dict[str, Any]) -> str:
+    """The plan's line that a condition of a summary belongs to: `fog`, `pgd+2`."""
+    return series_of(condition).removesuffix(f"-{condition['norm']}") if condition["norm"] else series_of(condition)
+
+
+def series_of(condition: dict[str, Any]) -> str:
+    """A condition's id without its strength: `fog`, `pgd-linf`."""
+    name: str = condition["condition"]
+    for key in ("severity", "eps"):
+        if condition.get(key) is not None:
+            return name.removesuffix(f"-{condition[key]:.6g}")
+    return name
+
+
+def series_name(condition: dict[str, Any]) -> str:
+    """A series for people: `fog`, `PGD L∞`."""
+    name = method_name(label_of(condition))
+    return f"{name} {NORMS.get(condition['norm'], condition['norm'])}" if condition["norm"] else name
+
+
+def strength(condition: dict[str, Any]) -> str:
+    """A condition's strength for people: `severity 3`, `ε 8/255`; empty for none."""
+    if condition.get("severity") is not None:
+        return f"severity {condition['severity']}"
+    return f"ε {budget(condition['eps'])}" if condition.get("eps") is not None else ""
+
+
+def short_strength(condition: dict[str, Any]) -> str:
+    """As `strength`, for axes and small tables: `3`, `8/255`."""
+    return strength(condition).removeprefix("severity ").removeprefix("ε ")
+
+
+def condition_name(condition: dict[str, Any]) -> str:
+    """A condition for people: `fog, severity 3`, `PGD L∞, ε 8/255`."""
+    how = strength(condition)
+    return f"{series_name(condition)}, {how}" if how else series_name(condition)
+
+
+def name_of(condition: Condition) -> str:
+    """`condition_name` of a condition as runs keep it."""
+    return condition_name({"condition": condition.id, **asdict(condition)})

@@ -1,0 +1,140 @@
+"""A run directory made by hand: known logits, known pictures, no model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from unshaken.core import Batch
+from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.run.plan import Entry, prepare
+from unshaken.run.rows import CLEAN, Flag, Part, outcomes, table_of
+from unshaken.run.shard import write_flags
+
+PLAN = [
+    Entry(method="gaussian_noise", severities=(1, 3, 5)),
+    Entry(method="fog", severities=(1, 3, 5)),
+    Entry(method="frost", severities=(3,)),
+    Entry(method="translation", severities=(1,)),
+    Entry(method="fgsm", eps=("8/255",)),
+    Entry(method="pgd", eps=("2/255", "8/255", 0.1)),
+    Entry(method="pgd", norm="l2", eps=(0.5,)),
+]
+HOSTILE = "<script>alert(1)</script>"
+CLASSES = ["shirt", HOSTILE, 'it\'s | "both"', "boot", "bag"]
+
+
+def strength(condition: Condition) -> float:
+    """How strongly a made-up condition shakes: pulls the logits of that many samples in eight to another class."""
+    if condition.eps is not None:
+        return 2 + 60 * condition.eps if condition.norm == "linf" else 4
+    return condition.severity or 0
+
+
+def logits_of(labels: torch.Tensor, wrong: torch.Tensor, classes: int, rng: np.random.Generator) -> torch.Tensor:
+    """Logits that predict the label, or where wrong the next class."""
+    noise = torch.from_numpy(rng.normal(0, 0.4, (len(labels), classes))).float()
+    noise[torch.arange(len(labels)), (labels + wrong.long()) % classes] += 3
+    return noise
+
+
+def write_run(
+    path: Path,
+    *,
+    n: int = 48,
+    shards: int = 2,
+    plan: list[Entry] | None = None,
+    labelled: bool = True,
+    bad: bool = True,
+    flags: bool = True,
+    cost: bool = True,
+    pictures: int = 3,
+    side: int = 12,
+    channels: int = 1,
+    classes: list[str] | None = None,
+    shift: float = 0.0,
+    seed: int = 0,
+    **config: Any,
+) -> RunDir:
+    """Write a run; sample i is wrong under a condition when `i % 8` is below its strength plus `shift`."""
+    plan = PLAN if plan is None else plan
+    classes = CLASSES if classes is None else classes
+    run = RunDir(path)
+    ids = [f"dir/{i:03d}.png" for i in range(n)] + (["dir/<b>broken</b>.png"] if bad else [])
+    size = -(-len(ids) // shards)
+    values: dict[str, Any] = {
+        "model": "py:net.py:build", "data": "folder:photos", "plan": plan, "plan_name": "custom", "seed": seed,
+        "ids": ids, "shard_size": size, "model_fingerprint": "ab" * 32, "data_fingerprint": "cd" * 32,
+        "model_name": "small net", "classes": classes, "view": "resize 28, crop 28", "provenance": {"torch": "2.9"},
+    }  # fmt: skip
+    run.write_json(RunConfig.model_validate(values | config).to_json(), "run.json")
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.random((n, channels, side, side))).float()
+    labels = torch.arange(n) % len(classes)
+    conditions = [CLEAN, *(c for step in prepare(plan) for c in step.conditions)]
+    for shard in range(shards):
+        first, last = shard * size, min((shard + 1) * size, n)
+        batch = Batch(images[first:last], labels[first:last] if labelled else None, tuple(ids[first:last]))
+        for condition in conditions:
+            place = torch.arange(first, last)
+            wrong = (place % 8) < (strength(condition) + shift if condition.method != "clean" else 1)
+            logits = logits_of(labels[first:last], wrong, len(classes), rng)
+            part = outcomes(condition, batch, logits, forwards=2, backwards=int(condition.eps is not None))
+            table = table_of(part)
+            if condition == CLEAN and bad and last == n:
+                broken = Part("outcomes", CLEAN, {"id": ids[-1:], "error": ["cannot identify image file"]})
+                table = pa.concat_tables([table, table_of(broken)])
+            run.write_rows(table, "outcomes", condition.id, shard)
+            if pictures and last > first:
+                kept = slice(0, pictures)
+                changed = (batch.images[kept] + 0.03 * strength(condition)).clamp(0, 1)
+                run.write_examples(changed, list(batch.ids[kept]), condition.id, shard)
+            if cost:
+                spent = {
+                    "step": [condition.id], "shard": [shard], "forwards": [2 * len(batch)], "backwards": [3],
+                    "model_seconds": [0.5], "method_seconds": [0.25], "wall_seconds": [0.9], "largest_batch": [8],
+                    "back_offs": [0],
+                }  # fmt: skip
+                run.write_rows(table_of(Part("cost", CLEAN, spent)), "cost", condition.id, shard)
+    if flags and n > 2:
+        detail = f"the input gradient is zero on 2 samples {HOSTILE}: return logits"
+        write_flags(run, "pgd", 0, [Flag("zero-gradient", detail, (ids[0], ids[1]))])
+        write_flags(run, "pgd", 1, [Flag("zero-gradient", detail, (ids[2], ids[0]))])
+        write_flags(run, "start", 0, [Flag("train-mode", "the model came in training mode: call .eval()")])
+    return run
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., RunDir]:
+    """Writes a run under a name."""
+
+    def make(name: str = "run", **options: Any) -> RunDir:
+        return write_run(tmp_path / name, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write() -> Callable[..., RunDir]:
+    """Writes a run into a folder."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Any:
+    """A Chromium without a network."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()

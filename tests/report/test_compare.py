@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from scipy.stats import binomtest
+
+from unshaken.core.errors import ParameterError
+from unshaken.report import build, check_gates, compare_runs
+from unshaken.report.compare import beside
+from unshaken.run import RunDir, read_config
+from unshaken.run.plan import Entry
+
+Make = Callable[..., RunDir]
+FOG = [Entry(method="fog", severities=(1, 3))]
+
+
+def test_a_paired_difference_is_the_one_counted_by_hand(make_run: Make) -> None:
+    # fog-3: wrong when i % 8 < 3 against i % 8 < 5: 2 of 8 samples lost, none gained.
+    before, after = make_run("before", plan=FOG, bad=False), make_run("after", plan=FOG, bad=False, shift=2.0, seed=0)
+    (result,) = compare_runs([before, after]).runs
+    one = {c.condition.id: c for c in result.conditions}
+    assert (one["fog-3"].paired.lost, one["fog-3"].paired.gained) == (12, 0)
+    assert one["fog-3"].paired.difference.value == -0.25
+    assert one["fog-3"].paired.p_value == pytest.approx(binomtest(0, 12).pvalue)
+    assert (one["fog-3"].baseline.value, one["fog-3"].candidate.value) == (30 / 48, 18 / 48)
+    assert (one["clean"].paired.lost, one["clean"].paired.gained) == (0, 0)
+    # three conditions: the smallest p times 3, and fog-1 (12 lost too) is no smaller than that
+    assert one["fog-3"].paired.p_holm == pytest.approx(3 * binomtest(0, 12).pvalue)
+    assert one["fog-3"].paired.family == 3
+    assert [c.verdict for c in result.conditions] == ["no significant difference", "worse", "worse"]
+
+
+def test_several_runs_are_one_family(make_run: Make) -> None:
+    runs = [make_run(f"r{i}", plan=FOG, bad=False, shift=float(i)) for i in range(3)]
+    both = compare_runs(runs)
+    assert [c.paired.family for r in both.runs for c in r.conditions] == [6] * 6
+    assert both.runs[1].conditions[2].paired.p_holm == pytest.approx(6 * binomtest(0, 12).pvalue)
+    assert both.to_json()["comparisons"][1]["conditions"][2]["verdict"] == "worse"
+
+
+def test_only_significant_worsening_fails_the_gate(make_run: Make) -> None:
+    base = make_run("base", plan=FOG, bad=False)
+    for name, shift, held in (("same", 0.0, True), ("better", -2.0, True), ("worse", 2.0, False)):
+        summary = build(make_run(name, plan=FOG, bad=False, shift=shift), baseline=base)
+        (result,) = check_gates(["no-regression"], summary.data, summary.comparison)
+        assert result.held is held
+    assert "fog-3: 0.625 to 0.375" in result.detail
+    # 8 samples: one lost in each condition is no evidence
+    small = make_run("small", plan=FOG, n=8, shards=1, bad=False)
+    summary = build(make_run("one", plan=FOG, n=8, shards=1, bad=False, shift=1.0), baseline=small)
+    assert check_gates(["no-regression"], summary.data, summary.comparison)[0].held
+
+
+def test_other_samples_are_refused(make_run: Make) -> None:
+    base = make_run("base", plan=FOG, bad=False)
+    with pytest.raises(ParameterError, match="not the same samples: 8 of 48 ids are missing"):
+        compare_runs([base, make_run("fewer", plan=FOG, n=40, bad=False)])
+    (common,) = compare_runs([base, RunDir(base.path.replace("base", "fewer"))], complete_only=True).runs
+    assert common.n == 40
+    with pytest.raises(ParameterError, match="not on the same data"):
+        compare_runs([base, make_run("other", plan=FOG, bad=False, data_fingerprint="ef" * 32)])
+    with pytest.raises(ParameterError, match="no labels"):
+        compare_runs([base, make_run("unlabelled", plan=FOG, bad=False, labelled=False)])
+    with pytest.raises(ParameterError, match="at least two"):
+        compare_runs([base])
+
+
+def test_a_condition_made_in_two_ways_is_not_compared(make_run: Make) -> None:
+    one = make_run("one", plan=[Entry(method="fgsm", eps=(0.1,)), Entry(method="pgd", eps=(0.1,), params={"steps": 5})])
+    two = make_run("two", plan=[Entry(method="pgd", eps=(0.1,), params={"steps": 50}), *FOG], seed=1)
+    (result,) = compare_runs([one, two]).runs
+    assert [c.condition.id for c in result.conditions] == ["clean"]
+    assert result.only_baseline == ("fgsm-linf-0.1",)
+    assert result.only_candidate == ("fog-1", "fog-3")
+    assert "pgd-linf-0.1: made with other parameters" in result.notes[0]
+    assert "the seeds differ (0 and 1)" in result.notes[1]
+
+
+def test_defaults_spelt_out_are_no_other_way(make_run: Make) -> None:
+    one = make_run("one", plan=[Entry(method="pgd", eps=(0.1,))])
+    two = make_run("two", plan=[Entry(method="pgd", eps=(0.1,), params={"steps": 40})])
+    (result,) = compare_runs([one, two]).runs
+    assert [c.condition.id for c in result.conditions] == ["clean", "pgd-linf-0.1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "expected"),
+    [("/a/run", "robust", "/a/run/robust"), ("/a/run", "../b", "/a/b"), ("memory://x/run", "../b", "memory://x/b")],
+)
+def test_runs_beside_are_found_relative_to_this_one(make_run: Make, path: str, place: str, expected: str) -> None:
+    config = read_config(make_run(plan=FOG, beside=[place]))
+    assert [r.path for r in beside(RunDir(path), config)] == [expected]

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unshaken.core.errors import ParameterError
+from unshaken.report import Gate, check_gates
+
+
+def figure(value: float, width: float = 0.05, n: int = 100) -> dict[str, Any]:
+    return {"value": value, "low": value - width, "high": value + width, "n": n, "interval": "clopper-pearson 95%"}
+
+
+def condition(name: str, method: str, value: float, **more: Any) -> dict[str, Any]:
+    return {
+        "condition": name,
+        "method": method,
+        "norm": None,
+        "accuracy": figure(value),
+        "consistency": figure(value),
+        **more,
+    }
+
+
+SUMMARY: dict[str, Any] = {
+    "clean": figure(0.9),
+    "conditions": [
+        condition("fog-1", "fog", 0.8, severity=1),
+        condition("fog-3", "fog", 0.6, severity=3),
+        condition("fog+2-3", "fog", 0.7, severity=3),
+        condition("pgd-linf-0.0313725", "pgd", 0.35, eps=8 / 255, norm="linf"),
+        condition("pgd-linf-0.1", "pgd", 0.1, eps=0.1, norm="linf"),
+        condition("pgd-l2-0.5", "pgd", 0.4, eps=0.5, norm="l2"),
+    ],
+    "aggregates": {"mce": figure(0.55), "worst_case": figure(0.05), "relative_mce": None},
+    "notes": {"relative_mce": "relative mCE needs the clean rows"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "value"),
+    [
+        ("clean.accuracy >= 0.90", True, 0.9),
+        ("clean >= 0.91", False, 0.9),
+        ("clean.accuracy.low>=0.85", True, 0.85),
+        ("clean.accuracy.high < 0.95", False, 0.95),
+        ("clean.accuracy == 0.9", True, 0.9),
+        ("clean.accuracy > 0.9", False, 0.9),
+        ("mce <= 0.6", True, 0.55),
+        ("mce.high <= 0.6", True, 0.6),
+        ("mce < 0.55", False, 0.55),
+        ("worst_case.accuracy >= 0.1", False, 0.05),
+        ("fog[severity=1].accuracy >= 0.8", True, 0.8),
+        ("fog.accuracy >= 0.65", False, 0.6),
+        ("fog.accuracy <= 0.75", False, 0.8),
+        ("fog+2.accuracy >= 0.7", True, 0.7),
+        ("fog[severity=3].accuracy >= 0.65", False, 0.6),
+        ("pgd[eps=8/255].accuracy.low >= 0.3", True, 0.3),
+        ("pgd[eps=0.0313725, norm=linf].accuracy >= 0.3", True, 0.35),
+        ("pgd[norm=l2].accuracy >= 0.3", True, 0.4),
+        ("pgd.accuracy >= 0.3", False, 0.1),
+        ("pgd-linf.accuracy >= 0.3", False, 0.1),
+        ("pgd-linf-0.1.accuracy >= 0.1", True, 0.1),
+        ("pgd-l2-0.5 >= 0.4", True, 0.4),
+        ("fog-3.consistency >= 0.5", True, 0.6),
+    ],
+)
+def test_a_gate_is_held_against_the_figure_it_names(text: str, held: bool, value: float) -> None:
+    (result,) = check_gates([text], SUMMARY)
+    assert result.held is held
+    assert result.value == pytest.approx(value)
+    assert result.text == text
+
+
+def test_the_detail_names_the_condition_that_decided() -> None:
+    (result,) = check_gates(["pgd.accuracy >= 0.3"], SUMMARY)
+    assert "pgd-linf-0.1" in result.detail
+    assert "worst of 3" in result.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "clean.accuracy >= __import__('os').getpid()",
+        "clean.accuracy >= (0.9)",
+        "clean.accuracy >= 0.9 or True",
+        "lambda: 1 >= 0",
+        "clean.accuracy",
+        "clean.accuracy => 0.9",
+        "clean.accuracy >= ",
+        ">= 0.9",
+        "",
+        "0.9 <= clean.accuracy",
+        "clean.accuracy >= nan",
+        "clean.accuracy >= inf",
+        "clean.accuracy >= 1/0",
+        "clean accuracy >= 0.9",
+        "no-regressions",
+        "pgd[eps].accuracy >= 0.3",
+        "pgd[eps=x].accuracy >= 0.3",
+        "pgd[].accuracy >= 0.3",
+        "pgd[budget=3].accuracy >= 0.3",
+        "clean.accuracy.low.low >= 0.3",
+        "clean.acuracy >= 0.3",
+        "clean.__class__ >= 0.3",
+        "clean[severity=1].accuracy >= 0.3",
+        "mce.consistency >= 0.3",
+        "x" * 5000 + " >= 0.3",
+        "clean\n.accuracy; >= 0.3",
+    ],
+)
+def test_what_is_not_a_gate_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        check_gates([text], SUMMARY)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_names_that_are_not_there_are_errors_with_near_names() -> None:
+    with pytest.raises(ParameterError, match="this run has no 'fgo'; did you mean 'fog'"):
+        check_gates(["fgo.accuracy >= 0.1"], SUMMARY)
+    with pytest.raises(ParameterError, match="did you mean 'accuracy'"):
+        Gate.parse("clean.acuracy >= 0.1")
+    with pytest.raises(ParameterError, match="no condition of 'fog' has these values; this run has fog-1"):
+        check_gates(["fog[severity=5].accuracy >= 0.1"], SUMMARY)
+
+
+def test_a_figure_that_is_absent_neither_holds_nor_fails() -> None:
+    with pytest.raises(ParameterError, match="relative mCE needs the clean rows"):
+        check_gates(["relative_mce <= 9"], SUMMARY)
+    with pytest.raises(ParameterError, match="no figure for 'clean'"):
+        check_gates(["clean.accuracy >= 0"], SUMMARY | {"clean": None})
+    unbounded = SUMMARY | {"clean": figure(0.9) | {"high": None}}
+    with pytest.raises(ParameterError, match="no finite value"):
+        check_gates(["clean.accuracy.high >= 0"], unbounded)
+
+
+def test_no_regression_without_a_baseline_is_an_error() -> None:
+    with pytest.raises(ParameterError, match="--baseline"):
+        check_gates(["no-regression"], SUMMARY)
+
+
+def test_all_gates_are_read_before_one_is_held() -> None:
+    with pytest.raises(ParameterError, match="is not understood"):
+        check_gates(["relative_mce <= 9", "nonsense"], SUMMARY)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_gate_or_a_one_line_error(text: str) -> None:
+    try:
+        gate = Gate.parse(text)
+    except ParameterError as error:
+        assert str(error).isprintable()  # noqa: PT017
+    else:
+        assert gate.sign in {">=", "<=", ">", "<", "=="}
+
+
+@given(st.floats(0, 1).filter(lambda x: x == 0.9 or abs(x - 0.9) > 1e-9), st.sampled_from([">=", "<=", ">", "<"]))
+def test_the_sign_is_the_comparison_that_it_names(number: float, sign: str) -> None:
+    (result,) = check_gates([f"clean.accuracy {sign} {number!r}"], SUMMARY)
+    assert result.held is {">=": number <= 0.9, "<=": number >= 0.9, ">": number < 0.9, "<": number > 0.9}[sign]

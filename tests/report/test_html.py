@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unshaken.report import build, check_gates, compare_runs
+from unshaken.report.html import render_compare, render_report
+from unshaken.report.view import changes
+from unshaken.report.wording import ADVICE
+from unshaken.run import RunDir
+from unshaken.run.flags import NAMES
+from unshaken.run.plan import Entry
+
+Make = Callable[..., RunDir]
+HOSTILE = "<script>alert(1)</script>"
+LIMIT = 2_000_000
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the text of headings."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def every(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., RunDir]) -> str:
+    folder = tmp_path_factory.mktemp("page")
+
+    def make_run(name: str, **options: Any) -> RunDir:
+        return write(folder / name, **options)
+
+    base = make_run("base", shift=-2.0, model_name=f"base {HOSTILE}")
+    run = make_run(
+        "run", beside=["../other", "../absent"], model_name=f"net {HOSTILE}", data=f"folder:{HOSTILE}", view=HOSTILE
+    )
+    make_run("other", shift=1.0, model_name="other net")
+    summary = build(run, baseline=base)
+    gates = check_gates(["clean.accuracy >= 0.5", "worst_case >= 0.5"], summary.data)
+    return render_report(run, summary, baseline=base, gates=gates)
+
+
+def test_nothing_is_fetched_and_no_text_becomes_markup(page: str) -> None:
+    outline = Outline(page)
+    assert len(outline.every("script")) == 1
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>broken" not in page
+    for _, attributes in outline.tags:
+        assert not [a for a in attributes if a.startswith("on")]
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#"))
+    assert not re.search(r"url\(|@import|https?://", page)
+
+
+def test_only_the_page_s_own_script_may_run(page: str) -> None:
+    import base64
+    import hashlib
+
+    (policy,) = [m["content"] or "" for m in Outline(page).every("meta") if m.get("http-equiv")]
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_structure_serves_a_screen_reader(page: str) -> None:
+    outline = Outline(page)
+    names = [tag for tag, _ in outline.tags]
+    for landmark in ("header", "nav", "main", "footer", "h1"):
+        assert names.count(landmark) == 1
+    assert outline.every("html")[0]["lang"] == "en"
+    levels = [int(n[1]) for n in names if re.fullmatch("h[1-6]", n)]
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+    assert names.count("caption") == names.count("table")
+    assert all("scope" in t for t in outline.every("th"))
+    assert all(i.get("alt") for i in outline.every("img"))
+    assert all(s.get("aria-hidden") or s.get("aria-label") for s in outline.every("svg") if "x" not in s)
+    ids = [a["id"] for _, a in outline.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"] for a in outline.every("a")}
+    assert {t for t in targets if t} <= {f"#{i}" for i in ids}
+
+
+def test_the_first_words_say_how_shaken_by_what_and_against_what(page: str) -> None:
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page.split("<main")[1].split('id="picture"')[0]))
+    assert "it is right 87.5 % of the time" in text
+    assert "PGD L∞, ε 0.1 shakes it most: 0.0 % are left" in text
+    assert "on the same 48 images it is better under 0, worse under" in text
+    assert "2 reasons to doubt these figures" in text
+
+
+def test_runs_beside_are_shown_or_said_to_be_absent(page: str) -> None:
+    assert "other net: " in page
+    assert "no run.json there" in page
+
+
+def test_every_flag_has_advice() -> None:
+    assert set(ADVICE) == set(NAMES)
+
+
+def test_the_figures_are_those_of_the_summary(make_run: Make) -> None:
+    run = make_run(plan=[Entry(method="fog", severities=(1, 3))])
+    page = render_report(run, build(run))
+    assert page.count("62.5 %") >= 2
+    assert '<td style="--fall:0.286" title="fog, severity 3: 62.5 %">62</td>' in page  # (7/8 - 5/8) / (7/8) = 2/7
+
+
+def test_without_labels_the_page_speaks_of_the_same_prediction(make_run: Make) -> None:
+    run = make_run(labelled=False)
+    page = render_report(run, build(run))
+    assert "have no labels" in page
+    assert "% stay the same" in page or "stay the same" in page
+    assert 'id="classes"' not in page
+    assert 'id="calibration"' not in page
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 0, "shards": 1, "plan": [], "pictures": 0, "flags": False, "cost": False},
+        {"n": 1, "shards": 1, "bad": False},
+        {"plan": [], "bad": False, "flags": False},
+        {"plan": [Entry(method="translation", severities=(1,))], "pictures": 0},
+        {"classes": ["no", "yes"], "channels": 3},
+        {"classes": [f"class {i}" for i in range(40)], "n": 80},
+    ],
+)
+def test_small_and_odd_runs_have_pages_too(make_run: Make, options: dict[str, Any]) -> None:
+    run = make_run(**options)
+    page = render_report(run, build(run))
+    assert "How shaken is small net?" in page
+    assert not re.search(r"\b(nan|inf)\b", re.sub('data:image[^"]+', "", page).lower())
+    assert ">None<" not in page
+
+
+def test_a_page_with_many_large_pictures_stays_small(make_run: Make) -> None:
+    plan = [Entry(method=m, severities=(1, 2, 3, 4, 5)) for m in ("fog", "contrast", "pixelate", "brightness")]
+    run = make_run(plan=plan, n=24, shards=1, side=224, channels=3, pictures=8, bad=False)
+    page = render_report(run, build(run))
+    assert len(page.encode()) < LIMIT
+    assert page.count("data:image/jpeg") >= 20 * 3
+
+
+def test_a_comparison_is_a_page_too(make_run: Make) -> None:
+    one, two = make_run("one", model_name=HOSTILE), make_run("two", shift=2.0, model_name="second")
+    page = render_compare(compare_runs([one, two]))
+    assert HOSTILE not in page
+    assert "▼ worse" in page
+    assert "no significant difference" in page
+    assert Outline(page).every("caption")
+
+
+def test_a_change_stands_where_its_difference_is(make_run: Make) -> None:
+    plan = [Entry(method="fog", severities=(3,))]
+    (one,) = compare_runs([make_run("one", plan=plan), make_run("two", plan=plan, shift=2.0)]).runs
+    scale, (clean, fog) = changes(one)
+    assert scale == 50  # the interval of -25 points ends beyond -20
+    assert (clean.x, clean.text, clean.verdict) == (50, "+0.0", "no significant difference")
+    assert (fog.name, fog.x, fog.text, fog.verdict) == ("fog, severity 3", 25, "-25.0", "worse")
+    assert fog.low < fog.x < fog.high < 50
+
+
+# In a browser.
+
+
+@pytest.fixture
+def opened(browser: Any, page: str, tmp_path: Path) -> Any:
+    """Opens the page at a size and a colour scheme, without a network; notes what goes wrong."""
+    file = tmp_path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    contexts = []
+
+    def open_it(*, width: int = 1200, scheme: str = "light", **more: Any) -> tuple[Any, list[str]]:
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True, **more
+        )
+        contexts.append(context)
+        tab, troubles = context.new_page(), []
+        tab.on("console", lambda m: troubles.append(m.text))
+        tab.on("pageerror", lambda e: troubles.append(str(e)))
+        tab.on("dialog", lambda d: (troubles.append(f"dialog {d.message}"), d.dismiss()))
+        tab.on("request", lambda r: troubles.append(r.url) if not r.url.startswith(("data:", file.as_uri())) else None)
+        tab.goto(file.as_uri())
+        return tab, troubles
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 768, 1200])
+def test_the_page_loads_offline_in_silence_and_fits(opened: Any, width: int) -> None:
+    tab, troubles = opened(width=width)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tab.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert troubles == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_colour_schemes(opened: Any, scheme: str) -> None:
+    tab, _ = opened(scheme=scheme)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert tab.evaluate(CONTRAST) == []
+
+
+@pytest.mark.browser
+def test_the_colours_are_turned_by_keyboard(opened: Any) -> None:
+    tab, _ = opened(scheme="light")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = tab.evaluate(colour)
+    button = tab.get_by_role("button", name="Dark mode")
+    assert button.get_attribute("aria-pressed") == "false"
+    for _ in range(30):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.id") == "theme":
+            break
+    tab.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert tab.evaluate(colour) != light
+    tab.keyboard.press("Space")
+    assert tab.evaluate(colour) == light
+
+
+@pytest.mark.browser
+def test_the_first_tab_skips_to_the_content(opened: Any) -> None:
+    tab, _ = opened()
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the content"
+    box = tab.locator(".skip").bounding_box()
+    assert box["x"] >= 0
+
+
+@pytest.mark.browser
+def test_the_page_is_whole_without_scripts(opened: Any) -> None:
+    tab, troubles = opened(java_script_enabled=False, scheme="dark")
+    assert troubles == []
+    assert not tab.locator("#theme").is_visible()
+    assert tab.locator("h1").inner_text() == f"How shaken is net {HOSTILE}?"
+
+
+CONTRAST = """() => {
+  const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat([1]);
+  const bend = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = c => { const f = c.slice(0, 3).map(v => bend(v / 255));
+    return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+  const behind = e => { const stack = [];
+    for (; e; e = e.parentElement) stack.push(parse(getComputedStyle(e).backgroundColor));
+    return stack.reverse().reduce((under, c) => over(c, under), [255, 255, 255, 1]); };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || ['SCRIPT', 'TITLE'].includes(e.tagName.toUpperCase())) continue;
+    const style = getComputedStyle(e), ground = behind(e);
+    const ink = over(parse(e.closest('svg') ? style.fill : style.color), ground);
+    const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    const text = walker.currentNode.textContent.trim().slice(0, 30);
+    if (ratio < 4.5) poor.push(e.tagName + ' ' + text + ' ' + ratio.toFixed(2));
+  }
+  return poor;
+}"""
+"""Text whose contrast with what lies behind it is below WCAG's AA, 4.5 to 1."""

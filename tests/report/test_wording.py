@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unshaken.report import wording
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"),
+    [(8 / 255, "8/255"), (0.1, "0.1"), (1 / 255, "1/255"), (0.5, "0.5"), (0.0, "0"), (1.0, "1"), (12.0, "12")],
+)
+def test_budgets_are_written_as_people_do(eps: float, text: str) -> None:
+    assert wording.budget(eps) == text
+
+
+@pytest.mark.parametrize(
+    ("condition", "name", "series"),
+    [
+        (
+            {"condition": "gaussian_noise-3", "severity": 3, "norm": None},
+            "gaussian noise, severity 3",
+            "gaussian_noise",
+        ),
+        ({"condition": "pgd-linf-0.0313725", "eps": 8 / 255, "norm": "linf"}, "PGD L∞, ε 8/255", "pgd-linf"),
+        ({"condition": "pgd+2-l2-0.5", "eps": 0.5, "norm": "l2"}, "PGD (line 2) L2, ε 0.5", "pgd+2-l2"),
+        (
+            {"condition": "jpeg_compression-1", "severity": 1, "norm": None},
+            "JPEG compression, severity 1",
+            "jpeg_compression",
+        ),
+        ({"condition": "custom", "norm": None}, "custom", "custom"),
+    ],
+)
+def test_conditions_have_names_for_people(condition: dict[str, Any], name: str, series: str) -> None:
+    assert wording.condition_name(condition) == name
+    assert wording.series_of(condition) == series
+
+
+def test_numbers_and_times_are_short() -> None:
+    assert [wording.number(v) for v in (12345, 3.274, 0.00412, None, 7.0)] == ["12,345", "3.27", "0.00412", "–", "7"]
+    assert [wording.seconds(v) for v in (0.41, 12.4, 200, 7500, None)] == [
+        "0.41 s",
+        "12 s",
+        "3 min 20 s",
+        "2 h 5 min",
+        "–",
+    ]
+    assert (wording.percent(0.8754), wording.percent(None), wording.percent(1.0, 0)) == ("87.5 %", "–", "100 %")
+    assert wording.span({"low": 0.1, "high": None}) == "–"
