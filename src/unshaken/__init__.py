@@ -1,8 +1,8 @@
 """What shakes a vision model, how badly, what can be ruled out, and how to make it hold.
 
-    >>> import unshaken
-    >>> result = unshaken.audit("demo:standard", "demo", [{"method": "fog", "severities": [3]}], limit=20,
-    ...                         out=getfixture("tmp_path") / "run")  # doctest: +SKIP
+>>> import unshaken
+>>> result = unshaken.audit("demo:standard", "demo", [{"method": "fog", "severities": [3]}], limit=20,
+...                         out=getfixture("tmp_path") / "run")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unshaken import attack
     from unshaken.api import Audit, audit, compare, corrupt
+    from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data
     from unshaken.models import load_model
@@ -21,6 +23,19 @@ try:
     __version__ = version("unshaken")
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
+
+__all__ = [
+    "Audit",
+    "UnshakenError",
+    "__version__",
+    "attack",
+    "audit",
+    "compare",
+    "corrupt",
+    "list_methods",
+    "load_data",
+    "load_model",
+]
 
 _HOMES = {
     "Audit": "unshaken.api",
@@ -33,7 +48,6 @@ _HOMES = {
     "load_data": "unshaken.data",
     "load_model": "unshaken.models",
 }
-__all__ = sorted([*_HOMES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

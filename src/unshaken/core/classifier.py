@@ -30,6 +30,17 @@ class View:
     interpolation: str = "bilinear"
     channels: int = 3
 
+    def __str__(self) -> str:
+        """In words, for reports.
+
+        >>> str(View(224, 224, resize=256, interpolation="bicubic"))
+        'short side resized to 256 px (bicubic), centre 224 x 224 cut, RGB'
+        """
+        short = min(self.height, self.width) if self.resize is None else self.resize
+        colour = "grayscale" if self.channels == 1 else "RGB"
+        cut = f"centre {self.height} x {self.width} cut"
+        return f"short side resized to {short} px ({self.interpolation}), {cut}, {colour}"
+
 
 class Classifier(nn.Module):
     """A model as the whole house sees it: `forward(images in [0, 1]) -> logits`.

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -194,7 +195,9 @@ def _number(text: str) -> str | float:
     return text
 
 
+@cache
 def _load() -> None:
+    """Import the rooms that hold methods, and installed plug-ins, once a process."""
     unshaken = importlib.import_module("unshaken")
     present = {m.name for m in pkgutil.iter_modules(unshaken.__path__)}
     for room in ROOMS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ class SampleRng(State):
         bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
         generator, state = np.random.Generator(bits), bits.state
         out = np.empty((len(self.keys), *shape), np.float32)
-        flat = out.reshape(len(out), -1)
+        flat = out.reshape(len(out), math.prod(shape))
         for row, key in zip(flat, self.keys.cpu().numpy().view(np.uint64), strict=True):
             state["state"]["key"][0] = key
             bits.state = state

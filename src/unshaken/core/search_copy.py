@@ -1,0 +1,78 @@
+"""A second copy of a model for searches: the same function in float32, with fewer and faster operations."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node, symbolic_trace
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from unshaken.core.classifier import Classifier
+
+log = logging.getLogger(__name__)
+
+
+def search_copy(model: Classifier, images: Tensor) -> Classifier | None:
+    """A copy with batch norms folded into convolutions where the network can be traced, weights in channels_last.
+
+    It is compared with the original on images, all at once and one alone. Whatever it finds, an example counts only
+    after a fresh pass through the original (see `Oracle.exact`).
+
+    Args:
+        model: left as it is.
+        images: `[N, C, H, W]` in [0, 1], on the model's device.
+
+    Returns:
+        The copy in evaluation mode without weight gradients, or None when the network cannot be copied, or when its
+        logits differ by more than 1e-4 of the largest.
+    """
+    if not model.differentiable:
+        return None
+    for fold in (True, False):
+        try:
+            quick = copy.deepcopy(model).eval().requires_grad_(False)
+            if fold:
+                quick.net = folded(quick.net)
+            quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if all(_agree(model, quick, part) for part in (images, images[:1])):
+                return quick
+        except Exception as error:  # tracing runs any user's code: whatever it raises, the original serves
+            log.info("no %s copy of %s: %s", "folded" if fold else "channels_last", model.name, error)
+    return None
+
+
+def folded(net: nn.Module) -> nn.Module:
+    """The network with each batch norm that alone follows a convolution folded into it.
+
+    Args:
+        net: in evaluation mode, traceable by torch.fx.
+    """
+    traced = symbolic_trace(net)
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        before = node.args[0] if isinstance(norm, nn.BatchNorm2d) else None
+        if not isinstance(norm, nn.BatchNorm2d) or not isinstance(before, Node) or before.op != "call_module":
+            continue
+        conv = modules.get(str(before.target))
+        if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
+            traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+def _agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:
+    modes = [(m, m.training) for m in model.modules()]
+    try:
+        with torch.no_grad():
+            right, other = model.eval()(images), quick(images)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return bool(torch.allclose(right, other, rtol=0, atol=1e-4 * max(1e-6, float(right.abs().max()))))

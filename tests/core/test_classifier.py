@@ -1,0 +1,96 @@
+"""The model as the house sees it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.core import Classifier, View
+from unshaken.core.classifier import evaluating
+from unshaken.core.errors import ModelError
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return torch.stack([x[:, c].flatten(1).sum(1) for c in range(x.shape[1])], 1)
+
+
+def test_mean_and_std_are_applied_once_by_channel():
+    model = Classifier(Sum(), mean=[0.5, 0.25], std=[0.5, 0.25])
+    images = torch.tensor([1.0, 0.75]).view(1, 2, 1, 1)
+    assert model(images).tolist() == [[1.0, 2.0]]
+    assert Classifier(Sum())(images).tolist() == [[1.0, 0.75]]
+
+
+def test_one_mean_holds_for_all_channels():
+    assert Classifier(Sum(), mean=[0.5], std=[0.5])(torch.ones(1, 3, 1, 1)).tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [([0.5], None), (None, [0.5]), ([0.5, 0.5], [0.5]), ([0.5], [0.0]), ([0.5], [-1.0])]
+)
+def test_mean_and_std_that_do_not_fit_are_refused(mean, std):
+    with pytest.raises(ModelError, match="mean"):
+        Classifier(Sum(), mean=mean, std=std)
+
+
+def test_mean_and_std_are_not_saved_but_move():
+    model = Classifier(Sum(), mean=[0.5], std=[0.5])
+    assert list(model.state_dict()) == []
+    assert model.to("meta").mean.device.type == "meta"
+
+
+def test_features_come_with_logits_and_leave_no_hook(tiny, batch):
+    logits, found = tiny.features(batch.images, ["stem", "body"])
+    assert torch.equal(logits, tiny(batch.images))
+    assert torch.equal(found["stem"], tiny.net.stem(batch.images))
+    assert torch.equal(found["body"], tiny.net.body(found["stem"].relu()))
+    assert all(not m._forward_hooks for m in tiny.modules())
+
+
+def test_an_unknown_layer_is_named_with_near_ones(tiny, batch):
+    with pytest.raises(ModelError, match=r"has no layer 'stam'; did you mean 'stem'\?"):
+        tiny.features(batch.images, ["body", "stam"])
+    assert all(not m._forward_hooks for m in tiny.modules())
+
+
+def test_view_gives_the_input_size():
+    assert Classifier(Sum(), view=View(28, 32)).input_size == (28, 32)
+    assert Classifier(Sum()).input_size is None
+
+
+def mixed():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten()).train()
+    net[1].eval()
+    net[0].bias.requires_grad_(False)
+    return net
+
+
+def state_of(net):
+    return [(n, m.training) for n, m in net.named_modules()], [(n, p.requires_grad) for n, p in net.named_parameters()]
+
+
+def test_evaluating_puts_modes_and_gradients_back():
+    net = mixed()
+    before = state_of(net)
+    with evaluating(net):
+        assert not any(m.training for m in net.modules())
+        assert not any(p.requires_grad for p in net.parameters())
+    assert state_of(net) == before
+
+
+def test_evaluating_puts_back_after_an_error():
+    net = mixed()
+    before = state_of(net)
+    with pytest.raises(ZeroDivisionError), evaluating(net):
+        raise ZeroDivisionError
+    assert state_of(net) == before
+
+
+def test_evaluating_leaves_batch_statistics_alone():
+    net = mixed().train()
+    before = net[1].running_mean.clone()
+    with evaluating(net):
+        net(torch.rand(4, 1, 5, 5))
+    assert torch.equal(net[1].running_mean, before)

@@ -1,0 +1,77 @@
+"""The search copy gives the original's logits, or is not used."""
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.search_copy import search_copy
+
+
+def folding_net() -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    with torch.no_grad():
+        net[1].running_mean.uniform_(-1, 1)
+        net[1].running_var.uniform_(0.5, 2)
+        net[1].weight.uniform_(0.5, 2)
+    return net
+
+
+def test_batch_norm_is_folded_and_the_logits_stay():
+    model, images = Classifier(folding_net(), mean=[0.5] * 3, std=[0.2] * 3).eval(), torch.rand(6, 3, 8, 8)
+    quick = search_copy(model, images)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in quick.modules())
+    torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
+    assert not any(p.requires_grad for p in quick.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+class Branches(nn.Module):
+    """Control flow on values cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = folding_net()
+
+    def forward(self, x):
+        return self.inner(x) if x.sum() > 0 else self.inner(-x)
+
+
+def test_what_cannot_be_traced_is_copied_as_it_is():
+    model, images = Classifier(Branches()).eval(), torch.rand(6, 3, 8, 8)
+    quick = search_copy(model, images)
+    assert any(isinstance(m, nn.BatchNorm2d) for m in quick.modules())
+    torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+class Restless(nn.Module):
+    """Every pass is another function."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :3] + torch.rand(3)
+
+
+class NoCopy(nn.Module):
+    """Refuses to be copied."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :3]
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("one of a kind")
+
+
+@pytest.mark.parametrize("net", [Restless(), NoCopy()])
+def test_a_copy_that_disagrees_or_fails_is_not_used(net):
+    assert search_copy(Classifier(net), torch.rand(4, 3, 8, 8)) is None
+
+
+def test_a_black_box_has_none():
+    assert search_copy(Classifier(folding_net(), differentiable=False), torch.rand(2, 3, 8, 8)) is None
+
+
+def test_the_model_stays_in_the_mode_it_came_in():
+    model = Classifier(folding_net())
+    model.net.train()
+    search_copy(model, torch.rand(4, 3, 8, 8))
+    assert model.net[1].training

@@ -1,0 +1,35 @@
+"""The public names, pinned: adding one is a decision that this list shows."""
+
+import importlib
+
+import pytest
+
+EXPORTS = {
+    "unshaken": "Audit UnshakenError __version__ attack audit compare corrupt list_methods load_data load_model",
+    "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
+    "SampleRng Search State UnshakenError View Votes drive list_methods register",
+    "unshaken.data": "BadSample Dataset load_data stream subset",
+    "unshaken.run": "PLANS Condition Context Entry Flag Interrupted Job Part RunConfig RunDir execute load_plan "
+    "read_config run_shard",
+    "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
+    "compare_runs schema write_comparison write_report",
+    "unshaken.attack": "FGSM PGD",
+    "unshaken.certify": "CropSelection",
+    "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
+    "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur Pixelate Saturate ShotNoise Snow Spatter "
+    "SpeckleNoise Translation ZoomBlur",
+}
+
+
+@pytest.mark.parametrize("room", EXPORTS)
+def test_public_names_are_those_pinned_here(room):
+    module = importlib.import_module(room)
+    assert sorted(module.__all__) == sorted(EXPORTS[room].split())
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_a_room_is_called_as_its_verb(tmp_path):
+    import unshaken
+
+    result = unshaken.attack("demo:standard", "demo", "fgsm", eps="8/255", limit=10, out=tmp_path / "run")
+    assert result.summary["conditions"][0]["method"] == "fgsm"
