@@ -18,6 +18,7 @@ from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.registry import find_method, parse_method, parse_number
+from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.models import check_model, fingerprint, load_model
 from unshaken.report import Gate, GateResult, compare_runs, write_report
@@ -301,7 +302,8 @@ def _job(
         provenance=provenance(),
         beside=list(beside),
     )
-    limit = options.batch_size if options.batch_size != "auto" else max(8, min(256, 2**23 // numbers))
+    most = 128 if device == "cpu" else 512
+    limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))
     return Job(
         run,
         config,
@@ -311,6 +313,7 @@ def _job(
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
+        search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
     )
 
 

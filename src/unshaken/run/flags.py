@@ -96,7 +96,7 @@ def check_rows(frame: pa.Table) -> list[Flag]:
             flags.append(
                 Flag("single-class", f"all {len(labels)} samples have label {labels[0]}: use data with every class")
             )
-        elif binomtest(right, len(labels), 1 / len(counts), alternative="greater").pvalue > 0.05:
+        elif _like_guessing(right, len(labels), len(counts)):
             text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
             flags.append(Flag("near-chance", f"{text}: check labels, class order and preprocessing"))
     over = pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6))
@@ -110,6 +110,12 @@ def check_rows(frame: pa.Table) -> list[Flag]:
         where = ", ".join(dict.fromkeys(odd["condition"].to_pylist()))
         flags.append(Flag("non-finite", f"{len(ids)} samples get NaN or infinite outputs under {where[:200]}", ids))
     return flags
+
+
+def _like_guessing(right: int, n: int, classes: int) -> bool:
+    """Whether chance explains the right answers, on samples enough for a perfect model to show that it is none."""
+    by_luck: float = binomtest(right, n, 1 / classes, alternative="greater").pvalue
+    return bool(classes ** -float(n) <= 0.05 < by_luck)
 
 
 def _check(function: Check) -> Check:

@@ -36,19 +36,20 @@ def execute(job: Job, *, resume: bool = False) -> None:
             check_same(run, read_config(run), config)
         else:
             run.write_json(config.to_json(), NAME)
+        run.sweep()
         _flag_start(job)
-        finished = run.finished()
+        finished = job.finished()
         total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))
         try:
             with track(f"{config.model_name}: {config.plan_name}", total) as task:
                 for shard in range(config.shards):
                     run_shard(job, shard, finished, task, lock.renew)
                     lock.renew()
+            _finish(job)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{run}: interrupted; what is finished is kept: run the same command with --resume"
             ) from None
-        _finish(job)
 
 
 class Interrupted(RunError):

@@ -37,6 +37,7 @@ class Job:
         strict_batch: raise instead of halving it when memory runs out.
         workers: threads that decode; None for the number of cores.
         stop_on_bad: raise on the first bad sample.
+        search: a quicker copy of the model for searches; see `search_copy`.
     """
 
     run: RunDir
@@ -47,10 +48,17 @@ class Job:
     strict_batch: bool = False
     workers: int | None = None
     stop_on_bad: bool = False
+    search: Classifier | None = None
 
     def steps(self) -> list[Step]:
         """The plan's steps that can be made with this model and this data."""
         return [s for s in prepare(self.config.plan) if self.obstacle(s) is None]
+
+    def finished(self) -> set[tuple[str, int]]:
+        """All (condition, shard) with their rows and with the cost of these, which is written after them."""
+        spent = self.run.finished("cost")
+        label = {c.id: s.label for s in self.steps() for c in s.conditions}
+        return {(c, shard) for c, shard in self.run.finished() if (label.get(c, c), shard) in spent}
 
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
@@ -102,6 +110,7 @@ def run_shard(
         draws=config.eot,
         precision=config.precision,
         strict_batch=job.strict_batch,
+        search_copy=job.search,
     )
     with evaluating(job.model):
         logits = torch.zeros(0, 2) if batch is None else oracle.exact(batch.images)

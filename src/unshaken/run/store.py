@@ -101,6 +101,12 @@ class RunDir:
         if self.exists(*parts):
             self.fs.rm_file(self.at(*parts))
 
+    def sweep(self) -> None:
+        """Delete the temporary files that a killed writer left; only for who holds the lock."""
+        for path in self.fs.find(self.root) if self.local else []:
+            if path.endswith(".tmp"):
+                self.fs.rm_file(path)
+
     def names(self, *parts: str, suffix: str = "") -> list[str]:
         """Sorted names of the files in a folder; empty when it is absent."""
         folder = self.at(*parts)

@@ -75,10 +75,10 @@ class Stressor(Parameters):
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> Part:
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
-        logits = []
-        for first in range(0, len(batch), oracle.limit):
+        logits, size = [], oracle.limit
+        for first in range(0, len(batch), size):
             with oracle.meter.method():
-                changed = self.apply(batch[slice(first, first + oracle.limit)], severity, context.seed)
+                changed = self.apply(batch[slice(first, first + size)], severity, context.seed)
             logits.append(oracle.exact(changed.images))
         return outcomes(
             condition,

@@ -27,9 +27,10 @@ def jpeg_compression(images: Tensor, quality: int) -> Tensor:
         Float32 of the same shape, on 8-bit levels in [0, 1].
     """
     result = torch.empty(images.shape, dtype=torch.float32)
-    for image, target in zip(images.detach().cpu(), result, strict=True):
-        levels = (image * 255).add_(0.5).contiguous().numpy().astype(np.uint8)
-        bands = [Image.fromarray(band) for band in levels]
+    half, scaled = torch.tensor(0.5), torch.empty(images.shape[1:])
+    for image, target in zip(images.detach().float().cpu(), result, strict=True):
+        torch.add(half, image, alpha=255, out=scaled)
+        bands = [Image.fromarray(band) for band in scaled.numpy().astype(np.uint8)]
         file = BytesIO()
         (bands[0] if len(bands) == 1 else Image.merge("RGB", bands)).save(file, "JPEG", quality=quality)
         target.copy_(decode_jpeg(torch.frombuffer(bytearray(file.getbuffer()), dtype=torch.uint8)))

@@ -1,0 +1,234 @@
+"""One toy for each doubt, which must raise it, and a clean one that raises none."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+import unshaken
+from unshaken.core import Classifier
+from unshaken.models import load_model
+from unshaken.run import execute
+from unshaken.run.flags import NAMES
+from unshaken.run.rows import CLEAN, Flag
+from unshaken.run.shard import Part, table_of
+
+ATTACK = [{"method": "fgsm", "eps": [0.02]}]
+
+
+class Wrapped(nn.Module):
+    """A net with something done to its input or output."""
+
+    def __init__(self, net, before=lambda x: x, after=lambda z: z):
+        super().__init__()
+        self.net, self.before, self.after = net, before, after
+
+    def forward(self, x):
+        return self.after(self.net(self.before(x)))
+
+
+class Noisy(nn.Module):
+    """Adds other noise in every pass."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.generator = net, torch.Generator().manual_seed(0)
+
+    def forward(self, x):
+        z = self.net(x)
+        return z + 0.1 * torch.randn(z.shape, generator=self.generator)
+
+
+def names_of(job):
+    execute(job)
+    return {row["name"]: row for row in job.run.rows("flags").to_pylist()}
+
+
+def relabelled(spec, change):
+    """The same data file with its labels changed."""
+    path = spec.partition(":")[2]
+    table = pq.read_table(path)
+    labels = change(table["label"].to_numpy().copy())
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", [labels]), path)
+    return spec
+
+
+@pytest.fixture
+def job(make, tiny):
+    """A job on the tiny net (or another) with one attack."""
+
+    def build(model=None, spec=None, plan=ATTACK, **options):
+        return make.job(make.folder / "run", spec or make.data(64), model=model or tiny, plan=plan, **options)
+
+    return build
+
+
+def test_a_clean_toy_raises_none(job):
+    assert names_of(job()) == {}
+
+
+@pytest.mark.parametrize("name", ["standard", "robust"])
+def test_the_embedded_nets_raise_none(name, tmp_path):
+    plan = [
+        {"method": "gaussian_noise", "severities": [3]},
+        {"method": "pgd", "eps": ["8/255"], "params": {"steps": 5}},
+    ]
+    audit = unshaken.audit(f"demo:{name}", "demo", plan, limit=100, out=tmp_path / "run", workers=1)
+    assert audit.summary["flags"] == []
+
+
+def rounded(x):
+    return (x * 4).round() / 4
+
+
+def zero_gradient(job, make, tiny):
+    return job(Classifier(Wrapped(tiny.net, before=rounded)).eval())
+
+
+def train_mode(job, make, tiny):
+    return job(Classifier(nn.Sequential(tiny.net, nn.Dropout(0.5))).train())
+
+
+def probabilities(job, make, tiny):
+    return job(Classifier(Wrapped(tiny.net, after=lambda z: z.softmax(1))).eval())
+
+
+def randomness(job, make, tiny):
+    return job(Classifier(Noisy(tiny.net)).eval())
+
+
+def non_finite(job, make, tiny):
+    def poison(z):
+        return torch.where(z.amax(1, keepdim=True) > z.amax(1).median(), z / 0, z)
+
+    return job(Classifier(Wrapped(tiny.net, after=poison)).eval(), plan=[{"method": "contrast", "severities": [1]}])
+
+
+def eps_zero(job, make, tiny):
+    return job(plan=[{"method": "fgsm", "eps": [0.0, 0.02]}])
+
+
+def single_class(job, make, tiny):
+    return job(spec=relabelled(make.data(64), lambda y: y * 0 + 1))
+
+
+def label_out_of_range(job, make, tiny):
+    built = job(spec=relabelled(make.data(64), lambda y: np.where(np.arange(64) < 3, 9, y)))
+    return dataclasses.replace(built, dataset=built.dataset.within(3))
+
+
+def near_chance(job, make, tiny):
+    return job(spec=relabelled(make.data(64), lambda y: np.arange(64) % 3))
+
+
+def not_run(job, make, tiny):
+    return job(spec=make.data(64, labelled=False))
+
+
+TOYS = {
+    "zero-gradient": zero_gradient,
+    "train-mode": train_mode,
+    "probabilities": probabilities,
+    "randomness": randomness,
+    "non-finite": non_finite,
+    "eps-zero": eps_zero,
+    "single-class": single_class,
+    "label-out-of-range": label_out_of_range,
+    "near-chance": near_chance,
+    "not-run": not_run,
+}
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_each_doubt_has_a_toy_that_raises_it(name, job, make, tiny):
+    found = names_of(TOYS[name](job, make, tiny))
+    assert name in found
+    text = found[name]["detail"]
+    assert text
+    assert "\n" not in text
+    assert set(found) - {name} <= {"probabilities": {"zero-gradient"}, "non-finite": {"near-chance"}}.get(name, set())
+
+
+def test_no_doubt_lacks_a_test():
+    tested = set(TOYS) | {"out-of-budget", "normalisation"}
+    assert tested == set(NAMES)
+
+
+def test_training_mode_does_not_matter_where_no_layer_minds_it(job, tiny):
+    assert names_of(job(Classifier(tiny.net).train())) == {}
+
+
+def test_label_out_of_range_names_the_samples(job, make, tiny):
+    execute(built := label_out_of_range(job, make, tiny))
+    flags = [r for r in built.run.rows("flags").to_pylist() if r["name"] == "label-out-of-range"]
+    assert [f["id"] for f in flags] == ["s000", "s001", "s002"]
+
+
+def test_out_of_budget_is_found_in_rows_and_named(job, monkeypatch):
+    from unshaken.attack.ball import Ball
+
+    monkeypatch.setattr(Ball, "farthest", lambda self, gradient: self.clean + 1.01 * self.radius * gradient.sign())
+    monkeypatch.setattr(Ball, "contains", lambda self, x: torch.ones(len(x), dtype=torch.bool))
+    found = names_of(job())
+    assert "lie outside their budget" in found["out-of-budget"]["detail"]
+    assert found["out-of-budget"]["id"].startswith("s0")
+
+
+def test_rounding_is_not_out_of_budget(job):
+    plan = [
+        {"method": "pgd", "params": {"steps": 3}, "norm": n, "eps": [e, 10 * e]}
+        for n, e in (("linf", 8 / 255), ("l2", 0.003), ("l1", 0.01))
+    ]
+    assert names_of(job(plan=plan)) == {}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "raised"),
+    [((0.286,), (0.353,), False), (None, None, True), ((0.286 + 0.286 * 0.353,), (0.353**2,), True)],
+    ids=["right", "never", "twice"],
+)
+def test_normalisation_of_a_net_with_batch_norm(mean, std, raised, tmp_path):
+    net = load_model("demo:standard")
+    model = Classifier(net.net, mean=mean, std=std, view=net.view, classes=net.classes)
+    plan = [{"method": "contrast", "severities": [1]}]
+    audit = unshaken.audit(model, "demo", plan, limit=100, out=tmp_path / "run", workers=1)
+    assert ("normalisation" in {f["name"] for f in audit.summary["flags"]}) is raised
+
+
+def test_normalisation_of_a_net_without_batch_norm(job, make, tiny):
+    """A net that answers best when its input is rescaled by mean 0.5 and std 0.5."""
+
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            total = x.flatten(1).mean(1) * self.w
+            return torch.stack([-total, total, total * 0 - 9], 1)
+
+    spec = make.data(64)
+    dataset = unshaken.load_data(spec)
+    above = np.array([dataset.read(i).mean() > 127.5 for i in range(64)]).astype(np.int64)
+    relabelled(spec, lambda y: above)
+    wrong = names_of(job(Classifier(Half()).eval(), spec=spec, shard_size=64))
+    assert "normalisation" in wrong
+    assert "mean 0.5 and std 0.5" in wrong["normalisation"]["detail"]
+    right = make.job(make.folder / "right", spec, model=Classifier(Half(), mean=[0.5], std=[0.5]).eval(), plan=ATTACK)
+    assert "normalisation" not in names_of(right)
+
+
+def test_flags_are_rows_with_their_samples(make):
+    part = Part("flags", CLEAN, {"name": ["x"], "detail": ["y"], "id": [None]})
+    assert table_of(part).to_pylist() == [{"name": "x", "detail": "y", "id": None}]
+    assert "ids" in inspect.signature(Flag).parameters
+
+
+def test_meanings_are_one_line_each():
+    assert all(text and "\n" not in text for text in NAMES.values())

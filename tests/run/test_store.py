@@ -1,0 +1,174 @@
+"""A run directory: files whole or absent, one clear line when the disk fails."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+import os
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from unshaken.core.errors import RunError
+from unshaken.run import RunDir
+from unshaken.run.rows import CLEAN, OUTCOMES, Part, table_of
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDir(tmp_path / "run")
+
+
+def table(*ids):
+    return table_of(Part("outcomes", CLEAN, {"id": list(ids)}))
+
+
+def failing(number):
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def files_of(run):
+    return sorted(os.path.join(d, n) for d, _, names in os.walk(run.root) for n in names)
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace", "open"])
+def test_a_failing_write_leaves_the_old_file(run, monkeypatch, where):
+    run.write(b"old", "a", "b.txt")
+    with monkeypatch.context() as patch:
+        if where == "open":
+            patch.setattr(builtins, "open", failing(errno.ENOSPC))
+        else:
+            patch.setattr(os, where, failing(errno.ENOSPC))
+        with pytest.raises(RunError) as caught:
+            run.write(b"new", "a", "b.txt")
+    assert "the disk is full; what is finished is kept: free some space" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert run.read("a", "b.txt") == b"old"
+    assert files_of(run) == [run.at("a", "b.txt")]  # no temporary file stays
+
+
+def test_a_half_written_file_is_never_seen(run, monkeypatch):
+    class Half:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.file.close()
+
+        def write(self, data):
+            self.file.write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = builtins.open
+    monkeypatch.setattr(
+        builtins, "open", lambda path, *a: Half(real(path, *a)) if ".tmp" in str(path) else real(path, *a)
+    )
+    with pytest.raises(RunError, match="disk is full"):
+        run.write_rows(table("x", "y"), "outcomes", "clean", 0)
+    assert run.finished() == set()
+    assert files_of(run) == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot write .*; choose another --out"):
+        RunDir(tmp_path / "file" / "run").write(b"", "x")
+
+
+def test_an_interrupt_while_writing_leaves_the_old_file(run, monkeypatch):
+    run.write(b"old", "b.txt")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run.write(b"new", "b.txt")
+    assert run.read("b.txt") == b"old"
+    assert files_of(run) == [run.at("b.txt")]
+
+
+def test_rows_come_back(run):
+    run.write_rows(table("a", "b"), "outcomes", "clean", 0)
+    run.write_rows(table("c"), "outcomes", "clean", 12)
+    assert run.rows("outcomes").schema.equals(OUTCOMES)
+    assert run.rows("outcomes", ["id"]).to_pydict() == {"id": ["a", "b", "c"]}
+    assert run.finished() == {("clean", 0), ("clean", 12)}
+    assert run.has_rows("outcomes", "clean", 12)
+    assert not run.has_rows("outcomes", "clean", 1)
+
+
+def test_an_absent_table_is_empty(run):
+    assert run.rows("outcomes", ["id", "loss"]).column_names == ["id", "loss"]
+    assert run.rows("flags").num_rows == 0
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * len(b)])
+def test_damaged_rows_are_named(run, damage):
+    run.write_rows(table("a"), "outcomes", "fog-3", 7)
+    whole = run.read("rows", "outcomes", "fog-3-00007.parquet")
+    run.write(damage(whole), "rows", "outcomes", "fog-3-00007.parquet")
+    with pytest.raises(RunError, match=r"rows/outcomes/fog-3-00007\.parquet is damaged .*; delete it and resume"):
+        run.rows("outcomes")
+
+
+def test_leftovers_of_a_killed_write_are_not_rows(run):
+    run.write_rows(table("a"), "outcomes", "clean", 0)
+    run.write(b"half", "rows", "outcomes", "clean-00001.parquet.0123.tmp")
+    assert run.rows("outcomes").num_rows == 1
+    assert run.finished() == {("clean", 0)}
+    assert run.names("rows", "outcomes") == ["clean-00000.parquet"]
+
+
+def test_sweep_removes_leftovers_and_nothing_else(run):
+    run.write_rows(table("a"), "outcomes", "clean", 0)
+    run.write(b"half", "rows", "outcomes", "clean-00001.parquet.0123.tmp")
+    run.write(b"half", "run.json.4567.tmp")
+    run.sweep()
+    assert files_of(run) == [run.at("rows", "outcomes", "clean-00000.parquet")]
+    RunDir("memory://test-store/empty").sweep()
+
+
+def test_json(run):
+    run.write_json({"a": [1, 0.5]}, "x.json")
+    assert run.read_json("x.json") == {"a": [1, 0.5]}
+    run.write(b"{", "x.json")
+    with pytest.raises(RunError, match=r"x\.json is damaged"):
+        run.read_json("x.json")
+    with pytest.raises(RunError, match=r"cannot read y\.json"):
+        run.read_json("y.json")
+    with pytest.raises(ValueError, match="JSON"):
+        run.write_json({"a": float("nan")}, "z.json")
+
+
+def test_examples_are_readable_by_anyone(run):
+    images = torch.rand(2, 1, 4, 4)
+    run.write_examples(images, ["a", "b/c"], "fog-3", 1)
+    with safe_open(run.at("examples", "fog-3-00001.safetensors"), "pt") as file:
+        assert torch.equal(file.get_tensor("images"), images)
+        assert json.loads(file.metadata()["ids"]) == ["a", "b/c"]
+    run.write_examples(images[:1], ["d"], "fog-3", 2)
+    run.write_examples(images[:1], ["e"], "fog-31", 2)
+    assert list(run.examples("fog-3")) == ["a", "b/c", "d"]
+    assert torch.equal(run.examples("fog-3")["b/c"], images[1])
+    assert run.example_ids(2) == {"d", "e"}
+
+
+def test_memory_and_unknown_places():
+    run = RunDir("memory://test-store/run")
+    run.write_rows(table("a"), "outcomes", "clean", 0)
+    assert run.finished() == {("clean", 0)}
+    run.remove("rows", "outcomes", "clean-00000.parquet")
+    run.remove("rows", "outcomes", "clean-00000.parquet")
+    assert run.finished() == set()
+    with pytest.raises(RunError, match="nowhere://x"):
+        RunDir("nowhere://x")
