@@ -1,0 +1,112 @@
+from typing import ClassVar
+
+import pytest
+from pydantic import Field
+
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.registry import register, unregister
+from unshaken.papers import PaperResult, list_papers, run_paper
+from unshaken.papers.base import Check, Paper
+from unshaken.run.rows import Condition, Part
+
+FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
+
+
+@pytest.fixture
+def paper():
+    """A paper that claims that a number is above one half."""
+
+    @register("half-full", reference="none")
+    class HalfFull(Paper):
+        """A claim about a number."""
+
+        title: ClassVar = "On Halves"
+        claim: ClassVar = "It is above one half."
+        rule: ClassVar = "value above 0.5"
+        expected: ClassVar = {"part": {"level": 0.9}}
+        data: ClassVar = "own-data"
+        model: ClassVar = "own-model"
+        value: float = Field(0.75, description="the number")
+
+        def run(self, bench):
+            if bench.data == "absent":
+                raise DataError("data 'absent' is not here; get it")
+            bench.pin(value=self.value)
+            bench.keep([Part("flags", Condition("c", "m"), {"name": ["n"], "detail": ["d"], "id": ["i"]})], 0)
+            return {"part": {"level": self.value, "figure": FIGURE}, "own": bench.own}
+
+        def judge(self, measured):
+            return [Check(f"level is {measured['part']['level']}", measured["part"]["level"] > 0.5)]
+
+        def remark(self, measured):
+            return "A remark."
+
+    yield HalfFull
+    unregister("half-full")
+
+
+def test_the_verdict_follows_from_the_rule(paper, tmp_path):
+    result = run_paper("half-full", seed=4, out=tmp_path / "run")
+    told = result.to_json()
+    assert list(told) == [
+        *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note")
+    ]
+    assert result.reproduced is True
+    assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
+    assert told["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
+    assert (told["data"], told["model"], told["seed"]) == ("own-data", "own-model", 4)
+    assert told["note"] == "Held: level is 0.75. A remark."
+    assert PaperResult.model_validate_json((tmp_path / "run" / "result.json").read_text()) == result
+
+
+def test_a_claim_that_fails_says_which_part(paper, tmp_path):
+    result = run_paper("half-full:value=0.25", out=tmp_path / "run")
+    assert result.reproduced is False
+    assert result.note == "Did not hold: level is 0.25. Run with value=0.25. A remark."
+
+
+def test_own_data_and_model_take_the_place_of_the_papers(paper, tmp_path):
+    result = run_paper("half-full", out=tmp_path / "run", data="mine")
+    assert (result.data, result.model, result.measured["own"]) == ("mine", "own-model", True)
+
+
+def test_rows_of_another_experiment_are_not_mixed_in(paper, tmp_path):
+    run_paper("half-full", out=tmp_path / "run")
+    run_paper("half-full", out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"value differ\); choose another --out"):
+        run_paper("half-full:value=0.9", out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"\(seed differ"):
+        run_paper("half-full", seed=1, out=tmp_path / "run")
+
+
+def test_what_cannot_run_is_one_clear_error(paper, tmp_path):
+    with pytest.raises(DataError, match="get it"):
+        run_paper("half-full", data="absent", out=tmp_path / "run")
+    with pytest.raises(ParameterError, match="no method 'half-ful' in papers: did you mean 'half-full'"):
+        run_paper("half-ful", out=tmp_path / "run")
+    with pytest.raises(ParameterError, match="no parameter 'level'"):
+        run_paper("half-full:level=1", out=tmp_path / "run")
+    with pytest.raises(ParameterError, match="seed=-1"):
+        run_paper("half-full", seed=-1, out=tmp_path / "run")
+
+
+def test_the_default_directory_is_new(paper, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_paper("half-full")
+    (made,) = (tmp_path / "runs" / "papers").iterdir()
+    assert made.name.startswith("half-full-")
+    assert (made / "result.json").is_file()
+
+
+def test_papers_are_listed_with_what_they_state(paper):
+    found = {p.slug: p for p in list_papers()}
+    assert {"half-full", "crop-selection"} <= set(found)
+    assert found["half-full"].to_json() == {
+        "slug": "half-full",
+        "title": "On Halves",
+        "claim": "It is above one half.",
+        "rule": "value above 0.5",
+        "reference": "none",
+        "data": "own-data",
+        "model": "own-model",
+    }

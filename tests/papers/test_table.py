@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from unshaken.core.errors import DataError
+from unshaken.papers import PaperResult, write_table
+
+FIGURE = {"value": 0.78123, "low": 0.75, "high": 0.81, "n": 1000, "interval": "clopper-pearson 95%"}
+
+
+def result(**changes):
+    fields = {
+        "slug": "some-paper",
+        "title": "Some Paper",
+        "claim": "It holds.",
+        "measured": {"rate": FIGURE, "law": 0.787, "name": "a|b"},
+        "expected": {"rule": "rate within 0.06 of the law", "rate": 0.787, "published": "40 %"},
+        "reproduced": True,
+        "data": "demo",
+        "model": "demo:standard",
+        "seed": 3,
+        "seconds": 12.4,
+        "note": "A note.",
+    }
+    return PaperResult(**{**fields, **changes})
+
+
+def test_a_result_is_kept_and_shown(tmp_path):
+    path = result().save(tmp_path / "kept")
+    assert json.loads(path.read_text()) == result().to_json()
+    result(slug="another", reproduced=False).save(tmp_path / "kept")
+    text = write_table(tmp_path / "kept", tmp_path / "docs" / "papers.md")
+    assert (tmp_path / "docs" / "papers.md").read_text() == text
+    lines = text.splitlines()
+    assert "| [some-paper](#some-paper) | yes | `demo` | `demo:standard` | 3 | 12 |" in lines
+    assert "| [another](#another) | no | `demo` | `demo:standard` | 3 | 12 |" in lines
+    assert "| rate | 0.7812 | 0.75 to 0.81 (clopper-pearson 95%) | 1000 | 0.787 |" in lines
+    assert "| law | 0.787 | | |  |" in lines
+    assert "| name | a\\|b | | |  |" in lines
+    assert "**Rule.** rate within 0.06 of the law" in lines
+    assert "Expected, without a figure beside it: published: 40 %." in lines
+    assert lines.index("## another") < lines.index("## some-paper")
+
+
+def test_the_page_follows_from_the_results_alone(tmp_path):
+    result().save(tmp_path)
+    (tmp_path / "papers.md").write_text("something else")
+    assert write_table(tmp_path, tmp_path / "papers.md") == write_table(tmp_path, tmp_path / "again.md")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("some-paper", "{", "cannot be read"),
+        ("some-paper", "[]", "is no result"),
+        ("some-paper", json.dumps({**result().to_json(), "reproduced": "perhaps"}), "reproduced"),
+        ("some-paper", json.dumps({**result().to_json(), "more": 1}), "more"),
+        ("other", json.dumps(result().to_json()), "name it some-paper.json"),
+    ],
+)
+def test_what_is_no_result_is_named(tmp_path, name, text, words):
+    (tmp_path / f"{name}.json").write_text(text)
+    with pytest.raises(DataError, match=words):
+        write_table(tmp_path, tmp_path / "papers.md")
+    assert not (tmp_path / "papers.md").exists()
+
+
+def test_no_results_are_said_so(tmp_path):
+    with pytest.raises(DataError, match="no results"):
+        write_table(tmp_path / "absent", tmp_path / "papers.md")
