@@ -1,0 +1,80 @@
+"""`main`: the program `unshaken`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from unshaken.cli import attack, audit, compare, doctor, papers, query, report
+from unshaken.cli import list as list_
+from unshaken.cli.failures import explain
+from unshaken.cli.session import Session
+
+app = typer.Typer(
+    name="unshaken",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from unshaken import __version__
+
+        typer.echo(f"unshaken {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version, show_default=False)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="As of the verbs.", show_default=False)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="As of the verbs.", show_default=False)] = False,
+) -> None:
+    """What shakes a vision model, how badly, what can be ruled out, and how to make it hold."""
+    session: Session = ctx.find_root().obj
+    session.quiet, session.debug = quiet, debug
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), nl=False)
+
+
+for name, command in {
+    "audit": audit.audit,
+    "attack": attack.attack,
+    "report": report.report,
+    "compare": compare.compare,
+    "query": query.query,
+    "list": list_.list_,
+    "doctor": doctor.doctor,
+}.items():
+    app.command(name)(command)
+app.add_typer(papers.app, name="papers")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; default those of this process.
+
+    Returns:
+        The exit code: 0 done and gates held; 1 a gate or claim failed; 2 wrong use or bad input; 3 finished, but some
+        samples were recorded as bad; 130 interrupted.
+    """
+    session = Session(list(sys.argv[1:] if arguments is None else arguments))
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except SystemExit as stop:  # typer's, when the shell asked for completions
+        code = stop.code
+    except (Exception, KeyboardInterrupt) as error:
+        return explain(error, session)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,27 @@
+"""`unshaken audit`."""
+
+from __future__ import annotations
+
+from unshaken.cli.options import Data, Json, MaybeModel, Plan, RunOptions
+from unshaken.cli.outcome import make_run
+from unshaken.cli.session import Session
+from unshaken.cli.verb import verb
+
+
+@verb
+def audit(
+    session: Session,
+    options: RunOptions,
+    model: MaybeModel = None,
+    data: Data = "demo",
+    plan: Plan = "quick",
+    json: Json = False,
+) -> int:
+    """Stress and attack a model; keep rows, figures, flags and a report.
+
+    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    """
+    from unshaken import api
+
+    out = api.default_out(model, data, plan)
+    return make_run(session, options, out, json, lambda o: api.audit(model, data, plan, **o))

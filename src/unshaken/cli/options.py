@@ -1,0 +1,174 @@
+"""Options that several verbs share, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from unshaken.cli.complete import complete_data, complete_model, complete_plan
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.", show_default=False)]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC", help="demo, folder:DIR, parquet:FILE, cifar10 and more.", autocompletion=complete_data
+    ),
+]
+Plan = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE.yaml",
+        help="quick, corruptions, attacks, full, or a YAML file.",
+        autocompletion=complete_plan,
+    ),
+]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Allow model and data to be fetched from their own source.", show_default=False),
+]
+Run = Annotated[str, typer.Argument(metavar="DIR", help="A run directory.", show_default=False)]
+MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE and more."
+Model = Annotated[
+    str, typer.Option(metavar="SPEC", help=MODEL_FORMS, autocompletion=complete_model, show_default=False)
+]
+MaybeModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help=f"{MODEL_FORMS} Without it both demo networks, side by side.",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
+
+RunOptions = dict[str, Any]
+"""What `run_options` gives."""
+
+_RUN, _GATES, _SPEED = "The run", "Gates", "How it is computed"
+
+
+def _count_or(word: str, value: str, least: int) -> int | str:
+    if value == word:
+        return word
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise typer.BadParameter(f"{value!r} is neither a whole number from {least} up nor {word!r}")
+    return number
+
+
+def batch_size(value: str) -> str:
+    """`auto`, or images a pass, as text that was checked."""
+    return str(_count_or("auto", value, 1))
+
+
+def examples(value: str) -> str:
+    """`all`, or pictures a condition, as text that was checked."""
+    return str(_count_or("all", value, 0))
+
+
+def run_options(
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Take so many samples: seeded, stratified.", rich_help_panel=_RUN, show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="The run seed.", rich_help_panel=_RUN)] = 0,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="The run directory, or any fsspec address. Default: runs/ and a name of model, data and time.",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that is there.", rich_help_panel=_RUN, show_default=False),
+    ] = False,
+    on_error: Annotated[
+        str, typer.Option(metavar="record|stop", help="Record a bad sample and go on, or stop.", rich_help_panel=_RUN)
+    ] = "record",
+    save_examples: Annotated[
+        str,
+        typer.Option(
+            metavar="N|all", help="Pictures kept a condition, the worst first.", rich_help_panel=_RUN, callback=examples
+        ),
+    ] = "20",
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help="Exit with 1 unless it holds, such as 'clean.accuracy >= 0.9'. May be given again.",
+            rich_help_panel=_GATES,
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="A run to compare with, for the gate no-regression.",
+            rich_help_panel=_GATES,
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=_SPEED)
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="fp32|bf16", help="Of attacks' searches; judged in fp32.", rich_help_panel=_SPEED),
+    ] = "fp32",
+    eot: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Gradients that attacks average, for a model that is random.", rich_help_panel=_SPEED
+        ),
+    ] = 1,
+    batch_size: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Images in one pass at most.", rich_help_panel=_SPEED, callback=batch_size),
+    ] = "auto",
+    strict_batch: Annotated[
+        bool,
+        typer.Option(
+            "--strict-batch",
+            help="Fail instead of halving the batch when memory runs out.",
+            rich_help_panel=_SPEED,
+            show_default=False,
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Threads that decode. Default: the cores.", rich_help_panel=_SPEED, show_default=False
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="local|ray", help="Who computes.", rich_help_panel=_SPEED)] = "local",
+    download: Download = False,
+) -> dict[str, Any]:
+    """The options of every verb that makes a run, as keywords of `unshaken.audit`."""
+    return {
+        "limit": limit,
+        "seed": seed,
+        "out": out,
+        "resume": resume,
+        "on_error": on_error,
+        "save_examples": -1 if save_examples == "all" else int(save_examples),
+        "gates": tuple(gate or ()),
+        "baseline": baseline,
+        "device": device,
+        "precision": precision,
+        "eot": eot,
+        "batch_size": batch_size if batch_size == "auto" else int(batch_size),
+        "strict_batch": strict_batch,
+        "workers": workers,
+        "engine": engine,
+        "download": download,
+    }

@@ -1,0 +1,107 @@
+"""`unshaken papers list|run|table`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from unshaken.cli.options import Download, Json
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, one_line, print_json, print_line, table
+from unshaken.cli.verb import verb
+
+app = typer.Typer(name="papers", help="Published systems, each with its claim tried at small scale.")
+
+CLAIM_FAILED = 1
+
+
+@app.command("list")
+@verb
+def list_(json: Json = False) -> int:
+    """List the papers."""
+    from unshaken.papers import list_papers
+
+    papers = list_papers()
+    if json:
+        print_json([p.to_json() for p in papers])
+    else:
+        console().print(table(["slug", "title", "claim"], [[p.slug, p.title, p.claim] for p in papers]))
+    return 0
+
+
+@app.command("run")
+@verb
+def run(
+    session: Session,
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="See 'unshaken papers list'.", show_default=False)],
+    seed: Annotated[int, typer.Option(metavar="S", help="The run seed.")] = 0,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where its run goes.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Your data in the place of the small one.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Your model in the place of the small one.", show_default=False)
+    ] = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Run a paper's small experiment. Exit codes: 0 reproduced, 1 not reproduced, 2 could not run."""
+    from unshaken.papers import run_paper
+
+    if out is not None:
+        session.goes_on_with([])
+    with progress(session):
+        result = run_paper(slug, seed=seed, out=out, data=data, model=model, download=download)
+    told = result.to_json()
+    if json:
+        print_json(told)
+    else:
+        _show(told)
+    return 0 if result.reproduced else CLAIM_FAILED
+
+
+@app.command("table")
+@verb
+def table_(
+    results: Annotated[
+        str, typer.Option(metavar="DIR", help="Where the JSON of runs is kept, one SLUG.json each.")
+    ] = "docs/papers",
+    out: Annotated[str, typer.Option(metavar="FILE", help="The page.")] = "docs/papers.md",
+) -> int:
+    """Write the page of all results, from the JSON of runs and from nothing else."""
+    from unshaken.papers import write_table
+
+    write_table(results, out)
+    print_line(f"page: {out}")
+    return 0
+
+
+def _show(told: dict[str, Any]) -> None:
+    print_line(f"{told['slug']}: {told['title']}")
+    print_line(one_line(f"claim: {told['claim']}"))
+    measured, expected = dict(_figures(told["measured"])), dict(_figures(told["expected"]))
+    names = dict.fromkeys([*measured, *expected])
+    console().print(table(["figure", "measured", "expected"], [[n, measured.get(n), expected.get(n)] for n in names]))
+    where = f"{told['data']} with {told['model']}, seed {told['seed']}, {told['seconds']:.0f} s"
+    print_line(one_line(f"{'reproduced' if told['reproduced'] else 'NOT reproduced'} on {where}"))
+    if told["note"]:
+        print_line(one_line(told["note"]))
+
+
+def _figures(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and figures as text."""
+    if isinstance(value, Mapping) and "value" not in value:
+        for key, inner in value.items():
+            yield from _figures(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, Mapping):
+        ends = [_number(value.get(end)) for end in ("low", "high")]
+        yield name, _number(value["value"]) + (f" ({ends[0]} to {ends[1]})" if value.get("low") is not None else "")
+    else:
+        yield name, _number(value)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

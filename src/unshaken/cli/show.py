@@ -1,0 +1,76 @@
+"""How the command line puts text, tables and JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDE = 160
+"""Columns of text where no terminal says how many it has."""
+LONGEST = 1200
+"""Characters of a message at most."""
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: a character that is not printable becomes its escape.
+
+    >>> printable("one" + chr(27) + "[31mtwo") == "one" + chr(92) + "x1b[31mtwo"
+    True
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def one_line(text: str) -> str:
+    """A message as one printable line, not longer than anybody reads."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
+
+def console() -> Console:
+    """Stdout as rich sees it: no markup in what is printed, and wide when it is no terminal."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich would end the process with 1, which here means a failed gate
+
+    terminal = sys.stdout.isatty()
+    return Plain(file=sys.stdout, width=None if terminal else WIDE, markup=False, highlight=False, emoji=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> Table:
+    """A plain table.
+
+    Args:
+        columns: headings.
+        rows: cells, shown as text; None is a dash.
+        right: numbers of the columns set flush right.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    result, flush = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False), set(right)
+    for i, name in enumerate(columns):
+        result.add_column(Text(printable(name)), justify="right" if i in flush else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*(Text("–" if v is None else printable(str(v))) for v in row))
+    return result
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; what JSON has no word for becomes text."""
+    typer.echo(json.dumps(value, indent=1, default=str, allow_nan=False))
+
+
+def print_line(text: str) -> None:
+    """One printable line on stdout."""
+    typer.echo(printable(text))

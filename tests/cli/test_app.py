@@ -1,0 +1,214 @@
+"""The program as a whole: help, version, how it begins and how it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from unshaken import api
+from unshaken.cli.options import run_options
+from unshaken.core.progress import track
+from unshaken.run import store
+
+AUDIT = "audit --model py:net.py:build --data folder:photos --plan fog.yaml --out run"
+VERBS = ("audit", "attack", "report", "compare", "query", "list", "doctor", "papers")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["none", "--help", "-h"])
+def test_help_names_every_verb(arguments, capsys):
+    from unshaken.cli import main
+
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    lines = [line.strip("│ ").split(" ")[0] for line in said.out.splitlines()]
+    assert [line for line in lines if line in VERBS] == list(VERBS)
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, unshaken):
+    done = unshaken(f"{verb} --help")
+    assert (done.code, done.err) == (0, "")
+    assert f"unshaken {verb}" in done.out
+
+
+def test_audit_and_attack_have_the_options_of_a_run(unshaken):
+    common = [
+        "--limit",
+        "--seed",
+        "--out",
+        "--resume",
+        "--on-error",
+        "--device",
+        "--precision",
+        "--batch-size",
+        "--engine",
+        "--gate",
+        "--baseline",
+        "--download",
+        "--save-examples",
+        "--workers",
+        "--strict-batch",
+        "--json",
+        "--quiet",
+        "--debug",
+    ]
+    for verb in ("audit", "attack"):
+        shown = unshaken(f"{verb} --help").out
+        assert [option for option in common if option not in shown] == []
+
+
+def test_every_option_of_a_run_in_python_is_one_here():
+    declared, defaults = run_options(), api.Options()
+    assert declared == {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+
+
+def test_version(unshaken):
+    assert unshaken("--version").out == f"unshaken {version('unshaken')}\n"
+
+
+def test_beginning_imports_neither_torch_nor_a_room():
+    heavy = {"torch", "numpy", "duckdb", "unshaken.core"}
+    code = f"import sys, unshaken.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_ctrl_c_gives_130_and_the_command_that_goes_on(unshaken, place, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unshaken.stress.Fog.evaluate", stop)
+        done = unshaken(AUDIT)
+    assert done.code == 130
+    assert done.err == f"unshaken: interrupted; what is finished is kept, go on with: unshaken {AUDIT} --resume\n"
+    assert unshaken(f"{AUDIT} --resume").code == 0
+
+
+def test_the_command_that_goes_on_names_a_directory_that_was_not_given(unshaken, place, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    typed = AUDIT.removesuffix(" --out run")
+    monkeypatch.setattr("unshaken.stress.Fog.evaluate", stop)
+    said = unshaken(typed).err
+    (made,) = (place / "runs").iterdir()
+    assert said.rstrip().endswith(f"unshaken {typed} --out runs/{made.name} --resume")
+
+
+def test_ctrl_c_where_nothing_can_be_resumed(unshaken, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unshaken.core.registry.list_methods", stop)
+    assert unshaken("list") == type(unshaken("list"))(130, "", "unshaken: interrupted\n")
+
+
+@pytest.mark.parametrize("debug", ["before", "after", "no"])
+def test_a_fault_of_ours_says_so_in_one_line(debug, unshaken, place, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(api, "audit", fail)
+    done = unshaken({"before": f"--debug {AUDIT}", "after": f"{AUDIT} --debug", "no": AUDIT}[debug])
+    assert done.code == 2
+    line = "unshaken: this is a bug, please report it: ZeroDivisionError: division"
+    if debug == "no":
+        assert done.err == f"{line}; --debug shows the traceback\n"
+    else:
+        assert done.err.startswith("Traceback (most recent call last)")
+        assert done.err.endswith(f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "x/net.pt"), "Permission denied: x/net.pt"),
+        (OSError(errno.ENOSPC, "No space left on device", "cache"), "No space left on device: cache; free some space"),
+        (MemoryError(), "memory ran out; try a smaller --batch-size, or --limit"),
+    ],
+    ids=["permission", "disk full", "memory"],
+)
+def test_what_the_system_refuses_is_no_bug(error, line, unshaken, place, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(api, "audit", fail)
+    done = unshaken(AUDIT)
+    assert (done.code, done.err) == (2, f"unshaken: {line}\n")
+
+
+def test_a_disk_that_fills_up_in_the_run_is_told_with_the_way_on(unshaken, place, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    done = unshaken(AUDIT)
+    assert done.code == 2
+    assert (
+        done.err
+        == "unshaken: run: the disk is full; what is finished is kept: free some space, then run again with --resume\n"
+    )
+
+
+def test_a_reader_that_goes_away_gets_no_traceback():
+    program = Path(sys.executable).parent / "unshaken"
+    done = subprocess.run(
+        ["bash", "-c", f"'{program}' list | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+class Terminal:
+    """Stderr that says it is a terminal."""
+
+    def __init__(self, inner):
+        self.inner, self.written = inner, []
+
+    def write(self, text):
+        self.written.append(text)
+        return len(text)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def listen(monkeypatch, *, quiet=False):
+    from unshaken.cli.progress import progress
+    from unshaken.cli.session import Session
+
+    terminal = Terminal(sys.stderr)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "160")
+    with progress(Session(quiet=quiet)), track("outer \x1b]0;evil\x07", 4) as outer:
+        outer.advance(2, note="fog")
+        with track("inner", None) as inner:
+            inner.advance(3)
+    return "".join(terminal.written)
+
+
+def test_progress_shows_nested_bars_on_a_terminal(monkeypatch):
+    shown = listen(monkeypatch)
+    assert "outer" in shown
+    assert "inner" in shown
+    assert "50%" in shown
+    assert "]0;evil\x07" not in shown
+
+
+def test_quiet_shows_no_progress(monkeypatch):
+    assert listen(monkeypatch, quiet=True) == ""

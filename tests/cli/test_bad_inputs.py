@@ -1,0 +1,122 @@
+"""Everything that may be wrong with what a user gives: one clear line, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def load(name: str, path: Path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CASES = load("cli_cases", HERE / "cases.py").read()
+
+
+@pytest.fixture(scope="module")
+def wrongs(tmp_path_factory, world):
+    """A folder with everything that is wrong, and two finished runs on other data."""
+    from unshaken.cli import main
+
+    folder = tmp_path_factory.mktemp("wrongs")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        world.write_good(folder)
+        common = "audit --model py:net.py:build --plan fog.yaml --quiet --data"
+        assert main([*common.split(), "folder:photos", "--out", "done"]) == 0
+        world.write_bad(folder)
+        assert main([*common.split(), "parquet:good.parquet", "--out", "other"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def inside(wrongs, monkeypatch, tmp_path):
+    monkeypatch.chdir(wrongs)
+    monkeypatch.delenv("UNSHAKEN_DATA", raising=False)
+    for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    before = set(os.listdir(wrongs))
+    yield wrongs
+    shutil.rmtree(wrongs / "new", ignore_errors=True)
+    assert set(os.listdir(wrongs)) <= before, "a file was left where none should be"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{c.kind}: {c.typed.removeprefix('unshaken ')}" for c in CASES])
+def test_one_clear_line_and_the_exit_code(case, inside, unshaken):
+    done = unshaken(*case.arguments)
+    assert done.code == case.code
+    assert case.fits(done.err), done.err
+    assert "Traceback" not in done.err
+    if case.code == 2:
+        assert done.err.count("\n") == 1
+        assert done.out == ""
+
+
+def test_the_table_covers_every_kind():
+    counts = Counter(case.kind for case in CASES)
+    kinds = {"model", "data", "image file", "label", "plan", "gate", "option", "path", "run directory", "SQL"}
+    assert counts.keys() == kinds
+    assert min(counts.values()) >= 3
+    assert counts.total() >= 150
+
+
+def test_the_page_of_the_docs_is_made_from_the_table():
+    script = load("bad_inputs_table", HERE.parents[1] / "scripts" / "bad_inputs_table.py")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(CASES)
+
+
+@pytest.mark.parametrize("kind", ["model", "option", "SQL"])
+def test_another_process_says_the_same(kind, inside):
+    case = next(c for c in CASES if c.kind == kind)
+    program = Path(sys.executable).parent / "unshaken"
+    done = subprocess.run([program, *case.arguments], capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stdout) == (case.code, "")
+    assert case.fits(done.stderr), done.stderr
+
+
+def test_a_package_that_is_absent_is_named_with_its_extra(inside, unshaken, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    done = unshaken("audit --model timm:resnet18 --data folder:photos --plan fog.yaml --out new")
+    assert done.code == 2
+    assert "pip install 'unshaken[models]'" in done.err or "does not import here" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_ids_that_are_paths_stay_ids(inside, unshaken):
+    typed = "audit --model py:net.py:build --data parquet:paths-as-ids.parquet --plan fog.yaml --out new"
+    done = unshaken(f"{typed} --save-examples all")
+    assert done.code == 0
+    assert not list(inside.parent.rglob("escaped*"))
+    names = {p.relative_to(inside / "new").parts[0] for p in (inside / "new").rglob("*")}
+    assert names == {"run.json", "rows", "examples", "summary.json", "report.html", "report.md"}
+
+
+@pytest.mark.parametrize("data", ["hostile", "markup"])
+def test_markup_in_names_of_classes_and_files_is_text_in_pages(data, inside, unshaken):
+    done = unshaken(f"audit --model py:net.py:build?classes=2 --data folder:{data} --plan fog.yaml --out new")
+    assert done.code == (3 if data == "markup" else 0)
+    page = (inside / "new/report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "alert(1)" in page  # it is shown, as text
+
+
+def test_flags_are_told_where_tables_are_not(inside, unshaken):
+    done = unshaken("audit --model demo --data folder:photos --plan fog.yaml --out new --quiet")
+    assert (done.code, done.out) == (0, "new/report.html\n")
+    assert any(line.startswith("flag near-chance: clean accuracy 0.000") for line in done.err.splitlines())

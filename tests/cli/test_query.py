@@ -1,0 +1,79 @@
+"""`unshaken query`: SQL over the rows, and over nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+
+@pytest.fixture
+def run(unshaken, place):
+    assert unshaken("audit --model py:net.py:build --data folder:photos --plan fgsm.yaml --out run").code == 0
+    return place
+
+
+def test_tables_are_views(run, unshaken):
+    sql = "select condition, count(*) as n, avg(correct::int) as accuracy from outcomes group by 1 order by 3, 1"
+    answer = json.loads(unshaken("query", "run", sql, "--json").out)
+    assert [(r["n"], r["accuracy"]) for r in answer] == [(12, 0.0), (12, 1.0), (12, 1.0)]
+    assert json.loads(unshaken("query run 'select count(*) as n from flags' --json").out) == [{"n": 0}]
+    steps = json.loads(unshaken("query run 'select distinct step from cost order by 1' --json").out)
+    assert steps == [{"step": "clean"}, {"step": "fgsm"}]
+
+
+def test_tables_can_be_joined(run, unshaken):
+    sql = "select count(*) as n from outcomes a join outcomes b using (id) where a.condition = 'clean' and b.eps = 0.4"
+    assert json.loads(unshaken("query", "run", sql, "--json").out) == [{"n": 12}]
+
+
+def test_csv_can_be_read_again(run, unshaken):
+    text = unshaken(
+        "query", "run", "select id, label from outcomes where condition = 'clean' order by id limit 2", "--csv"
+    ).out
+    assert list(csv.reader(io.StringIO(text))) == [["id", "label"], ["dark/0.png", "0"], ["dark/1.png", "0"]]
+
+
+def test_json_has_null_where_a_number_is_none(run, unshaken):
+    answer = unshaken("query", "run", "select 'nan'::double as a, null as b, date '2020-01-02' as c", "--json").out
+    assert json.loads(answer) == [{"a": None, "b": None, "c": "2020-01-02"}]
+
+
+def test_a_long_table_says_what_it_leaves_out(run, unshaken):
+    out = unshaken("query run 'select * from range(507)'").out.splitlines()
+    assert out[-1] == "7 more rows; --csv or --json gives all 507"
+    assert len(out) == 2 + 500 + 1
+
+
+def test_a_value_cannot_steer_the_terminal(run, unshaken):
+    out = unshaken("query", "run", "select chr(27) || '[31m[red]' as a").out
+    assert "\x1b" not in out
+    assert "\\x1b[31m[red]" in out
+
+
+def test_rows_of_a_room_that_came_later_are_a_view_too(run, unshaken):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (run / "run/rows/scores").mkdir()
+    pq.write_table(pa.table({"id": ["a"], "score": [0.5]}), run / "run/rows/scores/odin-00000.parquet")
+    assert json.loads(unshaken("query run 'select * from scores' --json").out) == [{"id": "a", "score": 0.5}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "delete from outcomes",
+        "drop view outcomes",
+        "create table t as select 1",
+        "insert into flags values ('a', 'b', 'c')",
+    ],
+)
+def test_no_statement_changes_the_run(sql, run, unshaken):
+    before = {p: p.read_bytes() for p in (run / "run").rglob("*") if p.is_file()}
+    done = unshaken("query", "run", sql)
+    assert done.code in (0, 2)
+    assert done.err.count("\n") == (done.code == 2)
+    assert {p: p.read_bytes() for p in (run / "run").rglob("*") if p.is_file()} == before
