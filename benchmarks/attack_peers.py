@@ -131,13 +131,14 @@ def run_art(model: Classifier, images: Tensor, labels: Tensor, budget: Budget, s
 
 
 def run_unshaken(model: Classifier, images: Tensor, labels: Tensor, budget: Budget, seed: int) -> Tensor:
-    """`unshaken.attack.PGD` through a fresh oracle."""
+    """`unshaken.attack.PGD` through a fresh oracle, as `unshaken attack` runs it; the search copy is made anew."""
     from unshaken.attack import PGD
     from unshaken.core import Oracle
+    from unshaken.core.search_copy import search_copy
 
     batch = Batch(images, labels, tuple(str(i) for i in range(len(images))))
     attack = PGD(steps=budget.steps, step_size=budget.step / budget.eps)
-    oracle = Oracle(model, limit=budget.batch_size)
+    oracle = Oracle(model, limit=min(128, budget.batch_size), search_copy=search_copy(model, images[:2]))
     (found,), _ = attack.attack(oracle, batch, norm="linf", eps=[budget.eps], seed=seed)
     return found.images
 
@@ -309,7 +310,7 @@ def main() -> None:
         rows = compare(model, images, labels, budget, tools, chosen.repeats)
         print(
             f"demo:{kind}, {len(images)} images, PGD-{budget.steps} linf eps {budget.eps:g}, step {budget.step:.6g}, "
-            f"{chosen.repeats} rounds, weights {'frozen' if chosen.frozen else 'as loaded'}\n"
+            f"{chosen.repeats} rounds, weights {'frozen' if chosen.frozen else 'with gradients'}\n"
         )
         print("\n".join(table(rows, chosen.tools)) + "\n")
 

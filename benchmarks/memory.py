@@ -27,7 +27,8 @@ from PIL import Image
 MODEL = """
 from torch import nn
 def make():
-    return nn.Sequential(nn.Conv2d(3, 8, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)).eval()
+    body = nn.Conv2d(3, 8, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+    return nn.Sequential(*body, nn.Linear(128, 10)).eval()
 """
 PLAN = [{"method": "contrast", "severities": [3]}, {"method": "fgsm", "eps": ["2/255"]}]
 
@@ -88,10 +89,8 @@ def main() -> None:
             command = [sys.executable, __file__, "--one", name, str(rows)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             row = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"| {row['rows']} | {row['n']} | {row['above_mib']:.0f} | {row['peak_mib']:.0f} | {row['ms_an_image']:.2f} |",
-                flush=True,
-            )
+            cells = (row["rows"], row["n"], *(f"{row[k]:.0f}" for k in ("above_mib", "peak_mib")))
+            print("|", *(f"{c} |" for c in cells), f"{row['ms_an_image']:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
