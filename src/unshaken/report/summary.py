@@ -11,6 +11,7 @@ from typing import Any
 
 from unshaken.measure import Figure, WorstCase
 from unshaken.report import bookkeeping, figures
+from unshaken.report.certified import certified
 from unshaken.report.compare import RunComparison, compare_frames
 from unshaken.report.frame import Frame, read_frame
 from unshaken.run import RunConfig, RunDir, read_config
@@ -92,7 +93,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "attacks": figures.attacks_by_budget(frame) if frame.labelled else [],
         "calibration": _calibration(error),
         "classes": figures.by_class(frame, config.classes, {k: worst[k] for k in CLASSWISE}),
-        "certified": [],
+        "certified": certified(run),
         "detection": [],
         "flags": bookkeeping.flags(run),
         "bad_samples": [{"id": b.id, "reason": b.reason} for b in frame.bad],
