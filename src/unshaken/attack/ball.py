@@ -49,14 +49,11 @@ class Ball(State):
 
     def distance(self, x: Tensor) -> Tensor:
         """The norm of `x - clean`, float64 `[N]`."""
-        delta = (x.double() - self.clean.double()).flatten(1)
-        length: Tensor = torch.linalg.vector_norm(delta, {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[self.norm], dim=1)
-        return length
+        return distance(x, self.clean, self.norm)
 
     def contains(self, x: Tensor) -> Tensor:
         """Bool `[N]`: inside the ball (to a relative 1e-6) and inside [0, 1]."""
-        low, high = x.flatten(1).aminmax(dim=1)
-        return (self.distance(x) <= self.eps.double() * (1 + TOLERANCE)) & (low >= 0) & (high <= 1)
+        return inside(x, self.clean, self.eps, self.norm)
 
     def random_point(self, rng: SampleRng) -> Tensor:
         """A point drawn uniformly from each ball, then clipped to [0, 1]."""
@@ -136,6 +133,19 @@ class Ball(State):
         else:
             step = self.steepest(gradient, self.clean)
         return self._reached(self.clean + self.radius * step)
+
+
+def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:
+    """The norm of `x - clean` for each sample, float64 `[N]`."""
+    delta = (x.double() - clean.double()).flatten(1)
+    length: Tensor = torch.linalg.vector_norm(delta, {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm], dim=1)
+    return length
+
+
+def inside(x: Tensor, clean: Tensor, eps: Tensor, norm: str) -> Tensor:
+    """Bool `[N]`: within eps of the clean image (to a relative 1e-6) and inside [0, 1]."""
+    low, high = x.flatten(1).aminmax(dim=1)
+    return (distance(x, clean, norm) <= eps.double() * (1 + TOLERANCE)) & (low >= 0) & (high <= 1)
 
 
 def project_l1(clean: Tensor, delta: Tensor, eps: Tensor) -> Tensor:

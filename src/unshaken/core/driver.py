@@ -27,7 +27,7 @@ Confirmed = Callable[[Tensor, Tensor], object]
 """Sees every confirmed success: the samples' places `[n]`, and the logits `[n, K]` of the fresh float32 pass."""
 
 
-class Slots(State, Generic[S]):
+class Work(State, Generic[S]):
     """The samples in work: their state, and what the driver keeps of each."""
 
     state: S
@@ -84,86 +84,104 @@ def drive(
         progress: advanced by one for each sample that ends.
     """
     width = len(batch) if whole else (width or oracle.limit)
-    waiting, ended = 0, []
-    active: Slots[S] | None = None
-    while waiting < len(batch) or (active is not None and len(active)):
-        began = time.perf_counter()
-        free = width - (0 if active is None else len(active))
-        if waiting < len(batch) and (active is None or free >= max(1, width // 8)):
-            rows = slice(waiting, waiting + free)
-            fresh = _start(search, batch[rows], rng[rows], waiting, oracle)
-            active = fresh if active is None or not len(active) else Slots.concat([active, fresh])
-            waiting += len(fresh)
-        if active is None:
-            break
-        active, leaving = _step(search, active, oracle, observe, confirmed, whole, began)
-        if leaving is not None:
-            ended.append(leaving)
-            if progress is not None:
-                progress.advance(len(leaving))
-    if not ended:
-        return _start_only(search, batch, rng, oracle)
-    outcome = Outcome.concat([e.outcome for e in ended])
-    return outcome[torch.cat([e.place for e in ended]).argsort()]
+    run = _Drive(search, batch, oracle, rng, whole=whole, observe=observe, confirmed=confirmed, progress=progress)
+    work = run.start(width)
+    while len(work) or run.waiting < len(batch):
+        work = run.step(work)
+        free = width - len(work)
+        if run.waiting < len(batch) and free >= max(1, width // 8):
+            fresh = run.start(free)
+            work = Work.concat([work, fresh]) if len(work) else fresh
+    return run.outcome(work)
 
 
-class _Ended(State, Generic[R]):
-    outcome: Outcome[R]
-    place: Tensor
+class _Drive(Generic[S, R]):
+    """One run of a search: who waits, who is in work, who has ended."""
 
+    def __init__(
+        self,
+        search: Search[S, R],
+        batch: Batch,
+        oracle: Oracle,
+        rng: SampleRng,
+        *,
+        whole: bool,
+        observe: Observer | None,
+        confirmed: Confirmed | None,
+        progress: Task | None,
+    ) -> None:
+        self.search, self.batch, self.oracle, self.rng = search, batch, oracle, rng
+        self.whole, self.observe, self.confirmed, self.progress = whole, observe, confirmed, progress
+        self.waiting = 0
+        self.ended: list[Outcome[R]] = []
+        self.places: list[Tensor] = []
 
-def _start(search: Search[S, R], batch: Batch, rng: SampleRng, first: int, oracle: Oracle) -> Slots[S]:
-    with oracle.meter.method():
-        state = search.start(batch, rng)
-    n, device = len(batch), batch.images.device
-    zeros = torch.zeros(n, dtype=torch.int64, device=device)
-    return Slots(state, torch.arange(first, first + n, device=device), zeros, zeros, zeros, zeros.double())
+    def start(self, n: int) -> Work[S]:
+        """Take the next n samples in; those with nothing to ask leave again at once."""
+        rows = slice(self.waiting, self.waiting + n)
+        batch, device = self.batch[rows], self.batch.images.device
+        with self.oracle.meter.method():
+            state = self.search.start(batch, self.rng[rows])
+            done = self._done(state)
+        place = torch.arange(self.waiting, self.waiting + len(batch), device=device)
+        zeros = torch.zeros_like(place)
+        self.waiting += len(batch)
+        return self._leave(Work(state, place, zeros, zeros, zeros, zeros.double()), done, stopped=False)
 
+    def step(self, work: Work[S]) -> Work[S]:
+        """One ask and tell for all samples in work; those that end leave."""
+        began, meter = time.perf_counter(), self.oracle.meter
+        with meter.method():
+            query = self.search.ask(work.state)
+            goal = None if self.whole else self.search.goal(work.state)
+        answer, stopped, extra = _answer(self.oracle, query, goal, lambda at, z: self._confirm(work.place[at], z))
+        if self.observe is not None:
+            self.observe(work.place, work.step, answer)
+        work = work.replace(
+            step=work.step + 1,
+            forwards=work.forwards + required(answer.forwards) + extra,
+            backwards=work.backwards + required(answer.backwards),
+            seconds=work.seconds + (time.perf_counter() - began) / len(work),
+        )
+        if bool(stopped.all()):
+            return self._leave(work, stopped, stopped=True)
+        with meter.method():
+            told = self.search.tell(work.state, answer)
+            done = self._done(told) & ~stopped
+        if bool(stopped.any()):  # a success is the point asked about, so its state is the one before
+            self._end(work[stopped], stopped=True)
+        work = work.replace(state=told)
+        if bool(done.any()):
+            self._end(work[done], stopped=False)
+        gone = stopped | done
+        return work[~gone] if bool(gone.any()) else work
 
-def _start_only(search: Search[S, R], batch: Batch, rng: SampleRng, oracle: Oracle) -> Outcome[R]:
-    slots = _start(search, batch, rng, 0, oracle)
-    return _outcome(search, slots, torch.zeros(0, dtype=torch.bool))
+    def outcome(self, work: Work[S]) -> Outcome[R]:
+        """All that ended, in the order of the batch; `work` gives the form when nobody has."""
+        if not self.ended:
+            self._end(work, stopped=False)
+        return Outcome.concat(self.ended)[torch.cat(self.places).argsort()]
 
+    def _done(self, state: S) -> Tensor:
+        done = self.search.done(state)
+        return done & done.all() if self.whole else done
 
-def _step(
-    search: Search[S, R],
-    active: Slots[S],
-    oracle: Oracle,
-    observe: Observer | None,
-    confirmed: Confirmed | None,
-    whole: bool,
-    began: float,
-) -> tuple[Slots[S], _Ended[R] | None]:
-    """One ask and tell for all samples in work; those that end are handed back."""
-    early = search.done(active.state)
-    if bool(early.all()) if whole else bool(early.any()):
-        return _part(search, active, early, torch.zeros_like(early))
-    with oracle.meter.method():
-        query = search.ask(active.state)
-        goal = None if whole else search.goal(active.state)
-    answer, stopped, extra = _answer(
-        oracle, query, goal, lambda rows, z: confirmed and confirmed(active.place[rows], z)
-    )
-    if observe is not None:
-        observe(active.place, active.step, answer)
-    with oracle.meter.method():
-        told = active.state if bool(stopped.all()) else search.tell(active.state, answer)
-        done = search.done(told)
-    spent = (time.perf_counter() - began) / len(active)
-    active = active.replace(
-        step=active.step + 1,
-        forwards=active.forwards + required(answer.forwards) + extra,
-        backwards=active.backwards + required(answer.backwards),
-        seconds=active.seconds + spent,
-    )
-    if bool(stopped.any()):
-        _, won = _part(search, active, stopped, stopped)
-        active, told, done = active[~stopped], told[~stopped], done[~stopped]
-        active, lost = _part(search, active.replace(state=told), done, torch.zeros_like(done))
-        return active, won if lost is None else _Ended.concat([won, lost]) if won is not None else lost
-    if whole and not bool(done.all()):
-        done = torch.zeros_like(done)
-    return _part(search, active.replace(state=told), done, torch.zeros_like(done))
+    def _leave(self, work: Work[S], rows: Tensor, *, stopped: bool) -> Work[S]:
+        if not bool(rows.any()):
+            return work
+        self._end(work[rows], stopped=stopped)
+        return work[~rows]
+
+    def _end(self, gone: Work[S], *, stopped: bool) -> None:
+        result, flag = self.search.result(gone.state), torch.full_like(gone.place, stopped, dtype=torch.bool)
+        self.ended.append(Outcome(result, flag, gone.step, gone.forwards, gone.backwards, gone.seconds))
+        self.places.append(gone.place)
+        if self.progress is not None:
+            self.progress.advance(len(gone))
+
+    def _confirm(self, places: Tensor, logits: Tensor) -> None:
+        if self.confirmed is not None:
+            self.confirmed(places, logits)
 
 
 def _answer(
@@ -203,14 +221,3 @@ def _completed(answer: Answer, rows: Tensor, again: Answer) -> Answer:
     if again.features is not None:
         said["features"] = {k: put((answer.features or {}).get(k), v) for k, v in again.features.items()}
     return answer.replace(**said)
-
-
-def _part(search: Search[S, R], active: Slots[S], leave: Tensor, stopped: Tensor) -> tuple[Slots[S], _Ended[R] | None]:
-    if not bool(leave.any()):
-        return active, None
-    gone = active[leave]
-    return active[~leave], _Ended(_outcome(search, gone, stopped[leave]), gone.place)
-
-
-def _outcome(search: Search[S, R], slots: Slots[S], stopped: Tensor) -> Outcome[R]:
-    return Outcome(search.result(slots.state), stopped, slots.step, slots.forwards, slots.backwards, slots.seconds)

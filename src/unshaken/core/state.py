@@ -39,8 +39,17 @@ class State:
         return 0
 
     def __getitem__(self, rows: Tensor | slice) -> Self:
-        """The rows named by a mask `[N]`, by indices, or by a slice."""
-        return type(self)(**{f.name: _take(getattr(self, f.name), rows) for f in dataclasses.fields(self)})
+        """The rows named by a mask `[N]`, by indices, or by a slice.
+
+        Raises:
+            IndexError: a mask has not one entry a row.
+        """
+        if isinstance(rows, Tensor) and rows.dtype == torch.bool:
+            if len(rows) != len(self):
+                raise IndexError(f"a mask of {len(rows)} entries for {len(self)} rows")
+            rows = rows.nonzero().flatten()
+        taken: Self = _take(self, rows, {})
+        return taken
 
     def replace(self, **changes: Any) -> Self:
         """The same record with some fields changed."""
@@ -57,24 +66,27 @@ class State:
         Raises:
             ValueError: a shared field differs between the records.
         """
-        first = states[0]
-        if len(states) == 1:
-            return first
-        return type(first)(
-            **{f.name: _join([getattr(s, f.name) for s in states], f.name) for f in dataclasses.fields(first)}
-        )
+        joined: Self = _join(list(states), cls.__name__, {})
+        return joined
 
 
 def _values(state: State) -> list[Any]:
     return [getattr(state, f.name) for f in dataclasses.fields(state)]
 
 
-def _take(value: Any, rows: Tensor | slice) -> Any:
-    if isinstance(value, Tensor | State):
-        return value[rows]
-    if isinstance(value, dict):
-        return {k: _take(v, rows) for k, v in value.items()}
-    return value
+def _take(value: Any, rows: Tensor | slice, seen: dict[int, Any]) -> Any:
+    """Rows of a value; what stands in two fields is taken once."""
+    if not isinstance(value, Tensor | State | dict):
+        return value
+    if id(value) not in seen:
+        if isinstance(value, Tensor):
+            seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, rows)
+        elif isinstance(value, State):
+            parts = {f.name: _take(getattr(value, f.name), rows, seen) for f in dataclasses.fields(value)}
+            seen[id(value)] = type(value)(**parts)
+        else:
+            seen[id(value)] = {k: _take(v, rows, seen) for k, v in value.items()}
+    return seen[id(value)]
 
 
 def _move(value: Any, device: torch.device) -> Any:
@@ -85,14 +97,21 @@ def _move(value: Any, device: torch.device) -> Any:
     return value
 
 
-def _join(values: list[Any], name: str) -> Any:
-    first = values[0]
-    if isinstance(first, Tensor):
-        return torch.cat(values)
-    if isinstance(first, State):
-        return type(first).concat(values)
-    if isinstance(first, dict):
-        return {k: _join([v[k] for v in values], f"{name}[{k}]") for k in first}
-    if any(v != first for v in values):
-        raise ValueError(f"rows with different {name!r} cannot share a batch: {values}")
-    return first
+def _join(values: list[Any], name: str, seen: dict[tuple[int, ...], Any]) -> Any:
+    """Values one after another; what stands in two fields is joined once."""
+    first, key = values[0], tuple(id(v) for v in values)
+    if len(values) == 1:
+        return first
+    if not isinstance(first, Tensor | State | dict):
+        if any(v != first for v in values):
+            raise ValueError(f"rows with different {name!r} cannot share a batch: {values}")
+        return first
+    if key not in seen:
+        if isinstance(first, Tensor):
+            seen[key] = torch.cat(values)
+        elif isinstance(first, State):
+            names = [f.name for f in dataclasses.fields(first)]
+            seen[key] = type(first)(**{n: _join([getattr(v, n) for v in values], n, seen) for n in names})
+        else:
+            seen[key] = {k: _join([v[k] for v in values], f"{name}[{k}]", seen) for k in first}
+    return seen[key]
