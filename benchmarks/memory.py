@@ -55,7 +55,7 @@ def audit(folder: Path, rows: int) -> dict[str, float]:
     import unshaken
 
     model = f"py:{folder / 'net.py'}:make"
-    unshaken.audit(model, f"parquet:{folder / 'data.parquet'}", PLAN, limit=8, out=folder / "warm")
+    unshaken.audit(model, f"parquet:{folder / 'data.parquet'}", PLAN, limit=8, out=folder / f"warm{rows}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     out = folder / f"run{rows}"

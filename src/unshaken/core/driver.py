@@ -195,7 +195,8 @@ def _answer(
         return answer, none, extra
     rows = answer.stopped.nonzero().flatten()
     logits = oracle.exact(query.points[rows])
-    sure = goal[rows](query.points[rows], logits)
+    with oracle.meter.method():
+        sure = goal[rows](query.points[rows], logits)
     confirmed(rows[sure], logits[sure])
     extra = extra.index_fill(0, rows, 1)
     stopped = none.index_put((rows,), sure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -139,6 +139,10 @@ class Oracle:
         self._spent(began, points.device)
         self.meter.backwards += len(points)
         return torch.zeros_like(points) if gradient is None else gradient
+
+    def method(self) -> AbstractContextManager[None]:
+        """Times a method's own arithmetic."""
+        return self.meter.method()
 
     def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
         """`function` over pieces of at most `limit` images, joined."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -68,6 +69,9 @@ class Passes(Protocol):
 
     def gradient(self, value: Tensor, points: Tensor) -> Tensor:
         """The gradient of `value.sum()` by `points`, one backward pass a point."""
+
+    def method(self) -> AbstractContextManager[None]:
+        """Times a method's own arithmetic, such as an objective."""
 
     def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
         """`function` over pieces that fit the memory, joined."""
@@ -153,10 +157,12 @@ class Gradient(Query):
             with torch.enable_grad():
                 logits, features = passes.forward(points, self.layers)
                 if draw == 0 and goal is not None:
-                    stopped = goal(self.points, logits.detach())
+                    with passes.method():
+                        stopped = goal(self.points, logits.detach())
                     if bool(stopped.all()):
                         return self._said(logits, features, stopped=stopped, cut=stopped)
-                value = self.of(Answer(logits=logits, features=features))
+                with passes.method():
+                    value = self.of(Answer(logits=logits, features=features))
             gradient = passes.gradient(value, points)
             total = gradient if total is None else total + gradient
         return self._said(
