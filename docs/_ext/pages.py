@@ -128,7 +128,8 @@ def top_page() -> str:
 def write(app: Any) -> None:
     """Write the pages that changed below `_generated`, and remove those of rooms that are gone."""
     folder = Path(app.srcdir) / "_generated"
-    rooms = sorted(m.name for m in pkgutil.iter_modules(unshaken.__path__) if not m.name.startswith("_"))
+    found = (m.name for m in pkgutil.iter_modules(unshaken.__path__) if not m.name.startswith("_"))
+    rooms = sorted(set(found) - {"cli"})  # the command line is no API: `unshaken --help` documents it
     pages = {"methods.md": methods_page(), "unshaken.rst": top_page()}
     pages |= {f"unshaken.{room}.rst": room_page(f"unshaken.{room}") for room in rooms}
     folder.mkdir(exist_ok=True)
