@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 import sys
 from itertools import groupby
@@ -12,46 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import unshaken
+from unshaken.cli.schema import bounds_of, default_of, type_of
 from unshaken.core.registry import Method, list_methods
-
-BOUNDS = {
-    "minimum": "≥ {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "≤ {}",
-    "exclusiveMaximum": "< {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "{} characters or more",
-    "maxLength": "{} characters or fewer",
-    "minItems": "{} items or more",
-    "maxItems": "{} items or fewer",
-}
-
-
-def type_of(schema: dict[str, Any]) -> str:
-    """A JSON schema's type, as a reader says it."""
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(type_of(part) for part in schema["anyOf"]))
-    if "$ref" in schema:
-        return schema["$ref"].rpartition("/")[2]
-    if schema.get("type") == "array":
-        inner = schema.get("items") or next(iter(schema.get("prefixItems", [])), {})
-        return f"list of {type_of(inner)}" if inner else "list"
-    return {"null": "none"}.get(str(schema.get("type")), str(schema.get("type", "any")))
-
-
-def bounds_of(schema: dict[str, Any]) -> str:
-    """What values a JSON schema allows, or nothing."""
-    parts = [schema, *schema.get("anyOf", [])]
-    return ", ".join(dict.fromkeys(BOUNDS[k].format(v) for part in parts for k, v in part.items() if k in BOUNDS))
-
-
-def default_of(value: Any) -> str:
-    """A default as JSON, a float in six digits."""
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def cell(text: str) -> str:

@@ -135,6 +135,15 @@ def test_an_empty_batch_has_an_empty_outcome(toys, ladder):
     assert outcome.forwards.tolist() == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_samples_with_nothing_to_ask_leave_at_the_start(toys, ladder, width):
+    model = toys.line()
+    outcome = run(toys.Descend(0.1, 0), ladder, Oracle(model), width=width)
+    assert torch.equal(outcome.result.x, ladder.images)
+    assert outcome.steps.tolist() == [0] * 12
+    assert model.net.calls == []
+
+
 class Shifted(nn.Module):
     """A search copy that sees every image darker than it is, so that its successes come too early."""
 

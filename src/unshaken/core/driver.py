@@ -87,7 +87,8 @@ def drive(
     run = _Drive(search, batch, oracle, rng, whole=whole, observe=observe, confirmed=confirmed, progress=progress)
     work = run.start(width)
     while len(work) or run.waiting < len(batch):
-        work = run.step(work)
+        if len(work):
+            work = run.step(work)
         free = width - len(work)
         if run.waiting < len(batch) and free >= max(1, width // 8):
             fresh = run.start(free)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from unshaken.core.rng import SampleRng
-from unshaken.stress.base import Corruption, preset_for
+from unshaken.stress.base import Corruption
 
 
 class LevelCorruption(Corruption):
@@ -13,8 +13,7 @@ class LevelCorruption(Corruption):
 
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Pick the strength and corrupt, without the passes over memory that others need."""
-        preset = preset_for(min(images.shape[2:])) if self.preset == "auto" else self.preset
-        result = self.corrupt(images, self.strengths.at(preset, severity), rng)
+        result = self.corrupt(images, self.strength(images, severity), rng)
         if self.jpeg_roundtrip:
             from unshaken.stress.jpeg_compression import jpeg_compression
 

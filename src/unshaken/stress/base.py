@@ -130,8 +130,7 @@ class Corruption(Stressor):
 
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Pick the strength, corrupt, clip, cut to 8 bits; a few samples at a time, so that they stay in the cache."""
-        preset = preset_for(min(images.shape[2:])) if self.preset == "auto" else self.preset
-        strength = self.strengths.at(preset, severity)
+        strength = self.strength(images, severity)
         result = torch.empty_like(images)
         step = max(1, self.chunk // images.shape[1:].numel())
         for first in range(0, len(images), step):
@@ -144,6 +143,11 @@ class Corruption(Stressor):
 
             result = jpeg_compression(result, 85)
         return result
+
+    def strength(self, images: Tensor, severity: int) -> Any:
+        """The strength of a severity in the table for images of this size, or in the one that was chosen."""
+        preset = preset_for(min(images.shape[2:])) if self.preset == "auto" else self.preset
+        return self.strengths.at(preset, severity)
 
     @abstractmethod
     def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:
