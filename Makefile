@@ -57,7 +57,7 @@ docs: $(VENV)/.installed-docs
 	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-test
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,28 +25,20 @@ A tool that is not installed stands in the table as absent. See README.md for an
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import math
-import platform
-import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _peers import absent, count, first_images, installed, judge, label, machine, span, spread
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import unshaken
 from unshaken.core import Batch, Classifier
-from unshaken.core.oracle import required
-from unshaken.data import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +135,14 @@ def run_unshaken(model: Classifier, images: Tensor, labels: Tensor, budget: Budg
     return found.images
 
 
-TOOLS: dict[str, tuple[str, Run]] = {
-    "plain": ("torch", plain),
-    "foolbox": ("foolbox", run_foolbox),
-    "torchattacks": ("torchattacks", run_torchattacks),
-    "art": ("adversarial-robustness-toolbox", run_art),
-    "unshaken": ("unshaken", run_unshaken),
+TOOLS: dict[str, Run] = {
+    "plain": plain,
+    "foolbox": run_foolbox,
+    "torchattacks": run_torchattacks,
+    "art": run_art,
+    "unshaken": run_unshaken,
 }
-"""Name to distribution and adapter."""
-
-
-class Convolutions(TorchDispatchMode):
-    """Counts the images that pass forward and backward through any convolution."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forward, self.backward = 0, 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count, then do."""
-        if func is torch.ops.aten.convolution.default:
-            self.forward += len(args[0])
-        elif func is torch.ops.aten.convolution_backward.default:
-            self.backward += len(args[0])
-        return func(*args, **(kwargs or {}))
+"""Name to adapter."""
 
 
 @dataclass(slots=True)
@@ -180,45 +156,23 @@ class Row:
     outside: int = 0
 
 
-def judge(model: Classifier, images: Tensor, labels: Tensor, found: Tensor, eps: float) -> tuple[float, int]:
-    """Robust accuracy over all images by a plain float32 pass, and how many returned images are outside."""
-    with torch.no_grad():
-        clean = model(images).argmax(1) == labels
-        held = model(found.float()).argmax(1) == labels
-    distance = (found.double() - images.double()).abs().flatten(1).amax(1)
-    low, high = found.flatten(1).aminmax(dim=1)
-    inside = (distance <= eps * (1 + 1e-6)) & (low >= 0) & (high <= 1)
-    return (clean & (held | ~inside)).double().mean().item(), int((~inside).sum())
-
-
-def count(model: Classifier, images: Tensor, work: Callable[[], Tensor]) -> tuple[float, float]:
-    """Forward and backward passes an image that some work on `images` costs."""
-    with Convolutions() as one:
-        x = images[:1].clone().requires_grad_(True)
-        torch.autograd.grad(model(x).sum(), x)
-    with Convolutions() as all_:
-        work()
-    return all_.forward / one.forward / len(images), all_.backward / one.backward / len(images)
-
-
 def compare(
     model: Classifier, images: Tensor, labels: Tensor, budget: Budget, tools: list[str], repeats: int
 ) -> dict[str, Row]:
     """Count each tool once, then time all in turn."""
     rows = {name: Row() for name in tools}
     for name in tools:
-        rows[name].forwards, rows[name].backwards = count(
-            model, images, partial(TOOLS[name][1], model, images, labels, budget, 0)
-        )
+        work = partial(TOOLS[name], model, images, labels, budget, 0)
+        rows[name].forwards, rows[name].backwards, _ = count(model, images, work)
     for turn in range(repeats):
         shift = turn % len(tools)
         for name in tools[shift:] + tools[:shift]:
             began = time.perf_counter()
-            found = TOOLS[name][1](model, images, labels, budget, turn)
+            found = TOOLS[name](model, images, labels, budget, turn)
             rows[name].seconds.append(time.perf_counter() - began)
-            accuracy, outside = judge(model, images, labels, found.detach(), budget.eps)
-            rows[name].accuracy.append(accuracy)
-            rows[name].outside = max(rows[name].outside, outside)
+            verdict = judge(model, images, labels, found)
+            rows[name].accuracy.append(verdict.accuracy(budget.eps))
+            rows[name].outside = max(rows[name].outside, verdict.outside(budget.eps))
     return rows
 
 
@@ -228,47 +182,17 @@ def table(rows: dict[str, Row], wanted: list[str]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name in wanted:
         if name not in rows:
-            yield f"| {name} | absent: pip install {TOOLS[name][0]} | | | | | |"
+            yield f"| {name} | {absent(name)} | | | | | |"
             continue
         row = rows[name]
         ratio = "not measured"
         if "plain" in rows:
             ratios = [a / b for a, b in zip(rows["plain"].seconds, row.seconds, strict=True)]
-            ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        low, high = min(row.accuracy), max(row.accuracy)
-        accuracy = f"{low:.2%}" if math.isclose(low, high) else f"{low:.2%} to {high:.2%}"
-        seconds = f"{statistics.median(row.seconds):.3f} ({min(row.seconds):.3f} to {max(row.seconds):.3f})"
-        label = f"{name} {importlib.metadata.version(TOOLS[name][0]) if name != 'plain' else 'loop'}"
+            ratio = spread(ratios, 2)
         yield (
-            f"| {label} | {seconds} | {ratio} | {accuracy} | {row.outside} | {row.forwards:.2f} | {row.backwards:.2f} |"
+            f"| {label(name)} | {spread(row.seconds, 3)} | {ratio} | {span(row.accuracy)} | {row.outside} "
+            f"| {row.forwards:.2f} | {row.backwards:.2f} |"
         )
-
-
-def machine() -> str:
-    """Processor, cores, threads and versions, in one line."""
-    info = Path("/proc/cpuinfo")
-    names = [x.partition(":")[2].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
-    return (
-        f"{names[0] if names else platform.processor()}, {len(names)} cores, {torch.get_num_threads()} threads; "
-        f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}"
-    )
-
-
-def first_images(n: int) -> tuple[Tensor, Tensor]:
-    """The first n images of the demo data and their labels, or all where there are fewer."""
-    data = unshaken.load_data("demo")
-    n = min(n, len(data))
-    parts = [part for part in stream(data, range(n), batch_size=n) if isinstance(part, Batch)]
-    return torch.cat([part.images for part in parts]), torch.cat([required(part.labels) for part in parts])
-
-
-def installed(name: str) -> bool:
-    """Whether a tool's distribution is there."""
-    try:
-        importlib.metadata.version(TOOLS[name][0])
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def options() -> argparse.Namespace:

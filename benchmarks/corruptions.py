@@ -3,11 +3,13 @@
     python benchmarks/corruptions.py [--images FILE.parquet|FOLDER] [--side 224] [--threads 1] [--repeats 5]
                                      [--clock cpu|wall] [--parity]
 
-Every corruption that both have is measured at severities 1 to 5 with the strengths for 224 pixels. Ours gets a batch
-of float32 in [0, 1], the peer one 8-bit picture after another, as each is made to be used. Both are warm (one
-unmeasured call), and the two alternate, so that a busy moment hits both. A repeat's time is that of a picture, the
-mean of the five severities; shown are the median over the repeats and, in brackets, the least and the most. The ratio
-is the median of the repeats' ratios. The clock counts the processor time of this process, or the wall's.
+Every corruption that both have is measured at severities 1 to 5 with the strengths for 224 pixels, in three ways:
+`array`, our `unshaken.corrupt` on one 8-bit picture `[H, W, 3]` after another, 8 bits in and 8 bits out; `peer`, its
+`corrupt` on the same arrays, likewise; and `batch`, our float32 tensors `[N, 3, H, W]` in and out, as an audit uses
+them. The comparison of like with like is array against peer. All are warm (one unmeasured call) and take turns, so that
+a busy moment hits all. A repeat's time is that of a picture, the mean of the five severities; shown are the median over
+the repeats and, in brackets, the least and the most. A ratio is the median of the repeats' ratios. The clock counts the
+processor time of this process, or the wall's.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage, stats
 
+import unshaken
 from unshaken.core import Batch, list_methods
 from unshaken.stress.base import Corruption
 
@@ -91,10 +94,14 @@ Clock = Callable[[], float]
 def time_one(
     name: str, method: Corruption, severity: int, pictures: Sequence[Pixels], repeats: int, clock: Clock
 ) -> NDArray[Any]:
-    """Milliseconds a picture `[repeats, 2]`: ours, the peer's."""
+    """Milliseconds a picture `[repeats, 3]`: our arrays, our batch, the peer's arrays."""
     batch = to_batch(pictures)
 
-    def ours() -> None:
+    def arrays() -> None:
+        for picture in pictures:
+            unshaken.corrupt(picture, name, severity, preset="imagenet")
+
+    def tensors() -> None:
         method.apply(batch, severity)
 
     def theirs() -> None:
@@ -107,17 +114,20 @@ def time_one(
         call()
         return clock() - start
 
-    ours()
-    with redirect_stdout(io.StringIO()):
-        corrupt(pictures[0], severity=severity, corruption_name=name)
-    return np.array([(seconds(ours), seconds(theirs)) for _ in range(repeats)]) * 1e3 / len(pictures)
+    ways = (arrays, tensors, theirs)
+    for way in ways:
+        way()
+    return np.array([[seconds(way) for way in ways] for _ in range(repeats)]) * 1e3 / len(pictures)
 
 
 def speed_table(pictures: Sequence[Pixels], repeats: int, clock: Clock) -> list[str]:
     """Markdown rows: milliseconds a picture, averaged over severities; the last rows sum over the corruptions."""
-    rows = ["| corruption | ours, ms | peer, ms | peer / ours |", "|---|---|---|---|"]
+    rows = [
+        "| corruption | array, ms | batch, ms | peer, ms | peer / array | peer / batch |",
+        "|---|---|---|---|---|---|",
+    ]
     common = get_corruption_names("common")
-    total = {"common": np.zeros((repeats, 2)), "all": np.zeros((repeats, 2))}
+    total = {"common": np.zeros((repeats, 3)), "all": np.zeros((repeats, 3))}
     methods = shared()
     for name, cls in methods.items():
         method = cls(preset="imagenet")
@@ -134,8 +144,9 @@ def speed_table(pictures: Sequence[Pixels], repeats: int, clock: Clock) -> list[
 
 def _speed_row(name: str, times: NDArray[Any]) -> str:
     cells = [f"{statistics.median(t):.2f} [{min(t):.2f}, {max(t):.2f}]" for t in times.T]
-    ratio = statistics.median(times[:, 1] / times[:, 0])
-    return f"| {name} | {cells[0]} | {cells[1]} | {ratio:.1f}{' (slower)' if ratio < 1 else ''} |"
+    ratios = [statistics.median(times[:, 2] / times[:, way]) for way in (0, 1)]
+    cells += [f"{ratio:.2f}{' (slower)' if ratio < 1 else ''}" for ratio in ratios]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def parity_table(pictures: Sequence[Pixels]) -> list[str]:

@@ -1,10 +1,11 @@
 """Is anything lost when an audit is killed? SIGKILL at random moments, resume, compare with a run that was left alone.
 
-Measured: an audit of `--model` on `--limit` images of `--data` (corruptions and PGD; several shards) runs once without
-interruption. Then, `--kills` times, the same audit starts in a process of its own and is killed (signal 9) at a moment
-drawn uniformly over the time it took; it is resumed until done. A row of the table says when it was killed, how many
-condition-and-shard files stood then, and whether the resumed run has the same rows as the first: equal in every column
-but seconds, floats to the last bit. `--chain` kills the same run again and again instead of starting afresh.
+Measured: an audit of `--model` on `--limit` images of `--data` (corruptions and attacks of every kind; several shards)
+runs once without interruption. Then, `--kills` times, the same audit starts in a process of its own and is killed
+(signal 9) at a moment drawn uniformly over the time it took; it is resumed until done. A row of the table says when it
+was killed, how many condition-and-shard files stood then, and whether the resumed run has the same rows as the first:
+equal in every column but seconds, floats to the last bit. `--chain` kills the same run again and again
+instead of starting afresh.
 
     python benchmarks/faults.py --kills 20
 """
@@ -26,6 +27,9 @@ PLAN = [
     {"method": "gaussian_noise", "severities": [1, 3, 5]},
     {"method": "contrast", "severities": [3]},
     {"method": "pgd", "params": {"steps": 10, "restarts": 2}, "eps": ["2/255", "8/255"]},
+    {"method": "autoattack", "params": {"steps": 10, "queries": 50}, "eps": ["8/255"]},
+    {"method": "carlini-wagner", "params": {"steps": 20, "search_steps": 3}, "eps": [0.5]},
+    {"method": "hop-skip-jump", "params": {"steps": 2, "max_samples": 50}},
 ]
 
 

@@ -7,17 +7,18 @@ import pytest
 EXPORTS = {
     "unshaken": "Audit UnshakenError __version__ attack audit compare corrupt list_methods load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
-    "SampleRng Search State UnshakenError View Votes drive list_methods register",
+    "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
     "unshaken.data": "BadSample Dataset load_data stream subset",
     "unshaken.run": "PLANS Condition Context Entry Flag Interrupted Job Part RunConfig RunDir execute load_plan "
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
-    "unshaken.attack": "FGSM PGD",
+    "unshaken.attack": "APGD Auto AutoAttack CarliniWagner DeepFool FAB FGSM HopSkipJump MIFGSM PGD Patch SPSA Spatial "
+    "Square Transfer UniversalPatch",
     "unshaken.certify": "CropSelection",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
-    "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur Pixelate Saturate ShotNoise Snow Spatter "
-    "SpeckleNoise Translation ZoomBlur",
+    "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
+    "Spatter SpeckleNoise Translation ZoomBlur",
 }
 
 

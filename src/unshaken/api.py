@@ -143,8 +143,10 @@ def attack(
     data: str | Dataset,
     attack: str = "pgd",
     *,
-    norm: str = "linf",
-    eps: float | str | Sequence[float | str] = "8/255",
+    norm: str | None = None,
+    eps: float | str | Sequence[float | str] | None = None,
+    mode: str | None = None,
+    budget: str | None = None,
     **options: Any,
 ) -> Audit:
     """Run one attack: an audit whose plan has one line.
@@ -153,20 +155,49 @@ def attack(
         model: as for `audit`.
         data: as for `audit`.
         attack: `NAME[:k=v,...]`.
-        norm: `linf`, `l2` or `l1`.
-        eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255` will do.
+        norm: `linf`, `l2` or `l1`; default the first that the attack has.
+        eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
+            minimal-norm attack needs none, an attack without a norm has none.
+        mode: `strict` or `fast`, of `autoattack` and `auto`.
+        budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
         options: see `Options`.
     """
-    method = parse_method(attack, "attack")
+    method = _with_budget(parse_method(attack, "attack"), mode, budget)
+    if eps is None:
+        eps = "8/255" if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
     budgets = [parse_number(e) if isinstance(e, str) else e for e in given]
     entry = {
         "method": method.info.name,
         "params": method.model_dump(exclude_defaults=True),
-        "norm": norm,
+        "norm": norm if method.norms else None,
         "eps": budgets,
     }
     return _audit(model, data, [entry], Options(**options), name=method.info.name)
+
+
+def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
+    """The method with mode and budget put into its parameters."""
+    changes: dict[str, Any] = {} if mode is None else {"mode": mode}
+    if budget is not None:
+        amount, seconds = budget.removesuffix("s"), budget.endswith("s")
+        changes["seconds" if seconds else "passes"] = _budget(amount, budget, float if seconds else int)
+    for name, value in changes.items():
+        if name not in type(method).model_fields:
+            raise ParameterError(
+                f"{method.info.name} has no {name} ({value!r}): that is for auto, mode for autoattack too"
+            )
+    return type(method)(**{**method.model_dump(exclude_defaults=True), **changes}) if changes else method
+
+
+def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
+    try:
+        value = number(text)
+    except ValueError:
+        value = number(-1)
+    if value <= 0:
+        raise ParameterError(f"budget {whole!r} is neither passes a sample such as 2000 nor seconds such as 60s")
+    return value
 
 
 def compare(*runs: str | Path | RunDir) -> Any:
@@ -206,11 +237,12 @@ def corrupt(
         ids = tuple(str(i) for i in range(len(images)))
         changed: Tensor = method.apply(Batch(in_unit_range(images, "images"), None, ids), severity, seed).images
         return changed
-    if images.dtype != np.uint8 or images.ndim not in (2, 3):
-        raise DataError(f"an image array must be uint8 [H, W, C] or [H, W], not {images.dtype} {images.shape}")
-    pixels = torch.from_numpy(images.reshape(*images.shape[:2], -1).copy()).permute(2, 0, 1)[None].float() / 255
-    result = method.apply(Batch(pixels, None, ("0",)), severity, seed).images[0]
-    array: NDArray[np.uint8] = (result * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).reshape(images.shape).numpy()
+    if images.dtype != np.uint8 or images.ndim not in (2, 3) or (images.ndim == 3 and images.shape[2] not in (1, 3)):
+        raise DataError(
+            f"an image array must be uint8 [H, W, C] with 1 or 3 channels, or [H, W], not {images.dtype} {images.shape}"
+        )
+    pixels = images if images.ndim == 3 else images[..., None]
+    array: NDArray[np.uint8] = method.apply_pixels(pixels, severity, seed).reshape(images.shape)
     return array
 
 

@@ -235,3 +235,97 @@ def test_a_zero_gradient_moves_nothing(norm):
     zero = torch.zeros_like(clean)
     assert torch.equal(ball.steepest(zero, clean), zero)
     assert torch.equal(ball.farthest(zero), clean)
+
+
+# Points on the sphere.
+
+
+def sphere(norm, eps, shape=(1, 4, 5), n=400, clean=0.5):
+    images = torch.full((n, *shape), clean)
+    ball = ball_of(images, eps, norm)
+    rng = SampleRng.of(0, "ball", [str(i) for i in range(n)])
+    x = ball.sphere_point(rng)
+    assert bool(ball.contains(x).all())
+    return ball, x, rng
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_sphere_point_has_norm_eps(norm):
+    ball, x, _ = sphere(norm, 0.2)
+    assert ball.distance(x).tolist() == pytest.approx([0.2] * 400, rel=1e-5)
+    delta = (x - 0.5).flatten(1)
+    assert bool(((delta.abs() >= 0.2 - 1e-6).sum(1) == 1).all()) is (norm == "linf")  # one pixel alone is at the wall
+    assert float(delta.mean()) == pytest.approx(0, abs=0.01)
+
+
+def test_linf_sphere_point_is_a_uniform_draw_over_its_largest_entry():
+    _, x, rng = sphere("linf", 0.2)
+    drawn = rng.fold("sphere").uniform(1, 4, 5, low=-1, high=1)
+    expected = 0.5 + 0.2 * drawn / drawn.abs().amax((1, 2, 3), keepdim=True)
+    assert torch.allclose(x, expected, atol=1e-6)
+
+
+def test_l1_sphere_point_is_projected_noise():
+    ball, x, rng = sphere("l1", 0.6)
+    noise = rng.fold("sphere").normal(1, 4, 5)
+    assert ball.distance(x).tolist() == pytest.approx([0.6] * 400, rel=1e-5)
+    assert torch.allclose(x - 0.5, project_l1(ball.clean, noise, ball.eps), atol=1e-6)
+    changed = (x != 0.5).flatten(1).sum(1)
+    assert float(changed.double().mean()) < 10  # of 20: the projection of normal noise is sparse
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("clean", [0.0, 0.95])
+def test_sphere_points_near_a_wall_stay_in_the_box(norm, clean):
+    ball, x, _ = sphere(norm, 0.3, clean=clean)
+    assert bool(((x >= 0) & (x <= 1)).all())
+    assert bool((ball.distance(x) <= 0.3 * (1 + 1e-6)).all())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_budget_of_zero_is_the_image(norm):
+    _, x, _ = sphere(norm, 0.0, n=3)
+    assert bool((x == 0.5).all())
+
+
+# Regions: some pixels free, all others as they are.
+
+
+def region():
+    clean = images(5, 4)
+    mask = torch.zeros(5, 1, 4, 4, dtype=torch.bool)
+    mask[:, :, 1:3, 1:3] = True
+    return clean, mask, Ball.region(clean, mask)
+
+
+def test_points_of_a_region_change_pixels_under_the_mask_only():
+    clean, mask, ball = region()
+    rng = SampleRng.of(0, "ball", [str(i) for i in range(5)])
+    for x in (
+        ball.random_point(rng),
+        ball.sphere_point(rng),
+        ball.project(clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))),
+    ):
+        assert bool(ball.contains(x).all())
+        assert torch.equal(x[~mask], clean[~mask])
+        assert float((x - clean)[mask].abs().max()) > 0.3
+    free = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(ball.project(free), torch.where(mask, free, clean))
+
+
+def test_a_region_contains_no_change_elsewhere_and_nothing_outside_the_box():
+    clean, _, ball = region()
+    for place, value, inside in (((1, 1), 1.0, True), ((1, 1), 1.001, False), ((0, 0), None, False)):
+        x = clean.clone()
+        x[0, 0][place] = clean[0, 0, 0, 0] + 1e-4 if value is None else value
+        assert ball.contains(x).tolist() == [inside, True, True, True, True]
+
+
+def test_directions_and_distances_in_a_region():
+    clean, mask, ball = region()
+    g = torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(ball.steepest(g, clean), g.sign())
+    far = ball.farthest(g)
+    assert torch.equal(far[mask], (g[mask] > 0).float())
+    assert torch.equal(far[~mask], clean[~mask])
+    assert torch.equal(ball.distance(far), (far.double() - clean.double()).abs().flatten(1).amax(1))

@@ -207,8 +207,15 @@ def test_rows_of_two_budgets(net, batch):
     with evaluating(net):
         parts = attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     found, _ = attack.attack(Oracle(net), batch, norm="linf", eps=[0.01, 0.1])
-    for part, one, eps in zip(parts, found, (0.01, 0.1), strict=True):
+    turns = [p for p in parts if p.table == "turns"]
+    assert [p.columns["standing"] for p in turns] == [[8], [8 - int(found[0].fooled.sum())]]
+    assert [p.columns["broken"] for p in turns] == [
+        [int(found[0].fooled.sum())],
+        [int((found[1].fooled & ~found[0].fooled).sum())],
+    ]
+    for part, one, eps in zip([p for p in parts if p.table == "outcomes"], found, (0.01, 0.1), strict=True):
         table = table_of(part)
+        assert table["broken_by"].to_pylist() == ["pgd" if f else None for f in one.fooled.tolist()]
         assert table["eps"].to_pylist() == [eps] * 8
         assert table["correct"].to_pylist() == (~one.fooled).tolist()
         assert table["distance"].to_pylist() == one.distance.tolist()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Answer, Classifier, Features, Gradient, Labels, Logits, Oracle, SampleRng, Votes
-from unshaken.core.query import Goal, Objective
+from unshaken.core.query import Goal, Objective, Slopes
 
 
 class Squares(Objective):
@@ -157,3 +157,84 @@ def test_answers_are_rows():
     assert part.logits.tolist() == [[4.0, 5.0]]
     assert part.features["a"].tolist() == [2.0]
     assert part.gradient is None
+
+
+CLASSES = torch.tensor([[0, 2, 1]]).expand(13, 3)
+LABELS = torch.arange(13) % 3
+
+
+def differences(model, images):
+    """The gradient of each `z_k - z_y` by autograd, asked for one at a time."""
+    found = []
+    for k in range(3):
+        x = images.clone().requires_grad_(True)
+        z = model(x)
+        rows = torch.arange(len(x))
+        found.append(torch.autograd.grad((z[rows, CLASSES[:, k]] - z[rows, LABELS]).sum(), x)[0])
+    return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize("limit", [1, 5, 64])
+def test_slopes_are_gradients_of_differences(tiny, batch, limit):
+    oracle = Oracle(tiny, limit=limit)
+    answer = oracle.ask(Slopes(batch.images, labels=LABELS, classes=CLASSES))
+    assert answer.slopes.shape == (13, 3, 1, 8, 8)
+    assert torch.allclose(answer.slopes, differences(tiny, batch.images), atol=1e-6)
+    assert torch.allclose(answer.logits, tiny(batch.images).detach(), atol=1e-6)
+    own = LABELS[:, None] == CLASSES
+    assert bool((answer.slopes[own] == 0).all())
+    assert (answer.forwards.tolist(), answer.backwards.tolist()) == ([1] * 13, [3] * 13)
+    assert (oracle.meter.forwards, oracle.meter.backwards) == (13, 39)
+
+
+def test_slopes_are_left_out_where_every_goal_is_met(tiny, batch):
+    oracle = Oracle(tiny)
+    answer = oracle.ask(Slopes(batch.images, labels=LABELS, classes=CLASSES), Always())
+    assert answer.slopes is None
+    assert bool(answer.cut.all())
+    assert (oracle.meter.forwards, oracle.meter.backwards) == (13, 0)
+
+
+def test_pieces_with_and_without_slopes_are_joined(tiny, batch):
+    first, order = tiny(batch.images)[:, 0].detach().sort()
+    images, least = batch.images[order], float(first[5] + first[6]) / 2
+    answer = Oracle(tiny, limit=1).ask(Slopes(images, labels=LABELS, classes=CLASSES), Above(least))
+    assert answer.cut.tolist() == (first > least).tolist()
+    expected = differences(tiny, images)
+    assert torch.allclose(answer.slopes[~answer.cut], expected[~answer.cut], atol=1e-6)
+    assert bool((answer.slopes[answer.cut] == 0).all())
+
+
+class Successive(torch.nn.Module):
+    """Logits 1, 2, 3, ... times (0, sum, 2 sum) in successive passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def forward(self, x):
+        self.count += 1
+        return self.count * x.flatten(1).sum(1, keepdim=True) * torch.tensor([0.0, 1.0, 2.0])
+
+
+def test_draws_are_averaged_whatever_is_asked(batch):
+    total = batch.images.flatten(1).sum(1)
+    (logits, slopes) = (
+        Oracle(Classifier(Successive()), draws=4).ask(q)
+        for q in (Logits(batch.images), Slopes(batch.images, labels=LABELS * 0, classes=CLASSES))
+    )
+    mean = 2.5  # of 1, 2, 3, 4
+    for answer in (logits, slopes):
+        assert torch.allclose(answer.logits, mean * total[:, None] * torch.tensor([0.0, 1.0, 2.0]), rtol=1e-5)
+        assert answer.forwards.tolist() == [4] * 13
+    expected = mean * torch.tensor([0.0, 2.0, 1.0]).view(1, 3, 1, 1, 1).expand(13, 3, 1, 8, 8)
+    assert torch.allclose(slopes.slopes, expected)
+    assert slopes.backwards.tolist() == [12] * 13
+
+
+def test_logits_can_be_used_where_gradients_are_on(tiny, batch):
+    """They come from inference mode; autograd refuses such tensors unless they are copied."""
+    answer = Oracle(tiny).ask(Logits(batch.images))
+    weight = torch.ones(3, requires_grad=True)
+    (gradient,) = torch.autograd.grad((answer.logits * weight).sum(), weight)
+    assert torch.allclose(gradient, answer.logits.sum(0))

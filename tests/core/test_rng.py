@@ -147,3 +147,45 @@ def test_global_randomness_is_left_alone():
 def test_no_samples_no_numbers():
     assert rng([]).uniform(3).shape == (0, 3)
     assert rng(["a"]).uniform().shape == (1,)
+
+
+# Numbers made by hashing alone.
+
+
+def test_fresh_numbers_are_hashes_of_key_and_place():
+    """SplitMix64 in Python's whole numbers, cut to 24 bits."""
+
+    def mix(x):
+        mask = 2**64 - 1
+        x = (x + 0x9E3779B97F4A7C15) & mask
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+        return x ^ (x >> 31)
+
+    streams = rng(IDS[:5])
+    expected = [[(mix((k % 2**64) ^ mix(j)) >> 40) / 2**24 for j in (1, 2, 3)] for k in streams.keys.tolist()]
+    assert streams.fresh(3).tolist() == expected
+    assert streams.fresh(3, low=-1, high=3)[2].tolist() == pytest.approx([4 * u - 1 for u in expected[2]], abs=1e-6)
+
+
+def test_fresh_numbers_are_a_samples_own():
+    whole = rng().fold(4).fresh(6)
+    assert torch.equal(rng(IDS[::-1]).fold(4).fresh(6).flip(0), whole)
+    for i in (0, 99, 199):
+        assert torch.equal(rng([IDS[i]]).fold(4).fresh(6)[0], whole[i])
+    assert torch.equal(rng().fold(4).fresh(2), whole[:, :2])
+    steps = torch.arange(200) % 7
+    mixed = rng().fold(steps).fresh(2)
+    assert torch.equal(mixed[13], rng([IDS[13]]).fold(6).fresh(2)[0])
+
+
+def test_fresh_numbers_are_uniform_and_independent():
+    streams = rng([str(i) for i in range(2000)])
+    drawn = streams.fresh(10)
+    assert (drawn.dtype, tuple(drawn.shape)) == (torch.float32, (2000, 10))
+    assert kstest(drawn.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert bool(((drawn >= 0) & (drawn < 1)).all())
+    assert float((torch.corrcoef(drawn.T) - torch.eye(10)).abs().max()) < 0.1
+    steps = torch.stack([streams.fold(s).fresh(1)[:, 0] for s in range(10)])
+    assert float((torch.corrcoef(steps) - torch.eye(10)).abs().max()) < 0.1
+    assert streams[slice(0, 0)].fresh(3).shape == (0, 3)

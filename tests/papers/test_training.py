@@ -58,6 +58,45 @@ def test_the_augmentation_draws_from_the_seed():
     assert drawn[0] != drawn[1]
 
 
+def test_training_stops_where_it_is_told_to():
+    images, labels = bars(96)
+    asked = []
+
+    def stop(model, epochs):
+        asked.append(epochs)
+        assert not model.training
+        return len(asked) == 3
+
+    options = {"arch": "small", "side": 8, "augment": lambda x, _: x, "seed": 0, "batch_size": 16, "optimizer": "adamw"}
+    model = train_classifier(images, labels, epochs=9, rate=1e-3, stop=stop, asks=2, **options)
+    assert asked == [0.5, 1.0, 1.5]  # six steps an epoch
+    assert int(model.net.body[0][1].num_batches_tracked) == 9
+    assert not model.training
+
+
+def test_the_first_step_of_adamw_is_the_rate_in_size():
+    images, labels = bars(32)
+    options = {"arch": "small", "side": 8, "augment": lambda x, _: x, "epochs": 1, "seed": 0, "batch_size": 32}
+    start = train_classifier(images, labels, rate=1e-12, optimizer="adamw", weight_decay=0.0, **options)
+    for decay in (0.0, 0.5):
+        made = train_classifier(images, labels, rate=1e-3, optimizer="adamw", weight_decay=decay, **options)
+        before, after = (m.net.head.weight.detach() for m in (start, made))
+        step = (after - before * (1 - 1e-3 * decay)).abs()
+        moved = step > 1e-6  # weights of dead features have no gradient
+        assert float(moved.float().mean()) > 0.5
+        assert float((step[moved] - 1e-3).abs().max()) < 2e-5
+
+
+def test_smoothing_keeps_the_network_less_sure():
+    images, labels = bars(256)
+    options = {"arch": "small", "side": 8, "augment": lambda x, _: x, "epochs": 4, "seed": 0, "batch_size": 32}
+    sure, unsure = (
+        train_classifier(images, labels, smoothing=s, **options)(images.float() / 255).softmax(1).amax(1).mean().item()
+        for s in (0.0, 0.3)
+    )
+    assert 0.85 < unsure < sure - 0.02  # the targets are 0.85 and 1
+
+
 def test_the_cache_gives_back_what_was_made_for_the_same_key_only(tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
     model, made = trained(n=64), []

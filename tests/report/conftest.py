@@ -27,12 +27,18 @@ PLAN = [
     Entry(method="pgd", eps=("2/255", "8/255", 0.1)),
     Entry(method="pgd", norm="l2", eps=(0.5,)),
 ]
+ATTACKS = [Entry(method="deepfool", norm="l2", eps=(0.25,)), Entry(method="spatial")]
+"""A minimal-norm attack and one without a norm."""
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["shirt", HOSTILE, 'it\'s | "both"', "boot", "bag"]
 
 
 def strength(condition: Condition) -> float:
     """How strongly a made-up condition shakes: pulls the logits of that many samples in eight to another class."""
+    if condition.method == "deepfool":
+        return 6 if condition.eps is None else min(6, int(condition.eps / 0.1 + 1e-9) + 1)
+    if condition.method == "spatial":
+        return 3
     if condition.eps is not None:
         return 2 + 60 * condition.eps if condition.norm == "linf" else 4
     return condition.severity or 0
@@ -43,6 +49,30 @@ def logits_of(labels: torch.Tensor, wrong: torch.Tensor, classes: int, rng: np.r
     noise = torch.from_numpy(rng.normal(0, 0.4, (len(labels), classes))).float()
     noise[torch.arange(len(labels)), (labels + wrong.long()) % classes] += 3
     return noise
+
+
+def nearest_of(place: torch.Tensor) -> torch.Tensor:
+    """How far the nearest example of each sample is: `0.1 (i % 8)`, none for the last two of eight."""
+    residue = (place % 8).double()
+    return torch.where(residue < 6, residue / 10, torch.inf)
+
+
+def turns_of(condition: Condition, before: float, place: torch.Tensor, shift: float) -> Part:
+    """Two turns of a made-up attack: `even` breaks samples whose `i % 8` is even, `odd` the others.
+
+    Each takes 10 passes forward and 5 backward of each sample that stands.
+    """
+    residue, rows = place % 8, []
+    falls = (residue >= max(before, 1)) & (residue < strength(condition) + shift)
+    standing = int((residue >= max(before, 1)).sum())
+    for name, parity in (("even", 0), ("odd", 1)):
+        broken = int((falls & (residue % 2 == parity)).sum())
+        why = f"why {HOSTILE}" if name == "odd" else ""
+        rows.append((len(rows), name, why, standing, broken, 10 * standing, 5 * standing, 0.5))
+        standing -= broken
+    names = ("turn", "attack", "why", "standing", "broken", "forwards", "backwards", "seconds")
+    columns = {k: [r[i] for r in rows] for i, k in enumerate(names)}
+    return Part("turns", condition, columns | {"condition": [condition.id] * 2})
 
 
 def write_run(
@@ -60,11 +90,13 @@ def write_run(
     channels: int = 1,
     classes: list[str] | None = None,
     shift: float = 0.0,
+    attacks: bool = False,
+    turns: bool = True,
     seed: int = 0,
     **config: Any,
 ) -> RunDir:
     """Write a run; sample i is wrong under a condition when `i % 8` is below its strength plus `shift`."""
-    plan = PLAN if plan is None else plan
+    plan = (PLAN if plan is None else plan) + (ATTACKS if attacks else [])
     classes = CLASSES if classes is None else classes
     run = RunDir(path)
     ids = [f"dir/{i:03d}.png" for i in range(n)] + (["dir/<b>broken</b>.png"] if bad else [])
@@ -81,12 +113,21 @@ def write_run(
     conditions = [CLEAN, *(c for step in prepare(plan) for c in step.conditions)]
     for shard in range(shards):
         first, last = shard * size, min((shard + 1) * size, n)
+        before: dict[tuple[str, str | None], float] = {}
         batch = Batch(images[first:last], labels[first:last] if labelled else None, tuple(ids[first:last]))
         for condition in conditions:
             place = torch.arange(first, last)
             wrong = (place % 8) < (strength(condition) + shift if condition.method != "clean" else 1)
             logits = logits_of(labels[first:last], wrong, len(classes), rng)
             part = outcomes(condition, batch, logits, forwards=2, backwards=int(condition.eps is not None))
+            if condition.method == "deepfool":
+                distance = nearest_of(place)
+                part = outcomes(condition, batch, logits, distance=distance if condition.eps is None else distance * 0)
+            if turns and labelled and (condition.norm or condition.method == "spatial"):
+                series = (condition.method, condition.norm)
+                start = 0.0 if condition.method == "deepfool" else before.get(series, 0.0)
+                run.write_rows(table_of(turns_of(condition, start, place, shift)), "turns", condition.id, shard)
+                before[series] = strength(condition) + shift
             table = table_of(part)
             if condition == CLEAN and bad and last == n:
                 broken = Part("outcomes", CLEAN, {"id": ids[-1:], "error": ["cannot identify image file"]})

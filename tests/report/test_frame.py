@@ -3,10 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 
-from unshaken.report.frame import label_of, read_frame, read_outcomes, series_of
-from unshaken.run import Condition, RunDir, read_config
+from unshaken.report.frame import read_frame, read_outcomes
+from unshaken.run import RunDir, read_config
 from unshaken.run.plan import Entry
 
 Make = Callable[..., RunDir]
@@ -34,21 +33,15 @@ def test_samples_keep_the_order_of_the_run(make_run: Make) -> None:
     assert (read_frame(run, turned).labels == read_frame(run, config).labels[::-1]).all()
 
 
-@pytest.mark.parametrize(
-    ("condition", "series", "label"),
-    [
-        (Condition("fog-3", "fog", severity=3), "fog", "fog"),
-        (Condition("fog+2-3", "fog", severity=3), "fog+2", "fog+2"),
-        (Condition("pgd-linf-0.0313725", "pgd", eps=8 / 255, norm="linf"), "pgd-linf", "pgd"),
-        (Condition("pgd+2-l2-0.5", "pgd", eps=0.5, norm="l2"), "pgd+2-l2", "pgd+2"),
-        (Condition("custom", "custom"), "custom", "custom"),
-    ],
-)
-def test_a_condition_belongs_to_its_line_of_the_plan(condition: Condition, series: str, label: str) -> None:
-    assert (series_of(condition), label_of(condition)) == (series, label)
-
-
 def test_only_the_columns_asked_for_are_read(make_run: Make) -> None:
     run = make_run(n=4, shards=2, plan=[], bad=False)
     assert read_outcomes(run, "clean", [0, 1], ["id", "loss"]).column_names == ["id", "loss"]
     assert len(read_outcomes(run, "clean", [1], ["id"])) == 2
+
+
+def test_conditions_are_natural_or_attacks_or_nearest_examples(make_run: Make) -> None:
+    run = make_run(plan=[Entry(method="fog", severities=(3,)), Entry(method="fgsm", eps=(0.1,))], attacks=True)
+    frame = read_frame(run, read_config(run))
+    names = [c.id for c in frame.conditions]
+    assert names == ["clean", "fog-3", "fgsm-linf-0.1", "deepfool-l2-0.25", "deepfool-l2", "spatial"]
+    assert (frame.natural, frame.attacks, frame.nearest) == ([1], [2, 3, 5], [4])

@@ -25,6 +25,18 @@ def condition(name: str, method: str, value: float, **more: Any) -> dict[str, An
     }
 
 
+def nearest(name: str, method: str, median: float | None, norm: str) -> dict[str, Any]:
+    return {
+        "condition": name,
+        "method": method,
+        "norm": norm,
+        "median": None if median is None else figure(median, 0.01) | {"high": None},
+        "median_of_broken": figure(0.04, 0.01),
+        "mean_of_broken": figure(0.045, 0.01),
+        "success": figure(0.4 if median is None else 0.9),
+    }
+
+
 SUMMARY: dict[str, Any] = {
     "clean": figure(0.9),
     "conditions": [
@@ -35,6 +47,7 @@ SUMMARY: dict[str, Any] = {
         condition("pgd-linf-0.1", "pgd", 0.1, eps=0.1, norm="linf"),
         condition("pgd-l2-0.5", "pgd", 0.4, eps=0.5, norm="l2"),
     ],
+    "minimal_norms": [nearest("pgd-linf", "pgd", 0.05, "linf"), nearest("fab-l2", "fab", None, "l2")],
     "aggregates": {"mce": figure(0.55), "worst_case": figure(0.05), "relative_mce": None},
     "notes": {"relative_mce": "relative mCE needs the clean rows"},
 }
@@ -66,6 +79,12 @@ SUMMARY: dict[str, Any] = {
         ("pgd-linf-0.1.accuracy >= 0.1", True, 0.1),
         ("pgd-l2-0.5 >= 0.4", True, 0.4),
         ("fog-3.consistency >= 0.5", True, 0.6),
+        ("pgd-linf.median >= 0.05", True, 0.05),
+        ("pgd.median.low >= 0.05", False, 0.04),
+        ("fab[norm=l2].median >= 0.5", True, float("inf")),
+        ("fab-l2.median_of_broken > 0.05", False, 0.04),
+        ("fab.mean_of_broken.low > 0.03", True, 0.035),
+        ("fab-l2.success <= 0.5", True, 0.4),
     ],
 )
 def test_a_gate_is_held_against_the_figure_it_names(text: str, held: bool, value: float) -> None:
@@ -163,3 +182,25 @@ def test_any_text_is_a_gate_or_a_one_line_error(text: str) -> None:
 def test_the_sign_is_the_comparison_that_it_names(number: float, sign: str) -> None:
     (result,) = check_gates([f"clean.accuracy {sign} {number!r}"], SUMMARY)
     assert result.held is {">=": number <= 0.9, "<=": number >= 0.9, ">": number < 0.9, "<": number > 0.9}[sign]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fab-l2.accuracy >= 0.3", "'fab-l2' holds nearest examples, which have no accuracy; use 'fab-l2.median'"),
+        ("fog.median >= 0.3", "'fog' has budgets and no nearest examples; use 'fog.accuracy'"),
+        ("fab.median.low >= 0.3", "fewer than half of the samples were broken"),
+        ("pgd.median.high >= 0.3", "no figure for 'pgd-linf'"),
+        ("fap.median >= 0.3", "this run has no 'fap'"),
+        ("clean.median >= 0.3", "'clean' has no severity"),
+    ],
+)
+def test_a_figure_of_another_kind_is_wrong_use(text: str, message: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        check_gates([text], SUMMARY)
+    assert message in str(caught.value)
+
+
+def test_an_interval_without_an_upper_end_is_told() -> None:
+    (result,) = check_gates(["pgd.median >= 0.05"], SUMMARY)
+    assert result.detail == "pgd-linf median: 0.05 (0.04 to inf, n = 100)"

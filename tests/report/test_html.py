@@ -42,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., RunDir])
     folder = tmp_path_factory.mktemp("page")
 
     def make_run(name: str, **options: Any) -> RunDir:
-        return write(folder / name, **options)
+        return write(folder / name, attacks=True, **options)
 
     base = make_run("base", shift=-2.0, model_name=f"base {HOSTILE}")
     run = make_run(
@@ -174,6 +174,35 @@ def test_a_change_stands_where_its_difference_is(make_run: Make) -> None:
     assert (clean.x, clean.text, clean.verdict) == (50, "+0.0", "no significant difference")
     assert (fog.name, fog.x, fog.text, fog.verdict) == ("fog, severity 3", 25, "-25.0", "worse")
     assert fog.low < fog.x < fog.high < 50
+
+
+def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> None:
+    section = page.split('<h2 id="attacks">')[1].split("<h2")[0]
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", section))
+    assert "PGD L∞, ε 0.1: even broke 12 of 24, odd 12 more. 0.0 % are left after" in text.replace("\xa0", " ")
+    outline = Outline(section)
+    labels = [d["aria-label"] or "" for d in outline.every("div") if d.get("role") == "img"]
+    assert any(label.startswith("L∞, ε 8/255. ") and "PGD L∞ from 62.5 %: even" in label for label in labels)
+    assert any(label.startswith("L2. ") and "DeepFool, nearest examples: " in label for label in labels)
+    assert "2. odd" in text
+    assert "why &lt;script&gt;" in section
+    assert "DeepFool L2" in text
+    assert "PGD L∞, ε 0.1 6 of 6 kept" in text
+    assert 'href="#attacks"' in page
+
+
+def test_nearest_examples_are_no_condition_of_the_page_s_figures(page: str) -> None:
+    figures = page.split('aria-label="All figures"')[1].split("</table>")[0]
+    assert "DeepFool L2, ε 0.25" in figures
+    assert "nearest" not in figures
+    assert "spatial" in figures
+
+
+def test_a_run_without_attacks_has_no_such_section(make_run: Make) -> None:
+    run = make_run(plan=[Entry(method="fog", severities=(1, 3))], flags=False)
+    page = render_report(run, build(run))
+    assert not [a for _, a in Outline(page).tags if "attacks" in (a.get("id"), (a.get("href") or "").lstrip("#"))]
+    assert "Nearest examples" not in page
 
 
 # In a browser.

@@ -2,33 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from unshaken.report import build, check_gates, compare_runs
-from unshaken.report.markdown import escape, render_compare_markdown, render_markdown, table
+from unshaken.report.markdown import render_compare_markdown, render_markdown
 from unshaken.run import RunDir
 
 Make = Callable[..., RunDir]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("<b>|", "\\<b\\>\\|"),
-        ("a\n# b", "a \\# b"),
-        ("[x](javascript:y)", "\\[x\\]\\(javascript:y\\)"),
-        ("`rm`", "\\`rm\\`"),
-        ("- x - y", "\\- x - y"),
-        ("@all &amp;", "\\@all \\&amp;"),
-    ],
-)
-def test_text_is_no_markup(text: str, expected: str) -> None:
-    assert escape(text) == expected
-
-
-def test_a_table_has_as_many_cells_in_each_line() -> None:
-    lines = table(["a", "b"], [[escape("x|y"), "1"], ["z", "2"]]).splitlines()
-    assert lines == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |", "| z | 2 |"]
 
 
 def test_the_report_has_the_figures_and_nothing_hostile(make_run: Make) -> None:

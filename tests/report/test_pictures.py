@@ -78,3 +78,13 @@ def test_every_condition_has_its_worst_before_any_has_its_second(make_run: Make)
 def test_a_run_without_pictures_has_no_galleries(make_run: Make) -> None:
     run = make_run(plan=FOG, pictures=0)
     assert galleries(run, build(run)) == []
+
+
+def test_of_nearest_examples_the_nearest_stand_first(make_run: Make) -> None:
+    run = make_run(plan=[], attacks=True, n=16, shards=1, pictures=8, bad=False)
+    shown = {g.condition["condition"]: g for g in galleries(run, build(run))}
+    assert list(shown) == ["deepfool-l2-0.25", "spatial", "deepfool-l2"]
+    # 0.1 i for samples 1 to 5, wrong when clean for 0, none found for 6 and 7
+    assert [e.distance for e in shown["deepfool-l2"].examples][:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert [e.fooled for e in shown["deepfool-l2"].examples] == [True] * 5 + [False] * 3
+    assert {e.distance for e in shown["spatial"].examples} == {None}

@@ -97,7 +97,7 @@ def test_mce_is_given_where_it_applies_and_frost_by_rule_takes_it_away(make_run:
 
 
 def test_attacks_have_a_curve_and_a_median(make_run: Make) -> None:
-    one = next(a for a in build(make_run()).data["attacks"] if a["series"] == "pgd-linf")
+    one = next(a for a in build(make_run()).data["budgets"] if a["series"] == "pgd-linf")
     # wrong: i % 8 < 2.47, 3.88, 8 -> 3, 4, 8 of eight; clean-wrong: 1 of eight
     assert [f["value"] for f in one["robust_accuracy"]] == pytest.approx([5 / 8, 4 / 8, 0])
     assert [f["value"] for f in one["success"]] == pytest.approx([2 / 7, 3 / 7, 1])

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.core import Classifier
+from unshaken.core import Batch, Classifier, Oracle
 from unshaken.models import load_model
 from unshaken.run import execute
 from unshaken.run.flags import NAMES
+from unshaken.run.flags import dynamic as dynamic_check
 from unshaken.run.rows import CLEAN, Flag
 from unshaken.run.shard import Part, table_of
 
@@ -110,6 +111,31 @@ def non_finite(job, make, tiny):
     return job(Classifier(Wrapped(tiny.net, after=poison)).eval(), plan=[{"method": "contrast", "severities": [1]}])
 
 
+class Optimising(nn.Module):
+    """Takes a step on its input before it answers."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        with torch.enable_grad():
+            inner = x.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(self.net(inner).amax(1).sum(), inner)
+        return self.net(x + 0.01 * slope.sign())
+
+
+def dynamic(job, make, tiny):
+    return job(Classifier(Optimising(tiny.net)).eval())
+
+
+def black_box_wins(job, make, tiny):
+    return job(
+        Classifier(Wrapped(tiny.net, before=rounded)).eval(),
+        plan=[{"method": "fgsm", "eps": [0.1]}, {"method": "square", "params": {"queries": 50}, "eps": [0.1]}],
+    )
+
+
 def eps_zero(job, make, tiny):
     return job(plan=[{"method": "fgsm", "eps": [0.0, 0.02]}])
 
@@ -136,6 +162,8 @@ TOYS = {
     "train-mode": train_mode,
     "probabilities": probabilities,
     "randomness": randomness,
+    "dynamic": dynamic,
+    "black-box-wins": black_box_wins,
     "non-finite": non_finite,
     "eps-zero": eps_zero,
     "single-class": single_class,
@@ -145,6 +173,14 @@ TOYS = {
 }
 
 
+IN_COMPANY = {
+    "probabilities": {"zero-gradient"},
+    "non-finite": {"near-chance"},
+    "black-box-wins": {"zero-gradient"},
+}
+"""Doubts that a toy raises beside its own."""
+
+
 @pytest.mark.parametrize("name", TOYS)
 def test_each_doubt_has_a_toy_that_raises_it(name, job, make, tiny):
     found = names_of(TOYS[name](job, make, tiny))
@@ -152,7 +188,7 @@ def test_each_doubt_has_a_toy_that_raises_it(name, job, make, tiny):
     text = found[name]["detail"]
     assert text
     assert "\n" not in text
-    assert set(found) - {name} <= {"probabilities": {"zero-gradient"}, "non-finite": {"near-chance"}}.get(name, set())
+    assert set(found) - {name} <= IN_COMPANY.get(name, set())
 
 
 def test_no_doubt_lacks_a_test():
@@ -222,6 +258,16 @@ def test_normalisation_of_a_net_without_batch_norm(job, make, tiny):
     assert "mean 0.5 and std 0.5" in wrong["normalisation"]["detail"]
     right = make.job(make.folder / "right", spec, model=Classifier(Half(), mean=[0.5], std=[0.5]).eval(), plan=ATTACK)
     assert "normalisation" not in names_of(right)
+
+
+def test_a_call_without_gradients_saves_nothing_for_them(tiny):
+    """Whatever gradients the caller has on, and whether the weights want some: a plain net is not dynamic."""
+    batch = Batch(torch.rand(3, 1, 10, 10), torch.zeros(3, dtype=torch.int64), ("a", "b", "c"))
+    for model in (tiny, Classifier(Optimising(tiny.net)).eval()):
+        for wanted in (True, False):
+            model.requires_grad_(wanted)
+            names = [f.name for f in dynamic_check(Oracle(model), batch, torch.zeros(3, 3))]
+            assert names == ([] if model is tiny else ["dynamic"])
 
 
 def test_flags_are_rows_with_their_samples(make):

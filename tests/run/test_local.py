@@ -230,7 +230,7 @@ def test_a_killed_run_is_resumed_to_the_same_rows():
     assert len(table) == 3
     assert any(cells[3].strip() == "yes" for cells in table)
     assert [cells[5].strip() for cells in table] == ["yes"] * 3
-    assert "3 of 3 resumed to the same 420 rows" in done.stdout
+    assert "3 of 3 resumed to the same 660 rows" in done.stdout
 
 
 def test_a_run_that_is_there_is_not_overwritten(make):

@@ -29,6 +29,8 @@ def test_columns_by_hand():
         seconds=0.5,
         distance=torch.tensor([0.1, 0.05], dtype=torch.float64),
         survives_8bit=torch.tensor([-1, 1], dtype=torch.int8),
+        broken_by=[None, "square"],
+        step=torch.tensor([7, 9]),
     )
     table = table_of(part)
     assert table.schema.equals(OUTCOMES)
@@ -51,6 +53,8 @@ def test_columns_by_hand():
         "correct": (True, False),
         "distance": (0.1, 0.05),
         "survives_8bit": (None, True),
+        "broken_by": (None, "square"),
+        "step": (None, 9),
         "forwards": (3, 4),
         "backwards": (2, 2),
         "seconds": (0.5, 0.5),
@@ -94,7 +98,7 @@ def test_condition_names_unfit_for_files_are_refused(name):
 def test_columns_of_the_outcomes_are_the_published_ones():
     assert ", ".join(OUTCOMES.names) == (
         "id, condition, method, severity, eps, norm, label, prediction, confidence, correct, loss, logits, distance, "
-        "survives_8bit, forwards, backwards, seconds, error"
+        "survives_8bit, broken_by, step, forwards, backwards, seconds, error"
     )
     assert FLAGS.names == ["name", "detail", "id"]
     assert {"step", "shard", "forwards", "backwards", "largest_batch", "back_offs"} <= set(COST.names)

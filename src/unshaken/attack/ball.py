@@ -9,6 +9,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 NORMS = ("linf", "l2", "l1")
+ORDERS = {"linf": float("inf"), "region": float("inf"), "l2": 2.0, "l1": 1.0}
 TOLERANCE = 1e-6
 """Relative: a norm up to `eps (1 + TOLERANCE)` counts as inside."""
 
@@ -21,7 +22,7 @@ class Ball(State):
         eps: radii `[N]`, in the unit of [0, 1] pixels under the norm.
         lower: least value of each pixel, `[N, C, H, W]`.
         upper: as `lower`.
-        norm: `linf`, `l2` or `l1`.
+        norm: `linf`, `l2` or `l1`; `region` where only the pixels' bounds count.
     """
 
     clean: Tensor
@@ -42,6 +43,17 @@ class Ball(State):
             lower, upper = torch.zeros_like(clean), torch.ones_like(clean)
         return cls(clean, eps, lower, upper, norm)
 
+    @classmethod
+    def region(cls, clean: Tensor, mask: Tensor) -> Ball:
+        """Pixels under a mask are free in [0, 1], all others stay as they are.
+
+        Args:
+            clean: `[N, C, H, W]` in [0, 1].
+            mask: bool, broadcast over `clean`.
+        """
+        lower, upper = clean.masked_fill(mask, 0), clean.masked_fill(mask, 1)
+        return cls(clean, clean.new_ones(len(clean)), lower, upper, "region")
+
     @property
     def radius(self) -> Tensor:
         """`eps` in a shape that broadcasts over images."""
@@ -52,13 +64,17 @@ class Ball(State):
         return distance(x, self.clean, self.norm)
 
     def contains(self, x: Tensor) -> Tensor:
-        """Bool `[N]`: inside the ball (to a relative 1e-6) and inside [0, 1]."""
+        """Bool `[N]`: inside the ball (to a relative 1e-6) and inside [0, 1]; in a region, within the bounds."""
+        if self.norm == "region":
+            return ((x >= self.lower) & (x <= self.upper)).flatten(1).all(1)
         return inside(x, self.clean, self.eps, self.norm)
 
     def random_point(self, rng: SampleRng) -> Tensor:
         """A point drawn uniformly from each ball, then clipped to [0, 1]."""
         shape = self.clean.shape[1:]
         rng = rng.fold("start")
+        if self.norm == "region":
+            return self.lower + (self.upper - self.lower) * rng.uniform(*shape).to(self.clean)
         if self.norm == "linf":
             delta = rng.uniform(*shape, low=-1, high=1)
         elif self.norm == "l2":
@@ -72,9 +88,24 @@ class Ball(State):
             delta = (laplace / (laplace.abs().sum(1, keepdim=True) + rest)).view(-1, *shape)
         return self._reached(self.clean + self.radius * delta.to(self.clean))
 
+    def sphere_point(self, rng: SampleRng) -> Tensor:
+        """A point with a change of norm eps in a random direction, then clipped to [0, 1]; in l1 a projected draw.
+
+        linf: uniform, over its largest entry. l2: a normal direction. l1: the projection of normal noise.
+        """
+        if self.norm == "region":
+            return self.random_point(rng)
+        rng, shape = rng.fold("sphere"), self.clean.shape[1:]
+        if self.norm == "l1":
+            return self.project(self.clean + rng.normal(*shape).to(self.clean))
+        delta = rng.uniform(*shape, low=-1, high=1) if self.norm == "linf" else rng.normal(*shape)
+        order = float("inf") if self.norm == "linf" else 2.0
+        length = torch.linalg.vector_norm(delta.flatten(1), order, dim=1).clamp_min(1e-30)
+        return self.project(self.clean + self.radius * (delta / _wide(length, delta)).to(self.clean))
+
     def project(self, x: Tensor) -> Tensor:
         """The nearest point of the set for linf and l1; for l2 shrunk to the ball, then clipped."""
-        if self.norm == "linf":
+        if self.norm in ("linf", "region"):
             return x.clamp(self.lower, self.upper)
         delta = x - self.clean
         if self.norm == "l2":
@@ -87,7 +118,7 @@ class Ball(State):
     def _reached(self, x: Tensor) -> Tensor:
         """`x` clipped to the box, and pulled back where float32's rounding alone left the ball."""
         x = x.clamp_(self.lower, self.upper)
-        if self.norm == "linf":
+        if self.norm in ("linf", "region"):
             return x
         ratio = self.eps.double() / self.distance(x)
         over = ratio < 1 - TOLERANCE / 2
@@ -109,7 +140,7 @@ class Ball(State):
             x: where it was taken.
             quantile: share of the coordinates left out in l1, in [0, 1).
         """
-        if self.norm == "linf":
+        if self.norm in ("linf", "region"):
             return gradient.sign()
         if self.norm == "l2":
             return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-30), gradient)
@@ -138,7 +169,7 @@ class Ball(State):
 def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:
     """The norm of `x - clean` for each sample, float64 `[N]`."""
     delta = (x.double() - clean.double()).flatten(1)
-    length: Tensor = torch.linalg.vector_norm(delta, {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm], dim=1)
+    length: Tensor = torch.linalg.vector_norm(delta, ORDERS[norm], dim=1)
     return length
 
 

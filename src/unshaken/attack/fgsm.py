@@ -46,3 +46,7 @@ class FGSM(Attack[FGSMState]):
     def result(self, state: FGSMState) -> Found:
         """The point reached."""
         return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One gradient."""
+        return 1, 1

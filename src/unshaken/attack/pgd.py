@@ -29,6 +29,7 @@ class PGD(Attack[PGDState]):
 
     steps: PositiveInt = Field(40, description="gradient steps")
     step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
+    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
 
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
@@ -54,3 +55,12 @@ class PGD(Attack[PGDState]):
     def result(self, state: PGDState) -> Found:
         """The current point."""
         return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step."""
+        return self.steps, self.steps
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,17 +29,22 @@ class CrossEntropy(Objective):
 
 
 class Fooled(Goal):
-    """Inside the ball, and of another class than the label (or, targeted, of the target class)."""
+    """Inside the ball, and of another class than the label (or, targeted, of the target class), and not rejected."""
 
     ball: Ball
     labels: Tensor
     targeted: bool
+    reject: int | None = None
 
     def __call__(self, points: Tensor, logits: Tensor) -> Tensor:
         """Bool `[N]`."""
-        hit = logits.argmax(1) == self.labels
-        wanted = hit if self.targeted else ~hit
+        answer = logits.argmax(1)
+        wanted = answer == self.labels if self.targeted else answer != self.labels
+        if self.reject is not None:
+            wanted &= answer != self.reject
         rows, ball = wanted.nonzero().flatten(), self.ball  # the others need no look at their distance
+        if ball.norm == "region":
+            return wanted.index_put((rows,), ball[rows].contains(points[rows]))
         return wanted.index_put((rows,), inside(points[rows], ball.clean[rows], ball.eps[rows], ball.norm))
 
 
@@ -49,11 +55,44 @@ class Problem(State):
         ball: the budget.
         labels: int64 `[N]`: the true classes, or the targets.
         targeted: whether `labels` are targets.
+        logits: `[N, K]` of the clean images.
+        reject: the class by which a model says that it will not decide; to reach it is no success.
+        heed: whether the search itself should stay clear of it, or only what it ends with.
     """
 
     ball: Ball
     labels: Tensor
     targeted: bool
+    logits: Tensor
+    reject: int | None = None
+    heed: bool = True
+
+    def rivals(self, n: int) -> Tensor:
+        """The n classes likeliest on the clean image, the label left out: int64 `[N, min(n, K - 1)]`."""
+        others = self.logits.scatter(1, self.labels[:, None], -torch.inf)
+        most = others.shape[1] - 1
+        if self.reject is not None:
+            others[:, self.reject], most = -torch.inf, most - 1
+        return others.topk(min(n, most), dim=1).indices
+
+    def seen(self, logits: Tensor) -> Tensor:
+        """Logits as an untargeted search should see them: the label's is the larger of label and rejection.
+
+        A search that does not heed rejections sees the label's own, and no rejection.
+
+        Args:
+            logits: `[N, K]`.
+        """
+        if self.reject is None or self.targeted:
+            return logits
+        rows = torch.arange(len(logits), device=logits.device)
+        safe = logits[rows, self.labels]
+        if self.heed:
+            safe = torch.maximum(safe, logits[:, self.reject])
+        hidden = torch.full_like(safe, -1e4) + safe.detach()  # far below all others, yet finite
+        return logits.index_copy(1, _column(self.reject, logits), hidden[:, None]).scatter(
+            1, self.labels[:, None], safe[:, None]
+        )
 
     @property
     def loss(self) -> Objective:
@@ -63,4 +102,8 @@ class Problem(State):
     @property
     def fooled(self) -> Fooled:
         """The goal of the search."""
-        return Fooled(self.ball, self.labels, self.targeted)
+        return Fooled(self.ball, self.labels, self.targeted, self.reject)
+
+
+def _column(index: int, like: Tensor) -> Tensor:
+    return torch.tensor([index], device=like.device)

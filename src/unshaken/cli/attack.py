@@ -27,12 +27,29 @@ def attack(
             autocompletion=complete_attack,
         ),
     ] = "pgd",
-    norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Of the budget.")] = "linf",
+    norm: Annotated[
+        str | None,
+        typer.Option(metavar="linf|l2|l1", help="Of the budget. Default: the attack's first.", show_default=False),
+    ] = None,
     eps: Annotated[
         list[str] | None,
         typer.Option(
             metavar="E",
             help="A budget in units of [0, 1] pixels, such as 8/255 (the default). May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="strict|fast", help="Of autoattack and auto: float32, or a bfloat16 search.", show_default=False
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PASSES|SECONDSs",
+            help="What auto may spend: passes a sample (2000), or seconds in all (60s).",
             show_default=False,
         ),
     ] = None,
@@ -49,5 +66,5 @@ def attack(
         options,
         api.default_out(model, data, attack.partition(":")[0]),
         json,
-        lambda o: api.attack(model, data, attack, norm=norm, eps=eps or ["8/255"], **o),
+        lambda o: api.attack(model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, **o),
     )

@@ -70,7 +70,9 @@ def _show(done: Audit) -> None:
     out.print()
     out.print(_figures(summary, _beside(done)))
     out.print()
-    for line in filter(None, (_aggregates(summary), *_flags(summary), _bad(summary) if held_back else "")):
+    about_attacks = [*_nearest(summary), *_turns(summary)]
+    bad = _bad(summary) if held_back else ""
+    for line in filter(None, (_aggregates(summary), *about_attacks, *_flags(summary), bad)):
         out.print(line, soft_wrap=True)
     for gate in done.gates:
         out.print(_gate(gate), soft_wrap=True, style=None if gate.held else "bold red")
@@ -132,6 +134,32 @@ def _aggregates(summary: Row) -> str:
 
     there = [told(n, f) for n, f in summary["aggregates"].items() if f is not None and f["value"] is not None]
     return one_line(", ".join(there))
+
+
+def _nearest(summary: Row) -> list[str]:
+    """The smallest norms, one line a minimal-norm attack."""
+    from unshaken.report.attack_view import distance
+
+    return [
+        one_line(f"{m['condition']}: median distance of the nearest examples {distance(m['median'])}")
+        for m in summary["minimal_norms"]
+    ]
+
+
+def _turns(summary: Row) -> list[str]:
+    """What each search of an attack with several of them bought, one line an attack."""
+    from unshaken.report.wording import percent
+
+    def told(turn: Row) -> str:
+        if not turn["forwards"] and turn["why"].startswith("left out"):
+            return f"{turn['attack']} {turn['why']}"
+        return f"{turn['attack']} {percent(turn['accuracy']['value'])} after {turn['passes_per_sample']:.0f} passes"
+
+    return [
+        one_line(f"{a['condition']}: {', '.join(told(t) for t in a['turns'])}")
+        for a in summary["attacks"]
+        if len(a["turns"]) > 1
+    ]
 
 
 def _flags(summary: Row) -> list[str]:

@@ -5,7 +5,7 @@ from unshaken.core.classifier import Classifier, View
 from unshaken.core.driver import Outcome, drive
 from unshaken.core.errors import UnshakenError
 from unshaken.core.oracle import Oracle
-from unshaken.core.query import Answer, Features, Gradient, Labels, Logits, Query, Votes
+from unshaken.core.query import Answer, Features, Gradient, Labels, Logits, Query, Slopes, Votes
 from unshaken.core.registry import Method, Parameters, list_methods, register
 from unshaken.core.rng import SampleRng
 from unshaken.core.search import Search
@@ -26,6 +26,7 @@ __all__ = [
     "Query",
     "SampleRng",
     "Search",
+    "Slopes",
     "State",
     "UnshakenError",
     "View",

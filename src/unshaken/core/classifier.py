@@ -53,6 +53,8 @@ class Classifier(nn.Module):
         view: how photos are cut for this model, or None when it takes any size.
         differentiable: False when no gradient can pass (`onnx:`).
         name: what reports call it.
+        reject: the class by which it says that it will not decide, such as a detector's alarm; None where it always
+            decides. An attack that is rejected has not succeeded.
 
     Raises:
         ModelError: mean and std do not fit each other.
@@ -71,6 +73,7 @@ class Classifier(nn.Module):
         view: View | None = None,
         differentiable: bool = True,
         name: str = "model",
+        reject: int | None = None,
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
@@ -84,6 +87,7 @@ class Classifier(nn.Module):
         self.view = view
         self.differentiable = differentiable
         self.name = name
+        self.reject = reject
 
     @property
     def input_size(self) -> tuple[int, int] | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import Task
 from unshaken.core.query import Answer, Goal, Query
@@ -25,6 +24,16 @@ Observer = Callable[[Tensor, Tensor, Answer], None]
 
 Confirmed = Callable[[Tensor, Tensor], object]
 """Sees every confirmed success: the samples' places `[n]`, and the logits `[n, K]` of the fresh float32 pass."""
+
+
+class Samples(Protocol):
+    """What is searched over, one row a sample: a `Batch`, or a `State`."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def __getitem__(self, rows: slice, /) -> Samples:
+        """Some of them."""
 
 
 class Work(State, Generic[S]):
@@ -60,7 +69,7 @@ class Outcome(State, Generic[R]):
 
 def drive(
     search: Search[S, R],
-    batch: Batch,
+    samples: Samples,
     oracle: Oracle,
     rng: SampleRng,
     *,
@@ -70,11 +79,11 @@ def drive(
     confirmed: Confirmed | None = None,
     progress: Task | None = None,
 ) -> Outcome[R]:
-    """Run a search over the samples of a batch.
+    """Run a search over samples.
 
     Args:
         search: the method.
-        batch: all samples, on the model's device.
+        samples: all of them, on the model's device.
         oracle: the model's counted door.
         rng: the samples' streams.
         width: samples in work at once; default the oracle's limit.
@@ -83,14 +92,14 @@ def drive(
         confirmed: sees every confirmed success.
         progress: advanced by one for each sample that ends.
     """
-    width = len(batch) if whole else (width or oracle.limit)
-    run = _Drive(search, batch, oracle, rng, whole=whole, observe=observe, confirmed=confirmed, progress=progress)
+    width = len(samples) if whole else (width or oracle.limit)
+    run = _Drive(search, samples, oracle, rng, whole=whole, observe=observe, confirmed=confirmed, progress=progress)
     work = run.start(width)
-    while len(work) or run.waiting < len(batch):
+    while len(work) or run.waiting < len(samples):
         if len(work):
             work = run.step(work)
         free = width - len(work)
-        if run.waiting < len(batch) and free >= max(1, width // 8):
+        if run.waiting < len(samples) and free >= max(1, width // 8):
             fresh = run.start(free)
             work = Work.concat([work, fresh]) if len(work) else fresh
     return run.outcome(work)
@@ -102,7 +111,7 @@ class _Drive(Generic[S, R]):
     def __init__(
         self,
         search: Search[S, R],
-        batch: Batch,
+        samples: Samples,
         oracle: Oracle,
         rng: SampleRng,
         *,
@@ -111,7 +120,7 @@ class _Drive(Generic[S, R]):
         confirmed: Confirmed | None,
         progress: Task | None,
     ) -> None:
-        self.search, self.batch, self.oracle, self.rng = search, batch, oracle, rng
+        self.search, self.samples, self.oracle, self.rng = search, samples, oracle, rng
         self.whole, self.observe, self.confirmed, self.progress = whole, observe, confirmed, progress
         self.waiting = 0
         self.ended: list[Outcome[R]] = []
@@ -120,13 +129,12 @@ class _Drive(Generic[S, R]):
     def start(self, n: int) -> Work[S]:
         """Take the next n samples in; those with nothing to ask leave again at once."""
         rows = slice(self.waiting, self.waiting + n)
-        batch, device = self.batch[rows], self.batch.images.device
         with self.oracle.meter.method():
-            state = self.search.start(batch, self.rng[rows])
+            state = self.search.start(self.samples[rows], self.rng[rows])
             done = self._done(state)
-        place = torch.arange(self.waiting, self.waiting + len(batch), device=device)
+        place = torch.arange(self.waiting, self.waiting + len(state), device=done.device)
         zeros = torch.zeros_like(place)
-        self.waiting += len(batch)
+        self.waiting += len(state)
         return self._leave(Work(state, place, zeros, zeros, zeros, zeros.double()), done, stopped=False)
 
     def step(self, work: Work[S]) -> Work[S]:
@@ -216,7 +224,7 @@ def _completed(answer: Answer, rows: Tensor, again: Answer) -> Answer:
         whole = new.new_zeros(len(answer), *new.shape[1:]) if old is None else old
         return whole.index_copy(0, rows, new)
 
-    names = ("logits", "labels", "value", "gradient", "counts", "backwards")
+    names = ("logits", "labels", "value", "gradient", "slopes", "counts", "backwards")
     said: dict[str, Any] = {
         name: put(getattr(answer, name), new) for name in names if (new := getattr(again, name)) is not None
     }

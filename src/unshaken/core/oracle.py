@@ -59,6 +59,7 @@ class Oracle:
         precision: `fp32`, or `bf16` for the search. `exact` is float32 always.
         strict_batch: raise instead of halving.
         search_copy: another module with the same function, used in the place of `model` for queries.
+        meter: where to count; default a new one.
     """
 
     def __init__(
@@ -70,12 +71,34 @@ class Oracle:
         precision: str = "fp32",
         strict_batch: bool = False,
         search_copy: nn.Module | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.model, self.limit, self.precision, self.strict_batch = model, limit, precision, strict_batch
-        self.meter, self.draws = Meter(), draws
+        self.meter, self.draws = meter or Meter(), draws
         self._search: nn.Module = model if search_copy is None else search_copy
         tensor = next(iter(model.parameters()), None)
         self.device = torch.device("cpu") if tensor is None else tensor.device
+
+    def beside(
+        self, model: Classifier | None = None, *, precision: str | None = None, draws: int | None = None
+    ) -> Oracle:
+        """Another door that counts on the same meter.
+
+        Args:
+            model: to another model, such as a surrogate; None for the same.
+            precision: of the search; None for the same.
+            draws: passes averaged; None for the same, and 1 for another model.
+        """
+        own = model is None or model is self.model
+        return Oracle(
+            self.model if model is None else model,
+            limit=self.limit,
+            draws=draws or (self.draws if own else 1),
+            precision=precision or self.precision,
+            strict_batch=self.strict_batch,
+            search_copy=self._search if own else None,
+            meter=self.meter,
+        )
 
     def ask(self, query: Query, goal: Goal | None = None) -> Answer:
         """Answer a query, in pieces that fit the memory, with the passes of each row counted.
@@ -88,6 +111,8 @@ class Oracle:
             before = self.meter.forwards, self.meter.backwards
             answer = query[rows].evaluate(self, None if goal is None else goal[rows])
             n = len(query.points[rows])
+            if answer.forwards is not None:  # a query whose rows cost different numbers of passes counts them itself
+                return answer
             return answer.replace(
                 forwards=torch.full((n,), device=self.device, fill_value=(self.meter.forwards - before[0]) // n),
                 backwards=torch.full((n,), device=self.device, fill_value=(self.meter.backwards - before[1]) // n),
@@ -121,8 +146,8 @@ class Oracle:
         logits, features = self._call(look, len(images))
         return logits.float(), features
 
-    def gradient(self, value: Tensor, points: Tensor) -> Tensor:
-        """The gradient of `value.sum()` by `points`.
+    def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
+        """The gradient of `value.sum()` by `points`; `keep` the graph where another will be asked of it.
 
         Raises:
             ModelError: none passes through the model.
@@ -133,7 +158,7 @@ class Oracle:
             )
         began = time.perf_counter()
         if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True)
+            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, retain_graph=keep)
         else:
             gradient = None
         self._spent(began, points.device)

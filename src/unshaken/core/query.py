@@ -24,6 +24,7 @@ class Answer(State):
         features: layer name to output `[N, ...]`.
         value: the objective `[N]`.
         gradient: of the objective by the points, in their shape.
+        slopes: gradients of several logits' differences, `[N, Q, C, H, W]`.
         counts: votes a class, int64 `[N, K]`.
         stopped: bool `[N]`: the goal handed in with the query was met at the point.
         cut: bool `[N]`: because of that the rest of the answer was left out; None when nothing was.
@@ -36,6 +37,7 @@ class Answer(State):
     features: dict[str, Tensor] | None = None
     value: Tensor | None = None
     gradient: Tensor | None = None
+    slopes: Tensor | None = None
     counts: Tensor | None = None
     stopped: Tensor | None = None
     cut: Tensor | None = None
@@ -67,8 +69,8 @@ class Passes(Protocol):
     def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and features of `[M, C, H, W]`, with a graph where gradients are on."""
 
-    def gradient(self, value: Tensor, points: Tensor) -> Tensor:
-        """The gradient of `value.sum()` by `points`, one backward pass a point."""
+    def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
+        """The gradient of `value.sum()` by `points`, one backward pass a point; `keep` the graph for another."""
 
     def method(self) -> AbstractContextManager[None]:
         """Times a method's own arithmetic, such as an objective."""
@@ -96,11 +98,18 @@ class Logits(Query):
     """Logits of points `[N, C, H, W]`, or of Q points a sample `[N, Q, C, H, W]`."""
 
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """Forward passes without a graph."""
+        """Forward passes without a graph; for a model with randomness of its own the mean of `passes.draws` passes."""
         flat, shape = _flat(self.points)
-        with torch.no_grad():
-            answer = passes.chunks(flat, lambda x: Answer(logits=passes.forward(x)[0]))
-        logits = _logits(answer, shape)
+
+        def look(x: Tensor) -> Answer:
+            total = passes.forward(x)[0]
+            for _ in range(1, passes.draws):
+                total = total + passes.forward(x)[0]
+            return Answer(logits=total if passes.draws == 1 else total / passes.draws)
+
+        with torch.inference_mode():
+            answer = passes.chunks(flat, look)
+        logits = _logits(answer, shape).clone()  # a plain tensor again
         stopped = goal(self.points, logits) if goal is not None and logits.ndim == 2 else None
         return Answer(logits=logits, labels=logits.argmax(-1), stopped=stopped)
 
@@ -148,10 +157,10 @@ class Gradient(Query):
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """A forward pass; then, unless the goal is met for all rows, a backward pass.
 
-        For a model with randomness of its own, gradients of `passes.draws` passes are averaged (EoT).
+        For a model with randomness of its own all are means of `passes.draws` passes (EoT).
         """
         points = self.points.detach().requires_grad_(True)
-        total: Tensor | None = None
+        sums: list[Tensor] = []
         stopped: Tensor | None = None
         for draw in range(passes.draws):
             with torch.enable_grad():
@@ -163,20 +172,53 @@ class Gradient(Query):
                         return self._said(logits, features, stopped=stopped, cut=stopped)
                 with passes.method():
                     value = self.of(Answer(logits=logits, features=features))
-            gradient = passes.gradient(value, points)
-            total = gradient if total is None else total + gradient
-        return self._said(
-            logits,
-            features,
-            value=value.detach(),
-            gradient=total if passes.draws == 1 or total is None else total / passes.draws,
-            stopped=stopped,
-        )
+            new = [passes.gradient(value, points), value.detach(), logits.detach()]
+            sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
+        gradient, value, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
+        return self._said(logits, features, value=value, gradient=gradient, stopped=stopped)
 
     @staticmethod
     def _said(logits: Tensor, features: dict[str, Tensor], **rest: Tensor | None) -> Answer:
         logits, found = logits.detach(), {k: v.detach() for k, v in features.items()}
         return Answer(logits=logits, labels=logits.argmax(-1), features=found or None, **rest)
+
+
+class Slopes(Query):
+    """Gradients of the differences `z_k - z_y` for several classes k at once, with the logits.
+
+    Args:
+        points: `[N, C, H, W]`.
+        labels: int64 `[N]`: the class y.
+        classes: int64 `[N, Q]`: the classes k.
+    """
+
+    labels: Tensor
+    classes: Tensor
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """A forward pass; then, unless the goal is met for all rows, a backward pass for each of the Q classes.
+
+        For a model with randomness of its own, logits and gradients of `passes.draws` passes are averaged (EoT).
+        """
+        points = self.points.detach().requires_grad_(True)
+        sums: list[Tensor] = []
+        stopped: Tensor | None = None
+        last = self.classes.shape[1] - 1
+        for draw in range(passes.draws):
+            with torch.enable_grad():
+                logits, _ = passes.forward(points)
+                if draw == 0 and goal is not None:
+                    with passes.method():
+                        stopped = goal(self.points, logits.detach())
+                    if bool(stopped.all()):
+                        found = logits.detach()
+                        return Answer(logits=found, labels=found.argmax(-1), stopped=stopped, cut=stopped)
+                away = logits.gather(1, self.classes) - logits.gather(1, self.labels[:, None])
+            rows = [passes.gradient(away[:, q], points, keep=q < last) for q in range(last + 1)]
+            new = [torch.stack(rows, 1), logits.detach()]
+            sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
+        slopes, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
+        return Answer(logits=logits, labels=logits.argmax(-1), slopes=slopes, stopped=stopped)
 
 
 class Votes(Query):

@@ -125,9 +125,10 @@ def unregister(name: str) -> None:
 
 
 def discover(package: str, path: Iterable[str]) -> dict[str, type[Any]]:
-    """Import every module of a room, and return the classes registered there by class name."""
+    """Import every file of a room, and return the classes registered there by class name; folders are left alone."""
     for module in pkgutil.iter_modules(path):
-        importlib.import_module(f"{package}.{module.name}")
+        if not module.ispkg:
+            importlib.import_module(f"{package}.{module.name}")
     return {m.cls.__name__: m.cls for m in _methods.values() if m.cls.__module__.startswith(package + ".")}
 
 

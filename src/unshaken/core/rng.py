@@ -48,6 +48,14 @@ class SampleRng(State):
         unit = self._fill(shape, lambda generator, out: generator.random(out=out, dtype=np.float32))
         return unit if (low, high) == (0.0, 1.0) else unit.mul_(high - low).add_(low)
 
+    def fresh(self, n: int, *, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Float32 `[N, n]`, uniform in [low, high): for few numbers at every step, where `uniform` costs more a sample.
+
+        Number j of a sample is the hash of its key and j, cut to 24 bits.
+        """
+        words = _mix(self.keys[:, None] ^ _mix(torch.arange(1, n + 1, device=self.keys.device)))
+        return ((words >> 40) & 0xFFFFFF).float().mul_((high - low) / 2**24).add_(low)
+
     def normal(self, *shape: int) -> Tensor:
         """Float32 `[N, *shape]`, standard normal."""
         return self._fill(shape, lambda generator, out: generator.standard_normal(out=out, dtype=np.float32))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from unshaken.core.batch import Batch
 from unshaken.core.query import Answer, Goal, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
@@ -22,8 +21,8 @@ class Search(Protocol, Generic[S, R_co]):
     that was asked about (confirmed by a fresh float32 pass), or when `done` says so; others take its place.
     """
 
-    def start(self, batch: Batch, rng: SampleRng) -> S:
-        """The first state of each sample."""
+    def start(self, samples: Any, rng: SampleRng) -> S:
+        """The first state of each sample; `samples` are rows of what `drive` was given."""
 
     def ask(self, state: S) -> Query:
         """What to ask the model next, one row a sample."""

@@ -37,6 +37,7 @@ def search_copy(model: Classifier, images: Tensor) -> Classifier | None:
             if fold:
                 quick.net = folded(quick.net)
             quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _keep_head(quick.net)
             if all(_agree(model, quick, part) for part in (images, images[:1])):
                 return quick
         except Exception as error:  # tracing runs any user's code: whatever it raises, the original serves
@@ -65,6 +66,31 @@ def folded(net: nn.Module) -> nn.Module:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+class FloatHead(nn.Module):
+    """A last linear layer that works in float32 whatever the precision before it.
+
+    In bfloat16, logits near 8 lie 1/16 apart: a search that compares small changes of them would see none.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the layer."""
+        with torch.autocast(x.device.type, enabled=False):
+            found: Tensor = self.linear(x.to(self.linear.weight))
+            return found
+
+
+def _keep_head(net: nn.Module) -> None:
+    """Put the last linear layer into a `FloatHead`, in place."""
+    last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)][-1:]
+    for name in last:
+        if name:
+            net.set_submodule(name, FloatHead(net.get_submodule(name)))  # type: ignore[arg-type]
 
 
 def _agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -27,12 +27,18 @@ class State:
     (3, [[1.0, 1.0, 1.0]])
     """
 
+    _names: ClassVar[tuple[str, ...]] = ()
+
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, eq=False)(cls)
+        cls._names = tuple(f.name for f in dataclasses.fields(cls))
 
     def __len__(self) -> int:
-        for value in _values(self):
-            if isinstance(value, Tensor | State):
+        for name in self._names:
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                return value.shape[0]
+            if isinstance(value, State):
                 return len(value)
             if isinstance(value, dict) and value:
                 return len(next(iter(value.values())))
@@ -44,6 +50,8 @@ class State:
         Raises:
             IndexError: a mask has not one entry a row.
         """
+        if isinstance(rows, slice) and not rows.start and rows.step is None and (rows.stop or 0) >= len(self):
+            return self  # all of them
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             if len(rows) != len(self):
                 raise IndexError(f"a mask of {len(rows)} entries for {len(self)} rows")
@@ -57,7 +65,7 @@ class State:
 
     def to(self, device: torch.device) -> Self:
         """The same record on a device."""
-        return type(self)(**{f.name: _move(getattr(self, f.name), device) for f in dataclasses.fields(self)})
+        return type(self)(*[_move(getattr(self, name), device) for name in self._names])
 
     @classmethod
     def concat(cls, states: Sequence[Self]) -> Self:
@@ -70,10 +78,6 @@ class State:
         return joined
 
 
-def _values(state: State) -> list[Any]:
-    return [getattr(state, f.name) for f in dataclasses.fields(state)]
-
-
 def _take(value: Any, rows: Tensor | slice, seen: dict[int, Any]) -> Any:
     """Rows of a value; what stands in two fields is taken once."""
     if not isinstance(value, Tensor | State | dict):
@@ -82,8 +86,7 @@ def _take(value: Any, rows: Tensor | slice, seen: dict[int, Any]) -> Any:
         if isinstance(value, Tensor):
             seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, rows)
         elif isinstance(value, State):
-            parts = {f.name: _take(getattr(value, f.name), rows, seen) for f in dataclasses.fields(value)}
-            seen[id(value)] = type(value)(**parts)
+            seen[id(value)] = type(value)(*[_take(getattr(value, name), rows, seen) for name in value._names])
         else:
             seen[id(value)] = {k: _take(v, rows, seen) for k, v in value.items()}
     return seen[id(value)]
@@ -110,8 +113,8 @@ def _join(values: list[Any], name: str, seen: dict[tuple[int, ...], Any]) -> Any
         if isinstance(first, Tensor):
             seen[key] = torch.cat(values)
         elif isinstance(first, State):
-            names = [f.name for f in dataclasses.fields(first)]
-            seen[key] = type(first)(**{n: _join([getattr(v, n) for v in values], n, seen) for n in names})
+            parts = [_join([getattr(v, n) for v in values], n, seen) for n in first._names]
+            seen[key] = type(first)(*parts)
         else:
             seen[key] = {k: _join([v[k] for v in values], f"{name}[{k}]", seen) for k in first}
     return seen[key]

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.models.extras import need
-from unshaken.models.small import SmallNet
+from unshaken.models.small import Small, SmallNet
+from unshaken.models.small_cnn import SmallCNN
+from unshaken.models.small_vit import SmallViT
 from unshaken.models.weights import first_line
 
-SMALL: dict[str, type[nn.Module]] = {"small": SmallNet}
+SMALL: dict[str, type[Small]] = {"small": SmallNet, "small-cnn": SmallCNN, "small-vit": SmallViT}
 """Nets of this package that take `classes`, `channels` and `side`."""
 
 
@@ -54,12 +56,12 @@ def build_for(arch: str, weights: Mapping[str, Tensor]) -> tuple[nn.Module, View
         ModelError: the weights are not of this architecture.
     """
     if arch in SMALL:
-        head, stem = weights.get("head.weight"), weights.get("body.0.0.weight")
-        if head is None or stem is None:
-            raise ModelError(f"the weights are not of the architecture {arch!r}: no key head.weight or body.0.0.weight")
-        side = 4 * round((head.shape[1] / 64) ** 0.5)
-        net = build(arch, classes=head.shape[0], channels=stem.shape[1], side=side)
-        return net, View(side, side, channels=stem.shape[1])
+        small = SMALL[arch]
+        if any(key not in weights for key in small.telling):
+            raise ModelError(f"the weights are not of the architecture {arch!r}: no key {' or '.join(small.telling)}")
+        classes_there, channels_there, side = small.shape_of(weights)
+        net = small(classes_there, channels_there, side or 32)
+        return net, None if side is None else View(side, side, channels=channels_there)
     published = build(arch, classes=1000)
     own = published.state_dict()
     classes = {weights[k].shape[0] for k, v in own.items() if k in weights and v.ndim and v.shape[0] == 1000}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 
@@ -12,7 +16,28 @@ def conv_bn(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-class SmallNet(nn.Module):
+class Small(nn.Module):
+    """A net of this package; what it was built with can be read off its weights.
+
+    Args:
+        classes: number of logits K.
+        channels: 1 or 3.
+        side: height and width of the images in pixels.
+    """
+
+    telling: ClassVar[tuple[str, ...]] = ("head.weight", "body.0.0.weight")
+    """Keys of the weights that `shape_of` looks at."""
+
+    def __init__(self, classes: int, channels: int, side: int) -> None:
+        super().__init__()
+
+    @classmethod
+    @abstractmethod
+    def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
+        """Classes, channels and side of the net that such weights are of; the side is None where any will do."""
+
+
+class SmallNet(Small):
     """Four convolutions and a linear layer for small images, 64,618 parameters at `[1, 28, 28]`.
 
     Args:
@@ -22,7 +47,7 @@ class SmallNet(nn.Module):
     """
 
     def __init__(self, classes: int = 10, channels: int = 1, side: int = 28) -> None:
-        super().__init__()
+        super().__init__(classes, channels, side)
         self.body = nn.Sequential(conv_bn(channels, 16), conv_bn(16, 32, 2), conv_bn(32, 32), conv_bn(32, 64, 2))
         self.head = nn.Linear(64 * (side // 4) ** 2, classes)
 
@@ -30,3 +55,9 @@ class SmallNet(nn.Module):
         """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).flatten(1))
         return logits
+
+    @classmethod
+    def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
+        """See `Small.shape_of`."""
+        head = weights["head.weight"]
+        return head.shape[0], weights["body.0.0.weight"].shape[1], 4 * round((head.shape[1] / 64) ** 0.5)

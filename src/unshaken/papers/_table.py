@@ -44,7 +44,7 @@ def write_table(
         "| paper | reproduced | data | model | seed | seconds |",
         "|---|---|---|---|---|---|",
         *(
-            f"| [{r.slug}](#{r.slug}) | {_verdict(r)} | `{r.data}` | `{r.model}` | {r.seed} | {r.seconds:.0f} |"
+            f"| [{r.slug}](#{r.slug}) | {_verdict(r)} | `{r.data}` | `{_cell(r.model)}` | {r.seed} | {r.seconds:.0f} |"
             for r in results
         ),
     ]
@@ -65,6 +65,10 @@ def _read(path: Path) -> PaperResult:
     if result.slug != path.stem:
         raise DataError(f"{path} holds the result of {result.slug!r}; name it {result.slug}.json")
     return result
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _verdict(result: PaperResult) -> str:

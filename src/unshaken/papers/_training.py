@@ -9,19 +9,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import platformdirs
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.models import load_model, save_model
 from unshaken.models.architectures import build
 
+Stop = Callable[[Classifier, float], bool]
+"""From the network in evaluation mode and the epochs made to whether they are enough."""
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
 """From a batch `[N, C, H, W]` in [0, 1] and a source of randomness to what the network is shown."""
 
@@ -40,8 +42,13 @@ def train_classifier(
     seed: int,
     batch_size: int = 128,
     rate: float = 0.2,
+    optimizer: Literal["sgd", "adamw"] = "sgd",
+    weight_decay: float = 5e-4,
+    smoothing: float = 0.05,
+    stop: Stop | None = None,
+    asks: int = 1,
 ) -> Classifier:
-    """Train by SGD with momentum under `one_cycle` rates, on the CPU; the same seed gives the same network.
+    """Train under `one_cycle` rates, on the CPU; the same seed gives the same network.
 
     Args:
         images: uint8 `[N, C, H, W]`, all in memory.
@@ -53,6 +60,11 @@ def train_classifier(
         seed: of the weights, the order and the augmentation.
         batch_size: images a step.
         rate: the largest learning rate.
+        optimizer: `sgd` with Nesterov momentum of 0.9, or `adamw`.
+        weight_decay: of the optimizer.
+        smoothing: of the labels, in [0, 1).
+        stop: see `Stop`; None for all epochs.
+        asks: times an epoch that `stop` is asked.
 
     Returns:
         The network in evaluation mode, with the mean and deviation of the images' channels inside.
@@ -64,21 +76,33 @@ def train_classifier(
     mean, std = sample.mean((0, 2, 3)).tolist(), sample.std((0, 2, 3)).clamp(min=1e-3).tolist()
     model = Classifier(net, mean=mean, std=std).train()
     steps = max(1, len(images) // batch_size)
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4, nesterov=True)
     total = epochs * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, total))
+    descent = _optimizer(optimizer, net, rate, weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(descent, lambda step: one_cycle(step, total))
+    last = sorted({round((i + 1) * steps / asks) for i in range(asks)})
     with track("training", total) as task:
-        for _ in range(epochs):
-            for rows in np.array_split(rng.permutation(len(images))[: steps * batch_size], steps):
+        for epoch in range(epochs):
+            order = np.array_split(rng.permutation(len(images))[: steps * batch_size], steps)
+            for step, rows in enumerate(order, 1):
                 chosen = torch.from_numpy(rows)
                 shown = augment(images[chosen].float() / 255, rng)
-                loss = F.cross_entropy(model(shown), labels[chosen], label_smoothing=0.05)
-                optimizer.zero_grad()
+                loss = F.cross_entropy(model(shown), labels[chosen], label_smoothing=smoothing)
+                descent.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                descent.step()
                 schedule.step()
                 task.advance()
+                if stop is not None and step in last:
+                    if stop(model.eval(), epoch + step / steps):
+                        return model
+                    model.train()
     return model.eval()
+
+
+def _optimizer(name: str, net: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    if name == "adamw":
+        return torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=weight_decay)
+    return torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay, nesterov=True)
 
 
 def one_cycle(step: int, total: int) -> float:

@@ -164,8 +164,9 @@ def compare_frames(
             f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
             f"{after.data_fingerprint[:12]}); run both on one data set"
         )
-    places = {c.id: j for j, c in enumerate(old.conditions)}
-    shared = [j for j, c in enumerate(new.conditions) if c.id in places]
+    places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks)}
+    own = sorted([0, *new.natural, *new.attacks])
+    shared = [j for j in own if new.conditions[j].id in places]
     made_before, made_after = _made(before), _made(after)
     names = [new.conditions[j].id for j in shared]
     differing = [c for c in names if made_before.get(c) != made_after.get(c)]
@@ -185,7 +186,11 @@ def compare_frames(
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing]
     if before.seed != after.seed:
         notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
-    known = {c.id for c in new.conditions}
+    notes += [
+        f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
+        for j in new.nearest
+    ]
+    known = {new.conditions[j].id for j in own}
     return RunComparison(
         baseline=baseline,
         candidate=candidate,
@@ -197,7 +202,7 @@ def compare_frames(
             for j in shared
         ),
         only_baseline=tuple(c for c in places if c not in known),
-        only_candidate=tuple(c.id for c in new.conditions if c.id not in places),
+        only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
         notes=tuple(notes),
     )
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
+from unshaken.report.conditions import by_plan, is_nearest
 from unshaken.run import Condition, RunConfig, RunDir
 from unshaken.run.rows import CLEAN
 
@@ -62,6 +63,7 @@ class Frame:
         spent: condition id to what it cost.
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
+        attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
     """
 
     ids: tuple[str, ...]
@@ -73,6 +75,22 @@ class Frame:
     spent: dict[str, Spent]
     bad: tuple[BadSample, ...]
     unfinished: int
+    attacked: frozenset[str]
+
+    @property
+    def natural(self) -> list[int]:
+        """Places of the conditions that need no attacker, without `clean`."""
+        return [j for j, c in enumerate(self.conditions) if j and c.id not in self.attacked]
+
+    @property
+    def attacks(self) -> list[int]:
+        """Places of the conditions that an attack made, without those that hold nearest examples."""
+        return [j for j, c in enumerate(self.conditions) if c.id in self.attacked and not is_nearest(c)]
+
+    @property
+    def nearest(self) -> list[int]:
+        """Places of the conditions that hold nearest examples at any distance."""
+        return [j for j, c in enumerate(self.conditions) if is_nearest(c)]
 
     @property
     def labelled(self) -> bool:
@@ -118,7 +136,8 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         if (condition := _condition(name, table)) is not None:
             columns[name] = _column(run, condition, table, known)
             bad += _bad(name, table, inside)
-    conditions = (CLEAN, *_by_plan([c.condition for n, c in columns.items() if n != CLEAN.id], config))
+    turned = {name for name, _ in run.finished("turns")}
+    conditions = (CLEAN, *by_plan([c.condition for n, c in columns.items() if n != CLEAN.id], config))
     ordered = [columns[c.id] for c in conditions]
     return Frame(
         ids=ids,
@@ -130,6 +149,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         spent={c.condition.id: c.spent for c in ordered},
         bad=tuple(bad),
         unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
+        attacked=frozenset(c.id for c in conditions if c.norm is not None or c.id in turned),
     )
 
 
@@ -173,7 +193,9 @@ def _placed(
     return out
 
 
-def read_outcomes(run: RunDir, condition: str, shards: Iterable[int], columns: list[str]) -> pa.Table:
+def read_outcomes(
+    run: RunDir, condition: str, shards: Iterable[int], columns: list[str], *, table: str = "outcomes"
+) -> pa.Table:
     """Some columns of one condition's rows, read from any file system without fetching the others.
 
     Raises:
@@ -183,32 +205,17 @@ def read_outcomes(run: RunDir, condition: str, shards: Iterable[int], columns: l
     for shard in shards:
         name = f"{condition}-{shard:05d}.parquet"
         try:
-            with run.fs.open(run.at("rows", "outcomes", name), "rb") as file:
+            with run.fs.open(run.at("rows", table, name), "rb") as file:
                 parts.append(pq.ParquetFile(file).read(columns=columns))
         except (pa.ArrowInvalid, OSError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RunError(f"{run}: rows/outcomes/{name} is damaged ({reason}); delete it and resume the run") from None
+            raise RunError(f"{run}: rows/{table}/{name} is damaged ({reason}); delete it and resume the run") from None
     return pa.concat_tables(parts)
 
 
 def shards_of(run: RunDir, condition: str) -> list[int]:
     """The finished shards of a condition."""
     return sorted(s for c, s in run.finished() if c == condition)
-
-
-def series_of(condition: Condition) -> str:
-    """A condition's line of the plan: its id without the strength, such as `fog`, `pgd+2` or `pgd-linf`."""
-    if condition.severity is not None:
-        return condition.id.removesuffix(f"-{condition.severity}")
-    if condition.eps is not None:
-        return condition.id.removesuffix(f"-{condition.eps:.6g}")
-    return condition.id
-
-
-def label_of(condition: Condition) -> str:
-    """The name that a plan's line has: `fog`, `pgd+2`."""
-    series = series_of(condition)
-    return series.removesuffix(f"-{condition.norm}") if condition.norm else series
 
 
 def _in_order(good: list[str], order: list[str]) -> tuple[str, ...]:
@@ -222,18 +229,6 @@ def _condition(name: str, table: pa.Table) -> Condition | None:
         return None
     first: dict[str, Any] = table.select(_META).slice(0, 1).to_pylist()[0]
     return Condition(name, first["method"] or name, first["severity"], first["eps"], first["norm"])
-
-
-def _by_plan(conditions: list[Condition], config: RunConfig) -> list[Condition]:
-    place: dict[str, int] = {}
-    for i, entry in enumerate(config.plan):
-        place.setdefault(entry.method, i)
-
-    def key(c: Condition) -> tuple[int, int, str, str, float]:
-        label = label_of(c)
-        return place.get(c.method, len(place)), len(label), label, c.norm or "", c.severity or c.eps or 0.0
-
-    return sorted(conditions, key=key)
 
 
 def _bad(condition: str, table: pa.Table, good: set[str]) -> list[BadSample]:

@@ -4,7 +4,7 @@ gate      = "no-regression" | reference comparison number
 reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
 name      = "clean" | an aggregate | a method | a line of the plan | a condition
 key       = "severity" | "eps" | "norm"
-word      = "accuracy" | "consistency" | "value" | "low" | "high"
+word      = "accuracy" | "consistency" | a figure of nearest examples | "value" | "low" | "high"
 comparison = ">=" | "<=" | ">" | "<" | "=="
 number    = a number or a fraction such as 8/255
 """
@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.registry import parse_number
+from unshaken.report._gate_figures import NEAREST, figures_of, shown_gate
 from unshaken.report.compare import RunComparison
 
 NO_REGRESSION = "no-regression"
@@ -37,7 +38,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b and not _same(a, b),
     "==": _same,
 }
-_METRICS = ("accuracy", "consistency")
+_METRICS = ("accuracy", "consistency", *NEAREST)
 _ENDS = ("value", "low", "high")
 _KEYS = ("severity", "eps", "norm")
 _LONGEST = 300
@@ -74,7 +75,8 @@ class Gate:
         text: as written.
         name: what it is about; `no-regression` for the comparison with a baseline.
         selection: `severity`, `eps` and `norm` that a condition must have.
-        metric: `accuracy` or `consistency`.
+        metric: `accuracy`, `consistency`, or of nearest examples `median`, `median_of_broken`, `mean_of_broken` or
+            `success`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.
         number: what to compare with.
@@ -95,7 +97,7 @@ class Gate:
         Raises:
             ParameterError: it does not follow the grammar.
         """
-        shown = _shown(text)
+        shown = shown_gate(text)
         if text.strip() == NO_REGRESSION:
             return cls(text.strip(), NO_REGRESSION)
         whole = _GATE.fullmatch(text) if len(text) <= _LONGEST else None
@@ -127,12 +129,13 @@ class Gate:
         """
         if self.name == NO_REGRESSION:
             return _no_regression(self, comparison)
-        found = _figures(self, summary)
+        found = figures_of(self, summary)
         where, figure = self._worst(found)
         value = float(figure[self.end])
         held = _COMPARE[self.sign](value, self.number)
         among = f", the worst of {len(found)}" if len(found) > 1 else ""
-        span = f" ({figure['low']:.4g} to {figure['high']:.4g}, n = {figure['n']})" if figure["low"] is not None else ""
+        low, high = (math.inf if figure[e] is None else figure[e] for e in ("low", "high"))
+        span = f" ({low:.4g} to {high:.4g}, n = {figure['n']})" if math.isfinite(low) else ""
         end = "" if self.end == "value" else f"{self.end} end of "
         return GateResult(self.text, held, value, f"{end}{where}{among}: {float(figure[self.end]):.4g}{span}")
 
@@ -156,53 +159,6 @@ def check_gates(
     """
     read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
     return [g.check(summary, comparison) for g in read]
-
-
-def _figures(gate: Gate, summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The figures that a gate is about, each with its name."""
-    shown, aggregates = _shown(gate.text), summary["aggregates"]
-    if gate.name in ("clean", *aggregates) and (gate.selection or gate.metric != "accuracy"):
-        raise ParameterError(f"gate {shown}: {gate.name!r} has no severity, eps, norm or consistency to choose by")
-    if gate.name == "clean":
-        return [("clean", _there(shown, "clean", summary["clean"], gate.end, summary["notes"].get("accuracy")))]
-    if gate.name in aggregates:
-        note = summary["notes"].get(gate.name) or summary["notes"].get("calibration")
-        return [(gate.name, _there(shown, gate.name, aggregates[gate.name], gate.end, note))]
-    conditions = [c for c in summary["conditions"] if gate.name in _names(c)]
-    if not conditions:
-        known = {"clean", *aggregates, *(n for c in summary["conditions"] for n in _names(c))}
-        raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
-    chosen = [c for c in conditions if all(_matches(c.get(k), v) for k, v in gate.selection)]
-    if not chosen:
-        have = ", ".join(c["condition"] for c in conditions)
-        raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
-    note = summary["notes"].get("accuracy")
-    return [
-        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, note))
-        for c in chosen
-    ]
-
-
-def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note: str | None) -> dict[str, Any]:
-    if figure is None or figure[end] is None:
-        raise ParameterError(f"gate {shown}: this run has no figure for {name!r} ({note or 'it has no finite value'})")
-    return figure
-
-
-def _names(condition: dict[str, Any]) -> Sequence[str]:
-    """All that a condition may be called: its id, its method, and its line of the plan."""
-    name, method = condition["condition"], condition["method"]
-    for key in ("severity", "eps"):
-        if condition.get(key) is not None:
-            name = name.removesuffix(f"-{condition[key]:.6g}")
-    label = name.removesuffix(f"-{condition['norm']}") if condition["norm"] else name
-    return condition["condition"], method, name, label
-
-
-def _matches(value: Any, wanted: str | float) -> bool:
-    if isinstance(wanted, str) or not isinstance(value, int | float):
-        return bool(value == wanted)
-    return math.isclose(value, wanted, rel_tol=1e-5, abs_tol=1e-12)
 
 
 def _words(shown: str, text: str) -> tuple[str, str]:
@@ -241,9 +197,3 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {told} ({few}){lacking}")
-
-
-def _shown(text: str) -> str:
-    """The gate in one short line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return repr(line if len(line) <= 80 else line[:77] + "...")

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from unshaken.report import charts, view, wording
+from unshaken.report import attack_view, charts, view, wording
 from unshaken.report.compare import Comparisons
 from unshaken.report.gates import GateResult
 from unshaken.report.others import read_others
@@ -49,13 +49,21 @@ def render_report(
         clean=view.clean_figure(data),
         multiples=view.multiples(data, others),
         heats=view.heats(data),
-        galleries=shown,
-        first_natural=next((g for g in shown if "eps" not in g.condition), None),
+        galleries=[g for g in shown if not view.attacked(g.condition)],
+        fooled=[g for g in shown if view.attacked(g.condition)],
+        tradeoffs=attack_view.tradeoffs(data),
+        by_eps=attack_view.by_eps(data),
+        headline=attack_view.headline(data),
+        smallest=min(
+            (g for g in shown if g.condition.get("eps") and any(e.fooled for e in g.examples)),
+            key=lambda g: float(g.condition["eps"]),
+            default=None,
+        ),
         bars=charts.reliability(data["calibration"]["bins"]) if data["calibration"] else [],
         classes=_classes(data),
         gates=gates,
         worst=view.worst_of(rows),
-        natural=view.worst_of([r for r in rows if "eps" not in r]),
+        natural=view.worst_of([r for r in rows if not view.attacked(r)]),
         config=summary.config,
         meanings=NAMES,
         few=FEW,
@@ -99,9 +107,12 @@ def _environment() -> Environment:
         "seconds": wording.seconds,
         "budget": wording.budget,
         "condition_name": wording.condition_name,
+        "series_name": wording.series_name,
         "name_of": wording.name_of,
         "method_name": wording.method_name,
         "metric": view.metric,
+        "distance": attack_view.distance,
+        "bought": attack_view.bought,
     }
     environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts}
     return environment

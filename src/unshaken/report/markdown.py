@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from unshaken.report import view, wording
 from unshaken.report.compare import Comparisons, RunComparison
 from unshaken.report.gates import GateResult
+from unshaken.report.markdown_attacks import attack_parts
+from unshaken.report.markdown_text import escape, table
 from unshaken.report.summary import Summary
 
-_MARKS = re.compile(r"([\\`*_{}\[\]<>()#!|~&$^@]|^[-+=])")
 _FEW = 20
 
 
@@ -23,7 +23,8 @@ def render_markdown(summary: Summary, gates: Sequence[GateResult] = ()) -> str:
         gates: results to show.
     """
     data = summary.data
-    parts = [_head(data), _gates(gates), _flags(data), _conditions(data), _aggregates(data), _classes(data)]
+    parts = [_head(data), _gates(gates), _flags(data), _conditions(data), *attack_parts(data)]
+    parts += [_aggregates(data), _classes(data)]
     if summary.comparison is not None:
         parts.append(_comparison(summary.comparison))
     parts += [_rest(data)]
@@ -35,18 +36,6 @@ def render_compare_markdown(comparisons: Comparisons) -> str:
     first = comparisons.runs[0]
     parts = [f"# Comparison with {escape(first.baseline_name)}", *(_comparison(r) for r in comparisons.runs)]
     return "\n\n".join(parts) + "\n"
-
-
-def escape(text: object) -> str:
-    """Text that Markdown shows as it is, in one line: no markup, no HTML, no table cell ends."""
-    line = " ".join(str(text).split())
-    return _MARKS.sub(r"\\\1", line)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already; all columns but the first are aligned right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _head(data: dict[str, Any]) -> str:

@@ -56,8 +56,8 @@ def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunCompariso
         except UnshakenError as error:
             note = f"not compared by pairs: {error}"
     figures = {}
-    for j, condition in enumerate(frame.conditions):
+    for j in (0, *frame.natural, *frame.attacks):
         figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)
         if figure is not None:
-            figures[condition.id] = figure.to_json()
+            figures[frame.conditions[j].id] = figure.to_json()
     return Other(config.model_name, str(place), figures, comparison, note)

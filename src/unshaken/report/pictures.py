@@ -48,6 +48,8 @@ class Example:
         after: predicted class on the changed one.
         after_confidence: in [0, 1].
         fooled: the prediction changed from right to wrong (without labels: changed).
+        distance: norm of the change; None where the condition has none.
+        broken_by: stage of an attack that broke it, or None.
     """
 
     id: str
@@ -61,6 +63,8 @@ class Example:
     after: str
     after_confidence: float
     fooled: bool
+    distance: float | None
+    broken_by: str | None
 
     @property
     def size(self) -> int:
@@ -93,6 +97,7 @@ class _Source:
     place: int
     ranked: list[tuple[int, str]]
     images: dict[str, Tensor]
+    rows: dict[str, dict[str, Any]]
 
 
 def galleries(run: RunDir, summary: Summary, *, shown: int = 8, size: int = BUDGET) -> list[Gallery]:
@@ -105,7 +110,8 @@ def galleries(run: RunDir, summary: Summary, *, shown: int = 8, size: int = BUDG
         size: characters of all pictures together.
     """
     clean = run.examples(CLEAN.id)
-    sources = [s for c in summary.data["conditions"] if (s := _source(run, summary, c, clean)) is not None]
+    conditions = [*summary.data["conditions"], *summary.data["minimal_norms"]]
+    sources = [s for c in conditions if (s := _source(run, summary, c, clean)) is not None]
     for rank in range(shown):
         for source in sources:
             if rank < len(source.ranked):
@@ -160,14 +166,17 @@ def _source(run: RunDir, summary: Summary, condition: dict[str, Any], clean: dic
     both = [i for i in rows if i in here and i in there]
     if not both:
         return None
-    scores = damage(_stack(here, both), _stack(there, both))
+    if "accuracy" in condition:
+        scores = damage(_stack(here, both), _stack(there, both))
+    else:  # nearest examples: the nearest first, those that were wrong before or are still right last
+        scores = -np.array([here[i]["distance"] or np.inf for i in both], float)
     ranked = [(rows[both[k]], both[k]) for k in np.argsort(-scores, kind="stable").tolist()]
     gallery = Gallery(condition, len(images), small=max(next(iter(images.values())).shape[1:]) < SIDE)
-    return _Source(gallery, frame.column(name), ranked, images)
+    return _Source(gallery, frame.column(name), ranked, images, here)
 
 
 def _columns(run: RunDir, condition: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    names = ["id", "prediction", "confidence", "correct", "loss", "error"]
+    names = ["id", "prediction", "confidence", "correct", "loss", "distance", "broken_by", "error"]
     table = read_outcomes(run, condition, shards_of(run, condition), names)
     rows = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string()))).to_pylist()
     return {r["id"]: r for r in rows if r["error"] is None}
@@ -198,6 +207,8 @@ def _example(summary: Summary, source: _Source, row: int, name: str, clean: dict
         after=class_name(summary, after),
         after_confidence=float(np.nan_to_num(frame.confidence[row, j])),
         fooled=fooled,
+        distance=source.rows[name].get("distance"),
+        broken_by=source.rows[name].get("broken_by"),
     )
 
 

@@ -10,10 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 from unshaken.measure import Figure, WorstCase
-from unshaken.report import bookkeeping, figures
+from unshaken.report import bookkeeping, budgets, figures, nearest
 from unshaken.report.certified import certified
 from unshaken.report.compare import RunComparison, compare_frames
 from unshaken.report.frame import Frame, read_frame
+from unshaken.report.turns import attacks
 from unshaken.run import RunConfig, RunDir, read_config
 
 NAME = "summary.json"
@@ -63,7 +64,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
     if note:
         notes["calibration"] = note
     clean, groups = figures.right_under(frame, 0), figures.method_groups()
-    everything = range(len(frame.conditions))
+    far = nearest.distances(frame, run)
     worst = _worst_cases(frame)
     least = worst["worst_case"]
     if least is None:
@@ -85,12 +86,15 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "schema": 1,
         "complete": not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
         "clean": _json(clean),
-        "conditions": [_condition(frame, j, groups) for j in everything if j],
+        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks)],
         "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
         "notes": notes,
         "worst_case": _worst(least),
-        "robust": figures.robust_by_budget(frame) if frame.labelled else [],
-        "attacks": figures.attacks_by_budget(frame) if frame.labelled else [],
+        "robust": budgets.robust_by_budget(frame) if frame.labelled else [],
+        "budgets": budgets.attacks_by_budget(frame) if frame.labelled else [],
+        "attacks": attacks(frame, run),
+        "minimal_norms": nearest.minimal_norms(frame, run, far),
+        "norms": nearest.together(frame, far),
         "calibration": _calibration(error),
         "classes": figures.by_class(frame, config.classes, {k: worst[k] for k in CLASSWISE}),
         "certified": certified(run),
@@ -116,10 +120,11 @@ def finite(value: Any) -> Any:
 
 
 def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
-    """The worst of all conditions, of those without a budget, and of the attacks; the clean images always count in."""
-    natural = [j for j, c in enumerate(frame.conditions) if j and c.eps is None]
-    attacks = [j for j, c in enumerate(frame.conditions) if j and c.eps is not None]
-    kinds = {"worst_case": natural + attacks, "worst_natural": natural, "worst_attack": attacks}
+    """The worst of all conditions, of those that need no attacker, and of the attacks; clean images always count in.
+
+    Nearest examples at any distance are in none of them.
+    """
+    kinds = {"worst_case": frame.natural + frame.attacks, "worst_natural": frame.natural, "worst_attack": frame.attacks}
     return {
         name: figures.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
         for name, columns in kinds.items()
@@ -141,7 +146,7 @@ def _condition(frame: Frame, place: int, groups: Mapping[str, str]) -> dict[str,
         "method": one.method,
         **strength,
         "norm": one.norm,
-        "group": groups.get(one.method) or ("attack" if one.eps is not None else "other"),
+        "group": "attack" if one.id in frame.attacked else groups.get(one.method) or "other",
         "accuracy": _json(figures.right_under(frame, place)),
         "consistency": _json(figures.consistent_under(frame, place)),
         "forwards": spent.forwards,

@@ -76,8 +76,13 @@ class Heat:
 
 def metric(row: Row) -> Row | None:
     """The figure that pages show: accuracy, or without labels consistency with the clean prediction."""
-    figure: Row | None = row["accuracy"] or row["consistency"]
+    figure: Row | None = row.get("accuracy") or row.get("consistency")
     return figure
+
+
+def attacked(row: Row) -> bool:
+    """Whether it takes an attacker."""
+    return bool(row.get("group", "attack") == "attack")
 
 
 def clean_figure(data: Row) -> Row | None:
@@ -211,8 +216,8 @@ def tiles(data: Row) -> list[Tile]:
     if clean:
         found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean), "clean"))
     kinds = (
-        ("worst natural change", [r for r in rows if "eps" not in r]),
-        ("worst attack", [r for r in rows if "eps" in r]),
+        ("worst natural change", [r for r in rows if not attacked(r)]),
+        ("worst attack", [r for r in rows if attacked(r)]),
     )
     for title, members in kinds:
         worst = worst_of(members)

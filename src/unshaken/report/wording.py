@@ -8,7 +8,14 @@ from typing import Any
 from unshaken.run import Condition
 
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
-_ACRONYMS = {"fgsm": "FGSM", "pgd": "PGD", "jpeg": "JPEG", "apgd": "APGD", "fab": "FAB", "cw": "CW", "bim": "BIM"}
+_ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab", "cw", "bim", "mi", "spsa")} | {
+    "autoattack": "AutoAttack",
+    "deepfool": "DeepFool",
+    "carlini": "Carlini",
+    "wagner": "Wagner",
+}
+NEAREST = "nearest examples"
+"""The strength of a condition with a norm and no budget."""
 
 ADVICE = {
     "zero-gradient": "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or "
@@ -18,6 +25,9 @@ ADVICE = {
     "randomness": "Make the model deterministic, or average gradients over draws; figures may differ between runs.",
     "non-finite": "Look for divisions and logarithms of zero, and run with --precision fp32.",
     "normalisation": "Say mean and std in one place only: in the model, or as options of its SPEC.",
+    "black-box-wins": "Do not use the accuracy under gradient attacks alone. Run --attack auto, transfer from a model "
+    "trained alike, and read the worst of all.",
+    "dynamic": "Treat figures of gradient attacks as doubtful; compare them with square and hop-skip-jump.",
     "eps-zero": "Give the budget in units of [0, 1] pixels, such as 8/255.",
     "out-of-budget": "Do not use the figure of that condition; mend the method's projection, or report the fault.",
     "single-class": "Point the data SPEC at the folder that has one subfolder a class.",
@@ -96,10 +106,12 @@ def series_name(condition: dict[str, Any]) -> str:
 
 
 def strength(condition: dict[str, Any]) -> str:
-    """A condition's strength for people: `severity 3`, `ε 8/255`; empty for none."""
+    """A condition's strength for people: `severity 3`, `ε 8/255`, `nearest examples`; empty for none."""
     if condition.get("severity") is not None:
         return f"severity {condition['severity']}"
-    return f"ε {budget(condition['eps'])}" if condition.get("eps") is not None else ""
+    if condition.get("eps") is not None:
+        return f"ε {budget(condition['eps'])}"
+    return NEAREST if condition["norm"] else ""
 
 
 def short_strength(condition: dict[str, Any]) -> str:

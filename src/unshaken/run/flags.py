@@ -24,6 +24,8 @@ NAMES = {
     "randomness": "the same image gets different answers",
     "non-finite": "the model gives NaN or infinite values",
     "normalisation": "the images reach the network on another scale than it was trained on",
+    "black-box-wins": "attacks without gradients break what attacks with gradients leave standing",
+    "dynamic": "the model calls autograd inside its forward pass",
     "eps-zero": "an attack has no budget",
     "out-of-budget": "a change is larger than the budget says",
     "single-class": "all samples have one label",
@@ -133,14 +135,40 @@ def probabilities(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag
 
 @_check
 def randomness(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
-    """Five passes on one batch whose right answers differ in number, or whose logits differ by more than 1e-4."""
+    """Five passes on one batch whose logits differ by more than 1e-4, normalised."""
     few = batch[slice(0, 16)]
-    looks = torch.stack([oracle.exact(few.images) for _ in range(5)])
-    unit = looks / looks.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    gap = float((unit - unit[:1]).norm(dim=2).max())
+    gap = answer_gap(oracle, few.images)
     if gap > 1e-4:
         text = f"five passes over the same {len(few)} images differ by up to {gap:.2g} in normalised logits"
         yield Flag("randomness", f"{text}: attack with --eot 20 or more, and compare with care")
+
+
+@_check
+def dynamic(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
+    """Tensors saved for a backward pass during a call made without gradients: the model takes some of its own."""
+    saved: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        saved.append(1)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        oracle.exact(batch.images[:2])
+    if saved:
+        text = "the model takes gradients inside its forward pass: it optimises while it answers"
+        yield Flag("dynamic", f"{text}; attacks may see other gradients than it uses: compare with square")
+
+
+def answer_gap(oracle: Oracle, images: Tensor) -> float:
+    """The largest l2 distance between l2-normalised logits of the same image, over five passes.
+
+    Args:
+        oracle: the model's counted door, in evaluation mode.
+        images: `[N, C, H, W]`.
+    """
+    looks = torch.stack([oracle.exact(images) for _ in range(5)])
+    unit = looks / looks.norm(dim=2, keepdim=True).clamp_min(1e-12)
+    return float((unit - unit[:1]).norm(dim=2).max())
 
 
 @_check

@@ -12,6 +12,7 @@ from unshaken.run.config import NAME, check_same, read_config
 from unshaken.run.examples import damage, prune
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.lock import locked
+from unshaken.run.masking import check_masking
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN, Flag
 from unshaken.run.shard import Job, run_shard, write_flags
@@ -73,10 +74,10 @@ def _flag_start(job: Job) -> None:
 def _finish(job: Job) -> None:
     """What needs all rows: doubts about figures, and the choice of pictures."""
     run, config = job.run, job.config
-    columns = ["id", "condition", "eps", "label", "prediction", "confidence", "correct", "loss", "distance", "error"]
-    frame = run.rows("outcomes", columns)
+    columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
+    frame = run.rows("outcomes", [*columns, "broken_by", "error"])
     frame = frame.filter(pc.is_null(frame["error"]))
-    flags = check_rows(frame)
+    flags = [*check_rows(frame), *check_masking(frame, run.rows("turns"))]
     run.remove("rows", "flags", "finish-00000.parquet")
     if flags:
         write_flags(run, "finish", 0, flags)

@@ -30,7 +30,7 @@ class Entry(BaseModel):
         params: the method's parameters.
         severities: for stressors; empty for all that the method has.
         eps: budgets of attacks, numbers or fractions such as `8/255`.
-        norm: of the budgets.
+        norm: of the budgets; None for the first that the method has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Entry(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     severities: tuple[int, ...] = ()
     eps: tuple[float, ...] = ()
-    norm: str = "linf"
+    norm: str | None = None
 
     @field_validator("eps", mode="before")
     @classmethod
@@ -67,8 +67,9 @@ class Step:
     def __init__(self, entry: Entry, label: str) -> None:
         self.entry, self.label = entry, label
         self.method: Evaluable = entry.build()
+        norm = entry.norm or next(iter(find_method(entry.method).norms), "linf")
         self.conditions: list[Condition] = self.method.conditions(
-            label=label, severities=entry.severities, eps=entry.eps, norm=entry.norm
+            label=label, severities=entry.severities, eps=entry.eps, norm=norm
         )
 
 
@@ -82,9 +83,12 @@ def _plans() -> dict[str, list[dict[str, Any]]]:
     ]
     attacks: list[dict[str, Any]] = [
         {"method": "fgsm", "eps": ["2/255", "8/255"]},
-        {"method": "pgd", "params": {"steps": 40, "restarts": 2}, "eps": ["2/255", "8/255", 0.1]},
-        {"method": "pgd", "params": {"steps": 40, "step_size": 0.1}, "norm": "l2", "eps": [0.25, 0.5, 1.0]},
-        {"method": "pgd", "params": {"steps": 40, "step_size": 0.1}, "norm": "l1", "eps": [4.0, 12.0]},
+        {"method": "pgd", "eps": ["2/255", "8/255", 0.1]},
+        {"method": "auto", "params": {"queries": 1000}, "eps": ["8/255"]},
+        {"method": "auto", "params": {"queries": 1000}, "norm": "l2", "eps": [0.5]},
+        {"method": "apgd", "params": {"steps": 50}, "norm": "l1", "eps": [12.0]},
+        {"method": "deepfool", "norm": "l2", "eps": [0.5]},
+        {"method": "spatial"},
     ]
     corruptions: list[dict[str, Any]] = [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in THE_15]
     shifts: list[dict[str, Any]] = [

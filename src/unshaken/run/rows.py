@@ -31,6 +31,8 @@ OUTCOMES = pa.schema(
         ("logits", pa.list_(pa.float32())),
         ("distance", pa.float64()),
         ("survives_8bit", pa.bool_()),
+        ("broken_by", pa.string()),
+        ("step", pa.int64()),
         ("forwards", pa.int64()),
         ("backwards", pa.int64()),
         ("seconds", pa.float64()),
@@ -51,7 +53,21 @@ COST = pa.schema(
         ("back_offs", pa.int64()),
     ]
 )
-SCHEMAS: dict[str, pa.Schema] = {"outcomes": OUTCOMES, "flags": FLAGS, "cost": COST}
+TURNS = pa.schema(
+    [
+        ("condition", pa.string()),
+        ("turn", pa.int32()),
+        ("attack", pa.string()),
+        ("why", pa.string()),
+        ("gradients", pa.bool_()),
+        ("standing", pa.int64()),
+        ("broken", pa.int64()),
+        ("forwards", pa.int64()),
+        ("backwards", pa.int64()),
+        ("seconds", pa.float64()),
+    ]
+)
+SCHEMAS: dict[str, pa.Schema] = {"outcomes": OUTCOMES, "turns": TURNS, "flags": FLAGS, "cost": COST}
 """Table name to columns; rooms that keep other rows add theirs."""
 
 
@@ -123,11 +139,15 @@ class Context:
         oracle: the model's counted door.
         seed: the run seed.
         clean: logits `[N, K]` of the unchanged images, already paid for.
+        reference: gives the run's first samples, the same in every part of the run; None outside a run.
+        samples: in the whole run; 0 when unknown.
     """
 
     oracle: Oracle
     seed: int
     clean: Tensor
+    reference: Callable[[], Batch] | None = None
+    samples: int = 0
 
 
 class Evaluable(Protocol):
@@ -150,6 +170,8 @@ def outcomes(
     seconds: Tensor | float = 0.0,
     distance: Tensor | None = None,
     survives_8bit: Tensor | None = None,
+    broken_by: Sequence[str | None] | None = None,
+    step: Tensor | None = None,
     images: Callable[[Tensor], Tensor] | None = None,
     flags: Sequence[Flag] = (),
 ) -> Part:
@@ -162,8 +184,10 @@ def outcomes(
         forwards: passes a sample.
         backwards: passes a sample.
         seconds: a sample's share of the time.
-        distance: norm of the change, `[N]`.
+        distance: norm of the change, `[N]`; null where infinite.
         survives_8bit: bool `[N]`, or -1 as int8 where it does not apply.
+        broken_by: which of several searches broke each sample, or None.
+        step: of that search, `[N]`; kept where `broken_by` names one.
         images: gives what the model saw of some samples.
         flags: doubts met on the way.
     """
@@ -190,10 +214,14 @@ def outcomes(
             "loss": F.cross_entropy(logits, labels, reduction="none").numpy(),
         }
     if distance is not None:
-        columns["distance"] = distance.double().cpu().numpy()
+        columns["distance"] = [d if d < float("inf") else None for d in distance.double().cpu().tolist()]
     if survives_8bit is not None:
         kept = survives_8bit.to(torch.int8).cpu().tolist()
         columns["survives_8bit"] = [None if v < 0 else bool(v) for v in kept]
+    if broken_by is not None:
+        columns["broken_by"] = list(broken_by)
+    if broken_by is not None and step is not None:
+        columns["step"] = [None if b in (None, "clean") else s for b, s in zip(broken_by, step.tolist(), strict=True)]
     return Part("outcomes", condition, columns, images, tuple(flags))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import torch
@@ -49,10 +49,20 @@ class Job:
     workers: int | None = None
     stop_on_bad: bool = False
     search: Classifier | None = None
+    _reference: list[Batch] = field(default_factory=list, init=False, repr=False)
 
     def steps(self) -> list[Step]:
         """The plan's steps that can be made with this model and this data."""
         return [s for s in prepare(self.config.plan) if self.obstacle(s) is None]
+
+    def reference(self) -> Batch:
+        """The run's first samples that can be read, at most 32, for methods that look before they choose."""
+        if not self._reference:
+            batch, _ = _read(self, self.config.ids[:64])
+            if batch is None:
+                raise DataError("none of the run's first 64 samples can be read: see --data")
+            self._reference.append(batch[slice(0, 32)])
+        return self._reference[0]
 
     def finished(self) -> set[tuple[str, int]]:
         """All (condition, shard) with their rows and with the cost of these, which is written after them."""
@@ -101,9 +111,8 @@ def run_shard(
         progress.advance(done * len(job.config.shard_ids(shard)))
     if clean_done and not todo:
         return Meter()
-    began = time.perf_counter()
-    batch, bad = _read(job, shard)
-    config = job.config
+    began, config = time.perf_counter(), job.config
+    batch, bad = _read(job, config.shard_ids(shard))
     oracle = Oracle(
         job.model,
         limit=job.limit,
@@ -122,11 +131,12 @@ def run_shard(
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes(CLEAN, batch, logits)
+        context = Context(oracle, config.seed, logits, job.reference, len(config.ids))
         for step in todo:
             last = step is todo[-1]
             alive()
             began, before = time.perf_counter(), _copy(oracle.meter)
-            parts = [] if batch is None else step.method.evaluate(batch, step.conditions, _context(job, oracle, logits))
+            parts = [] if batch is None else step.method.evaluate(batch, step.conditions, context)
             _keep_pictures(job, shard, parts, clean, batch if last else None)
             _write_step(job, shard, step, parts)
             _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
@@ -135,14 +145,10 @@ def run_shard(
     return oracle.meter
 
 
-def _context(job: Job, oracle: Oracle, logits: Tensor) -> Context:
-    return Context(oracle, job.config.seed, logits)
-
-
-def _read(job: Job, shard: int) -> tuple[Batch | None, list[BadSample]]:
-    """The shard's samples as one batch on the model's device, and those that cannot be used."""
+def _read(job: Job, ids: Sequence[str]) -> tuple[Batch | None, list[BadSample]]:
+    """Samples as one batch on the model's device, and those that cannot be used."""
     places = {name: i for i, name in enumerate(job.dataset.ids)}
-    indices = [places[i] for i in job.config.shard_ids(shard)]
+    indices = [places[i] for i in ids]
     batches, bad = [], []
     for item in stream(job.dataset, indices, view=job.model.view, workers=job.workers, batch_size=max(1, len(indices))):
         if isinstance(item, Batch):

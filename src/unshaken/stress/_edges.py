@@ -1,129 +1,159 @@
-"""Edges, distances to them and histogram equalisation of 8-bit maps, as OpenCV defines them, for whole batches."""
+"""Edges, distances to them and histogram equalisation of one 8-bit map, as OpenCV defines them."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from scipy.ndimage import label
-from torch import Tensor
-from torch.nn.functional import pad
+
+Bytes = NDArray[np.uint8]
 
 _ONE, _DIAGONAL, _KNIGHT = 65536, 91750, 143976  # 1, 1.4 and 2.1969 in 16 binary digits
+_MOVES = (
+    *((move, _ONE) for move in ((0, 1), (1, 0))),
+    *((move, _DIAGONAL) for move in ((1, 1), (1, -1))),
+    *((move, _KNIGHT) for move in ((1, 2), (1, -2), (2, 1), (2, -1))),
+)
 
 
-def canny(maps: Tensor, low: float, high: float) -> Tensor:
+def canny(picture: Bytes, low: int, high: int) -> NDArray[np.bool_]:
     """Canny's edges (1986) with 3 x 3 Sobel gradients and their 1-norm.
 
     Args:
-        maps: float32 `[N, 1, H, W]` of whole numbers from 0 to 255.
+        picture: `[H, W]`.
         low: gradients above it continue an edge.
         high: gradients above it start one.
 
     Returns:
-        Bool `[N, 1, H, W]`.
+        `[H, W]`.
     """
-    framed = pad(maps, (1, 1, 1, 1), mode="replicate")
-    down, across = framed[:, :, :-2] + framed[:, :, 2:], framed[..., :-2] + framed[..., 2:]
-    down = down.add_(framed[:, :, 1:-1], alpha=2)
-    across = across.add_(framed[..., 1:-1], alpha=2)
-    dx, dy = down[..., 2:] - down[..., :-2], across[:, :, 2:] - across[:, :, :-2]
-    size = dx.abs() + dy.abs()
-    around = pad(size, (1, 1, 1, 1))
-    height, width = maps.shape[2:]
+    framed = _framed(picture, "edge")
+    down, across = framed[:-2] + framed[2:], framed[:, :-2] + framed[:, 2:]
+    down += 2 * framed[1:-1]
+    across += 2 * framed[:, 1:-1]
+    dx, dy = down[:, 2:] - down[:, :-2], across[2:] - across[:-2]
+    rising = (dx < 0) == (dy < 0)
+    dx, dy = np.abs(dx), np.abs(dy)
+    size = dx + dy
+    around = _framed(size, "zero")
+    height, width = picture.shape
 
-    def at(down: int, right: int) -> Tensor:
-        return around[:, :, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
+    def at(down: int, right: int) -> NDArray[Any]:
+        return around[1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
-    tangent = dx.abs() * 0.41421356  # of 22.5 degrees
-    flat, steep = dy.abs() < tangent, dy.abs() > tangent + 2 * dx.abs()
-    peak = torch.where(
-        flat,
-        (size > at(0, -1)) & (size >= at(0, 1)),
-        torch.where(
-            steep,
-            (size > at(-1, 0)) & (size >= at(1, 0)),
-            torch.where(
-                (dx < 0) == (dy < 0),
-                (size > at(-1, -1)) & (size > at(1, 1)),
-                (size > at(-1, 1)) & (size > at(1, -1)),
-            ),
-        ),
-    ) & (size > low)
+    run, rise = dx.astype(np.float32), dy.astype(np.float32)
+    tangent = run * np.float32(0.41421356)  # of 22.5 degrees
+    flat, steep = rise < tangent, rise > tangent + 2 * run
+    slanted = ~(flat | steep)
+    peak = flat & (size > at(0, -1)) & (size >= at(0, 1))
+    peak |= steep & (size > at(-1, 0)) & (size >= at(1, 0))
+    peak |= slanted & rising & (size > at(-1, -1)) & (size > at(1, 1))
+    peak |= slanted & ~rising & (size > at(-1, 1)) & (size > at(1, -1))
+    peak &= size > low
     return _touching(peak, peak & (size > high))
 
 
-def _touching(places: Tensor, seeds: Tensor) -> Tensor:
-    """The connected regions (8 neighbours) of places that hold a seed: bool `[N, 1, H, W]`, as both are."""
-    together = np.zeros((3, 3, 3), bool)
-    together[1] = True
-    regions, count = label(places[:, 0].cpu().numpy(), together)
+def _touching(places: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected regions (8 neighbours) of places that hold a seed."""
+    regions, count = label(places, np.ones((3, 3)))
     keep = np.zeros(count + 1, bool)
-    keep[regions[seeds[:, 0].cpu().numpy()]] = True
-    return torch.from_numpy(keep[regions])[:, None].to(places.device)
+    keep[regions[seeds]] = True
+    touching: NDArray[np.bool_] = np.take(keep, regions)
+    return touching
 
 
-def chamfer(edges: Tensor, limit: int) -> Tensor:
-    """Distance to the nearest edge in Borgefors' 5 x 5 chamfer metric (1986), steps 1, 1.4 and 2.1969.
+def chamfer(edges: NDArray[np.bool_], limit: int) -> NDArray[np.float32]:
+    """Distance to the nearest edge in Borgefors' 5 x 5 chamfer metric (1986), moves of 1, 1.4 and 2.1969.
+
+    A shortest way is some moves of one kind and then some of another, so each kind is looked at once, on its own: the
+    least of all places along its line, found by doubling the stretch.
 
     Args:
-        edges: bool `[N, 1, H, W]`.
+        edges: `[H, W]`.
         limit: larger distances are cut to it.
 
     Returns:
-        Float32 `[N, 1, H, W]`, pixels.
+        `[H, W]`, pixels.
     """
-    width, height = edges.shape[3], edges.shape[2]
-    place = torch.arange(width, device=edges.device, dtype=torch.float32)
-    far = 2.0 * (width + limit)
-    before = torch.cummax(torch.where(edges, place, -far), 3).values
-    after = torch.cummin(torch.where(edges, place, far).flip(3), 3).values.flip(3)
-    across = torch.minimum(place - before, after - place).clamp_(max=limit + 1)
-    best = torch.full_like(across, limit * _ONE)
-    framed = pad(across, (0, 0, limit, limit), value=limit + 1)
-    for k in range(limit + 1):
-        near = torch.minimum(framed[:, :, limit - k :][:, :, :height], framed[:, :, limit + k :][:, :, :height])
-        torch.minimum(best, _norm(near, k), out=best)
-    return best.div_(_ONE)
+    height, width = edges.shape
+    stride = width + limit  # one margin serves the right of a row and the left of the next: to cross it costs the limit
+    framed = np.full((height + 2 * limit, stride), limit * _ONE, np.int32)
+    framed[limit : limit + height, :width][edges] = 0
+    flat, first, last = framed.reshape(-1), limit * stride, (limit + height) * stride
+    best = flat[first:last]
+    near = np.empty_like(best)
+    for (down, right), length in _MOVES:
+        for step in _stretches((limit * _ONE - 1) // length):
+            shift = step * (down * stride + right)
+            np.minimum(flat[first + shift : last + shift], flat[first - shift : last - shift], out=near)
+            near += step * length
+            np.minimum(best, near, out=best)
+    distances: NDArray[np.float32] = best.reshape(height, stride)[:, :width].astype(np.float32)
+    distances /= _ONE
+    return distances
 
 
-def _norm(across: Tensor, down: int) -> Tensor:
-    """The chamfer length of a move: the largest of four planes, for it is a norm with a ball of 16 corners."""
-    long, short = _KNIGHT - _DIAGONAL, 2 * _DIAGONAL - _KNIGHT
-    length = torch.maximum(across * _ONE + (_KNIGHT - 2 * _ONE) * down, across * (_KNIGHT - 2 * _ONE) + _ONE * down)
-    return torch.maximum(length, torch.maximum(across * long + short * down, across * short + long * down))
+def _stretches(reach: int) -> list[int]:
+    """Steps whose partial sums are every number up to `reach`: each about as long as all before it."""
+    steps: list[int] = []
+    while reach:
+        steps.append(min(sum(steps) + 1, reach))
+        reach -= steps[-1]
+    return steps
 
 
-def mean3(maps: Tensor) -> Tensor:
-    """Mean over 3 x 3 pixels, mirrored at the border pixels: `[N, 1, H, W]`."""
-    framed = pad(maps, (1, 1, 1, 1), mode="reflect")
-    rows = (framed[:, :, :-2] + framed[:, :, 1:-1]).add_(framed[:, :, 2:])
-    return (rows[..., :-2] + rows[..., 1:-1]).add_(rows[..., 2:]).div_(9)
+def mean3(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Mean over 3 x 3 pixels, mirrored at the border pixels: `[H, W]`."""
+    framed = _framed(picture, "reflect")
+    rows = framed[:-2] + framed[1:-1] + framed[2:]
+    total: NDArray[np.float32] = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+    return total
 
 
-def relief(maps: Tensor) -> Tensor:
-    """Emboss 8-bit maps by `[[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]`, mirrored at the border pixels, clipped."""
-    framed = pad(maps, (1, 1, 1, 1), mode="reflect")
-    above, level, below = framed[:, :, :-2], framed[:, :, 1:-1], framed[:, :, 2:]
-    total = (below[..., 2:] - above[..., :-2]).mul_(2).add_(maps)
-    total.add_(level[..., 2:]).sub_(level[..., :-2])
-    return total.add_(below[..., 1:-1]).sub_(above[..., 1:-1]).clamp_(0, 255)
+def relief(picture: Bytes) -> Bytes:
+    """Emboss by `[[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]`, mirrored at the border pixels, clipped: `[H, W]`."""
+    framed = _framed(picture, "reflect")
+    above, level, below = framed[:-2], framed[1:-1], framed[2:]
+    total = 2 * (below[:, 2:] - above[:, :-2])
+    total += level[:, 1:-1]
+    total += level[:, 2:]
+    total -= level[:, :-2]
+    total += below[:, 1:-1]
+    total -= above[:, 1:-1]
+    raised: Bytes = np.clip(total, 0, 255, out=total).astype(np.uint8)
+    return raised
 
 
-def equalize(maps: Tensor) -> Tensor:
+def equalize(picture: Bytes) -> Bytes:
     """Spread the levels so that their histogram is flat: `round(255 (F(v) - F(v_0)) / (1 - F(v_0)))`.
 
     Args:
-        maps: float32 `[N, 1, H, W]` of whole numbers from 0 to 255.
+        picture: `[H, W]`.
 
     Returns:
-        The same shape; a map of one level stays as it is.
+        The same shape; a picture of one level stays as it is.
     """
-    levels = maps.flatten(1).long()
-    histogram = levels.new_zeros(len(maps), 256).scatter_add_(1, levels, torch.ones_like(levels))
-    least = levels.amin(1, keepdim=True)
-    first = histogram.gather(1, least)
-    above = histogram.cumsum(1) - first
-    total = levels.shape[1] - first
-    table = (above.float() * (255 / total.clamp(min=1).float())).round_()
-    spread = table.gather(1, levels)
-    return torch.where(total == 0, maps.flatten(1), spread).view_as(maps)
+    histogram = np.bincount(picture.reshape(-1), minlength=256)
+    first = histogram[np.flatnonzero(histogram)[0]]
+    total = picture.size - first
+    if total == 0:
+        return picture
+    table = (np.cumsum(histogram) - first).clip(min=0).astype(np.float32) * (np.float32(255) / np.float32(total))
+    return np.take(np.rint(table).astype(np.uint8), picture)
+
+
+def _framed(picture: NDArray[Any], border: Literal["edge", "reflect", "zero"]) -> NDArray[Any]:
+    """A picture `[H, W]` with a frame one pixel wide; 8-bit ones become int16, so that sums have room."""
+    height, width = picture.shape
+    framed = np.empty((height + 2, width + 2), np.int16 if picture.dtype == np.uint8 else picture.dtype)
+    framed[1:-1, 1:-1] = picture
+    if border == "zero":
+        framed[0] = framed[-1] = 0
+        framed[:, 0] = framed[:, -1] = 0
+        return framed
+    inner = 2 if border == "reflect" else 1
+    framed[0], framed[-1] = framed[inner], framed[-1 - inner]
+    framed[:, 0], framed[:, -1] = framed[:, inner], framed[:, -1 - inner]
+    return framed

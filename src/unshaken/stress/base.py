@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -41,19 +43,43 @@ class Stressor(Parameters):
         Raises:
             ParameterError: the severity is not one of `severities`, or the images are smaller than 8 pixels.
         """
-        self._check_severity(severity)
-        if min(batch.images.shape[2:]) < 8:
-            raise ParameterError(
-                f"{self.info.name}: images of {tuple(batch.images.shape[2:])} pixels are too small; 8 x 8 is the least"
-            )
+        self._check(severity, *batch.images.shape[2:])
         rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
         with torch.no_grad():
             images = self.run(batch.images.float(), severity, rng)
         return batch.with_images(images.to(batch.images))
 
+    @final
+    def apply_pixels(
+        self, pixels: NDArray[np.uint8], severity: int, seed: int = 0, sample: str = "0"
+    ) -> NDArray[np.uint8]:
+        """One 8-bit picture, changed: what `apply` makes of it, rounded to 8 bits.
+
+        Args:
+            pixels: `[H, W, C]`, C 1 or 3.
+            severity: one of `severities`.
+            seed: the run seed.
+            sample: the sample's id.
+
+        Returns:
+            The same shape, newly made.
+
+        Raises:
+            ParameterError: the severity is not one of `severities`, or the picture is smaller than 8 pixels.
+        """
+        self._check(severity, *pixels.shape[:2])
+        with torch.no_grad():
+            return self.run_pixels(
+                pixels, severity, lambda: SampleRng.of(seed, f"{self.info.name}/{severity}", (sample,))
+            )
+
     @abstractmethod
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Images `[N, C, H, W]` in [0, 1], changed at one severity, in [0, 1]."""
+
+    def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
+        """A picture `[H, W, C]` of 8 bits, changed at one severity: `run`, rounded, or a shorter way to the same."""
+        return to_pixels(self.run(to_planes(pixels)[None], severity, rng())[0])
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
@@ -87,6 +113,13 @@ class Stressor(Parameters):
             seconds=(time.perf_counter() - began) / len(batch),
             images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
         )
+
+    def _check(self, severity: int, height: int, width: int) -> None:
+        self._check_severity(severity)
+        if min(height, width) < 8:
+            raise ParameterError(
+                f"{self.info.name}: images of {(height, width)} pixels are too small; 8 x 8 is the least"
+            )
 
     def _check_severity(self, severity: int) -> None:
         if severity not in self.severities:
@@ -130,7 +163,7 @@ class Corruption(Stressor):
 
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Pick the strength, corrupt, clip, cut to 8 bits; a few samples at a time, so that they stay in the cache."""
-        strength = self.strength(images, severity)
+        strength = self.strength(min(images.shape[2:]), severity)
         result = torch.empty_like(images)
         step = max(1, self.chunk // images.shape[1:].numel())
         for first in range(0, len(images), step):
@@ -144,9 +177,9 @@ class Corruption(Stressor):
             result = jpeg_compression(result, 85)
         return result
 
-    def strength(self, images: Tensor, severity: int) -> Any:
-        """The strength of a severity in the table for images of this size, or in the one that was chosen."""
-        preset = preset_for(min(images.shape[2:])) if self.preset == "auto" else self.preset
+    def strength(self, side: int, severity: int) -> Any:
+        """The strength of a severity in the table for images of this short side, or in the one that was chosen."""
+        preset = preset_for(side) if self.preset == "auto" else self.preset
         return self.strengths.at(preset, severity)
 
     @abstractmethod
@@ -170,3 +203,20 @@ def to_8_bit(images: Tensor, out: Tensor | None = None) -> Tensor:
         The same shape.
     """
     return torch.mul(images, 255, out=out).add_(1e-4).floor_().div_(255)
+
+
+def to_planes(pixels: NDArray[np.uint8]) -> Tensor:
+    """An 8-bit picture `[H, W, C]` as float32 `[C, H, W]` in [0, 1]."""
+    planes = np.empty((pixels.shape[2], *pixels.shape[:2]), np.uint8)
+    for channel, plane in enumerate(planes):  # a plane at a time is several times faster than one transposed copy
+        plane[...] = pixels[..., channel]
+    return torch.from_numpy(planes).float().div_(255)
+
+
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """An image `[C, H, W]` in [0, 1] as 8-bit pixels `[H, W, C]`, rounded to the nearest level."""
+    levels = (image.detach().float().cpu() * 255).add_(0.5).numpy().astype(np.uint8)
+    pixels = np.empty((*levels.shape[1:], len(levels)), np.uint8)
+    for channel, plane in enumerate(levels):
+        pixels[..., channel] = plane
+    return pixels

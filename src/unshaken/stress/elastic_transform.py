@@ -15,7 +15,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.base import Corruption, Severities
 
-_BAND = 64  # rows of a smoothing matrix done at once: its band is narrow where sigma is small
+_BAND = 32  # rows of a smoothing matrix done at once: its band is narrow where sigma is small
 
 
 def elastic_transform(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
@@ -32,10 +32,10 @@ def elastic_transform(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
     height, width = images.shape[2:]
     rows = torch.arange(height, dtype=torch.float32, device=images.device)[:, None] + 0.5
     columns = torch.arange(width, dtype=torch.float32, device=images.device) + 0.5
-    grid = images.new_empty(len(images), height, width, 2)
-    torch.add(dx, columns, out=grid[..., 0]).mul_(2 / width).sub_(1)
-    torch.add(dy, rows, out=grid[..., 1]).mul_(2 / height).sub_(1)
-    return grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    places = images.new_empty(len(images), 2, height, width)  # x and y apart: faster to write and to read
+    torch.add(dx, columns, out=places[:, 0]).mul_(2 / width).sub_(1)
+    torch.add(dy, rows, out=places[:, 1]).mul_(2 / height).sub_(1)
+    return grid_sample(images, places.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=False)
 
 
 def affine_jitter(images: Tensor, jitter: Tensor) -> Tensor:
@@ -60,11 +60,11 @@ def affine_jitter(images: Tensor, jitter: Tensor) -> Tensor:
     matrix = torch.linalg.solve(torch.cat([moved, ones], 2), anchors.expand(len(moved), 3, 2)).mT.float()
     rows = torch.arange(height, dtype=torch.float32, device=images.device)[:, None]
     columns = torch.arange(width, dtype=torch.float32, device=images.device)
-    grid = images.new_empty(len(images), height, width, 2)
+    places = images.new_empty(len(images), 2, height, width)
     for axis, size in enumerate((width, height)):
         a, b, c = (matrix[:, axis, k, None, None] * (2 / (size - 1)) for k in range(3))
-        torch.add(a * columns, b * rows + (c - 1), out=grid[..., axis])
-    return grid_sample(images, grid, padding_mode="reflection", align_corners=True)
+        torch.add(a * columns, b * rows + (c - 1), out=places[:, axis])
+    return grid_sample(images, places.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
 
 
 def smooth(noise: Tensor, sigma_y: float, sigma_x: float) -> Tensor:
@@ -73,10 +73,13 @@ def smooth(noise: Tensor, sigma_y: float, sigma_x: float) -> Tensor:
     down, across = _matrix(height, sigma_y).to(noise), _matrix(width, sigma_x).to(noise)
     flat = noise.reshape(-1, height, width)
     result = torch.empty_like(flat)
+    whole, half = (
+        flat.new_empty(height, width) for _ in range(2)
+    )  # aligned alike for all, or products differ in a bit
     for field, target in zip(flat, result, strict=True):
-        half = torch.empty_like(field)
+        whole.copy_(field)
         for low, high, start, stop in _bands(width, sigma_x):
-            half[:, low:high] = field[:, start:stop] @ across[low:high, start:stop].T
+            torch.mm(whole[:, start:stop], across[low:high, start:stop].T, out=half[:, low:high])
         for low, high, start, stop in _bands(height, sigma_y):
             target[low:high] = down[low:high, start:stop] @ half[start:stop]
     return result.view_as(noise)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.io import decode_jpeg
+from torchvision.io import decode_jpeg, encode_jpeg
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress._levels import LevelCorruption
-from unshaken.stress.base import Severities
+from unshaken.stress.base import Severities, to_pixels
 
 
 def jpeg_compression(images: Tensor, quality: int) -> Tensor:
-    """Save as JPEG and read again, with the defaults of Pillow's encoder: chroma halved both ways (4:2:0).
+    """Save as JPEG and read again, with the defaults of libjpeg's encoder: chroma halved both ways (4:2:0).
 
     Args:
         images: float `[N, C, H, W]` in [0, 1], C 1 or 3, rounded to the 256 levels of 8 bits first.
@@ -27,15 +25,21 @@ def jpeg_compression(images: Tensor, quality: int) -> Tensor:
         Float32 of the same shape, on 8-bit levels in [0, 1].
     """
     result = torch.empty(images.shape, dtype=torch.float32)
-    half, scaled = torch.tensor(0.5), torch.empty(images.shape[1:])
-    for image, target in zip(images.detach().float().cpu(), result, strict=True):
-        torch.add(half, image, alpha=255, out=scaled)
-        bands = [Image.fromarray(band) for band in scaled.numpy().astype(np.uint8)]
-        file = BytesIO()
-        (bands[0] if len(bands) == 1 else Image.merge("RGB", bands)).save(file, "JPEG", quality=quality)
-        target.copy_(decode_jpeg(torch.frombuffer(bytearray(file.getbuffer()), dtype=torch.uint8)))
-        target.div_(255)
-    return result.to(images.device)
+    for image, target in zip(images, result, strict=True):
+        target.copy_(_through_a_file(to_pixels(image), quality))
+    return result.div_(255).to(images.device)
+
+
+def jpeg_pixels(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """`jpeg_compression` of one 8-bit picture `[H, W, C]`, C 1 or 3; the same shape."""
+    return _through_a_file(pixels, quality).permute(1, 2, 0).numpy()
+
+
+def _through_a_file(pixels: NDArray[np.uint8], quality: int) -> Tensor:
+    """Pixels `[H, W, C]` encoded and decoded: uint8 `[C, H, W]`."""
+    own = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    decoded: Tensor = decode_jpeg(encode_jpeg(own.permute(2, 0, 1), quality=quality))
+    return decoded
 
 
 @register("jpeg_compression", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")
@@ -47,3 +51,7 @@ class JpegCompression(LevelCorruption):
     def corrupt(self, images: Tensor, c: int, rng: SampleRng) -> Tensor:
         """See `jpeg_compression`."""
         return jpeg_compression(images, c)
+
+    def corrupt_pixels(self, pixels: NDArray[np.uint8], c: int) -> NDArray[np.uint8]:
+        """See `jpeg_pixels`."""
+        return jpeg_pixels(pixels, c)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
@@ -44,6 +46,24 @@ def pixelate(images: Tensor, ratio: float, variant: Variant = "hendrycks") -> Te
         wide = small.mT.contiguous().index_select(1, to_columns).mT.contiguous()
         torch.index_select(wide, 1, to_rows, out=target)
     return result
+
+
+def pixelate_pixels(pixels: NDArray[np.uint8], ratio: float, variant: Variant = "hendrycks") -> NDArray[np.uint8]:
+    """`pixelate` of one 8-bit picture `[H, W, C]`, C 1 or 3, by Pillow; the same shape."""
+    height, width = pixels.shape[:2]
+    columns, rows = int(width * ratio), int(height * ratio)
+    small = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).resize(
+        (columns, rows), Image.Resampling.BOX
+    )
+    nearest = variant == "bethge" or (_alike(rows, height) and _alike(columns, width))
+    back = Image.Resampling.NEAREST if nearest else Image.Resampling.BOX
+    return np.array(small.resize((width, height), back)).reshape(pixels.shape)
+
+
+@lru_cache(maxsize=64)
+def _alike(size: int, length: int) -> bool:
+    """Whether both ways of enlarging give the same blocks, so that the faster one will do."""
+    return torch.equal(_blocks(size, length, "hendrycks"), _blocks(size, length, "bethge"))
 
 
 def _shrink(lines: Tensor, size: int, scale: float) -> Tensor:
@@ -105,3 +125,7 @@ class Pixelate(LevelCorruption):
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
         """See `pixelate`."""
         return pixelate(images, c, self.variant)
+
+    def corrupt_pixels(self, pixels: NDArray[np.uint8], c: float) -> NDArray[np.uint8]:
+        """See `pixelate_pixels`."""
+        return pixelate_pixels(pixels, c, self.variant)

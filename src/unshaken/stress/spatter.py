@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress._edges import canny, chamfer, equalize, mean3, relief
+from unshaken.stress._edges import Bytes, canny, chamfer, equalize, mean3, relief
 from unshaken.stress._hsv import luma
 from unshaken.stress.base import Corruption, Severities
 from unshaken.stress.gaussian_blur import gaussian_blur
@@ -27,10 +29,17 @@ def water(images: Tensor, liquid: Tensor, k: float) -> Tensor:
     Returns:
         The same shape, not clipped.
     """
-    depth = (liquid * 255).floor_().clamp_(0, 255)
-    distance = mean3(chamfer(canny(depth, 50, 150), 20)).add_(1e-4).floor_()
-    shine = depth * mean3(relief(equalize(distance))).round_()
-    return images + _dye(shine / shine.flatten(1).amax(1).clamp(min=1).view(-1, 1, 1, 1) * k, WATER, images.shape[1])
+    depths = (liquid * 255).clamp_(0, 255).cpu().numpy().astype(np.uint8)
+    shine = torch.from_numpy(np.stack([_shine(depth) for depth in depths[:, 0]]))[:, None].to(images.device)
+    return images + _dye(shine * k, WATER, images.shape[1])
+
+
+def _shine(depth: Bytes) -> NDArray[np.float32]:
+    """The relief of the distance to the rims of drops, times their depth `[H, W]`, at most 1."""
+    distance = (mean3(chamfer(canny(depth, 50, 150), 20)) + np.float32(1e-4)).astype(np.uint8)
+    shine = np.multiply(np.rint(mean3(relief(equalize(distance)))), depth, dtype=np.float32)
+    shine /= max(shine.max(), np.float32(1))
+    return shine
 
 
 def mud(images: Tensor, liquid: Tensor, threshold: float, sigma: float) -> Tensor:

@@ -1,0 +1,203 @@
+"""MAP-Elites over classes: one population, one elite a class, and a child made for one class may win another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.fooling.archive import Archive
+from unshaken.attack.fooling.confidence import check_known, check_task, log_odds
+from unshaken.core.classifier import evaluating
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.progress import track
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+G = TypeVar("G", bound=State)
+Shape = tuple[int, int, int]
+
+
+class Encoding(Protocol[G]):
+    """What genomes are, how they vary and what they look like."""
+
+    def begin(self, n: int, shape: Shape, rng: np.random.Generator) -> G:
+        """The first n genomes."""
+
+    def vary(self, parents: G, generation: int, rng: np.random.Generator) -> G:
+        """As many children; neighbouring rows are a pair."""
+
+    def draw(self, genomes: G, shape: Shape) -> Tensor:
+        """Their images, uint8 `[N, C, H, W]`."""
+
+
+class MapElites(Parameters):
+    """How long and how wide the evolution runs.
+
+    A per-class search (`independent`) is another, weaker algorithm; it is here to be compared with.
+    """
+
+    population: PositiveInt = Field(200, multiple_of=2, description="children a generation")
+    generations: PositiveInt = Field(1000, description="generations, the first random one counted")
+    enough: float | None = Field(None, gt=0, le=1, description="stop once every class has this confidence")
+    independent: bool = Field(False, description="compare a child with its parent's cell alone")
+    crop: PositiveInt | None = Field(
+        None, description="side in pixels of the ten crops (corners, centre, mirrored) whose confidences are averaged"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one generation did.
+
+    Args:
+        generation: from 0.
+        low: least confidence of a cell.
+        median: over cells.
+        high: largest.
+        above_99: cells with a confidence of 0.99 or more.
+        jumps: replacements of elites.
+        evaluations: images judged so far.
+    """
+
+    generation: int
+    low: float
+    median: float
+    high: float
+    above_99: int
+    jumps: int
+    evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evolved(Generic[G]):
+    """What an evolution found.
+
+    Args:
+        archive: the elites.
+        history: one record a generation.
+    """
+
+    archive: Archive[G]
+    history: tuple[Generation, ...]
+
+
+def map_elites(
+    oracle: Oracle,
+    encoding: Encoding[G],
+    classes: Sequence[int],
+    shape: Shape,
+    *,
+    settings: MapElites,
+    seed: int = 0,
+    observe: Callable[[Archive[G], Generation], object] | None = None,
+) -> Evolved[G]:
+    """Evolve an image for each class that the model is sure of.
+
+    Children compete in all cells at once, so the search is one over the whole population and not one a sample: it
+    runs the model itself, through the counted door. Elites are ranked by log-odds, which order images as confidence
+    does and still differ where it rounds to 1. What the model is shown is the 8-bit image.
+
+    Args:
+        oracle: the model's counted door.
+        encoding: `Direct()` or `Cppn()`.
+        classes: one cell each.
+        shape: channels, height and width of the images.
+        settings: how long and how wide.
+        seed: decides all that is drawn.
+        observe: sees the archive after each generation.
+
+    Raises:
+        ParameterError: the model has no such class, or the shape is no image's.
+        ModelError: the model's answer is not a number.
+    """
+    check_task(classes, shape)
+    if settings.crop is not None and settings.crop > min(shape[1:]):
+        raise ParameterError(f"crop={settings.crop} is larger than the image, {shape[1]} x {shape[2]}")
+    cells = torch.tensor(list(classes))
+    rng = SampleRng.of(seed, f"map-elites/{type(encoding).__name__}", ["population"])
+    archive: Archive[G] | None = None
+    history: list[Generation] = []
+    with evaluating(oracle.model), track("evolution", settings.generations) as task:
+        for number in range(settings.generations):
+            source, own = rng.fold(number).generators()[0], None
+            if archive is None:
+                genomes = encoding.begin(settings.population, shape, source)
+            else:
+                own = _parents(archive, settings, source)
+                genomes = encoding.vary(archive.genomes[own], number, source)
+            images = encoding.draw(genomes, shape)
+            odds = _odds(oracle, images, settings.crop)
+            check_known(classes, odds.shape[1])
+            odds = odds[:, cells]
+            if archive is None:
+                archive = Archive.empty(tuple(classes), genomes, images)
+            elif settings.independent and own is not None:
+                odds = odds.where(torch.arange(len(cells)) == own[:, None], -torch.inf)
+            archive, jumps = archive.offer(genomes, images, odds, number)
+            history.append(_record(archive, number, jumps, settings.population))
+            if observe is not None:
+                observe(archive, history[-1])
+            task.advance(note=f"median confidence {history[-1].median:.3f}")
+            if settings.enough is not None and history[-1].low >= settings.enough:
+                break
+    if archive is None:  # not reached: there is one generation at least
+        raise ParameterError("no generation was run")
+    return Evolved(archive, tuple(history))
+
+
+def ten_crops(images: Tensor, side: int) -> Tensor:
+    """The four corners and the centre, then the same mirrored.
+
+    Args:
+        images: `[N, C, H, W]`.
+        side: of the crops, at most H and W.
+
+    Returns:
+        `[N, 10, C, side, side]`.
+    """
+    bottom, right = images.shape[2] - side, images.shape[3] - side
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    crops = torch.stack([images[:, :, y : y + side, x : x + side] for y, x in places], 1)
+    return torch.cat([crops, crops.flip(4)], 1)
+
+
+def _parents(archive: Archive[G], settings: MapElites, rng: np.random.Generator) -> Tensor:
+    """Cells of the parents, drawn uniformly from those that are filled."""
+    filled = archive.filled
+    if settings.independent:
+        return filled[torch.from_numpy(rng.integers(0, len(filled), settings.population // 2))].repeat_interleave(2)
+    return filled[torch.from_numpy(rng.integers(0, len(filled), settings.population))]
+
+
+def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:
+    """Log-odds `[N, K]` of all classes, on the CPU."""
+    seen = images.to(oracle.device).float() / 255
+    if crop is None:
+        odds = log_odds(oracle.exact(seen)).cpu()
+    else:
+        logits = oracle.exact(ten_crops(seen, crop).flatten(0, 1))
+        odds = log_odds(logits.double().softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
+    if bool(odds.isnan().any()):
+        raise ModelError(f"model {oracle.model.name!r} answers NaN to an image in [0, 1]: mend it first")
+    return odds
+
+
+def _record(archive: Archive[G], number: int, jumps: int, population: int) -> Generation:
+    p = archive.confidence
+    return Generation(
+        generation=number,
+        low=float(p.min()),
+        median=float(p.quantile(0.5)),
+        high=float(p.max()),
+        above_99=int((p >= 0.99).sum()),
+        jumps=jumps,
+        evaluations=(number + 1) * population,
+    )

@@ -1,0 +1,178 @@
+"""Attention of vision transformers: read out, and smoothed by a temperature.
+
+Three forms are known: a linear layer `qkv` with `num_heads` (this package's and timm's), `torch.nn.MultiheadAttention`
+(torchvision's), and linear layers `query` and `key` (transformers').
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError, ParameterError
+
+
+def smoothed(model: Classifier, temperature: float) -> Classifier:
+    """A copy of a model with flatter attention: `softmax(q k' / (T sqrt(d))) v` in every layer, nothing retrained.
+
+    T divides the queries, by way of the weights that make them; gradients flow as before.
+
+    Args:
+        model: a vision transformer; left as it is.
+        temperature: T above 0; 1 changes nothing.
+
+    Raises:
+        ParameterError: the temperature is not above 0.
+        ModelError: no attention of a known form is found.
+
+    Source: Gu et al. 2022, arXiv:2111.10659.
+    """
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ParameterError(
+            f"temperature={temperature!r} must be a finite number above 0; 1 leaves attention as it is"
+        )
+    flat = copy.deepcopy(model)
+    with torch.no_grad():
+        for layer in attention_layers(flat):
+            for weight in _query_weights(layer):
+                weight.div_(temperature)
+    flat.name = f"{model.name} at T = {temperature:g}"
+    return flat
+
+
+def attention_layers(model: Classifier) -> list[nn.Module]:
+    """The self-attention layers of a model, in the order of its blocks.
+
+    Raises:
+        ModelError: there is none of a known form.
+    """
+    layers = [module for module in model.net.modules() if _is_attention(module)]
+    if not layers:
+        raise ModelError(
+            f"model {model.name!r} has no attention layers of a known form (qkv, MultiheadAttention, query)"
+        )
+    return layers
+
+
+def attention_maps(model: Classifier, images: Tensor) -> Tensor:
+    """How much each token attends to each other: `softmax(q k' / sqrt(d))` of every layer.
+
+    Args:
+        model: a vision transformer in evaluation mode.
+        images: `[N, C, H, W]` in [0, 1].
+
+    Returns:
+        Float32 `[L, N, heads, T, T]`, rows of sum 1; token 0 is the class token where there is one.
+
+    Raises:
+        ModelError: no attention of a known form is found.
+    """
+    found: list[Tensor] = []
+    handles = [layer.register_forward_pre_hook(_keeper(layer, found)) for layer in attention_layers(model)]
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.stack(found)
+
+
+def class_attention(maps: Tensor) -> Tensor:
+    """Attention of the class token to each patch, averaged over heads.
+
+    Args:
+        maps: as `attention_maps` gives them.
+
+    Returns:
+        `[L, N, T - 1]`.
+    """
+    return maps.mean(2)[:, :, 0, 1:]
+
+
+def rollout(maps: Tensor) -> Tensor:
+    """Attention rollout: `R = A_L' ... A_1'` with `A_l' = (A_l + I) / 2`, heads averaged.
+
+    Args:
+        maps: as `attention_maps` gives them.
+
+    Returns:
+        `[N, T, T]`, rows of sum 1: how much of each input token has reached each output token.
+
+    Source: Abnar & Zuidema 2020, arXiv:2005.00928.
+    """
+    layers = maps.mean(2)
+    eye = torch.eye(layers.shape[-1], device=layers.device, dtype=layers.dtype)
+    mixed = eye.expand_as(layers[0])
+    for layer in layers:
+        mixed = (layer + eye) / 2 @ mixed
+    return mixed
+
+
+def token_side(model: Classifier) -> int:
+    """The side of a token's patch in pixels: the stride of the first convolution.
+
+    Raises:
+        ModelError: the model does not begin with a convolution whose stride is its kernel.
+    """
+    first = next((m for m in model.net.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None or first.kernel_size != first.stride or first.stride[0] != first.stride[1]:
+        raise ModelError(f"model {model.name!r} does not cut images into square patches by its first convolution")
+    return int(first.stride[0])
+
+
+def _is_attention(module: nn.Module) -> bool:
+    if isinstance(module, nn.MultiheadAttention):
+        return module.in_proj_weight is not None
+    made = [getattr(module, name, None) for name in ("query", "key")]
+    fused = isinstance(getattr(module, "qkv", None), nn.Linear) and hasattr(module, "num_heads")
+    return fused or all(isinstance(layer, nn.Linear) for layer in made)
+
+
+def _query_weights(layer: Any) -> Iterator[Tensor]:
+    """Weights that the queries are linear in; a normalisation of the queries comes after all others."""
+    norm = getattr(layer, "q_norm", None)
+    if norm is not None and not isinstance(norm, nn.Identity):
+        yield from norm.parameters()
+        return
+    if isinstance(layer, nn.MultiheadAttention):
+        rows, weight, bias = layer.embed_dim, layer.in_proj_weight, layer.in_proj_bias
+    else:
+        fused = hasattr(layer, "qkv")
+        made = layer.qkv if fused else layer.query
+        rows, weight, bias = made.out_features // (3 if fused else 1), made.weight, made.bias
+    yield weight[:rows]
+    if bias is not None:
+        yield bias[:rows]
+
+
+def _keeper(layer: nn.Module, found: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        q, k = _queries_and_keys(layer, inputs[0])
+        found.append((q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).float().softmax(-1))
+
+    return keep
+
+
+def _queries_and_keys(layer: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Both `[N, heads, T, d]`, from tokens `[N, T, D]`."""
+    if isinstance(layer, nn.MultiheadAttention):
+        if not layer.batch_first:
+            tokens = tokens.transpose(0, 1)
+        q, k, _ = F.linear(tokens, layer.in_proj_weight, layer.in_proj_bias).chunk(3, -1)
+    elif hasattr(layer, "qkv"):
+        q, k, _ = layer.qkv(tokens).chunk(3, -1)
+    else:
+        q, k = layer.query(tokens), layer.key(tokens)
+    heads = getattr(layer, "num_heads", None) or layer.num_attention_heads
+    q, k = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k))
+    norms = (getattr(layer, name, None) for name in ("q_norm", "k_norm"))
+    q, k = (x if norm is None else norm(x) for x, norm in zip((q, k), norms, strict=True))
+    return q, k

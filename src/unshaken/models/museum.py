@@ -1,0 +1,265 @@
+"""A museum of broken defences: wrappers that look robust to a careless attack, and are not.
+
+Each factory takes a network, by default `demo:standard`, and returns it behind one defence of the kinds that Athalye
+et al. 2018 (arXiv:1802.00420) and Tramer et al. 2020 (arXiv:2002.08347) broke. They are here to try attacks and trust
+flags on, as `py:unshaken.models.museum:bit_depth` and so on; none of them protects anything.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError
+from unshaken.models.load import load_model
+
+EXHIBITS = ("bit_depth", "jpeg", "distilled", "cold", "noise", "random_resize", "detector")
+"""The names of all factories."""
+
+
+def rounded(images: Tensor, bits: int) -> Tensor:
+    """Pixels in [0, 1] rounded to `2 ** bits` levels; the gradient is zero.
+
+    >>> rounded(torch.tensor([0.1, 0.3, 0.8]), 1).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    most: int = 2**bits - 1
+    return (images * most).round().div(most)
+
+
+def median_filtered(images: Tensor, side: int) -> Tensor:
+    """Each pixel replaced by the median of the `side` x `side` window of which it is the last; borders are mirrored."""
+    padded = F.pad(images, (side - 1, 0, side - 1, 0), mode="reflect")
+    middle: Tensor = padded.unfold(2, side, 1).unfold(3, side, 1).flatten(4).median(4).values
+    return middle
+
+
+class BitDepth(nn.Module):
+    """Feature squeezing by colour depth (Xu et al. 2018): a staircase in front, whose gradient is zero everywhere."""
+
+    def __init__(self, net: nn.Module, bits: int) -> None:
+        super().__init__()
+        self.net, self.bits = net, bits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        logits: Tensor = self.net(rounded(images, self.bits))
+        return logits
+
+
+class Jpeg(nn.Module):
+    """JPEG compression in front (Guo et al. 2018), by a codec that has no gradient at all."""
+
+    def __init__(self, net: nn.Module, quality: int) -> None:
+        super().__init__()
+        self.net, self.quality = net, quality
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, 1 or 3, H, W]` in [0, 1] to logits `[N, K]`."""
+        from torchvision.io import decode_jpeg, encode_jpeg
+
+        pixels = (images.detach().float() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
+        files = encode_jpeg(list(pixels), quality=self.quality) if len(pixels) else []
+        seen = torch.stack([decode_jpeg(file) for file in files]) if files else pixels
+        logits: Tensor = self.net(seen.to(images) / 255)
+        return logits
+
+
+class Scaled(nn.Module):
+    """Logits multiplied: the same classes, but a softmax so sharp that the cross-entropy's gradient underflows."""
+
+    def __init__(self, net: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.net, self.factor = net, factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        logits: Tensor = self.net(images) * self.factor
+        return logits
+
+
+class Random(nn.Module):
+    """A network behind draws of its own, others in every pass.
+
+    Args:
+        net: from images in [0, 1] to logits.
+        seed: of the stream that the draws come from, in the order of the calls.
+    """
+
+    def __init__(self, net: nn.Module, seed: int = 0) -> None:
+        super().__init__()
+        self.net, self.generator = net, torch.Generator().manual_seed(seed)
+
+    def drawn(self, images: Tensor, *shape: int) -> Tensor:
+        """Standard normal numbers, a row an image, on the images' device."""
+        return torch.randn(len(images), *shape, generator=self.generator).to(images)
+
+    def uniform(self, images: Tensor, *shape: int) -> Tensor:
+        """As `drawn`, uniform in [0, 1)."""
+        return torch.rand(len(images), *shape, generator=self.generator).to(images)
+
+
+class Noise(Random):
+    """Gaussian noise on the image, other in every pass."""
+
+    def __init__(self, net: nn.Module, sigma: float) -> None:
+        super().__init__(net)
+        self.sigma = sigma
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        logits: Tensor = self.net(images + self.sigma * self.drawn(images, *images.shape[1:]))
+        return logits
+
+
+class RandomResize(Random):
+    """Random resizing and padding (Xie et al. 2018): each image shrunk by a draw and put at a drawn place on black."""
+
+    def __init__(self, net: nn.Module, least: float) -> None:
+        super().__init__(net)
+        self.least = least
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        size, place = self.uniform(images, 1), 2 * self.uniform(images, 2) - 1
+        size = self.least + (1 - self.least) * size
+        shrink = torch.eye(2).to(images) / size[:, :, None]  # from places in the output to places in the image
+        theta = torch.cat([shrink, (-place * (1 - size) / size)[:, :, None]], 2)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        logits: Tensor = self.net(F.grid_sample(images, grid, align_corners=False))
+        return logits
+
+
+class Detector(nn.Module):
+    """Feature squeezing (Xu et al. 2018): an image whose answer changes much when it is squeezed is rejected.
+
+    The score is the largest l1 distance between the class probabilities of the image and of a squeezed copy (fewer
+    bits, or median filtered). The further class K leads exactly where the score is above the threshold.
+
+    Args:
+        net: from images in [0, 1] to logits `[N, K]`.
+        threshold: in [0, 2].
+        bits: colour depth of one copy.
+        side: of the other copy's median windows, in pixels.
+    """
+
+    def __init__(self, net: nn.Module, threshold: float, bits: int, side: int) -> None:
+        super().__init__()
+        self.net, self.threshold, self.bits, self.side = net, threshold, bits, side
+
+    def score(self, images: Tensor, logits: Tensor) -> Tensor:
+        """How much squeezing changes the answer, `[N]` in [0, 2]."""
+        answer = logits.softmax(1)
+        copies = (rounded(images, self.bits), median_filtered(images, self.side))
+        return torch.stack([(answer - self.net(copy).softmax(1)).abs().sum(1) for copy in copies]).amax(0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K + 1]`."""
+        logits = self.net(images)
+        alarm = logits.amax(1) + self.score(images, logits) - self.threshold
+        return torch.cat([logits, alarm[:, None]], 1)
+
+
+def bit_depth(net: Classifier | None = None, *, bits: int = 3) -> Classifier:
+    """Input rounded to 3 bits: no gradient reaches the image, while the step of 1/7 is hardly wider than the attack.
+
+    Args:
+        net: what to put the defence before; default `demo:standard`.
+        bits: colour depth.
+    """
+    base = _base(net)
+    return _hung(BitDepth(base, bits), base, "bit_depth")
+
+
+def jpeg(net: Classifier | None = None, *, quality: int = 75) -> Classifier:
+    """Input compressed as JPEG by an ordinary codec: gradients stop at the 8-bit pixels.
+
+    Args:
+        net: as for `bit_depth`; of 1 or 3 channels.
+        quality: 1 to 100.
+    """
+    base = _base(net)
+    return _hung(Jpeg(base, quality), base, "jpeg")
+
+
+def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Classifier:
+    """Logits times 40, as defensive distillation at temperature 40 leaves them (Papernot et al. 2016).
+
+    Args:
+        net: as for `bit_depth`.
+        temperature: T of the distillation.
+    """
+    base = _base(net)
+    return _hung(Scaled(base, temperature), base, "distilled")
+
+
+def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier:
+    """Logits times 1000: in float32 the cross-entropy's gradient is exactly zero on 96 % of the demo images.
+
+    Args:
+        net: as for `bit_depth`.
+        factor: the inverse of the temperature.
+    """
+    base = _base(net)
+    return _hung(Scaled(base, factor), base, "cold")
+
+
+def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:
+    """Gaussian noise on the input, other in every pass.
+
+    Args:
+        net: as for `bit_depth`.
+        sigma: standard deviation, in [0, 1] pixel units.
+    """
+    base = _base(net)
+    return _hung(Noise(base, sigma), base, "noise")
+
+
+def random_resize(net: Classifier | None = None, *, least: float = 0.85) -> Classifier:
+    """Input shrunk by a random factor and padded at a random place, otherwise in every pass.
+
+    Args:
+        net: as for `bit_depth`.
+        least: smallest size, as a share of the image's.
+    """
+    base = _base(net)
+    return _hung(RandomResize(base, least), base, "random_resize")
+
+
+def detector(net: Classifier | None = None, *, threshold: float = 0.7, bits: int = 3, side: int = 2) -> Classifier:
+    """Rejects images that squeezing reads otherwise; examples made on the bare network stand out by that.
+
+    Args:
+        net: as for `bit_depth`.
+        threshold: largest change of the class probabilities, in l1, that is let through.
+        bits: colour depth of the first squeezed copy.
+        side: of the second one's median windows, in pixels.
+    """
+    base = _base(net)
+    return _hung(Detector(base, threshold, bits, side), base, "detector", reject=_count_classes(base))
+
+
+def _base(net: Classifier | None) -> Classifier:
+    base = load_model("demo:standard") if net is None else net
+    if not base.differentiable:
+        raise ModelError(f"model {base.name!r} gives no gradients: a defence before it hides nothing; take another")
+    return base
+
+
+def _count_classes(base: Classifier) -> int:
+    if base.classes:
+        return len(base.classes)
+    if base.view is None:
+        raise ModelError(f"model {base.name!r} says neither its classes nor its input size: give classes= or view=")
+    weight = next(iter(base.parameters()), torch.empty(0))
+    with evaluating(base), torch.no_grad():
+        grey = torch.full((1, base.view.channels, base.view.height, base.view.width), 0.5, device=weight.device)
+        return int(base(grey).shape[1])
+
+
+def _hung(defence: nn.Module, base: Classifier, name: str, reject: int | None = None) -> Classifier:
+    classes = (*base.classes, "rejected") if base.classes and reject is not None else base.classes
+    exhibit = Classifier(defence, classes=classes, view=base.view, name=f"museum:{name}", reject=reject)
+    return exhibit.train(base.training)

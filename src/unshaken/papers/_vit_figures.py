@@ -1,0 +1,161 @@
+"""Figures of the experiment with patches, from rows alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.measure import accuracy, compare, paired_difference, share
+from unshaken.measure.columns import Flags, Numbers
+from unshaken.papers._vit_run import ADVERSARIAL, CELLS, KINDS, TEMPERATURES
+from unshaken.run.store import RunDir
+
+STATES = ("clean", "noise", "patch")
+
+
+class Figures:
+    """The figures of one seed.
+
+    Args:
+        run: where the rows are.
+        name: of the seed.
+        steps: of the attack.
+    """
+
+    def __init__(self, run: RunDir, name: str, steps: int) -> None:
+        self.name, self.steps = name, steps
+        table = run.rows("outcomes", ["id", "condition", "severity", "correct", "broken_by", "step"])
+        self.table = table.filter(pc.starts_with(table["condition"], f"{name}."))
+        attention = run.rows("attention")
+        self.seen = attention.filter(pc.starts_with(attention["condition"], f"{name}."))
+        self.ids = sorted(self.rows("vit.patch-1")["id"].to_pylist())
+
+    def all(self) -> dict[str, Any]:
+        """Accuracy, fooling rates of the three parts, and attention."""
+        return {
+            "clean": self.clean(),
+            "adversarial": self.adversarial(),
+            "natural": self.natural(),
+            "smoothing": self.smoothing(),
+            "attention": self.attention(),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """Accuracy of both networks on the same images, and of the ViT at each temperature."""
+        vit, cnn = self.correct("vit.clean"), self.correct("cnn.clean")
+        flat = {f"{t:g}": self.correct(f"vit-{t:g}.clean") for t in TEMPERATURES}
+        return {
+            "vit": accuracy(vit).to_json(),
+            "cnn": accuracy(cnn).to_json(),
+            "cnn_minus_vit": compare(vit, cnn).difference.to_json(),
+            "vit_at": {t: accuracy(right).to_json() for t, right in flat.items()},
+        }
+
+    def adversarial(self) -> dict[str, Any]:
+        """Fooling rates by number of cells; a patch of fewer cells counts where more are free."""
+        fooled = {net: self.by_cells(net) for net in ("vit", "cnn")}
+        return {
+            **{net: {str(n): rate(f) for n, f in zip(ADVERSARIAL, rows, strict=True)} for net, rows in fooled.items()},
+            "vit_minus_cnn": {
+                str(n): compare(fooled["cnn"][i], fooled["vit"][i]).difference.to_json()
+                for i, n in enumerate(ADVERSARIAL)
+            },
+            "random_pixels": {net: rate(~self.correct(f"{net}.random-1")) for net in fooled},
+            "half_the_steps": {net: rate(self.early(f"{net}.patch-1")) for net in fooled},
+            "one_start": {net: rate(self.first(f"{net}.patch-1")) for net in fooled},
+        }
+
+    def natural(self) -> dict[str, Any]:
+        """Fooling rates by kind and share of cells, the mean of three severities; and of all kinds together."""
+        found: dict[str, Any] = {}
+        for kind in (*KINDS, "mean"):
+            found[kind] = {}
+            for cells in CELLS:
+                kinds = KINDS if kind == "mean" else (kind,)
+                vit, cnn = (np.mean([self.lost(net, k, cells) for k in kinds], 0) for net in ("vit", "cnn"))
+                found[kind][str(cells)] = {
+                    "vit": mean(vit),
+                    "cnn": mean(cnn),
+                    "vit_minus_cnn": paired_difference(cnn, vit).to_json(),
+                }
+        return found
+
+    def smoothing(self) -> dict[str, Any]:
+        """Fooling rate of one cell at each temperature (own patches, and those of T = 1), and its change from T = 1."""
+        plain = ~self.correct("vit.patch-1")
+        found: dict[str, Any] = {}
+        for t in TEMPERATURES:
+            own, given = (~self.correct(f"vit-{t:g}.{what}-1") for what in ("patch", "transfer"))
+            right = self.correct("vit.clean"), self.correct(f"vit-{t:g}.clean")
+            found[f"{t:g}"] = {
+                "fooled": rate(own | given),
+                "fooled_by_own": rate(own),
+                "wrong_when_clean": rate(self.reason(f"vit-{t:g}.patch-1") == "clean"),
+                "fooled_minus_plain": compare(plain, own | given).difference.to_json(),
+                "accuracy_minus_plain": compare(*right).difference.to_json(),
+            }
+        return found
+
+    def attention(self) -> dict[str, Any]:
+        """Attention to the cell in the last layer and by rollout, in units of an even share."""
+        last = pc.max(self.seen["layer"]).as_py()
+        found: dict[str, Any] = {"last_layer": {}, "rollout": {}, "by_layer": {}}
+        for state in STATES:
+            rows = self.seen.filter(pc.equal(self.seen["condition"], f"{self.name}.vit.attention-{state}"))
+            end = rows.filter(pc.equal(rows["layer"], last))
+            found["last_layer"][state] = mean(end["on_cell"].to_numpy())
+            found["rollout"][state] = mean(end["rollout"].to_numpy())
+            layers = rows["layer"].to_numpy()
+            values = rows["on_cell"].to_numpy()
+            found["by_layer"][state] = [round(float(values[layers == i].mean()), 3) for i in range(last + 1)]
+        return found
+
+    def by_cells(self, net: str) -> list[Flags]:
+        """Fooled with at most so many cells, each bool `[N]`."""
+        found, fooled = [], np.zeros(len(self.ids), bool)
+        for cells in ADVERSARIAL:
+            rows = self.rows(f"{net}.patch-{cells}")
+            said = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
+            fooled = fooled | np.array([said.get(i) is False for i in self.ids])
+            found.append(fooled)
+        return found
+
+    def lost(self, net: str, kind: str, cells: int) -> Numbers:
+        """Share of the severities at which each image is lost, `[N]`."""
+        severities = KINDS[kind][1]
+        return np.asarray(np.mean([~self.correct(f"{net}.{kind}-{cells}-{s}") for s in severities], 0), np.float64)
+
+    def early(self, label: str) -> Flags:
+        """Fooled in the first half of some run's steps."""
+        rows = self.rows(label)
+        steps = np.array([np.inf if s is None else s for s in rows["step"].to_pylist()])
+        return np.asarray(~self.correct(label) & (steps <= self.steps // 2))
+
+    def first(self, label: str) -> Flags:
+        """Fooled in the first run."""
+        return np.asarray(self.reason(label) == "patch")
+
+    def reason(self, label: str) -> Any:
+        """What broke each sample."""
+        return np.array(self.rows(label)["broken_by"].to_pylist(), dtype=object)
+
+    def correct(self, label: str) -> Flags:
+        """Right predictions under a condition, samples in the order of their ids."""
+        return np.asarray(self.rows(label)["correct"].to_numpy(zero_copy_only=False), bool)
+
+    def rows(self, label: str) -> pa.Table:
+        """Rows of a condition, in the order of the samples' ids."""
+        return self.table.filter(pc.equal(self.table["condition"], f"{self.name}.{label}")).sort_by("id")
+
+
+def rate(hits: Flags) -> dict[str, Any]:
+    """A share with its interval, as JSON."""
+    return share(int(hits.sum()), len(hits)).to_json()
+
+
+def mean(values: Numbers) -> dict[str, Any]:
+    """A mean over images with its interval, as JSON."""
+    return paired_difference(np.zeros(len(values)), values).to_json()

@@ -1,0 +1,184 @@
+"""Geometry of wide plots, in per cent of the plot's width and height; text and marks keep their size at any width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+Figure = dict[str, Any]
+
+STYLES = 6
+"""Colours and shapes of traces; further ones start over."""
+
+WIDTH, HEIGHT = 620, 240
+"""The size in pixels for which labels are placed; on narrower screens they are hidden."""
+
+_LETTER, _LINE, _CLEAR, _MARK, _TRIES = 6.6, 14, 13, 8, 4
+_FAR, _TICKS = 50, 7
+"""Where the last mark is further than so many times the first, the axis is logarithmic; ticks that an axis holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A mark.
+
+    Args:
+        x: per cent from the left.
+        y: per cent from the top.
+        low: of the interval's lower end, per cent from the top.
+        high: of its upper end.
+        text: in words.
+        label: short, beside the mark; empty for none.
+        right: pixels that the label stands to the right of the mark; left of it when negative.
+        down: pixels that it stands below.
+    """
+
+    x: float
+    y: float
+    low: float
+    high: float
+    text: str
+    label: str = ""
+    right: float = 0
+    down: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A line.
+
+    Args:
+        name: whose.
+        style: 0 to `STYLES - 1`.
+        points: from left to right.
+        line: as SVG points.
+        band: outline of the intervals as SVG points; empty for none.
+        marked: its points are drawn.
+    """
+
+    name: str
+    style: int
+    points: tuple[Point, ...]
+    line: str
+    band: str = ""
+    marked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Shares from 0 to 1 upwards against something.
+
+    Args:
+        name: what it is about.
+        axis: what the horizontal axis is.
+        ticks: place in per cent and text.
+        traces: the first is drawn on top.
+        level: per cent from the top of the unchanged images' share; None for none.
+        text: all of it in words.
+    """
+
+    name: str
+    axis: str
+    ticks: tuple[tuple[float, str], ...]
+    traces: tuple[Trace, ...]
+    level: float | None
+    text: str
+
+
+def down(share: float) -> float:
+    """The place of a share, per cent from the top."""
+    return round(100 * (1 - share), 2)
+
+
+def point(x: float, figure: Figure, text: str, label: str = "") -> Point:
+    """A mark of a figure with its interval."""
+    return Point(round(x, 2), down(figure["value"]), down(figure["low"]), down(figure["high"]), text, label)
+
+
+def curve(name: str, style: int, points: Sequence[Point], *, band: bool = False, marked: bool = True) -> Trace:
+    """A trace that joins its points."""
+    outline = [(p.x, p.high) for p in points] + [(p.x, p.low) for p in reversed(points)]
+    line = _points([(p.x, p.y) for p in points])
+    return Trace(name, style % STYLES, tuple(points), line, _points(outline) if band else "", marked)
+
+
+def stairs(name: str, style: int, start: tuple[float, float], points: Sequence[Point]) -> Trace:
+    """A trace that keeps its height up to each point, and falls there.
+
+    Args:
+        name: whose.
+        style: of it.
+        start: where it begins, in per cent.
+        points: from left to right, falling.
+    """
+    corners = [start]
+    for p in points:
+        corners += [(p.x, corners[-1][1]), (p.x, p.y)]
+    return Trace(name, style % STYLES, tuple(points), _points(corners))
+
+
+def passes_axis(least: float, most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
+    """The place of a number of passes, in per cent, and ticks; logarithmic where the marks are far apart.
+
+    Args:
+        least: passes of the first mark.
+        most: of the last.
+    """
+    if least <= 0 or most / least <= _FAR:
+        return linear_axis(max(most, 1.0))
+    edge = least / 2
+
+    def place(passes: float) -> float:
+        return 100 * math.log(max(passes, edge) / edge) / math.log(most / edge)
+
+    decades = range(math.floor(math.log10(edge)), math.ceil(math.log10(most)) + 1)
+    ticks = [t for k in decades for s in (1, 2, 5) if edge <= (t := s * 10.0**k) <= most]
+    ticks = [t for t in ticks if f"{t:e}".startswith("1")] if len(ticks) > _TICKS else ticks
+    return place, tuple((round(place(t), 2), f"{t:,.0f}" if t >= 1 else f"{t:g}") for t in ticks)
+
+
+def linear_axis(most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
+    """The place of a number from 0, in per cent, and at most six ticks."""
+    unit = 10.0 ** math.floor(math.log10(most / 5))
+    step = next(s * unit for s in (1, 2, 2.5, 5, 10) if most / (s * unit) <= 5)
+
+    def place(value: float) -> float:
+        return 100 * value / most
+
+    ticks = (step * i for i in range(math.floor(most / step + 1e-9) + 1))
+    return place, tuple((round(place(t), 2), f"{t:.4g}") for t in ticks)
+
+
+def labelled(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+    """The same with each label where no line of its trace is: above and to the right of a falling mark.
+
+    At the right edge it is below and to the left. One that would stand on another label or mark moves away, and is
+    left out where there is no room.
+    """
+    taken = [(x - _MARK, x + _MARK, y) for t in traces for p in t.points for x, y in [_pixels(p)]]
+    return tuple(replace(t, points=tuple(_beside(p, taken) for p in t.points)) for t in traces)
+
+
+def _beside(p: Point, taken: list[tuple[float, float, float]]) -> Point:
+    """A mark with its label placed, which is then taken."""
+    (x, y), width = _pixels(p), _LETTER * len(p.label)
+    right = x + _CLEAR + width <= WIDTH
+    left_end = x + _CLEAR if right else x - _CLEAR - width
+    sign, offset = (-1.0, -_CLEAR + 3.0) if right else (1.0, _CLEAR + 8.0)
+    for _ in range(_TRIES):
+        middle = y + offset - _LINE / 3
+        if not any(left_end < e and s < left_end + width and abs(middle - at) < _LINE for s, e, at in taken):
+            taken.append((left_end, left_end + width, middle))
+            return replace(p, right=_CLEAR if right else -_CLEAR, down=offset)
+        offset += sign * _LINE
+    return replace(p, label="")
+
+
+def _pixels(p: Point) -> tuple[float, float]:
+    return p.x * WIDTH / 100, p.y * HEIGHT / 100
+
+
+def _points(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in places)

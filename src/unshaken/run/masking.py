@@ -1,0 +1,47 @@
+"""Masked gradients, seen from the rows: attacks without gradients that do better than those with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.run.rows import Flag
+
+BEYOND = 0.002
+"""Share of the samples that attacks without gradients may break beyond those with, as AutoAttack warns."""
+
+
+def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
+    """Whether attacks without gradients broke samples in some ball that no attack with gradients broke there.
+
+    A ball in which no search with gradients was run says nothing. One sample alone is put down to luck.
+
+    Args:
+        outcomes: of good samples; `broken_by` names the search that broke each.
+        turns: what each search did; `gradients` says whether it follows the model's own.
+    """
+    ran = turns.filter(pc.greater(turns["forwards"], 0)).to_pylist()
+    follows = {(t["condition"], t["attack"]): t["gradients"] for t in ran}
+    tried = {t["condition"] for t in ran if t["gradients"]}
+    balls: dict[tuple[str, float], list[dict[str, object]]] = defaultdict(list)
+    columns = outcomes.select(["id", "condition", "norm", "eps", "broken_by"])
+    for row in columns.filter(pc.is_valid(outcomes["eps"])).to_pylist():
+        balls[row["norm"], row["eps"]].append(row)
+    flags = []
+    for (norm, eps), rows in sorted(balls.items()):
+        if not tried & {r["condition"] for r in rows}:
+            continue
+        broken = [r for r in rows if r["broken_by"] is not None]
+        blind = [r for r in broken if follows.get((r["condition"], r["broken_by"])) is False]
+        known = {r["id"] for r in broken if follows.get((r["condition"], r["broken_by"])) is not False}
+        only = tuple(str(i) for i in dict.fromkeys(r["id"] for r in blind if r["id"] not in known))
+        n = len({r["id"] for r in rows})
+        if len(only) > max(1, BEYOND * n):
+            names = ", ".join(sorted({str(r["broken_by"]) for r in blind}))
+            text = f"{names} breaks {len(only)} of {n} samples at {norm} {eps:.4g} that no attack with gradients breaks"
+            flags.append(
+                Flag("black-box-wins", f"{text}: gradients may be masked; run --attack auto, or transfer", only)
+            )
+    return flags

@@ -1,0 +1,152 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack.fooling import Cppn, Direct, MapElites, map_elites
+from unshaken.attack.fooling.map_elites import ten_crops
+from unshaken.core import Classifier, Oracle
+from unshaken.core.errors import ModelError, ParameterError
+
+SHAPE = (1, 6, 6)
+SHORT = MapElites(population=12, generations=9)
+
+
+@pytest.fixture
+def door(make):
+    return Oracle(make.net(classes=4))
+
+
+@pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
+def test_elites_never_fall_and_jumps_add_up(door, encoding):
+    seen = []
+    found = map_elites(
+        door, encoding, range(4), SHAPE, settings=SHORT, observe=lambda a, g: seen.append((a.odds, a.generation, g))
+    )
+    assert [g.generation for *_, g in seen] == list(range(9))
+    for (before, *_), (after, *_) in pairwise(seen):
+        assert bool((after >= before).all())
+    for number, (odds, when, record) in enumerate(seen):
+        p = odds.sigmoid()
+        assert (record.low, record.high) == (float(p.min()), float(p.max()))
+        assert record.median == pytest.approx(float(np.median(p.numpy())))
+        assert record.above_99 == int((p >= 0.99).sum())
+        assert record.evaluations == 12 * (number + 1)
+        moved = int((when == number).sum())
+        assert moved <= record.jumps <= 12 * 4
+        assert (moved == 0) == (record.jumps == 0)
+    assert found.history == tuple(g for *_, g in seen)
+    assert door.meter.forwards == 12 * 9
+
+
+@pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
+def test_the_confidence_is_that_of_the_8_bit_image_of_the_genome(door, encoding):
+    archive = map_elites(door, encoding, [3, 1], SHAPE, settings=SHORT).archive
+    assert archive.images.dtype == torch.uint8
+    assert (encoding.draw(archive.genomes, SHAPE) == archive.images).all()
+    with torch.no_grad():
+        p = door.model(archive.images.float() / 255).double().softmax(1)
+    np.testing.assert_allclose(archive.confidence.numpy(), p[[0, 1], [3, 1]].numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
+def test_the_seed_decides_all(door, encoding):
+    first, again = (map_elites(door, encoding, range(4), SHAPE, settings=SHORT, seed=5) for _ in range(2))
+    assert first.history == again.history
+    assert (first.archive.images == again.archive.images).all()
+    other = map_elites(door, encoding, range(4), SHAPE, settings=SHORT, seed=6)
+    assert (first.archive.images != other.archive.images).any()
+
+
+def test_evolution_nears_the_corner_that_is_best(make):
+    w = torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(1))
+    model = make.affine(w)  # logits (m, -m) / 2, so the log-odds of class 0 are m = w.x
+    settings = MapElites(population=40, generations=120)
+    odds = map_elites(Oracle(model), Direct(), [0, 1], (1, 3, 3), settings=settings).archive.odds
+    best = [float(w.clamp(min=0).sum()), float(-w.clamp(max=0).sum())]
+    assert all(0.9 * b < o <= b + 1e-5 for o, b in zip(odds.tolist(), best, strict=True))
+
+
+def test_it_stops_when_every_class_has_enough(make):
+    model = make.affine(torch.full((1, 3, 3), 1.0), b=-4.5)
+    settings = MapElites(population=40, generations=400, enough=0.8)
+    history = map_elites(Oracle(model), Direct(), [0, 1], (1, 3, 3), settings=settings).history
+    assert len(history) < 400
+    assert history[-1].low >= 0.8
+    assert all(g.low < 0.8 for g in history[:-1])
+
+
+def test_a_search_a_class_never_fills_another_cell(door):
+    """The ablation: with it, an elite stems from the elite of the same cell."""
+    lines = []
+    settings = MapElites(population=40, generations=30, independent=True)
+    still = Direct(crossover_rate=0, mutation_rate=0.02)
+    map_elites(door, still, range(4), SHAPE, settings=settings, observe=lambda a, _: lines.append(a.genomes.genes))
+    for before, after in pairwise(lines):
+        changed = (before != after).flatten(1).double().mean(1)
+        assert float(changed.max()) < 0.3  # a few mutated pixels; another cell's elite differs in nearly all
+    shared = []
+    settings = MapElites(population=40, generations=30)
+    map_elites(door, still, range(4), SHAPE, settings=settings, observe=lambda a, _: shared.append(a.genomes.genes))
+    jumps = [(b != a).flatten(1).double().mean(1).max() for b, a in pairwise(shared)]
+    assert max(jumps) > 0.4
+
+
+def test_batch_statistics_of_the_population_play_no_part_and_the_mode_is_put_back():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 3))
+    model = Classifier(net).train()
+    archive = map_elites(Oracle(model), Direct(), range(3), SHAPE, settings=SHORT).archive
+    assert model.training
+    assert net[1].training
+    assert net[1].num_batches_tracked == 0
+    with torch.no_grad():
+        p = model.eval()(archive.images.float() / 255).double().softmax(1)
+    np.testing.assert_allclose(archive.confidence.numpy(), p.diagonal().numpy(), rtol=1e-5)
+
+
+def test_ten_crops_by_hand():
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    crops = ten_crops(image, 2)[0, :, 0]
+    assert crops[:5, 0, 0].tolist() == [0, 2, 4, 6, 1]
+    assert crops[9].tolist() == [[2, 1], [6, 5]]
+    assert (crops[5:] == crops[:5].flip(2)).all()
+
+
+def test_confidence_may_be_a_mean_over_ten_crops(door):
+    settings = MapElites(population=8, generations=3, crop=5)
+    archive = map_elites(door, Direct(), range(4), SHAPE, settings=settings).archive
+    assert door.meter.forwards == 8 * 3 * 10
+    with torch.no_grad():
+        p = door.model(ten_crops(archive.images.float() / 255, 5).flatten(0, 1)).double().softmax(1)
+    wanted = p.reshape(4, 10, 4).mean(1).diagonal()
+    np.testing.assert_allclose(archive.confidence.numpy(), wanted.numpy(), rtol=1e-5)
+
+
+def test_colours_are_evolved_too(make):
+    archive = map_elites(Oracle(make.net(channels=3)), Cppn(), range(3), (3, 5, 7), settings=SHORT).archive
+    assert archive.images.shape == (3, 3, 5, 7)
+
+
+def test_wrong_use_is_one_line(door, make):
+    for classes, settings, words in (
+        ([4], SHORT, "class 4 is beyond the model's last, 3"),
+        ([0, 0], SHORT, "each once"),
+        ([0], MapElites(crop=7), "crop=7 is larger than the image, 6 x 6"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            map_elites(door, Direct(), classes, SHAPE, settings=settings)
+    with pytest.raises(ModelError, match="NaN"):
+        map_elites(Oracle(make.affine(torch.full(SHAPE, torch.nan))), Direct(), [0], SHAPE, settings=SHORT)
+    one = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(36, 1)))
+    with pytest.raises(ModelError, match="two classes"):
+        map_elites(Oracle(one), Direct(), [0], SHAPE, settings=SHORT)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"population": 3}, {"population": 0}, {"generations": 0}, {"enough": 0}, {"crop": 0}]
+)
+def test_wrong_parameters_are_refused(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        MapElites(**wrong)

@@ -1,0 +1,151 @@
+"""Broken defences: what a careless attack reports, what `auto` reports, and which flags tell.
+
+The careless attack is PGD without averaging over a model's randomness, made through the defence, or on the bare network
+where the defence is a detector; what it found is then judged by fresh passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+import torch
+
+from unshaken.attack import PGD, Auto
+from unshaken.core import Batch, Oracle
+from unshaken.data import load_data, stream
+from unshaken.models import load_model, museum
+from unshaken.run.flags import dynamic, randomness
+from unshaken.run.masking import check_masking
+from unshaken.run.rows import Context, table_of
+
+EPS, N = 0.1, 40
+RANDOM = ("noise", "random_resize")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Robust accuracies, flags of the rows and of the model, and what auto's stages did."""
+
+    clean: float
+    careless: float
+    auto: float
+    flags: set[str]
+    broken_by: set[str]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    net = load_model("demo:standard")
+    return next(iter(stream(load_data("demo"), range(N), view=net.view, workers=1, batch_size=N)))
+
+
+def rows(attack, oracle, batch, label):
+    conditions = attack.conditions(label=label, severities=(), eps=(EPS,), norm="linf")
+    return attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images), lambda: batch))
+
+
+def held(model, images, labels, looks=5):
+    """Share of answers, over fresh passes, that are right or rejections."""
+    with torch.no_grad():
+        answers = torch.stack([model(images).argmax(1) for _ in range(looks if looks > 1 else 1)])
+    fine = answers == labels
+    return float((fine if model.reject is None else fine | (answers == model.reject)).double().mean())
+
+
+@pytest.fixture(scope="module")
+def visit(batch):
+    """Each exhibit is visited once."""
+    visited = {}
+
+    def see(name) -> Seen:
+        if name not in visited:
+            visited[name] = looked_at(name, batch)
+        return visited[name]
+
+    return see
+
+
+def looked_at(name: str, batch: Batch) -> Seen:
+    model = load_model(f"py:unshaken.models.museum:{name}").eval().requires_grad_(False)
+    oracle = Oracle(model, draws=8 if name in RANDOM else 1)
+    once = Oracle(model)
+    source = Oracle(load_model("demo:standard").eval().requires_grad_(False)) if name == "detector" else once
+    (attacked,), _ = PGD(steps=20, step_size=0.1).attack(source, batch, norm="linf", eps=[EPS])
+    parts = [
+        *rows(PGD(steps=20, step_size=0.1), once, batch, "pgd"),
+        *rows(Auto(steps=20, queries=600, passes=5000), oracle, batch, "auto"),
+    ]
+    tables = {t: pa.concat_tables([table_of(p) for p in parts if p.table == t]) for t in ("outcomes", "turns")}
+    logits = oracle.exact(batch.images)
+    flags = [
+        *(f for p in parts for f in p.flags),
+        *check_masking(tables["outcomes"], tables["turns"]),
+        *randomness(once, batch, logits),
+        *dynamic(once, batch, logits),
+    ]
+    auto = [r for r in tables["outcomes"].to_pylist() if r["condition"].startswith("auto")]
+    return Seen(
+        clean=held(model, batch.images, batch.labels),
+        careless=held(model, attacked.images, batch.labels),
+        auto=sum(r["broken_by"] is None for r in auto) / N,
+        flags={f.name for f in flags},
+        broken_by={r["broken_by"] for r in auto} - {None, "clean"},
+    )
+
+
+FLAGS = {
+    "bit_depth": {"zero-gradient", "black-box-wins"},
+    "jpeg": {"zero-gradient", "black-box-wins"},
+    "distilled": {"zero-gradient"},
+    "cold": {"zero-gradient"},
+    "noise": {"randomness"},
+    "random_resize": {"randomness"},
+    "detector": set(),  # it says itself what it is: a class of rejection
+}
+
+
+def test_every_exhibit_is_visited():
+    assert set(FLAGS) == set(museum.EXHIBITS)
+
+
+@pytest.mark.parametrize("name", museum.EXHIBITS)
+def test_auto_breaks_what_looks_robust_and_flags_tell_why(visit, name):
+    seen = visit(name)
+    assert seen.clean > 0.75
+    assert seen.careless > 0.15, "no exhibit: the careless attack breaks it"
+    assert seen.auto <= 0.05
+    assert seen.flags == FLAGS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("bit_depth", 0.7), ("jpeg", 0.7), ("cold", 0.6), ("distilled", 0.3), ("detector", 0.5)],
+)
+def test_the_careless_attack_believes_it(visit, name, least):
+    assert visit(name).careless >= least
+
+
+@pytest.mark.parametrize(
+    ("name", "attacks"),
+    [
+        ("bit_depth", {"square", "hop-skip-jump"}),
+        ("jpeg", {"square", "hop-skip-jump"}),
+        ("distilled", {"apgd-dlr", "apgd-t"}),
+        ("cold", {"apgd-dlr", "apgd-t"}),
+        ("noise", {"apgd-ce", "apgd-dlr"}),
+        ("random_resize", {"apgd-ce", "apgd-dlr"}),
+        ("detector", {"apgd-ce", "apgd-far", "apgd-t"}),
+    ],
+)
+def test_by_the_attack_that_sees_through_it(visit, name, attacks):
+    assert visit(name).broken_by
+    assert visit(name).broken_by <= attacks
+
+
+def test_the_bare_network_raises_no_flag_and_falls_to_the_careless_attack(batch):
+    model = load_model("demo:standard").eval().requires_grad_(False)
+    parts = rows(PGD(steps=20, step_size=0.1), Oracle(model), batch, "pgd")
+    assert [f for p in parts for f in p.flags] == []
+    assert sum(table_of(p)["correct"].to_pylist().count(True) for p in parts if p.table == "outcomes") == 0

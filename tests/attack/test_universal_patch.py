@@ -1,0 +1,165 @@
+"""The universal patch: a linear model's best one, the same for all, fitted once and paid for by all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from unshaken.attack import UniversalPatch
+from unshaken.core import Batch, Classifier, Oracle, SampleRng
+from unshaken.core.errors import ParameterError
+
+FIXED = {"place": "fixed", "mask": "square", "row": 2, "column": 3, "scale_max": 0.5}
+
+
+def attack(attack, model, batch, **options):
+    (one,), _ = attack.attack(options.pop("oracle", None) or Oracle(model), batch, **options)
+    return one
+
+
+class Linear(nn.Module):
+    """Two classes: logits <w_k, x>, and a bias that no patch overcomes."""
+
+    def __init__(self, w, bias=10.0):
+        super().__init__()
+        self.w, self.bias = nn.Parameter(w), bias
+
+    def forward(self, x):
+        return x.flatten(1) @ self.w.flatten(1).T + torch.tensor([self.bias, 0.0])
+
+
+def zeros(make, n, *shape, prefix="s", seed=0):
+    return Batch(
+        make.images(n, *shape, seed=seed), torch.zeros(n, dtype=torch.int64), tuple(f"{prefix}{i}" for i in range(n))
+    )
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_the_best_patch_of_a_linear_model_is_reached(make, targeted):
+    w = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) / 10
+    batch = zeros(make, 9, 3, 8, 8)
+    targets = torch.ones(9, dtype=torch.int64) if targeted else None
+    one = attack(UniversalPatch(**FIXED, steps=60), Classifier(Linear(w)).eval(), batch, targets=targets)
+    expected = batch.images.clone()
+    expected[:, :, 2:6, 3:7] = ((w[1] - w[0])[:, 2:6, 3:7] > 0).float()
+    assert torch.allclose(one.images, expected, atol=1e-6)
+    outside = torch.ones(8, 8, dtype=torch.bool)
+    outside[2:6, 3:7] = False
+    assert torch.equal(one.images[..., outside], batch.images[..., outside])
+
+
+def by_hand(net, batch, attack, seed):
+    """The fit as one loop through the whole graph, for an upright square."""
+    order = sorted(range(len(batch)), key=lambda i: batch.ids[i])
+    rng = SampleRng.of(seed, "universal-patch/fit", ("patch",))
+    order = torch.tensor(order)[rng.fold("order").fresh(len(batch))[0].argsort()]
+    patch = torch.full((1, 4, 4), 0.5, requires_grad=True)
+    adam = torch.optim.Adam([patch], lr=attack.rate)
+    for step in range(attack.steps):
+        rows = order[[(step * attack.batch + j) % len(order) for j in range(attack.batch)]]
+        x = batch.images[rows].clone()
+        x[:, :, 2:6, 3:7] = patch
+        adam.zero_grad()
+        (-F.cross_entropy(net(x), batch.labels[rows])).backward()
+        adam.step()
+        patch.data.clamp_(0, 1)
+    return patch.detach()
+
+
+def test_the_fit_is_that_of_a_plain_loop(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(11, 1, 8, 8))
+    method = UniversalPatch(**FIXED, steps=15, batch=4)
+    one = attack(method, net, batch, seed=3)
+    expected = by_hand(net, batch, method, 3)
+    assert float((expected - 0.5).abs().min()) > 0.01
+    assert torch.allclose(one.images[:, :, 2:6, 3:7], expected.expand(11, -1, -1, -1), atol=1e-5)
+
+
+def test_it_depends_on_the_runs_first_samples_and_not_on_those_attacked(make):
+    net = make.net(classes=3)
+    first = make.batch(net, make.images(8, 1, 8, 8), prefix="r")
+    method = UniversalPatch(**FIXED, steps=12, batch=4)
+    some = make.batch(net, make.images(5, 1, 8, 8, seed=1))
+    others = make.batch(net, make.images(6, 1, 8, 8, seed=2), prefix="t")
+    a, b = (attack(method, net, x, reference=first).images[:, :, 2:6, 3:7] for x in (some, others))
+    assert torch.equal(a[:1].expand(6, -1, -1, -1), b)
+    assert torch.equal(a[:1].expand(5, -1, -1, -1), a)
+    own = attack(method, net, some).images[:, :, 2:6, 3:7]
+    assert not torch.allclose(own[0], a[0], atol=1e-3)
+    assert torch.equal(attack(method, net, some).images[:, :, 2:6, 3:7], own)
+
+
+def test_it_raises_the_loss_at_places_that_it_was_not_fitted_at(make):
+    net = make.net(classes=3, channels=3)
+    seen, unseen = (make.batch(net, make.images(32, 3, 16, 16, seed=s), prefix=f"{s}-") for s in (0, 1))
+    options = {"scale_min": 0.4, "scale_max": 0.6}
+    loss = []
+    for steps in (1, 80):
+        one = attack(UniversalPatch(**options, steps=steps), net, unseen, reference=seen, seed=1)
+        loss.append(F.cross_entropy(one.logits, unseen.labels).item())
+    assert loss[1] > loss[0] + 0.02
+
+
+def test_placements_are_drawn_for_each_sample_within_the_image(make):
+    net = Classifier(Linear(torch.zeros(2, 1, 20, 24), 1.0)).eval()
+    batch = zeros(make, 40, 1, 20, 24)
+    one = attack(UniversalPatch(steps=1, scale_min=0.2, scale_max=0.4), net, batch)
+    moved = (one.images != batch.images).any(1)
+    areas = moved.flatten(1).sum(1)
+    assert 10 <= int(areas.min()) <= 25  # discs of 4 to 8 pixels across have 13 to 50
+    assert 40 <= int(areas.max()) <= 60
+    centres = torch.stack([m.nonzero().float().mean(0) for m in moved])
+    assert float(centres.std(0).min()) > 3
+    assert len({tuple(c) for c in centres.tolist()}) == 40
+
+
+def test_the_fit_is_paid_once_and_shared_evenly(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(7, 1, 8, 8))
+    oracle = Oracle(net)
+    method = UniversalPatch(steps=5, batch=3, restarts=3, scale_max=0.2)
+    one = attack(method, net, batch, oracle=oracle)
+    assert oracle.meter.backwards == int(one.backwards.sum()) == 15
+    assert sorted(one.backwards.tolist()) == [2, 2, 2, 2, 2, 2, 3]
+    assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch)
+    assert method.cost(3) == (0, 0)
+    still = ~one.fooled
+    assert int(still.sum()) > 0
+    assert set((one.forwards - one.backwards)[still].tolist()) == {3}  # a look at each placement
+
+
+def test_different_targets_are_refused(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(6, 1, 8, 8))
+    targets = (batch.labels + 1 + torch.arange(6) % 2) % 3
+    with pytest.raises(ParameterError, match="one patch has one target"):
+        attack(UniversalPatch(steps=1), net, batch, targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"scale_min": 0.6, "scale_max": 0.5}, "scale_min=0.6 is above scale_max=0.5"),
+        ({"scale_max": 1.5}, "scale_max=1.5"),
+        ({"rotation": 200}, "rotation=200"),
+        ({"steps": 0}, "steps=0"),
+        ({"mask": "star"}, "mask='star'"),
+    ],
+)
+def test_bad_parameters_are_named(values, words):
+    with pytest.raises(ParameterError) as caught:
+        UniversalPatch(**values)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("universal-patch: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fixed_patch_that_does_not_fit(make):
+    net = make.net(classes=3)
+    with pytest.raises(
+        ParameterError, match="a patch of 4 pixels at row 5, column 0 does not fit into images of 8 x 9"
+    ):
+        attack(UniversalPatch(place="fixed", row=5, scale_max=0.5), net, make.batch(net, make.images(2, 1, 8, 9)))

@@ -1,0 +1,89 @@
+"""`unshaken fool`: images, their sheet, and a record that the images reload to."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unshaken.models import load_model
+
+NET = "py:net.py:build?size=6&channels=3"
+
+
+def reloaded(folder, spec):
+    told = json.loads((folder / "fooling.json").read_text())
+    model = load_model(spec)
+    for record in told["images"]:
+        pixels = np.array(Image.open(folder / record["file"]), np.float32) / 255
+        image = torch.from_numpy(pixels.transpose(2, 0, 1))[None]
+        with torch.no_grad():
+            yield record, float(model(image).double().softmax(1)[0, record["class"]])
+
+
+@pytest.mark.parametrize("encoding", ["ascent", "direct", "cppn"])
+def test_images_reload_to_the_recorded_confidence(unshaken, place, encoding):
+    line = f"fool --model '{NET}' --encoding {encoding} --generations 8 --population 10 --seed 3 --out new --json"
+    result = unshaken(line)
+    assert (result.code, result.err) == (0, "")
+    told = json.loads(result.out)
+    assert told == json.loads((place / "new/fooling.json").read_text())
+    assert (told["model"], told["encoding"], told["seed"]) == (NET, encoding, 3)
+    assert [r["class"] for r in told["images"]] == [0, 1]
+    for record, confidence in reloaded(place / "new", NET):
+        assert confidence == pytest.approx(record["confidence"], rel=1e-5)
+        assert confidence > 0.5
+    if encoding == "ascent":
+        assert told["backwards"] == 2 * 8
+    else:
+        assert told["history"][-1]["evaluations"] == 80
+        assert told["forwards"] == 80 + 1  # and one to count the classes
+    sheet = np.asarray(Image.open(place / "new/sheet.png"))
+    assert sheet.shape == (112 + 13 * 2 + 10 + 4, 120 * 2 + 8, 3)
+
+
+def test_a_table_and_the_sheet_are_shown(unshaken, place):
+    result = unshaken(f"fool --model '{NET}' --classes 1 --generations 3 --population 4 --out new")
+    assert result.code == 0
+    assert "class-0001.png" in result.out
+    assert result.out.endswith("sheet: new/sheet.png\n")
+    assert sorted(p.name for p in (place / "new").iterdir()) == ["class-0001.png", "fooling.json", "sheet.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
+        ("--generations 0", "MapElites: generations=0: Input should be greater than 0"),
+        ("--encoding ascent --generations 0", "Ascent: steps=0: Input should be greater than 0"),
+        ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
+        ("--seed -1", "seed=-1 must be 0 or more"),
+        ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),
+        ("--classes 2 --generations 1", "class 2 is beyond the model's last, 1"),
+        ("--classes 1,1", "classes [1, 1]: give at least one class, each once, counted from 0"),
+        ("--out ''", "--out is empty: give a directory, or leave it away"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said):
+    result = unshaken(f"fool --model '{NET}' --out new {options}")
+    assert (result.code, result.err) == (2, f"unshaken: {said}\n")
+    assert not (place / "new").exists()
+
+
+def test_a_model_of_any_size_asks_for_one(unshaken, place):
+    result = unshaken("fool --model py:net.py:build --out new")
+    assert result.code == 2
+    assert "takes images of any size" in result.err
+    assert "?size=32" in result.err
+
+
+def test_what_is_there_is_not_overwritten(unshaken, place):
+    line = f"fool --model '{NET}' --generations 2 --population 4 --out new"
+    assert unshaken(line).code == 0
+    before = (place / "new/fooling.json").read_bytes()
+    again = unshaken(line)
+    assert (again.code, again.err) == (2, "unshaken: new: holds fooling images already; choose another --out\n")
+    assert (place / "new/fooling.json").read_bytes() == before

@@ -1,0 +1,45 @@
+"""`unshaken.attack`: mode and budget."""
+
+from __future__ import annotations
+
+import pytest
+
+import unshaken
+from unshaken.core.errors import ParameterError
+
+
+@pytest.mark.parametrize(
+    ("attack", "options", "words"),
+    [
+        ("auto", {"budget": "many"}, "budget 'many' is neither passes a sample such as 2000 nor seconds such as 60s"),
+        ("auto", {"budget": "0"}, "budget '0' is neither"),
+        ("auto", {"budget": "-3s"}, "budget '-3s' is neither"),
+        ("auto", {"budget": "2.5"}, "budget '2.5' is neither"),
+        ("autoattack", {"budget": "100"}, "autoattack has no passes"),
+        ("pgd", {"mode": "fast"}, "pgd has no mode"),
+        ("pgd", {"budget": "60s"}, "pgd has no seconds"),
+        ("autoattack", {"mode": "quick"}, "mode='quick'"),
+    ],
+)
+def test_a_wrong_mode_or_budget_is_refused_before_anything_is_loaded(attack, options, words):
+    with pytest.raises(ParameterError) as caught:
+        unshaken.attack("py:nowhere.py:none", "folder:/nowhere", attack, **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        ({"budget": "2000"}, {"passes": 2000}),
+        ({"budget": "1.5s"}, {"seconds": 1.5}),
+        ({"mode": "fast"}, {"mode": "fast"}),
+        ({"mode": "fast", "budget": "7"}, {"mode": "fast", "passes": 7}),
+        ({}, {}),
+    ],
+)
+def test_mode_and_budget_become_parameters(options, params, monkeypatch):
+    seen = []
+    monkeypatch.setattr("unshaken.api._audit", lambda model, data, plan, *a, **k: seen.extend(plan))
+    unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
+    assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]
