@@ -8,7 +8,8 @@ Every tool attacks the same first `--images` images (misclassified ones too) of 
 (`_suite.py` has them in its titles and adapters), batches of at most `--batch-size`, frozen weights, and seed r in
 round r. Peers keep their own ways in all else.
 
-How it is measured. One counted run of each tool comes first and is its warm-up. Then the tools take turns for
+How it is measured. Each tool has a process of its own, for what one of them tells the allocator would help all. One
+counted run of each comes first and is its warm-up. Then the tools take turns for
 `--repeats` rounds, in an order that rotates; three by default, because the whole suite is long. Seconds hold everything
 from tensors to adversarial tensors, the building of the tool's objects included; median, least and largest are shown.
 `--clock cpu` takes the process's own seconds of all its threads instead, for a machine that others use too; with
@@ -37,10 +38,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 
 import torch
 from _peer_attacks import Run, Work, targets
@@ -67,7 +70,7 @@ def run_unshaken(attack: Attack) -> Run:
         method = parse_method(attack.ours.format(**fields, targets=targets(work)), "attack")
         batch = Batch(work.images, work.labels, tuple(str(i) for i in range(len(work.images))))
         copy = search_copy(work.model, work.images[:2])
-        oracle = Oracle(work.model, limit=min(128, work.batch_size), search_copy=copy)
+        oracle = Oracle(work.model, limit=work.batch_size, search_copy=copy)
         eps = [work.eps, math.inf] if attack.minimal else [work.eps]
         found, _ = method.attack(oracle, batch, norm=work.norm, eps=eps, seed=work.seed)
         return found[-1].images
@@ -105,26 +108,47 @@ def contenders(attack: Attack, norm: str, wanted: list[str]) -> tuple[dict[str, 
     return runs, reasons
 
 
-def measure(runs: dict[str, Run], work: Work, repeats: int, clock: Callable[[], float]) -> dict[str, Row]:
-    """Count each tool once, then time all in turn."""
-    rows = {tool: Row() for tool in runs}
-    for tool, run in runs.items():
-        rows[tool].forwards, rows[tool].backwards, _ = count(work.model, work.images, lambda run=run: run(work))
-    tools = list(runs)
-    for turn in range(repeats):
+def measure(attack: str, tools: list[str], chosen: argparse.Namespace, index: int) -> dict[str, Row]:
+    """Count each tool once, then time all in turn, each in a process of its own."""
+    rows: dict[str, Row] = {}
+    start = multiprocessing.get_context("spawn")
+    lines = {}
+    for tool in tools:
+        lines[tool], far = start.Pipe()
+        start.Process(target=serve, args=(far, attack, tool, chosen, index), daemon=True).start()
+        forwards, backwards = lines[tool].recv()  # one after the other, so that nobody counts while another works
+        rows[tool] = Row(forwards=forwards, backwards=backwards)
+    for turn in range(chosen.repeats):
         shift = turn % len(tools)
         for tool in tools[shift:] + tools[:shift]:
-            began = clock()
-            found = runs[tool](replace(work, seed=work.seed + turn))
-            rows[tool].seconds.append(clock() - began)
-            rows[tool].verdicts.append(judge(work.model, work.images, work.labels, found, work.norm))
+            lines[tool].send(turn)
+            seconds, verdict = lines[tool].recv()
+            rows[tool].seconds.append(seconds)
+            rows[tool].verdicts.append(verdict)
+    for line in lines.values():
+        line.send(None)
     return rows
 
 
-def timing(attack: Attack, work: Work, wanted: list[str], repeats: int, clock: Callable[[], float]) -> Iterator[str]:
+def serve(line: Connection, attack: str, tool: str, chosen: argparse.Namespace, index: int) -> None:
+    """One tool's process: count once, then run whenever a turn is called."""
+    warnings.simplefilter("ignore", DeprecationWarning)
+    torch.set_num_threads(chosen.threads)
+    work = list(works(chosen))[index][1]
+    run = contenders(ATTACKS[attack], work.norm, [tool])[0][tool]
+    clock = CLOCKS[chosen.clock]
+    line.send(count(work.model, work.images, lambda: run(work))[:2])
+    while (turn := line.recv()) is not None:
+        began = clock()
+        found = run(replace(work, seed=work.seed + turn))
+        line.send((clock() - began, judge(work.model, work.images, work.labels, found, work.norm)))
+
+
+def timing(name: str, work: Work, chosen: argparse.Namespace, index: int) -> Iterator[str]:
     """The Markdown table of one attack under one norm."""
+    attack, wanted = ATTACKS[name], chosen.tools
     runs, reasons = contenders(attack, work.norm, wanted)
-    rows = measure(runs, work, repeats, clock)
+    rows = measure(name, list(runs), chosen, index)
     peers = {tool: sorted(row.seconds)[len(row.seconds) // 2] for tool, row in rows.items() if tool != OURS}
     fastest = min(peers, key=lambda tool: peers[tool], default=None)
     extra = "median norm | broken at any norm" if attack.minimal else "outside"
@@ -249,7 +273,7 @@ def main() -> None:
     warnings.simplefilter("ignore", DeprecationWarning)  # foolbox imports a renamed scipy namespace
     torch.set_num_threads(chosen.threads)
     print(f"{machine()}, {time.strftime('%Y-%m-%d')}", flush=True)
-    for spec, work in works(chosen):
+    for index, (spec, work) in enumerate(works(chosen)):
         print(f"\n## {spec}, {len(work.images)} images of {chosen.data}, {work.norm} eps {work.eps:.6g}\n", flush=True)
         if chosen.parity:
             print(
@@ -264,7 +288,7 @@ def main() -> None:
                 lines = parity(name, attack, work, chosen.tools)
             else:
                 print(f"\n{name}: {attack.title}, {chosen.repeats} rounds\n")
-                lines = timing(attack, work, chosen.tools, chosen.repeats, CLOCKS[chosen.clock])
+                lines = timing(name, work, chosen, index)
             for line in lines:
                 print(line, flush=True)
 

@@ -334,7 +334,7 @@ def _job(
         provenance=provenance(),
         beside=list(beside),
     )
-    most = 128 if device == "cpu" else 512
+    most = 256 if device == "cpu" else 512
     limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))
     return Job(
         run,

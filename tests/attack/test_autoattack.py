@@ -87,7 +87,8 @@ def test_the_fast_mode_searches_in_bf16_and_finishes_in_float32(make):
     got = stages(make.net(), mode="fast", finish=7)
     assert list(got) == ["apgd-ce", "apgd-t", "fab-t", "square", "finish"]
     assert [s.precision for s in got.values()] == ["bf16"] * 4 + [None]
-    assert got["finish"].search == APGD(loss="dlr-targeted", steps=7)
+    assert got["finish"].search == APGD(loss="dlr-targeted", steps=7, targets=3)
+    assert got["fab-t"].search == FAB(targeted=True, patience=20)
     assert "7 steps" in got["finish"].why
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from unshaken.attack import CarliniWagner
+from unshaken.attack._hinge import Hinge, Weight
 from unshaken.attack._judge import untouched
 from unshaken.attack._stages import Field, one_budget
-from unshaken.attack.carlini_wagner import Hinge, Weight
 from unshaken.attack.stage import Stage
 from unshaken.core import Answer, Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError

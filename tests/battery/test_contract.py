@@ -314,6 +314,19 @@ def test_attack_takes_half_precision_images(method):
 
 
 @every(ATTACK)
+def test_attack_takes_a_half_precision_model(method):
+    net = model(1, 4).bfloat16()
+    batch = samples((1, 12, 16), 4, net)
+    norm, radii = budgets(method)[0]
+    one = attacked(method, net, batch, norm)[-1]
+    assert one.images.dtype == one.logits.dtype == torch.float32
+    with torch.no_grad():
+        assert torch.equal(net(one.images).argmax(1) != batch.labels, one.fooled)
+    if radii:
+        assert bool((one.distance[one.fooled] <= radii[-1] * (1 + 1e-6)).all())
+
+
+@every(ATTACK)
 def test_attack_refuses_what_it_cannot_do(method):
     net = model(1, 4)
     batch = samples((1, 12, 16), 2, net)

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from unshaken.core.errors import ModelError, did_you_mean
 
 
+HALF = (torch.bfloat16, torch.float16)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How a photo of any size becomes what the model looks at: resize the short side, then cut the centre.
@@ -95,9 +98,12 @@ class Classifier(nn.Module):
         return None if self.view is None else (self.view.height, self.view.width)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`; a net with half-precision weights gets such images."""
         if self.mean is not None and self.std is not None:
-            images = (images - self.mean) / self.std
+            images = (images - self.mean.to(images)) / self.std.to(images)
+        weight = next(self.net.parameters(), None)
+        if weight is not None and weight.dtype in HALF:
+            images = images.to(weight.dtype)
         logits: Tensor = self.net(images)
         return logits
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
+from unshaken.core.memory import keep_freed_memory
 from unshaken.core.query import Answer, Goal, Query
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Oracle:
         self._search: nn.Module = model if search_copy is None else search_copy
         tensor = next(iter(model.parameters()), None)
         self.device = torch.device("cpu") if tensor is None else tensor.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     def beside(
         self, model: Classifier | None = None, *, precision: str | None = None, draws: int | None = None
@@ -124,13 +127,13 @@ class Oracle:
         """Logits `[N, K]` of the original model in float32 by fresh forward passes, counted."""
         if not len(images):
             with torch.no_grad():
-                none: Tensor = self.model(images.float())  # no pass to count, but K is known
+                none: Tensor = self.model(images.float()).float()  # no pass to count, but K is known
             return none
 
         def look(rows: slice) -> Answer:
             piece = images[rows].float()
             with torch.no_grad():
-                return Answer(logits=self._call(lambda: self.model(piece), len(piece)))
+                return Answer(logits=self._call(lambda: self.model(piece).float(), len(piece)))
 
         return required(Answer.concat(self._pieces(len(images), 1, look)).logits)
 

@@ -107,8 +107,8 @@ class FoolingImagesPaper(Paper):
                 "smoothing 0.05, the usual recipe here, CPPNs fail part (1): 5 of 10 classes after 40,000 evaluations, "
                 "6 after 120,000 (seed 0). Transfer was expected to be weak, and is not: evolved pixels pass to the "
                 "second network after 120,000 evaluations, at log-odds of about 26; stopped when every class has 0.99 "
-                "(direct_enough=0.99, 16,400 evaluations), their median there is 0.048 (seed 0). What `control` holds is a "
-                "network trained against PGD, outside the rule."
+                "(direct_enough=0.99, 16,400 evaluations), their median there is 0.048 (seed 0). What `control` holds "
+                "is a network trained against PGD, outside the rule."
             )
             if "imagenet" not in measured:
                 parts.append("The part on ImageNet was not run: its packages are absent, or no class was asked for.")
