@@ -33,9 +33,9 @@ class AutoAttack(Budgeted):
     APGD-T 5 targets. With fewer than 4 classes, where the targeted DLR loss is not defined, the difference of logits
     takes its place.
 
-    The mode `fast` searches in bfloat16, and FAB gives a target up that brings nothing nearer for 20 steps. Each success
-    is confirmed in float32 on the original model in both modes, and those who survive get a float32 search of `finish`
-    steps for each of 3 targets on top; both modes give an upper bound of the robust accuracy.
+    The mode `fast` searches in bfloat16, and FAB gives a target up that brings nothing nearer for 20 steps. Each
+    success is confirmed in float32 on the original model in both modes, and those who survive get a float32 search of
+    `finish` steps for each of 3 targets on top; both modes give an upper bound of the robust accuracy.
     """
 
     version: Literal["standard", "plus", "rand"] = Field("standard", description="which ensemble")

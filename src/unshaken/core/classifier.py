@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from unshaken.core.errors import ModelError, did_you_mean
 
-
 HALF = (torch.bfloat16, torch.float16)
 
 
