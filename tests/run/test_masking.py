@@ -89,3 +89,10 @@ def test_each_ball_has_its_own_flag():
         rows += [(f"s{i}", f"spsa-{eps}", "spsa" if i < 3 else None, "linf", eps) for i in range(9)]
     told = [(f"{name}-{eps}", name, name == "pgd") for eps in (0.1, 0.2) for name in ("pgd", "spsa")]
     assert ["linf 0.1" in f.detail for f in check_masking(outcomes(rows), turns(told))] == [True, False]
+
+
+def test_who_fell_within_a_smaller_budget_stays_with_the_search_that_broke_it():
+    rows = [(f"s{i}", "auto", "square" if i < 4 else None) for i in range(20)]
+    told = turns([("auto", "apgd-ce", True), ("auto", "square", False, 0)])  # nobody was left for it at this budget
+    (flag,) = check_masking(outcomes(rows), told)
+    assert flag.ids == ("s0", "s1", "s2", "s3")

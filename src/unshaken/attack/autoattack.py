@@ -51,7 +51,7 @@ class AutoAttack(Budgeted):
         if self.mode == "strict":
             return stages, []
         quick = [replace(stage, precision="bf16") for stage in stages]
-        finish = APGD(loss=self._loss(scene.classes), targets=FINISH_TARGETS, steps=self.finish)
+        finish = APGD(loss=self._loss(scene.classes), targets=min(self.targets, FINISH_TARGETS), steps=self.finish)
         why = f"float32 finish of {self.finish} steps a target"
         return [*quick, Stage(finish, "finish", restart=1, why=why)], []
 

@@ -22,9 +22,9 @@ def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
         outcomes: of good samples; `broken_by` names the search that broke each.
         turns: what each search did; `gradients` says whether it follows the model's own.
     """
-    ran = turns.filter(pc.greater(turns["forwards"], 0)).to_pylist()
-    follows = {(t["condition"], t["attack"]): t["gradients"] for t in ran}
-    tried = {t["condition"] for t in ran if t["gradients"]}
+    every = turns.to_pylist()  # at a larger budget a search may have nobody left, yet stand for whom it broke before
+    follows = {(t["condition"], t["attack"]): t["gradients"] for t in every}
+    tried = {t["condition"] for t in every if t["gradients"] and t["forwards"]}
     balls: dict[tuple[str, float], list[dict[str, object]]] = defaultdict(list)
     columns = outcomes.select(["id", "condition", "norm", "eps", "broken_by"])
     for row in columns.filter(pc.is_valid(outcomes["eps"])).to_pylist():
@@ -33,9 +33,14 @@ def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
     for (norm, eps), rows in sorted(balls.items()):
         if not tried & {r["condition"] for r in rows}:
             continue
-        broken = [r for r in rows if r["broken_by"] is not None]
-        blind = [r for r in broken if follows.get((r["condition"], r["broken_by"])) is False]
-        known = {r["id"] for r in broken if follows.get((r["condition"], r["broken_by"])) is not False}
+        blind, known = [], set()
+        for row in rows:
+            if row["broken_by"] is None:
+                continue
+            if follows.get((row["condition"], row["broken_by"])) is False:
+                blind.append(row)
+            else:
+                known.add(row["id"])
         only = tuple(str(i) for i in dict.fromkeys(r["id"] for r in blind if r["id"] not in known))
         n = len({r["id"] for r in rows})
         if len(only) > max(1, BEYOND * n):
