@@ -21,8 +21,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc, once a process, to keep what is freed.
 
     A pass frees its activations, and by default glibc gives them back to the system; the next pass then pays for every
-    page anew, a third of the time of a small network's gradient as measured by `benchmarks/passes.py`. `UNSHAKEN_KEEP_MEMORY=0` leaves the
-    allocator alone.
+    page anew, a third of the time of a small network's gradient as measured by `benchmarks/passes.py`.
+    `UNSHAKEN_KEEP_MEMORY=0` leaves the allocator alone.
 
     Returns:
         Whether it was told; False with another C library, or where the variable says no.
