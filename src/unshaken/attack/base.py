@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -32,6 +32,9 @@ class Attack(Budgeted, Generic[S]):
     float32 confirmation, counting and rows live in `Budgeted` and in the driver. A point asked about that fools inside
     the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
     """
+
+    reads_clean: ClassVar[bool] = True
+    """Whether it starts from the logits of the clean image; one that does not may be run without them."""
 
     @abstractmethod
     def start(self, problem: Problem, rng: SampleRng) -> S:

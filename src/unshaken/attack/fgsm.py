@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,8 @@ class FGSMState(State):
 @register("fgsm", reference="Goodfellow et al. 2015, arXiv:1412.6572")
 class FGSM(Attack[FGSMState]):
     """One step to the point that the linearised loss likes best: `x' = clip(x + eps sign(g))` in linf."""
+
+    reads_clean: ClassVar[bool] = False
 
     def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
         """The clean image."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -42,6 +44,8 @@ class MIFGSM(Attack[MIFGSMState]):
 
     The accumulator holds gradients of unit l1 norm, not their signs: small components can win over time.
     """
+
+    reads_clean: ClassVar[bool] = False
 
     steps: PositiveInt = Field(10, description="gradient steps T")
     step_size: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")

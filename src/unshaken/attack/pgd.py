@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -26,6 +28,8 @@ class PGDState(State):
 @register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
 class PGD(Attack[PGDState]):
     """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`."""
+
+    reads_clean: ClassVar[bool] = False
 
     steps: PositiveInt = Field(40, description="gradient steps")
     step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")

@@ -28,6 +28,22 @@ class CrossEntropy(Objective):
         return self.sign * F.cross_entropy(required(answer.logits), self.labels, reduction="none")
 
 
+class SoftCrossEntropy(Objective):
+    """The cross-entropy against class probabilities, to rise: `-sum_k t_k log p_k`.
+
+    With `t` a model's own prediction on the clean image it is `KL(t || p)` but for a constant.
+
+    Args:
+        targets: `[N, K]`, rows that sum to 1.
+    """
+
+    targets: Tensor
+
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`, in nats."""
+        return -(self.targets * required(answer.logits).log_softmax(1)).sum(1)
+
+
 class Fooled(Goal):
     """Inside the ball, and of another class than the label (or, targeted, of the target class), and not rejected."""
 
@@ -58,6 +74,7 @@ class Problem(State):
         logits: `[N, K]` of the clean images.
         reject: the class by which a model says that it will not decide; to reach it is no success.
         heed: whether the search itself should stay clear of it, or only what it ends with.
+        objective: what an attack on the cross-entropy is to raise in its place; None for the cross-entropy.
     """
 
     ball: Ball
@@ -66,6 +83,7 @@ class Problem(State):
     logits: Tensor
     reject: int | None = None
     heed: bool = True
+    objective: Objective | None = None
 
     def rivals(self, n: int) -> Tensor:
         """The n classes likeliest on the clean image, the label left out: int64 `[N, min(n, K - 1)]`."""
@@ -96,7 +114,9 @@ class Problem(State):
 
     @property
     def loss(self) -> Objective:
-        """The cross-entropy as an objective to be raised."""
+        """The objective to be raised: the cross-entropy, where nothing else was given."""
+        if self.objective is not None:
+            return self.objective
         return CrossEntropy(self.labels, -1 if self.targeted else 1)
 
     @property

@@ -7,10 +7,11 @@ import logging
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Node, symbolic_trace
+from torch.fx import GraphModule, Node, symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.thin_input import thin_inputs
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def search_copy(model: Classifier, images: Tensor) -> Classifier | None:
                 quick.net = folded(quick.net)
             quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             _keep_head(quick.net)
-            if all(_agree(model, quick, part) for part in (images, images[:1])):
+            thin_inputs(quick.net)
+            if all(agree(model, quick, part) for part in (images, images[:1])):
                 return quick
         except Exception as error:  # tracing runs any user's code: whatever it raises, the original serves
             log.info("no %s copy of %s: %s", "folded" if fold else "channels_last", model.name, error)
@@ -53,19 +55,28 @@ def folded(net: nn.Module) -> nn.Module:
     """
     traced = symbolic_trace(net)
     modules = dict(traced.named_modules())
-    for node in list(traced.graph.nodes):
-        norm = modules.get(str(node.target)) if node.op == "call_module" else None
-        before = node.args[0] if isinstance(norm, nn.BatchNorm2d) else None
-        if not isinstance(norm, nn.BatchNorm2d) or not isinstance(before, Node) or before.op != "call_module":
-            continue
-        conv = modules.get(str(before.target))
-        if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
-            traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
+    for node, before in foldable(traced):
+        conv, norm = modules[str(before.target)], modules[str(node.target)]
+        traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))  # type: ignore[arg-type]
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+def foldable(traced: GraphModule) -> list[tuple[Node, Node]]:
+    """Each batch norm that alone follows a convolution, and that convolution, as nodes of a traced network."""
+    modules = dict(traced.named_modules())
+    found = []
+    for node in traced.graph.nodes:
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        before = node.args[0] if isinstance(norm, nn.BatchNorm2d) else None
+        if not isinstance(before, Node) or before.op != "call_module":
+            continue
+        if isinstance(modules.get(str(before.target)), nn.Conv2d) and len(before.users) == 1:
+            found.append((node, before))
+    return found
 
 
 class FloatHead(nn.Module):
@@ -93,7 +104,8 @@ def _keep_head(net: nn.Module) -> None:
             net.set_submodule(name, FloatHead(net.get_submodule(name)))  # type: ignore[arg-type]
 
 
-def _agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:
+def agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:
+    """Whether both say the same in evaluation mode, to 1e-4 of the largest logit."""
     modes = [(m, m.training) for m in model.modules()]
     try:
         with torch.no_grad():

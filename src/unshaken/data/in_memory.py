@@ -1,0 +1,58 @@
+"""Images that are in memory already, as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+from unshaken.data.dataset import Dataset
+from unshaken.data.decode import Source
+from unshaken.data.spec import Options
+
+
+class InMemory(Dataset):
+    """Labelled or unlabelled images as bytes.
+
+    Args:
+        images: uint8 `[N, C, H, W]`, C 1 or 3.
+        labels: int64 `[N]`, from 0; None for none.
+        ids: one a sample; default the index.
+        classes: names in label order.
+
+    Raises:
+        DataError: shapes, types or lengths do not fit.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        if images.ndim != 4 or str(images.dtype) != "torch.uint8" or images.shape[1] not in (1, 3):
+            raise DataError(f"images must be uint8 [N, 1 or 3, H, W], not {images.dtype} {tuple(images.shape)}")
+        if labels is not None and (labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point()):
+            raise DataError(f"labels must be whole numbers of shape ({len(images)},), not {tuple(labels.shape)}")
+        self.images = images
+        super().__init__(
+            ids=[str(i) for i in range(len(images))] if ids is None else ids,
+            labels=None if labels is None else labels.long().numpy(),
+            classes=classes,
+            root="memory",
+            options=Options(spec="<in memory>"),
+        )
+
+    def fetch(self, index: int) -> Source:
+        """The pixels of one image."""
+        image = self.images[index]
+        return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).contiguous().numpy()
+
+    def content(self) -> Iterable[object]:
+        """A hash of the pixels and the labels."""
+        labels = b"" if self.labels is None else self.labels.tobytes()
+        yield hashlib.blake2b(self.images.contiguous().numpy().tobytes() + labels, digest_size=16).hexdigest()

@@ -1,0 +1,87 @@
+"""One process or several: Lightning Fabric where training runs on many devices."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import MissingExtra
+
+
+class Processes:
+    """The processes that train one model together.
+
+    Args:
+        accelerator: of Fabric, such as `cpu` or `cuda`.
+        devices: a process each, on this machine.
+        nodes: machines.
+        precision: of the training passes, `fp32` or `bf16`.
+
+    Raises:
+        MissingExtra: Lightning Fabric is absent.
+    """
+
+    def __init__(
+        self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32"
+    ) -> None:
+        try:
+            from lightning_fabric import Fabric
+            from lightning_fabric.strategies import DDPStrategy
+        except ImportError:
+            raise MissingExtra("lightning-fabric", "train", "training") from None
+        many = devices * nodes > 1
+        # one forward of several before a backward must not overwrite the statistics of another
+        strategy: Any = DDPStrategy(broadcast_buffers=False) if many else "auto"
+        self.fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=strategy,
+            precision="32-true" if precision == "fp32" else "bf16-mixed",
+        )
+        self.fabric.launch()
+
+    @property
+    def world(self) -> int:
+        """How many there are."""
+        return int(self.fabric.world_size)
+
+    @property
+    def rank(self) -> int:
+        """Which this one is, from 0."""
+        return int(self.fabric.global_rank)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this one computes."""
+        return self.fabric.device
+
+    def setup(self, model: Classifier, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The model and the optimizer as the loop calls them; the weights are the same objects."""
+        wrapped, stepped = self.fabric.setup(model, optimizer)
+        return wrapped, stepped
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients, averaged over the processes."""
+        self.fabric.backward(loss)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of the training passes."""
+        return self.fabric.autocast()
+
+    def same(self, figures: dict[str, float]) -> dict[str, float]:
+        """The first process's figures, in all of them."""
+        return self.fabric.broadcast(figures) if self.world > 1 else figures
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """The mean over the processes, in place."""
+        for tensor in tensors if self.world > 1 else []:
+            tensor.copy_(self.fabric.all_reduce(tensor, reduce_op="mean"))
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.fabric.barrier()

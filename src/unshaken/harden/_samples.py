@@ -1,0 +1,140 @@
+"""Training images: in memory as bytes where they fit, else decoded on the way; and the part held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import View
+from unshaken.core.errors import DataError
+from unshaken.core.rng import SampleRng
+from unshaken.data.dataset import BadSample, Dataset
+from unshaken.data.in_memory import InMemory
+from unshaken.data.stream import stream
+from unshaken.data.subset import subset
+
+RESIDENT_BYTES = 2**31
+"""Images of up to so many bytes in all are held in memory."""
+
+
+class Samples:
+    """The labelled samples of a data set that training may see.
+
+    Args:
+        dataset: labelled.
+        view: how the model looks at photos.
+        classes: number of classes K.
+        workers: threads that decode.
+
+    Raises:
+        DataError: no labels, or a class without any image.
+    """
+
+    def __init__(self, dataset: Dataset, view: View | None, classes: int, *, workers: int | None = None) -> None:
+        if dataset.labels is None:
+            raise DataError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
+        self.dataset, self.view, self.classes, self.workers = dataset, view, classes, workers
+        self.labels = torch.from_numpy(dataset.labels)
+        self.bad: dict[int, str] = dict(dataset.bad)
+        self.resident: Tensor | None = None
+        self.place = torch.zeros(0)
+        good = np.array([i for i in range(len(dataset)) if i not in self.bad], np.int64)
+        self.good = self._loaded(good)
+        counts = torch.bincount(self.labels[self.good], minlength=classes)
+        if len(absent := (counts == 0).nonzero().flatten().tolist()):
+            names = dataset.classes if len(dataset.classes) == classes else [str(i) for i in range(classes)]
+            told = ", ".join(repr(names[i]) for i in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            raise DataError(
+                f"data {dataset.options.spec!r}: {len(absent)} of {classes} classes have no image to train on ({told}); "
+                "add images, or train a model without these classes"
+            )
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor, classes: int) -> Samples:
+        """Samples that are in memory already.
+
+        Args:
+            images: uint8 `[N, C, H, W]`.
+            labels: int64 `[N]`.
+            classes: number of classes K.
+        """
+        return cls(InMemory(images, labels, classes=[str(i) for i in range(classes)]), None, classes)
+
+    def _loaded(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Hold all images as bytes where they fit; rows that cannot be read are left out."""
+        if isinstance(self.dataset, InMemory) and self.view is None:
+            self.shape, self.resident = tuple(self.dataset.images.shape[1:]), self.dataset.images
+            self.place = torch.arange(len(self.dataset))
+            return rows
+        first = next((b for b in self._stream(rows[:64], 1) if isinstance(b, Batch)), None)
+        if first is None:
+            raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read")
+        self.shape = tuple(first.images.shape[1:])
+        if first.images.numel() * len(rows) > RESIDENT_BYTES:
+            return rows
+        place = {name: i for i, name in enumerate(self.dataset.ids)}
+        held = torch.empty(len(rows), *self.shape, dtype=torch.uint8)
+        read: list[int] = []
+        for found in self._stream(rows, 512):
+            if isinstance(found, BadSample):
+                self.bad[place[found.id]] = found.reason
+                continue
+            held[len(read) : len(read) + len(found)] = found.images.mul(255).round_().to(torch.uint8)
+            read += [place[name] for name in found.ids]
+        self.resident = held[: len(read)]
+        self.place = torch.full((len(self.dataset),), -1, dtype=torch.int64)
+        self.place[torch.tensor(read)] = torch.arange(len(read))
+        return np.array(read, np.int64)
+
+    def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows to train on and rows held out: a seeded, stratified split.
+
+        Args:
+            held_out: how many to hold out; at most a fifth are.
+            seed: the run seed.
+        """
+        wanted = min(held_out, len(self.good) // 5)
+        if not wanted:
+            return self.good, self.good[:0]
+        apart = np.intersect1d(subset(self.dataset, wanted, seed), self.good)
+        return np.setdiff1d(self.good, apart), apart
+
+    def keys(self, seed: int) -> SampleRng:
+        """One stream a sample of the data set, in its order."""
+        return SampleRng.of(seed, "harden", self.dataset.ids)
+
+    def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Batches in the order asked for: rows `[n]`, float32 images in [0, 1], labels."""
+        if self.resident is not None:
+            for part in torch.from_numpy(rows).split(size):
+                yield part, self.resident[self.place[part]].float().div_(255), self.labels[part]
+            return
+        place = {self.dataset.ids[i]: int(i) for i in rows}
+        for found in self._stream(rows, size):
+            if isinstance(found, BadSample):
+                self.bad[place[found.id]] = found.reason
+                continue
+            part = torch.tensor([place[name] for name in found.ids])
+            yield part, found.images, self.labels[part]
+
+    def whole(self, rows: NDArray[np.int64]) -> Batch:
+        """Some samples as one batch."""
+        found = list(self.batches(rows, max(1, len(rows))))
+        taken = torch.cat([f[0] for f in found]).tolist()
+        return Batch(
+            torch.cat([f[1] for f in found]), torch.cat([f[2] for f in found]), tuple(self.dataset.ids[i] for i in taken)
+        )
+
+    def _stream(self, rows: NDArray[np.int64], size: int) -> Iterator[Batch | BadSample]:
+        return stream(self.dataset, rows.tolist(), view=self.view, workers=self.workers, batch_size=size)
+
+
+def order(rows: NDArray[np.int64], seed: int, epoch: int, use: str = "order") -> NDArray[np.int64]:
+    """The rows in the order of an epoch, a pure function of (seed, epoch, use)."""
+    draw = SampleRng.of(seed, use, [str(epoch)]).generators()[0]
+    return rows[draw.permutation(len(rows))]

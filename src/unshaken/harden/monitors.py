@@ -1,0 +1,67 @@
+"""Monitors: signs of overfitting, told while it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+CATASTROPHIC_DROP = 0.2
+ROBUST_DROP = 0.02
+
+
+def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
+    """A net that single steps no longer fool, while several do, from one check to the next.
+
+    It is seen when accuracy under PGD on training images falls more than 20 points below its best while accuracy under
+    FGSM lies 20 points or more above it.
+
+    Args:
+        curves: one record a check, with `epoch`, `train_fgsm` and `train_robust`.
+
+    Returns:
+        One line for a person, or None.
+
+    Source:
+        Wong et al. 2020, arXiv:2001.03994.
+    """
+    seen = [c for c in curves if "train_robust" in c]
+    if len(seen) < 2:
+        return None
+    now, best = seen[-1], max(c["train_robust"] for c in seen)
+    gap = now["train_fgsm"] - now["train_robust"]
+    if now["train_robust"] >= best - CATASTROPHIC_DROP or gap < CATASTROPHIC_DROP:
+        return None
+    return (
+        f"catastrophic overfitting at epoch {now['epoch'] + 1:.0f}: on training images {now['train_fgsm']:.1%} withstand "
+        f"FGSM but {now['train_robust']:.1%} PGD (best {best:.1%}); take n-fgsm, gradalign or several steps (at)"
+    )
+
+
+def robust_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
+    """Held-out robust accuracy that falls while robust accuracy on training images goes on rising.
+
+    Args:
+        curves: one record a check, with `epoch`, `held_robust` and `train_robust`.
+
+    Returns:
+        One line for a person, or None.
+
+    Source:
+        Rice et al. 2020, arXiv:2002.11569.
+    """
+    seen = [c for c in curves if "held_robust" in c]
+    if len(seen) < 3:
+        return None
+    top = max(seen, key=lambda c: c["held_robust"])
+    now = seen[-1]
+    last = sum(c["held_robust"] for c in seen[-2:]) / 2  # one check alone is noise
+    if last > top["held_robust"] - ROBUST_DROP or now["train_robust"] <= top["train_robust"]:
+        return None
+    return (
+        f"robust overfitting at epoch {now['epoch'] + 1:.0f}: held-out robust accuracy fell from {top['held_robust']:.1%} "
+        f"(epoch {top['epoch'] + 1:.0f}) to {now['held_robust']:.1%} while on training images it rose to "
+        f"{now['train_robust']:.1%}; the checkpoint of the best epoch is kept; take awp or ema, or fewer epochs"
+    )
+
+
+MONITORS = {"catastrophic-overfitting": catastrophic_overfitting, "robust-overfitting": robust_overfitting}
+"""Flag name to monitor."""

@@ -1,0 +1,99 @@
+"""`Training`: how long, how fast and how checked. What is learned is the recipes' matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import nn
+
+from unshaken.core.registry import Parameters
+
+Schedule = Literal["one-cycle", "cosine", "linear", "step", "cyclic", "constant"]
+
+
+class Training(Parameters):
+    """Options of the loop that every recipe shares."""
+
+    epochs: PositiveInt = Field(10, description="passes over the training images")
+    batch_size: PositiveInt = Field(128, description="images of an optimizer step, over all processes")
+    lr: PositiveFloat = Field(0.1, description="largest learning rate")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd has the momentum below")
+    momentum: NonNegativeFloat = Field(0.9, description="of sgd")
+    nesterov: bool = Field(False, description="Nesterov's momentum, of sgd")
+    weight_decay: NonNegativeFloat = Field(5e-4, description="of the optimizer")
+    decay_norms: bool = Field(True, description="whether weight decay reaches biases and norms too")
+    schedule: Schedule = Field("one-cycle", description="learning rate over the run; see rate")
+    warmup: NonNegativeFloat = Field(0.25, description="share of the run in which one-cycle rises", le=1)
+    milestones: tuple[float, ...] = Field((0.5, 0.75), description="shares of the run at which step divides by 10")
+    smoothing: NonNegativeFloat = Field(0.0, description="of the labels in the plain cross-entropy", lt=1)
+    clip: PositiveFloat | None = Field(None, description="largest l2 norm of the gradient; None for any")
+    held_out: PositiveInt = Field(1000, description="training images kept apart to choose the checkpoint, at most a fifth")
+    check_images: PositiveInt = Field(512, description="of these, images attacked after an epoch")
+    check_steps: PositiveInt = Field(10, description="PGD steps of that attack")
+    check_every: PositiveInt = Field(1, description="epochs between checks")
+    select: Literal["auto", "robust", "clean", "last"] = Field(
+        "auto", description="held-out accuracy that chooses the checkpoint; auto: robust where a recipe has a threat"
+    )
+    patience: PositiveInt | None = Field(None, description="checks without a better one after which to stop")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the training passes")
+    inner_precision: Literal["fp32", "bf16"] = Field("fp32", description="of the inner search")
+    channels_last: bool = Field(True, description="memory format of images and weights")
+    save_every: PositiveInt = Field(200, description="optimizer steps between checkpoints of the state")
+    seed: NonNegativeInt = Field(0, description="decides weights, order, split and all that is drawn")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Training:
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov is for sgd with a momentum above 0")
+        if any(not 0 < m < 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
+            raise ValueError("milestones are rising shares of the run, between 0 and 1")
+        return self
+
+
+def rate(share: float, schedule: Schedule, *, warmup: float = 0.25, milestones: Iterable[float] = (0.5, 0.75)) -> float:
+    """The learning rate at a share of the run, as a share of the largest.
+
+    one-cycle: linear up for `warmup`, then half a cosine down to 0. cyclic: linear up to the middle, then down.
+
+    Args:
+        share: of the run that is done, in [0, 1].
+        schedule: its name.
+        warmup: share in which one-cycle rises.
+        milestones: shares at which step divides by 10.
+
+    >>> [round(0.2 * rate(e / 15, "cyclic"), 3) for e in (0, 3.75, 7.5, 11.25, 15)]
+    [0.0, 0.1, 0.2, 0.1, 0.0]
+    """
+    if schedule == "constant":
+        return 1.0
+    if schedule == "step":
+        return math.prod(0.1 for m in milestones if share >= m)
+    if schedule == "linear":
+        return 1 - share
+    if schedule == "cyclic":
+        return 2 * min(share, 1 - share)
+    if schedule == "one-cycle" and share < warmup:
+        return share / warmup
+    start = warmup if schedule == "one-cycle" else 0.0
+    return 0.5 * (1 + math.cos(math.pi * (share - start) / max(1 - start, 1e-12)))
+
+
+def build_optimizer(net: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """The optimizer of all weights that want a gradient; without `decay_norms`, biases and norms decay by nothing."""
+    weights = [p for p in net.parameters() if p.requires_grad]
+    decay = training.weight_decay
+    groups = [{"params": weights, "weight_decay": decay}]
+    if not training.decay_norms:
+        groups = [
+            {"params": [p for p in weights if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        groups = [g for g in groups if g["params"]]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=training.lr, momentum=training.momentum, nesterov=training.nesterov)
+    build = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+    return build(groups, lr=training.lr)
