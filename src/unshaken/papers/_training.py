@@ -15,12 +15,15 @@ import numpy as np
 import platformdirs
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.models import load_model, save_model
 from unshaken.models.architectures import build
+from unshaken.run.store import RunDir
 
 Stop = Callable[[Classifier, float], bool]
 """From the network in evaluation mode and the epochs made to whether they are enough."""
@@ -140,6 +143,25 @@ def cached(key: Mapping[str, Any], arch: str, make: Callable[[], Classifier]) ->
     if not found:
         save_model(make(), folder, arch=arch)
     return load_model(f"run:{folder}"), found
+
+
+def cached_weights(key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], bool]:
+    """Weights from the cache, else made and put there, for what has no architecture of its own.
+
+    Args:
+        key: all that decides them: the data's fingerprint, recipes and their parameters, the seed.
+        make: trains, and gives the state dict.
+
+    Returns:
+        The weights, and whether they came from the cache.
+    """
+    text = json.dumps({**key, "recipe": RECIPE}, sort_keys=True)
+    folder = RunDir(cache_dir() / "papers")
+    name = f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.safetensors"
+    found = folder.exists(name)
+    if not found:
+        folder.write(save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in make().items()}), name)
+    return load_tensors(folder.read(name)), found
 
 
 @contextmanager
