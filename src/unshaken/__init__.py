@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unshaken import attack
+    from unshaken import attack, harden
     from unshaken.api import Audit, audit, compare, corrupt
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
@@ -32,6 +32,7 @@ __all__ = [
     "audit",
     "compare",
     "corrupt",
+    "harden",
     "list_methods",
     "load_data",
     "load_model",
@@ -44,6 +45,7 @@ _HOMES = {
     "audit": "unshaken.api",
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
+    "harden": "unshaken.harden",
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",
     "load_model": "unshaken.models",

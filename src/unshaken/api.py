@@ -200,6 +200,82 @@ def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     return value
 
 
+def harden(
+    model: str | nn.Module,
+    data: str | Dataset,
+    recipes: str | Sequence[Any] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    new_head: bool = False,
+    limit: int | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    workers: int | None = None,
+    download: bool = False,
+    **training: Any,
+) -> Any:
+    """Train a model by recipes, in a run directory that `run:DIR` loads.
+
+    Args:
+        model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
+            `new:timm:NAME`), or a SPEC or module whose weights are trained on.
+        data: a SPEC or a `Dataset`, labelled; a seeded part of it is held out and chooses the checkpoint.
+        recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
+        out: the run directory; default `runs/` and a name.
+        resume: go on with the run that is there; the weights are those of a run that never stopped.
+        new_head: replace the last linear layer where the data has other classes than the model.
+        limit: take so many images: seeded, stratified.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        devices: processes that train together on this machine; under `torchrun` what it started.
+        nodes: machines.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        training: see `unshaken.harden.training.Training`.
+
+    Returns:
+        A `Hardened`: its run, the chosen model, and the result.
+
+    Raises:
+        UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
+    """
+    from unshaken.harden.run import train_run
+    from unshaken.harden.training import Training
+
+    given = [recipes] if isinstance(recipes, str) else list(recipes)
+    chosen = [_recipe(r) if isinstance(r, str) else r for r in given]
+    return train_run(
+        model,
+        data,
+        chosen,
+        Training.from_text(training),
+        out=str(out or default_out(model, data, "harden")),
+        resume=resume,
+        new_head=new_head,
+        limit=limit,
+        device=_device(device),
+        devices=devices,
+        nodes=nodes,
+        workers=workers,
+        download=download,
+    )
+
+
+def _recipe(text: str) -> Any:
+    """The recipe of a text.
+
+    Raises:
+        ParameterError: the name is not a recipe's.
+    """
+    from unshaken.harden.recipe import Recipe
+
+    found = parse_method(text, "harden")
+    if not isinstance(found, Recipe):
+        raise ParameterError(f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence")
+    return found
+
+
 def compare(*runs: str | Path | RunDir) -> Any:
     """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions.
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
+from unshaken.attack._loss_choice import Loss, check_loss, chosen_loss
 from unshaken.attack.base import Attack, Found
 from unshaken.attack.problem import Problem
+from unshaken.attack.stage import Scene, Stage
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+from unshaken.run.rows import Flag
 
 
 class FGSMState(State):
@@ -26,9 +31,25 @@ class FGSMState(State):
 
 @register("fgsm", reference="Goodfellow et al. 2015, arXiv:1412.6572")
 class FGSM(Attack[FGSMState]):
-    """One step to the point that the linearised loss likes best: `x' = clip(x + eps sign(g))` in linf."""
+    """One step to the point that the linearised loss likes best: `x' = clip(x + eps sign(g))` in linf.
+
+    Where logits are large the cross-entropy saturates, its gradient rounds to zero and the step goes nowhere: the
+    model looks robust and is not. `tau` divides the logits first; `margin` and `dlr` do not saturate at all.
+    """
 
     reads_clean: ClassVar[bool] = False
+
+    loss: Loss = Field("ce", description="what is raised: cross-entropy, margin of logits, or difference of logits ratio")
+    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One.
+
+        Raises:
+            ParameterError: the loss needs more classes than there are.
+        """
+        check_loss(self.info.name, self.loss, self.tau, scene.classes)
+        return super().stages(scene)
 
     def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
         """The clean image."""
@@ -36,7 +57,7 @@ class FGSM(Attack[FGSMState]):
 
     def ask(self, state: FGSMState) -> Gradient:
         """The gradient of the loss at the clean image."""
-        return Gradient(state.x, of=state.problem.loss)
+        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
 
     def tell(self, state: FGSMState, answer: Answer) -> FGSMState:
         """The one step."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.attack._loss_choice import Loss, check_loss, chosen_loss
 from unshaken.attack.base import Attack, Found
 from unshaken.attack.problem import Problem
+from unshaken.attack.stage import Scene, Stage
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+from unshaken.run.rows import Flag
 
 
 class PGDState(State):
@@ -27,7 +31,10 @@ class PGDState(State):
 
 @register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
 class PGD(Attack[PGDState]):
-    """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`."""
+    """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`.
+
+    Other losses, and a temperature, are for models whose cross-entropy saturates; see `fgsm`.
+    """
 
     reads_clean: ClassVar[bool] = False
 
@@ -35,6 +42,17 @@ class PGD(Attack[PGDState]):
     step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+    loss: Loss = Field("ce", description="what is raised: cross-entropy, margin of logits, or difference of logits ratio")
+    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One a restart.
+
+        Raises:
+            ParameterError: the loss needs more classes than there are.
+        """
+        check_loss(self.info.name, self.loss, self.tau, scene.classes)
+        return super().stages(scene)
 
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
         """A random point of the ball, or the clean image."""
@@ -43,7 +61,7 @@ class PGD(Attack[PGDState]):
 
     def ask(self, state: PGDState) -> Gradient:
         """The gradient of the loss at the current point."""
-        return Gradient(state.x, of=state.problem.loss)
+        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
 
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         """One step along the steepest direction s(g) of the norm, and back into the ball."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli import attack, audit, compare, doctor, fool, papers, query, report
+from unshaken.cli import attack, audit, compare, doctor, fool, harden, papers, query, report
 from unshaken.cli import list as list_
 from unshaken.cli.failures import explain
 from unshaken.cli.session import Session
@@ -54,6 +54,7 @@ for name, command in {
     "list": list_.list_,
     "doctor": doctor.doctor,
     "fool": fool.fool,
+    "harden": harden.harden,
 }.items():
     app.command(name)(command)
 app.add_typer(papers.app, name="papers")

@@ -30,12 +30,25 @@ class Samples:
         view: how the model looks at photos.
         classes: number of classes K.
         workers: threads that decode.
+        limit: take so many: seeded, stratified.
+        seed: the run seed.
+        sparse: whether classes may be without any image, as when a model of many classes is tuned on a few.
 
     Raises:
         DataError: no labels, or a class without any image.
     """
 
-    def __init__(self, dataset: Dataset, view: View | None, classes: int, *, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        view: View | None,
+        classes: int,
+        *,
+        workers: int | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+        sparse: bool = False,
+    ) -> None:
         if dataset.labels is None:
             raise DataError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
         self.dataset, self.view, self.classes, self.workers = dataset, view, classes, workers
@@ -43,8 +56,10 @@ class Samples:
         self.bad: dict[int, str] = dict(dataset.bad)
         self.resident: Tensor | None = None
         self.place = torch.zeros(0)
-        good = np.array([i for i in range(len(dataset)) if i not in self.bad], np.int64)
+        good = np.array([i for i in subset(dataset, limit, seed).tolist() if i not in self.bad], np.int64)
         self.good = self._loaded(good)
+        if sparse:
+            return
         counts = torch.bincount(self.labels[self.good], minlength=classes)
         if len(absent := (counts == 0).nonzero().flatten().tolist()):
             names = dataset.classes if len(dataset.classes) == classes else [str(i) for i in range(classes)]
@@ -103,6 +118,11 @@ class Samples:
             return self.good, self.good[:0]
         apart = np.intersect1d(subset(self.dataset, wanted, seed), self.good)
         return np.setdiff1d(self.good, apart), apart
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and deviation of the channels over the first 5,000 images."""
+        images = self.whole(self.good[:5000]).images
+        return images.mean((0, 2, 3)).tolist(), images.std((0, 2, 3)).clamp(min=1e-3).tolist()
 
     def keys(self, seed: int) -> SampleRng:
         """One stream a sample of the data set, in its order."""

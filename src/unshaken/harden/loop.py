@@ -87,6 +87,7 @@ class Loop:
         self.memory: dict[str, Memory] = {r.info.name: {} for r in recipes}
         self.progress = Progress()
         self.live = model
+        self.renew: Callable[[], object] = lambda: None
 
     def train(self, *, resume: bool = False) -> Progress:
         """Train to the end, or to the early stop.
@@ -164,6 +165,7 @@ class Loop:
             progress.batch += 1
             progress.seconds = time.perf_counter() - self._since
             task.advance(1, self._note())
+            self.renew()
             if progress.batch < self.steps and progress.number % training.save_every < self.together.replays:
                 self._save()
         record = {"epoch": float(progress.epoch), "lr": self._rate() * training.lr}

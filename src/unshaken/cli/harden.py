@@ -1,0 +1,167 @@
+"""`unshaken harden`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.options import Download, Json
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, one_line, print_json, print_line, table
+from unshaken.cli.verb import verb
+
+if TYPE_CHECKING:
+    from unshaken.harden.run import Hardened
+
+BAD_SAMPLES = 3
+_LOOP, _WHERE = "The loop", "Where it runs"
+
+
+@verb
+def harden(
+    session: Session,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            help="A recipe, such as trades:eps=8/255,beta=6. May be given again; see 'unshaken list harden'.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARCH|SPEC",
+            help="small, small-cnn, new:torchvision:NAME (fresh weights), or a model to train on.",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Labelled training images; a part is held out.",
+            autocompletion=complete_data,
+            show_default=False,
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Mend what an audit found: plan, train, audit again.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The run directory. Default: runs/ and a name.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.", show_default=False)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --from: print the plan and its cost only.", show_default=False)
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Passes over the images (10).", rich_help_panel=_LOOP, show_default=False),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Images a step (128).", rich_help_panel=_LOOP, show_default=False)
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Largest learning rate (0.1).", rich_help_panel=_LOOP, show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="Decides all that is drawn.", rich_help_panel=_LOOP)] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="K=V",
+            help="Another option of the loop, such as schedule=step or inner_precision=bf16. May be given again.",
+            rich_help_panel=_LOOP,
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Take so many images.", rich_help_panel=_WHERE, show_default=False),
+    ] = None,
+    new_head: Annotated[
+        bool,
+        typer.Option(
+            "--new-head", help="Replace the last layer for other classes.", rich_help_panel=_WHERE, show_default=False
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where.", rich_help_panel=_WHERE)] = "auto",
+    devices: Annotated[int, typer.Option(metavar="N", help="Processes here.", rich_help_panel=_WHERE)] = 1,
+    nodes: Annotated[int, typer.Option(metavar="N", help="Machines, under torchrun.", rich_help_panel=_WHERE)] = 1,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Decoding threads.", rich_help_panel=_WHERE, show_default=False)
+    ] = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Train a model to hold: recipes for one loop, or straight from what an audit found.
+
+    Exit codes: 0 done, 2 wrong use or bad input, 3 done, but some images could not be read.
+    """
+    from unshaken import api
+    from unshaken.core.errors import ParameterError
+
+    loop = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, **_settings(set_ or [])}
+    training = {k: v for k, v in loop.items() if v is not None}
+    where = {"device": device, "devices": devices, "nodes": nodes, "workers": workers, "download": download}
+    chosen: dict[str, Any] = {"out": out, "resume": resume, "limit": limit, "new_head": new_head, **where, **training}
+    if out == "":
+        raise ParameterError("--out is empty: give a directory, or leave it away")
+    if from_ is not None:
+        raise ParameterError("--from is not there yet")
+    if model is None or data is None:
+        raise ParameterError("give --model and --data (and --recipe), or --from RUN")
+    chosen["out"] = out or api.default_out(model, data, "harden")
+    session.makes_run(chosen["out"], given=out is not None)
+    with progress(session):
+        done = api.harden(model, data, recipe or (), **chosen)
+    return _told(done, session, as_json=json)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """`K=V` as a dict; the values stay text."""
+    from unshaken.core.errors import ParameterError
+
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
+    """Show what came out, and choose the exit code."""
+    result = done.result
+    if as_json:
+        print_json({"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]})
+        return BAD_SAMPLES if done.bad else 0
+    if not session.quiet:
+        threat = result["threat"]
+        names = {"held_accuracy": "clean", "held_robust": f"PGD, {threat['norm']} {threat['eps']:.4g}" if threat else ""}
+        rows = [
+            [names[k], f"{f['value']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}", f["n"]]
+            for k, f in result["figures"].items()
+        ]
+        console().print(table(["held-out accuracy", "", "95 % interval", "images"], rows, right=[1, 2, 3]))
+        cost = result["cost"]
+        print_line(
+            f"epoch {result['chosen_epoch']} of {result['epochs']} chosen by held-out {result['chosen_by']} accuracy; "
+            f"{cost['forwards']:,} forward and {cost['backwards']:,} backward passes, {cost['seconds']:.0f} s"
+        )
+    for flag in result["flags"]:
+        console().print(one_line(f"{flag['name']}: {flag['detail']}"), soft_wrap=True, style="bold red")
+    for name, reason in list(done.bad.items())[:3]:
+        print_line(f"not used: {name}: {reason}")
+    print_line(f"model: run:{done.run}")
+    return BAD_SAMPLES if done.bad else 0
