@@ -39,7 +39,7 @@ class FGSM(Attack[FGSMState]):
 
     reads_clean: ClassVar[bool] = False
 
-    loss: Loss = Field("ce", description="what is raised: cross-entropy, margin of logits, or difference of logits ratio")
+    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
     tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
 
     def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:

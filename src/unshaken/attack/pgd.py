@@ -42,7 +42,7 @@ class PGD(Attack[PGDState]):
     step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
-    loss: Loss = Field("ce", description="what is raised: cross-entropy, margin of logits, or difference of logits ratio")
+    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
     tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
 
     def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:

@@ -80,10 +80,8 @@ def _shared(live: nn.Module, own: nn.Module) -> tuple[nn.Module, list[Pair]]:
     for node, before in foldable(traced):
         name, follower = str(before.target), str(node.target)
         conv = modules[name]
-        folded = nn.Conv2d(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,
-            conv.groups, True, conv.padding_mode,
-        ).to(conv.weight).to(memory_format=torch.channels_last).requires_grad_(False)  # fmt: skip
+        folded = copy.deepcopy(conv).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        folded.bias = nn.Parameter(torch.zeros_like(conv.weight[:, 0, 0, 0]), requires_grad=False)
         traced.set_submodule(name, folded)
         pairs.append((there[name], there[follower], folded))  # type: ignore[arg-type]
         node.replace_all_uses_with(before)

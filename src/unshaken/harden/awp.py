@@ -45,9 +45,11 @@ class AWP(Recipe):
         moves = self.moves(step, weights, loss)
         with torch.no_grad():
             torch._foreach_add_(weights, moves)
-        yield
-        with torch.no_grad():
-            torch._foreach_sub_(weights, moves)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_sub_(weights, moves)
 
     def moves(self, step: Step, weights: list[nn.Parameter], loss: Callable[[], Tensor]) -> list[Tensor]:
         """`gamma v |w| / |v|` of each weight."""

@@ -133,7 +133,7 @@ class Loop:
             )
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
-        self.inner = Inner(self.live, images, precision=training.inner_precision)
+        self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
 
     def _call(self, images: Tensor) -> Tensor:
         """A counted training pass; those of the inner search have their own meter."""
@@ -300,6 +300,7 @@ class Loop:
         meter.forwards = meter.backwards = 0
 
     def _save(self) -> None:
+        self._count()
         if self.run is not None and self.processes.rank == 0:
             save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress)
             if self.progress.batch == 0:

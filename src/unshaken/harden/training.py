@@ -42,6 +42,7 @@ class Training(Parameters):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the training passes")
     inner_precision: Literal["fp32", "bf16"] = Field("fp32", description="of the inner search")
     channels_last: bool = Field(True, description="memory format of images and weights")
+    folded: bool = Field(True, description="search a copy with batch norms folded, equal but for rounding")
     save_every: PositiveInt = Field(200, description="optimizer steps between checkpoints of the state")
     seed: NonNegativeInt = Field(0, description="decides weights, order, split and all that is drawn")
 

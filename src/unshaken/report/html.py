@@ -1,4 +1,4 @@
-"""`report.html` and `compare.html`: one file each, which asks no network for anything."""
+"""The pages: one file each, which asks no network for anything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from unshaken.report import attack_view, charts, view, wording
 from unshaken.report.compare import Comparisons
@@ -40,7 +40,7 @@ def render_report(
     rows = data["conditions"]
     shown = galleries(run, summary)
     shown.sort(key=lambda g: float((view.metric(g.condition) or {"value": 1})["value"]))
-    return _page(
+    return page(
         "report.html.jinja",
         data=data,
         others=others,
@@ -72,7 +72,7 @@ def render_report(
 
 def render_compare(comparisons: Comparisons) -> str:
     """A comparison of runs as one HTML page."""
-    return _page("compare.html.jinja", comparisons=comparisons.runs, changes=view.changes)
+    return page("compare.html.jinja", comparisons=comparisons.runs, changes=view.changes)
 
 
 def _classes(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -84,11 +84,27 @@ def _classes(data: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(data["classes"], key=weakness)
 
 
-def _page(template: str, **values: Any) -> str:
+def page(template: str, **values: Any) -> str:
+    """A page from a template that extends `base.html.jinja`.
+
+    Args:
+        template: its file.
+        values: what it shows.
+    """
     environment = _environment()
     script = environment.get_template("theme.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(script=Markup(script), digest=digest, **values)
+
+
+def coded(text: str) -> Markup:
+    """Text of a docstring with what stands between backticks as code.
+
+    >>> coded("`a < b` holds")
+    Markup('<code>a &lt; b</code> holds')
+    """
+    parts = (Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(text.split("`")))
+    return Markup("").join(parts)
 
 
 @cache
@@ -113,6 +129,7 @@ def _environment() -> Environment:
         "metric": view.metric,
         "distance": attack_view.distance,
         "bought": attack_view.bought,
+        "coded": coded,
     }
     environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts}
     return environment

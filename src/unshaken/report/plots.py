@@ -12,6 +12,9 @@ Figure = dict[str, Any]
 STYLES = 6
 """Colours and shapes of traces; further ones start over."""
 
+SHARES = ((0.0, "100"), (25.0, ""), (50.0, "50"), (75.0, ""), (100.0, "0"))
+"""Lines across a plot of shares."""
+
 WIDTH, HEIGHT = 620, 240
 """The size in pixels for which labels are placed; on narrower screens they are hidden."""
 
@@ -68,7 +71,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Shares from 0 to 1 upwards against something.
+    """Shares from 0 to 1 upwards against something, or other values where `rows` says so.
 
     Args:
         name: what it is about.
@@ -77,6 +80,8 @@ class Plot:
         traces: the first is drawn on top.
         level: per cent from the top of the unchanged images' share; None for none.
         text: all of it in words.
+        rows: lines across, in per cent from the top, with their text.
+        marker: a place on the horizontal axis with its name; None for none.
     """
 
     name: str
@@ -85,6 +90,8 @@ class Plot:
     traces: tuple[Trace, ...]
     level: float | None
     text: str
+    rows: tuple[tuple[float, str], ...] = SHARES
+    marker: tuple[float, str] | None = None
 
 
 def down(share: float) -> float:
@@ -149,6 +156,25 @@ def linear_axis(most: float) -> tuple[Callable[[float], float], tuple[tuple[floa
 
     ticks = (step * i for i in range(math.floor(most / step + 1e-9) + 1))
     return place, tuple((round(place(t), 2), f"{t:.4g}") for t in ticks)
+
+
+def value_axis(least: float, most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
+    """The place of a value on an axis that holds 0, in per cent from the top, and its lines.
+
+    Args:
+        least: the smallest value.
+        most: the largest.
+    """
+    low, high = min(0.0, least), max(0.0, most)
+    span = high - low or 1.0
+    unit = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(s * unit for s in (1, 2, 2.5, 5, 10) if span / (s * unit) <= 4)
+    first, last = math.floor(low / step + 1e-9), math.ceil(max(high, low + span) / step - 1e-9)
+
+    def place(value: float) -> float:
+        return round(100 * (last * step - value) / ((last - first) * step), 2)
+
+    return place, tuple((place(i * step), f"{i * step:.4g}") for i in range(last, first - 1, -1))
 
 
 def labelled(traces: Sequence[Trace]) -> tuple[Trace, ...]:

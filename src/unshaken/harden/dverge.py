@@ -1,0 +1,188 @@
+"""DVERGE: members of an ensemble that are vulnerable to different things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.pgd import PGD
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden._distil import LOGITS, distil, distillation_points, features_at
+from unshaken.harden._members import Members, alike, apart, members_in, summed_cross_entropy
+from unshaken.harden.ensemble import members_of
+from unshaken.harden.inner import Inner
+from unshaken.harden.recipe import Setup, Step
+
+__all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
+
+DISTILLED, ATTACKED = "dverge.distilled", "dverge.attacked"
+
+
+@register("dverge", reference="Yang et al. 2020, arXiv:2009.14720")
+class Dverge(Members):
+    """DVERGE: `min_{f_i} sum_{j != i} CE(f_i(x'_j(x, x_s)), y_s)`, x'_j distilled from member j by feature matching.
+
+    Members start from trained ones (an ensemble), or from `warmup` epochs of cross-entropy. The layer is drawn anew
+    every epoch, the same for all members; images are distilled in evaluation mode with the weights of all members as
+    they are before the step. Sources are the batch, targets a batch drawn in an order of its own. It withstands attacks
+    carried over from other networks, not attacks on itself.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
+    refuses: ClassVar[Mapping[str, str]] = {
+        "targets": "distilled images keep the label of their source; leave one of the two out"
+    }
+
+    eps: PositiveFloat = Field(0.07, description="linf radius of the distilled images in [0, 1] pixel units")
+    steps: PositiveInt = Field(10, description="steps of the feature matching")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    momentum: NonNegativeFloat = Field(1.0, description="of the feature matching; 0 for plain sign descent")
+    layers: tuple[str, ...] = Field(
+        (), description="layers of a member to draw from; default: before each ReLU, logits"
+    )
+    own: bool = Field(False, description="learn from the images distilled from itself instead, as a control")
+    warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")
+    adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
+    attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
+    attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
+
+    def begin(self, setup: Setup) -> None:
+        """Draw a layer for each epoch.
+
+        Raises:
+            ParameterError: there is a single member.
+            ModelError: a member has no such layer.
+        """
+        super().begin(setup)
+        members = members_of(setup.model)
+        names = self.layers or distillation_points(members[0])
+        for member in members:
+            for name in self.layers:
+                with features_at(member, name):
+                    pass
+        draws = SampleRng.of(setup.seed, "dverge", [str(e) for e in range(setup.epochs)]).integers(0, len(names))
+        setup.memory["layers"] = draws
+
+    def inner(self, step: Step) -> None:
+        """Distil a batch from every member, all with the weights of before the step."""
+        if step.epoch < self.warmup:
+            return
+        members, (targets, _) = members_in(step), step.second()
+        names = self.layers or distillation_points(members[0])
+        layer = names[int(step.memory[self.info.name]["layers"][step.epoch])]
+        found = []
+        for member in members:
+            with evaluating(member):
+                found.append(
+                    distil(
+                        member,
+                        step.images,
+                        targets.to(step.images),
+                        layer=layer,
+                        eps=self.eps,
+                        steps=self.steps,
+                        step_size=self.step_size,
+                        momentum=self.momentum,
+                        meter=step.inner.meter,
+                    )  # fmt: skip
+                )
+        step.extra[DISTILLED] = torch.stack(found)
+        if self.adversarial:
+            step.extra[ATTACKED] = torch.stack([self._attacked(step, i, m) for i, m in enumerate(members)])
+
+    def loss(self, step: Step) -> Tensor:
+        """See the class; the sum over the members."""
+        if step.epoch < self.warmup:
+            return summed_cross_entropy(alike(step, step.images), step.labels)
+        distilled = step.extra[DISTILLED]
+        turns = [0] if self.own else range(1, len(distilled))
+        total = torch.stack(
+            [summed_cross_entropy(apart(step, distilled.roll(-k, 0)), step.labels) for k in turns]
+        ).sum()
+        if self.adversarial:
+            total = self.adversarial * total + summed_cross_entropy(apart(step, step.extra[ATTACKED]), step.labels)
+        return total
+
+    def _attacked(self, step: Step, number: int, member: Classifier) -> Tensor:
+        inner = Inner(member, step.images[:1], copied=False)
+        inner.meter = step.inner.meter
+        rng = step.rng.fold("dverge").fold(number)
+        attack = PGD(steps=self.attack_steps, step_size=0.25)
+        return inner.find(attack, step.images, step.labels, rng, norm="linf", eps=self.attack_eps)
+
+
+def diversity_matrix(
+    model: Classifier,
+    batch: Batch,
+    *,
+    eps: float = 0.07,
+    steps: int = 10,
+    step_size: float = 0.1,
+    momentum: float = 1.0,
+    layers: tuple[str, ...] = (),
+    piece: int = 10,
+    seed: int = 0,
+) -> Tensor:
+    """`L[i, j]`: the mean cross-entropy of member j on images distilled from member i, against the target's label.
+
+    Each image of the batch is a target once; the sources are the same images in another order. High values off the
+    diagonal mean that the members are vulnerable to different things; `symmetric` gives `d_ij`.
+
+    Args:
+        model: an ensemble.
+        batch: labelled images.
+        eps: linf radius in [0, 1] pixel units.
+        steps: of the feature matching.
+        step_size: as a share of eps.
+        momentum: as in `distil`.
+        layers: as in the recipe.
+        piece: images between draws of the layer.
+        seed: of pairs and layers.
+
+    Returns:
+        Float64 `[N, N]`, in nats.
+
+    Raises:
+        ModelError: the model is a single network.
+        ParameterError: there are fewer than two images.
+    """
+    members, labels = members_of(model), required(batch.labels)
+    if len(batch) < 2:
+        raise ParameterError(f"diversity_matrix: {len(batch)} image makes no pair: give 2 or more")
+    names = layers or distillation_points(members[0])
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0x64766572]))
+    order = torch.from_numpy(rng.permutation(len(batch))).to(batch.images.device)
+    partner = order[order.argsort().add(1).remainder(len(batch))]  # the next of a cycle: nobody pairs with itself
+    total = torch.zeros(len(members), len(members), dtype=torch.float64)
+    with evaluating(model):
+        for rows in torch.arange(len(batch), device=order.device).split(piece):
+            layer = names[int(rng.integers(len(names)))]
+            for i, member in enumerate(members):
+                made = distil(
+                    member, batch.images[partner[rows]], batch.images[rows], layer=layer, eps=eps, steps=steps,
+                    step_size=step_size, momentum=momentum,
+                )  # fmt: skip
+                with torch.no_grad():
+                    for j, other in enumerate(members):
+                        total[i, j] += float(F.cross_entropy(other(made), labels[rows], reduction="sum"))
+    return total / len(batch)
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """`d_ij = (L_ij + L_ji) / 2`.
+
+    Args:
+        matrix: `[N, N]`, see `diversity_matrix`.
+    """
+    return (matrix + matrix.T) / 2
