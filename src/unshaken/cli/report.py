@@ -9,14 +9,20 @@ from unshaken.cli.verb import verb
 
 @verb
 def report(directory: Run, json: Json = False) -> int:
-    """Make summary.json, report.html and report.md again, from the rows alone."""
+    """Make the report of a run again, from its directory alone: of an audit with summary.json, or of a training run."""
     from unshaken.report import write_report
     from unshaken.run import RunDir
 
     run = RunDir(directory)
-    summary, _ = write_report(run)
+    if run.exists("harden.json") and not run.exists("run.json"):
+        from unshaken.report.training import write_training_report
+
+        write_training_report(run)
+        shown = run.read_json("harden.json")
+    else:
+        shown, _ = write_report(run)
     if json:
-        print_json(summary)
+        print_json(shown)
     else:
         print_line(f"report: {str(run).rstrip('/')}/report.html")
     return 0

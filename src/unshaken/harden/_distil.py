@@ -27,7 +27,7 @@ def distillation_points(model: Classifier) -> tuple[str, ...]:
     return (*(norms or [name for name, m in named if isinstance(m, nn.Conv2d)]), LOGITS)
 
 
-class _Reached(Exception):  # noqa: N818 - no error: it ends a pass at the layer that is asked for
+class _Reached(Exception):
     """The features of a layer, thrown out of a forward pass."""
 
     def __init__(self, features: Tensor) -> None:

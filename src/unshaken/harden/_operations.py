@@ -179,8 +179,8 @@ def operate(images: Tensor, which: Tensor, level: Tensor, sign: Tensor) -> Tenso
     """
     order = which.argsort(stable=True)
     counts = torch.bincount(which + 1, minlength=len(OPERATIONS) + 1).tolist()
-    parts = images.index_select(0, order).split(counts)
-    levels, signs = level[order].split(counts), sign[order].split(counts)
+    parts = torch.split(images.index_select(0, order), counts)
+    levels, signs = torch.split(level[order], counts), torch.split(sign[order], counts)
     results = [parts[0]]
     for i, (name, operation) in enumerate(OPERATIONS.items(), 1):
         if counts[i]:

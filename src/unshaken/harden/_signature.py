@@ -71,7 +71,7 @@ def differences(
     if how == "tensor":
         return {k: orthogonal(d[k], a[k]) for k in keys}
     whole = orthogonal(*(torch.cat([part[k].flatten() for k in keys]) for part in (d, a)))
-    parts = whole.split([d[k].numel() for k in keys])
+    parts = torch.split(whole, [d[k].numel() for k in keys])
     return {k: part.view_as(d[k]) for k, part in zip(keys, parts, strict=True)}
 
 
@@ -172,10 +172,12 @@ class Signature:
     def quantised(self, levels: int, quantiser: Quantiser = "linear") -> Signature:
         """Each tensor on so many levels; see `unshaken.harden.surgery.quantised`."""
         check_levels(levels, quantiser)
-        tensors = {k: quantised(v, levels, quantiser) for k, v in self.tensors.items()}
-        return replace(
-            self, tensors=tensors, meta=self.meta.model_copy(update={"quantiser": quantiser, "levels": levels})
-        )
+        meta = self.meta.model_copy(update={"quantiser": quantiser, "levels": levels})
+        tensors = {}
+        for key, value in self.tensors.items():
+            there = value != 0 if self.meta.kept < 1 else torch.ones_like(value, dtype=torch.bool)
+            tensors[key] = torch.zeros_like(value).masked_scatter(there, quantised(value[there], levels, quantiser))
+        return replace(self, tensors=tensors, meta=meta)
 
     def sparse(self, share: float) -> Signature:
         """Only the largest entries, over all tensors; the others become 0. Do this before quantising.
@@ -310,6 +312,6 @@ def _refuse_stranger(base: Weights, meta: SignatureMeta, descent: set[str]) -> N
     if not known & {meta.pretrained, meta.standard}:
         raise ModelError(
             f"the weights (checksum {own}) are neither those that the signature was taken beside ({meta.standard}) nor "
-            f"known to descend from its pretrained weights ({meta.pretrained}): name these as what they were fine-tuned "
+            f"known to descend from its pretrained weights ({meta.pretrained}): name these as what they were tuned "
             "from, or add unchecked"
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unshaken.core.errors import ModelError
 from unshaken.harden._checksum import COUNTLESS
-from unshaken.harden._quantise import bits, dequantise, pack, quantise, unpack
+from unshaken.harden._quantise import dequantise, pack, quantise, unpack
 from unshaken.harden._signature import Signature, SignatureMeta, Weights
 from unshaken.run.store import RunDir
 
@@ -119,8 +119,9 @@ def _saves(entries: Tensor, there: Tensor, meta: SignatureMeta) -> bool:
     zeros = int((~there).sum())
     if not zeros:
         return False
-    width = 32 if meta.quantiser is None else bits(meta.levels)
-    return meta.quantiser is not None or zeros * width > len(entries)
+    if meta.quantiser is not None:
+        return meta.kept < 1 or meta.quantiser == "log"
+    return zeros * 32 > len(entries)
 
 
 def _restored(key: str, record: dict[str, object], stored: Weights, meta: SignatureMeta) -> Tensor:

@@ -39,7 +39,8 @@ def adp_log_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
     rows = probabilities.permute(1, 0, 2)[wrong[:, None].expand(b, n, k)].view(b, n, k - 1)
     rows = F.normalize(rows, dim=2)
     eye = torch.eye(n, dtype=rows.dtype, device=rows.device)
-    return torch.logdet(rows @ rows.transpose(1, 2) + RIDGE * eye).mean()
+    diversity: Tensor = torch.logdet(rows @ rows.transpose(1, 2) + RIDGE * eye).mean()
+    return diversity
 
 
 @register("adp", reference="Pang et al. 2019, arXiv:1901.08846")

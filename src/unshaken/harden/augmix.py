@@ -76,7 +76,8 @@ def jsd_loss(logits: Tensor) -> Tensor:
     """
     p = logits.softmax(2)
     mean = p.mean(0).clamp(1e-7, 1).log()
-    return (torch.special.xlogy(p, p) - p * mean).sum(2).mean()
+    divergence: Tensor = (torch.special.xlogy(p, p) - p * mean).sum(2).mean()
+    return divergence
 
 
 def _dirichlet(uniform: Tensor, alpha: float) -> Tensor:

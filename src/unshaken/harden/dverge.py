@@ -95,7 +95,7 @@ class Dverge(Members):
                         step_size=self.step_size,
                         momentum=self.momentum,
                         meter=step.inner.meter,
-                    )  # fmt: skip
+                    )
                 )
         step.extra[DISTILLED] = torch.stack(found)
         if self.adversarial:
@@ -166,7 +166,7 @@ def diversity_matrix(
     partner = order[order.argsort().add(1).remainder(len(batch))]  # the next of a cycle: nobody pairs with itself
     total = torch.zeros(len(members), len(members), dtype=torch.float64)
     with evaluating(model):
-        for rows in torch.arange(len(batch), device=order.device).split(piece):
+        for rows in torch.split(torch.arange(len(batch), device=order.device), piece):
             layer = names[int(rng.integers(len(names)))]
             for i, member in enumerate(members):
                 made = distil(

@@ -9,6 +9,7 @@ from torch import Tensor
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.recipe import Recipe, Step
+from unshaken.stress.gaussian_noise import unit_normal
 
 
 def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
@@ -23,14 +24,9 @@ def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
         The same shape, in [0, 1]; `images` is left as it is.
     """
     rows = (sd > 0).nonzero().flatten()
-    some = images[rows]
-    half = (some[0].numel() + 1) // 2 if len(rows) else 0
-    uniform = rng[rows].fresh(2 * half).view(len(rows), 2, half)
-    radius = (-2 * torch.log1p(-uniform[:, 0])).sqrt()  # Box and Muller: two normal draws of two uniform ones
-    angle = 2 * torch.pi * uniform[:, 1]
-    draws = torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, : some[0].numel() if len(rows) else 0]
+    draws = unit_normal(rng[rows], *images.shape[1:])
     found = images.clone()
-    found[rows] = (some + sd[rows].view(-1, 1, 1, 1) * draws.view(some.shape)).clamp(0, 1)
+    found[rows] = draws.to(images).mul_(sd[rows].view(-1, 1, 1, 1)).add_(images[rows]).clamp_(0, 1)
     return found
 
 

@@ -116,7 +116,7 @@ class Choice:
     """What came of a search.
 
     Args:
-        best: the trial of highest `robust` among those that lose less clean accuracy than allowed; None where none does.
+        best: the trial of highest `robust` among those that lose less clean accuracy than allowed; None if none is.
         trials: all.
         base: without a patch (no layers, alpha 0).
     """

@@ -143,7 +143,9 @@ def gap_change(
     same_length(baseline=before, candidate=after)
     if (majority is None) != (minority is None):
         raise ParameterError("give majority and minority together, or neither for the max-min gap over all classes")
-    names = np.unique(classes).tolist() if majority is None else [majority, minority]
+    names: list[int] = np.unique(classes).tolist()
+    if majority is not None and minority is not None:
+        names = [majority, minority]
     if len(names) < 2 or len(set(names)) < 2:
         raise ParameterError(f"a gap needs two classes, not {names}")
     rng = np.random.default_rng(seed)
@@ -205,7 +207,7 @@ def _counted(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Ind
 
 
 def _within(right: Flags, classes: Indices, name: int) -> Flags:
-    chosen = right[classes == name]
+    chosen: Flags = right[classes == name]
     if not len(chosen):
         raise ParameterError(f"class {name} has no sample; there are {np.unique(classes).tolist()}")
     return chosen

@@ -23,7 +23,7 @@ Predict = Callable[[Tensor], Tensor]
 
 @cache
 def frequency_radius(height: int, width: int) -> Tensor:
-    """rho of every bin, `[H, W]`, in the order of `torch.fft.fft2` (zero frequency first).
+    """The distance rho of every bin, `[H, W]`, in the order of `torch.fft.fft2` (zero frequency first).
 
     Args:
         height: of the image in pixels.
@@ -38,7 +38,7 @@ def frequency_radius(height: int, width: int) -> Tensor:
 
 
 def half_radius(height: int, width: int) -> Tensor:
-    """rho of the bins of `torch.fft.rfft2`, `[H, W // 2 + 1]`."""
+    """The distance rho of the bins of `torch.fft.rfft2`, `[H, W // 2 + 1]`."""
     return frequency_radius(height, width)[:, : width // 2 + 1]
 
 

@@ -227,7 +227,7 @@ class Interpolator:
 
 
 def interpolator(classes: int, overlap: float, margin: float) -> Interpolator:
-    """Closed form: k classes, a share rho of the mass where two are equally likely, the memorised label m above all else.
+    """Closed form: k classes, a share rho of the mass where two are equally likely, the memorised label by m ahead.
 
     With `p = 1 / (1 + (k - 1) exp(-m / T))` the KL is `-rho ln 2 - (1 - rho/2) ln p - (rho/2) ln((1 - p) / (k - 1))`,
     least at `p = 1 - rho / 2`: half of the overlap's mass must be given to all other classes alike, which costs
