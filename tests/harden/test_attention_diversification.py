@@ -141,6 +141,7 @@ def test_stability():
 
 IMAGES = torch.randint(0, 256, (60, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(60) % 3
+LONG = Training(epochs=8, batch_size=16, lr=3e-3, optimizer="adamw", select="last", check_every=8)
 SHORT = Training(epochs=2, batch_size=16, lr=3e-3, optimizer="adamw", select="last", check_every=2)
 
 
@@ -150,7 +151,7 @@ def vit():
 
 
 def penalty_after(recipes):
-    model = fit(vit(), IMAGES, LABELS, recipes, SHORT).last.eval()
+    model = fit(vit(), IMAGES, LABELS, recipes, LONG).last.eval()
     maps = attention_maps(model, IMAGES.float() / 255)
     return torch.stack([attention_diversification(m, threshold=1) for m in maps]).mean().item()
 

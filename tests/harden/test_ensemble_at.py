@@ -30,10 +30,8 @@ def test_each_member_learns_from_the_worst_images_of_the_whole():
     fitted = fit(model, images, labels, [EnsembleAT(eps=0.1, steps=1, step_size=2.0)], training)
     for member in members_of(fitted.last):
         assert member.net[1].weight.shape == (2, 4)
-    strong, weak = (m.net[1].weight[0] for m in members_of(fitted.last))
-    # of class 0 the pixels are shown lower where the strong member's weight is positive, of class 1 higher: learning
-    # from that lowers both members' weights there, and raises the third
+    _, weak = (m.net[1].weight[0] for m in members_of(fitted.last))
+    # images of class 0 are shown darker where the strong member's weight is positive, those of class 1 brighter, and
+    # the third pixel the other way round; an attack on the weak member alone would darken all three
     assert bool((weak[:2] < 0.1).all())
     assert float(weak[2].detach()) > 0.1
-    assert bool((strong[:2] < 4.0).all())
-    assert float(strong[2].detach()) > -4.0

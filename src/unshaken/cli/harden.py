@@ -143,6 +143,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
 def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
     """Show what came out, and choose the exit code."""
     result = done.result
+    if not result:  # the first of several processes tells
+        return 0
     if as_json:
         print_json({"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]})
         return BAD_SAMPLES if done.bad else 0

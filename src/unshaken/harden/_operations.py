@@ -17,6 +17,8 @@ from torch import Tensor
 
 SLACK = 1e-4
 """Part of a level that interpolation may lose to rounding without falling to the level below."""
+TURN_SLACK = 1e-3
+"""The same of a turn."""
 
 
 def autocontrast(images: Tensor, amount: Tensor | None = None) -> Tensor:
@@ -62,7 +64,8 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     column = torch.mul(cos * x - sin * y, 2 / width, out=grid[..., 0])
     row = torch.mul(sin * x + cos * y, 2 / height, out=grid[..., 1])
     turned = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return _within(turned.add_(SLACK).to(torch.uint8), (column.abs() <= 1) & (row.abs() <= 1))
+    turned = _within(turned.add_(TURN_SLACK).to(torch.uint8), (column.abs() <= 1) & (row.abs() <= 1))
+    return torch.where(_each(degrees == 0), images, turned)
 
 
 def shear_x(images: Tensor, amount: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Prompts:
         return self.spectra.shape[1], self.spectra.shape[2], self.width
 
     def table(self) -> Tensor:
-        """One row a cluster, of what is looked up: patterns inside the budget, or spectra where these meet the image's."""
+        """What is looked up, a row a cluster: patterns inside the budget, or spectra where these meet the image's."""
         if self.form in ("multiplicative", "amplitude"):
             return self.spectra
         return within(pattern(self.spectra, self.radius, self.width, self.form), self.budget, self.norm)

@@ -315,3 +315,33 @@ def _refuse_stranger(base: Weights, meta: SignatureMeta, descent: set[str]) -> N
             f"known to descend from its pretrained weights ({meta.pretrained}): name these as what they were tuned "
             "from, or add unchecked"
         )
+
+
+def matched_noise(signature: Signature, seed: int) -> Signature:
+    """The control of every patch: normal tensors, each of the norm that the signature's has.
+
+    Args:
+        signature: what it stands in for.
+        seed: of the draws.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    found = {}
+    for key, value in signature.tensors.items():
+        noise = torch.randn(value.shape, generator=draw)
+        found[key] = noise * (value.norm() / noise.norm().clamp(min=1e-30))
+    return replace(signature, tensors=found)
+
+
+def relative_change(start: Weights, end: Weights, layers: Iterable[Iterable[str]]) -> list[float]:
+    """`|end - start| / |start|` of each layer's parameters.
+
+    Args:
+        start: a state dict.
+        end: a state dict of the same shapes.
+        layers: keys of each layer.
+    """
+    found = []
+    for keys in layers:
+        one, two = (torch.cat([w[k].flatten() for k in keys]).double() for w in (start, end))
+        found.append(float((two - one).norm() / one.norm().clamp(min=1e-300)))
+    return found

@@ -190,7 +190,7 @@ class CrossMax(Defence):
             others: dict[str, nn.Module] = {
                 "mean": CrossMaxNet(inner, CrossMax(class_max=False, predictor_max=False, aggregate="mean")),
                 "unsubtracted": CrossMaxNet(inner, self.model_copy(update={"predictor_max": False})),
-                **{f"part-{i}": One(inner, i) for i in range(parts)},
+                **{f"part-{i}": _part(model, inner, i) for i in range(parts)},
             }
             return {name: _beside(other, model, name) for name, other in others.items()}
 
@@ -210,6 +210,12 @@ class _Normalised(nn.Module):
             images = (images - model.mean.to(images)) / model.std.to(images)
         logits: Tensor = model.net.predictors(images)  # type: ignore[operator]
         return logits
+
+
+def _part(model: Classifier, inner: nn.Module, number: int) -> nn.Module:
+    """One predictor; of an ensemble that member alone, at a share of the cost."""
+    members = getattr(model.net, "members", None)
+    return members[number] if isinstance(members, nn.ModuleList) and model.mean is None else One(inner, number)
 
 
 def _beside(net: nn.Module, model: Classifier, name: str) -> Classifier:

@@ -1,14 +1,16 @@
-"""Frequency prompts: a learned pattern of medium and high frequencies for each cluster of images, added at test time."""
+"""Frequency prompts: at test time, a learned pattern of medium and high frequencies for each cluster of images."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
@@ -144,7 +146,7 @@ class FrequencyPrompt(Defence):
                     spectra.grad = slope
                     descent.step()
                     task.advance()
-        return _with(blank, spectra.detach().cpu())
+        return replace(blank, spectra=spectra.detach().cpu())
 
 
 class Prompted(nn.Module):
@@ -221,14 +223,18 @@ def guarded(
         raise ParameterError(f"gradient={gradient!r} must be one of {', '.join(get_args(Gradient))}")
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
     device = next(iter(model.parameters()), prompts.prototypes).device
-    return Classifier(
-        Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed),
-        classes=model.classes,
-        view=model.view,
-        differentiable=model.differentiable,
-        name=f"{model.name} behind frequency prompts",
-        reject=model.reject,
-    ).to(device).eval()
+    return (
+        Classifier(
+            Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed),
+            classes=model.classes,
+            view=model.view,
+            differentiable=model.differentiable,
+            name=f"{model.name} behind frequency prompts",
+            reject=model.reject,
+        )
+        .to(device)
+        .eval()
+    )
 
 
 def selection_features(model: Classifier, images: Tensor, pool: int, layer: str = "") -> Tensor:
@@ -259,21 +265,22 @@ def k_means(features: Tensor, clusters: int, seed: int) -> tuple[Tensor, Tensor]
     from scipy.cluster.vq import ClusterError, kmeans2
 
     rows = features.double().cpu().numpy()
-    if clusters == 1:  # k-means++ has nothing to draw
+    if clusters == 1:
         return features.double().mean(0, keepdim=True).float(), torch.zeros(len(features), dtype=torch.int64)
     try:
+        if len(np.unique(rows, axis=0)) < clusters:
+            raise ClusterError
         centres, chosen = kmeans2(
-            rows, clusters, iter=ITERATIONS, minit="++", missing="raise", seed=np.random.Generator(np.random.Philox(seed))
+            rows,
+            clusters,
+            iter=ITERATIONS,
+            minit="++",
+            missing="raise",
+            seed=np.random.Generator(np.random.Philox(seed)),
         )
     except ClusterError:
         raise ParameterError(f"clusters={clusters}: one came out empty; ask for fewer, or give more images") from None
     return torch.from_numpy(centres).float(), torch.from_numpy(chosen).long()
-
-
-def _with(blank: Prompts, spectra: Tensor) -> Prompts:
-    from dataclasses import replace
-
-    return replace(blank, spectra=spectra)
 
 
 @torch.fx.wrap
@@ -287,5 +294,5 @@ def _unit(images: Tensor, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def _in_pieces(function: nn.Module | object, images: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([function(_unit(x, device)).cpu() for x in images.split(PIECE)])  # type: ignore[operator]
+def _in_pieces(function: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Tensor:
+    return torch.cat([function(_unit(x, device)).cpu() for x in images.split(PIECE)])

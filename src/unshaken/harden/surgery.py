@@ -29,8 +29,10 @@ from unshaken.harden._signature import (
     Weights,
     coefficients,
     interpolate,
+    matched_noise,
     orthogonal,
     patch,
+    relative_change,
 )
 from unshaken.harden._signature_files import SizeReport, load_signature, save_signature, size_report
 from unshaken.models.architectures import build, build_for
@@ -56,11 +58,13 @@ __all__ = [
     "extract",
     "interpolate",
     "load_signature",
+    "matched_noise",
     "norm_keys",
     "orthogonal",
     "patch",
     "quantised",
     "re_estimate",
+    "relative_change",
     "save_signature",
     "size_report",
     "subtract",

@@ -193,7 +193,7 @@ def _made(arm: Arm, pictures: Pictures, ridge: float, model: Classifier) -> dict
         raise ParameterError(f"arm {arm.arm!r} is not one of {', '.join(ARMS)}")
 
     def look(net: Classifier) -> tuple[int, int]:
-        right, choosing = (int((answers(net, b) == b.labels).sum()) for b in (pictures.test, pictures.choosing))
+        right, choosing = (hits(net, b) for b in (pictures.test, pictures.choosing))
         return right, choosing
 
     watched = Watched()
@@ -222,6 +222,6 @@ def _made(arm: Arm, pictures: Pictures, ridge: float, model: Classifier) -> dict
     }
 
 
-def answers(net: Classifier, batch: Batch) -> Tensor:
-    """Predicted classes `[N]`."""
-    return Oracle(net, limit=500).exact(batch.images).argmax(1)
+def hits(net: Classifier, batch: Batch) -> int:
+    """Right answers."""
+    return int((Oracle(net, limit=500).exact(batch.images).argmax(1) == required(batch.labels)).sum())

@@ -90,7 +90,7 @@ class Figures:
         self.right = run.rows("outcomes", ["id", "condition", "correct"])
 
     def best(self, arch: str, arm: str, seed: int) -> float:
-        """The learning rate with the most right answers in the end, on images that are not reported; ties: the lower."""
+        """The learning rate with the most right answers in the end on the images kept for that; ties: the lower."""
         rates = sorted(lr for a, b, lr, s in self.curves if (a, b, s) == (arch, arm, seed))
         return max(rates, key=lambda lr: self.curves[arch, arm, lr, seed][-1]["choosing"])
 
@@ -130,7 +130,9 @@ class Figures:
         rows = {arm: self.curves[arch, arm, best[arm], seed] for arm in ARMS}
         curves = {arm: [r["right"] / r["images"] for r in rows[arm]] for arm in ARMS}
         names = {arm: rows[arm][0]["condition"] for arm in ARMS}
-        found: dict[str, Any] = {"final": {arm: accuracy(self.correct(f"{names[arm]}.clean")).to_json() for arm in ARMS}}
+        found: dict[str, Any] = {
+            "final": {arm: accuracy(self.correct(f"{names[arm]}.clean")).to_json() for arm in ARMS}
+        }
         found["final"]["tract_minus_plain"] = compare(
             *(self.correct(f"{names[arm]}.clean") for arm in ARMS)
         ).difference.to_json()

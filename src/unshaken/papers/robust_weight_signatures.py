@@ -1,0 +1,107 @@
+"""`robust-weight-signatures`: robustness as a patch of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.papers._rws_figures import mean_of, seed_figures
+from unshaken.papers._rws_nets import Sizes, World
+from unshaken.papers._rws_run import Surgery
+from unshaken.papers.base import Bench, Check, Paper
+
+SHARE, LOSS = 0.5, 0.06
+
+
+@register("robust-weight-signatures", reference="Cai et al. 2023, arXiv:2302.12480")
+class RobustWeightSignaturesPaper(Paper):
+    """Can the robustness of fine-tuned weights be added to others as a small patch of their first layers?
+
+    Six convolutions without norms, pretrained and fine-tuned here on CIFAR-10; noise in all seeds, blur, contrast, two
+    patches at once and the transfer between classes in the first. For weights of one's own there is
+    `unshaken.harden.surgery`.
+    """
+
+    title: ClassVar[str] = "Robust Weight Signatures: Gaining Robustness as Easy as Patching Weights?"
+    claim: ClassVar[str] = (
+        "The difference between weights fine-tuned on corrupted and on clean data, with the direction of clean "
+        "fine-tuning projected out, is a signature that lives in the first layers and can be added to a clean model, "
+        "scaled, combined, quantised and moved to other data: robustness becomes a small file."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced if all hold for noise of deviation 0.2, on test images, as means over the seeds; layers and alpha "
+        "being those of highest accuracy under noise with a clean loss below 5 points on validation images: (1) the "
+        "patch recovers at least half of what the robust weights gain under noise; (2) it costs less than 6 points of "
+        "clean accuracy; (3) the best of three random patches of equal norms per tensor gains less than it does."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "published": "a signature is up to 13 times smaller than a full copy; no table of accuracies is at hand",
+        "mean": {"recovered": "0.62 and 0.57 (pilot, two seeds)", "clean_loss": "0.050 and 0.047 (pilot, two seeds)"},
+    }
+    data: ClassVar[str] = "cifar10"
+    model: ClassVar[str] = "six convolutions"
+
+    seeds: PositiveInt = Field(3, description="seeds of training")
+    pretraining: PositiveInt = Field(12_000, description="images of the pretraining, at most 3/5 of all")
+    tuning: PositiveInt = Field(8_000, description="other images of each fine-tuning")
+    validation: PositiveInt = Field(2_000, description="images that choose layers and alpha")
+    test: PositiveInt = Field(4_000, description="images that the figures are of")
+    epochs: PositiveInt = Field(5, description="epochs of the pretraining")
+    tuning_epochs: PositiveInt = Field(3, description="epochs of each fine-tuning")
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """The same for each seed, more of it in the first."""
+        if bench.model != self.model:
+            raise ParameterError(
+                f"robust-weight-signatures trains its own networks and takes no model ({bench.model!r}): for your own "
+                "weights there is `unshaken harden surgery`"
+            )
+        sizes = Sizes(**self.model_dump(exclude={"seeds"}))
+        measured: dict[str, Any] = {}
+        for number, seed in enumerate(range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))):
+            world = World(bench, sizes, seed)
+            if not number:
+                bench.pin(**world.key, **self.model_dump())
+            Surgery(bench, world, not number).run()
+            measured[f"seed{seed}"] = seed_figures(bench.run, f"seed{seed}")
+        return {"mean": mean_of(measured), **measured}
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        mean = measured["mean"]
+        return [
+            Check(
+                f"the patch recovers {mean['recovered']:.2f} of the gain ({SHARE} needed)", mean["recovered"] >= SHARE
+            ),
+            Check(f"it costs {mean['clean_loss']:.3f} of clean accuracy (below {LOSS})", mean["clean_loss"] < LOSS),
+            Check(
+                f"random patches gain {mean['random_gain']:+.3f} at best, the patch {mean['gain']:+.3f}",
+                mean["random_gain"] < mean["gain"],
+            ),
+        ]
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """What was chosen, and what the rule does not speak of."""
+        parts = []
+        seeds = {name: part for name, part in measured.items() if name != "mean"}
+        chosen = [f"{p['noise']['layers']} layers, alpha {p['noise']['alpha']:g}" for p in seeds.values()]
+        parts.append(f"Chosen on validation images: {'; '.join(chosen)}.")
+        first = next(iter(seeds.values()))
+        for kind in ("blur", "contrast"):
+            if kind in first:
+                f = first[kind]
+                values = [f[k]["changed"]["value"] for k in ("base", "patched", "robust")]
+                parts.append(f"{kind.capitalize()} (base, patched, robust): {', '.join(f'{v:.3f}' for v in values)}.")
+        mean = measured["mean"]
+        parts.append(
+            f"At the same alpha, interpolating all weights gains {mean['interpolated_gain']:+.3f} at a clean loss of "
+            f"{mean['interpolated_loss']:.3f}, the difference without projection {mean['plain_gain']:+.3f} at "
+            f"{mean['plain_loss']:.3f}. The publication's networks are VGG-16 and ResNet-50."
+        )
+        if all(part["networks_from_cache"] for part in seeds.values()):
+            parts.append("The networks came from the cache, so the seconds hold no training.")
+        return " ".join(parts)

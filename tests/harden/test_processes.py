@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+NET = """
+from torch import nn
+def make():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.AvgPool2d(3), nn.Flatten(), nn.Linear(64, 10))
+"""
+LOOP = ["--epochs", "2", "--batch-size", "32", "--set", "check_images=16", "--set", "lr=0.05"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipes", [["trades:eps=0.1,steps=2", "awp"], ["free-at:eps=0.1,m=2"]], ids=["trades", "free"])
+def test_two_processes_learn_what_one_learns(recipes, tmp_path):
+    (tmp_path / "own.py").write_text(NET)
+    verb = ["-m", "unshaken", "harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "240"]
+    verb += [*LOOP, "--device", "cpu", "--quiet", *(w for r in recipes for w in ("--recipe", r))]
+    one = subprocess.run([sys.executable, *verb, "--out", str(tmp_path / "one")], capture_output=True, timeout=240)
+    assert one.returncode == 0, one.stderr.decode()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, *verb, "--devices", "2", "--out", str(tmp_path / "two")]
+    two = subprocess.run(command, capture_output=True, timeout=280)
+    assert two.returncode == 0, two.stderr.decode()
+    assert json.loads((tmp_path / "two" / "harden.json").read_text())["processes"] == 2
+    ones, twos = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
+    for name, weight in ones.items():
+        # batches hold the same samples, half in each process; the order of sums differs
+        assert torch.allclose(twos[name], weight, atol=2e-3), (name, (twos[name] - weight).abs().max())
