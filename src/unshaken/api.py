@@ -14,6 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unshaken.api_harden import Mended as Mended
+from unshaken.api_harden import harden as harden
+from unshaken.api_harden import mend as mend
+from unshaken.api_harden import plan_mending as plan_mending
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError, ParameterError
@@ -200,82 +204,6 @@ def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     return value
 
 
-def harden(
-    model: str | nn.Module,
-    data: str | Dataset,
-    recipes: str | Sequence[Any] = (),
-    *,
-    out: str | Path | None = None,
-    resume: bool = False,
-    new_head: bool = False,
-    limit: int | None = None,
-    device: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
-    workers: int | None = None,
-    download: bool = False,
-    **training: Any,
-) -> Any:
-    """Train a model by recipes, in a run directory that `run:DIR` loads.
-
-    Args:
-        model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
-            `new:timm:NAME`), or a SPEC or module whose weights are trained on.
-        data: a SPEC or a `Dataset`, labelled; a seeded part of it is held out and chooses the checkpoint.
-        recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
-        out: the run directory; default `runs/` and a name.
-        resume: go on with the run that is there; the weights are those of a run that never stopped.
-        new_head: replace the last linear layer where the data has other classes than the model.
-        limit: take so many images: seeded, stratified.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        devices: processes that train together on this machine; under `torchrun` what it started.
-        nodes: machines.
-        workers: threads that decode.
-        download: whether model and data may be fetched.
-        training: see `unshaken.harden.training.Training`.
-
-    Returns:
-        A `Hardened`: its run, the chosen model, and the result.
-
-    Raises:
-        UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
-    """
-    from unshaken.harden.run import train_run
-    from unshaken.harden.training import Training
-
-    given = [recipes] if isinstance(recipes, str) else list(recipes)
-    chosen = [_recipe(r) if isinstance(r, str) else r for r in given]
-    return train_run(
-        model,
-        data,
-        chosen,
-        Training.from_text(training),
-        out=str(out or default_out(model, data, "harden")),
-        resume=resume,
-        new_head=new_head,
-        limit=limit,
-        device=_device(device),
-        devices=devices,
-        nodes=nodes,
-        workers=workers,
-        download=download,
-    )
-
-
-def _recipe(text: str) -> Any:
-    """The recipe of a text.
-
-    Raises:
-        ParameterError: the name is not a recipe's.
-    """
-    from unshaken.harden.recipe import Recipe
-
-    found = parse_method(text, "harden")
-    if not isinstance(found, Recipe):
-        raise ParameterError(f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence")
-    return found
-
-
 def compare(*runs: str | Path | RunDir) -> Any:
     """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions.
 
@@ -376,7 +304,7 @@ def _job(
     plan_name: str,
 ) -> Job:
     prepare(plan)  # a wrong plan is refused before anything is loaded
-    device = _device(options.device)
+    device = chosen_device(options.device)
     classifier = _classifier(model, options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
     first = _first_images(dataset, classifier)
@@ -446,7 +374,13 @@ def _count_classes(model: Classifier, images: Tensor) -> int:
         return int(model(images[:1]).shape[1])
 
 
-def _device(name: str) -> str:
+def chosen_device(name: str) -> str:
+    """The device of a name; `auto` takes the best that is there.
+
+    Raises:
+        ParameterError: there is no such kind.
+        ModelError: it is not there.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = name.partition(":")[0]

@@ -90,7 +90,7 @@ def test_transfer_between_linear_members_by_hand():
     images = torch.tensor([[0.55, 0.55], [0.9, 0.9], [0.45, 0.45], [0.2, 0.9]]).view(4, 1, 1, 2)
     batch = Batch(images, torch.tensor([0, 0, 1, 0]), ("a", "b", "c", "d"))
     found = transferability(model, batch, eps=0.1)
-    assert found.ids == ("a", "b", "c")  # the first members get the last image wrong
+    assert found.batch.ids == ("a", "b", "c")  # the first members get the last image wrong
     two = 2 / 3  # two of three images lie within 0.1 of the border
     expected = [[two, two, 0, two], [two, two, 0, two], [0, 0, two, 0]]
     assert found.rates.tolist() == [pytest.approx(row) for row in expected]

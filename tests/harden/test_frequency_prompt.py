@@ -46,6 +46,7 @@ def prompts(clusters=3, side=16, channels=1, form="additive", scale=2.0, **other
         "budget": 0.1,
         "spread": 0.05,
         "purity": torch.ones(clusters),
+        "commonest": torch.zeros(clusters, dtype=torch.int64),
         "counts": torch.ones(clusters),
     }
     return Prompts(**(fields | other))
@@ -242,6 +243,11 @@ def test_fitted_prompts_lower_the_loss_and_reload(tmp_path):
     assert found.radius == 2.0
     assert found.counts.sum().item() == 240
     assert found.purity.min() >= 0.5
+    chosen = guard.net.select(shown)
+    votes = torch.stack([torch.bincount(y[chosen == k], minlength=2) for k in range(3)])
+    assert torch.equal(votes.sum(1).float(), found.counts)
+    assert torch.equal(votes.amax(1) / votes.sum(1), found.purity)
+    assert torch.equal(votes.gather(1, found.commonest[:, None])[:, 0], votes.amax(1))
     path = found.save(tmp_path / "prompts.safetensors")
     wrapped = FrequencyPrompt(file=str(path)).wrap(model)
     assert torch.equal(wrapped(shown), guard(shown))

@@ -45,7 +45,7 @@ def compare(
         return 0
     if not session.quiet:
         for one in result.runs:
-            _show(one)
+            show_comparison(one)
     print_line(f"page: {place.rstrip('/')}/compare.html")
     return 0
 
@@ -61,7 +61,8 @@ def beside_last(directories: Sequence[str]) -> str:
     return posixpath.join(parent, f"compare-{'-'.join(names)}"[:120])
 
 
-def _show(one: RunComparison) -> None:
+def show_comparison(one: RunComparison) -> None:
+    """One comparison as a table."""
     from unshaken.report import wording
 
     rows = []

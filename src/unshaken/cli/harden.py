@@ -100,6 +100,15 @@ def harden(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Decoding threads.", rich_help_panel=_WHERE, show_default=False)
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Tell each epoch to MLflow: a folder or a tracking URI. Or tensorboard:DIR.",
+            rich_help_panel=_WHERE,
+            show_default=False,
+        ),
+    ] = None,
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -113,11 +122,18 @@ def harden(
     loop = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, **_settings(set_ or [])}
     training = {k: v for k, v in loop.items() if v is not None}
     where = {"device": device, "devices": devices, "nodes": nodes, "workers": workers, "download": download}
+    where["track"] = track
     chosen: dict[str, Any] = {"out": out, "resume": resume, "limit": limit, "new_head": new_head, **where, **training}
     if out == "":
         raise ParameterError("--out is empty: give a directory, or leave it away")
     if from_ is not None:
-        raise ParameterError("--from is not there yet")
+        from unshaken.cli.mend import mend_run
+
+        about = {"model": model, "data": data, "recipes": recipe or (), "limit": limit, **training}
+        place = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
+        return mend_run(session, from_, out, about, place, dry_run=dry_run, as_json=json)
+    if dry_run:
+        raise ParameterError("--dry-run is for --from RUN")
     if model is None or data is None:
         raise ParameterError("give --model and --data (and --recipe), or --from RUN")
     chosen["out"] = out or api.default_out(model, data, "harden")
@@ -165,5 +181,6 @@ def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
         console().print(one_line(f"{flag['name']}: {flag['detail']}"), soft_wrap=True, style="bold red")
     for name, reason in list(done.bad.items())[:3]:
         print_line(f"not used: {name}: {reason}")
+    print_line(f"report: {str(done.run).rstrip('/')}/report.html")
     print_line(f"model: run:{done.run}")
     return BAD_SAMPLES if done.bad else 0

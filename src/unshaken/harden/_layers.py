@@ -22,7 +22,7 @@ class Layer:
     """A convolution or linear layer with its norm, or a whole block.
 
     Args:
-        modules: paths as in `net.named_modules()`; empty where it is parameters of the net itself.
+        modules: paths as in `net.named_modules()`.
         keys: names of its parameters as in `net.named_parameters()`.
     """
 
@@ -32,14 +32,15 @@ class Layer:
     @property
     def name(self) -> str:
         """The path of its first module."""
-        return self.modules[0] if self.modules else self.keys[0]
+        return self.modules[0]
 
 
 def ordered_layers(net: nn.Module) -> list[Layer]:
     """The layers with parameters, in the order in which the network registers them; the classifier is the last.
 
     Lists and sequences of modules are entered; a module of another kind is a block, unless it holds more than half of
-    all parameters and a list of blocks itself. A norm goes with the layer before it.
+    all parameters and a list of blocks itself. A norm goes with the layer before it, a parameter
+    that a list of blocks holds by itself with the first of them.
 
     Raises:
         ModelError: there are fewer than two: no body and classifier to tell apart.
@@ -50,7 +51,6 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
     """
     half = sum(p.numel() for p in net.parameters()) / 2
     found: list[Layer] = []
-    own = tuple(name for name, _ in net.named_parameters(recurse=False))
     for path in _paths(net, "", half):
         module = net.get_submodule(path)
         keys = tuple(f"{path}.{name}" for name, _ in module.named_parameters())
@@ -59,15 +59,15 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
             found.append(Layer((*last.modules, path), last.keys + keys))
         else:
             found.append(Layer((path,), keys))
-    if found and own:
-        found[0] = Layer(found[0].modules, own + found[0].keys)
-    seen = {key for layer in found for key in layer.keys}
-    if missing := [name for name, _ in net.named_parameters() if name not in seen]:
-        raise ModelError(f"parameter {missing[0]!r} is in no layer: name the layers yourself")
     if len(found) < 2:
         raise ModelError(
             f"a network of {len(found)} layer has no body apart from its classifier: name the layers yourself"
         )
+    seen = {key for layer in found for key in layer.keys}
+    for name in reversed([name for name, _ in net.named_parameters() if name not in seen]):
+        holder = name.rpartition(".")[0]
+        at = next(i for i, layer in enumerate(found) if not holder or layer.modules[0].startswith(f"{holder}."))
+        found[at] = Layer(found[at].modules, (name, *found[at].keys))
     return found
 
 
@@ -84,8 +84,6 @@ def _paths(module: nn.Module, path: str, half: float) -> list[str]:
 
 def _is_open(module: nn.Module, half: float) -> bool:
     """Whether a module is a list of layers and no layer itself."""
-    if any(True for _ in module.parameters(recurse=False)):
-        return False
     if isinstance(module, CONTAINERS):
         return _several(module)
     whole = sum(p.numel() for p in module.parameters()) > half

@@ -19,6 +19,7 @@ from unshaken.run.store import RunDir
 Form = Literal["additive", "replace", "multiplicative", "amplitude", "spatial"]
 WORDS = ("form", "norm", "layer")
 NUMBERS = ("radius", "budget", "spread")
+TENSORS = ("prototypes", "spectra", "purity", "commonest", "counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Prompts:
         budget: of the change, in [0, 1] pixel units under the norm.
         spread: mean squared distance of the training images from their prototype.
         purity: share of each cluster's commonest class among its training images, `[K]`.
+        commonest: that class, int64 `[K]`.
         counts: training images of each cluster, `[K]`.
     """
 
@@ -52,6 +54,7 @@ class Prompts:
     budget: float
     spread: float
     purity: Tensor
+    commonest: Tensor
     counts: Tensor
 
     def __len__(self) -> int:
@@ -87,8 +90,7 @@ class Prompts:
 
     def permuted(self, order: Tensor) -> Prompts:
         """Clusters in another order, prototypes and prompts together: the same guard."""
-        rows = (self.prototypes[order], self.spectra[order], self.purity[order], self.counts[order])
-        return replace(self, prototypes=rows[0], spectra=rows[1], purity=rows[2], counts=rows[3])
+        return replace(self, **{name: getattr(self, name)[order] for name in TENSORS})
 
     def shuffled(self, seed: int = 0) -> Prompts:
         """A control: every cluster gets another's prompt.
@@ -117,7 +119,7 @@ class Prompts:
     def save(self, path: str | Path) -> Path:
         """Keep the prompts as safetensors, whole or not at all."""
         path = Path(path)
-        tensors = {k: getattr(self, k).cpu().contiguous() for k in ("prototypes", "spectra", "purity", "counts")}
+        tensors = {k: getattr(self, k).cpu().contiguous() for k in TENSORS}
         words = {k: str(getattr(self, k)) for k in (*WORDS, *NUMBERS, "width", "pool")}
         RunDir(path.parent).write(save_tensors(tensors, {"what": "frequency-prompt", **words}), path.name)
         return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class Dverge(Members):
     every epoch, the same for all members; images are distilled in evaluation mode with the weights of all members as
     they are before the step. Sources are the batch, targets a batch drawn in an order of its own. It withstands attacks
     carried over from other networks, not attacks on itself.
+
+    Controls have the same number of members and a loss of the same size: `own` learns from the images distilled from
+    the member itself, `noise` from noise of random signs and size eps, `clean` from the sources.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
@@ -51,7 +54,9 @@ class Dverge(Members):
     layers: tuple[str, ...] = Field(
         (), description="layers of a member to draw from; default: before each ReLU, logits"
     )
-    own: bool = Field(False, description="learn from the images distilled from itself instead, as a control")
+    learn: Literal["others", "own", "noise", "clean"] = Field(
+        "others", description="what a member learns from: images distilled from the others, or a control: see the class"
+    )
     warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")
     adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
     attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
@@ -78,6 +83,14 @@ class Dverge(Members):
         """Distil a batch from every member, all with the weights of before the step."""
         if step.epoch < self.warmup:
             return
+        if self.adversarial:
+            attacked = [self._attacked(step, i, m) for i, m in enumerate(members_in(step))]
+            step.extra[ATTACKED] = torch.stack(attacked)
+        if self.learn in ("others", "own"):
+            step.extra[DISTILLED] = self._distilled(step)
+
+    def _distilled(self, step: Step) -> Tensor:
+        """`[N, B, C, H, W]`: a batch distilled from each member."""
         members, (targets, _) = members_in(step), step.second()
         names = self.layers or distillation_points(members[0])
         layer = names[int(step.memory[self.info.name]["layers"][step.epoch])]
@@ -97,22 +110,32 @@ class Dverge(Members):
                         meter=step.inner.meter,
                     )
                 )
-        step.extra[DISTILLED] = torch.stack(found)
-        if self.adversarial:
-            step.extra[ATTACKED] = torch.stack([self._attacked(step, i, m) for i, m in enumerate(members)])
+        return torch.stack(found)
 
     def loss(self, step: Step) -> Tensor:
         """See the class; the sum over the members."""
         if step.epoch < self.warmup:
             return summed_cross_entropy(alike(step, step.images), step.labels)
-        distilled = step.extra[DISTILLED]
-        turns = [0] if self.own else range(1, len(distilled))
-        total = torch.stack(
-            [summed_cross_entropy(apart(step, distilled.roll(-k, 0)), step.labels) for k in turns]
-        ).sum()
+        turns = range(1, len(members_in(step)))
+        if self.learn in ("others", "noise"):
+            parts = [summed_cross_entropy(apart(step, self._shown(step, k)), step.labels) for k in turns]
+            total = torch.stack(parts).sum()
+        else:
+            total = len(turns) * summed_cross_entropy(apart(step, self._shown(step, 0)), step.labels)
         if self.adversarial:
             total = self.adversarial * total + summed_cross_entropy(apart(step, step.extra[ATTACKED]), step.labels)
         return total
+
+    def _shown(self, step: Step, turn: int) -> Tensor:
+        """What each member is shown in a turn, `[N, B, C, H, W]`: in turn k images distilled from the k-th before it."""
+        n, images = len(members_in(step)), step.images
+        if self.learn in ("others", "own"):
+            return step.extra[DISTILLED].roll(turn, 0)
+        if self.learn == "clean":
+            return images.expand(n, *images.shape)
+        rng = step.rng.fold("dverge-noise").fold(turn)
+        signs = torch.stack([rng.fold(i).uniform(*images.shape[1:], low=-1, high=1).sign() for i in range(n)])
+        return (images + self.eps * signs.to(images)).clamp(0, 1)
 
     def _attacked(self, step: Step, number: int, member: Classifier) -> Tensor:
         inner = Inner(member, step.images[:1], copied=False)

@@ -140,22 +140,30 @@ class Transferability:
     """What examples made on each member do to the others.
 
     Args:
-        fooled: bool `[N, N + 1, n]`: made on the first, judged on the second; the last is the ensemble.
-        rates: `[N, N + 1]`, shares of the n images.
+        batch: the n images that all members get right.
         images: `[N, n, C, H, W]`, made on each.
-        ids: of the n images, those that all members get right.
+        logits: `[N, N + 1, n, K]`: made on the first, said by the second; the last is the ensemble.
     """
 
-    fooled: Tensor
-    rates: Tensor
+    batch: Batch
     images: Tensor
-    ids: tuple[str, ...]
+    logits: Tensor
+
+    @property
+    def fooled(self) -> Tensor:
+        """Bool `[N, N + 1, n]`."""
+        return self.logits.argmax(3) != required(self.batch.labels)
+
+    @property
+    def rates(self) -> Tensor:
+        """Shares of the n images that are fooled, `[N, N + 1]`."""
+        return self.fooled.double().mean(2)
 
     @property
     def off_diagonal(self) -> float:
         """The mean rate from one member to another."""
-        n = len(self.rates)
-        return float((self.rates[:, :n].sum() - self.rates[:, :n].trace()) / (n * (n - 1)))
+        rates = self.rates[:, :-1]
+        return float((rates.sum() - rates.trace()) / (len(rates) * (len(rates) - 1)))
 
 
 def transferability(
@@ -191,5 +199,5 @@ def transferability(
             raise DataError(f"of {len(batch)} images there is none that all members get right: nothing to transfer")
         some = batch[right]
         made = torch.stack([end_points(m, search, some, norm=norm, eps=eps, seed=seed).x for m in members])
-        fooled = torch.stack([torch.stack([j.exact(x).argmax(1) != labels[right] for j in judges]) for x in made])
-    return Transferability(fooled, fooled.double().mean(2), made, some.ids)
+        said = torch.stack([torch.stack([judge.exact(x) for judge in judges]) for x in made])
+    return Transferability(some, made, said)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,10 +16,12 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.core.search_copy import search_copy
+from unshaken.harden._prompted import Gradient, Prompted, guarded, selection_features
 from unshaken.harden._prompts import Form, Prompts, default_radius, pattern, within
 from unshaken.harden.defence import Defence
 
-Gradient = Literal["exact", "selection", "selection+clip"]
+__all__ = ["FrequencyPrompt", "Prompted", "Prompts", "guarded", "k_means", "selection_features"]
+
 ITERATIONS = 50
 """Of k-means."""
 PIECE = 500
@@ -48,7 +48,7 @@ class FrequencyPrompt(Defence):
     clusters: PositiveInt = Field(20, description="K of k-means; 1 for a universal prompt")
     radius: NonNegativeFloat | None = Field(None, description="r in bins: prompts live beyond; None: height / 8")
     budget: NonNegativeFloat = Field(0.3, description="of the change in [0, 1] pixel units under norm")
-    norm: Literal["linf", "l2"] = Field("linf", description="of the budget: clipped, or shrunk")
+    norm: Literal[linf, l2] = Field("linf", description="of the budget: clipped, or shrunk")
     form: Form = Field("additive", description="how a prompt and an image come together")
     pool: PositiveInt = Field(4, description="selection features: means of cells of so many pixels a side")
     layer: str = Field("", description="selection features from this layer of the model instead; attacks flip them")
@@ -117,6 +117,7 @@ class FrequencyPrompt(Defence):
             budget=self.budget,
             spread=float((features - prototypes[chosen]).square().sum(1).mean()),
             purity=votes.amax(1) / votes.sum(1).clamp_min(1),
+            commonest=votes.argmax(1),
             counts=votes.sum(1),
         )
 
@@ -149,113 +150,6 @@ class FrequencyPrompt(Defence):
         return replace(blank, spectra=spectra.detach().cpu())
 
 
-class Prompted(nn.Module):
-    """A classifier behind prompts; see `guarded`.
-
-    Args:
-        model: on images in [0, 1].
-        prompts: which.
-        gradient: what attacks see.
-        fixed: a cluster that every image gets; None for the nearest.
-    """
-
-    def __init__(self, model: Classifier, prompts: Prompts, gradient: Gradient, fixed: int | None) -> None:
-        super().__init__()
-        self.model, self.prompts, self.gradient, self.fixed = model, prompts, gradient, fixed
-        self.prototypes: Tensor
-        self.table: Tensor
-        self.register_buffer("prototypes", prompts.prototypes.clone())
-        self.register_buffer("table", prompts.table().clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
-        logits: Tensor = self.model(self.shown(images))
-        return logits
-
-    def shown(self, images: Tensor) -> Tensor:
-        """What the model gets to see, `[N, C, H, W]` in [0, 1]."""
-        _check_shape(images, self.prompts.shape)
-        if self.fixed is not None:
-            row = self.table[self.fixed].expand(images.shape[0], *self.table.shape[1:])
-        elif self.gradient == "exact":
-            row = self.table[self.select(images)]
-        else:
-            away = self.distances(images)
-            soft = (-away / max(self.prompts.spread, 1e-12)).softmax(1)
-            hard = F.one_hot(away.argmin(1), len(self.prompts)).to(soft)
-            row = torch.einsum("nk,k...->n...", hard + (soft - soft.detach()), self.table)
-        if self.gradient != "selection+clip":
-            return self.prompts.apply(images, row)
-        open_ended = self.prompts.apply(images, row, clip=False)
-        return open_ended.detach().clamp(0, 1) + (open_ended - open_ended.detach())
-
-    def select(self, images: Tensor) -> Tensor:
-        """The nearest prototype of each image, int64 `[N]`."""
-        return self.distances(images).argmin(1)
-
-    def distances(self, images: Tensor) -> Tensor:
-        """Squared distances to the prototypes, `[N, K]`."""
-        features = selection_features(self.model, images, self.prompts.pool, self.prompts.layer)
-        products = features @ self.prototypes.T
-        return features.square().sum(1, keepdim=True) - 2 * products + self.prototypes.square().sum(1)
-
-
-def guarded(
-    model: Classifier, prompts: Prompts, *, gradient: Gradient = "selection", fixed: int | None = None
-) -> Classifier:
-    """A model behind frequency prompts, in evaluation mode; weights are shared with the model.
-
-    Args:
-        model: left as it is.
-        prompts: of the model's own image size.
-        gradient: see `FrequencyPrompt`.
-        fixed: a cluster that every image gets, for attacks that take the selection as given; None for the nearest.
-
-    Raises:
-        ModelError: the model takes images of another size.
-        ParameterError: there is no such cluster or gradient.
-    """
-    if model.input_size is not None and model.input_size != prompts.shape[1:]:
-        raise ModelError(f"model {model.name!r} takes images of {model.input_size}, the prompts {prompts.shape[1:]}")
-    if fixed is not None and not 0 <= fixed < len(prompts):
-        raise ParameterError(f"fixed={fixed} is no cluster: there are 0 to {len(prompts) - 1}")
-    if gradient not in get_args(Gradient):
-        raise ParameterError(f"gradient={gradient!r} must be one of {', '.join(get_args(Gradient))}")
-    shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    device = next(iter(model.parameters()), prompts.prototypes).device
-    return (
-        Classifier(
-            Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed),
-            classes=model.classes,
-            view=model.view,
-            differentiable=model.differentiable,
-            name=f"{model.name} behind frequency prompts",
-            reject=model.reject,
-        )
-        .to(device)
-        .eval()
-    )
-
-
-def selection_features(model: Classifier, images: Tensor, pool: int, layer: str = "") -> Tensor:
-    """What images are clustered and selected by, `[N, F]`.
-
-    Args:
-        model: for its layer, if one is named.
-        images: `[N, C, H, W]` in [0, 1].
-        pool: side in pixels of the cells whose means are taken.
-        layer: whose output is taken instead: mean over places or tokens, at unit length.
-    """
-    if not layer:
-        return F.avg_pool2d(images, pool).flatten(1)
-    found = model.features(images, [layer])[1][layer]
-    if found.ndim == 4:
-        found = found.mean((2, 3))
-    elif found.ndim == 3:
-        found = found.mean(1)
-    return F.normalize(found.flatten(1), dim=1)
-
-
 def k_means(features: Tensor, clusters: int, seed: int) -> tuple[Tensor, Tensor]:
     """Centres `[K, F]` and the nearest of each row `[N]`, by k-means++ and Lloyd's steps; the same for the same seed.
 
@@ -281,12 +175,6 @@ def k_means(features: Tensor, clusters: int, seed: int) -> tuple[Tensor, Tensor]
     except ClusterError:
         raise ParameterError(f"clusters={clusters}: one came out empty; ask for fewer, or give more images") from None
     return torch.from_numpy(centres).float(), torch.from_numpy(chosen).long()
-
-
-@torch.fx.wrap
-def _check_shape(images: Tensor, shape: tuple[int, int, int]) -> None:
-    if tuple(images.shape[1:]) != tuple(shape):
-        raise ModelError(f"frequency prompts are for images of {tuple(shape)}, not {tuple(images.shape[1:])}")
 
 
 def _unit(images: Tensor, device: torch.device) -> Tensor:

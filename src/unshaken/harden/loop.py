@@ -88,6 +88,7 @@ class Loop:
         self.progress = Progress()
         self.live = model
         self.renew: Callable[[], object] = lambda: None
+        self.told: Callable[[dict[str, float]], object] = lambda record: None
 
     def train(self, *, resume: bool = False) -> Progress:
         """Train to the end, or to the early stop.
@@ -181,6 +182,7 @@ class Loop:
         progress.curves.append(record)
         progress.epoch, progress.batch, progress.losses = progress.epoch + 1, 0, (0.0, 0)
         self._save()
+        self.told(record)
 
     def _batches(self, use: str, skip: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """This process's batches of the epoch, on the device."""

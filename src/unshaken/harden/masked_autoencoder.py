@@ -57,7 +57,8 @@ class MaskedAutoencoding(Recipe):
 
     @model_validator(mode="after")
     def _whole(self) -> MaskedAutoencoding:
-        if (self.target == "features") != bool(self.teacher and self.layer and self.features):
+        given = (bool(self.teacher), bool(self.layer), bool(self.features))
+        if not (all(given) if self.target == "features" else not any(given)):
             raise ValueError("target=features needs teacher, layer and features; pixels need none of them")
         return self
 

@@ -22,9 +22,11 @@ from unshaken.data.dataset import Dataset
 from unshaken.harden._checkpoint import PLACE, Progress
 from unshaken.harden._processes import Processes
 from unshaken.harden._samples import Samples
+from unshaken.harden._trackers import sink_of
 from unshaken.harden.loop import Loop
 from unshaken.harden.recipe import Recipe
 from unshaken.harden.start import Start, start_from, with_new_head
+from unshaken.harden.tracking import tracked
 from unshaken.harden.training import Training
 from unshaken.measure import share
 from unshaken.models.from_run import ShapeRecord, record_of, tensors_of
@@ -118,14 +120,15 @@ def train_run(
     nodes: int = 1,
     workers: int | None = None,
     download: bool = False,
+    track: str | None = None,
 ) -> Hardened:
-    """Train in a run directory; see `unshaken.api.harden`."""
-    run = RunDir(out)
+    """Train in a run directory; see `unshaken.api_harden.harden`."""
+    run, sink = RunDir(out), sink_of(track)
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
     )
     dataset = load_data(data, download=download) if isinstance(data, str) else data
-    start, samples = _prepared(model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download)
+    start, samples = prepared(model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download)
     classifier = start.model
     for recipe in recipes:
         classifier = recipe.rebuild(classifier)
@@ -162,18 +165,26 @@ def train_run(
     with locked(run) as lock:
         _opened(run, config, resume=resume)
         loop.renew = lock.renew
-        progress = loop.train(resume=resume)
-        config.result = _result(loop, progress)
-        run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
+        with tracked(sink, run, config, recipes, lambda: loop.progress.flags) as tracker:
+            loop.told = tracker.told
+            progress = loop.train(resume=resume)
+            config.result = _result(loop, progress)
+            run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
+            tracker.ended(config.result)
     bad = {dataset.ids[i]: reason for i, reason in samples.bad.items()}
     return Hardened(run, _chosen(loop.kept(), run), config.result, bad)
 
 
-def _prepared(
+def prepared(
     model: str | nn.Module, dataset: Dataset, training: Training, *, new_head: bool, limit: int | None,
     workers: int | None, download: bool,
 ) -> tuple[Start, Samples]:  # fmt: skip
-    """The model to start from, and the samples that fit it."""
+    """The model to start from, and the samples that fit it; see `unshaken.api_harden.harden`.
+
+    Raises:
+        ParameterError: the data has no labels.
+        ModelError: the model does not fit the data.
+    """
     if dataset.labels is None:
         raise ParameterError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
     classes = len(dataset.classes) or int(dataset.labels.max()) + 1

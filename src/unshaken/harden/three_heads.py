@@ -67,7 +67,7 @@ def teacher_passes(teacher: Classifier, images: Tensor, *, rate: float, passes: 
             handle.remove()
     with torch.no_grad():
         if len(seen) != 1 or seen[0].ndim != 2 or not torch.equal(linear[0](seen[0]), logits):
-            return logits.expand(passes, *logits.shape)
+            return torch.stack([logits] * passes)
         n, width = seen[0].shape
         draws = rng.fresh(passes * width).view(n, passes, width).transpose(0, 1).to(seen[0])
         found: Tensor = linear[0](dropped(seen[0], rate, draws))

@@ -23,7 +23,12 @@ def mlp(dims: int, classes: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         net = nn.Sequential(
-            nn.Flatten(), nn.Linear(dims, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, classes)
+            nn.Flatten(),
+            nn.Linear(dims, WIDTH),
+            nn.ReLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.ReLU(),
+            nn.Linear(WIDTH, classes),
         )
     return Classifier(net, mean=[0.5], std=[1 / (2 * REACH)])
 

@@ -19,7 +19,7 @@ COMPARED = ("base", "robust", "patched", "interpolated")
 def seed_figures(run: RunDir, name: str) -> dict[str, Any]:
     """Everything that the rows of one seed say."""
     rows = Rows(run, name)
-    found = {kind: rows.kind(kind) for kind in ("noise", "blur", "contrast") if rows.has(f"{kind}.base.on-clean")}
+    found: dict[str, Any] = {kind: rows.kind(kind) for kind in ("noise", "blur", "contrast") if rows.has(f"{kind}.base.on-clean")}
     if rows.has("both.on-clean"):
         found["two_patches"] = {
             label: {kind: rows.accuracy(f"{place}.on-{kind}") for kind in ("clean", "noise", "blur")}

@@ -34,6 +34,8 @@ SHOWN: dict[str, Recipe] = {
 }
 """Kind to the recipe that its robust weights learn from: deviation 0.2; sigma of 1.5 pixels; contrast halved."""
 Weights = dict[str, Tensor]
+Split = tuple[Tensor, Tensor, str]
+"""Images as bytes, labels, and the fingerprint of the data."""
 
 
 class SixConvs(nn.Sequential):
@@ -82,17 +84,14 @@ class World:
     """Data and weights of one seed.
 
     Args:
-        bench: names the data; it must have the splits train and test.
+        data: what `splits` gave.
         sizes: see `Sizes`.
         seed: of order, weights and all that is drawn.
-
-    Raises:
-        DataError: the data is absent, or its images are too large to be held in memory.
     """
 
-    def __init__(self, bench: Bench, sizes: Sizes, seed: int) -> None:
+    def __init__(self, data: tuple[Split, Split], sizes: Sizes, seed: int) -> None:
         self.sizes, self.seed = sizes, seed
-        self.train, self.rest = (_loaded(bench, split) for split in ("train", "test"))
+        self.train, self.rest = data
         order = torch.from_numpy(np.random.Generator(np.random.Philox(seed)).permutation(len(self.train[1])))
         start = min(sizes.pretraining, 3 * len(order) // 5)
         self.rows = order[:start], order[start : start + sizes.tuning]
@@ -101,11 +100,6 @@ class World:
         self.validation = self._batch(later[:held])
         self.test = self._batch(later[held : held + sizes.test])
         self.cached = True
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        return {"train_data": self.train[2], "test_data": self.rest[2]}
 
     def classifier(self, weights: Weights | None, classes: int | None = None) -> Classifier:
         """The network with weights, in evaluation mode; fresh ones where None."""
@@ -193,8 +187,16 @@ def _labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def _loaded(bench: Bench, split: str) -> tuple[Tensor, Tensor, str]:
-    """Images as bytes, labels, and the fingerprint of a split."""
+def splits(bench: Bench) -> tuple[Split, Split]:
+    """The splits train and test of a bench's data.
+
+    Raises:
+        DataError: the data is absent, or its images are too large to be held in memory.
+    """
+    return _loaded(bench, "train"), _loaded(bench, "test")
+
+
+def _loaded(bench: Bench, split: str) -> Split:
     joint = "&" if "?" in bench.data else "?"
     dataset = load_data(f"{bench.data}{joint}split={split}", download=bench.download)
     samples = Samples(dataset, None, len(dataset.classes) or 1)

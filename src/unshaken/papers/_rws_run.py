@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
+from unshaken.core.oracle import required
 from unshaken.core.progress import track
 from unshaken.harden.surgery import (
     Body,
@@ -198,7 +199,7 @@ class Surgery:
 
     def accuracy(self, weights: Weights, batch: Batch) -> float:
         """The share of right predictions."""
-        return float((self.logits(weights, batch).argmax(1) == batch.labels).double().mean())
+        return float((self.logits(weights, batch).argmax(1) == required(batch.labels)).double().mean())
 
     def logits(self, weights: Weights, batch: Batch) -> Tensor:
         """Of weights, in float32."""

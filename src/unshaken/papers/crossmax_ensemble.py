@@ -41,8 +41,9 @@ class CrossMaxPaper(Paper):
 
     title: ClassVar[str] = "Ensemble everything everywhere: Multi-scale aggregation for adversarial robustness"
     claim: ClassVar[str] = (
-        "An ensemble that votes by CrossMax is far more robust than the mean of the same networks when both are attacked "
-        "directly; by the follow-up (Zhang et al. 2024) this is gradient masking, and examples made on the mean undo it."
+        "An ensemble that votes by CrossMax is far more robust than the mean of the same networks when both are "
+        "attacked directly; by the follow-up (Zhang et al. 2024) this is gradient masking, and examples made on the mean "
+        "undo it."
     )
     rule: ClassVar[str] = (
         "Reproduced if, in every seed and at both radii (8/255 and 0.1): (1) CrossMax attacked directly is right more "
@@ -50,8 +51,8 @@ class CrossMaxPaper(Paper):
         "advantage."
     )
     expected: ClassVar[Mapping[str, Any]] = {
-        "published": "ten networks at 6/255, targeted PGD (Jordan): on CrossMax, CrossMax 77.8 and mean 78.4; on the mean, "
-        "CrossMax 2.2 and mean 2.4. Abstract: 72 and 48 on CIFAR-10 and CIFAR-100 by AutoAttack, 11 and 14 by the "
+        "published": "ten networks at 6/255, targeted PGD (Jordan): on CrossMax, CrossMax 77.8 and mean 78.4; on "
+        "the mean, CrossMax 2.2 and mean 2.4. Abstract: 72 and 48 on CIFAR-10 and CIFAR-100 by AutoAttack, 11 and 14 by the "
         "adaptive attack of the follow-up, all in %",
         **{f"seed{i}": {name: f"{values[i]} (pilot)" for name, values in PILOT.items()} for i in (0, 1)},
     }
@@ -113,8 +114,8 @@ class CrossMaxPaper(Paper):
             "Without the second subtraction, attacked directly: " + ", ".join(f"{v:.3f}" for v in without) + "."
         )
         parts.append(
-            "Reproduced means here that the vote looks robust and is not. The multi-resolution front end and layer heads "
-            "are part of the package, not of this row."
+            "Reproduced means here that the vote looks robust and is not. The multi-resolution front end and layer "
+            "heads are part of the package, not of this row."
         )
         if all(p["networks_from_cache"] for p in measured.values()):
             parts.append("The networks were not trained in this run, so the seconds hold no training.")

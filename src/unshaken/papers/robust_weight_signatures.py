@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.papers._rws_figures import mean_of, seed_figures
-from unshaken.papers._rws_nets import Sizes, World
+from unshaken.papers._rws_nets import Sizes, World, splits
 from unshaken.papers._rws_run import Surgery
 from unshaken.papers.base import Bench, Check, Paper
 
@@ -60,13 +60,11 @@ class RobustWeightSignaturesPaper(Paper):
                 f"robust-weight-signatures trains its own networks and takes no model ({bench.model!r}): for your own "
                 "weights there is `unshaken harden surgery`"
             )
-        sizes = Sizes(**self.model_dump(exclude={"seeds"}))
+        sizes, data = Sizes(**self.model_dump(exclude={"seeds"})), splits(bench)
+        bench.pin(train_data=data[0][2], test_data=data[1][2], **self.model_dump())
         measured: dict[str, Any] = {}
         for number, seed in enumerate(range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))):
-            world = World(bench, sizes, seed)
-            if not number:
-                bench.pin(**world.key, **self.model_dump())
-            Surgery(bench, world, not number).run()
+            Surgery(bench, World(data, sizes, seed), not number).run()
             measured[f"seed{seed}"] = seed_figures(bench.run, f"seed{seed}")
         return {"mean": mean_of(measured), **measured}
 

@@ -1,0 +1,104 @@
+"""What `unshaken harden --from RUN` prints and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unshaken.cli.compare import show_comparison
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, print_json, print_line, table
+
+if TYPE_CHECKING:
+    from unshaken.harden.mend import MendingPlan
+
+LOCAL = ("limit", "workers", "download")
+
+
+def mend_run(
+    session: Session,
+    run: str,
+    out: str | None,
+    about: dict[str, Any],
+    place: dict[str, Any],
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Plan, show the plan, train, audit again, compare.
+
+    Args:
+        session: of this call.
+        run: the audit's directory.
+        out: of the training run; default the audit's with `-mended`.
+        about: what decides the plan.
+        place: where and how it is carried out.
+        dry_run: stop after the plan.
+        as_json: print JSON instead of tables.
+
+    Returns:
+        The exit code.
+    """
+    from unshaken import api
+
+    with progress(session):
+        plan = api.plan_mending(run, workers=place["workers"], download=place["download"], **about)
+    if not as_json:
+        show_plan(plan)
+    if dry_run:
+        if as_json:
+            print_json(plan_json(plan))
+        return 0
+    folder = out or f"{run.rstrip('/')}-mended"
+    session.makes_run(folder, given=out is not None)
+    with progress(session):
+        done = api.mend(run, plan, out=folder, limit=about["limit"], **place)
+    if as_json:
+        print_json(
+            {"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": done.comparison.to_json()}
+        )
+        return 0
+    if not session.quiet:
+        for one in done.comparison.runs:
+            show_comparison(one)
+    print_line(f"before and after: {folder}/before-after/compare.html")
+    print_line(f"model: run:{folder}")
+    return 0
+
+
+def show_plan(plan: MendingPlan) -> None:
+    """Findings with their recipes, and the expected cost."""
+    rows = [[f.what, f"{100 * f.loss:.1f}", f.recipe, f.left_out] for f in plan.findings]
+    console().print(table(["what shook the model", "points lost", "recipe", "left out, because"], rows, right=[1]))
+    names = ", ".join(r.info.name for r in plan.recipes)
+    print_line(
+        f"plan: train {plan.model} by {names}, {plan.training.epochs} epochs over {plan.images:,} images of {plan.data}"
+    )
+    print_line(
+        f"expected: {minutes(plan.seconds)} and {plan.passes:,} passes for training, {minutes(plan.audit_seconds)} for "
+        "the audit afterwards"
+    )
+
+
+def minutes(seconds: float) -> str:
+    """A duration for a person.
+
+    >>> minutes(42), minutes(600)
+    ('42 s', '10 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def plan_json(plan: MendingPlan) -> dict[str, Any]:
+    """The plan as JSON."""
+    from dataclasses import asdict
+
+    return {
+        "model": plan.model,
+        "data": plan.data,
+        "findings": [asdict(f) for f in plan.findings],
+        "recipes": [{"name": r.info.name, **r.model_dump(mode="json")} for r in plan.recipes],
+        "training": plan.training.model_dump(mode="json"),
+        "images": plan.images,
+        "expected": {"seconds": plan.seconds, "passes": plan.passes, "audit_seconds": plan.audit_seconds},
+    }
