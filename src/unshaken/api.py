@@ -151,9 +151,10 @@ def attack(
     eps: float | str | Sequence[float | str] | None = None,
     mode: str | None = None,
     budget: str | None = None,
+    defence: str | None = None,
     **options: Any,
 ) -> Audit:
-    """Run one attack: an audit whose plan has one line.
+    """Run one attack: an audit whose plan has one line, or, behind a defence, two.
 
     Args:
         model: as for `audit`.
@@ -164,6 +165,9 @@ def attack(
             minimal-norm attack needs none, an attack without a norm has none.
         mode: `strict` or `fast`, of `autoattack` and `auto`.
         budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
+        defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it; beside that
+            stands the naive figure, of examples made on the bare model. Gradients of a random defence are averaged over
+            10 passes unless `eot` says otherwise.
         options: see `Options`.
     """
     method = _with_budget(parse_method(attack, "attack"), mode, budget)
@@ -177,7 +181,16 @@ def attack(
         "norm": norm if method.norms else None,
         "eps": budgets,
     }
-    return _audit(model, data, [entry], Options(**options), name=method.info.name)
+    if defence is None:
+        return _audit(model, data, [entry], Options(**options), name=method.info.name)
+    if not isinstance(model, str):
+        raise ParameterError("defence is for a model SPEC: wrap a model of your own with the defence's wrap(model)")
+    if getattr(parse_method(defence, "harden"), "random", False):
+        options = {"eot": 10, **options}
+    naive = {"method": "transfer", "params": {"surrogate": model}, "norm": entry["norm"], "eps": budgets}
+    plan = [entry, naive] if entry["norm"] or budgets else [entry]
+    guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
+    return _audit(guarded, data, plan, Options(**options), name=method.info.name)
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:

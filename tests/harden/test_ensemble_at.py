@@ -24,8 +24,8 @@ def test_each_member_learns_from_the_worst_images_of_the_whole():
     images = torch.full((18, 1, 2, 2), 128, dtype=torch.uint8)
     labels = torch.arange(18) % 2
     training = Training(
-        epochs=1, batch_size=16, lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant", held_out=2, check_images=2,
-        select="last",
+        epochs=1, batch_size=16, lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant", held_out=2,
+        check_images=2, select="last",
     )  # fmt: skip
     fitted = fit(model, images, labels, [EnsembleAT(eps=0.1, steps=1, step_size=2.0)], training)
     for member in members_of(fitted.last):

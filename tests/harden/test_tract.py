@@ -97,7 +97,7 @@ def test_scaling_the_input_is_another_lambda():
 def test_the_convolution_by_hand():
     x = torch.arange(9.0, dtype=torch.float64).view(1, 1, 3, 3)
     layer = nn.Conv2d(1, 1, 2, bias=False).double()
-    columns = patches(layer, x)[0]
+    columns = patches(layer, x).T
     rows = [[6.5, 8.5, 12.5, 14.5], [8.5, 11.5, 17.5, 20.5], [12.5, 17.5, 27.5, 32.5], [14.5, 20.5, 32.5, 38.5]]
     close(columns @ columns.T / 4, torch.tensor(rows, dtype=torch.float64))
     upstream = torch.ones(1, 1, 2, 2, dtype=torch.float64)
@@ -126,13 +126,13 @@ def test_every_kind_of_convolution_multiplies_its_weights_with_its_patches(kind)
     x = drawn(2, 3, 8, 8)
     out = layer(x)
     rows = patches(layer, x)
-    flat = layer.weight.reshape(len(layer.weight), -1) @ rows
-    bias = 0 if layer.bias is None else layer.bias.view(1, -1, 1)
-    close((flat + bias).reshape(out.shape), out, atol=1e-12)
+    flat = layer.weight.flatten(1) @ rows.T
+    bias = 0 if layer.bias is None else layer.bias.view(1, -1, 1, 1)
+    images = flat.reshape(len(flat), len(x), *out.shape[2:]).transpose(0, 1)
+    close(images + bias, out, atol=1e-12)
     upstream = drawn(*out.shape, seed=3)
     (plain,) = torch.autograd.grad((layer(x) * upstream).sum(), layer.weight)
-    everything = rows.mT.reshape(-1, rows.shape[1])
-    expected = tract_gradient(plain.flatten(1), everything, 0.1, form="dual").view_as(plain)
+    expected = tract_gradient(plain.flatten(1), rows, 0.1, form="dual").view_as(plain)
     close(slopes(layer, x, upstream)[0], expected)
 
 
@@ -204,7 +204,7 @@ def test_large_inputs_come_in_pieces(monkeypatch):
     x = drawn(5, 3, 8, 8)
     upstream = drawn(5, 5, 8, 8, seed=1)
     (plain,) = torch.autograd.grad((layer(x) * upstream).sum(), layer.weight)
-    rows = patches(layer, x).mT.reshape(-1, 27)
+    rows = patches(layer, x)
     close(slopes(layer, x, upstream)[0].flatten(1), tract_gradient(plain.flatten(1), rows, 0.1))
 
 
@@ -329,7 +329,7 @@ def test_the_recipe_turns_the_gradient_of_the_normalised_images():
     model = Classifier(Late3(), mean=[0.5] * 3, std=[0.25] * 3)
     F.cross_entropy(model(images), labels).backward()
     stem = model.net.stem
-    rows = patches(stem, (images - 0.5) / 0.25).mT.reshape(-1, 27)
+    rows = patches(stem, (images - 0.5) / 0.25)
     expected = tract_gradient(stem.weight.grad.flatten(1), rows, 0.5, form="primal")
     head, bias = model.net.head.weight.grad.clone(), stem.bias.grad.clone()
     model.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +179,60 @@ def browser() -> Any:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def offline(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a page at a size and a colour scheme, without a network; notes what goes wrong."""
+    file = tmp_path / "report.html"
+    contexts = []
+
+    def open_it(page: str, *, width: int = 1200, scheme: str = "light", **more: Any) -> tuple[Any, list[str]]:
+        file.write_text(page, encoding="utf-8")
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True, **more
+        )
+        contexts.append(context)
+        tab, troubles = context.new_page(), []
+        tab.on("console", lambda m: troubles.append(m.text))
+        tab.on("pageerror", lambda e: troubles.append(str(e)))
+        tab.on("dialog", lambda d: (troubles.append(f"dialog {d.message}"), d.dismiss()))
+        tab.on("request", lambda r: troubles.append(r.url) if not r.url.startswith(("data:", file.as_uri())) else None)
+        tab.goto(file.as_uri())
+        return tab, troubles
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def contrast() -> str:
+    """A script for a page: the texts that are hard to read."""
+    return CONTRAST
+
+
+CONTRAST = """() => {
+  const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat([1]);
+  const bend = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = c => { const f = c.slice(0, 3).map(v => bend(v / 255));
+    return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+  const behind = e => { const stack = [];
+    for (; e; e = e.parentElement) stack.push(parse(getComputedStyle(e).backgroundColor));
+    return stack.reverse().reduce((under, c) => over(c, under), [255, 255, 255, 1]); };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || ['SCRIPT', 'TITLE'].includes(e.tagName.toUpperCase())) continue;
+    const style = getComputedStyle(e), ground = behind(e);
+    const ink = over(parse(e.closest('svg') ? style.fill : style.color), ground);
+    const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    const text = walker.currentNode.textContent.trim().slice(0, 30);
+    if (ratio < 4.5) poor.push(e.tagName + ' ' + text + ' ' + ratio.toFixed(2));
+  }
+  return poor;
+}"""
+"""Text whose contrast with what lies behind it is below WCAG's AA, 4.5 to 1."""

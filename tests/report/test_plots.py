@@ -66,3 +66,19 @@ def test_no_label_stands_on_another_or_leaves_the_plot() -> None:
     assert len(boxes) >= 4
     for i, (a, b, y) in enumerate(boxes):
         assert all(d <= a or c >= b or abs(y - z) >= 12 for c, d, z in boxes[:i])
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "lines", "of_half"),
+    [
+        (0.3, 4.0, {"4": 0, "3": 25, "2": 50, "1": 75, "0": 100}, 87.5),
+        (0.1, 4.8, {"6": 0, "4": 33.33, "2": 66.67, "0": 100}, 91.67),
+        (-0.5, 1.0, {"1": 0, "0.5": 33.33, "0": 66.67, "-0.5": 100}, 33.33),
+        (0.0, 0.0, {"1": 0, "0.75": 25, "0.5": 50, "0.25": 75, "0": 100}, 50),
+        (-3.0, -1.0, {"0": 0, "-1": 33.33, "-2": 66.67, "-3": 100}, -16.67),
+    ],
+)
+def test_an_axis_of_values_holds_nought_and_all_of_them(least, most, lines, of_half) -> None:
+    place, rows = plots.value_axis(least, most)
+    assert {text: y for y, text in rows} == lines
+    assert place(0.5) == of_half

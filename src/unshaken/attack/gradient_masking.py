@@ -25,7 +25,7 @@ AIM = 5.0
 
 
 def gradient_sizes(oracle: Oracle, batch: Batch) -> Tensor:
-    """The largest entry of the cross-entropy's gradient by each image, `[N]`, in float32; exactly zero where it is gone.
+    """The largest entry of the cross-entropy's gradient by each image, `[N]`, in float32; 0 where it is gone.
 
     Args:
         oracle: the model's counted door.

@@ -54,9 +54,9 @@ for name, command in {
     "list": list_.list_,
     "doctor": doctor.doctor,
     "fool": fool.fool,
-    "harden": harden.harden,
 }.items():
     app.command(name)(command)
+app.add_typer(harden.app, name="harden")
 app.add_typer(papers.app, name="papers")
 
 

@@ -53,6 +53,14 @@ def attack(
             show_default=False,
         ),
     ] = None,
+    defence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            help="A defence around the model, attacked through; see 'unshaken list harden'.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Run one attack; keep rows, figures, flags and a report.
@@ -66,5 +74,5 @@ def attack(
         options,
         api.default_out(model, data, attack.partition(":")[0]),
         json,
-        lambda o: api.attack(model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, **o),
+        lambda o: api.attack(model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o),
     )

@@ -1,4 +1,4 @@
-"""`unshaken harden`."""
+"""`unshaken harden`, and `unshaken harden surgery add|subtract|extract`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unshaken.cli import surgery
 from unshaken.cli.complete import complete_data, complete_model
 from unshaken.cli.options import Download, Json
 from unshaken.cli.progress import progress
@@ -16,10 +17,14 @@ from unshaken.cli.verb import verb
 if TYPE_CHECKING:
     from unshaken.harden.run import Hardened
 
+app = typer.Typer(name="harden", invoke_without_command=True)
+app.add_typer(surgery.app, name="surgery")
+
 BAD_SAMPLES = 3
 _LOOP, _WHERE = "The loop", "Where it runs"
 
 
+@app.callback(invoke_without_command=True)
 @verb
 def harden(
     session: Session,
@@ -116,6 +121,8 @@ def harden(
 
     Exit codes: 0 done, 2 wrong use or bad input, 3 done, but some images could not be read.
     """
+    if session.subcommand:
+        return 0
     from unshaken import api
     from unshaken.core.errors import ParameterError
 

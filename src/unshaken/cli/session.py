@@ -14,12 +14,14 @@ class Session:
         arguments: as they came, without the program's name.
         debug: show tracebacks.
         quiet: no progress and no tables.
+        subcommand: of the verb that is being run; empty when there is none.
         resume: the command that goes on with the run under way; empty when there is none.
     """
 
     arguments: list[str] = field(default_factory=list)
     debug: bool = False
     quiet: bool = False
+    subcommand: str = ""
     resume: str = ""
 
     def makes_run(self, out: str, *, given: bool) -> None:

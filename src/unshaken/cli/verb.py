@@ -43,6 +43,7 @@ def verb(command: Command) -> Command:
     def run(ctx: typer.Context, quiet: bool, debug: bool, **values: Any) -> int:
         session: Session = ctx.find_root().obj
         session.quiet, session.debug = session.quiet or quiet, session.debug or debug
+        session.subcommand = ctx.invoked_subcommand or ""
         chosen = {k: values.pop(k) for k in of_runs}
         try:
             if wants_options:

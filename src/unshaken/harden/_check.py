@@ -47,6 +47,7 @@ class Check:
             figures["held_loss"] = float(F.cross_entropy(logits, labels))  # type: ignore[arg-type]
             figures["held_accuracy"] = float((logits.argmax(1) == labels).double().mean())
             if self.threat is not None:
+                figures["held_attacked"] = float(min(self.attacked, len(self.held)))
                 figures["held_robust"] = self._under(kept, self.held, PGD(steps=self.steps, step_size=2.5 / self.steps))
         if self.threat is not None:
             with evaluating(live):

@@ -51,7 +51,8 @@ class Parts:
             found: Tensor = net.norm_pre(net._pos_embed(net.patch_embed(images)))
             return found
         patches = net.embed(images).flatten(2).transpose(1, 2)
-        return torch.cat([net.class_token.expand(len(images), -1, -1), patches], 1) + net.position
+        small: Tensor = torch.cat([net.class_token.expand(len(images), -1, -1), patches], 1) + net.position
+        return small
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Through the blocks and the last norm."""

@@ -79,18 +79,28 @@ def patches(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
         inputs: `[N, C, H, W]`, or `[..., n]` for a linear layer.
 
     Returns:
-        `[B, n, L]`: B pieces of L rows with n numbers; a linear layer's rows are all in one piece.
+        X `[b, n]`: the places of an image, row by row, one image after the other.
     """
     if isinstance(layer, nn.Linear):
-        return inputs.reshape(-1, inputs.shape[-1]).mT[None]
-    padding: tuple[int, int] | int = 0
+        return inputs.reshape(-1, inputs.shape[-1])
+    x = _padded(layer, inputs.transpose(0, 1)).contiguous()  # channels first: rows of the result lie in one piece
+    (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
+    high, wide = (
+        (side - d * (k - 1) - 1) // s + 1
+        for side, k, s, d in zip(x.shape[2:], (kh, kw), (sh, sw), (dh, dw), strict=True)
+    )
+    c, n, h, w = x.stride()
+    every = x.as_strided((len(x), kh, kw, x.shape[1], high, wide), (c, dh * h, dw * w, n, sh * h, sw * w))
+    return every.reshape(len(x) * kh * kw, -1).mT
+
+
+def _padded(layer: nn.Conv2d, images: Tensor) -> Tensor:
     if layer.padding_mode != "zeros":
-        inputs = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
-    elif layer.padding == "same":
-        inputs = F.pad(inputs, layer._reversed_padding_repeated_twice)
-    elif not isinstance(layer.padding, str):
-        padding = (layer.padding[0], layer.padding[1])
-    return F.unfold(inputs, layer.kernel_size, dilation=layer.dilation, padding=padding, stride=layer.stride)
+        return F.pad(images, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
+    if isinstance(layer.padding, str):
+        return F.pad(images, layer._reversed_padding_repeated_twice) if layer.padding == "same" else images
+    rows, columns = layer.padding
+    return F.pad(images, (columns, columns, rows, rows))
 
 
 def check_layer(layer: nn.Module, name: str) -> nn.Conv2d | nn.Linear:
@@ -175,11 +185,13 @@ class Turned:
         n = gradient.shape[1]
         rows = sum(places(self.layer, x) for x in seen)
         if self.form == "dual" or (self.form == "auto" and rows < n):
-            joined = torch.cat([patches(self.layer, x).mT.reshape(-1, n) for x in seen])
+            joined = torch.cat([patches(self.layer, x) for x in seen])
             return tract_gradient(gradient, joined, self.ridge, form="dual")
         moment = gradient.new_zeros(n, n)
         for x in seen:
-            add_moment(self.layer, x, moment)
+            for part in torch.split(x, max(1, PIECE * len(x) // (n * places(self.layer, x)))):
+                shown = patches(self.layer, part)
+                moment.addmm_(shown.mT, shown)
         moment /= rows
         if self.average is not None:
             self.average([moment])
@@ -187,24 +199,10 @@ class Turned:
 
 
 def places(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> int:
-    """Rows of `patches`, in all pieces."""
+    """Rows of `patches`."""
     if isinstance(layer, nn.Linear):
         return inputs.numel() // inputs.shape[-1]
-    with torch.no_grad():
-        shape = layer(inputs[:1].to(layer.weight)).shape
-    return len(inputs) * int(shape[-1] * shape[-2])
-
-
-def add_moment(layer: nn.Conv2d | nn.Linear, inputs: Tensor, moment: Tensor) -> None:
-    """Add `X^T X` of a layer's input to a matrix, piece by piece, in place."""
-    if isinstance(layer, nn.Linear):
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        moment.addmm_(rows.mT, rows)
-        return
-    one = patches(layer, inputs[:1]).numel()
-    for part in torch.split(inputs, max(1, PIECE // one)):
-        columns = patches(layer, part)
-        moment += (columns @ columns.mT).sum(0)
+    return len(inputs) * len(patches(layer, inputs[:1]))
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from unshaken.run.store import RunDir
 
 Form = Literal["additive", "replace", "multiplicative", "amplitude", "spatial"]
 WORDS = ("form", "norm", "layer")
+SIZES = ("width", "pool")
 NUMBERS = ("radius", "budget", "spread")
 TENSORS = ("prototypes", "spectra", "purity", "commonest", "counts")
 
@@ -119,10 +122,14 @@ class Prompts:
     def save(self, path: str | Path) -> Path:
         """Keep the prompts as safetensors, whole or not at all."""
         path = Path(path)
-        tensors = {k: getattr(self, k).cpu().contiguous() for k in TENSORS}
-        words = {k: str(getattr(self, k)) for k in (*WORDS, *NUMBERS, "width", "pool")}
-        RunDir(path.parent).write(save_tensors(tensors, {"what": "frequency-prompt", **words}), path.name)
+        RunDir(path.parent).write(self.to_bytes(), path.name)
         return path
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
+        tensors = {k: getattr(self, k).cpu().contiguous() for k in TENSORS}
+        words = {k: str(getattr(self, k)) for k in (*WORDS, *NUMBERS, *SIZES)}
+        return bytes(save_tensors(tensors, {"what": "frequency-prompt", **words}))
 
     @classmethod
     def load(cls, path: str | Path) -> Prompts:
@@ -132,16 +139,33 @@ class Prompts:
             DataError: it is absent, damaged, or holds something else.
         """
         try:
-            with safe_open(path, "pt") as file:
-                words: dict[str, Any] = dict(file.metadata() or {})
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - no mapping
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"prompts {str(path)!r} cannot be read ({error}): fit them again") from None
-        if words.pop("what", None) != "frequency-prompt" or words.get("form") not in get_args(Form):
-            raise DataError(f"{str(path)!r} holds no frequency prompts: fit them and save them there")
-        numbers = {k: float(words.pop(k)) for k in NUMBERS}
-        sizes = {k: int(words.pop(k)) for k in ("width", "pool")}
-        return cls(**tensors, **words, **numbers, **sizes)
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise DataError(f"prompts {str(path)!r} cannot be read ({error.strerror}): fit them again") from None
+        return cls.from_bytes(data, str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Prompts:
+        """Prompts from what `to_bytes` gave.
+
+        Args:
+            data: a whole safetensors file.
+            name: what messages call it.
+
+        Raises:
+            DataError: it is damaged, or holds something else.
+        """
+        try:
+            tensors = load_tensors(data)
+            head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        except (SafetensorError, ValueError) as error:
+            raise DataError(f"prompts {name!r} cannot be read ({error}): fit them again") from None
+        words = head.get("__metadata__", {})
+        if words.get("what") != "frequency-prompt" or words.get("form") not in get_args(Form):
+            raise DataError(f"{name!r} holds no frequency prompts: fit them and save them there")
+        values: dict[str, Any] = {**tensors, **{k: words[k] for k in WORDS}}
+        values |= {k: float(words[k]) for k in NUMBERS} | {k: int(words[k]) for k in SIZES}
+        return cls(**values)
 
 
 def pattern(spectra: Tensor, radius: float, width: int, form: Form = "additive") -> Tensor:
@@ -167,7 +191,8 @@ def within(change: Tensor, budget: float, norm: str) -> Tensor:
     if norm == "linf":
         return change.clamp(-budget, budget)
     length = torch.linalg.vector_norm(change.flatten(1), dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
-    return change * (budget / length).clamp_max(1)
+    shrunk: Tensor = change * (budget / length).clamp_max(1)
+    return shrunk
 
 
 def _mask(spectra: Tensor, radius: float, width: int) -> Tensor:

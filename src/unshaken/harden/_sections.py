@@ -125,7 +125,12 @@ def section_of(net: nn.Module, named: Sequence[str], share: float) -> tuple[str,
         if any(other != path and path.startswith(f"{other}.") for other in named):
             raise ParameterError(f"section: {path!r} lies in another of its modules: name the larger one")
     if named:
-        return tuple(named)
+        lists = (nn.ModuleList, nn.ModuleDict)  # never called themselves
+        parts = (
+            [f"{p}.{n}" for n, _ in modules[p].named_children()] if isinstance(modules[p], lists) else [p]
+            for p in named
+        )
+        return tuple(path for part in parts for path in part)
     total = sum(p.numel() for p in net.parameters())
     found: tuple[str, ...] = ()
     spent = 0

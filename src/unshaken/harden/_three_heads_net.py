@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -24,7 +25,7 @@ def entropy(logits: Tensor) -> Tensor:
         logits: `[..., K]`.
     """
     logs = logits.log_softmax(-1)
-    return (-(logs.exp() * logs).sum(-1) / torch.log(torch.tensor(float(logits.shape[-1])))).clamp(0, 1)
+    return (-(logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])).clamp(0, 1)
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
@@ -55,6 +56,25 @@ def route(logits: Tensor) -> Tensor:
     clean, unclean, combined = logits
     far = [divergence(combined, head) * (1 + entropy(head)) for head in (clean, unclean)]
     return (far[0] > far[1]).long()
+
+
+def decided(logits: Tensor, mode: Mode) -> Tensor:
+    """What a mode makes of the three heads.
+
+    Args:
+        logits: `[3, N, K]`, heads in the order of `HEADS`.
+        mode: `average` gives the logarithm of the mean probability; `route` and `uncertainty-only` the logits of a head
+            for each image, the latter of the head of least entropy.
+
+    Returns:
+        `[N, K]`.
+    """
+    if mode in HEADS:
+        return logits[HEADS.index(mode)]
+    if mode == "average":
+        return logits.log_softmax(-1).logsumexp(0) - math.log(len(HEADS))
+    chosen = route(logits) if mode == "route" else entropy(logits).argmin(0)
+    return logits.gather(0, chosen.view(1, -1, 1).expand(1, -1, logits.shape[2]))[0]
 
 
 class ThreeHeadsNet(nn.Module):
@@ -102,11 +122,7 @@ class ThreeHeadsNet(nn.Module):
             return self.clean(images)
         if self.mode in ("unclean", "combined"):
             return self.passed(images, (self.mode,))[0]
-        logits = self.passed(images, HEADS)
-        if self.mode == "average":
-            return logits.log_softmax(-1).logsumexp(0) - torch.log(torch.tensor(3.0))
-        chosen = route(logits) if self.mode == "route" else entropy(logits).argmin(0)
-        return logits.gather(0, chosen.view(1, -1, 1).expand(1, -1, logits.shape[2]))[0]
+        return decided(self.passed(images, HEADS), self.mode)
 
     def clean(self, images: Tensor) -> Tensor:
         """The original's logits."""

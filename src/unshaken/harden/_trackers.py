@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import time
@@ -33,7 +34,7 @@ class Sink(ABC):
     """A place that a run is told to.
 
     Args:
-        address: as it was given; kept without user and password.
+        address: of the place, absolute; kept without user and password.
     """
 
     failures: tuple[type[Exception], ...] = (OSError,)
@@ -102,7 +103,9 @@ class MlflowRun(Sink):
     """
 
     def __init__(self, place: str) -> None:
-        super().__init__(place)
+        remote = "://" in place or place.startswith(("file:", "databricks"))
+        self.uri = place if remote else Path(place).expanduser().absolute().as_uri()
+        super().__init__(self.uri)
         if place.startswith(_DATABASES) and find_spec("sqlalchemy") is None:
             raise ParameterError(f"track {self.address!r}: a database needs all of MLflow: pip install mlflow")
         with _quiet():
@@ -114,8 +117,6 @@ class MlflowRun(Sink):
                 raise MissingExtra("mlflow-skinny", "tracking", f"track {self.address!r}") from None
         self._metric, self._param, self._tag, self._client_of = Metric, Param, RunTag, MlflowClient
         self.failures = (MlflowException, OSError)
-        remote = "://" in place or place.startswith(("file:", "databricks"))
-        self.uri = place if remote else Path(place).expanduser().absolute().as_uri()
         self.run = ""
 
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
@@ -160,21 +161,23 @@ class EventFiles(Sink):
     """
 
     def __init__(self, folder: str) -> None:
-        super().__init__(f"tensorboard:{folder}")
+        self.folder = Path(folder).expanduser().absolute()
+        super().__init__(f"tensorboard:{self.folder}")
         if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
             raise MissingExtra("tensorboardX", "tracking", f"track {self.address!r}")
-        self.folder = folder
 
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
         """See `Sink`."""
-        from lightning_fabric.loggers import TensorBoardLogger
+        from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-        self.logger: Any = TensorBoardLogger(self.folder, name="", version=run or name)
+        names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))
+        own = run or next(n for n in names if not (self.folder / n).exists())
+        self.logger: Any = TensorBoardLogger(self.folder, name="", version=own)
         if not run:
             lines = ["|parameter|value|", "|---|---|", *(f"|{k}|{v}|" for k, v in parameters.items())]
             self.logger.experiment.add_text("parameters", "\n".join(lines), 0)
         self.logger.save()
-        return run or name
+        return own
 
     def epoch(self, number: int, figures: Mapping[str, float]) -> None:
         """See `Sink`."""

@@ -84,7 +84,8 @@ def overfocus(maps: Tensor) -> Tensor:
     Returns:
         `[L, B]`.
     """
-    return maps.shape[-1] * maps.float().mean((2, 3)).amax(-1)
+    most: Tensor = maps.shape[-1] * maps.float().mean((2, 3)).amax(-1)
+    return most
 
 
 def attention_entropy(maps: Tensor) -> Tensor:
@@ -187,4 +188,5 @@ class ADL(Recipe):
 
 def _unit(vectors: Tensor) -> Tensor:
     """Over their norms; nothing stays nothing, and has no gradient."""
-    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(EPS)
+    unit: Tensor = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(EPS)
+    return unit

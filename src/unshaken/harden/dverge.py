@@ -127,7 +127,7 @@ class Dverge(Members):
         return total
 
     def _shown(self, step: Step, turn: int) -> Tensor:
-        """What each member is shown in a turn, `[N, B, C, H, W]`: in turn k images distilled from the k-th before it."""
+        """What each member is shown, `[N, B, C, H, W]`: images distilled from the k-th before it in turn k."""
         n, images = len(members_in(step)), step.images
         if self.learn in ("others", "own"):
             return step.extra[DISTILLED].roll(turn, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class FrequencyPrompt(Defence):
     clusters: PositiveInt = Field(20, description="K of k-means; 1 for a universal prompt")
     radius: NonNegativeFloat | None = Field(None, description="r in bins: prompts live beyond; None: height / 8")
     budget: NonNegativeFloat = Field(0.3, description="of the change in [0, 1] pixel units under norm")
-    norm: Literal[linf, l2] = Field("linf", description="of the budget: clipped, or shrunk")
+    norm: Literal["linf", "l2"] = Field("linf", description="of the budget: clipped, or shrunk")
     form: Form = Field("additive", description="how a prompt and an image come together")
     pool: PositiveInt = Field(4, description="selection features: means of cells of so many pixels a side")
     layer: str = Field("", description="selection features from this layer of the model instead; attacks flip them")
@@ -137,7 +138,7 @@ class FrequencyPrompt(Defence):
         order = torch.Generator().manual_seed(seed)
         with track("prompts", self.passes * -(-len(images) // self.batch_size)) as task:
             for _ in range(self.passes):
-                for rows in torch.randperm(len(images), generator=order).split(self.batch_size):
+                for rows in torch.split(torch.randperm(len(images), generator=order), self.batch_size):
                     table = spectra
                     if self.form not in ("multiplicative", "amplitude"):
                         table = within(pattern(spectra, blank.radius, blank.width, self.form), self.budget, self.norm)
@@ -183,4 +184,4 @@ def _unit(images: Tensor, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def _in_pieces(function: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([function(_unit(x, device)).cpu() for x in images.split(PIECE)])
+    return torch.cat([function(_unit(x, device)).cpu() for x in torch.split(images, PIECE)])

@@ -105,7 +105,7 @@ class MaskedAutoencoding(Recipe):
         count = grid[0] * grid[1]
         shown, hidden = visible(step.rng.fold("mae").uniform(count).to(step.images.device), self.mask)
         with net.showing(shown):
-            predicted = step.model(step.images).unflatten(1, (count, -1))
+            predicted = step.model(step.images).reshape(len(step.images), count, -1)
         return reconstruction_loss(predicted.float(), self._wanted(net, step.images, grid), hidden)
 
     def end(self, model: Classifier) -> None:
@@ -113,7 +113,7 @@ class MaskedAutoencoding(Recipe):
         net = cast(MaskedAutoencoder, model.net)
         for name in net.unused:
             net.get_parameter(name).requires_grad_(True)
-        net.encoder.register_load_state_dict_pre_hook(bare_keys)
+        net.encoder.register_load_state_dict_pre_hook(bare_keys)  # type: ignore[no-untyped-call]
         model.net = net.encoder
 
     @torch.no_grad()

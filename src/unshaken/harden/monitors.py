@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 CATASTROPHIC_DROP = 0.2
@@ -39,8 +40,10 @@ def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
 def robust_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     """Held-out robust accuracy that falls while robust accuracy on training images goes on rising.
 
+    A fall counts when it is more than 2 points and more than twice its standard error.
+
     Args:
-        curves: one record a check, with `epoch`, `held_robust` and `train_robust`.
+        curves: one record a check, with `epoch`, `held_robust`, `held_attacked` and `train_robust`.
 
     Returns:
         One line for a person, or None.
@@ -54,7 +57,8 @@ def robust_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     top = max(seen, key=lambda c: c["held_robust"])
     now = seen[-1]
     last = sum(c["held_robust"] for c in seen[-2:]) / 2  # one check alone is noise
-    if last > top["held_robust"] - ROBUST_DROP or now["train_robust"] <= top["train_robust"]:
+    error = math.sqrt(2 * last * (1 - last) / now["held_attacked"])
+    if last > top["held_robust"] - max(ROBUST_DROP, 2 * error) or now["train_robust"] <= top["train_robust"]:
         return None
     return (
         f"robust overfitting at epoch {now['epoch'] + 1:.0f}: held-out robust accuracy fell from {top['held_robust']:.1%} "

@@ -39,8 +39,8 @@ class Block(NamedTuple):
 def multi_scale(images: Tensor, block: Block) -> Tensor:
     """A multi-scale block: group i sees its own channels and the output of group i - 1.
 
-    A normalisation follows each convolution: every channel of every image to mean 0 and variance 1, which leaves no room
-    for biases.
+    A normalisation follows each convolution: every channel of every image to mean 0 and variance 1. Biases would
+    change nothing.
 
     Args:
         images: `[N, C, H, W]`.

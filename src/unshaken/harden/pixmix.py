@@ -203,13 +203,13 @@ class PixMix(Recipe):
             The shape of `like`, in [0, 1].
         """
         channels, height, width = like.shape[1:]
-        every = self.mixing_set(max(height, width), seed).to(like.device)
+        every = self.mixing_set(max(height, width), seed)
         which, down, right = rng.fresh(3).unbind(1)
         side = every.shape[2]
         rows = (down * (side - height + 1)).long()[:, None] + torch.arange(height, device=like.device)
         columns = (right * (side - width + 1)).long()[:, None] + torch.arange(width, device=like.device)
         source = (rows[:, :, None] * side + columns[:, None, :]).flatten(1)
-        chosen = every[(which * len(every)).long()].flatten(2)
+        chosen = every[(which * len(every)).long().to(every.device)].to(like.device).flatten(2)
         found = chosen.gather(2, source[:, None].expand(-1, 3, -1)).view(-1, 3, height, width).float() / 255
         return luma(found) if channels == 1 else found
 

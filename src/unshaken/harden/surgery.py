@@ -51,6 +51,7 @@ __all__ = [
     "SizeReport",
     "Trial",
     "add",
+    "best_trial",
     "body_of",
     "checksum",
     "choose",
@@ -156,8 +157,13 @@ def choose(
     for k in layers:
         part = signature.first(k)
         trials += [Trial(k, a, *score(part.apply(base, a, unchecked=unchecked))) for a in alphas]
-    allowed = [t for t in trials if before.clean - t.clean < most_lost]
-    return Choice(max(allowed, key=lambda t: t.robust, default=None), tuple(trials), before)
+    return Choice(best_trial(before, trials, most_lost), tuple(trials), before)
+
+
+def best_trial(base: Trial, trials: Iterable[Trial], most_lost: float) -> Trial | None:
+    """The trial of highest robust accuracy among those that lose less clean accuracy than allowed; None without any."""
+    allowed = [t for t in trials if round(base.clean - t.clean, 9) < most_lost]
+    return max(allowed, key=lambda t: t.robust, default=None)
 
 
 def extract(

@@ -74,7 +74,7 @@ class TokenPooling(nn.Module):
         """Tokens `[N, T, D]` to the same shape."""
         ahead, patches = tokens[:, : self.prefix], tokens[:, self.prefix :]
         high, wide = self._shape(tokens)
-        grid = patches.transpose(1, 2).unflatten(2, (high, wide))
+        grid = patches.transpose(1, 2).reshape(len(tokens), -1, high, wide)
         gate = self.gate(grid)
         if high * wide <= DENSE:
             # rows of the mixing matrix are sums of the pools' rows, weighed by each token's own gate
@@ -227,7 +227,7 @@ def scale_shares(model: Classifier, images: Tensor) -> Tensor:
 
     def look(pool: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(pool, TokenPooling):
-            grid = inputs[0][:, pool.prefix :].transpose(1, 2).unflatten(2, pool._shape(inputs[0]))
+            grid = inputs[0][:, pool.prefix :].transpose(1, 2).reshape(len(inputs[0]), -1, *pool._shape(inputs[0]))
             found.append(pool.gate(grid).mean((0, 2, 3)))
 
     handles = [pool.register_forward_pre_hook(look) for pool in pools]

@@ -79,7 +79,8 @@ def energy_inside(changes: Tensor, radius: float) -> Tensor:
     """
     power = torch.fft.fft2(changes.double()).abs().square().sum(1)
     inside = (frequency_radius(*changes.shape[-2:]) <= radius).to(power.device)
-    return (power * inside).sum((1, 2)) / power.sum((1, 2))
+    share: Tensor = (power * inside).sum((1, 2)) / power.sum((1, 2))
+    return share
 
 
 def white_share(height: int, width: int, radius: float) -> float:
@@ -150,7 +151,8 @@ def fourier_pattern(height: int, width: int, row: int, column: int) -> Tensor:
         )
     )
     wave = torch.cos(phase) + torch.sin(phase)  # never nothing, whichever the frequency
-    return wave / torch.linalg.vector_norm(wave)
+    unit: Tensor = wave / torch.linalg.vector_norm(wave)
+    return unit
 
 
 def fourier_heat_map(

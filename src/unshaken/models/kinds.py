@@ -13,7 +13,7 @@ from unshaken.models.spec import ModelSpec
 
 Loader = Callable[[ModelSpec, bool], Classifier]
 
-COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels")
+COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels", "defence")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,28 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import parse_number
+from unshaken.core.registry import parse_method, parse_number
 from unshaken.models.spec import ModelSpec
 
 
 def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
-    """The same network with what the SPEC says of its preprocessing and classes.
+    """The same network with what the SPEC says of its preprocessing and classes, behind the defence that it names.
 
     Raises:
         ParameterError: a value is not allowed, or has not one number a channel.
     """
+    classifier = _described(classifier, spec)
+    if "defence" not in spec.options:
+        return classifier
+    guard = parse_method(spec.options["defence"], "harden")
+    if not hasattr(guard, "wrap"):
+        raise ParameterError(f"model {str(spec)!r}: {guard.info.name!r} is a recipe for training, not a defence")
+    guarded: Classifier = guard.wrap(classifier)
+    guarded.name = f"{classifier.name} behind {guard.info.name}"
+    return guarded
+
+
+def _described(classifier: Classifier, spec: ModelSpec) -> Classifier:
     if not spec.options.keys() & {"mean", "std", "size", "classes", "channels"}:
         return classifier
     mean = numbers(spec, "mean") or _values(classifier.mean)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
-from unshaken.data import load_data
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.data import Dataset, load_data
 from unshaken.harden._samples import Samples
 from unshaken.harden.ensemble import ensemble
 from unshaken.harden.fit import fit
@@ -46,6 +46,19 @@ class Strided(nn.Module):
         return logits
 
 
+def classes_of(data: Dataset) -> int:
+    """The number of classes: by their names, else by the largest label.
+
+    Raises:
+        DataError: there are neither.
+    """
+    if data.classes:
+        return len(data.classes)
+    if data.labels is None or not len(data):
+        raise DataError(f"data {data.options.spec!r} has no labels: the experiment needs the class of each image")
+    return int(data.labels.max()) + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """An ensemble and images that it has not seen.
@@ -77,7 +90,7 @@ class TrainedGroups:
     def __init__(self, bench: Bench, photos: int, epochs: int, images: int) -> None:
         joint = "&" if "?" in bench.data else "?"
         train, test = (load_data(f"{bench.data}{joint}split={s}", download=bench.download) for s in ("train", "test"))
-        self.classes = len(train.classes)
+        self.classes = classes_of(train)
         self.train, self.test = (Samples(d, None, self.classes) for d in (train, test))
         self.prints = {"train": train.fingerprint, "test": test.fingerprint}
         self.photos, self.epochs, self.images = photos, epochs, images
@@ -138,7 +151,7 @@ class GivenGroup:
             )
         self.model = ensemble([load_model(s, download=bench.download).eval() for s in specs])
         data = load_data(bench.data, download=bench.download)
-        samples = Samples(data, self.model.view, len(data.classes))
+        samples = Samples(data, self.model.view, classes_of(data))
         self.images = samples.whole(samples.good[:photos])
         self.fingerprint, self.names = data.fingerprint, specs
 

@@ -17,7 +17,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import load_data
 from unshaken.harden._samples import Samples
-from unshaken.papers._mixup_nets import convolutional, mlp, trained
+from unshaken.papers._mixup_nets import for_photos, mlp, trained
 from unshaken.papers._overlap_data import OverlappingPairs, PairFlips, Points, TwoGaussians
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
@@ -52,7 +52,7 @@ class Study:
         """Put all rows that are not there yet."""
         seeds, photos = self.settings["seeds"], self.settings["photos"]
         images = Photos(self.bench, photos) if photos else None
-        self.bench.pin(**self.settings, **({} if images is None else images.key))
+        self.bench.pin(model=self.bench.model, **self.settings, **({} if images is None else images.key))
         classes = [k for k in CLASSES if k <= self.settings["largest"]]
         first = seeds * self.bench.seed
         work = [(seed, k, rho) for seed in range(first, first + seeds) for k in classes for rho in OVERLAPS]
@@ -126,7 +126,7 @@ class Study:
                 continue
             x, y = given["train"]
             model, found = trained(
-                convolutional(self.bench.model, x, photos.classes, seed),
+                for_photos(self.bench.model, x, photos.classes, seed),
                 x,
                 y,
                 points=NETS[net],

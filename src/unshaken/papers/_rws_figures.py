@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from unshaken.harden.surgery import Trial, best_trial
 from unshaken.measure import accuracy, compare
 from unshaken.measure.columns import Flags
 from unshaken.papers._rws_run import ALLOWED, RANDOM
@@ -19,7 +20,9 @@ COMPARED = ("base", "robust", "patched", "interpolated")
 def seed_figures(run: RunDir, name: str) -> dict[str, Any]:
     """Everything that the rows of one seed say."""
     rows = Rows(run, name)
-    found: dict[str, Any] = {kind: rows.kind(kind) for kind in ("noise", "blur", "contrast") if rows.has(f"{kind}.base.on-clean")}
+    found: dict[str, Any] = {
+        kind: rows.kind(kind) for kind in ("noise", "blur", "contrast") if rows.has(f"{kind}.base.on-clean")
+    }
     if rows.has("both.on-clean"):
         found["two_patches"] = {
             label: {kind: rows.accuracy(f"{place}.on-{kind}") for kind in ("clean", "noise", "blur")}
@@ -111,11 +114,11 @@ class Rows:
     def chosen(self, kind: str) -> dict[str, Any]:
         """The patch that was chosen on validation images, and all that were tried."""
         trials = self.table("trials", kind)
-        base = next(t for t in trials if t["layers"] == 0)
-        allowed = [t for t in trials if t["layers"] and base["clean"] - t["clean"] < ALLOWED]
-        best = max(allowed, key=lambda t: float(t["robust"]), default=base)
+        every = [Trial(t["layers"], t["alpha"], t["clean"], t["robust"]) for t in trials]
+        base = next(t for t in every if not t.layers)
+        best = best_trial(base, [t for t in every if t.layers], ALLOWED) or base
         tried = {f"{t['layers']} layers, alpha {t['alpha']:g}": f"{t['clean']:.3f} / {t['robust']:.3f}" for t in trials}
-        return {"layers": best["layers"], "alpha": best["alpha"], "validation": tried}
+        return {"layers": best.layers, "alpha": best.alpha, "validation": tried}
 
     def values(self) -> dict[str, float]:
         """Numbers read off weights."""

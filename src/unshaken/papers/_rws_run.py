@@ -206,7 +206,7 @@ class Surgery:
         model = self.world.classifier(weights, weights[self.body.classifier[0]].shape[0])
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with evaluating(model), torch.no_grad():
-            return torch.cat([model(x) for x in batch.images.split(500)])  # type: ignore[no-untyped-call]
+            return torch.cat([model(x) for x in torch.split(batch.images, 500)])
 
     def keep(self, table: str, label: str, columns: dict[str, object]) -> None:
         """Rows of a table of this experiment."""

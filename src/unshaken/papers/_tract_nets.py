@@ -52,7 +52,7 @@ class Pictures:
     key: Mapping[str, Any]
 
 
-def read_pictures(bench: Bench, train: int, test: int, choosing: int) -> Pictures:
+def read_pictures(bench: Bench, train: int, test: int, choosing: int = 0) -> Pictures:
     """Stratified subsets of both splits of the bench's data.
 
     Args:
@@ -76,7 +76,7 @@ def read_pictures(bench: Bench, train: int, test: int, choosing: int) -> Picture
     batch = held.whole(subset(parts[1], test + choosing, 0))
     share = round(len(batch) * test / (test + choosing))
     order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
-    if share < 1 or share >= len(batch):
+    if share < 1 or (choosing and share >= len(batch)):
         raise DataError(f"data {bench.data!r}: {len(batch)} test images are too few to choose on and to report")
     return Pictures(
         seen.resident[seen.place[rows]],

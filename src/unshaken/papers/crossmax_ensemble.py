@@ -42,8 +42,8 @@ class CrossMaxPaper(Paper):
     title: ClassVar[str] = "Ensemble everything everywhere: Multi-scale aggregation for adversarial robustness"
     claim: ClassVar[str] = (
         "An ensemble that votes by CrossMax is far more robust than the mean of the same networks when both are "
-        "attacked directly; by the follow-up (Zhang et al. 2024) this is gradient masking, and examples made on the mean "
-        "undo it."
+        "attacked directly; by the follow-up (Zhang et al. 2024) this is gradient masking, and examples made on the "
+        "mean undo it."
     )
     rule: ClassVar[str] = (
         "Reproduced if, in every seed and at both radii (8/255 and 0.1): (1) CrossMax attacked directly is right more "
@@ -52,8 +52,8 @@ class CrossMaxPaper(Paper):
     )
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "ten networks at 6/255, targeted PGD (Jordan): on CrossMax, CrossMax 77.8 and mean 78.4; on "
-        "the mean, CrossMax 2.2 and mean 2.4. Abstract: 72 and 48 on CIFAR-10 and CIFAR-100 by AutoAttack, 11 and 14 by the "
-        "adaptive attack of the follow-up, all in %",
+        "the mean, CrossMax 2.2 and mean 2.4. Abstract: 72 and 48 on CIFAR-10 and CIFAR-100 by AutoAttack, 11 and 14 "
+        "by the adaptive attack of the follow-up, all in %",
         **{f"seed{i}": {name: f"{values[i]} (pilot)" for name, values in PILOT.items()} for i in (0, 1)},
     }
     data: ClassVar[str] = "fashion-mnist"

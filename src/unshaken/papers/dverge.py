@@ -44,8 +44,8 @@ class DvergePaper(Paper):
     """Do members that learn from one another's distilled images share fewer vulnerabilities?
 
     Three tiny networks on Fashion-MNIST, trained on from the same baselines in four ways: cross-entropy, cross-entropy
-    on noise of random signs, DVERGE, and each member's own distilled images. Attacks are carried over from member to
-    member, and from an ensemble of other baselines.
+    on noise of random signs, DVERGE, and images distilled from the member itself. Attacks are carried over from member
+    to member, and from an ensemble of other baselines.
     """
 
     title: ClassVar[str] = "DVERGE: Diversifying Vulnerabilities for Enhanced Robust Generation of Ensembles"
@@ -76,7 +76,7 @@ class DvergePaper(Paper):
     images: PositiveInt = Field(10000, description="training images")
     baseline: PositiveInt = Field(5, description="epochs of each baseline")
     epochs: PositiveInt = Field(3, description="epochs of each arm")
-    seeds: PositiveInt = Field(2, description="seeds of training")
+    seeds: PositiveInt = Field(1, description="seeds of training")
 
     def run(self, bench: Bench) -> dict[str, Any]:
         """Every arm of every seed."""
@@ -109,7 +109,7 @@ class DvergePaper(Paper):
             ours, plain, noise = part["dverge"], part["extra-ce"], part["noise-ce"]
             asr, before, noisy = (p["transfer-0.1"]["value"] for p in (ours, plain, noise))
             words = f"{name}: member to member at 0.1, DVERGE {asr:.3f}, extra CE {before:.3f} ({FALL} lower wanted)"
-            checks.append(Check(words, before - asr >= FALL))
+            checks.append(Check(words, round(before - asr, 9) >= FALL))
             clean, usual, dull = (p["clean"]["value"] for p in (ours, plain, noise))
             words = f"{name}: clean, DVERGE {clean:.3f}, extra CE {usual:.3f} ({CLEAN} less allowed)"
             checks.append(Check(words, round(usual - clean, 9) <= CLEAN))
@@ -118,8 +118,8 @@ class DvergePaper(Paper):
             checks.append(Check(words, black > old))
             d, other = (p["diversity"]["between"] for p in (ours, noise))
             words = (
-                f"{name}: beyond noise CE: member to member {asr:.3f} to {noisy:.3f}, surrogates' examples {black:.3f} to "
-                f"{hazy:.3f}, d {d:.2f} to {other:.2f}, clean {clean:.3f} to {dull:.3f}"
+                f"{name}: beyond noise CE: member to member {asr:.3f} to {noisy:.3f}, surrogates' examples {black:.3f} "
+                f"to {hazy:.3f}, d {d:.2f} to {other:.2f}, clean {clean:.3f} to {dull:.3f}"
             )
             checks.append(Check(words, asr < noisy and black > hazy and d > other and clean >= dull))
         return checks

@@ -143,7 +143,9 @@ def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> 
             figures[name] = share(round(best[name] * n), n).to_json()
     last = curves[-1] if curves else {}
     cost = {k: last.get(k, 0.0) for k in ("forwards", "backwards", "seconds")}
-    return TrainingRun(place, config, curves, chosen, by, threat, figures, _flags(curves), cost)
+    n = bare.images_of("held_robust")
+    told = curves if n is None else tuple({"held_attacked": n, **c} for c in curves)
+    return TrainingRun(place, config, curves, chosen, by, threat, figures, _flags(told), cost)
 
 
 def _flags(curves: tuple[Record, ...]) -> tuple[dict[str, Any], ...]:

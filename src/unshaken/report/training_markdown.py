@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from unshaken.report import training_view as view
@@ -43,13 +44,14 @@ def _figures(story: TrainingRun) -> str:
     ]
     where = "" if view.held_back(story) else ", with their SPEC in the place of `DATA`"
     commands = "\n".join(view.commands(story))
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", commands)), default=0))
     return "\n\n".join(
         [
             "## Held-out images",
             table(["images", "right", "95 %", "n"], rows),
             "They chose the epoch, so these figures flatter it; for a fair figure measure the model on images that "
             f"it has not seen{where}:",
-            f"```sh\n{commands}\n```",
+            f"{fence}sh\n{commands}\n{fence}",
         ]
     )
 

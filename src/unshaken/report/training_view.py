@@ -21,7 +21,8 @@ FEW_MARKS = 40
 TELL = 6
 """Epochs of a curve that are told in words."""
 SHARES = {"held_accuracy", "held_robust", "train_fgsm", "train_robust"}
-KNOWN = SHARES | {"epoch", "lr", "loss", "held_loss", "seconds", "forwards", "backwards"}
+COUNTS = {"epoch", "held_attacked"}
+KNOWN = SHARES | COUNTS | {"lr", "loss", "held_loss", "seconds", "forwards", "backwards"}
 NAMES = {
     "lr": "learning rate",
     "loss": "training loss",
@@ -195,8 +196,8 @@ def _known(name: str) -> Method | None:
 
 
 def columns(story: TrainingRun) -> list[str]:
-    """Columns of the curves in their order, the epoch left out."""
-    return [c for c in dict.fromkeys(k for record in story.curves for k in record) if c != "epoch"]
+    """Columns of the curves in their order, without the epoch and what is the same for all."""
+    return [c for c in dict.fromkeys(k for record in story.curves for k in record) if c not in COUNTS]
 
 
 def cell(column: str, record: Record) -> str:

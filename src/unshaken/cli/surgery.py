@@ -1,0 +1,73 @@
+"""`unshaken harden surgery extract|add|subtract`: robust weight signatures on files of weights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unshaken.cli.session import Session
+from unshaken.cli.show import print_line
+from unshaken.cli.verb import verb
+
+app = typer.Typer(name="surgery", help="Add robustness to weights, or take it away, as a small file.")
+
+Weights = Annotated[
+    str, typer.Argument(metavar="BASE", help="Weights: a safetensors file, or a run.", show_default=False)
+]
+Signature = Annotated[str, typer.Argument(metavar="SIGNATURE", help="A signature file.", show_default=False)]
+Alpha = Annotated[float, typer.Option(metavar="A", help="Coefficient of the signature.")]
+Out = Annotated[str, typer.Option(metavar="FILE", help="Where the result goes.", show_default=False)]
+
+
+@app.command("extract")
+@verb
+def extract(
+    session: Session,
+    pretrained: Annotated[
+        str, typer.Argument(metavar="PRETRAINED", help="Weights that both fine-tunings started from.", show_default=False)
+    ],
+    standard: Annotated[
+        str, typer.Argument(metavar="STANDARD", help="Fine-tuned on clean images.", show_default=False)
+    ],
+    robust: Annotated[
+        str, typer.Argument(metavar="ROBUST", help="Fine-tuned likewise on changed images.", show_default=False)
+    ],
+    out: Out,
+    layers: Annotated[
+        int | None, typer.Option(metavar="K", help="The first K layers only.", show_default=False)
+    ] = None,
+    arch: Annotated[str | None, typer.Option(metavar="NAME", help="Of the weights.", show_default=False)] = None,
+    corruption: Annotated[str, typer.Option(metavar="WORDS", help="What the robust weights learned from.")] = "",
+    levels: Annotated[int, typer.Option(metavar="N", help="Levels of the quantiser; 0 for none.")] = 0,
+) -> int:
+    """Take the signature of robustness out of three files of weights."""
+    from unshaken.harden import surgery
+
+    report = surgery.extract(
+        pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption, levels=levels
+    )
+    print_line(f"signature: {out}, {report.ratio:.1f} times fewer numbers than the weights")
+    return 0
+
+
+@app.command("add")
+@verb
+def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
+    """Add a signature to weights."""
+    from unshaken.harden import surgery
+
+    surgery.add(base, signature, alpha, out)
+    print_line(f"weights: {out}")
+    return 0
+
+
+@app.command("subtract")
+@verb
+def subtract(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
+    """Take a signature off again."""
+    from unshaken.harden import surgery
+
+    surgery.subtract(base, signature, alpha, out)
+    print_line(f"weights: {out}")
+    return 0

@@ -1,0 +1,139 @@
+"""Figures of the experiment with imbalanced classes, from rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.measure.disparity_theory import gaussian_optimum
+from unshaken.measure.fairness import gap_change, over_seeds, signed_gap
+from unshaken.measure.stable_noise import stable_rule
+from unshaken.papers._disparity_nets import BUDGETS, REMEDIES
+from unshaken.papers._disparity_run import CAUCHY, CENTRE, FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS
+from unshaken.run.store import RunDir
+
+PAIR = {"majority": 0, "minority": 1}
+QUICK = {**PAIR, "resamples": 1}
+
+
+class Figures:
+    """Figures over seeds; a disparity is always majority minus minority, on a balanced test set.
+
+    Args:
+        run: where the rows are.
+        seeds: of the linear models.
+        net_seeds: of the networks.
+    """
+
+    def __init__(self, run: RunDir, seeds: Sequence[int], net_seeds: Sequence[int]) -> None:
+        self.seeds, self.net_seeds = seeds, net_seeds
+        table = run.rows("classwise", ["condition", "label", "correct", "robust"])
+        names = pc.unique(table["condition"]).to_pylist()
+        self.parts: dict[str, pa.Table] = {n: table.filter(pc.equal(table["condition"], n)) for n in names}
+
+    def all(self) -> dict[str, Any]:
+        """The four parts, as far as they were run."""
+        return {"gaussian": self.gaussian(), "cauchy": self.cauchy(), "photos": self.photos(), "nets": self.nets()}
+
+    def gaussian(self) -> dict[str, Any]:
+        """Measured beside the closed form, by ratio and radius."""
+        found: dict[str, Any] = {}
+        for ratio in RATIOS:
+            for eps in GAUSS_EPS:
+                theory = gaussian_optimum([CENTRE], ratio=ratio, eps=eps).outcome
+                part = self.outcome([f"s{s}.gauss-{ratio}-{eps:g}" for s in self.seeds])
+                part["theory"] = round(theory.disparity, 4)
+                part["robust_theory"] = round(theory.robust_disparity, 4)
+                plain = [f"s{s}.gauss-{ratio}-0" for s in self.seeds]
+                part["change"] = self.change(plain, [f"s{s}.gauss-{ratio}-{eps:g}" for s in self.seeds])
+                part["change_theory"] = round(
+                    theory.disparity - gaussian_optimum([CENTRE], ratio=ratio, eps=0).outcome.disparity, 4
+                )
+                found.setdefault(str(ratio), {})[f"{eps:g}"] = part
+        return found
+
+    def cauchy(self) -> dict[str, Any]:
+        """The change from the standard to the robust threshold, beside the closed form."""
+        found: dict[str, Any] = {}
+        for ratio in RATIOS:
+            standard, robust = ([f"s{s}.cauchy-{ratio}-{eps:g}" for s in self.seeds] for eps in (0, 1))
+            theory = [stable_rule(CAUCHY, ratio=ratio, eps=eps) for eps in (0.0, 1.0)]
+            found[str(ratio)] = {
+                "standard": self.outcome(standard)["disparity"],
+                "robust": self.outcome(robust)["disparity"],
+                "change": self.change(standard, robust),
+                "change_theory": round(theory[1].disparity - theory[0].disparity, 4),
+            }
+        return found
+
+    def photos(self) -> dict[str, Any]:
+        """Linear models of images, by ratio and radius; at the largest ratio with the remedy beside."""
+        found: dict[str, Any] = {}
+        for ratio in FEWER:
+            for norm, eps in PHOTO_BUDGETS:
+                names = [f"s{s}.photos-{ratio}-{norm}-{eps:g}" for s in self.seeds]
+                if names[0] not in self.parts:
+                    continue
+                part = self.outcome(names)
+                fair = [f"{n}.balanced" for n in names]
+                if fair[0] in self.parts:
+                    part["balanced"] = self.outcome(fair) | {"change": self.change(names, fair)}
+                found.setdefault(str(ratio), {})[f"{norm}-{eps:g}"] = part
+        return found
+
+    def nets(self) -> dict[str, Any]:
+        """Perceptrons, by ratio and radius in 255ths; at the largest of both with the remedies beside."""
+        found: dict[str, Any] = {}
+        for ratio in FEWER:
+            for budget in BUDGETS:
+                names = [f"s{s}.nets-{ratio}-{budget}" for s in self.net_seeds]
+                if names[0] not in self.parts:
+                    continue
+                part = self.outcome(names)
+                if budget:
+                    part["change"] = self.change([f"s{s}.nets-{ratio}-0" for s in self.net_seeds], names)
+                for remedy in REMEDIES:
+                    own = [f"{n}.{remedy}" for n in names]
+                    if own[0] in self.parts:
+                        change = {"change": self.change(names, own), "robust_change": self.change(names, own, "robust")}
+                        part[remedy] = self.outcome(own) | change
+                found.setdefault(str(ratio), {})[str(budget)] = part
+        return found
+
+    def outcome(self, names: Sequence[str]) -> dict[str, Any]:
+        """Disparity, standard and robust, and the classes' accuracies, as means over seeds."""
+        found: dict[str, Any] = {}
+        for column, prefix in (("correct", ""), ("robust", "robust_")):
+            seen = [self.columns(name, column) for name in names]
+            gaps = [signed_gap(right, labels, **QUICK).value for right, labels in seen]
+            found[f"{prefix}disparity"] = over_seeds(gaps).to_json()
+            for label, word in ((0, "majority"), (1, "minority")):
+                rates = [right[labels == label].mean() for right, labels in seen]
+                found[f"{prefix}{word}"] = round(float(np.mean(rates)), 4)
+        one_sided = [n for n in names if self.one_sided(n)]
+        if one_sided:
+            found["degenerate_seeds"] = len(one_sided)
+        return found
+
+    def one_sided(self, name: str) -> bool:
+        """Whether it says the same of every sample."""
+        right, labels = self.columns(name, "correct")
+        said = np.where(right, labels, 1 - labels)
+        return bool((said == said[0]).all())
+
+    def change(self, before: Sequence[str], after: Sequence[str], column: str = "correct") -> dict[str, Any]:
+        """Disparity after minus before, on the same samples, over seeds."""
+        values = []
+        for a, b in zip(before, after, strict=True):
+            right, labels = self.columns(a, column)
+            values.append(gap_change(right, self.columns(b, column)[0], labels, **QUICK).value)
+        return over_seeds(values).to_json()
+
+    def columns(self, name: str, column: str) -> tuple[Any, Any]:
+        """Flags and labels of a model."""
+        part = self.parts[name]
+        return part[column].to_numpy(zero_copy_only=False).astype(bool), part["label"].to_numpy()

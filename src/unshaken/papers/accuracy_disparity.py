@@ -1,0 +1,165 @@
+"""`accuracy-disparity`: asking for robustness widens the gap between imbalanced classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from unshaken.core.errors import DataError
+from unshaken.core.progress import track
+from unshaken.core.registry import register
+from unshaken.papers._disparity_figures import Figures
+from unshaken.papers._disparity_nets import BUDGETS, REMEDIES, Networks
+from unshaken.papers._disparity_own import own_pair
+from unshaken.papers._disparity_run import FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS, Linear, load_pair
+from unshaken.papers.base import Bench, Check, Paper
+
+NEAR = 0.02
+EXACT = (("5", "0.75"), ("10", "0.5"))
+CAT, DOG = 3, 5
+
+
+@register("accuracy-disparity", reference="Hu et al. 2023, arXiv:2211.15762")
+class AccuracyDisparityPaper(Paper):
+    """Does robustness widen the accuracy gap between imbalanced classes, the more the rarer one of them is?
+
+    Linear models of Gaussian and Cauchy samples, beside their closed forms, and of two classes of Fashion-MNIST, all by
+    the exact robust loss; small perceptrons by PGD on two classes of CIFAR-10; remedies beside them. `--data` puts the
+    user's own data (splits train and test) in the place of both; `--model 'STANDARD|ROBUST'` compares two trained
+    models over all classes.
+    """
+
+    title: ClassVar[str] = "Understanding the Impact of Adversarial Robustness on Accuracy Disparity"
+    claim: ClassVar[str] = (
+        "For linear classifiers of two Gaussian classes, adversarial robustness lowers the standard accuracy of both "
+        "and widens the gap between them, in proportion to the imbalance ratio; under heavy-tailed noise imbalance "
+        "acts differently. Experiments suggest that this extends to non-linear models."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced if all hold for means over seeds, disparity being majority minus minority on balanced test data: "
+        "(1) Gaussian samples: at each radius the disparity of the robust model minus that of the standard one is "
+        "positive for ratios above 1 and rises with the ratio; (2) at ratio 5, eps 0.75 and at ratio 10, eps 0.5 the "
+        "disparity is within 0.02 of the closed form; (3) images, linear models: at ratios 5 and 10 the disparity "
+        "rises with the radius, in l2 and in linf. With two models of one's own: the robust one has the larger "
+        "max-min gap on clean images."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "photos": {
+            "5": {"l2-0": 0.329, "l2-0.5": 0.450, "l2-1": 0.639, "linf-0.05": 0.462, "linf-0.1": 0.706},
+            "10": {"l2-0": 0.378, "l2-0.5": 0.574, "l2-1": 0.800, "linf-0.05": 0.613, "linf-0.1": 0.968},
+        },
+        "published": "no table is available; under `photos` stand disparities of a pilot with one seed, the closed "
+        "forms stand beside the measured figures",
+    }
+    data: ClassVar[str] = "fashion-mnist"
+    model: ClassVar[str] = "linear"
+
+    seeds: int = Field(3, ge=2, description="repetitions of linear models")
+    samples: int = Field(40_000, ge=100, description="Gaussian and Cauchy training samples")
+    majority: NonNegativeInt = Field(0, description="class of the images that is more frequent; 0 is T-shirt")
+    minority: NonNegativeInt = Field(6, description="class that is rarer; 6 is shirt")
+    largest: PositiveInt = Field(5000, description="training images of the majority, linear models")
+    net_seeds: int = Field(2, ge=0, description="repetitions of networks, 2 or more; 0 leaves them out")
+    net_largest: PositiveInt = Field(2000, description="training images of the majority, networks")
+    epochs: PositiveInt = Field(10, description="of each network's training")
+    limit: PositiveInt = Field(2000, description="images for two models of one's own")
+    eps: PositiveFloat = Field(8 / 255, description="linf radius for two models of one's own")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> AccuracyDisparityPaper:
+        if self.net_seeds == 1:
+            raise ValueError("net_seeds must be 0, or 2 and more for an interval")
+        if self.majority == self.minority:
+            raise ValueError(f"majority and minority are both {self.majority}: name two classes")
+        return self
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Four parts as rows; or two models of the user's own."""
+        if bench.model != self.model:
+            return own_pair(bench, self.limit, self.eps)
+        photos = load_pair(bench.data, self.majority, self.minority, download=bench.download)
+        nets = self._net_pair(bench) if self.net_seeds else None
+        settings = self.model_dump(exclude={"limit", "eps"})
+        bench.pin(**settings, photos=photos.fingerprint, nets=None if nets is None else nets.fingerprint)
+        seeds = range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))
+        net_seeds = range(self.net_seeds * bench.seed, self.net_seeds * (bench.seed + 1)) if nets else range(0)
+        linear = len(RATIOS) * (len(GAUSS_EPS) + 2) + (len(FEWER) + 1) * len(PHOTO_BUDGETS)
+        with track(
+            "models", len(seeds) * linear + len(net_seeds) * (len(FEWER) * len(BUDGETS) + len(REMEDIES))
+        ) as task:
+            work = Linear(bench, task, self.samples)
+            for seed in seeds:
+                work.gaussian(seed)
+                work.cauchy(seed)
+                work.photos(photos, seed, self.largest)
+            networks = Networks(bench, task, nets, self.net_largest, self.epochs) if nets else None
+            for seed in net_seeds if networks else ():
+                networks.run(seed)  # type: ignore[union-attr]
+        measured = Figures(bench.run, list(seeds), list(net_seeds)).all()
+        measured["classes"] = {"photos": photos.name, **({"nets": nets.name} if nets else {})}
+        return measured | {"networks_from_cache": bool(networks and networks.cached and all(networks.cached))}
+
+    def _net_pair(self, bench: Bench) -> Any:
+        """Cat and dog of CIFAR-10, or the user's own classes."""
+        if bench.data != self.data:
+            return load_pair(bench.data, self.majority, self.minority, download=bench.download)
+        try:
+            return load_pair("cifar10", DOG, CAT, download=bench.download)
+        except DataError as error:
+            raise DataError(f"{error}; or leave the networks out: accuracy-disparity:net_seeds=0") from error
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        if "own" in measured:
+            change = measured["own"]["clean"]["change"]["value"]
+            return [Check(f"clean max-min gap, robust minus standard: {change:+.3f}", change > 0)]
+        checks = []
+        gauss = measured["gaussian"]
+        for eps in (f"{e:g}" for e in GAUSS_EPS if e):
+            changes = [gauss[str(r)][eps]["change"]["value"] for r in RATIOS]
+            told = ", ".join(f"{c:+.4f}" for c in changes)
+            words = f"Gaussian, eps {eps}: robust minus standard disparity at ratios 1, 2, 5, 10 is {told}"
+            rises = all(a < b for a, b in pairwise(changes))
+            checks.append(Check(words, rises and all(c > 0 for c in changes[1:])))
+        for ratio, eps in EXACT:
+            part = gauss[ratio][eps]
+            value, theory = part["disparity"]["value"], part["theory"]
+            words = f"Gaussian, ratio {ratio}, eps {eps}: {value:.4f}, closed form {theory:.4f} ({NEAR} allowed)"
+            checks.append(Check(words, abs(value - theory) < NEAR))
+        for rare in (r for r in FEWER if r >= 5):
+            for norm in ("l2", "linf"):
+                names = ["l2-0", *(f"{n}-{e:g}" for n, e in PHOTO_BUDGETS if e and n == norm)]
+                gaps = [measured["photos"][str(rare)][name]["disparity"]["value"] for name in names]
+                words = f"images, ratio {rare}, {norm}: disparity {', '.join(f'{g:.3f}' for g in gaps)} as eps grows"
+                checks.append(Check(words, all(a < b for a, b in pairwise(gaps))))
+        return checks
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """Heavy tails, networks and remedies, which the rule leaves alone."""
+        if "own" in measured:
+            return "Two models of one's own, all classes; PGD with 20 steps in linf."
+        cauchy = ", ".join(
+            f"{p['change']['value']:+.3f} ({p['change_theory']:+.3f})" for p in measured["cauchy"].values()
+        )
+        parts = [f"Cauchy noise, the same change at ratios 1, 2, 5, 10, closed form in brackets: {cauchy}."]
+        most = measured["photos"][str(max(FEWER))]
+        fair = ", ".join(
+            f"{name} {p['disparity']['value']:.2f} to {p['balanced']['disparity']['value']:.2f}"
+            for name, p in most.items()
+        )
+        parts.append(f"Images at ratio {max(FEWER)}, disparity without and with classes that count alike: {fair}.")
+        if measured["nets"]:
+            rows = [
+                f"ratio {r}: " + ", ".join(f"{p['disparity']['value']:+.2f}" for p in by.values())
+                for r, by in measured["nets"].items()
+            ]
+            parts.append(f"Perceptrons at radii 0, 2/255, 4/255: {'; '.join(rows)}.")
+            last = measured["nets"][str(max(FEWER))][str(max(BUDGETS))]
+            told = [f"{k} {last[k]['disparity']['value']:+.2f}" for k in REMEDIES if k in last]
+            parts.append(f"Remedies at the last of these: {', '.join(told)}.")
+        if measured.get("networks_from_cache"):
+            parts.append("The networks came from the cache, so the seconds hold no training of theirs.")
+        return " ".join(parts)

@@ -1,0 +1,108 @@
+"""`efficient-robustify`: a small robust teacher, and three heads on a large model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.papers._heads_figures import Figures
+from unshaken.papers._heads_run import Lab, Sizes
+from unshaken.papers.base import Bench, Check, Paper
+
+GAIN, LOSS = 0.03, 0.02
+
+
+@register("efficient-robustify", reference="Jain et al. 2023, arXiv:2309.07499")
+class EfficientRobustifyPaper(Paper):
+    """Does a small robust teacher make a large model robust through a few tuned layers, its old abilities kept?
+
+    Five convolutional blocks on CIFAR-10, of which copies of the last two learn; a teacher of half the width. For a
+    model of one's own there is the recipe `three-heads`.
+    """
+
+    title: ClassVar[str] = "Efficiently Robustify Pre-Trained Models"
+    claim: ClassVar[str] = (
+        "A small model made robust first can teach a small tunable part of a large model: robustness at a fraction of "
+        "the cost of full fine-tuning, while a clean head keeps clean accuracy and the original abilities, the head "
+        "being chosen for each image by uncertainty and divergence."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced if all three parts hold, as means over the seeds of tuning: (1) the unclean or the combined head "
+        "beats the original on corrupted images (noise, blur and contrast, three strengths each) by at least 3 points; "
+        "(2) routing loses at most 2 points of clean accuracy; (3) the unclean head is better on corrupted images with "
+        "the teacher than without it. Training and test share the families of corruption."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "published": "no figures are at hand; the claim is one of ImageNet-C accuracy against training time",
+        "original": {"clean": "0.625 (pilot)", "corrupted": "0.336 (pilot)"},
+        "three": {
+            "unclean": {"corrupted": "0.498 (pilot)"},
+            "combined": {"corrupted": "0.481 (pilot)"},
+            "route": {"clean": "0.589 (pilot)"},
+        },
+        "plain": {"unclean": {"corrupted": "0.501 (pilot)"}},
+    }
+    data: ClassVar[str] = "cifar10"
+    model: ClassVar[str] = "five blocks"
+
+    seeds: PositiveInt = Field(3, description="seeds of tuning")
+    train: PositiveInt = Field(8_000, description="images of the large network and of its tuning")
+    teacher_train: PositiveInt = Field(16_000, description="images of the teacher, the former among them")
+    test: PositiveInt = Field(1_000, description="test images")
+    epochs: PositiveInt = Field(6, description="epochs of the large network")
+    teacher_epochs: PositiveInt = Field(8, description="epochs of the teacher")
+    tuning_epochs: PositiveInt = Field(2, description="epochs of tuning, of two views each")
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Train, look, and compute the figures from the rows."""
+        if bench.model != self.model:
+            raise ParameterError(
+                f"efficient-robustify trains its own networks and takes no model ({bench.model!r}): for your own there "
+                "is `unshaken harden --recipe three-heads:teacher=SPEC --recipe corruptions`"
+            )
+        lab = Lab(bench, Sizes(**self.model_dump(exclude={"seeds"})))
+        bench.pin(**lab.key, **self.model_dump())
+        lab.run(self.seeds)
+        return Figures(bench.run, self.seeds).all()
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        three, effect = measured["three"], measured["teacher_effect"]["unclean"]["value"]
+        gains = {head: three[head]["corrupted_minus_original"]["value"] for head in ("unclean", "combined")}
+        best = max(gains, key=lambda head: gains[head])
+        lost = -three["route"]["clean_minus_original"]["value"]
+        return [
+            Check(f"(1) the {best} head gains {gains[best]:+.3f} on corrupted images ({GAIN})", gains[best] >= GAIN),
+            Check(f"(2) routing loses {lost:.3f} of clean accuracy ({LOSS} allowed)", lost <= LOSS),
+            Check(f"(3) the teacher adds {effect:+.4f} to the unclean head on corrupted images", effect > 0),
+        ]
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """Why parts may fail, and what it cost."""
+        cost, sent = measured["cost"], measured["three"]["routing"]
+        seconds = cost["seconds"]
+
+        def both(part: Mapping[str, Any]) -> str:
+            return f"{part['clean']['value']:.3f} clean and {part['corrupted']['value']:.3f} corrupted"
+
+        parts = [
+            f"Routing sends {sent['clean_to_clean']:.2f} of clean and {sent['changed_to_clean']:.2f} of changed images "
+            "to the clean head: the combined head learns from the same changed images as the unclean one, and "
+            "mostly lies nearer to it.",
+            f"The teacher has {both(measured['teacher'])}, the unclean head without a teacher "
+            f"{both(measured['plain']['unclean'])}.",
+            f"Full fine-tuning has {both(measured['full'])}, WiSE-FT at 0.5 {both(measured['wise'])}.",
+            f"Seconds of training: large {seconds['large']}, teacher {seconds['teacher']}, three heads "
+            f"{seconds['three']}, without teacher {seconds['plain']}, full {seconds['full']}. Two copies of the last "
+            f"blocks have {cost['tunable_share']:.2f} of the parameters here, for a small network has nearly all of "
+            "them there.",
+            f"The original was {'' if cost['original_recovered'] else 'NOT '}found again to the bit.",
+            "The publication's code is not public: losses, weights and routing are a specification made here.",
+        ]
+        if cost["networks_from_cache"]:
+            parts.append("The networks came from the cache; the seconds of training are of when they were trained.")
+        return " ".join(parts)

@@ -1,0 +1,117 @@
+"""`fgsm-cw-distillation`: what defensive distillation stops, and what it only hides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from unshaken.attack.carlini_wagner import CarliniWagner
+from unshaken.core.registry import register
+from unshaken.papers._distill_figures import Figures
+from unshaken.papers._distill_nets import SMALL, STUDENT, Lessons, given, taught
+from unshaken.papers._distill_run import Plan, Study
+from unshaken.papers.base import Bench, Check, Paper
+
+GRID = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1)
+RADII = (0.05, 0.1, 0.2)
+HIDDEN, BROKEN = 0.1, 0.95
+
+
+@register("fgsm-cw-distillation", reference="Hsu et al. 2024, arXiv:2404.04245")
+class DistillationPaper(Paper):
+    """Does defensive distillation blunt FGSM, and does Carlini and Wagner's attack go past it?
+
+    An undefended network, a teacher trained at T = 40 and a student distilled from it at the same T, on Fashion-MNIST;
+    `--data cifar10` for the publication's. FGSM on the cross-entropy stands beside the same step at a temperature, on
+    the margin, and PGD. With models of one's own, given as `UNDEFENDED|DISTILLED`, two trained networks are compared.
+    """
+
+    title: ClassVar[str] = (
+        "Evaluating Adversarial Robustness: A Comparison Of FGSM, Carlini-Wagner Attacks, And The Role of Distillation "
+        "as Defense Mechanism"
+    )
+    claim: ClassVar[str] = (
+        "Defensive distillation is effective against FGSM but remains susceptible to Carlini and Wagner's attack; the "
+        "reason is that it hides gradients, while the decision boundary hardly moves."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced if both hold: (1) at one eps of 0.05, 0.1 and 0.2 at least, accuracy under FGSM on the "
+        "cross-entropy is 10 points or more higher for the student than for the undefended network; (2) Carlini and "
+        "Wagner's attack succeeds on 95 % of the student's images or more."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "student": {"cw": {"success": "1.0 (Carlini & Wagner 2017, abstract)"}},
+        "published": "CIFAR-10, ResNeXt50: accuracy .79, .35 under Carlini and Wagner's attack, about .51 with "
+        "distillation (secondary summary); effective against FGSM, susceptible to C&W (abstract)",
+    }
+    data: ClassVar[str] = "fashion-mnist"
+    model: ClassVar[str] = SMALL
+
+    train: PositiveInt = Field(12_000, description="training images, a stratified subset")
+    test: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
+    attacked: PositiveInt = Field(300, description="images of linf attacks")
+    nearest: PositiveInt = Field(100, description="images of Carlini and Wagner's attack")
+    epochs: PositiveInt = Field(4, description="of the undefended network's training")
+    longer: PositiveInt = Field(5, description="of the teacher's and the student's")
+    temperature: PositiveFloat = Field(40.0, description="T of teacher and student, and of the tempered loss")
+    lr: PositiveFloat = Field(0.1, description="largest learning rate of all three")
+    cw_steps: PositiveInt = Field(150, description="steps of Adam in each run of Carlini and Wagner's attack")
+    cw_searches: PositiveInt = Field(5, description="its runs, each with another weight c")
+    cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
+    cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """All attacks on all networks."""
+        if bench.model == SMALL:
+            lessons = Lessons(self.train, self.test, self.epochs, self.longer, self.temperature, self.lr)
+            room, key = taught(bench, lessons)
+        else:
+            room, key = given(bench, self.test)
+        cw = CarliniWagner(
+            steps=self.cw_steps,
+            search_steps=self.cw_searches,
+            step_size=self.cw_step_size,
+            initial_c=self.cw_initial_c,
+        )
+        plan = Plan(GRID, RADII, self.attacked, self.nearest, self.temperature, cw)
+        bench.pin(source=key, **self.model_dump())
+        Study(bench, room, plan).run()
+        return {**Figures(bench.run, list(room.nets), plan).all(), "networks_from_cache": room.cached}
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        gains = {e: f["value"] for e, f in measured["student_minus_plain"]["fgsm"].items()}
+        words = ", ".join(f"{gain:+.3f} at {e}" for e, gain in gains.items())
+        success = measured[STUDENT]["cw"]["success"]
+        found = 0.0 if success is None else success["value"]
+        return [
+            Check(
+                f"student minus undefended under FGSM: {words} ({HIDDEN} needed once)", max(gains.values()) >= HIDDEN
+            ),
+            Check(f"C&W succeeds on {found:.3f} of the student's images ({BROKEN} needed)", found >= BROKEN),
+        ]
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """What the FGSM figures are worth."""
+        parts = []
+        for attack, name in (("fgsm-tau", "the tempered step"), ("fgsm-margin", "the margin"), ("pgd-margin", "PGD")):
+            found = measured["student_minus_plain"][attack]
+            gains = ", ".join(f"{f['value']:+.3f} at {e}" for e, f in found.items())
+            parts.append(f"{name} {gains}")
+        student = measured[STUDENT]
+        norms = [measured[n]["cw"]["median_l2"] for n in ("plain", STUDENT)]
+        l2 = "/".join("none" if f is None else f"{f['value']:.2f}" for f in norms)
+        signs = " ".join(f"At {e}: {m['reasons']}." for e, m in student["masking"].items() if m["reasons"])
+        zero = student["masking"][f"{RADII[0]:g}"]["zero_gradients"]["value"]
+        text = [
+            f"The same difference under losses that do not saturate: {'; '.join(parts)}.",
+            f"The student's gradients are exactly zero on {zero:.0%} of the images; its logit gap is "
+            f"{measured['logit_gap_ratio']} times the undefended one's; median l2 of C&W, undefended/student, {l2}.",
+            f"Signs of masked gradients in the student: {signs or 'none.'}",
+            "FGSM at a larger eps counts what fooled at a smaller one.",
+        ]
+        if measured["networks_from_cache"]:
+            text.append("The networks were not trained in this run, so the seconds hold no training.")
+        return " ".join(text)

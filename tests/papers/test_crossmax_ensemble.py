@@ -1,0 +1,186 @@
+"""The verdict's rule by hand, and the whole row on tints that small networks learn at once."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from unshaken.core import Batch, Classifier
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.harden.ensemble import ensemble
+from unshaken.papers import run_paper
+from unshaken.papers._crossmax_nets import Strided
+from unshaken.papers._crossmax_run import reached
+from unshaken.papers.crossmax_ensemble import CrossMaxPaper
+from unshaken.run.store import RunDir
+
+SMALL = "crossmax-ensemble:photos=20,images=160,epochs=2,seeds=1,steps=3"
+
+
+def value(x):
+    return {"value": x}
+
+
+def radius_figures():
+    """Figures of a radius with which every part of the rule holds, some of them barely."""
+    under = {"direct": value(0.8), "adaptive": value(0.6)}
+    return {
+        "direct": {"mean": value(0.6), "crossmax": value(0.61), "no-second": value(0.6)},
+        "advantage_direct": value(0.01),
+        "advantage_transfer": value(0.005),
+        "crossmax_under": under,
+    }
+
+
+def seed_figures():
+    """Figures of a seed."""
+    return {
+        "eps-8": radius_figures(),
+        "eps-25.5": radius_figures(),
+        "gradients": {"clean": {"logits_reached": value(22.5), "of": 50}},
+        "networks_from_cache": False,
+    }
+
+
+@pytest.fixture
+def measured():
+    return {"seed0": seed_figures(), "seed1": seed_figures()}
+
+
+def failed(measured):
+    return [c.words for c in CrossMaxPaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(CrossMaxPaper().judge(measured)) == 8
+
+
+@pytest.mark.parametrize("seed", ["seed0", "seed1"])
+@pytest.mark.parametrize("radius", ["eps-8", "eps-25.5"])
+@pytest.mark.parametrize(
+    ("path", "figure", "words"),
+    [
+        (("direct", "crossmax"), 0.6, "CrossMax 0.600, mean 0.600"),
+        (("advantage_transfer",), 0.0051, "of an advantage of +0.010, +0.005 is left"),
+        (("advantage_direct",), -0.01, "of an advantage of -0.010"),
+    ],
+)
+def test_every_part_of_the_rule_can_fail_alone(measured, seed, radius, path, figure, words):
+    at = measured[seed][radius]
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value(figure)
+    (only,) = failed(measured)
+    assert words in only
+
+
+def test_the_remark_says_what_an_honest_attack_leaves(measured):
+    remark = CrossMaxPaper().remark(measured)
+    assert "by seed: 0.800 and 0.600, 0.800 and 0.600" in remark
+    assert "22.5 of 50" in remark
+    assert "not trained in this run" not in remark
+
+
+def test_the_network_has_the_published_pilots_size():
+    assert sum(p.numel() for p in Strided(10, 1, 28).parameters()) == 19258
+
+
+def test_gradients_are_counted_by_hand():
+    """Three members that say Z; of nine logits those on the way of the maxima and medians get a gradient."""
+    rows = [[3.0, 1.0, 0.0], [2.0, 2.5, 0.0], [2.0, 1.0, 0.5]]
+    nets = []
+    for row in rows:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(1, 3))
+        with torch.no_grad():
+            net[1].weight.zero_()
+            net[1].bias.copy_(torch.tensor(row))
+        nets.append(Classifier(net))
+    batch = Batch(torch.zeros(1, 1, 1, 1), torch.tensor([0]), ("a",))
+    found = reached(ensemble(nets), batch)
+    # medians (0, -1, -1): class 0 is z00 - max0 less (z00 - max0) itself, or z20's: nothing; class 1: z01 - z00 less
+    # (z11 - max1); max1 = z11: -z00 + z01; or z21 - z20; class 2: z12 - z11 less (z22 - z20)
+    assert found["logits"] == [9]
+    assert found["tied"] == [False]
+    assert 3 <= found["reached"][0] <= 6
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A data set with two splits, a run of the row over it, and its result."""
+    folder, rng = tmp_path_factory.mktemp("crossmax"), np.random.default_rng(0)
+    columns = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 240), ("test", 40)):
+        for i in range(n):
+            label = i % 3
+            pixels = rng.integers(0, 120, (16, 16, 3)).astype(np.uint8)
+            pixels[..., label] += 20
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tints.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+
+
+def test_figures_come_from_rows(small):
+    folder, result = small
+    rows = RunDir(folder / "run").rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+
+    def right(label):
+        return {r["id"]: r["correct"] for r in rows if r["condition"] == f"seed0.{label}"}
+
+    mean, cross = right("mean.on-mean-8"), right("crossmax.on-crossmax-8")
+    assert result.measured["seed0.eps-8.direct.mean"]["value"] == pytest.approx(np.mean(list(mean.values())))
+    expected = np.mean([cross[i] - mean[i] for i in mean])
+    assert result.measured["seed0.eps-8.advantage_direct"]["value"] == pytest.approx(expected)
+    moved = right("crossmax.on-mean-8")
+    expected = np.mean([moved[i] - mean[i] for i in mean])
+    assert result.measured["seed0.eps-8.advantage_transfer"]["value"] == pytest.approx(expected)
+    assert result.measured["seed0.gradients.clean.of"] == 15
+    assert len(mean) == 20
+
+
+def test_the_honest_attack_never_finds_less(small):
+    _, result = small
+    for eps in ("8", "25.5"):
+        under = {
+            w: result.measured[f"seed0.eps-{eps}.crossmax_under.{w}"]["value"] for w in ("direct", "mean", "adaptive")
+        }
+        assert under["adaptive"] <= min(under["direct"], under["mean"])
+
+
+def test_a_finished_run_gives_the_same_figures_again(small):
+    folder, result = small
+    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+    figures = [{k: v for k, v in r.measured.items() if "from_cache" not in k} for r in (again, result)]
+    assert figures[0] == figures[1]
+    assert "not trained in this run" in again.note
+    assert "not trained in this run" not in result.note
+
+
+def test_networks_of_ones_own_are_taken_by_name(small, tmp_path):
+    folder, _ = small
+    with pytest.raises(ParameterError, match="name three networks or more"):
+        run_paper(SMALL, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model="demo:standard")
+    result = run_paper(
+        "crossmax-ensemble:photos=8,seeds=1,steps=2", out=tmp_path / "own", data="demo",
+        model="demo:standard|demo:robust|demo:standard",
+    )  # fmt: skip
+    assert result.measured["seed0.clean.mean"]["n"] == 8
+    assert "not trained in this run" in result.note
+
+
+def test_absent_data_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="no-such-set"):
+        run_paper(SMALL, out=tmp_path / "run", data=f"folder:{tmp_path}/no-such-set")
