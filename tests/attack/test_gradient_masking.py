@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.gradient_masking import gradient_sizes, look_for_masking
+from unshaken.attack import PGD
+from unshaken.attack.gradient_masking import gradient_sizes, look_for_masking, transferred
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 
@@ -56,6 +57,21 @@ def test_transfer_from_the_undefended_network(two):
     found = look_for_masking(Oracle(scaled), batch, eps=0.03, tau=1e5, surrogate=plain)
     assert any("fgsm at tau 1e+05 leaves" in r for r in found.reasons)
     assert not any("transfer breaks" in r for r in found.reasons)  # PGD on the margin is as strong
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_transferred_images_go_all_the_way(two, norm):
+    plain, scaled, batch = two
+    oracle = Oracle(scaled)
+    moved = transferred(oracle, batch, plain, eps=0.1, norm=norm, steps=10)
+    way = (moved - batch.images).flatten(1)
+    size = way.abs().amax(1) if norm == "linf" else way.norm(dim=1)
+    assert float(size.max()) <= 0.1 * (1 + 1e-5)
+    assert float((size > 0.099).float().mean()) > 0.8
+    assert bool(((moved >= 0) & (moved <= 1)).all())
+    assert oracle.meter.backwards == 10 * len(batch)
+    early = PGD(steps=10, step_size=0.25, loss="margin").attack(Oracle(plain), batch, norm=norm, eps=[0.1])[0][0]
+    assert int((plain(moved).argmax(1) != batch.labels).sum()) >= int(0.9 * early.fooled.sum()) > 0
 
 
 def test_it_needs_a_radius_and_images(two):

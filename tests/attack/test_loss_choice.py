@@ -93,12 +93,12 @@ def test_a_temperature_of_the_scale_undoes_it(make, name):
 @pytest.mark.parametrize("by", [0.1, 4.0])
 def test_smallest_norms_do_not_depend_on_the_scale(make, by):
     plain, scaled, batch = pair(make, by=by)
-    for attack in (DeepFool(), CarliniWagner(steps=200, search_steps=6, initial_c=0.1, step_size=0.02)):
+    for attack in (DeepFool(), CarliniWagner(steps=120, search_steps=6, initial_c=0.1, step_size=0.03)):
         first, second = (
-            attack.attack(Oracle(m), batch[slice(0, 8)], norm="l2", eps=[float("inf")])[0][0] for m in (plain, scaled)
+            attack.attack(Oracle(m), batch[slice(0, 4)], norm="l2", eps=[float("inf")])[0][0] for m in (plain, scaled)
         )
         assert bool(first.fooled.all() and second.fooled.all())
-        assert torch.allclose(first.distance, second.distance, rtol=0.05)
+        assert torch.allclose(first.distance, second.distance, rtol=0.08)
 
 
 def test_with_two_classes_a_temperature_changes_no_sign(make):

@@ -55,6 +55,20 @@ def test_the_loss_is_the_weighted_cross_entropy(monkeypatch, adversarial):
     assert loss == pytest.approx(by_hand.item(), rel=1e-5)
 
 
+def test_the_search_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(Spy, "info", ClassBalanced.info.__class__("spy", "harden", Spy, ""), raising=False)
+    monkeypatch.setattr(Spy, "penalty", lambda self, step: self.seen.append(step.adversarial))
+    images, labels = skewed()
+    found = []
+    for recipes in ([], [ClassBalanced()]):
+        spy = Spy.model_construct(seen=[])
+        training = Training(epochs=1, batch_size=32, lr=0.01, held_out=1, select="last")
+        net = fresh("small-cnn", images, classes=2, seed=0)
+        fit(net, images, labels, [*recipes, spy, AdversarialTraining(eps=0.02, steps=3)], training)
+        found.append(spy.seen[0])
+    assert torch.allclose(found[0], found[1], atol=1e-6)
+
+
 def test_the_rare_class_is_found_again():
     images, labels = skewed()
     test, truth = skewed(400, 1, seed=1)

@@ -12,6 +12,7 @@ from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.ensemble import Ensemble, ensemble, mean_prediction, members_of, redrawn, transferability
+from unshaken.harden.ensemble_at import EnsembleAT
 from unshaken.models.small_cnn import SmallCNN
 
 
@@ -109,3 +110,24 @@ class Shifted(nn.Module):
 
     def forward(self, x):
         return self.inner(10 * (x - 0.5))
+
+
+def test_what_a_recipe_rebuilds_holds_what_a_kept_model_is_loaded_into():
+    """A kept model has its mean and deviation outside, and the weights of the net: both must say all."""
+
+    def single(seed):
+        return redrawn(
+            Classifier(SmallCNN(classes=3, channels=1), mean=[0.3], std=[0.2], classes=("a", "b", "c")), seed
+        )
+
+    trained = EnsembleAT(members=2).rebuild(single(1)).eval()
+    loaded = EnsembleAT(members=2).rebuild(single(2)).eval()
+    images = torch.rand(3, 1, 12, 12)
+    assert not torch.allclose(trained(images), loaded(images))
+    loaded.net.load_state_dict(trained.net.state_dict())
+    assert torch.allclose(trained(images), loaded(images))
+    assert trained.classes == ("a", "b", "c")
+    alone = torch.stack([m(images) for m in members_of(trained)], 1)
+    assert torch.allclose(mean_prediction(alone), trained(images), atol=1e-5)
+    shown = (images - 0.3) / 0.2
+    assert torch.allclose(alone, trained.net.predictors(shown), atol=1e-5)

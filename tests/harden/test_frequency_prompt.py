@@ -16,8 +16,11 @@ from unshaken.core.registry import find_method
 from unshaken.core.search_copy import search_copy
 from unshaken.harden._band_limited import BandLimitedPGD
 from unshaken.harden._prompts import Prompts, default_radius, pattern, within
+from unshaken.harden.adaptive import against
+from unshaken.harden.defence import Guarded
 from unshaken.harden.frequency_prompt import FrequencyPrompt, guarded, k_means, selection_features
 from unshaken.measure.frequency import energy_inside, low_pass
+from unshaken.models import load_model, save_model
 from unshaken.models.small import SmallNet
 
 FORMS = ("additive", "multiplicative", "amplitude", "spatial", "replace")
@@ -286,6 +289,22 @@ def test_the_guard_can_be_copied_for_searches():
     assert not [m for m in quick.modules() if isinstance(m, nn.BatchNorm2d)]
     with pytest.raises(ModelError, match=r"images of \(1, 16, 16\), not \(1, 12, 16\)"):
         guard(torch.rand(2, 1, 12, 16))
+
+
+def test_it_is_a_defence_of_a_spec_and_can_be_judged_by_both_figures(tmp_path):
+    torch.manual_seed(0)
+    save_model(Classifier(SmallNet(3, 1, 16)), tmp_path / "net", arch="small")
+    prompts(scale=8.0).save(tmp_path / "p.safetensors")
+    guard = load_model(f"run:{tmp_path}/net?defence=frequency-prompt:file={tmp_path}/p.safetensors")
+    bare = load_model(f"run:{tmp_path}/net")
+    assert isinstance(guard, Guarded)
+    assert "frequency-prompt" in guard.name
+    x = images(12)
+    assert not torch.allclose(guard(x), bare(x))
+    assert set(guard.surrogates()) == {"selection+clip"}
+    batch = Batch(x, guard(x).argmax(1), tuple("abcdefghijkl"))
+    found = against(guard, None, batch, PGD(steps=5, step_size=0.5), eps=0.1)
+    assert found.accuracy(found.adaptive).value <= found.accuracy(found.naive).value
 
 
 def test_a_band_limited_attack_keeps_to_its_band():

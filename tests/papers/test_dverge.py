@@ -18,7 +18,7 @@ from unshaken.papers._dverge_nets import Tiny
 from unshaken.papers.dverge import DvergePaper
 from unshaken.run.store import RunDir
 
-SMALL = f"{DvergePaper.info.name}:photos=30,attacked=12,images=520,baseline=8,epochs=2"
+SMALL = f"{DvergePaper.info.name}:photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5"
 
 
 def value(x):

@@ -21,7 +21,7 @@ from unshaken.papers._tract_run import Figures, epochs_to
 from unshaken.papers.tract import TrActPaper
 from unshaken.run.store import RunDir
 
-SMALL = "tract:train=200,test=60,choosing=30,epochs=2,rates=0.05+0.2"
+SMALL = "tract:train=200,test=60,choosing=30,epochs=3,rates=0.05+0.2"
 
 
 def pair(plain, tract):
@@ -69,7 +69,7 @@ def test_one_architecture_is_enough(measured):
 
 def test_the_remark_gives_costs_and_the_reason_for_noise(measured):
     remark = TrActPaper().remark(measured)
-    assert "1.50 at 0.2; time of a run, TrAct over plain, 1.20" in remark
+    assert "1.50 at 0.2; wall time of a run, TrAct over plain, 1.20, on a machine" in remark
     assert "under noise of deviation .08 0.400/0.200, 0.400/0.200" in remark
     assert "noise lies in them" in remark
     measured["cnn"]["seed0"] = measured["cnn"]["seed1"] = {"noise": pair(0.4, 0.4), "contrast": pair(0.2, 0.2)}
@@ -102,7 +102,7 @@ def tints(n, rng):
     labels = rng.integers(0, 3, n)
     images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
     for image, label in zip(images, labels, strict=True):
-        image[..., label] += 10
+        image[..., label] += 30
     return images, labels
 
 
@@ -133,12 +133,12 @@ def test_figures_come_from_rows(small):
     folder, result = small
     run = RunDir(folder / "run")
     curves = run.rows("epochs").to_pylist()
-    assert len(curves) == (4 + 2) * 2
+    assert len(curves) == (4 + 2) * 3
     by = {(r["arm"], r["lr"], r["seed"], r["epoch"]): r for r in curves}
     for arm in ("plain", "tract"):
-        best = max((0.05, 0.2), key=lambda lr: by[arm, lr, 0, 2]["choosing"])
+        best = max((0.05, 0.2), key=lambda lr: by[arm, lr, 0, 3]["choosing"])
         assert result.measured[f"cnn.best_lr.{arm}"] == best
-        values = [by[arm, best, seed, 2]["right"] / 60 for seed in (0, 1)]
+        values = [by[arm, best, seed, 3]["right"] / 60 for seed in (0, 1)]
         assert result.measured[f"cnn.mean.{arm}"] == pytest.approx(np.mean(values), abs=1e-4)
         assert result.measured[f"cnn.seed0.final.{arm}"]["value"] == pytest.approx(values[0])
         assert result.measured[f"cnn.seed0.curve.{arm}"][-1] == pytest.approx(values[0], abs=1e-4)

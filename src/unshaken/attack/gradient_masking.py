@@ -7,17 +7,18 @@ import math
 import torch
 from torch import Tensor
 
-from unshaken.attack.apgd import APGD
+from unshaken.attack._task import Task
 from unshaken.attack.ball import Ball
 from unshaken.attack.fgsm import FGSM
-from unshaken.attack.losses import margin
 from unshaken.attack.pgd import PGD
-from unshaken.attack.problem import CrossEntropy
+from unshaken.attack.problem import CrossEntropy, Problem
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Gradient
+from unshaken.core.rng import SampleRng
 from unshaken.measure.gradient_masking import Masking, gradient_masking
 
 AIM = 5.0
@@ -34,6 +35,37 @@ def gradient_sizes(oracle: Oracle, batch: Batch) -> Tensor:
     loss = CrossEntropy(required(batch.labels))
     gradient = required(oracle.ask(Gradient(batch.images, of=loss)).gradient)
     return gradient.flatten(1).abs().amax(1)
+
+
+def transferred(
+    oracle: Oracle,
+    batch: Batch,
+    surrogate: Classifier,
+    *,
+    eps: float,
+    norm: str = "linf",
+    steps: int = 20,
+    seed: int = 0,
+) -> Tensor:
+    """Where PGD on the margin of a surrogate ends, all its steps made: `[N, C, H, W]` inside the balls and [0, 1].
+
+    Args:
+        oracle: the model's counted door; its meter counts the surrogate's passes.
+        batch: labelled images.
+        surrogate: another model of the same classes.
+        eps: radius, in [0, 1] pixel units under the norm.
+        norm: `linf`, `l2` or `l1`.
+        steps: of PGD.
+        seed: the run seed.
+    """
+    radii = torch.full((len(batch),), eps, device=batch.images.device)
+    rng = SampleRng.of(seed, "transferred", batch.ids).to(batch.images.device)
+    with evaluating(surrogate):
+        door = oracle.beside(surrogate)
+        ball = Ball.of(batch.images, radii, norm)
+        problem = Problem(ball, required(batch.labels), False, door.exact(batch.images), surrogate.reject)
+        search = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
+        return drive(Task(search, early=False), problem, door, rng, whole=True).result.x
 
 
 def look_for_masking(
@@ -85,13 +117,8 @@ def look_for_masking(
     searched = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
     blind: dict[str, list[bool]] = {}
     if surrogate is not None:
-        with evaluating(surrogate):
-            ball = Ball.of(batch.images, torch.full((len(batch),), eps, device=batch.images.device), norm)
-            (found,), _ = APGD(loss="margin", steps=steps).attack(
-                oracle.beside(surrogate), batch, norm=norm, eps=[eps], seed=seed
-            )
-        moved = oracle.exact(ball.project(found.images))
-        blind["transfer"] = (margin(moved, required(batch.labels)) > 0).tolist()
+        moved = transferred(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
+        blind["transfer"] = (oracle.exact(moved).argmax(1) == batch.labels).tolist()
     return gradient_masking(
         (gradient_sizes(oracle, batch) == 0).tolist(),
         left(FGSM()),

@@ -94,3 +94,28 @@ def _several(module: nn.Module) -> bool:
     """Whether more than one child beside norms has parameters."""
     weighty = [c for c in module.children() if not isinstance(c, NORMS) and any(True for _ in c.parameters())]
     return len(weighty) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A network's layers, told apart from its classifier.
+
+    Args:
+        layers: parameter keys of each layer, from the input on.
+        classifier: keys of the last layer.
+    """
+
+    layers: tuple[tuple[str, ...], ...]
+    classifier: tuple[str, ...]
+
+
+def body_of(net: nn.Module) -> Body:
+    """The layers of a network in the order in which it registers them, and its classifier, the last of them.
+
+    A layer is a convolution or linear layer with its norm, or a whole block of residual networks and transformers.
+
+    Raises:
+        ModelError: there is no body apart from a classifier.
+    """
+    *body, last = ordered_layers(net)
+    return Body(tuple(layer.keys for layer in body), last.keys)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.harden.ensemble import Ensemble, ensemble, members_of, redrawn
+from unshaken.harden.ensemble import Ensemble, members_of, redrawn, statistics
 from unshaken.harden.recipe import Recipe, Setup, Step
 
 
@@ -32,7 +32,18 @@ class Members(Recipe):
         if isinstance(model.net, Ensemble):
             return model
         start = _seed_of(model)
-        return ensemble([model, *(redrawn(model, start + i) for i in range(1, self.members))], name=model.name)
+        members = [model, *(redrawn(model, start + i) for i in range(1, self.members))]
+        inner = [
+            Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
+            for i, m in enumerate(members)
+        ]
+        return Classifier(
+            Ensemble(inner),
+            **statistics(model),  # outside, where a kept model has them
+            classes=model.classes,
+            view=model.view,
+            name=model.name,
+        )
 
     def begin(self, setup: Setup) -> None:
         """Check that there is more than one member.

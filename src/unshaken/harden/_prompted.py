@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden._prompts import Prompts
+from unshaken.harden.defence import Guarded
 
 Gradient = Literal["exact", "selection", "selection+clip"]
 
@@ -75,7 +76,7 @@ class Prompted(nn.Module):
 
 def guarded(
     model: Classifier, prompts: Prompts, *, gradient: Gradient = "selection", fixed: int | None = None
-) -> Classifier:
+) -> Guarded:
     """A model behind frequency prompts, in evaluation mode; weights are shared with the model.
 
     Args:
@@ -96,18 +97,15 @@ def guarded(
         raise ParameterError(f"gradient={gradient!r} must be one of {', '.join(get_args(Gradient))}")
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
     device = next(iter(model.parameters()), prompts.prototypes).device
-    return (
-        Classifier(
-            Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed),
-            classes=model.classes,
-            view=model.view,
-            differentiable=model.differentiable,
-            name=f"{model.name} behind frequency prompts",
-            reject=model.reject,
-        )
-        .to(device)
-        .eval()
-    )
+    net = Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed)
+
+    def others() -> dict[str, Classifier]:
+        """Where the clip to [0, 1] hides gradients, one that passes them."""
+        if gradient == "selection+clip":
+            return {}
+        return {"selection+clip": guarded(model, prompts, gradient="selection+clip", fixed=fixed)}
+
+    return Guarded(net, model, name="frequency-prompt", surrogates=others).to(device)
 
 
 def selection_features(model: Classifier, images: Tensor, pool: int, layer: str = "") -> Tensor:

@@ -13,9 +13,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from unshaken.core.errors import ModelError
+from unshaken.harden._arithmetic import Weights
 from unshaken.harden._checksum import COUNTLESS
 from unshaken.harden._quantise import dequantise, pack, quantise, unpack
-from unshaken.harden._signature import Signature, SignatureMeta, Weights
+from unshaken.harden._signature import Signature, SignatureMeta
 from unshaken.run.store import RunDir
 
 FORMAT = "unshaken-signature-1"

@@ -172,7 +172,8 @@ class EventFiles(Sink):
 
         names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))
         own = run or next(n for n in names if not (self.folder / n).exists())
-        self.logger: Any = TensorBoardLogger(self.folder, name="", version=own)
+        again = f".{time.time_ns()}"  # files of one second have one name, and the later would replace the earlier
+        self.logger: Any = TensorBoardLogger(self.folder, name="", version=own, filename_suffix=again)
         if not run:
             lines = ["|parameter|value|", "|---|---|", *(f"|{k}|{v}|" for k, v in parameters.items())]
             self.logger.experiment.add_text("parameters", "\n".join(lines), 0)

@@ -24,7 +24,8 @@ def adp_entropy(probabilities: Tensor) -> Tensor:
         probabilities: `[N, B, K]`.
     """
     mean = probabilities.mean(0)
-    return -torch.special.xlogy(mean, mean).sum(1).mean()
+    entropy: Tensor = -torch.special.xlogy(mean, mean).sum(1).mean()
+    return entropy
 
 
 def adp_log_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:

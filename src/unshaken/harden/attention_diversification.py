@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.recipe import Recipe, Setup, Step
+from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
 from unshaken.models.attention import _queries_and_keys, attention_layers
 
 EPS = 1e-8
@@ -98,7 +99,8 @@ def attention_entropy(maps: Tensor) -> Tensor:
         `[L, B]`.
     """
     rows = maps.float().mean(2)
-    return torch.special.entr(rows).sum(-1).mean(-1) / math.log(rows.shape[-1])
+    share: Tensor = torch.special.entr(rows).sum(-1).mean(-1) / math.log(rows.shape[-1])
+    return share
 
 
 def attention_stability(before: Tensor, after: Tensor) -> Tensor:
@@ -129,6 +131,8 @@ class ADL(Recipe):
     Attention that is even everywhere costs nothing too, so watch its entropy (`attention_entropy`); and `surviving`,
     the share of entries above the threshold, for with few of them there is nothing to learn from.
     """
+
+    first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
 
     weight: NonNegativeFloat = Field(1.0, description="of the penalty")
     threshold: NonNegativeFloat = Field(2.0, description="in units of even attention; about 1 for 16 tokens or fewer")

@@ -14,6 +14,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.harden.defence import Defence, Guarded
+from unshaken.harden.ensemble import Ensemble, members_of
 
 Aggregate = Literal["median", "mean", "top-k", "max"]
 Order = Literal["class-first", "predictor-first"]
@@ -214,8 +215,7 @@ class _Normalised(nn.Module):
 
 def _part(model: Classifier, inner: nn.Module, number: int) -> nn.Module:
     """One predictor; of an ensemble that member alone, at a share of the cost."""
-    members = getattr(model.net, "members", None)
-    return members[number] if isinstance(members, nn.ModuleList) and model.mean is None else One(inner, number)
+    return members_of(model)[number] if isinstance(model.net, Ensemble) else One(inner, number)
 
 
 def _beside(net: nn.Module, model: Classifier, name: str) -> Classifier:

@@ -13,7 +13,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.recipe import Recipe, Setup, Step
+from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
 from unshaken.models import load_model
 
 
@@ -108,6 +108,7 @@ class Taught(Recipe):
     """A recipe that learns from the answers of another network."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+    first_try: ClassVar[FirstTry] = FirstTry(parameters={"teacher": "demo:standard"})
 
     teacher: str | SkipJsonSchema[Classifier] = Field(description="SPEC of the teacher, or the classifier itself")
     _loaded: Classifier | None = PrivateAttr(default=None)

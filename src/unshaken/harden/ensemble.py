@@ -108,14 +108,31 @@ def ensemble(members: Sequence[Classifier], *, name: str = "ensemble") -> Classi
 
 
 def members_of(model: Classifier) -> list[Classifier]:
-    """The members of an ensemble.
+    """The members of an ensemble, each a classifier of images in [0, 1].
 
     Raises:
         ModelError: the model is a single network.
     """
     if not isinstance(model.net, Ensemble):
         raise ModelError(f"model {model.name!r} is a single network: make an ensemble of several by ensemble([...])")
-    return [cast(Classifier, member) for member in model.net.members]
+    members = [cast(Classifier, member) for member in model.net.members]
+    return members if model.mean is None else [_normalised(member, model) for member in members]
+
+
+def _normalised(member: Classifier, outer: Classifier) -> Classifier:
+    """A member that looks at images in [0, 1] by itself; it holds the same weights."""
+    own = member.net if member.mean is None else member
+    return Classifier(
+        own, **statistics(outer), classes=outer.classes, view=outer.view, name=member.name, reject=outer.reject
+    ).train(member.training)
+
+
+def statistics(model: Classifier) -> dict[str, Any]:
+    """The mean and deviation that a classifier normalises with, as its constructor takes them."""
+    return {
+        "mean": None if model.mean is None else model.mean.flatten().tolist(),
+        "std": None if model.std is None else model.std.flatten().tolist(),
+    }
 
 
 def redrawn(model: Classifier, seed: int) -> Classifier:

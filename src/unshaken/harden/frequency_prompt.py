@@ -19,7 +19,7 @@ from unshaken.core.registry import register
 from unshaken.core.search_copy import search_copy
 from unshaken.harden._prompted import Gradient, Prompted, guarded, selection_features
 from unshaken.harden._prompts import Form, Prompts, default_radius, pattern, within
-from unshaken.harden.defence import Defence
+from unshaken.harden.defence import Defence, Guarded
 
 __all__ = ["FrequencyPrompt", "Prompted", "Prompts", "guarded", "k_means", "selection_features"]
 
@@ -57,7 +57,7 @@ class FrequencyPrompt(Defence):
     passes: PositiveInt = Field(2, description="over the training images")
     batch_size: PositiveInt = Field(128, description="images a step")
 
-    def wrap(self, model: Classifier) -> Classifier:
+    def wrap(self, model: Classifier) -> Guarded:
         """The model behind the prompts in `file`.
 
         Raises:

@@ -13,7 +13,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.harden._masked import HEADS, Decoder, MaskedAutoencoder, Parts, bare_keys, cells_of, patches_of, visible
-from unshaken.harden.recipe import Recipe, Setup, Step
+from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
 from unshaken.models import load_model
 
 
@@ -40,6 +40,7 @@ class MaskedAutoencoding(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
     refuses: ClassVar[Mapping[str, str]] = {
         "inner": "there is no label to attack; pretrain first, then train adversarially",
         "targets": "labels are not used; leave it for fine-tuning",

@@ -191,7 +191,7 @@ def widened(model: Classifier, copies: int) -> Classifier:
         raise ModelError(f"model {model.name!r} has no plain first convolution to widen: build it for more channels")
     wide = nn.Conv2d(
         first.in_channels * copies, first.out_channels, first.kernel_size, first.stride, first.padding, first.dilation,  # type: ignore[arg-type]
-        1, first.bias is not None, first.padding_mode, device=first.weight.device, dtype=first.weight.dtype,  # type: ignore[arg-type]
+        1, first.bias is not None, first.padding_mode, device=first.weight.device, dtype=first.weight.dtype,
     )  # fmt: skip
     with torch.no_grad():
         wide.weight.copy_(first.weight.repeat(1, copies, 1, 1) / copies)

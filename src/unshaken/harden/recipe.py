@@ -148,6 +148,21 @@ class Epoch:
     figures: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """What a recipe needs at least.
+
+    Args:
+        arch: an architecture of this package that it works on.
+        parameters: where there is no default.
+        beside: `NAME[:k=v,...]` of recipes without which it makes no sense, to stand after it.
+    """
+
+    arch: str = "small-cnn"
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+
+
 class Recipe(Parameters, ABC):
     """One idea of how to train; its fields are its parameters. Every hook may be left out.
 
@@ -161,6 +176,9 @@ class Recipe(Parameters, ABC):
     """What only one recipe of a run may do: `inner`, `loss`, `targets`, `weights`, `average`, `views`, `layer`, `net`."""
     refuses: ClassVar[Mapping[str, str]] = {}
     """What no other recipe of the run may take, with the reason."""
+
+    first_try: ClassVar[FirstTry] = FirstTry()
+    """How to try it where defaults do not do."""
 
     @property
     def threat(self) -> Threat | None:

@@ -18,7 +18,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden._sections import dropped
 from unshaken.harden._three_heads_net import AllHeads, Mode, ThreeHeadsNet, divergence, entropy, route, three_heads_net
-from unshaken.harden.recipe import Recipe, Setup, Step
+from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
 from unshaken.models import load_model
 
 CLEAN = "three-heads.clean"
@@ -111,6 +111,7 @@ class ThreeHeads(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    first_try: ClassVar[FirstTry] = FirstTry(beside=("noise",))
 
     teacher: str = Field("", description="SPEC of a small model, robust already, of the same classes; empty for none")
     section: str = Field("", description="modules to copy, joined by +, as in layer4+fc; empty: by share")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import ClassVar, Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.recipe import Recipe
+from unshaken.harden.recipe import FirstTry, Recipe
 from unshaken.models.attention import attention_layers
 
 NORMS = ("norm1", "ln_1")
@@ -147,6 +147,8 @@ class TAP(Recipe):
     It changes the network, for training and for use. For a model that is trained already, `identity=4` begins near
     the model as it was. It knows blocks of this package's form, timm's and torchvision's, with a grid of patches.
     """
+
+    first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
 
     scales: PositiveInt = Field(4, description="pools: the token itself, and 3 x 3 means at dilations 1 to scales-1")
     temperature: PositiveFloat = Field(1.0, description="divides the logits of the scales")

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, did_you_mean
 from unshaken.core.registry import register
-from unshaken.harden._preconditioned import Form, check_layer, tract
+from unshaken.harden._preconditioned import Form, check_layer, tract, tract_gradient
 from unshaken.harden.recipe import Recipe, Setup, Step
+
+__all__ = ["TrAct", "first_layer", "tract", "tract_gradient"]
 
 
 @register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")

@@ -177,8 +177,8 @@ def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Figure:
     Raises:
         ParameterError: fewer than two, or one is not finite.
 
-    >>> over_seeds([0.1, 0.2, 0.3]).value
-    0.2
+    >>> over_seeds([0.25, 0.5, 0.75]).value
+    0.5
     """
     largest = float(np.finfo(np.float64).max)
     column = np.sort(numbers("values", values, low=-largest, high=largest))

@@ -160,7 +160,7 @@ class Figures:
         members = sorted(
             c for c in pc.unique(self.table["condition"]).to_pylist() if c.startswith(f"{self.name}.member-")
         )
-        clean = {name: self.rate(f"{name}.clean") for name in RULES}
+        clean: dict[str, Any] = {name: self.rate(f"{name}.clean") for name in RULES}
         clean["member"] = [round(float(self.correct(c.removeprefix(f"{self.name}.")).mean()), 4) for c in members]
         return {
             "clean": clean,

@@ -69,7 +69,7 @@ class Networks:
         if budget:
             recipes = [*recipes, AdversarialTraining(eps=budget / 255, steps=10, step_size=STEP)]
         training = Training(
-            epochs=self.epochs, batch_size=64, lr=0.01, weight_decay=0, held_out=1, select="last", check_images=2,
+            epochs=self.epochs, batch_size=128, lr=0.02, weight_decay=0, held_out=1, select="last", check_images=2,
             check_every=self.epochs, channels_last=False, seed=seed, save_every=10**9,
         )  # fmt: skip
         key: dict[str, Any] = {

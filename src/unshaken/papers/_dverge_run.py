@@ -53,12 +53,13 @@ class Study:
         model: the arm's ensemble.
         images: to study, all of them for clean accuracy.
         attacked: how many of them are attacked.
+        steps: of PGD; from member to member two fifths of them.
         name: of seed and arm, in front of all conditions.
     """
 
-    def __init__(self, bench: Bench, model: Classifier, images: Batch, attacked: int, name: str) -> None:
+    def __init__(self, bench: Bench, model: Classifier, images: Batch, attacked: int, steps: int, name: str) -> None:
         self.bench, self.model, self.images, self.name = bench, model, images, name
-        self.some = images[slice(0, attacked)]
+        self.some, self.steps = images[slice(0, attacked)], steps
 
     def run(self, carried: Mapping[float, Tensor]) -> None:
         """Put all rows that are not there yet.
@@ -76,7 +77,9 @@ class Study:
             label = f"white-box-{way}-{eps:g}"
             if not self.there("outcomes", label):
                 target = self.model if way == "probabilities" else averaged
-                found = end_points(target, PGD(steps=50, step_size=0.2), self.some, norm="linf", eps=eps, seed=0)
+                found = end_points(
+                    target, PGD(steps=self.steps, step_size=0.2), self.some, norm="linf", eps=eps, seed=0
+                )
                 self.look(label, self.model, self.some, found.x, eps)
         for eps in CARRIED:
             self.transfer(eps)
@@ -87,7 +90,9 @@ class Study:
         last = f"member-{COUNT - 1}-to-{COUNT - 1}-{eps:g}"
         if self.there("outcomes", last):
             return
-        found = transferability(self.model, self.some, eps=eps, attack=PGD(steps=20, step_size=0.2))
+        found = transferability(
+            self.model, self.some, eps=eps, attack=PGD(steps=max(1, 2 * self.steps // 5), step_size=0.2)
+        )
         parts = [
             outcomes(self.condition(f"member-{i}-to-{j}-{eps:g}", eps), found.batch, found.logits[i, j])
             for i, j in product(range(COUNT), range(COUNT))

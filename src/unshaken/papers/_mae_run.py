@@ -183,7 +183,7 @@ class Study:
         with evaluating(self.model):
             chosen: Tensor = guarded(self.model, prompts).net.select(self.batch.images)  # type: ignore[operator]
         found = [self.batch.images.clone() for _ in EPS]
-        for cluster in chosen.unique().tolist():
+        for cluster in torch.unique(chosen).tolist():
             rows = (chosen == cluster).nonzero().flatten()
             guard = guarded(self.model, prompts, fixed=cluster)
             attacked, _ = self.pgd().attack(

@@ -52,6 +52,8 @@ class Study:
         """Put all rows that are not there yet."""
         seeds, photos = self.settings["seeds"], self.settings["photos"]
         images = Photos(self.bench, photos) if photos else None
+        if images is not None:  # an architecture that does not exist is said before anything is trained
+            for_photos(self.bench.model, images.images["train"][:8], images.classes, 0)
         self.bench.pin(model=self.bench.model, **self.settings, **({} if images is None else images.key))
         classes = [k for k in CLASSES if k <= self.settings["largest"]]
         first = seeds * self.bench.seed

@@ -19,7 +19,7 @@ from unshaken.papers.base import Bench, Check, Paper
 
 NEAR = 0.02
 EXACT = (("5", "0.75"), ("10", "0.5"))
-CAT, DOG = 3, 5
+CAT, SHIP = 3, 8
 
 
 @register("accuracy-disparity", reference="Hu et al. 2023, arXiv:2211.15762")
@@ -63,8 +63,8 @@ class AccuracyDisparityPaper(Paper):
     minority: NonNegativeInt = Field(6, description="class that is rarer; 6 is shirt")
     largest: PositiveInt = Field(5000, description="training images of the majority, linear models")
     net_seeds: int = Field(2, ge=0, description="repetitions of networks, 2 or more; 0 leaves them out")
-    net_largest: PositiveInt = Field(2000, description="training images of the majority, networks")
-    epochs: PositiveInt = Field(10, description="of each network's training")
+    net_largest: PositiveInt = Field(1500, description="training images of the majority, networks")
+    epochs: PositiveInt = Field(8, description="of each network's training")
     limit: PositiveInt = Field(2000, description="images for two models of one's own")
     eps: PositiveFloat = Field(8 / 255, description="linf radius for two models of one's own")
 
@@ -103,11 +103,11 @@ class AccuracyDisparityPaper(Paper):
         return measured | {"networks_from_cache": bool(networks and networks.cached and all(networks.cached))}
 
     def _net_pair(self, bench: Bench) -> Any:
-        """Cat and dog of CIFAR-10, or the user's own classes."""
+        """Ship and cat of CIFAR-10, or the user's own classes."""
         if bench.data != self.data:
             return load_pair(bench.data, self.majority, self.minority, download=bench.download)
         try:
-            return load_pair("cifar10", DOG, CAT, download=bench.download)
+            return load_pair("cifar10", SHIP, CAT, download=bench.download)
         except DataError as error:
             raise DataError(f"{error}; or leave the networks out: accuracy-disparity:net_seeds=0") from error
 

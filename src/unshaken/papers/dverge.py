@@ -77,13 +77,14 @@ class DvergePaper(Paper):
     baseline: PositiveInt = Field(5, description="epochs of each baseline")
     epochs: PositiveInt = Field(3, description="epochs of each arm")
     seeds: PositiveInt = Field(1, description="seeds of training")
+    steps: PositiveInt = Field(50, description="of PGD, each a fifth of the radius; 2/5 of them from member to member")
 
     def run(self, bench: Bench) -> dict[str, Any]:
         """Every arm of every seed."""
         nets = Ensembles(bench, self.photos, Lengths(self.images, self.baseline, self.epochs))
-        bench.pin(**nets.key(), attacked=self.attacked, seeds=self.seeds)
+        bench.pin(**nets.key(), attacked=self.attacked, seeds=self.seeds, steps=self.steps)
         measured: dict[str, Any] = {}
-        search = PGD(steps=50, step_size=0.2)
+        search = PGD(steps=self.steps, step_size=0.2)
         for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
             name, cached = f"seed{seed}", []
             with track(f"DVERGE, {name}", len(ARMS) + 1) as task:
@@ -93,7 +94,7 @@ class DvergePaper(Paper):
                 task.advance()
                 for arm in ARMS:
                     model, old = nets.arm(arm, seed)
-                    Study(bench, model, nets.test, self.attacked, f"{name}.{arm}").run(carried)
+                    Study(bench, model, nets.test, self.attacked, self.steps, f"{name}.{arm}").run(carried)
                     cached.append(old)
                     task.advance()
             figures = Figures(bench, name)

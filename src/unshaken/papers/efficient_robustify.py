@@ -50,10 +50,10 @@ class EfficientRobustifyPaper(Paper):
     model: ClassVar[str] = "five blocks"
 
     seeds: PositiveInt = Field(3, description="seeds of tuning")
-    train: PositiveInt = Field(8_000, description="images of the large network and of its tuning")
-    teacher_train: PositiveInt = Field(16_000, description="images of the teacher, the former among them")
-    test: PositiveInt = Field(1_000, description="test images")
-    epochs: PositiveInt = Field(6, description="epochs of the large network")
+    train: PositiveInt = Field(6_000, description="images of the large network and of its tuning")
+    teacher_train: PositiveInt = Field(12_000, description="images of the teacher, the former among them")
+    test: PositiveInt = Field(800, description="test images")
+    epochs: PositiveInt = Field(7, description="epochs of the large network")
     teacher_epochs: PositiveInt = Field(8, description="epochs of the teacher")
     tuning_epochs: PositiveInt = Field(2, description="epochs of tuning, of two views each")
 

@@ -103,13 +103,13 @@ class DistillationPaper(Paper):
         student = measured[STUDENT]
         norms = [measured[n]["cw"]["median_l2"] for n in ("plain", STUDENT)]
         l2 = "/".join("none" if f is None else f"{f['value']:.2f}" for f in norms)
-        signs = " ".join(f"At {e}: {m['reasons']}." for e, m in student["masking"].items() if m["reasons"])
-        zero = student["masking"][f"{RADII[0]:g}"]["zero_gradients"]["value"]
+        middle = f"{RADII[1]:g}"
+        signs, zero = (student["masking"][middle][k] for k in ("reasons", "zero_gradients"))
         text = [
             f"The same difference under losses that do not saturate: {'; '.join(parts)}.",
-            f"The student's gradients are exactly zero on {zero:.0%} of the images; its logit gap is "
+            f"The student's gradients are exactly zero on {zero['value']:.0%} of the images; its logit gap is "
             f"{measured['logit_gap_ratio']} times the undefended one's; median l2 of C&W, undefended/student, {l2}.",
-            f"Signs of masked gradients in the student: {signs or 'none.'}",
+            f"Signs of masked gradients in the student at eps {middle}: {signs or 'none'}.",
             "FGSM at a larger eps counts what fooled at a smaller one.",
         ]
         if measured["networks_from_cache"]:

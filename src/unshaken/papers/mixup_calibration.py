@@ -60,8 +60,8 @@ class MixupCalibrationPaper(Paper):
     largest: PositiveInt = Field(100, description="the most classes, of 2, 10, 40 and 100")
     epochs: PositiveInt = Field(120, description="of networks on points in pairs")
     gaussian_epochs: PositiveInt = Field(150, description="of networks on two Gaussians")
-    photos: NonNegativeInt = Field(5000, description="training images with flipped labels; 0 leaves this part out")
-    photo_epochs: PositiveInt = Field(60, description="of networks on them")
+    photos: NonNegativeInt = Field(3000, description="training images with flipped labels; 0 leaves this part out")
+    photo_epochs: PositiveInt = Field(40, description="of networks on them")
 
     def run(self, bench: Bench) -> dict[str, Any]:
         """Train, keep rows, and read the figures off them."""

@@ -52,9 +52,9 @@ class TokenAttentionPaper(Paper):
     model: ClassVar[str] = SMALL
 
     train: PositiveInt = Field(4000, description="training images")
-    test: PositiveInt = Field(1000, description="test images")
-    epochs: PositiveInt = Field(8, description="of the first training")
-    tune: PositiveInt = Field(3, description="epochs of each continuation")
+    test: PositiveInt = Field(800, description="test images")
+    epochs: PositiveInt = Field(10, description="of the first training")
+    tune: PositiveInt = Field(2, description="epochs of each continuation")
     rate: PositiveFloat = Field(1e-3, description="largest learning rate of the continuations")
     weight: NonNegativeFloat = Field(1.0, description="of ADL")
     threshold: NonNegativeFloat = Field(2.0, description="of ADL, in units of even attention")

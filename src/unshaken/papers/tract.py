@@ -138,7 +138,8 @@ class TrActPaper(Paper):
         lost = sum(a - b for a, b in pairs["noise"]) / len(seeds)
         why = " TrAct weighs weak directions of the input up to 1/lambda times more, and noise lies in them."
         return [
-            f"{name}: speed-up at equal learning rates {equal}; time of a run, TrAct over plain, {time}.",
+            f"{name}: speed-up at equal learning rates {equal}; wall time of a run, TrAct over plain, {time}, on a "
+            "machine as busy as it was.",
             f"Not part of the claim: accuracy plain/TrAct under noise of deviation .08 {noise}, at a quarter of the "
             f"contrast {low}.{why if lost > NOISE_LOST else ''}",
         ]

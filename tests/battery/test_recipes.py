@@ -1,0 +1,141 @@
+"""What holds for every registered recipe. A new recipe is in here without an edit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import unshaken
+from unshaken.core import list_methods
+from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.registry import parse_method
+from unshaken.data import load_data
+from unshaken.data.in_memory import InMemory
+from unshaken.harden._compose import Composition
+from unshaken.harden._samples import Samples
+from unshaken.harden.fit import fit, fresh
+from unshaken.harden.loop import Loop
+from unshaken.harden.recipe import Recipe
+from unshaken.harden.run import recipe_text
+from unshaken.harden.training import Training
+from unshaken.run.store import RunDir
+
+RECIPES = [m for m in list_methods("harden") if issubclass(m.cls, Recipe)]
+TRAINING = Training(epochs=2, batch_size=16, lr=0.01, held_out=16, check_images=8, check_steps=2, save_every=1)
+
+
+def every(methods):
+    return pytest.mark.parametrize("method", methods, ids=[m.name for m in methods])
+
+
+def cheap(method):
+    """An instance with its large counts (steps) cut to 2, so that the battery stays quick."""
+    values = dict(method.cls.first_try.parameters)
+    for name, about in method.parameters().items():
+        if about.get("type") == "integer" and about.get("default", 0) > 2:
+            try:
+                method.cls(**values, **{name: 2})
+            except ParameterError:
+                continue
+            values[name] = 2
+    return method.cls(**values)
+
+
+def together(recipe):
+    """The recipe, and those that it cannot do without."""
+    return [recipe, *(parse_method(text, "harden") for text in recipe.first_try.beside)]
+
+
+@pytest.fixture(scope="session")
+def gray():
+    """80 embedded images of ten classes, `[N, 1, 28, 28]`."""
+    samples = Samples(load_data("demo"), None, 10, limit=80)
+    return samples.resident, samples.labels[torch.from_numpy(samples.good)]
+
+
+def loop_of(recipe, images, labels, run=None):
+    model = fresh(recipe.first_try.arch, images, classes=10, seed=0)
+    return Loop(recipe.rebuild(model), Samples.of(images, labels, 10), together(recipe), TRAINING, run=run)
+
+
+@every(RECIPES)
+def test_it_trains_and_leaves_nothing_behind(method, gray):
+    recipe, before = cheap(method), torch.get_rng_state()
+    start = fresh(recipe.first_try.arch, gray[0], classes=10, seed=0)
+    first = {k: v.clone() for k, v in start.net.state_dict().items()}
+    made = fit(start, *gray, together(recipe), TRAINING)
+    assert made.progress.epoch == 2
+    assert all(torch.isfinite(v).all() for v in made.last.state_dict().values() if v.is_floating_point())
+    assert any(not torch.equal(v, first.get(k, torch.zeros(0))) for k, v in made.last.net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert made.model(gray[0][:3].float() / 255).shape == (3, 10)
+    assert not made.model.training
+
+
+@every(RECIPES)
+def test_the_run_of_it_loads(method, gray, tmp_path):
+    recipe = cheap(method)
+    data = InMemory(*gray, classes=[str(i) for i in range(10)])
+    settings = TRAINING.model_dump()
+    made = unshaken.harden(recipe.first_try.arch, data, together(recipe), out=tmp_path / "run", **settings)
+    images = gray[0][:4].float() / 255
+    for file, model in (("model", made.model), ("last", None)):
+        loaded = unshaken.load_model(f"run:{tmp_path / 'run'}?file={file}.safetensors")
+        assert loaded(images).shape == (4, 10)
+        if model is not None:
+            assert torch.allclose(loaded(images), model(images), atol=1e-3)
+
+
+@every(RECIPES)
+def test_stopped_and_resumed_the_weights_are_equal(method, gray, tmp_path):
+    recipe, run = cheap(method), RunDir(tmp_path)
+    straight = loop_of(recipe, *gray)
+    straight.train()
+    stopped, steps = loop_of(recipe, *gray, run=run), []
+
+    def renew():
+        steps.append(1)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+
+    stopped.renew = renew
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    again = loop_of(recipe, *gray, run=run)
+    again.train(resume=True)
+    for name, weight in straight.live.net.state_dict().items():
+        assert torch.equal(again.live.net.state_dict()[name], weight), name
+
+
+@every([m for m in RECIPES if m.cls.first_try.arch == "small-cnn"])
+def test_colour_images_that_are_not_square_and_two_classes(method):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (48, 3, 16, 12), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(48) % 2
+    recipe = cheap(method)
+    try:
+        made = fit(fresh("small-cnn", images, classes=2, seed=0), images, labels, together(recipe), TRAINING)
+    except UnshakenError as error:  # what cannot be done so says so in one line
+        assert "\n" not in str(error)
+        return
+    assert made.model(images[:3].float() / 255).shape == (3, 2)
+
+
+@every(RECIPES)
+def test_its_text_makes_it_again(method):
+    recipe = cheap(method)
+    name, _, rest = recipe_text(recipe).partition(":")
+    assert name == method.name
+    values = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+    assert method.cls.from_text(values) == recipe
+
+
+@every(RECIPES)
+def test_it_is_refused_beside_itself(method):
+    with pytest.raises(ParameterError, match="given 2 times"):
+        Composition([cheap(method), cheap(method)])
+
+
+@every(RECIPES)
+def test_every_parameter_is_described(method):
+    assert all(about.get("description") for about in method.parameters().values())

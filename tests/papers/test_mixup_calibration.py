@@ -1,0 +1,200 @@
+"""The rule by hand, the synthetic worlds against direct formulas, and the whole row with tiny networks."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.registry import find_method
+from unshaken.papers import run_paper
+from unshaken.papers._mixup_figures import interpolation
+from unshaken.papers._overlap_data import OverlappingPairs, PairFlips, TwoGaussians
+from unshaken.papers.mixup_calibration import MixupCalibrationPaper
+from unshaken.run.store import RunDir
+
+TINY = "mixup-calibration:seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1"
+
+
+def part(gap, least):
+    return {"0.6": {"gap_ts": {"value": gap}, "least_gap_ts": least}}
+
+
+@pytest.fixture
+def measured():
+    return {
+        "pairs": {"2": part(-0.1, -0.2), "10": part(0.0, -0.1), "40": part(0.001, 0.0005)},
+        "gaussians": {},
+        "photos": {},
+    }
+
+
+def failed(measured):
+    return [c.words for c in MixupCalibrationPaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(MixupCalibrationPaper().judge(measured)) == 3
+
+
+@pytest.mark.parametrize(
+    ("k", "changed", "words"),
+    [
+        ("40", part(0.1, 0.0), "40 classes: plain training exceeds mixup by +0.000 nats at least"),
+        ("10", part(-0.1, -0.2), "the difference at 10 classes is -0.100, at 2 -0.100"),
+        ("10", part(0.2, 0.1), "the difference at 40 classes is +0.001, at 10 +0.200"),
+    ],
+)
+def test_every_part_of_the_rule_can_fail_alone(measured, k, changed, words):
+    measured = copy.deepcopy(measured)
+    measured["pairs"][k] = changed
+    (only,) = failed(measured)
+    assert words in only
+
+
+def test_few_classes_alone_cannot_show_it(measured):
+    del measured["pairs"]["40"]
+    measured["pairs"]["10"] = part(0.5, 0.4)
+    (only,) = failed(measured)
+    assert only.startswith("10 classes")
+
+
+def test_posteriors_against_densities():
+    rng = np.random.default_rng(0)
+    world = OverlappingPairs(4, 0.3, rng, dims=3)
+    points = world.draw(50, rng)
+    x = points.images[:, 0, 0].numpy() / 255 * 24 - 12
+    densities = np.stack(
+        [
+            0.7 * stats.multivariate_normal(world.own[k]).pdf(x)
+            + 0.3 * stats.multivariate_normal(world.shared[k // 2]).pdf(x)
+            for k in range(4)
+        ],
+        1,
+    )
+    assert points.posterior == pytest.approx(densities / densities.sum(1, keepdims=True), abs=1e-9)
+    two = TwoGaussians(2.0, 4)
+    points = two.draw(50, rng)
+    x = points.images[:, 0, 0].numpy() / 255 * 24 - 12
+    densities = np.stack([stats.multivariate_normal(np.full(4, m)).pdf(x) for m in (0, 1)], 1)
+    assert points.posterior == pytest.approx(densities / densities.sum(1, keepdims=True), abs=1e-9)
+
+
+def test_the_share_of_the_overlap_and_the_bayes_accuracy():
+    rng = np.random.default_rng(1)
+    points = OverlappingPairs(10, 0.6, rng).draw(4000, rng)
+    assert (points.posterior.max(1) < 0.6).mean() == pytest.approx(0.6, abs=0.04)
+    assert (points.posterior.argmax(1) == points.labels.numpy()).mean() == pytest.approx(0.7, abs=0.03)
+    for separation, accuracy in ((4.34, 0.985), (0.87, 0.668), (0.17, 0.534)):
+        points = TwoGaussians(separation, 60).draw(4000, rng)
+        assert (points.posterior.argmax(1) == points.labels.numpy()).mean() == pytest.approx(accuracy, abs=0.025)
+
+
+def test_flips_follow_one_map():
+    rng = np.random.default_rng(2)
+    flips = PairFlips(10, rng)
+    labels = torch.arange(10).repeat(1000)
+    noisy = flips.flipped(labels, 0.3, rng)
+    moved = noisy != labels
+    assert moved.float().mean() == pytest.approx(0.3, abs=0.02)
+    assert torch.equal(noisy[moved], flips.to[labels[moved]])
+    assert bool((flips.to != torch.arange(10)).all())
+    assert torch.equal(flips.flipped(labels, 0.0, rng), labels)
+
+
+def test_margins_by_hand():
+    found = interpolation(np.array([[3.0, 1, 0], [0, 1, 2], [5, 0, 4]]), np.array([0, 1, 0]))
+    assert found == {"train_accuracy": 0.6667, "train_margin": pytest.approx((2 - 1 + 1) / 3, abs=1e-4)}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, world):
+    folder = tmp_path_factory.mktemp("mixup")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        yield folder, run_paper(TINY, out=folder / "run", data=world)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Two splits of small images in three classes, as folders of PNG."""
+    from PIL import Image
+
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for split, n in (("train", 60), ("test", 30)):
+        for i in range(n):
+            place = folder / split / f"class{i % 3}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 120, (8, 8)).astype(np.uint8)
+            pixels[i % 3] += 100
+            Image.fromarray(pixels).save(place / f"{i}.png")
+    return f"folder:{folder}"
+
+
+def test_every_figure_is_there(small):
+    _, result = small
+    names = set(result.measured)
+    for rho in ("0.2", "0.6"):
+        assert {f"pairs.2.{rho}.{n}.kl_{w}" for n in ("erm", "mixup") for w in ("raw", "ts", "oracle")} <= names
+    ways = ("raw", "ts", "official_ts")
+    assert {
+        f"gaussians.{s}.{n}.{w}.nll" for s in (4.34, 0.87, 0.17) for n in ("erm", "mixup", "mixup4") for w in ways
+    } <= names
+    assert {
+        f"photos.{r}.{n}.{k}_labels.ts.ece" for r in (0, 0.2, 0.4) for n in ("erm", "mixup") for k in ("noisy", "clean")
+    } <= names
+    assert result.reproduced is False
+    figure = result.measured["pairs.2.0.6.gap_ts"]
+    assert figure["n"] == 2
+    assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_figures_come_from_rows(small):
+    folder, result = small
+    run = RunDir(folder / "run")
+    rows = run.rows("outcomes", ["id", "condition", "label", "logits"]).to_pylist()
+    truth = {(r["condition"], r["id"]): r["posterior"] for r in run.rows("posteriors").to_pylist()}
+    values = []
+    for seed in (0, 1):
+        part = [r for r in rows if r["condition"] == f"s{seed}.pairs-2-0.6.erm.test"]
+        assert len(part) == 2000
+        z = np.array([r["logits"] for r in part])
+        pi = np.array([truth[f"s{seed}.pairs-2-0.6", r["id"]] for r in part])
+        log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+        values.append((pi * (np.log(np.maximum(pi, 1e-300)) - log_p)).sum(1).mean())
+        oracle = result.measured["pairs.2.0.6.erm.kl_oracle"]["value"]
+    assert result.measured["pairs.2.0.6.erm.kl_raw"]["value"] == pytest.approx(np.mean(values), rel=1e-5)
+    assert oracle <= result.measured["pairs.2.0.6.erm.kl_raw"]["value"]
+    clean = [r for r in rows if r["condition"] == "s0.photos-0.4.erm.clean"]
+    wrong = np.mean([np.argmax(r["logits"]) != r["label"] for r in clean])
+    assert result.measured["photos.0.4.erm.clean_labels.error"] == pytest.approx(wrong, abs=1e-4)
+
+
+def test_an_interrupted_run_is_gone_on_with(small, world):
+    folder, result = small
+    for name in ("s1.pairs-2-0.6.mixup.test", "s0.photos-0.2.erm.test"):
+        (folder / "run" / "rows" / "outcomes" / f"{name}-00000.parquet").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        again = run_paper(TINY, out=folder / "run", data=world)
+    figures = [{k: v for k, v in r.measured.items() if "_from_" not in k} for r in (again, result)]
+    assert figures[0] == figures[1]
+    assert "came from the cache" in again.note
+
+
+def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch, world):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match="leave none to fit a temperature on"):
+        run_paper(TINY.replace("photos=40", "photos=60"), out=tmp_path / "a", data=world)
+    with pytest.raises(ParameterError, match="no architecture 'smal'"):
+        run_paper(TINY, out=tmp_path / "b", data=world, model="smal")
+    with pytest.raises(ParameterError, match="seeds=1"):
+        MixupCalibrationPaper(seeds=1)
+
+
+def test_it_stands_in_the_registry():
+    assert find_method("mixup-calibration", "papers").cls is MixupCalibrationPaper

@@ -1,0 +1,217 @@
+"""The verdict's rule by hand, and the whole row on bright and dark squares."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.registry import find_method
+from unshaken.papers import _mae_run, run_paper
+from unshaken.papers._mae_nets import split_of
+from unshaken.papers._mae_pretraining import Pretraining, pretraining_figures, settled
+from unshaken.papers._mae_run import MAIN
+from unshaken.papers.base import Bench
+from unshaken.papers.robust_mae import RobustMaePaper
+from unshaken.run.store import RunDir
+
+TINY = "robust-mae:train=90,test=24,epochs=1,steps=2,confirm=4,queries=5"
+
+
+def value(x, low=None):
+    return {"value": x, "low": x if low is None else low, "high": x + 0.1, "n": 150}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which every part of the rule holds, some of them barely."""
+    control = {
+        "unaware": {"0.04": value(0.5)},
+        "adaptive": {"0.04": value(0.3)},
+        "main_minus_this": {"unaware": value(0.02, 0.001)},
+    }
+    main = {
+        "clean_minus_undefended": value(-0.0299),
+        "gain": {"unaware": {"0.04": value(0.1)}},
+        **{kind: {"0.04": value(0.55)} for kind in ("unaware", "fixed", "adaptive", "worst")},
+    }
+    return {
+        MAIN: main,
+        "k20-b0.3": {"clean_minus_undefended": value(-0.05)},
+        "undefended": {"white_box": {"0.04": value(0.4)}},
+        "shuffled": control,
+        "random": {**control, "main_minus_this": {"unaware": value(0.3)}},
+        "confirmed": {"autoattack": value(0.41), "undefended_autoattack": value(0.21)},
+        "selection": {"flipped": {"0.04": value(0.125)}, "purity": 0.66},
+        "network_from_cache": False,
+    }
+
+
+def failed(measured):
+    return [c.words for c in RobustMaePaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(RobustMaePaper().judge(measured)) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "figure", "words"),
+    [
+        ((MAIN, "gain", "unaware", "0.04"), value(0.099), "unaware at 0.04: +0.099"),
+        ((MAIN, "clean_minus_undefended"), value(-0.03), "drops by 0.030"),
+        (("shuffled", "main_minus_this", "unaware"), value(0.02, 0.0), "ahead of the shuffled prompts by 0.020"),
+        (("random", "main_minus_this", "unaware"), value(-0.1), "ahead of the random prompts by -0.100"),
+    ],
+)
+def test_every_part_of_the_rule_can_fail_alone(measured, path, figure, words):
+    at = measured
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = figure
+    (only,) = failed(measured)
+    assert words in only
+
+
+def test_the_remark_begins_with_the_attacks_that_know_the_prompts(measured):
+    said = RobustMaePaper().remark(measured)
+    assert said.startswith("The verdict is of attacks that do not know the prompts.")
+    assert "AutoAttack on 150 images 0.410 against 0.210 undefended" in said
+    assert "change the selection of 12.5% of the images" in said
+    assert "were not compared" in said
+    arm = {"pgd-1": value(0.3)}
+    measured["pretraining"] = {
+        **dict.fromkeys(("pixels", "features", "none"), arm),
+        "pixels_minus_features": {"pgd-1": {"value": -0.02, "low": -0.06, "high": 0.01}},
+    }
+    assert "inconclusive at this size" in RobustMaePaper().remark(measured)
+    measured["pretraining"] = {"absent": "no data"}
+    assert "were not compared: no data" in RobustMaePaper().remark(measured)
+
+
+def test_when_a_difference_is_beyond_chance():
+    assert settled({"low": 0.01, "high": 0.2})
+    assert settled({"low": -0.2, "high": -0.01})
+    assert not settled({"low": -0.2, "high": 0.0})
+
+
+def png(image):
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """Gray noise with a bright square in one of three corners."""
+    folder, rng = tmp_path_factory.mktemp("robust-mae"), np.random.default_rng(0)
+    rows = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 30)):
+        labels = np.arange(n) % 3
+        images = rng.integers(40, 160, (n, 12, 12)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            top, left = divmod(int(label), 2)
+            image[6 * top : 6 * top + 6, 6 * left : 6 * left + 6] += 50
+        rows["id"] += [f"{split}{i}" for i in range(n)]
+        rows["image"] += [png(image) for image in images]
+        rows["label"] += labels.tolist()
+        rows["split"] += [split] * n
+    pq.write_table(pa.table(rows), folder / "squares.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(squares):
+    """A run of the row with few clusters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(squares / "cache"))
+        few = {name: v.model_copy(update={"clusters": min(v.clusters, 3)}) for name, v in _mae_run.VARIANTS.items()}
+        for name, variant in few.items():
+            patch.setitem(_mae_run.VARIANTS, name, variant)
+        yield squares, run_paper(TINY, out=squares / "run", data=f"parquet:{squares}/squares.parquet")
+
+
+def test_every_figure_is_there(small):
+    _, result = small
+    names = set(result.measured)
+    budgets = ("0.01", "0.02", "0.04")
+    assert {
+        f"{MAIN}.{k}.{e}" for k in ("unaware", "fixed", "adaptive", "through_clip", "worst") for e in budgets
+    } <= names
+    others = ("k20-b0.3", "k50-b0.1", "k1-b0.1", "replace-k20-b0.1")
+    assert {f"{v}.{k}.{e}" for v in others for k in ("unaware", "adaptive") for e in budgets} <= names
+    assert {f"{c}.main_minus_this.unaware" for c in ("shuffled", "random")} <= names
+    assert {f"confirmed.{k}" for k in ("autoattack", "undefended_autoattack", "pgd50", "gain", "adaptive")} <= names
+    assert {f"selection.{k}" for k in ("flipped.0.04", "purity", "of_own_class")} <= names
+    spectrum = ("low_pass.0.125", "high_pass.0.5", "energy_inside.0.25", "band.low", "band.high", "white.0.25")
+    assert {f"spectrum.{k}" for k in (*spectrum, "heat.inside", "heat.outside")} <= names
+    assert result.measured["undefended.clean"]["n"] == 24
+    assert result.measured["confirmed.autoattack"]["n"] == 4
+    assert not any(k.startswith("pretraining") for k in names)
+
+
+def test_figures_come_from_rows(small):
+    squares, result = small
+    rows = RunDir(squares / "run").rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+    right = {(r["condition"], r["id"]): r["correct"] for r in rows}
+    ids = sorted({i for c, i in right if c == "undefended.clean"})
+    kinds = ("unaware", "fixed", "adaptive", "through-clip")
+    worst = [all(right[f"{MAIN}.{k}-0.04", i] for k in kinds) for i in ids]
+    assert result.measured[f"{MAIN}.worst.0.04"]["value"] == pytest.approx(np.mean(worst))
+    bare = [right["undefended.pgd-0.04", i] for i in ids]
+    gain = result.measured[f"{MAIN}.gain.unaware.0.04"]["value"]
+    assert gain == pytest.approx(np.mean([right[f"{MAIN}.unaware-0.04", i] for i in ids]) - np.mean(bare))
+
+
+def test_attacked_images_are_inside_the_budget(small):
+    squares, _ = small
+    run = RunDir(squares / "run")
+    rows = [r for r in run.rows("outcomes").to_pylist() if r["condition"].endswith(".adaptive-0.02")]
+    assert len(rows) == 24 * 5
+    assert max(r["distance"] for r in rows) <= 0.02 * (1 + 1e-6)
+
+
+def test_an_interrupted_run_is_gone_on_with_to_the_same_figures(small):
+    squares, result = small
+    for label in (f"{MAIN}.fixed-0.02", "shuffled.clean"):
+        (squares / "run" / "rows" / "outcomes" / f"{label}-00000.parquet").unlink()
+    again = run_paper(TINY, out=squares / "run", data=f"parquet:{squares}/squares.parquet")
+    different = {k for k, v in again.measured.items() if v != result.measured[k]}
+    assert different <= {"network_from_cache"}
+
+
+def test_three_pretrainings(squares, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
+    spec = f"parquet:{squares}/squares.parquet"
+    split = split_of(spec, None, train=60, test=12, seed=0, download=False, slug="robust-mae")
+    bench = Bench(0, RunDir(tmp_path / "run"), spec, "small")
+    Pretraining(bench, split, 1, 1).run()
+    found = pretraining_figures(bench.run)
+    assert {"pixels", "features", "none", "pixels_minus_features"} == set(found)
+    assert found["pixels"]["clean"]["n"] == 12
+    assert set(found["none"]) == {"clean", "pgd-0.5", "pgd-1", "pgd-2", "low-4", "low-8", "low-12"}
+    gap = found["features"]["pgd-1"]["value"] - found["pixels"]["pgd-1"]["value"]
+    assert found["pixels_minus_features"]["pgd-1"]["value"] == pytest.approx(-gap)
+
+
+def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="cifar10"):
+        run_paper("robust-mae", out=tmp_path / "run", data="cifar10")
+    monkeypatch.setattr("unshaken.papers._mae_nets.load_model", lambda spec, download: Blind())
+    with pytest.raises(ParameterError, match="gives no gradients"):
+        run_paper("robust-mae", out=tmp_path / "run2", model="onnx:net.onnx")
+
+
+class Blind:
+    differentiable = False
+
+
+def test_it_stands_in_the_registry():
+    assert find_method("robust-mae", "papers").cls is RobustMaePaper

@@ -1,0 +1,180 @@
+"""The verdict's rule by hand, the unit of mCE, and the whole row on tints."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.registry import find_method
+from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
+from unshaken.papers import run_paper
+from unshaken.papers.token_attention import TokenAttentionPaper
+from unshaken.run.store import RunDir
+
+TINY = "token-attention:train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9"
+
+
+def attention(adl, overfocus):
+    return {
+        "adl": adl,
+        "overfocus": overfocus,
+        "entropy": 0.9,
+        "stability": {"noise": 0.8},
+        "by_layer": {"overfocus": [overfocus] * 4},
+    }
+
+
+@pytest.fixture
+def measured():
+    """Figures with which every part of the rule holds, some of them barely."""
+    arms = {"plain": attention(0.5, 3.0), "tap": attention(0.5, 3.0)}
+    arms |= {"adl": attention(0.49, 2.9), "tap+adl": attention(0.1, 1.5)}
+    seed = {name: {"attention": part} for name, part in arms.items()}
+    gap = {"clean": {"value": -0.01}, "corrupted": {"value": 0.02, "low": 0.001, "high": 0.04}}
+    over = {name: copy.deepcopy(gap) for name in ("tap", "adl", "tap+adl")}
+    return {"seed0": seed, "seed1": copy.deepcopy(seed), "over_seeds": over, "networks_from_cache": False}
+
+
+def failed(measured):
+    return [c.words for c in TokenAttentionPaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(TokenAttentionPaper().judge(measured)) == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("over_seeds", "tap+adl", "corrupted", "low"), 0.0, "accuracy under corruptions by +0.0200"),
+        (("over_seeds", "tap+adl", "clean", "value"), -0.011, "clean accuracy by -0.0110"),
+        (("seed0", "adl", "attention", "adl"), 0.5, "seed0: adl takes ADL from 0.500 to 0.500"),
+        (("seed1", "adl", "attention", "overfocus"), 3.1, "overfocus from 3.00 to 3.10"),
+        (("seed1", "tap+adl", "attention", "adl"), 0.6, "seed1: tap+adl takes ADL from 0.500 to 0.600"),
+    ],
+)
+def test_every_part_of_the_rule_can_fail_alone(measured, path, value, words):
+    at = measured
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    (only,) = failed(measured)
+    assert words in only
+
+
+def test_pooling_alone_is_not_judged(measured):
+    measured["over_seeds"]["tap"]["corrupted"] = {"value": -0.2, "low": -0.3, "high": -0.1}
+    assert failed(measured) == []
+    assert "tap -0.2000 (-0.3000 to -0.1000)" in TokenAttentionPaper().remark(measured)
+
+
+def test_mce_of_alexnet_is_one_hundred_and_that_of_no_error_nought():
+    n = 2000
+    for scale, wanted in ((1.0, 1.0), (0.0, 0.0)):
+        names, levels, right, ids = [], [], [], []
+        for name in BENCHMARK:
+            for severity in range(1, 6):
+                wrong = round(scale * ALEXNET_ERROR[name] * n)
+                names += [name] * n
+                levels += [severity] * n
+                ids += [str(i) for i in range(n)]
+                right += [False] * wrong + [True] * (n - wrong)
+        found = corruption_error(ids, names, levels, right, imagenet=True, resamples=2)
+        assert 100 * found.mce.value == pytest.approx(100 * wanted, abs=0.05)
+
+
+def png(image):
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Noise with one bright colour, the label; and a run of the row over it."""
+    folder, rng = tmp_path_factory.mktemp("token-attention"), np.random.default_rng(0)
+    rows = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 40)):
+        labels = np.arange(n) % 3
+        images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[..., label] += 40
+        rows["id"] += [f"{split}{i}" for i in range(n)]
+        rows["image"] += [png(image) for image in images]
+        rows["label"] += labels.tolist()
+        rows["split"] += [split] * n
+    pq.write_table(pa.table(rows), folder / "tints.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        yield folder, run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+
+
+def test_every_figure_is_there(small):
+    _, result = small
+    names = set(result.measured)
+    arms = ("plain", "tap", "adl", "tap+adl")
+    assert {f"seed0.{a}.clean" for a in arms} <= names
+    assert {f"seed0.{a}.corrupted.{k}" for a in arms for k in ("noise", "blur", "contrast", "mean")} <= names
+    measures = ("adl", "overfocus", "entropy", "surviving", "stability.noise", "by_layer.stability_blur")
+    assert {f"seed0.{a}.attention.{m}" for a in arms for m in measures} <= names
+    assert result.measured["seed0.plain.clean"]["n"] == 30
+    assert 1 <= result.measured["seed0.plain.attention.overfocus"] <= 17
+    assert result.measured["seed0.plain.scales"] == []
+    scales = np.array(result.measured["seed0.tap.scales"])
+    assert scales.shape == (4, 4)
+    assert np.allclose(scales.sum(1), 1, atol=1e-3)
+    assert scales[:, 0].min() > 0.8  # it begins near the network as it is
+
+
+def test_figures_come_from_rows(small):
+    folder, result = small
+    run = RunDir(folder / "run")
+    right = {(r["condition"], r["id"]): r["correct"] for r in run.rows("outcomes").to_pylist()}
+    ids = sorted({i for c, i in right if c == "seed0.adl.clean"})
+    kinds = [f"{k}-{s}" for k in ("noise", "blur", "contrast") for s in (1, 3, 5)]
+    mean = {a: np.mean([right[f"seed0.{a}.{k}", i] for k in kinds for i in ids]) for a in ("plain", "tap+adl")}
+    assert result.measured["seed0.plain.corrupted.mean"]["value"] == pytest.approx(mean["plain"])
+    gap = result.measured["over_seeds.tap+adl.corrupted"]["value"]
+    assert gap == pytest.approx(mean["tap+adl"] - mean["plain"])
+    rows = [r for r in run.rows("token_attention").to_pylist() if r["condition"] == "seed0.adl.noise-5"]
+    assert len(rows) == 40
+    assert result.measured["seed0.adl.attention.overfocus"] == pytest.approx(
+        np.mean([r["overfocus"] for r in rows]), abs=1e-4
+    )
+
+
+def test_networks_come_from_the_cache_and_an_interrupted_run_goes_on(small):
+    folder, result = small
+    (folder / "run" / "rows" / "token_scales" / "seed0.tap+adl-00000.parquet").unlink()
+    again = run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+    assert again.measured["networks_from_cache"] is True
+    assert "so the seconds hold no training" in again.note
+    different = {k for k, v in again.measured.items() if v != result.measured[k]}
+    assert different <= {"networks_from_cache"}
+
+
+def test_a_transformer_of_ones_own(small, tmp_path):
+    folder, _ = small
+    place = next(p for p in (folder / "cache" / "papers").iterdir() if p.is_dir())
+    result = run_paper(TINY, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model=f"run:{place}")
+    assert result.measured["seed0.plain.clean"]["n"] == 30
+
+
+def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="cifar10"):
+        run_paper("token-attention", out=tmp_path / "run")
+    with pytest.raises(ParameterError, match="name a vision transformer"):
+        run_paper("token-attention", out=tmp_path / "run", model="demo:standard")
+
+
+def test_it_stands_in_the_registry():
+    assert find_method("token-attention", "papers").cls is TokenAttentionPaper
