@@ -208,6 +208,12 @@ def test_large_inputs_come_in_pieces(monkeypatch):
     close(slopes(layer, x, upstream)[0].flatten(1), tract_gradient(plain.flatten(1), rows, 0.1))
 
 
+def test_the_gradient_lies_in_memory_as_the_weight_does():
+    layer = copy.deepcopy(CONVOLUTIONS["stem"]).to(memory_format=torch.channels_last)
+    x = drawn(4, 3, 8, 8).float().to(memory_format=torch.channels_last)
+    assert slopes(layer, x, torch.ones(4, 5, 8, 8))[0].stride() == layer.weight.stride()
+
+
 def test_half_precision_solves_in_float32():
     layer = nn.Linear(2, 2)
     with torch.autocast("cpu", torch.bfloat16), tract(layer):

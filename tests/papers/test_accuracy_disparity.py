@@ -155,6 +155,14 @@ def test_an_interrupted_run_is_gone_on_with(small, world):
     assert figures[0] == figures[1]
 
 
+def test_without_networks(tmp_path, world):
+    result = run_paper(
+        TINY.replace("net_seeds=2", "net_seeds=0").replace("samples=400", "samples=200"), out=tmp_path, data=world
+    )
+    assert not any(name.startswith("nets.") for name in result.measured)
+    assert "Perceptrons" not in result.note
+
+
 def test_two_models_of_ones_own(tmp_path):
     result = run_paper(TINY, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
     for word in ("clean", "attacked"):

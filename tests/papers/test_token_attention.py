@@ -39,7 +39,13 @@ def measured():
     seed = {name: {"attention": part} for name, part in arms.items()}
     gap = {"clean": {"value": -0.01}, "corrupted": {"value": 0.02, "low": 0.001, "high": 0.04}}
     over = {name: copy.deepcopy(gap) for name in ("tap", "adl", "tap+adl")}
-    return {"seed0": seed, "seed1": copy.deepcopy(seed), "over_seeds": over, "networks_from_cache": False}
+    return {
+        "seed0": seed,
+        "seed1": copy.deepcopy(seed),
+        "over_seeds": over,
+        "networks_from_cache": False,
+        "rows_from_before": False,
+    }
 
 
 def failed(measured):
@@ -158,7 +164,9 @@ def test_networks_come_from_the_cache_and_an_interrupted_run_goes_on(small):
     assert again.measured["networks_from_cache"] is True
     assert "so the seconds hold no training" in again.note
     different = {k for k, v in again.measured.items() if v != result.measured[k]}
-    assert different <= {"networks_from_cache"}
+    assert different == {"networks_from_cache", "rows_from_before"}
+    assert "Rows of an interrupted run" in again.note
+    assert "Rows of an interrupted run" not in result.note
 
 
 def test_a_transformer_of_ones_own(small, tmp_path):

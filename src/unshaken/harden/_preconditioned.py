@@ -179,7 +179,7 @@ class Turned:
         with torch.autocast(flat.device.type, enabled=False):
             turned = self._turned(flat.to(wide), [x.to(wide) for x in self.seen])
         self.seen, self.gradients = [], self.gradients + 1
-        return turned.reshape(gradient.shape).to(gradient.dtype)
+        return torch.empty_like(gradient).copy_(turned.reshape(gradient.shape))  # in the layout of the weight
 
     def _turned(self, gradient: Tensor, seen: list[Tensor]) -> Tensor:
         n = gradient.shape[1]

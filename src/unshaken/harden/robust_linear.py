@@ -126,18 +126,7 @@ def fit_robust_linear(
         raise ParameterError("two classes are needed, but all samples are of one")
     weights = np.where(y > 0, 0.5 / share, 0.5 / (1 - share)) if balanced else np.ones(len(y))
     objective = _Objective(table, y, weights / len(y), eps, ridge)
-    d = table.shape[1]
-    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-13, "gtol": 1e-9, "maxcor": 30}
-    if norm == "linf":
-        bounds = [(0, None)] * (2 * d) + [(None, None)]
-        found = optimize.minimize(
-            objective.box, np.zeros(2 * d + 1), jac=True, method="L-BFGS-B", bounds=bounds, options=options
-        ).x
-        w, b = found[:d] - found[d : 2 * d], float(found[-1])
-    else:
-        start = np.append((y * weights) @ table / len(y) * 1e-3, 0.0)
-        found = optimize.minimize(objective.ball, start, jac=True, method="L-BFGS-B", options=options).x
-        w, b = found[:d], float(found[-1])
+    w, b = objective.box_optimum(steps) if norm == "linf" else objective.ball_optimum(steps)
     w = np.where(np.abs(table @ w).max() < FLAT, 0.0, w)
     said = table @ w + b > 0
     degenerate = bool(said.all() or not said.any())
@@ -157,6 +146,21 @@ class _Objective:
     def __init__(self, table: Numbers, y: Numbers, weights: Numbers, eps: float, ridge: float) -> None:
         self.table, self.y, self.weights, self.eps, self.ridge = table, y, weights, eps, ridge
 
+    def box_optimum(self, steps: int) -> tuple[Numbers, float]:
+        """The w and b under linf."""
+        d = self.table.shape[1]
+        bounds = [(0, None)] * (2 * d) + [(None, None)]
+        found = optimize.minimize(
+            self.box, np.zeros(2 * d + 1), jac=True, method="L-BFGS-B", bounds=bounds, options=_options(steps)
+        ).x
+        return found[:d] - found[d:-1], float(found[-1])
+
+    def ball_optimum(self, steps: int) -> tuple[Numbers, float]:
+        """The w and b under l2, from near zero: at zero itself the length has no gradient."""
+        start = np.append((self.weights * self.y) @ self.table * 1e-3, 0.0)
+        found = optimize.minimize(self.ball, start, jac=True, method="L-BFGS-B", options=_options(steps)).x
+        return found[:-1], float(found[-1])
+
     def parts(self, w: Numbers, b: float, dual: float) -> tuple[float, Numbers, float, float]:
         """Loss, its gradient by w and b with the dual norm held, and its derivative by the dual norm."""
         z = self.eps * dual - self.y * (self.table @ w + b)
@@ -175,6 +179,10 @@ class _Objective:
         length = math.sqrt(float(v[:-1] @ v[:-1]) + 1e-20)
         loss, slope, by_bias, by_dual = self.parts(v[:-1], v[-1], length)
         return loss, np.append(slope + by_dual * v[:-1] / length, by_bias)
+
+
+def _options(steps: int) -> dict[str, float]:
+    return {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-13, "gtol": 1e-9, "maxcor": 30}
 
 
 def _dual(weights: Numbers, norm: str) -> float:

@@ -91,7 +91,7 @@ class Figures:
         for ratio in FEWER:
             for budget in BUDGETS:
                 names = [f"s{s}.nets-{ratio}-{budget}" for s in self.net_seeds]
-                if names[0] not in self.parts:
+                if not names or names[0] not in self.parts:
                     continue
                 part = self.outcome(names)
                 if budget:

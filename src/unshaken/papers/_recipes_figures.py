@@ -55,12 +55,12 @@ class Figures:
         values = self.curve(arm, name)
         return {"best": max(values), "best_epoch": int(np.argmax(values)) + 1, "last": values[-1], "epochs": len(values)}
 
-    def corruptions(self, arms: list[str], severity: int) -> dict[str, Any]:
+    def corruptions(self, arms: list[str]) -> dict[str, Any]:
         """Clean and mean corrupted accuracy of each arm, and the paired gain over the first."""
-        base = self.mean_right(arms[0], severity)
+        base = self.mean_right(arms[0])
         found: dict[str, Any] = {}
         for arm in arms:
-            mean = self.mean_right(arm, severity)
+            mean = self.mean_right(arm)
             found[arm] = {
                 "clean": accuracy(self.right(f"clean.{arm}")).to_json(),
                 "corrupted": float(mean.mean()),
@@ -69,7 +69,7 @@ class Figures:
             }
         return found
 
-    def mean_right(self, arm: str, severity: int) -> Any:
-        """Share of corruptions under which each sample is predicted rightly."""
-        names = [c for c in self.found if c.startswith(f"{arm}.") and c.endswith(f"-{severity}")]
+    def mean_right(self, arm: str) -> Any:
+        """Share of corruptions and severities under which each sample is predicted rightly."""
+        names = [c for c in self.found if c.startswith(f"{arm}.")]
         return np.mean([self.right(c) for c in names], 0)

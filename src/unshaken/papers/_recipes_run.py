@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,9 +137,9 @@ class Arms:
             context = Context(oracle, self.bench.seed, oracle.exact(batch.images))
             self.bench.keep(attack.evaluate(batch, conditions, context), 0)
 
-    def corrupted(self, arm: str, model: Classifier, batch: Batch, severity: int) -> None:
-        """The fifteen corruptions at one severity."""
-        for name in CORRUPTIONS:
+    def corrupted(self, arm: str, model: Classifier, batch: Batch) -> None:
+        """The fifteen corruptions at five severities."""
+        for name, severity in itertools.product(CORRUPTIONS, range(1, 6)):
             condition = Condition(f"{arm}.{name}-{severity}", name, severity=severity)
             if not self.there(condition):
                 shown = find_method(name).cls().apply(batch, severity, self.bench.seed)

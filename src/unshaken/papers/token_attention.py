@@ -75,7 +75,7 @@ class TokenAttentionPaper(Paper):
         )
         bench.pin(data=split.fingerprint, model=bench.model, **self.model_dump(mode="json"))
         study = Study(bench, split.test, self.looked, self.threshold)
-        names, cached = [], []
+        names, cached, before = [], [], bool(bench.run.finished())
         for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
             settings = (self.epochs, self.tune, self.rate, self.weight, self.threshold)
             arms = Arms(split, own, seed, *settings)
@@ -86,7 +86,7 @@ class TokenAttentionPaper(Paper):
                     model, too = arms.arm(arm, base)
                     cached.append(old and too)
                     study.run(f"seed{seed}.{arm}", model)
-        return Figures(bench.run, names).all() | {"networks_from_cache": all(cached)}
+        return Figures(bench.run, names).all() | {"networks_from_cache": all(cached), "rows_from_before": before}
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -132,6 +132,8 @@ class TokenAttentionPaper(Paper):
         ]
         if measured["networks_from_cache"]:
             parts.append("The networks were not trained in this run, so the seconds hold no training.")
+        if measured["rows_from_before"]:
+            parts.append("Rows of an interrupted run were there already; the seconds hold the rest.")
         return " ".join(parts)
 
     def _own(self, bench: Bench) -> Any:
