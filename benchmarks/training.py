@@ -3,11 +3,11 @@
     python benchmarks/training.py --data fashion-mnist?split=train --images 6000
     python benchmarks/training.py --recipes at --tools unshaken,plain,art --steps 7
 
-Each tool trains the same fresh network (`--arch`) for one epoch on the same images with the same steps of PGD inside
-(step 2.5 radii over the steps, from a random point; TRADES from a little noise), batches of 128, SGD with momentum and
-weight decay, on a CPU. `plain` is the loop of the papers' own code: evaluation mode and `autograd.grad` in the attack, no
-memory format, no folding, clean logits of TRADES asked again at every step. ART's trainers have the same attack and
-weights; its trainer for TRADES is its own.
+Each tool trains the same fresh network (`--arch`) for one epoch on the same images with the same steps of PGD
+inside (step 2.5 radii over the steps, from a random point; TRADES from a little noise), batches of 128, SGD with
+momentum and weight decay, on a CPU. `plain` is the loop of the papers' own code: evaluation mode and `autograd.grad` in
+the attack, no memory format, no folding, clean logits of TRADES asked again at every step. ART's trainers have the same
+attack and weights; its trainer for TRADES is its own.
 
 How it is measured. Every tool has a process of its own. One epoch on 1,024 images is the warm-up; then the tools take
 turns for `--repeats` rounds. Seconds hold the epoch alone: no loading, no check on held-out images. Images a second are
@@ -56,6 +56,7 @@ class Work:
         self.options = options
 
     def net(self) -> Classifier:
+        """A fresh one."""
         return fresh(self.options.arch, self.images, classes=self.options.classes, seed=0)
 
 

@@ -28,7 +28,16 @@ def start(out: Path, options: argparse.Namespace, *more: str) -> subprocess.Pope
     command = [sys.executable, "-m", "unshaken", "harden", "--model", "small", "--data", "demo", "--quiet"]
     for recipe in options.recipes.split("+"):
         command += ["--recipe", recipe]
-    command += ["--epochs", str(options.epochs), "--batch-size", "32", "--set", "save_every=1", "--set", "check_images=64"]
+    command += [
+        "--epochs",
+        str(options.epochs),
+        "--batch-size",
+        "32",
+        "--set",
+        "save_every=1",
+        "--set",
+        "check_images=64",
+    ]
     return subprocess.Popen([*command, "--out", str(out), *more])
 
 

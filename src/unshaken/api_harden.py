@@ -105,7 +105,9 @@ def _recipe(text: str) -> Any:
 
     found = parse_method(text, "harden")
     if not isinstance(found, Recipe):
-        raise ParameterError(f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence")
+        raise ParameterError(
+            f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence"
+        )
     return found
 
 
@@ -172,9 +174,7 @@ def plan_mending(
     dataset = load_data(source, download=download) if isinstance(source, str) else source
     how.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**how.TUNING, "seed": config.seed, **training})
-    start, samples = prepared(
-        spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download
-    )
+    start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     seconds, passes = how.expected_cost(start, samples, chosen, settings)
     before = float(directory.read_json("summary.json")["cost"]["seconds"])
     told = source if isinstance(source, str) else dataset.options.spec
@@ -216,8 +216,8 @@ def mend(
 
     config = read_audit(RunDir(run))
     hardened = harden(
-        plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit, device=device,
-        workers=workers, download=download, track=track, **plan.training.model_dump(),
+        plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
+        device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
     )  # fmt: skip
     own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
 from unshaken.harden.awp import AWP, weight_direction
 
 

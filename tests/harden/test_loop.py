@@ -67,7 +67,7 @@ def attack_loss(kind: str, model: Classifier, x: Tensor, y: Tensor, point: Tenso
     return F.kl_div(F.log_softmax(model(point), 1), F.softmax(model(x), 1), reduction="sum")
 
 
-@pytest.mark.parametrize(("kind", "fast", "apart"), [("at", False, 1e-6), ("trades", False, 1e-6), ("at", True, 1e-5)])
+@pytest.mark.parametrize(("kind", "fast", "apart"), [("at", False, 1e-6), ("trades", False, 1e-5), ("at", True, 1e-5)])
 def test_the_weights_of_an_epoch_are_those_of_a_plain_loop(kind, fast, apart, photos, net):
     training = Training(
         epochs=1, batch_size=32, lr=0.05, select="last", check_images=8, folded=fast, channels_last=fast
@@ -76,7 +76,7 @@ def test_the_weights_of_an_epoch_are_those_of_a_plain_loop(kind, fast, apart, ph
     ours = fit(net(), *photos, [recipe], training).last
     theirs = plain_loop(net(), Samples.of(*photos, 10), training, kind, 6.0)
     for name, weight in theirs.net.state_dict().items():
-        print(name, (ours.net.state_dict()[name] - weight).abs().max())
+        assert torch.allclose(ours.net.state_dict()[name], weight, atol=apart, rtol=0), name
 
 
 def test_no_budget_is_clean_training(photos, net):

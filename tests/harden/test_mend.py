@@ -72,7 +72,11 @@ def test_a_gap_between_classes(audit):
 
 
 def test_recipes_that_do_not_go_together_are_told():
-    findings = [how.Finding("attacks", 0.8, "trades"), how.Finding("weather", 0.2, "augmix"), how.Finding("fog", 0.1, "augmix")]
+    findings = [
+        how.Finding("attacks", 0.8, "trades"),
+        how.Finding("weather", 0.2, "augmix"),
+        how.Finding("fog", 0.1, "augmix"),
+    ]
     told, recipes = how.choose(findings, [EMA()])
     assert [r.info.name for r in recipes] == ["ema", "trades"]
     assert told[0].left_out == ""
@@ -94,7 +98,7 @@ def test_the_plan_states_its_cost(audit, data, monkeypatch):
 def test_mended_from_start_to_end(audit, data, tmp_path):
     plan = api.plan_mending(audit, data=data, epochs=1, batch_size=32, check_images=16)
     done = api.mend(audit, plan, out=tmp_path / "mended", data=data)
-    assert [c.condition.id for c in done.comparison.runs[0].conditions][0] == "clean"
+    assert done.comparison.runs[0].conditions[0].condition.id == "clean"
     assert done.comparison.runs[0].n == 40
     assert (tmp_path / "mended" / "before-after" / "compare.html").is_file()
     record = json.loads((tmp_path / "mended" / "harden.json").read_text())

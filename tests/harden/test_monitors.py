@@ -4,7 +4,10 @@ from unshaken.harden.monitors import catastrophic_overfitting, robust_overfittin
 
 
 def curve(**columns):
-    return [{"epoch": float(i), **dict(zip(columns, row, strict=True))} for i, row in enumerate(zip(*columns.values(), strict=True))]
+    return [
+        {"epoch": float(i), **dict(zip(columns, row, strict=True))}
+        for i, row in enumerate(zip(*columns.values(), strict=True))
+    ]
 
 
 def test_fgsm_withstood_and_pgd_not_is_catastrophic():
@@ -21,9 +24,7 @@ def test_a_fall_of_both_is_no_catastrophe():
 
 
 def test_held_out_falls_while_training_rises():
-    seen = curve(
-        held_robust=[0.4, 0.5, 0.44, 0.42], train_robust=[0.4, 0.52, 0.7, 0.8], held_attacked=[2000.0] * 4
-    )
+    seen = curve(held_robust=[0.4, 0.5, 0.44, 0.42], train_robust=[0.4, 0.52, 0.7, 0.8], held_attacked=[2000.0] * 4)
     said = robust_overfitting(seen)
     assert "from 50.0% (epoch 2) to 42.0%" in said
     assert robust_overfitting(seen[:2]) is None

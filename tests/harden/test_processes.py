@@ -17,7 +17,9 @@ LOOP = ["--epochs", "2", "--batch-size", "32", "--set", "check_images=16", "--se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipes", [["trades:eps=0.1,steps=2", "awp"], ["free-at:eps=0.1,m=2"]], ids=["trades", "free"])
+@pytest.mark.parametrize(
+    "recipes", [["trades:eps=0.1,steps=2", "awp"], ["free-at:eps=0.1,m=2"]], ids=["trades", "free"]
+)
 def test_two_processes_learn_what_one_learns(recipes, tmp_path):
     (tmp_path / "own.py").write_text(NET)
     verb = ["-m", "unshaken", "harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "240"]

@@ -179,8 +179,8 @@ def test_bad_use(data, photos, tmp_path):
         unshaken.harden("small", data, ["ema", "ema"], out=tmp_path / "a")
     with pytest.raises(ParameterError, match="has no labels"):
         unshaken.harden("small", InMemory(photos[0]), out=tmp_path / "a")
+    more = InMemory(*photos, classes=[*map(str, range(10)), "more"])
     with pytest.raises(DataError, match=r"1 of 11 classes have no image to train on \('more'\)"):
-        more = InMemory(*photos, classes=[*map(str, range(10)), "more"])
         unshaken.harden("small", more, out=tmp_path / "a")
-    with pytest.raises(ParameterError, match="no architecture 'smal'|no model kind 'smal'"):
+    with pytest.raises(ParameterError, match="no architecture 'smal'"):
         unshaken.harden("smal", data, out=tmp_path / "a")

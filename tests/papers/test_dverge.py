@@ -82,6 +82,10 @@ def test_the_remark_tells_of_the_control_and_of_direct_attacks(measured):
     assert "clean 0.700, member to member at 0.1 0.450" in remark
     assert "0.500 (0.500)" in remark
     assert "not trained in this run" in remark
+    assert "no less than DVERGE" not in remark
+    for part in measured.values():
+        part["self-distilled"]["black-box-0.1"] = value(0.31)
+    assert "withstands the surrogates no less than DVERGE" in DvergePaper().remark(measured)
 
 
 def test_the_network_has_the_pilots_size():

@@ -10,7 +10,7 @@ from scipy import stats
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers._mixup_figures import interpolation
+from unshaken.papers._mixup_figures import averaged, interpolation
 from unshaken.papers._overlap_data import OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.papers.mixup_calibration import MixupCalibrationPaper
 from unshaken.run.store import RunDir
@@ -108,6 +108,11 @@ def test_flips_follow_one_map():
 def test_margins_by_hand():
     found = interpolation(np.array([[3.0, 1, 0], [0, 1, 2], [5, 0, 4]]), np.array([0, 1, 0]))
     assert found == {"train_accuracy": 0.6667, "train_margin": pytest.approx((2 - 1 + 1) / 3, abs=1e-4)}
+
+
+def test_means_and_the_median_of_temperatures():
+    parts = [{"ts": {"nll": n, "temperature": t}, "error": 0.5} for n, t in ((1.0, 2.0), (2.0, 3.0), (6.0, 1e6))]
+    assert averaged(parts) == {"ts": {"nll": 3.0, "temperature": 3.0}, "error": 0.5}
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def look_for_masking(
     blind: dict[str, list[bool]] = {}
     if surrogate is not None:
         moved = transferred(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
-        blind["transfer"] = (oracle.exact(moved).argmax(1) == batch.labels).tolist()
+        blind["transfer"] = (oracle.exact(moved).argmax(1) == required(batch.labels)).tolist()
     return gradient_masking(
         (gradient_sizes(oracle, batch) == 0).tolist(),
         left(FGSM()),

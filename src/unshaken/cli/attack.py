@@ -74,5 +74,7 @@ def attack(
         options,
         api.default_out(model, data, attack.partition(":")[0]),
         json,
-        lambda o: api.attack(model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o),
+        lambda o: api.attack(
+            model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o
+        ),
     )

@@ -61,7 +61,8 @@ def harden(
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="The run directory. Default: runs/ and a name.", show_default=False)
+        str | None,
+        typer.Option(metavar="DIR", help="The run directory. Default: runs/ and a name.", show_default=False),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.", show_default=False)] = False,
     dry_run: Annotated[
@@ -169,11 +170,16 @@ def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
     if not result:  # the first of several processes tells
         return 0
     if as_json:
-        print_json({"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]})
+        print_json(
+            {"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]}
+        )
         return BAD_SAMPLES if done.bad else 0
     if not session.quiet:
         threat = result["threat"]
-        names = {"held_accuracy": "clean", "held_robust": f"PGD, {threat['norm']} {threat['eps']:.4g}" if threat else ""}
+        names = {
+            "held_accuracy": "clean",
+            "held_robust": f"PGD, {threat['norm']} {threat['eps']:.4g}" if threat else "",
+        }
         rows = [
             [names[k], f"{f['value']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}", f["n"]]
             for k, f in result["figures"].items()

@@ -25,7 +25,8 @@ Out = Annotated[str, typer.Option(metavar="FILE", help="Where the result goes.",
 def extract(
     session: Session,
     pretrained: Annotated[
-        str, typer.Argument(metavar="PRETRAINED", help="Weights that both fine-tunings started from.", show_default=False)
+        str,
+        typer.Argument(metavar="PRETRAINED", help="Weights that both fine-tunings started from.", show_default=False),
     ],
     standard: Annotated[
         str, typer.Argument(metavar="STANDARD", help="Fine-tuned on clean images.", show_default=False)

@@ -11,6 +11,7 @@ from torch.fx import symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.oracle import required
 from unshaken.core.search_copy import agree, foldable
 from unshaken.core.thin_input import thin_inputs
 
@@ -38,9 +39,8 @@ class LiveCopy(nn.Module):
     def refresh(self) -> None:
         """Fold the live weights and statistics as they are now."""
         for conv, norm, folded in self.pairs:
-            weight, bias = fuse_conv_bn_weights(
-                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
+            statistics = required(norm.running_mean), required(norm.running_var)
+            weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics, norm.eps, norm.weight, norm.bias)
             folded.weight.copy_(weight)
             folded.bias.copy_(bias)  # type: ignore[union-attr]
 
@@ -80,10 +80,10 @@ def _shared(live: nn.Module, own: nn.Module) -> tuple[nn.Module, list[Pair]]:
     for node, before in foldable(traced):
         name, follower = str(before.target), str(node.target)
         conv = modules[name]
-        folded = copy.deepcopy(conv).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        folded = copy.deepcopy(conv).to(memory_format=torch.channels_last)
         folded.bias = nn.Parameter(torch.zeros_like(conv.weight[:, 0, 0, 0]), requires_grad=False)
         traced.set_submodule(name, folded)
-        pairs.append((there[name], there[follower], folded))  # type: ignore[arg-type]
+        pairs.append((there[name], there[follower], folded))
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()

@@ -57,7 +57,7 @@ def folded(net: nn.Module) -> nn.Module:
     modules = dict(traced.named_modules())
     for node, before in foldable(traced):
         conv, norm = modules[str(before.target)], modules[str(node.target)]
-        traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))  # type: ignore[arg-type]
+        traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()

@@ -1,8 +1,8 @@
 """The input gradient of a first convolution, computed by tiles.
 
-A convolution over images has 1 or 3 input channels, so its input gradient is a convolution with 1 or 3 *output* channels:
-of a vector unit's 8 or 16 lanes most stand idle. Written for a tile of t x t pixels at once it has t^2 times as many
-output channels, of the same numbers.
+A convolution over images has 1 or 3 input channels, so its input gradient is a convolution with 1 or 3 *output*
+channels: of a vector unit's 8 or 16 lanes most stand idle. Written for a tile of t x t pixels at once it has t^2 times
+as many output channels, of the same numbers.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class _Thin(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, layer: ThinConv2d) -> Tensor:
         ctx.layer, ctx.size, ctx.dtype = layer, (images.shape[2], images.shape[3]), weight.dtype
         conv = layer.conv
-        return torch.conv2d(images, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
+        return torch.conv2d(images, weight, bias, conv.stride, conv.padding)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         layer: ThinConv2d = ctx.layer
         kernel, along = layer.kernel(ctx.dtype), layer.along
         return F.pixel_shuffle(_spread(upstream, kernel, along, ctx.size), along.tile), None, None, None
@@ -148,4 +148,4 @@ def thin_inputs(net: nn.Module) -> None:
     """Put every layer that `is_thin` accepts into a `ThinConv2d`, in place."""
     for name, module in list(net.named_modules()):
         if name and is_thin(module):
-            net.set_submodule(name, ThinConv2d(module))  # type: ignore[arg-type]
+            net.set_submodule(name, ThinConv2d(module))

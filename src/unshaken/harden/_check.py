@@ -13,7 +13,7 @@ from unshaken.attack.fgsm import FGSM
 from unshaken.attack.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.oracle import Oracle
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.recipe import Threat
 
@@ -43,22 +43,24 @@ class Check:
         figures: dict[str, float] = {}
         with evaluating(kept):
             logits = self._logits(kept, self.held.images)
-            labels = self.held.labels
-            figures["held_loss"] = float(F.cross_entropy(logits, labels))  # type: ignore[arg-type]
-            figures["held_accuracy"] = float((logits.argmax(1) == labels).double().mean())
+            labels = required(self.held.labels)
+            figures["held_loss"] = float(F.cross_entropy(logits, labels))
+            figures["held_accuracy"] = float(logits.argmax(1).eq(labels).double().mean())
             if self.threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
                 figures["held_robust"] = self._under(kept, self.held, PGD(steps=self.steps, step_size=2.5 / self.steps))
         if self.threat is not None:
             with evaluating(live):
                 figures["train_fgsm"] = self._under(live, self.trained, FGSM())
-                figures["train_robust"] = self._under(live, self.trained, PGD(steps=self.steps, step_size=2.5 / self.steps))
+                figures["train_robust"] = self._under(
+                    live, self.trained, PGD(steps=self.steps, step_size=2.5 / self.steps)
+                )
         return figures
 
     def _logits(self, model: Classifier, images: Tensor) -> Tensor:
         device = next(model.parameters()).device
         with torch.no_grad():
-            return torch.cat([model(x.to(device)).float().cpu() for x in images.split(PIECE)])
+            return torch.cat([model(x.to(device)).float().cpu() for x in torch.split(images, PIECE)])
 
     def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD) -> float:
         """Share of the images that the attack does not break."""

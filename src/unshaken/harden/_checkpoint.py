@@ -73,9 +73,7 @@ def save_state(
     run.write(save_tensors(whole, metadata=meta), *PLACE)
 
 
-def load_state(
-    run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory]
-) -> Progress:
+def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory]) -> Progress:
     """Put a saved state back, bit by bit.
 
     Raises:

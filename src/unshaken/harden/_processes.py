@@ -25,12 +25,10 @@ class Processes:
         MissingExtra: Lightning Fabric is absent.
     """
 
-    def __init__(
-        self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32"
-    ) -> None:
+    def __init__(self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
         try:
             from lightning_fabric import Fabric
-            from lightning_fabric.strategies import DDPStrategy
+            from lightning_fabric.strategies.ddp import DDPStrategy
         except ImportError:
             raise MissingExtra("lightning-fabric", "train", "training") from None
         many = devices * nodes > 1
@@ -80,7 +78,8 @@ class Processes:
     def average(self, tensors: list[Tensor]) -> None:
         """The mean over the processes, in place."""
         for tensor in tensors if self.world > 1 else []:
-            tensor.copy_(self.fabric.all_reduce(tensor, reduce_op="mean"))
+            mean: Any = self.fabric.all_reduce(tensor, reduce_op="mean")
+            tensor.copy_(mean)
 
     def wait(self) -> None:
         """Until all are here."""

@@ -65,8 +65,8 @@ class Samples:
             names = dataset.classes if len(dataset.classes) == classes else [str(i) for i in range(classes)]
             told = ", ".join(repr(names[i]) for i in absent[:3]) + (", ..." if len(absent) > 3 else "")
             raise DataError(
-                f"data {dataset.options.spec!r}: {len(absent)} of {classes} classes have no image to train on ({told}); "
-                "add images, or train a model without these classes"
+                f"data {dataset.options.spec!r}: {len(absent)} of {classes} classes have no image to train on ({told});"
+                " add images, or train a model without these classes"
             )
 
     @classmethod
@@ -131,7 +131,7 @@ class Samples:
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Batches in the order asked for: rows `[n]`, float32 images in [0, 1], labels."""
         if self.resident is not None:
-            for part in torch.from_numpy(rows).split(size):
+            for part in torch.split(torch.from_numpy(rows), size):
                 yield part, self.resident[self.place[part]].float().div_(255), self.labels[part]
             return
         place = {self.dataset.ids[i]: int(i) for i in rows}
@@ -147,7 +147,9 @@ class Samples:
         found = list(self.batches(rows, max(1, len(rows))))
         taken = torch.cat([f[0] for f in found]).tolist()
         return Batch(
-            torch.cat([f[1] for f in found]), torch.cat([f[2] for f in found]), tuple(self.dataset.ids[i] for i in taken)
+            torch.cat([f[1] for f in found]),
+            torch.cat([f[2] for f in found]),
+            tuple(self.dataset.ids[i] for i in taken),
         )
 
     def _stream(self, rows: NDArray[np.int64], size: int) -> Iterator[Batch | BadSample]:

@@ -51,5 +51,3 @@ class Iterated(Adversarial):
         own: Mapping[str, Any] = {"steps": self.steps, "step_size": self.step_size}
         found: Attack[Any] = cls(**{k: v for k, v in own.items() if k in cls.model_fields})
         return found
-
-

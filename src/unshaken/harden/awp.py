@@ -16,7 +16,8 @@ from unshaken.harden.recipe import Recipe, Step, frozen_statistics
 
 def weight_direction(weight: Tensor, gradient: Tensor) -> Tensor:
     """The gradient at the length of the weights: `v |w| / (|v| + 1e-20)`, norms over the whole tensor."""
-    return gradient * (weight.norm() / (gradient.norm() + 1e-20))
+    scale: Tensor = torch.linalg.vector_norm(weight) / (torch.linalg.vector_norm(gradient) + 1e-20)
+    return gradient * scale
 
 
 @register("awp", reference="Wu et al. 2020, arXiv:2004.05884")
@@ -44,12 +45,14 @@ class AWP(Recipe):
         weights = [p for p in step.classifier.parameters() if p.requires_grad and p.ndim > 1]
         moves = self.moves(step, weights, loss)
         with torch.no_grad():
-            torch._foreach_add_(weights, moves)
+            for weight, move in zip(weights, moves, strict=True):
+                weight.add_(move)
         try:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_sub_(weights, moves)
+                for weight, move in zip(weights, moves, strict=True):
+                    weight.sub_(move)
 
     def moves(self, step: Step, weights: list[nn.Parameter], loss: Callable[[], Tensor]) -> list[Tensor]:
         """`gamma v |w| / |v|` of each weight."""

@@ -27,9 +27,7 @@ class FgsmRs(Adversarial):
         objective = None if step.targets is None else SoftCrossEntropy(step.targets)
         attack = PGD(steps=1, step_size=self.step_size, random_start=self.random_start)
         rng = step.rng.fold("fgsm-rs")
-        return step.inner.find(
-            attack, step.images, step.labels, rng, norm=self.norm, eps=self.eps, objective=objective
-        )
+        return step.inner.find(attack, step.images, step.labels, rng, norm=self.norm, eps=self.eps, objective=objective)
 
     def loss(self, step: Step) -> Tensor:
         """The cross-entropy on the images found."""

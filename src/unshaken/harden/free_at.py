@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
@@ -13,18 +15,18 @@ from unshaken.harden.recipe import Step
 
 @register("free-at", reference="Shafahi et al. 2019, arXiv:1904.12843")
 class FreeAT(Adversarial):
-    """Free-AT: each batch is replayed m times; every backward pass moves the weights and, by its sign, the perturbation.
+    """Free-AT: each batch is replayed m times; a backward pass moves the weights and, by its sign, the perturbation.
 
     The perturbation is carried over from batch to batch. Epochs count batches: for the cost of E plain epochs give
     `epochs = E / m`.
     """
 
-    norm: str = Field("linf", description="of the budget", pattern="^linf$")
+    norm: Literal["linf"] = Field("linf", description="of the budget")
     m: PositiveInt = Field(8, description="replays of a batch")
 
     @property
     def replays(self) -> int:
-        """m."""
+        """As many as `m`."""
         return self.m
 
     def inner(self, step: Step) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from unshaken.attack._task import Task
-from unshaken.attack.ball import Ball
 from unshaken.attack.base import Attack
 from unshaken.attack.problem import Problem
 from unshaken.core.classifier import Classifier, evaluating

@@ -63,7 +63,9 @@ class Loop:
         self.rows, held = samples.split(training.held_out, training.seed)
         share = training.batch_size // self.processes.world
         if training.batch_size % self.processes.world:
-            raise ParameterError(f"batch size {training.batch_size} does not divide among {self.processes.world} processes")
+            raise ParameterError(
+                f"batch size {training.batch_size} does not divide among {self.processes.world} processes"
+            )
         self.size = min(share, len(self.rows) // self.processes.world)
         if self.size < 2 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
             raise ParameterError(
@@ -126,12 +128,8 @@ class Loop:
         images = self.held.images[:PEEK].to(device)
         for recipe in self.together.recipes:
             memory = self.memory[recipe.info.name]
-            recipe.begin(
-                Setup(
-                    self.live, images, self.samples.classes, training.seed, self.steps, training.epochs, memory,
-                    self._sample,
-                )  # fmt: skip
-            )
+            shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
+            recipe.begin(Setup(*shown, memory, self._sample))
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
         self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
@@ -203,9 +201,7 @@ class Loop:
 
     # One step.
 
-    def _step(
-        self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], tuple[Tensor, Tensor]]
-    ) -> Step:
+    def _step(self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], tuple[Tensor, Tensor]]) -> Step:
         progress, training = self.progress, self.training
         return Step(
             model=self._call,
@@ -264,8 +260,8 @@ class Loop:
     def _lost(self, value: float) -> RunError:
         kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
-            f"the loss became {value} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of {self.steps}: "
-            f"lower lr (now {self.training.lr:g}) or give clip{kept}"
+            f"the loss became {value} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
+            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
         )
 
     # After an epoch.

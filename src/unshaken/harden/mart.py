@@ -48,9 +48,7 @@ class Mart(Iterated):
         search = FromNoise(steps=self.steps, step_size=self.step_size, random_start=False)
         if self.attack != "pgd":
             search = self.search()  # type: ignore[assignment]
-        return step.inner.find(
-            search, step.images, step.labels, step.rng.fold("mart"), norm=self.norm, eps=self.eps
-        )
+        return step.inner.find(search, step.images, step.labels, step.rng.fold("mart"), norm=self.norm, eps=self.eps)
 
     def loss(self, step: Step) -> Tensor:
         """See `mart_loss`."""

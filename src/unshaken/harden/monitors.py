@@ -32,8 +32,9 @@ def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     if now["train_robust"] >= best - CATASTROPHIC_DROP or gap < CATASTROPHIC_DROP:
         return None
     return (
-        f"catastrophic overfitting at epoch {now['epoch'] + 1:.0f}: on training images {now['train_fgsm']:.1%} withstand "
-        f"FGSM but {now['train_robust']:.1%} PGD (best {best:.1%}); take n-fgsm, gradalign or several steps (at)"
+        f"catastrophic overfitting at epoch {now['epoch'] + 1:.0f}: on training images {now['train_fgsm']:.1%} "
+        f"withstand FGSM but {now['train_robust']:.1%} PGD (best {best:.1%}); take n-fgsm, gradalign, or several steps "
+        "(at)"
     )
 
 
@@ -61,9 +62,10 @@ def robust_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     if last > top["held_robust"] - max(ROBUST_DROP, 2 * error) or now["train_robust"] <= top["train_robust"]:
         return None
     return (
-        f"robust overfitting at epoch {now['epoch'] + 1:.0f}: held-out robust accuracy fell from {top['held_robust']:.1%} "
-        f"(epoch {top['epoch'] + 1:.0f}) to {now['held_robust']:.1%} while on training images it rose to "
-        f"{now['train_robust']:.1%}; the checkpoint of the best epoch is kept; take awp or ema, or fewer epochs"
+        f"robust overfitting at epoch {now['epoch'] + 1:.0f}: held-out robust accuracy fell from "
+        f"{top['held_robust']:.1%} (epoch {top['epoch'] + 1:.0f}) to {now['held_robust']:.1%} while on training "
+        f"images it rose to {now['train_robust']:.1%}; the checkpoint of the best epoch is kept; take awp or ema, "
+        "or fewer epochs"
     )
 
 

@@ -173,7 +173,7 @@ class Recipe(Parameters, ABC):
 
     room: ClassVar[str] = "harden"
     takes: ClassVar[frozenset[str]] = frozenset()
-    """What only one recipe of a run may do: `inner`, `loss`, `targets`, `weights`, `average`, `views`, `layer`, `net`."""
+    """What only one recipe of a run may do; see `MEANING` in `unshaken.harden._compose`."""
     refuses: ClassVar[Mapping[str, str]] = {}
     """What no other recipe of the run may take, with the reason."""
 

@@ -128,7 +128,9 @@ def train_run(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
     )
     dataset = load_data(data, download=download) if isinstance(data, str) else data
-    start, samples = prepared(model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download)
+    start, samples = prepared(
+        model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download
+    )
     classifier = start.model
     for recipe in recipes:
         classifier = recipe.rebuild(classifier)

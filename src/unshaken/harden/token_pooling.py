@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import ClassVar, Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F

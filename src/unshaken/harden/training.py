@@ -31,7 +31,7 @@ class Training(Parameters):
     milestones: tuple[float, ...] = Field((0.5, 0.75), description="shares of the run at which step divides by 10")
     smoothing: NonNegativeFloat = Field(0.0, description="of the labels in the plain cross-entropy", lt=1)
     clip: PositiveFloat | None = Field(None, description="largest l2 norm of the gradient; None for any")
-    held_out: PositiveInt = Field(1000, description="training images kept apart to choose the checkpoint, at most a fifth")
+    held_out: PositiveInt = Field(1000, description="images kept apart to choose the checkpoint, at most a fifth")
     check_images: PositiveInt = Field(512, description="of these, images attacked after an epoch")
     check_steps: PositiveInt = Field(10, description="PGD steps of that attack")
     check_every: PositiveInt = Field(1, description="epochs between checks")

@@ -53,7 +53,7 @@ class Figures:
                             f"kl_{way}": over_seeds([v[way] for v in values]).to_json()
                             for way in ("raw", "ts", "oracle")
                         },
-                        "temperature": round(float(np.mean([v["temperature"] for v in values])), 3),
+                        "temperature": round(float(np.median([v["temperature"] for v in values])), 3),
                         "train_accuracy": round(float(np.mean([v["train_accuracy"] for v in values])), 4),
                         "train_margin": round(float(np.mean([v["train_margin"] for v in values])), 2),
                     }
@@ -139,11 +139,13 @@ def interpolation(logits: Numbers, labels: NDArray[np.int64]) -> dict[str, float
 
 
 def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of nested numbers."""
-    return {
-        k: averaged([p[k] for p in parts]) if isinstance(v, dict) else round(float(np.mean([p[k] for p in parts])), 4)
-        for k, v in parts[0].items()
-    }
+    """The mean of nested numbers; of temperatures, which have no upper end, the median."""
+    found: dict[str, Any] = {}
+    for key, value in parts[0].items():
+        values = [p[key] for p in parts]
+        middle = np.median if key == "temperature" else np.mean
+        found[key] = averaged(values) if isinstance(value, dict) else round(float(middle(values)), 4)
+    return found
 
 
 def stacked(column: pa.ChunkedArray) -> Numbers:

@@ -53,7 +53,12 @@ class Figures:
     def course(self, arm: str, name: str) -> dict[str, Any]:
         """Best, last and when, of a figure over epochs."""
         values = self.curve(arm, name)
-        return {"best": max(values), "best_epoch": int(np.argmax(values)) + 1, "last": values[-1], "epochs": len(values)}
+        return {
+            "best": max(values),
+            "best_epoch": int(np.argmax(values)) + 1,
+            "last": values[-1],
+            "epochs": len(values),
+        }
 
     def corruptions(self, arms: list[str]) -> dict[str, Any]:
         """Clean and mean corrupted accuracy of each arm, and the paired gain over the first."""

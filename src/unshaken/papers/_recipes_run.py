@@ -27,7 +27,13 @@ from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part, outcomes
 
 EPOCHS = pa.schema(
-    [("condition", pa.string()), ("method", pa.string()), ("epoch", pa.int32()), ("name", pa.string()), ("value", pa.float64())]
+    [
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("epoch", pa.int32()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+    ]
 )
 """One row an arm, an epoch and a figure of its training."""
 SCHEMAS["epochs"] = EPOCHS
@@ -96,7 +102,9 @@ class Arms:
 
         def train() -> dict[str, Tensor]:
             recipes = [parse_method(text, "harden") for text in arm.recipes]
-            made = fit(fresh(arm.arch, images, classes=classes, seed=self.bench.seed), images, labels, recipes, training)
+            made = fit(
+                fresh(arm.arch, images, classes=classes, seed=self.bench.seed), images, labels, recipes, training
+            )
             curves = json.dumps({"curves": made.progress.curves, "flags": made.progress.flags}).encode()
             kept = (made.last if arm.last else made.model).net.state_dict()
             return {**kept, "curves": torch.frombuffer(bytearray(curves), dtype=torch.uint8)}

@@ -36,8 +36,8 @@ class AdversarialTrainingPaper(Paper):
         "Reproduced if all hold: (a) under AutoAttack PGD-AT and TRADES keep at least 20 points more than standard "
         "training; (b) FGSM training from the clean image ends with at most half of its best PGD accuracy on training "
         "images, and N-FGSM does not; (c) robust accuracy on images not trained on ends at least 2 points below its "
-        "maximum, and AWP or EMA lower that drop; (d) AugMix or PixMix gain at least 5 points of mean corrupted accuracy (15 corruptions, 5 severities) "
-        "at a clean cost of at most 2."
+        "maximum, and AWP or EMA lower that drop; (d) AugMix or PixMix gain at least 5 points of mean corrupted "
+        "accuracy (15 corruptions, 5 severities) at a clean cost of at most 2."
     )
     expected: ClassVar[Mapping[str, Any]] = {
         "ordering.standard.autoattack.value": "near 0",
