@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.harden.fgsm_rs import FgsmRs
+from unshaken.harden.fit import fit
 from unshaken.harden.gradalign import GradAlign, gradalign_weight, misalignment
+from unshaken.harden.training import Training
 
 
 def test_misalignment_by_hand():
@@ -31,6 +34,12 @@ def test_it_has_a_gradient_by_the_weights_and_the_weight_of_eps(photos, net, ste
     plain = GradAlign(eps=8 / 255, weight=1.0).penalty(step_of(model, images, labels))
     assert found.item() == pytest.approx(0.2 * plain.item(), rel=1e-4)
     assert gradalign_weight(16 / 255) == pytest.approx(2.0)
+
+
+def test_the_alignment_is_a_curve_of_the_run(photos, net):
+    recipes = [FgsmRs(eps=0.1), GradAlign(eps=0.1)]
+    made = fit(net(), *photos, recipes, Training(epochs=2, batch_size=32, check_images=8))
+    assert all(-1 <= c["alignment"] <= 1 for c in made.progress.curves)
 
 
 def test_statistics_stay(photos, net, step_of):

@@ -34,6 +34,7 @@ class Progress(BaseModel):
         curves: one record an epoch.
         flags: name to detail of doubts met.
         losses: sum of the epoch's losses so far, and their number.
+        sums: the same of what recipes told of their steps.
         forwards: image passes so far, those of the inner search and of training.
         backwards: as `forwards`.
     """
@@ -50,6 +51,7 @@ class Progress(BaseModel):
     curves: list[dict[str, float]] = []
     flags: dict[str, str] = {}
     losses: tuple[float, int] = (0.0, 0)
+    sums: dict[str, tuple[float, int]] = {}
     forwards: int = 0
     backwards: int = 0
 

@@ -169,6 +169,7 @@ class Loop:
                 self._save()
         record = {"epoch": float(progress.epoch), "lr": self._rate() * training.lr}
         record["loss"] = progress.losses[0] / max(1, progress.losses[1])
+        record |= {name: total / n for name, (total, n) in progress.sums.items()}
         for recipe in self.together.recipes:
             recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
         last = progress.epoch + 1 == training.epochs
@@ -178,7 +179,7 @@ class Loop:
         record |= {"seconds": progress.seconds, "forwards": float(progress.forwards)}
         record |= {"backwards": float(progress.backwards)}
         progress.curves.append(record)
-        progress.epoch, progress.batch, progress.losses = progress.epoch + 1, 0, (0.0, 0)
+        progress.epoch, progress.batch, progress.losses, progress.sums = progress.epoch + 1, 0, (0.0, 0), {}
         self._save()
         self.told(record)
 
@@ -248,6 +249,9 @@ class Loop:
         progress.number += 1
         together.after_step(step)
         progress.losses = (progress.losses[0] + value, progress.losses[1] + 1)
+        for name, figure in step.figures.items():
+            total, n = progress.sums.get(name, (0.0, 0))
+            progress.sums[name] = (total + figure, n + 1)
 
     def _probe(self, step: Step) -> Tensor:
         """The loss of this process's batch, past what reduces gradients over processes."""

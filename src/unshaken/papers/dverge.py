@@ -144,8 +144,8 @@ class DvergePaper(Paper):
             f"Each member on images distilled from itself, by seed: {said}.",
             *(
                 [
-                    "This control withstands the surrogates no less than DVERGE: that gain is one of training on distilled "
-                    "images; diversity shows between the members, in success rate and d."
+                    "This control withstands the surrogates no less than DVERGE: that gain is one of training on "
+                    "distilled images; diversity shows between the members, in success rate and d."
                 ]
                 if all(better)
                 else []
