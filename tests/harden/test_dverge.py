@@ -204,3 +204,18 @@ class TestDiversity:
             diversity_matrix(member, batch)
         with pytest.raises(ParameterError, match="makes no pair"):
             diversity_matrix(ensemble([member, member]), batch)
+
+
+@pytest.mark.parametrize(("draw", "most"), [("epoch", 1), ("batch", 3)])
+def test_the_layer_is_drawn_as_often_as_said(draw, most, monkeypatch):
+    images, labels = data(64)
+    seen = []
+    monkeypatch.setattr("unshaken.harden.dverge.distil", lambda _m, x, _t, layer, **_: seen.append(layer) or x)
+    net = Classifier(SmallNet(classes=2, channels=1, side=8))
+    training = QUICK.model_copy(update={"epochs": 4})
+    fit(net, images, labels, [Dverge(members=2, draw=draw)], training)
+    epochs = [seen[i : i + len(seen) // 4] for i in range(0, len(seen), len(seen) // 4)]
+    assert len(seen) == 4 * 3 * 2  # epochs, steps, members
+    assert all(one[0::2] == one[1::2] for one in epochs)  # the same for both members
+    assert max(len(set(one)) for one in epochs) == most
+    assert len(set(seen)) > 1

@@ -82,7 +82,7 @@ def test_own_images_run_part_a_from_rows(tmp_path, monkeypatch):
     assert {r["condition"] for r in found if r["condition"].startswith("aa.")} == {
         f"aa.{name}-linf-0.1" for name in ("standard", "fgsm-rs", "at", "trades")
     }
-    assert RunDir(tmp_path / "run").rows("epochs").num_rows > 0
+    assert RunDir(tmp_path / "run").rows("training").num_rows > 0
 
 
 def test_a_model_of_ones_own_makes_no_sense(tmp_path):

@@ -51,7 +51,7 @@ class Method:
     """What the registry knows of a method.
 
     Args:
-        name: the field's standard term, unique over all rooms.
+        name: the field's standard term, unique over all rooms; a paper may bear the name of its method.
         room: the room it stands in.
         cls: its class, a pydantic model of its parameters.
         reference: the publication, with an address.
@@ -79,7 +79,8 @@ class Method:
         return {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
 
 
-_methods: dict[str, Method] = {}
+_methods: dict[tuple[bool, str], Method] = {}
+"""By whether it is a paper, and by name: a paper and the method that it is about may share a name."""
 C = TypeVar("C", bound=Parameters)
 
 
@@ -107,13 +108,14 @@ def register(
     def enter(cls: type[C]) -> type[C]:
         if not cls.room:
             raise ValueError(f"{cls.__name__} has no room: derive it from a room's base class")
-        other = _methods.get(name)
+        key = (cls.room == "papers", name)
+        other = _methods.get(key)
         if other is not None and other.cls.__qualname__ != cls.__qualname__:
             raise ValueError(f"the name {name!r} is taken by {other.cls.__module__}.{other.cls.__qualname__}")
         asked = frozenset(needs) or getattr(cls, "needs", frozenset())
         spans = tuple(norms) or getattr(cls, "norms", ())
         cls.info = Method(name, cls.room, cls, reference, asked, spans, dict(tags))
-        _methods[name] = cls.info
+        _methods[key] = cls.info
         return cls
 
     return enter
@@ -121,7 +123,8 @@ def register(
 
 def unregister(name: str) -> None:
     """Take a name out again (for tests and notebooks that define a method twice)."""
-    _methods.pop(name, None)
+    for paper in (False, True):
+        _methods.pop((paper, name), None)
 
 
 def discover(package: str, path: Iterable[str]) -> dict[str, type[Any]]:
@@ -152,7 +155,7 @@ def find_method(name: str, room: str | None = None) -> Method:
     Raises:
         ParameterError: there is none, with near names.
     """
-    known = {m.name: m for m in list_methods(room)}
+    known = {m.name: m for m in sorted(list_methods(room), key=lambda m: m.room != "papers")}
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
     return known[name]

@@ -34,9 +34,9 @@ class Dverge(Members):
     """DVERGE: `min_{f_i} sum_{j != i} CE(f_i(x'_j(x, x_s)), y_s)`, x'_j distilled from member j by feature matching.
 
     Members start from trained ones (an ensemble), or from `warmup` epochs of cross-entropy. The layer is drawn anew
-    every epoch, the same for all members; images are distilled in evaluation mode with the weights of all members as
-    they are before the step. Sources are the batch, targets a batch drawn in an order of its own. It withstands attacks
-    carried over from other networks, not attacks on itself.
+    every epoch (or batch), the same for all members; images are distilled in evaluation mode with the weights of all
+    members as they are before the step. Sources are the batch, targets a batch drawn in an order of its own. It
+    withstands attacks carried over from other networks, not attacks on itself.
 
     Controls have the same number of members and a loss of the same size: `own` learns from the images distilled from
     the member itself, `noise` from noise of random signs and size eps, `clean` from the sources.
@@ -57,13 +57,14 @@ class Dverge(Members):
     learn: Literal["others", "own", "noise", "clean"] = Field(
         "others", description="what a member learns from: images distilled from the others, or a control: see the class"
     )
+    draw: Literal["epoch", "batch"] = Field("epoch", description="how often the layer is drawn anew")
     warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")
     adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
     attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
     attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
 
     def begin(self, setup: Setup) -> None:
-        """Draw a layer for each epoch.
+        """Draw a layer for each epoch, or each batch.
 
         Raises:
             ParameterError: there is a single member.
@@ -76,7 +77,8 @@ class Dverge(Members):
             for name in self.layers:
                 with features_at(member, name):
                     pass
-        draws = SampleRng.of(setup.seed, "dverge", [str(e) for e in range(setup.epochs)]).integers(0, len(names))
+        times = setup.epochs * (setup.steps if self.draw == "batch" else 1)
+        draws = SampleRng.of(setup.seed, "dverge", [str(t) for t in range(times)]).integers(0, len(names))
         setup.memory["layers"] = draws
 
     def inner(self, step: Step) -> None:
@@ -93,7 +95,8 @@ class Dverge(Members):
         """`[N, B, C, H, W]`: a batch distilled from each member."""
         members, (targets, _) = members_in(step), step.second()
         names = self.layers or distillation_points(members[0])
-        layer = names[int(step.memory[self.info.name]["layers"][step.epoch])]
+        drawn = step.memory[self.info.name]["layers"]
+        layer = names[int(drawn[step.number % len(drawn) if self.draw == "batch" else step.epoch])]
         found = []
         for member in members:
             with evaluating(member):

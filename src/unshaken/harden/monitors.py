@@ -12,8 +12,8 @@ ROBUST_DROP = 0.02
 def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     """A net that single steps no longer fool, while several do, from one check to the next.
 
-    It is seen when accuracy under PGD on training images falls more than 20 points below its best while accuracy under
-    FGSM lies 20 points or more above it.
+    It is seen when accuracy under PGD on training images falls more than 20 points below its best, or below half of it,
+    while accuracy under FGSM lies 20 points or more above it.
 
     Args:
         curves: one record a check, with `epoch`, `train_fgsm` and `train_robust`.
@@ -29,7 +29,7 @@ def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
         return None
     now, best = seen[-1], max(c["train_robust"] for c in seen)
     gap = now["train_fgsm"] - now["train_robust"]
-    if now["train_robust"] >= best - CATASTROPHIC_DROP or gap < CATASTROPHIC_DROP:
+    if now["train_robust"] >= max(best - CATASTROPHIC_DROP, best / 2) or gap < CATASTROPHIC_DROP:
         return None
     return (
         f"catastrophic overfitting at epoch {now['epoch'] + 1:.0f}: on training images {now['train_fgsm']:.1%} "

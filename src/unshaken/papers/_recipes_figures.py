@@ -23,7 +23,7 @@ class Figures:
         self.found: dict[str, list[tuple[str, bool]]] = {}
         for key, condition, right in zip(rows["id"], rows["condition"], rows["correct"], strict=True):
             self.found.setdefault(condition, []).append((key, bool(right)))
-        self.epochs = run.rows("epochs").to_pylist()
+        self.epochs = run.rows("training").to_pylist()
 
     def right(self, condition: str) -> Flags:
         """Whether each sample is predicted rightly, in the order of ids."""

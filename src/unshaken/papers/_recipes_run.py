@@ -26,7 +26,7 @@ from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part, outcomes
 
-EPOCHS = pa.schema(
+TRAINING = pa.schema(
     [
         ("condition", pa.string()),
         ("method", pa.string()),
@@ -36,7 +36,7 @@ EPOCHS = pa.schema(
     ]
 )
 """One row an arm, an epoch and a figure of its training."""
-SCHEMAS["epochs"] = EPOCHS
+SCHEMAS["training"] = TRAINING
 
 CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
@@ -121,12 +121,12 @@ class Arms:
 
     def _epochs(self, arm: Arm, curves: list[dict[str, float]], flags: Mapping[str, str]) -> None:
         condition = Condition(f"train.{arm.name}", "training")
-        if self.bench.run.has_rows("epochs", condition.id, 0):
+        if self.bench.run.has_rows("training", condition.id, 0):
             return
         rows = [(int(c["epoch"]), k, v) for c in curves for k, v in c.items() if k != "epoch"]
         rows += [(len(curves), f"flag:{name}", 1.0) for name in flags]
         columns = dict(zip(("epoch", "name", "value"), map(list, zip(*rows, strict=True)), strict=True))
-        self.bench.keep([Part("epochs", condition, columns)], 0)
+        self.bench.keep([Part("training", condition, columns)], 0)
 
     def clean(self, arm: str, model: Classifier, batch: Batch) -> None:
         """Predictions on unchanged images."""

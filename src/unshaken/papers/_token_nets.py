@@ -18,8 +18,6 @@ from unshaken.papers._mae_nets import Split
 from unshaken.papers._training import cached, cached_weights
 
 SMALL = "small-vit"
-IDENTITY = 4.0
-"""Added to the logit of the token itself, so that pooling begins near the trained network."""
 COMMON: Mapping[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05, "select": "last", "held_out": 100}
 
 
@@ -36,6 +34,7 @@ class Arms:
         rate: largest learning rate of the continuations.
         weight: of the penalty.
         threshold: of the penalty.
+        identity: added to the logit of the token itself, so that pooling begins near the trained network.
     """
 
     split: Split
@@ -46,10 +45,11 @@ class Arms:
     rate: float
     weight: float
     threshold: float
+    identity: float
 
     def recipes(self) -> dict[str, list[Recipe]]:
         """What each continuation learns with, beside crops and mirror images."""
-        tap = TAP(identity=IDENTITY, seed=self.seed)
+        tap = TAP(identity=self.identity, seed=self.seed)
         adl = ADL(weight=self.weight, threshold=self.threshold)
         return {"plain": [], "tap": [tap], "adl": [adl], "tap+adl": [tap, adl]}
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.attack.pgd import PGD
-from unshaken.core import registry
 from unshaken.core.progress import track
+from unshaken.core.registry import register
 from unshaken.harden._points import end_points
 from unshaken.papers._dverge_nets import ARMS, COUNT, TINY, Ensembles, Lengths
 from unshaken.papers._dverge_run import CARRIED, Figures, Study
@@ -39,6 +39,7 @@ PILOT: Mapping[str, tuple[float | None, float]] = {
 """Figures of ensembles trained likewise, before this row was written."""
 
 
+@register("dverge", reference="Yang et al. 2020, arXiv:2009.14720")
 class DvergePaper(Paper):
     """Do members that learn from one another's distilled images share fewer vulnerabilities?
 
@@ -157,7 +158,3 @@ class DvergePaper(Paper):
         if all(p["networks_from_cache"] for p in measured.values()):
             parts.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(parts)
-
-
-DvergePaper.info = registry.Method("dverge", "papers", DvergePaper, "Yang et al. 2020, arXiv:2009.14720")
-registry._methods["papers/dverge"] = DvergePaper.info  # the recipe of this name has the key `dverge`

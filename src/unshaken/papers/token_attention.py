@@ -58,6 +58,7 @@ class TokenAttentionPaper(Paper):
     rate: PositiveFloat = Field(1e-3, description="largest learning rate of the continuations")
     weight: NonNegativeFloat = Field(1.0, description="of ADL")
     threshold: NonNegativeFloat = Field(2.0, description="of ADL, in units of even attention")
+    identity: NonNegativeFloat = Field(4.0, description="of TAP: added to the logit of the token itself")
     seeds: PositiveInt = Field(2, description="seeds of training")
     looked: PositiveInt = Field(200, description="test images whose attention is looked at")
 
@@ -77,7 +78,7 @@ class TokenAttentionPaper(Paper):
         study = Study(bench, split.test, self.looked, self.threshold)
         names, cached, before = [], [], bool(bench.run.finished())
         for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
-            settings = (self.epochs, self.tune, self.rate, self.weight, self.threshold)
+            settings = (self.epochs, self.tune, self.rate, self.weight, self.threshold, self.identity)
             arms = Arms(split, own, seed, *settings)
             names.append(f"seed{seed}")
             for arm in arms.recipes():

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from unshaken.core import registry
 from unshaken.core.progress import track
+from unshaken.core.registry import register
 from unshaken.papers._tract_nets import ARMS, CNN, VIT, Arm, Pictures, read_pictures, trained
 from unshaken.papers._tract_run import Figures, keep_run
 from unshaken.papers.base import Bench, Check, Paper
@@ -20,6 +20,7 @@ NOISE_LOST = 0.02
 """Accuracy under noise that TrAct loses to the plain run before the remark gives the reason."""
 
 
+@register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")
 class TrActPaper(Paper):
     """Does a first layer with the TrAct gradient learn in fewer epochs?
 
@@ -143,7 +144,3 @@ class TrActPaper(Paper):
             f"Not part of the claim: accuracy plain/TrAct under noise of deviation .08 {noise}, at a quarter of the "
             f"contrast {low}.{why if lost > NOISE_LOST else ''}",
         ]
-
-
-TrActPaper.info = registry.Method("tract", "papers", TrActPaper, "Petersen et al. 2024, arXiv:2410.23970")
-registry._methods["papers/tract"] = TrActPaper.info  # the recipe of this name has the key `tract`
