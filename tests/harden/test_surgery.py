@@ -13,7 +13,9 @@ from unshaken.core import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.surgery import (
     Signature,
+    Trial,
     add,
+    best_trial,
     body_of,
     checksum,
     choose,
@@ -309,6 +311,13 @@ def test_the_search_takes_the_best_that_loses_little(family):
     assert found.base.robust == pytest.approx(0.2)
     assert len(found.trials) == 4
     assert choose(base, signature, score, layers=(2,), alphas=(1.0,), most_lost=0.05).best is None
+
+
+def test_a_loss_of_just_as_much_as_allowed_is_too_much():
+    base = Trial(0, 0.0, 0.434, 0.2)
+    assert 0.434 - 0.384 < 0.05  # in binary
+    trials = [Trial(6, 0.75, 0.384, 0.38), Trial(4, 0.5, 0.3845, 0.33)]
+    assert best_trial(base, trials, 0.05) == trials[1]
 
 
 def test_random_controls_have_the_norms_of_the_signature(family):

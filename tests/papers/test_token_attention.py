@@ -36,7 +36,7 @@ def measured():
     """Figures with which every part of the rule holds, some of them barely."""
     arms = {"plain": attention(0.5, 3.0), "tap": attention(0.5, 3.0)}
     arms |= {"adl": attention(0.49, 2.9), "tap+adl": attention(0.1, 1.5)}
-    seed = {name: {"attention": part} for name, part in arms.items()}
+    seed = {name: {"attention": part, "scales": [[0.75, 0.25], [0.25, 0.75]]} for name, part in arms.items()}
     gap = {"clean": {"value": -0.01}, "corrupted": {"value": 0.02, "low": 0.001, "high": 0.04}}
     over = {name: copy.deepcopy(gap) for name in ("tap", "adl", "tap+adl")}
     return {
@@ -79,7 +79,9 @@ def test_every_part_of_the_rule_can_fail_alone(measured, path, value, words):
 def test_pooling_alone_is_not_judged(measured):
     measured["over_seeds"]["tap"]["corrupted"] = {"value": -0.2, "low": -0.3, "high": -0.1}
     assert failed(measured) == []
-    assert "tap -0.2000 (-0.3000 to -0.1000)" in TokenAttentionPaper().remark(measured)
+    said = TokenAttentionPaper().remark(measured)
+    assert "tap -0.2000 (-0.3000 to -0.1000)" in said
+    assert "The gate leaves 0.50 of each token its own" in said
 
 
 def test_mce_of_alexnet_is_one_hundred_and_that_of_no_error_nought():

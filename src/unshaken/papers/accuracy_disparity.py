@@ -156,10 +156,11 @@ class AccuracyDisparityPaper(Paper):
                 f"ratio {r}: " + ", ".join(f"{p['disparity']['value']:+.2f}" for p in by.values())
                 for r, by in measured["nets"].items()
             ]
-            parts.append(f"Perceptrons at radii 0, 2/255, 4/255: {'; '.join(rows)}.")
+            which = measured["classes"]["nets"]
+            parts.append(f"Perceptrons, {which}, disparity at radii 0, 2/255, 4/255: {'; '.join(rows)}.")
             last = measured["nets"][str(max(FEWER))][str(max(BUDGETS))]
             told = [f"{k} {last[k]['disparity']['value']:+.2f}" for k in REMEDIES if k in last]
-            parts.append(f"Remedies at the last of these: {', '.join(told)}.")
+            parts.append(f"Remedies at the last of these: {', '.join(told)}. No convolutional network was trained.")
         if measured.get("networks_from_cache"):
             parts.append("The networks came from the cache, so the seconds hold no training of theirs.")
         return " ".join(parts)

@@ -83,8 +83,7 @@ class EfficientRobustifyPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """Why parts may fail, and what it cost."""
-        cost, sent = measured["cost"], measured["three"]["routing"]
-        seconds = cost["seconds"]
+        cost, sent, effect = measured["cost"], measured["three"]["routing"], measured["teacher_effect"]["unclean"]
 
         def both(part: Mapping[str, Any]) -> str:
             return f"{part['clean']['value']:.3f} clean and {part['corrupted']['value']:.3f} corrupted"
@@ -94,12 +93,12 @@ class EfficientRobustifyPaper(Paper):
             "to the clean head: the combined head learns from the same changed images as the unclean one, and "
             "mostly lies nearer to it.",
             f"The teacher has {both(measured['teacher'])}, the unclean head without a teacher "
-            f"{both(measured['plain']['unclean'])}.",
+            f"{both(measured['plain']['unclean'])}; what the teacher adds lies between {effect['low']:+.4f} and "
+            f"{effect['high']:+.4f}.",
             f"Full fine-tuning has {both(measured['full'])}, WiSE-FT at 0.5 {both(measured['wise'])}.",
-            f"Seconds of training: large {seconds['large']}, teacher {seconds['teacher']}, three heads "
-            f"{seconds['three']}, without teacher {seconds['plain']}, full {seconds['full']}. Two copies of the last "
-            f"blocks have {cost['tunable_share']:.2f} of the parameters here, for a small network has nearly all of "
-            "them there.",
+            f"Two copies of the last blocks have {cost['tunable_share']:.2f} of the parameters here, for a small "
+            "network has nearly all of them there, so the claim on cost is not tried; seconds of training depend on "
+            "what else the machine did.",
             f"The original was {'' if cost['original_recovered'] else 'NOT '}found again to the bit.",
             "The publication's code is not public: losses, weights and routing are a specification made here.",
         ]

@@ -84,16 +84,27 @@ class RobustWeightSignaturesPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What was chosen, and what the rule does not speak of."""
-        parts = []
         seeds = {name: part for name, part in measured.items() if name != "mean"}
-        chosen = [f"{p['noise']['layers']} layers, alpha {p['noise']['alpha']:g}" for p in seeds.values()]
-        parts.append(f"Chosen on validation images: {'; '.join(chosen)}.")
         first = next(iter(seeds.values()))
+        chosen = [
+            f"{p['noise']['layers']} layers, alpha {p['noise']['alpha']:g} (recovers {p['noise']['recovered']})"
+            for p in seeds.values()
+        ]
+        parts = [f"Chosen on validation images: {'; '.join(chosen)}."]
         for kind in ("blur", "contrast"):
             if kind in first:
-                f = first[kind]
-                values = [f[k]["changed"]["value"] for k in ("base", "patched", "robust")]
+                values = [first[kind][label]["changed"]["value"] for label in ("base", "patched", "robust")]
                 parts.append(f"{kind.capitalize()} (base, patched, robust): {', '.join(f'{v:.3f}' for v in values)}.")
+        if "two_patches" in first:
+            two, moved = first["two_patches"], first["transfer"]
+            pairs = [f"{two['both'][k]['value']:.3f} against {two[k][k]['value']:.3f} alone" for k in ("noise", "blur")]
+            parts.append(f"Patches of noise and blur at once: under noise {pairs[0]}, under blur {pairs[1]}.")
+            values = [moved[label]["changed"]["value"] for label in ("base", "patched", "robust")]
+            lost = moved["base"]["clean"]["value"] - moved["patched"]["clean"]["value"]
+            parts.append(
+                f"From other classes, under noise (base, patched, robust): {', '.join(f'{v:.3f}' for v in values)}, at "
+                f"a clean loss of {lost:.3f}."
+            )
         mean = measured["mean"]
         parts.append(
             f"At the same alpha, interpolating all weights gains {mean['interpolated_gain']:+.3f} at a clean loss of "

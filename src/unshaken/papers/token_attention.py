@@ -127,9 +127,12 @@ class TokenAttentionPaper(Paper):
         parts = [
             f"{'; '.join(told)}. Even attention is stable for free: where entropy rises with stability, the one may "
             f"be all there is to the other. Under corruptions, against plain: {gains}.",
+            f"The gate leaves {self._kept(measured):.2f} of each token its own. Tried beside it with these sizes (seed "
+            "0): pooling that begins with equal shares (identity=0) and not near the network as it was; in 2 epochs "
+            "TAP and ADL together then cost 6.1 points of clean accuracy and 3.9 under corruptions.",
             "The networks are small, trained on few images and for few epochs, and have a class token, which pooling "
-            "passes by; training from scratch and a plain network widened to the parameters of TAP were not tried "
-            "here.",
+            "passes by; training from scratch with these sizes and a plain network widened to the parameters of TAP "
+            "were not tried.",
         ]
         if measured["networks_from_cache"]:
             parts.append("The networks were not trained in this run, so the seconds hold no training.")
@@ -144,6 +147,11 @@ class TokenAttentionPaper(Paper):
         except ModelError as error:
             raise ParameterError(f"token-attention: {error}; name a vision transformer") from None
         return model
+
+    def _kept(self, measured: Mapping[str, Any]) -> float:
+        """The share of each token that pooling leaves, over seeds and layers."""
+        rows = [row for arms in self._seeds(measured).values() for row in arms["tap+adl"]["scales"]]
+        return float(sum(row[0] for row in rows) / len(rows))
 
     def _seeds(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         return {name: part for name, part in measured.items() if name.startswith("seed")}
