@@ -132,8 +132,8 @@ class AdversarialTrainingPaper(Paper):
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What differs from the published settings."""
         return (
-            "Part (b) runs on Fashion-MNIST at 0.25: on CIFAR-10 at 16/255 this network learned nothing in 20 epochs (loss "
-            "2.16), so that nothing could collapse. AutoAttack in mode fast."
+            "Part (b) runs on Fashion-MNIST at 0.25: on CIFAR-10 at 16/255 this network learned nothing in 20 epochs "
+            "(loss 2.16), so that nothing could collapse. AutoAttack in mode fast."
         )
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
