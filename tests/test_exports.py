@@ -16,8 +16,8 @@ EXPORTS = {
     "unshaken.attack": "APGD Auto AutoAttack CarliniWagner DeepFool FAB FGSM HopSkipJump MIFGSM PGD Patch SPSA Spatial "
     "Square Transfer UniversalPatch",
     "unshaken.certify": "CropSelection",
-    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Corruptions CropFlip CrossMax CutMix Distillation "
-    "Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform KnowledgeDistillation "
+    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Corruptions CropFlip CrossMax CutMix "
+    "Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform KnowledgeDistillation "
     "LayerHeadsRecipe Mart MaskedAutoencoding Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal TAP "
     "Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "

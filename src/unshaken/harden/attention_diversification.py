@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
-from unshaken.models.attention import _queries_and_keys, attention_layers
+from unshaken.models.attention import attention_layers, queries_and_keys
 
 EPS = 1e-8
 """Norms below are taken for this, so that the cosine with a vector of nothing is 0."""
@@ -175,7 +175,7 @@ class ADL(Recipe):
             if not (layer.training and torch.is_grad_enabled()):
                 return
             with torch.autocast(inputs[0].device.type, enabled=False):
-                q, k = _queries_and_keys(layer, inputs[0].float())
+                q, k = queries_and_keys(layer, inputs[0].float())
                 maps = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
                 value = attention_diversification(maps, threshold=self.threshold, pairwise=self.pairwise)
             kept = surviving(maps.detach()[None], threshold=self.threshold).mean()

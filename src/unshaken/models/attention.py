@@ -155,13 +155,13 @@ def _query_weights(layer: Any) -> Iterator[Tensor]:
 
 def _keeper(layer: nn.Module, found: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        q, k = _queries_and_keys(layer, inputs[0])
+        q, k = queries_and_keys(layer, inputs[0])
         found.append((q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).float().softmax(-1))
 
     return keep
 
 
-def _queries_and_keys(layer: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def queries_and_keys(layer: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Both `[N, heads, T, d]`, from tokens `[N, T, D]`."""
     if isinstance(layer, nn.MultiheadAttention):
         if not layer.batch_first:
