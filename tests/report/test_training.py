@@ -129,7 +129,7 @@ epoch 2 are kept: the accuracy under PGD-20 L∞, ε 8/255 on held-out images is
 ## Reasons to doubt this model
 
 - **catastrophic overfitting** at epoch 4: on training images 90.0% withstand FGSM but 5.0% PGD \\(best 55.0%\\); take \
-n-fgsm, gradalign or several steps \\(at\\)
+n-fgsm, gradalign, or several steps \\(at\\)
 
 ## Held-out images
 

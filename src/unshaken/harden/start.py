@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.models import load_model
 from unshaken.models.architectures import SMALL, build
+from unshaken.models.kinds import list_kinds
 from unshaken.models.from_run import ShapeRecord, read_record
 from unshaken.models.spec import parse_model_spec
 
@@ -49,7 +50,8 @@ def start_from(
         download: whether weights may be fetched.
 
     Raises:
-        ModelError: the model has other classes than the data, gives no gradients, or cannot be kept.
+        ParameterError: there is no such architecture or model.
+        ModelError: the model gives no gradients, or cannot be kept.
     """
     if spec.startswith(FRESH) or spec in SMALL:
         arch = spec.removeprefix(FRESH)
@@ -58,6 +60,9 @@ def start_from(
             net = build(arch, classes=classes, channels=shape.channels, side=shape.side)
         mean, std = statistics
         return Start(Classifier(net, mean=mean, std=std, classes=names, name=spec), arch)
+    if ":" not in spec and spec not in {k.name for k in list_kinds()}:
+        known = (*SMALL, "demo", "new:torchvision:NAME", "new:timm:NAME")
+        raise ParameterError(f"no architecture {spec!r}, and no model SPEC; {did_you_mean(spec, known)}")
     model = load_model(spec, download=download)
     if not model.differentiable:
         raise ModelError(f"model {spec!r} gives no gradients and cannot be trained: give an architecture or weights")

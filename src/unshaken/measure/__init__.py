@@ -11,6 +11,7 @@ from unshaken.measure.effective_robustness import (
     fit_line,
     relative_robustness,
 )
+from unshaken.measure.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
 from unshaken.measure.figure import Figure
 from unshaken.measure.intervals import clopper_pearson, share
 from unshaken.measure.join import match
@@ -25,6 +26,13 @@ from unshaken.measure.paired import (
     paired_difference,
 )
 from unshaken.measure.proper_scores import brier, nll, softmax, top_label
+from unshaken.measure.temperature import (
+    Temperature,
+    VectorScaling,
+    expected_kl,
+    fit_temperature,
+    fit_vector_scaling,
+)
 from unshaken.measure.worst_case import WorstCase, worst_case
 
 __all__ = [
@@ -35,12 +43,15 @@ __all__ = [
     "CalibrationError",
     "Comparison",
     "CorruptionError",
+    "Disparity",
     "EffectiveRobustness",
     "Figure",
     "MinimalNorm",
     "ReliabilityBin",
     "RobustnessLine",
     "SuccessCurve",
+    "Temperature",
+    "VectorScaling",
     "WorstCase",
     "accuracy",
     "accuracy_by_class",
@@ -51,18 +62,25 @@ __all__ = [
     "compare",
     "compare_by_id",
     "corruption_error",
+    "disparity",
     "effective_robustness",
+    "expected_kl",
     "fit_line",
+    "fit_temperature",
+    "fit_vector_scaling",
+    "gap_change",
     "holm",
     "holm_corrected",
     "match",
     "mcnemar",
     "minimal_norm",
     "nll",
+    "over_seeds",
     "paired_difference",
     "relative_robustness",
     "robust_accuracy",
     "share",
+    "signed_gap",
     "softmax",
     "success_curve",
     "top_label",

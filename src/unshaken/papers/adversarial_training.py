@@ -46,14 +46,14 @@ class AdversarialTrainingPaper(Paper):
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "small"
 
-    images: PositiveInt = Field(10000, description="training images of part (a)")
+    images: PositiveInt = Field(8000, description="training images of part (a)")
     epochs: PositiveInt = Field(8, description="epochs of part (a)")
     tested: PositiveInt = Field(1000, description="test images for clean and corrupted accuracy")
-    attacked: PositiveInt = Field(150, description="of these, under AutoAttack")
+    attacked: PositiveInt = Field(100, description="of these, under AutoAttack")
     far_images: PositiveInt = Field(4000, description="training images of part (b)")
     far_epochs: PositiveInt = Field(12, description="epochs of part (b)")
     long_images: PositiveInt = Field(2500, description="training images of part (c), 500 of them held out")
-    long_epochs: PositiveInt = Field(60, description="epochs of part (c)")
+    long_epochs: PositiveInt = Field(45, description="epochs of part (c)")
     mixed_images: PositiveInt = Field(8000, description="training images of part (d)")
     mixed_epochs: PositiveInt = Field(15, description="epochs of part (d)")
 
