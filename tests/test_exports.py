@@ -17,9 +17,9 @@ EXPORTS = {
     "Square Transfer UniversalPatch",
     "unshaken.certify": "CropSelection",
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Corruptions CropFlip CrossMax CutMix "
-    "Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform KnowledgeDistillation "
-    "LayerHeadsRecipe Mart MaskedAutoencoding Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal TAP "
-    "Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform "
+    "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding Mixup MultiResolution NFgsm Noise Noise2Net PixMix "
+    "Proximal TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",

@@ -182,5 +182,5 @@ def test_bad_use(data, photos, tmp_path):
     more = InMemory(*photos, classes=[*map(str, range(10)), "more"])
     with pytest.raises(DataError, match=r"1 of 11 classes have no image to train on \('more'\)"):
         unshaken.harden("small", more, out=tmp_path / "a")
-    with pytest.raises(ParameterError, match="no architecture 'smal'.*did you mean 'small'"):
+    with pytest.raises(ParameterError, match=r"no architecture 'smal'.*did you mean 'small'"):
         unshaken.harden("smal", data, out=tmp_path / "a")

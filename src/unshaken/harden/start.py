@@ -11,8 +11,8 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.models import load_model
 from unshaken.models.architectures import SMALL, build
-from unshaken.models.kinds import list_kinds
 from unshaken.models.from_run import ShapeRecord, read_record
+from unshaken.models.kinds import list_kinds
 from unshaken.models.spec import parse_model_spec
 
 FRESH = "new:"
