@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -13,7 +13,7 @@ from unshaken.papers._recipes_figures import Figures
 from unshaken.papers._recipes_run import Arm, Arms
 from unshaken.papers.base import Bench, Check, Paper
 
-EPS, FAR = 0.1, 0.25
+EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
 MIXED = ["crop-flip", "augmix", "pixmix"]
 GAIN, CORRUPTED_GAIN, CLEAN_COST, DROP = 0.20, 0.05, 0.02, 0.02
@@ -50,10 +50,11 @@ class AdversarialTrainingPaper(Paper):
     epochs: PositiveInt = Field(8, description="epochs of part (a)")
     tested: PositiveInt = Field(1000, description="test images for clean and corrupted accuracy")
     attacked: PositiveInt = Field(100, description="of these, under AutoAttack")
+    far_eps: PositiveFloat = Field(0.3, description="radius of part (b)")
     far_images: PositiveInt = Field(4000, description="training images of part (b)")
     far_epochs: PositiveInt = Field(12, description="epochs of part (b)")
     long_images: PositiveInt = Field(2500, description="training images of part (c), 500 of them held out")
-    long_epochs: PositiveInt = Field(45, description="epochs of part (c)")
+    long_epochs: PositiveInt = Field(30, description="epochs of part (c)")
     mixed_images: PositiveInt = Field(8000, description="training images of part (d)")
     mixed_epochs: PositiveInt = Field(15, description="epochs of part (d)")
 
@@ -102,7 +103,10 @@ class AdversarialTrainingPaper(Paper):
 
     def _far(self) -> list[Arm]:
         training = {"epochs": self.far_epochs, "lr": 0.05, "held_out": 300, "check_images": 300, "check_steps": 10}
-        recipes = {"fgsm": f"fgsm-rs:eps={FAR},step_size=1.25,random_start=false", "n-fgsm": f"n-fgsm:eps={FAR}"}
+        recipes = {
+            "fgsm": f"fgsm-rs:eps={self.far_eps},step_size=1.25,random_start=false",
+            "n-fgsm": f"n-fgsm:eps={self.far_eps}",
+        }
         return [
             Arm(f"far-{name}", [recipe], "fashion-mnist?split=train", self.far_images, training)
             for name, recipe in recipes.items()
@@ -110,7 +114,7 @@ class AdversarialTrainingPaper(Paper):
 
     def _long(self) -> list[Arm]:
         training = {
-            "epochs": self.long_epochs, "lr": 0.1, "schedule": "step", "held_out": 500, "check_images": 500,
+            "epochs": self.long_epochs, "lr": 0.02, "schedule": "step", "held_out": 500, "check_images": 500,
             "check_steps": 5, "check_every": 3,
         }  # fmt: skip
         at = f"at:eps={8 / 255},steps=3,step_size=0.5"
@@ -132,8 +136,9 @@ class AdversarialTrainingPaper(Paper):
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What differs from the published settings."""
         return (
-            "Part (b) runs on Fashion-MNIST at 0.25: on CIFAR-10 at 16/255 this network learned nothing in 20 epochs "
-            "(loss 2.16), so that nothing could collapse. AutoAttack in mode fast."
+            f"Part (b) runs on Fashion-MNIST at {self.far_eps:g}: on CIFAR-10 at 16/255 this network learned nothing "
+            "in 20 epochs (loss 2.16), so that nothing could collapse, and on Fashion-MNIST at 0.25 FGSM training fell "
+            "from 35 to 23 % under PGD. AutoAttack in mode fast."
         )
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
