@@ -45,7 +45,7 @@ CURVES = [
     {"held_accuracy": 0.8, "held_robust": 0.02, "train_fgsm": 0.9, "train_robust": 0.05},
 ]
 FLAG = (
-    "at epoch 4: on training images 90.0% withstand FGSM but 5.0% PGD (best 55.0%); take n-fgsm, gradalign or several "
+    "at epoch 4: on training images 90.0% withstand FGSM but 5.0% PGD (best 55.0%); take n-fgsm, gradalign, or several "
     "steps (at)"
 )
 
