@@ -18,6 +18,7 @@ from unshaken.api_harden import Mended as Mended
 from unshaken.api_harden import harden as harden
 from unshaken.api_harden import mend as mend
 from unshaken.api_harden import plan_mending as plan_mending
+from unshaken.attack.base import Attack
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError, ParameterError
@@ -165,9 +166,9 @@ def attack(
             minimal-norm attack needs none, an attack without a norm has none.
         mode: `strict` or `fast`, of `autoattack` and `auto`.
         budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
-        defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it; beside that
-            stands the naive figure, of examples made on the bare model. Gradients of a random defence are averaged over
-            10 passes unless `eot` says otherwise.
+        defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
+            stands the naive figure, of examples that the same attack (APGD for one that is no single search) made on
+            the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
         options: see `Options`.
     """
     method = _with_budget(parse_method(attack, "attack"), mode, budget)
@@ -187,8 +188,14 @@ def attack(
         raise ParameterError("defence is for a model SPEC: wrap a model of your own with the defence's wrap(model)")
     if getattr(parse_method(defence, "harden"), "random", False):
         options = {"eot": 10, **options}
-    naive = {"method": "transfer", "params": {"surrogate": model}, "norm": entry["norm"], "eps": budgets}
-    plan = [entry, naive] if entry["norm"] or budgets else [entry]
+    same = attack if isinstance(method, Attack) and not method.minimal else ""
+    naive = {
+        "method": "transfer",
+        "params": {"surrogate": model, "search": same},
+        "norm": entry["norm"],
+        "eps": budgets,
+    }
+    plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
     return _audit(guarded, data, plan, Options(**options), name=method.info.name)
 

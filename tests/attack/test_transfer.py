@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import APGD, Transfer
+from unshaken.attack import APGD, PGD, Transfer
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.errors import ParameterError
+from unshaken.data import load_data, stream
+from unshaken.models import load_model
 
 SURROGATE = """
 import torch
@@ -100,3 +102,30 @@ def test_an_unfit_surrogate_is_refused_in_one_line(box, batch, spec, name, words
 def test_an_unknown_surrogate_is_refused_as_a_model_is(box, batch):
     with pytest.raises(UnshakenError, match="no demo model 'nonesuch'"):
         Transfer(surrogate="demo:nonesuch").attack(Oracle(box), batch, norm="linf", eps=[0.1])
+
+
+@pytest.fixture
+def photos():
+    """Embedded images, with labels."""
+    found = next(iter(stream(load_data("demo"), range(0, 1000, 60), batch_size=17)))
+    assert isinstance(found, Batch)
+    return found
+
+
+def test_another_attack_on_the_surrogate_is_that_attack(photos):
+    model = load_model("demo:standard")
+    (own,), _ = PGD(steps=5).attack(Oracle(model), photos, norm="linf", eps=[0.02])
+    (one,), _ = Transfer(surrogate="demo:standard", search="pgd:steps=5").attack(
+        Oracle(model), photos, norm="linf", eps=[0.02]
+    )
+    (most,), _ = Transfer(surrogate="demo:standard").attack(Oracle(model), photos, norm="linf", eps=[0.02])
+    assert one.turns[0].attack == "transfer"
+    assert int(one.fooled.sum()) <= int(own.fooled.sum())  # one look at the last point; PGD looks at every one
+    assert int(one.fooled.sum()) < int(most.fooled.sum())
+
+
+@pytest.mark.parametrize("name", ["autoattack", "deepfool", "spatial"])
+def test_what_is_no_single_search_in_a_budget_is_refused(photos, name):
+    attack = Transfer(surrogate="demo:standard", search=name)
+    with pytest.raises(ParameterError, match=f"search '{name}' is no single search"):
+        attack.attack(Oracle(load_model("demo:standard")), photos, norm="linf", eps=[0.02])

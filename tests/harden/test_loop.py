@@ -11,6 +11,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import parse_method
+from unshaken.data.in_memory import InMemory
 from unshaken.harden._checkpoint import PLACE
 from unshaken.harden._samples import Samples, order
 from unshaken.harden.adversarial_training import AdversarialTraining
@@ -123,6 +124,42 @@ def test_stopped_anywhere_and_resumed_the_weights_are_equal(texts, photos, net, 
             assert torch.equal(again.kept().net.state_dict()[name], weight), (stop_at, name)
         assert [c["loss"] for c in again.progress.curves] == [c["loss"] for c in straight.progress.curves]
         assert again.progress.forwards == straight.progress.forwards
+
+
+def test_a_stop_while_the_last_epoch_is_written_leaves_no_old_weights(photos, net, tmp_path):
+    training, written = Training(epochs=2, batch_size=32, check_images=8), []
+    run = RunDir(tmp_path)
+
+    def keep(model, name, progress):
+        if name == "last":
+            if len(written) == 1:  # the disk fills, or the process dies, at the end of the second epoch
+                written.append(None)
+                raise KeyboardInterrupt
+            written.append({k: v.clone() for k, v in model.net.state_dict().items()})
+
+    with pytest.raises(KeyboardInterrupt):
+        Loop(net(), Samples.of(*photos, 10), [], training, run=run, keep=keep).train()
+    again = Loop(net(), Samples.of(*photos, 10), [], training, run=run, keep=keep)
+    again.train(resume=True)
+    straight = fit(net(), *photos, [], training).last
+    assert all(torch.equal(written[-1][k], v) for k, v in straight.net.state_dict().items())
+
+
+def test_images_that_do_not_fit_the_memory_train_the_same(photos, net, monkeypatch):
+    data = InMemory(*photos, classes=[str(i) for i in range(10)])
+
+    monkeypatch.setattr("unshaken.harden._samples.InMemory", type("Other", (), {}))
+    training = Training(epochs=2, batch_size=32, check_images=8)
+    resident = Samples(data, None, 10)
+    assert resident.resident is not None
+    monkeypatch.setattr("unshaken.harden._samples.RESIDENT_BYTES", 0)
+    streamed = Samples(data, None, 10)
+    assert streamed.resident is None
+    loops = [Loop(net(), samples, [], training) for samples in (resident, streamed)]
+    for loop in loops:
+        loop.train()
+    first, second = (loop.live.net.state_dict() for loop in loops)
+    assert all(torch.equal(first[k], second[k]) for k in first)
 
 
 def test_passes_are_counted(photos, net):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 
 from unshaken.attack.apgd import APGD
+from unshaken.attack.base import Attack
 from unshaken.attack.budgeted import Budgeted
 from unshaken.attack.stage import Scene, Stage
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import register
+from unshaken.core.registry import parse_method, register
 from unshaken.models import load_model
 from unshaken.run.rows import Flag
 
@@ -32,6 +33,7 @@ class Transfer(Budgeted):
     surrogate: str = Field("", description="SPEC of the surrogate; empty for the model itself, where it has gradients")
     steps: PositiveInt = Field(100, description="gradient steps on the surrogate, for each loss")
     loss: Literal["ce", "margin", "both"] = Field("both", description="what is raised on the surrogate")
+    search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
 
     def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
         """One search a loss.
@@ -48,6 +50,9 @@ class Transfer(Budgeted):
             )
         if self.surrogate and scene.reference is not None:
             _check_fit(surrogate, scene)
+        if self.search:
+            why = f"{self.search} on {surrogate.name}"
+            return [Stage(self._single(), "transfer", why=why, surrogate=surrogate)], []
         losses: list[Literal["ce", "margin"]] = ["ce", "margin"] if self.loss == "both" else [self.loss]
         return [
             Stage(
@@ -58,6 +63,15 @@ class Transfer(Budgeted):
             )
             for loss in losses
         ], []
+
+    def _single(self) -> Attack[Any]:
+        """The attack that `search` names."""
+        found = parse_method(self.search, "attack")
+        if not isinstance(found, Attack) or found.minimal or not found.norms:
+            raise ParameterError(
+                f"transfer: search {self.search!r} is no single search inside a norm's budget: take one such as pgd"
+            )
+        return found
 
 
 def _check_fit(surrogate: Classifier, scene: Scene) -> None:

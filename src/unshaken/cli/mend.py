@@ -12,8 +12,6 @@ from unshaken.cli.show import console, print_json, print_line, table
 if TYPE_CHECKING:
     from unshaken.harden.mend import MendingPlan
 
-LOCAL = ("limit", "workers", "download")
-
 
 def mend_run(
     session: Session,
