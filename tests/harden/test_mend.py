@@ -7,6 +7,7 @@ import torch
 
 import unshaken
 from unshaken import api
+from unshaken.cli.mend import costs
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 from unshaken.harden import mend as how
@@ -100,6 +101,11 @@ def test_mended_from_start_to_end(audit, data, tmp_path):
     done = api.mend(audit, plan, out=tmp_path / "mended", data=data)
     assert done.comparison.runs[0].conditions[0].condition.id == "clean"
     assert done.comparison.runs[0].n == 40
+    clean = done.comparison.runs[0].conditions[0]
+    spoilt = clean.verdict == "worse" and clean.paired.difference.value < -0.05
+    assert [line.partition(" points")[0] for line in costs(done.comparison)] == (
+        [f"the mended model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
+    )
     assert (tmp_path / "mended" / "before-after" / "compare.html").is_file()
     record = json.loads((tmp_path / "mended" / "harden.json").read_text())
     assert record["recipes"][0].startswith("trades:")

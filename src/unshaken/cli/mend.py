@@ -11,6 +11,7 @@ from unshaken.cli.show import console, print_json, print_line, table
 
 if TYPE_CHECKING:
     from unshaken.harden.mend import MendingPlan
+    from unshaken.report import Comparisons
 
 
 def mend_run(
@@ -59,9 +60,23 @@ def mend_run(
     if not session.quiet:
         for one in done.comparison.runs:
             show_comparison(one)
+    for line in costs(done.comparison):
+        console().print(line, style="bold red", soft_wrap=True)
     print_line(f"before and after: {folder}/before-after/compare.html")
     print_line(f"model: run:{folder}")
     return 0
+
+
+def costs(comparison: Comparisons) -> list[str]:
+    """A line where unchanged images are now predicted worse by more than 5 points."""
+    clean = [c for one in comparison.runs for c in one.conditions if c.condition.id == "clean"]
+    lost = [-c.paired.difference.value for c in clean if c.verdict == "worse"]
+    return [
+        f"the mended model lost {100 * points:.1f} points on unchanged images: train longer, on more images, or with a "
+        "smaller radius, as in --recipe trades:eps=...; the model before is as it was"
+        for points in lost
+        if points > 0.05
+    ]
 
 
 def show_plan(plan: MendingPlan) -> None:
