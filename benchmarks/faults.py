@@ -8,6 +8,7 @@ equal in every column but seconds, floats to the last bit. `--chain` kills the s
 instead of starting afresh.
 
     python benchmarks/faults.py --kills 20
+    python benchmarks/faults.py --kills 10 --certify smoothing-sequential:n=5000 --limit 500 --shard-size 1024
 """
 
 from __future__ import annotations
@@ -42,17 +43,18 @@ def start(arguments: argparse.Namespace, out: Path) -> int:
         return child
     code = 1
     try:
-        unshaken.audit(
-            arguments.model,
-            arguments.data,
-            PLAN,
-            out=out,
-            limit=arguments.limit,
-            batch_size=arguments.batch_size,
-            workers=1,
-            save_examples=3,
-            resume=True,
-        )
+        options = {
+            "out": out,
+            "limit": arguments.limit,
+            "batch_size": arguments.batch_size,
+            "workers": 1,
+            "save_examples": 3,
+            "resume": True,
+        }
+        if arguments.certify:
+            unshaken.certify(arguments.model, arguments.data, arguments.certify, attacked=False, **options)
+        else:
+            unshaken.audit(arguments.model, arguments.data, PLAN, **options)
         code = 0
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -73,20 +75,25 @@ def finish(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def rows_of(out: Path) -> dict[tuple[str, str], str]:
+def rows_of(out: Path) -> dict[tuple[str, str, str], str]:
     """Every row but its seconds, by condition and id."""
     from unshaken.run import RunDir
 
-    rows = RunDir(out).rows("outcomes").to_pylist()
-    found = {(r["condition"], r["id"]): json.dumps({**r, "seconds": None}) for r in rows}
+    rows = [
+        (t, r)
+        for t in ("outcomes", "certificates")
+        if (out / "rows" / t).is_dir()
+        for r in RunDir(out).rows(t).to_pylist()
+    ]
+    found = {(t, r["condition"], r["id"]): json.dumps({**r, "seconds": None}) for t, r in rows}
     if len(found) != len(rows):
         raise SystemExit(f"{out}: {len(rows) - len(found)} rows are there twice")
     return found
 
 
 def written(out: Path) -> int:
-    """Condition-and-shard files that stand."""
-    return len(list(out.glob("rows/outcomes/*.parquet")))
+    """Condition-and-shard files that stand, and files of finished samples of a shard in work."""
+    return len(list(out.glob("rows/outcomes/*.parquet"))) + len(list(out.glob("journal/*/*.json")))
 
 
 def main() -> int:
@@ -99,6 +106,9 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--shard-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--certify", default="", help="a certifier such as smoothing-sequential:n=5000, in place of PLAN"
+    )
     parser.add_argument("--chain", action="store_true", help="kill one run again and again")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -5,7 +5,8 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit compare corrupt harden list_methods load_data load_model",
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt harden list_methods load_data "
+    "load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
     "unshaken.data": "BadSample Dataset load_data stream subset",
@@ -15,7 +16,7 @@ EXPORTS = {
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Auto AutoAttack CarliniWagner DeepFool FAB FGSM HopSkipJump MIFGSM PGD Patch SPSA Spatial "
     "Square Transfer UniversalPatch",
-    "unshaken.certify": "CropSelection",
+    "unshaken.certify": "CropSelection SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Corruptions CropFlip CrossMax CutMix "
     "Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform "
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding Mixup MultiResolution NFgsm Noise Noise2Net PixMix "

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unshaken import attack, harden
+    from unshaken import attack, certify, harden
     from unshaken.api import Audit, audit, compare, corrupt
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
@@ -30,6 +30,7 @@ __all__ = [
     "__version__",
     "attack",
     "audit",
+    "certify",
     "compare",
     "corrupt",
     "harden",
@@ -43,6 +44,7 @@ _HOMES = {
     "UnshakenError": "unshaken.core.errors",
     "attack": "unshaken.attack",
     "audit": "unshaken.api",
+    "certify": "unshaken.certify",
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
     "harden": "unshaken.harden",

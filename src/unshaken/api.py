@@ -200,6 +200,39 @@ def attack(
     return _audit(guarded, data, plan, Options(**options), name=method.info.name)
 
 
+def certify(
+    model: str | nn.Module,
+    data: str | Dataset,
+    method: str = "smoothing-sequential",
+    *,
+    radii: float | str | Sequence[float | str] | None = None,
+    attacked: bool = True,
+    **options: Any,
+) -> Audit:
+    """Say, sample by sample, what is guaranteed; beside it stands what an attack on the same samples leaves.
+
+    Args:
+        model: as for `audit`.
+        data: as for `audit`.
+        method: `NAME[:k=v,...]` of the room `certify`.
+        radii: sizes asked for, in the unit of the method's norm; fractions such as `8/255` will do. A run whose votes
+            cannot reach them is refused before it starts.
+        attacked: attack what the certificate speaks of, too: clean, attacked and certified accuracy must fall in this
+            order, and what contradicts a certificate is flagged as an error of this package.
+        options: see `Options`.
+    """
+    certifier = parse_method(method, "certify")
+    given = [] if radii is None else [radii] if isinstance(radii, float | int | str) else list(radii)
+    sizes = [parse_number(r) if isinstance(r, str) else float(r) for r in given]
+    entry = {
+        "method": certifier.info.name,
+        "params": certifier.model_dump(exclude_defaults=True),
+        **certifier.asked(sizes),
+    }
+    plan = [entry, *(certifier.beside(sizes) if attacked else [])]
+    return _audit(model, data, plan, Options(**options), name=certifier.info.name)
+
+
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
     """The method with mode and budget put into its parameters."""
     changes: dict[str, Any] = {} if mode is None else {"mode": mode}

@@ -40,6 +40,7 @@ def test_rows_survive_the_run_directory(tmp_path, labels):
         samples=1000,
         alpha=0.001,
         seconds=0.5,
+        reason=[None, "undecided"],
     )
     run.write_rows(table_of(part), part.table, part.condition.id, 0)
     assert run.rows("certificates").to_pylist() == [
@@ -56,10 +57,11 @@ def test_rows_survive_the_run_directory(tmp_path, labels):
             "samples": 1000,
             "alpha": 0.001,
             "seconds": 0.5,
+            "reason": why,
             "error": None,
         }
-        for name, label, prediction, abstained, radius, p in (
-            ("a", 3, 3, False, 0.25, 0.75),
-            ("b", 1, 2, True, 0.0, 0.5),
+        for name, label, prediction, abstained, radius, p, why in (
+            ("a", 3, 3, False, 0.25, 0.75, None),
+            ("b", 1, 2, True, 0.0, 0.5, "undecided"),
         )
     ]

@@ -222,11 +222,11 @@ def test_certificate_equals_a_plain_loop(toys, tosses, width):
 def test_certificate_lets_the_undecided_share_the_batch(toys, tosses):
     model = toys.line()
     run(toys.Sequential(0.5, 5, 30, 1e-9), tosses[torch.tensor([0, 1, 2])], Oracle(model), width=3)
-    assert model.net.calls == [3] * 30  # alpha needs 30 equal votes: all stay
+    assert model.net.calls == [3 * 5] * 6  # alpha needs 30 equal votes: all stay
     model = toys.line()
     run(toys.Sequential(0.5, 5, 30, 0.001), tosses[torch.tensor([0, 1, 2])], Oracle(model), width=3)
-    assert model.net.calls[:10] == [3] * 10
-    assert set(model.net.calls[10:]) == {1}  # the sure ones have left; the even one goes on alone
+    assert model.net.calls[:2] == [3 * 5] * 2
+    assert set(model.net.calls[2:]) == {5}  # the sure ones have left; the even one goes on alone
 
 
 # The detector.

@@ -121,7 +121,7 @@ def test_pieces_with_and_without_a_gradient_are_joined(tiny, batch, layers):
 def test_votes_are_counted_draw_by_draw(tiny, batch):
     rng = SampleRng.of(0, "votes", batch.ids)
     first = torch.arange(13)
-    answer = Oracle(tiny).ask(Votes(batch.images, rng=rng, first=first, sigma=0.5, draws=6))
+    answer = Oracle(tiny).ask(Votes(batch.images, rng, first, torch.full((13,), 6), 0.5))
     counts = torch.zeros(13, 3, dtype=torch.int64)
     for i in range(13):
         for j in range(6):
@@ -135,11 +135,15 @@ def test_votes_are_counted_draw_by_draw(tiny, batch):
 def test_votes_can_be_drawn_in_parts(tiny, batch):
     rng = SampleRng.of(0, "votes", batch.ids)
 
-    def ask(first, draws):
-        at = torch.full((13,), first)
-        return Oracle(tiny).ask(Votes(batch.images, rng=rng, first=at, sigma=0.5, draws=draws)).counts
+    def ask(first, draws, limit=256):
+        draws = draws if isinstance(draws, torch.Tensor) else torch.full((13,), draws)
+        at = first if isinstance(first, torch.Tensor) else torch.full((13,), first)
+        return Oracle(tiny, limit=limit).ask(Votes(batch.images, rng, at, draws, 0.5)).counts
 
     assert torch.equal(ask(0, 7), ask(0, 3) + ask(3, 4))
+    some = torch.arange(13) % 5
+    assert torch.equal(ask(0, 7, limit=3), ask(0, some) + ask(some, 7 - some, limit=10))
+    assert torch.equal(ask(0, some).sum(1), some)
 
 
 def test_a_constant_output_has_a_zero_gradient(batch):

@@ -96,7 +96,8 @@ class Sequential:
         return Tally(batch.images, rng, zeros, zeros, zeros)
 
     def ask(self, state: Tally) -> Votes:
-        return Votes(state.clean, rng=state.rng, first=state.drawn, sigma=self.sigma, draws=self.draws)
+        draws = torch.full_like(state.drawn, self.draws)
+        return Votes(state.clean, rng=state.rng, first=state.drawn, draws=draws, sigma=self.sigma)
 
     def tell(self, state: Tally, answer: Answer) -> Tally:
         ones, drawn = state.ones + answer.counts[:, 1], state.drawn + self.draws

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from torch import Tensor
@@ -27,6 +27,7 @@ CERTIFICATES = pa.schema(
         ("samples", pa.int64()),
         ("alpha", pa.float64()),
         ("seconds", pa.float64()),
+        ("reason", pa.string()),
         ("error", pa.string()),
     ]
 )
@@ -38,6 +39,22 @@ class Certifier(Parameters):
 
     room: ClassVar[str] = "certify"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """How a plan asks for sizes: the fields of an entry, such as `eps` (the default), or changed `params`.
+
+        Args:
+            radii: in the unit of the method's norm; empty for its own.
+        """
+        return {"eps": list(radii)}
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """Attacks on what the certificate speaks of, as entries of a plan: what they leave standing lies above it.
+
+        Args:
+            radii: as for `asked`.
+        """
+        return []
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
@@ -62,6 +79,7 @@ def certificates(
     samples: Tensor | int = 1,
     alpha: float = 0.0,
     seconds: Tensor | float = 0.0,
+    reason: Sequence[str | None] | None = None,
 ) -> Part:
     """The `certificates` rows of one condition.
 
@@ -76,6 +94,7 @@ def certificates(
         samples: draws a sample, for randomised certificates; 1 for exact ones.
         alpha: the probability that a certificate is wrong; 0 for exact ones.
         seconds: a sample's share of the time.
+        reason: why nothing, or no more, is certified of each, or its verdict; None where there is nothing to say.
     """
     n = len(batch)
 
@@ -94,4 +113,7 @@ def certificates(
     for name, values in (("label", batch.labels), ("prediction", prediction), ("p_lower", p_lower)):
         if values is not None:
             columns[name] = column(values)
-    return Part("certificates", condition, dict(columns))
+    found: dict[str, object] = dict(columns)
+    if reason is not None:
+        found["reason"] = list(reason)
+    return Part("certificates", condition, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -155,6 +155,16 @@ class CropSelection(Certifier):
             raise ParameterError(f"crop_selection: crops of {size} pixels do not fit into windows for d={d}")
         a, b = min(self.block or rows, rows), min(self.block or columns, columns)
         return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """Shifts in whole pixels are severities.
+
+        Raises:
+            ParameterError: one is no whole number.
+        """
+        if any(r != int(r) for r in radii):
+            raise ParameterError(f"crop_selection: a radius is a shift in whole pixels, not {max(radii):g}")
+        return {"severities": [int(r) for r in radii]}
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli import attack, audit, compare, doctor, fool, harden, papers, query, report
+from unshaken.cli import attack, audit, certify, compare, doctor, fool, harden, papers, query, report
 from unshaken.cli import list as list_
 from unshaken.cli.failures import explain
 from unshaken.cli.session import Session
@@ -48,6 +48,7 @@ def root(
 for name, command in {
     "audit": audit.audit,
     "attack": attack.attack,
+    "certify": certify.certify,
     "report": report.report,
     "compare": compare.compare,
     "query": query.query,

@@ -43,6 +43,11 @@ def complete_attack(incomplete: str) -> list[str]:
     return _starting(incomplete, names("attack", "register"))
 
 
+def complete_certifier(incomplete: str) -> list[str]:
+    """Certifiers."""
+    return _starting(incomplete, names("certify", "register"))
+
+
 def complete_room(incomplete: str) -> list[str]:
     """Rooms of methods."""
     return _starting(incomplete, [r.name for r in sorted(_HERE.iterdir()) if names(r.name, "register")])

@@ -70,6 +70,10 @@ def _show(done: Audit) -> None:
     out.print()
     out.print(_figures(summary, _beside(done)))
     out.print()
+    for one in summary["certified"]:
+        out.print(_certified(one))
+        out.print(_guaranteed(one), soft_wrap=True)
+        out.print()
     about_attacks = [*_nearest(summary), *_turns(summary)]
     bad = _bad(summary) if held_back else ""
     for line in filter(None, (_aggregates(summary), *about_attacks, *_flags(summary), bad)):
@@ -88,7 +92,7 @@ def _figures(summary: Row, others: list[Row]) -> Table:
     from unshaken.report import view, wording
 
     clean = view.clean_figure(summary)
-    conditions = summary["conditions"]
+    conditions = view.changes_of(summary)
     if others:
         names = [f"{wording.series_name(c)} {wording.short_strength(c)}".strip() for c in conditions]
         heads = ["condition, 95 % interval"]
@@ -104,6 +108,32 @@ def _figures(summary: Row, others: list[Row]) -> Table:
         if others:
             heads += [run["provenance"]["model_name"], "drop"]
     return table(heads, rows, right=range(1, len(heads)))
+
+
+def _certified(one: Row) -> Table:
+    """One row a size: what is certified, and what an attack leaves."""
+    from unshaken.report import certify_view, wording
+
+    def told(figure: Row | None) -> list[str | None]:
+        return [None, None] if figure is None else [wording.percent(figure["value"]), wording.span(figure)]
+
+    rows = [
+        [f"{line.radius:.4g}", *told(line.accuracy or line.certified), *told(line.attacked)]
+        for line in certify_view.lines(one)
+    ]
+    norm = wording.NORMS.get(one["norm"], one["norm"])
+    heads = [f"{wording.method_name(one['condition'])}, {norm}", "certified", "95 % interval", "attacked", "95 %"]
+    return table(heads, rows, right=range(len(heads)))
+
+
+def _guaranteed(one: Row) -> str:
+    """What goes with the figures: without any change, abstentions, cost, the failure probability."""
+    from unshaken.report import certify_view, wording
+
+    parts = [f"unchanged {wording.percent(one['clean']['value'])}"] if one["clean"] else []
+    parts += [f"abstained on {wording.percent(one['abstained']['value'])}", certify_view.cost(one)]
+    parts += [f"each certificate wrong with probability {one['alpha']:g} at most"] if one["alpha"] else ["exact"]
+    return one_line("; ".join(parts))
 
 
 def _cells(figure: Row | None, *, short: bool) -> list[str | None]:

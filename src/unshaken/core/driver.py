@@ -26,6 +26,10 @@ Confirmed = Callable[[Tensor, Tensor], object]
 """Sees every confirmed success: the samples' places `[n]`, and the logits `[n, K]` of the fresh float32 pass."""
 
 
+Ended = Callable[[Tensor, "Outcome[Any]"], object]
+"""Sees every sample that ends, as it does: the places `[n]` and what was found."""
+
+
 class Samples(Protocol):
     """What is searched over, one row a sample: a `Batch`, or a `State`."""
 
@@ -77,6 +81,7 @@ def drive(
     whole: bool = False,
     observe: Observer | None = None,
     confirmed: Confirmed | None = None,
+    ended: Ended | None = None,
     progress: Task | None = None,
 ) -> Outcome[R]:
     """Run a search over samples.
@@ -90,10 +95,12 @@ def drive(
         whole: keep the batch together: nobody leaves before all are done (for training).
         observe: sees every answer.
         confirmed: sees every confirmed success.
+        ended: sees every sample as it ends.
         progress: advanced by one for each sample that ends.
     """
     width = len(samples) if whole else (width or oracle.limit)
-    run = _Drive(search, samples, oracle, rng, whole=whole, observe=observe, confirmed=confirmed, progress=progress)
+    run = _Drive(search, samples, oracle, rng, whole=whole, progress=progress)
+    run.observe, run.confirmed, run.ending = observe, confirmed, ended
     work = run.start(width)
     while len(work) or run.waiting < len(samples):
         if len(work):
@@ -116,12 +123,13 @@ class _Drive(Generic[S, R]):
         rng: SampleRng,
         *,
         whole: bool,
-        observe: Observer | None,
-        confirmed: Confirmed | None,
         progress: Task | None,
     ) -> None:
         self.search, self.samples, self.oracle, self.rng = search, samples, oracle, rng
-        self.whole, self.observe, self.confirmed, self.progress = whole, observe, confirmed, progress
+        self.whole, self.progress = whole, progress
+        self.observe: Observer | None = None
+        self.confirmed: Confirmed | None = None
+        self.ending: Ended | None = None
         self.waiting = 0
         self.ended: list[Outcome[R]] = []
         self.places: list[Tensor] = []
@@ -185,6 +193,8 @@ class _Drive(Generic[S, R]):
         result, flag = self.search.result(gone.state), torch.full_like(gone.place, stopped, dtype=torch.bool)
         self.ended.append(Outcome(result, flag, gone.step, gone.forwards, gone.backwards, gone.seconds))
         self.places.append(gone.place)
+        if self.ending is not None:
+            self.ending(gone.place, self.ended[-1])
         if self.progress is not None:
             self.progress.advance(len(gone))
 

@@ -65,6 +65,7 @@ class Passes(Protocol):
     """The counted door to the model that a query is evaluated through."""
 
     draws: int
+    limit: int
 
     def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and features of `[M, C, H, W]`, with a graph where gradients are on."""
@@ -224,29 +225,42 @@ class Slopes(Query):
 class Votes(Query):
     """Class counts over copies of the points with Gaussian noise.
 
+    The noise is float32, is not clipped, and is made as it is needed: no copy of a point is kept.
+
     Args:
         points: `[N, C, H, W]`.
         rng: the samples' streams.
         first: int64 `[N]`: number of the first draw; draw j of a sample is the same whoever asks for it, and when.
+        draws: int64 `[N]`: noisy copies of each sample, 0 or more.
         sigma: standard deviation of the noise, in [0, 1] pixel units.
-        draws: noisy copies a sample.
     """
 
     rng: SampleRng
     first: Tensor
+    draws: Tensor
     sigma: float
-    draws: int
+
+    @property
+    def width(self) -> int:
+        """Images a row that one evaluation holds in memory at once."""
+        return max(1, int(self.draws.max()))
 
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """`draws` forward passes a sample."""
-        counts: Tensor | None = None
-        with torch.no_grad():
-            for j in range(self.draws):
-                noise = self.rng.fold(self.first + j).normal(*self.points.shape[1:])
-                logits, _ = passes.forward(self.points + self.sigma * noise.to(self.points))
-                counts = torch.zeros_like(logits, dtype=torch.int64) if counts is None else counts
-                counts.scatter_add_(1, logits.argmax(1, keepdim=True), torch.ones_like(counts[:, :1]))
-        return Answer(counts=counts)
+        """`draws` forward passes a sample, all samples' draws in common batches."""
+        row = torch.arange(len(self.points), device=self.points.device).repeat_interleave(self.draws)
+        number = torch.arange(len(row), device=row.device) - (self.draws.cumsum(0) - self.draws - self.first)[row]
+        found: list[Tensor] = []
+        classes = 0
+        with torch.inference_mode():
+            for rows, numbers in zip(torch.split(row, passes.limit), torch.split(number, passes.limit), strict=True):
+                with passes.method():
+                    noise = self.rng[rows].fold(numbers).normal(*self.points.shape[1:]).to(self.points)
+                    noisy = noise.mul_(self.sigma).add_(self.points[rows])
+                logits = passes.forward(noisy)[0]
+                classes = logits.shape[1]
+                found.append(logits.argmax(1) + rows * classes)
+        votes = torch.cat(found).bincount(minlength=len(self.points) * classes)
+        return Answer(counts=votes.view(len(self.points), classes), forwards=self.draws, backwards=self.draws * 0)
 
 
 def _logits(answer: Answer, shape: tuple[int, ...]) -> Tensor:

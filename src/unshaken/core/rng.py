@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch import Tensor
 from unshaken.core.state import State
 
 _STREAM = 0x756E7368616B656E  # the second half of every Philox key
+_WORTH_A_THREAD = 256  # numbers a row; below, the interpreter's own work between rows is all there is
 
 
 class SampleRng(State):
@@ -72,15 +76,33 @@ class SampleRng(State):
         ]
 
     def _fill(self, shape: tuple[int, ...], draw: Callable[[np.random.Generator, Any], object]) -> Tensor:
-        bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
-        generator, state = np.random.Generator(bits), bits.state
         out = np.empty((len(self.keys), *shape), np.float32)
-        flat = out.reshape(len(out), math.prod(shape))
-        for row, key in zip(flat, self.keys.cpu().numpy().view(np.uint64), strict=True):
-            state["state"]["key"][0] = key
-            bits.state = state
-            draw(generator, row)
+        flat, keys = out.reshape(len(out), math.prod(shape)), self.keys.cpu().numpy().view(np.uint64)
+        threads = torch.get_num_threads() if flat.shape[1] >= _WORTH_A_THREAD else 1
+        parts = [slice(i * len(keys) // threads, (i + 1) * len(keys) // threads) for i in range(threads)]
+        if threads == 1 or len(keys) < threads:
+            _fill_rows(flat, keys, draw)
+        else:  # numpy lets go of the interpreter while it draws
+            list(_pool(threads).map(lambda part: _fill_rows(flat[part], keys[part], draw), parts))
         return torch.from_numpy(out).to(self.keys.device)
+
+
+def _fill_rows(rows: Any, keys: Any, draw: Callable[[np.random.Generator, Any], object]) -> None:
+    """Each row from the start of the stream of its key."""
+    bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
+    generator, state = np.random.Generator(bits), bits.state
+    for row, key in zip(rows, keys, strict=True):
+        state["state"]["key"][0] = key
+        bits.state = state
+        draw(generator, row)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "unshaken-noise")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # the threads stay with the parent
 
 
 def _hash(text: str) -> int:

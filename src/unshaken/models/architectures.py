@@ -13,9 +13,15 @@ from unshaken.models.extras import need
 from unshaken.models.small import Small, SmallNet
 from unshaken.models.small_cnn import SmallCNN
 from unshaken.models.small_vit import SmallViT
+from unshaken.models.strided_cnn import StridedCNN
 from unshaken.models.weights import first_line
 
-SMALL: dict[str, type[Small]] = {"small": SmallNet, "small-cnn": SmallCNN, "small-vit": SmallViT}
+SMALL: dict[str, type[Small]] = {
+    "small": SmallNet,
+    "small-cnn": SmallCNN,
+    "small-vit": SmallViT,
+    "strided-cnn": StridedCNN,
+}
 """Nets of this package that take `classes`, `channels` and `side`."""
 
 

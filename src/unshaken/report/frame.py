@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unshaken.core.errors import RunError
 from unshaken.report.conditions import by_plan, is_nearest
 from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.run.order import of_smoothed
 from unshaken.run.rows import CLEAN
 
 _META = ["method", "severity", "eps", "norm"]
@@ -64,6 +65,7 @@ class Frame:
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
+        apart: ids of the conditions that speak of a smoothed classifier and not of the model.
     """
 
     ids: tuple[str, ...]
@@ -76,21 +78,27 @@ class Frame:
     bad: tuple[BadSample, ...]
     unfinished: int
     attacked: frozenset[str]
+    apart: frozenset[str] = frozenset()
+
+    @property
+    def smoothed(self) -> list[int]:
+        """Places of the conditions that speak of a smoothed classifier."""
+        return [j for j, c in enumerate(self.conditions) if c.id in self.apart]
 
     @property
     def natural(self) -> list[int]:
         """Places of the conditions that need no attacker, without `clean`."""
-        return [j for j, c in enumerate(self.conditions) if j and c.id not in self.attacked]
+        return [j for j, c in enumerate(self.conditions) if j and c.id not in self.attacked | self.apart]
 
     @property
     def attacks(self) -> list[int]:
         """Places of the conditions that an attack made, without those that hold nearest examples."""
-        return [j for j, c in enumerate(self.conditions) if c.id in self.attacked and not is_nearest(c)]
+        return [j for j, c in enumerate(self.conditions) if c.id in self.attacked - self.apart and not is_nearest(c)]
 
     @property
     def nearest(self) -> list[int]:
         """Places of the conditions that hold nearest examples at any distance."""
-        return [j for j, c in enumerate(self.conditions) if is_nearest(c)]
+        return [j for j, c in enumerate(self.conditions) if is_nearest(c) and c.id not in self.apart]
 
     @property
     def labelled(self) -> bool:
@@ -150,6 +158,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         bad=tuple(bad),
         unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
         attacked=frozenset(c.id for c in conditions if c.norm is not None or c.id in turned),
+        apart=frozenset(c.id for c in conditions if of_smoothed(c.method)),
     )
 
 

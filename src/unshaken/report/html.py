@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unshaken.report import attack_view, charts, view, wording
+from unshaken.report import attack_view, certify_view, charts, view, wording
 from unshaken.report.compare import Comparisons
 from unshaken.report.gates import GateResult
 from unshaken.report.others import read_others
@@ -37,7 +37,7 @@ def render_report(
     """
     data = summary.data
     others = read_others(run, summary, baseline)
-    rows = data["conditions"]
+    rows = view.changes_of(data)
     shown = galleries(run, summary)
     shown.sort(key=lambda g: float((view.metric(g.condition) or {"value": 1})["value"]))
     return page(
@@ -54,6 +54,7 @@ def render_report(
         tradeoffs=attack_view.tradeoffs(data),
         by_eps=attack_view.by_eps(data),
         headline=attack_view.headline(data),
+        certified_plots=certify_view.certified_plots(data),
         smallest=min(
             (g for g in shown if g.condition.get("eps") and any(e.fooled for e in g.examples)),
             key=lambda g: float(g.condition["eps"]),
@@ -129,6 +130,8 @@ def _environment() -> Environment:
         "metric": view.metric,
         "distance": attack_view.distance,
         "bought": attack_view.bought,
+        "certified_cost": certify_view.cost,
+        "certified_lines": certify_view.lines,
         "coded": coded,
     }
     environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts}

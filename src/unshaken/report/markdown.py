@@ -9,6 +9,7 @@ from unshaken.report import view, wording
 from unshaken.report.compare import Comparisons, RunComparison
 from unshaken.report.gates import GateResult
 from unshaken.report.markdown_attacks import attack_parts
+from unshaken.report.markdown_certified import certified_parts
 from unshaken.report.markdown_text import escape, table
 from unshaken.report.summary import Summary
 
@@ -24,6 +25,7 @@ def render_markdown(summary: Summary, gates: Sequence[GateResult] = ()) -> str:
     """
     data = summary.data
     parts = [_head(data), _gates(gates), _flags(data), _conditions(data), *attack_parts(data)]
+    parts += certified_parts(data)
     parts += [_aggregates(data), _classes(data)]
     if summary.comparison is not None:
         parts.append(_comparison(summary.comparison))
@@ -51,7 +53,7 @@ def _head(data: dict[str, Any]) -> str:
             f"The {source['evaluated']} images of {escape(source['data'])} have no labels: figures say how often the "
             "prediction stays what it was on the unchanged image."
         )
-    worst = view.worst_of(data["conditions"])
+    worst = view.worst_of(view.changes_of(data))
     if worst:
         left = wording.percent((view.metric(worst) or {})["value"])
         lines.append(
@@ -87,7 +89,7 @@ def _flags(data: dict[str, Any]) -> str:
 def _conditions(data: dict[str, Any]) -> str:
     rows = [
         [escape(wording.condition_name(c)), *_figure(c["accuracy"]), *_figure(c["consistency"])]
-        for c in data["conditions"]
+        for c in view.changes_of(data)
     ]
     if not rows:
         return ""

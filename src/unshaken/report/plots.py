@@ -106,9 +106,9 @@ def point(x: float, figure: Figure, text: str, label: str = "") -> Point:
 
 def curve(name: str, style: int, points: Sequence[Point], *, band: bool = False, marked: bool = True) -> Trace:
     """A trace that joins its points."""
-    outline = [(p.x, p.high) for p in points] + [(p.x, p.low) for p in reversed(points)]
-    line = _points([(p.x, p.y) for p in points])
-    return Trace(name, style % STYLES, tuple(points), line, _points(outline) if band else "", marked)
+    ends = [(p.x, p.high) for p in points] + [(p.x, p.low) for p in reversed(points)]
+    line = outline([(p.x, p.y) for p in points])
+    return Trace(name, style % STYLES, tuple(points), line, outline(ends) if band else "", marked)
 
 
 def stairs(name: str, style: int, start: tuple[float, float], points: Sequence[Point]) -> Trace:
@@ -123,7 +123,7 @@ def stairs(name: str, style: int, start: tuple[float, float], points: Sequence[P
     corners = [start]
     for p in points:
         corners += [(p.x, corners[-1][1]), (p.x, p.y)]
-    return Trace(name, style % STYLES, tuple(points), _points(corners))
+    return Trace(name, style % STYLES, tuple(points), outline(corners))
 
 
 def passes_axis(least: float, most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
@@ -206,5 +206,6 @@ def _pixels(p: Point) -> tuple[float, float]:
     return p.x * WIDTH / 100, p.y * HEIGHT / 100
 
 
-def _points(places: Sequence[tuple[float, float]]) -> str:
+def outline(places: Sequence[tuple[float, float]]) -> str:
+    """Places in per cent as SVG points."""
     return " ".join(f"{x:g},{y:g}" for x, y in places)

@@ -15,7 +15,8 @@ from unshaken.report.certified import certified
 from unshaken.report.compare import RunComparison, compare_frames
 from unshaken.report.frame import Frame, read_frame
 from unshaken.report.turns import attacks
-from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run import Condition, RunConfig, RunDir, read_config
+from unshaken.run.order import SMOOTHED
 
 NAME = "summary.json"
 CLASSWISE = ("worst_natural", "worst_case")
@@ -86,7 +87,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "schema": 1,
         "complete": not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
         "clean": _json(clean),
-        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks)],
+        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.smoothed)],
         "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
         "notes": notes,
         "worst_case": _worst(least),
@@ -97,7 +98,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "norms": nearest.together(frame, far),
         "calibration": _calibration(error),
         "classes": figures.by_class(frame, config.classes, {k: worst[k] for k in CLASSWISE}),
-        "certified": certified(run),
+        "certified": certified(run, config, frame),
         "detection": [],
         "flags": bookkeeping.flags(run),
         "bad_samples": [{"id": b.id, "reason": b.reason} for b in frame.bad],
@@ -146,13 +147,19 @@ def _condition(frame: Frame, place: int, groups: Mapping[str, str]) -> dict[str,
         "method": one.method,
         **strength,
         "norm": one.norm,
-        "group": "attack" if one.id in frame.attacked else groups.get(one.method) or "other",
+        "group": _group(frame, one, groups),
         "accuracy": _json(figures.right_under(frame, place)),
         "consistency": _json(figures.consistent_under(frame, place)),
         "forwards": spent.forwards,
         "backwards": spent.backwards,
         "seconds": spent.seconds,
     }
+
+
+def _group(frame: Frame, one: Condition, groups: Mapping[str, str]) -> str:
+    if one.id in frame.apart:
+        return SMOOTHED
+    return "attack" if one.id in frame.attacked else groups.get(one.method) or "other"
 
 
 def _gaps(frame: Frame) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from unshaken.report import charts, wording
 from unshaken.report.compare import RunComparison
 from unshaken.report.others import Other
+from unshaken.run.order import SMOOTHED
 
 Row = dict[str, Any]
 
@@ -85,6 +86,11 @@ def attacked(row: Row) -> bool:
     return bool(row.get("group", "attack") == "attack")
 
 
+def changes_of(data: Row) -> list[Row]:
+    """The conditions that speak of the model itself; those of a smoothed classifier stand with the certificates."""
+    return [row for row in data["conditions"] if row.get("group") != SMOOTHED]
+
+
 def clean_figure(data: Row) -> Row | None:
     """The figure of the unchanged images; without labels there is none."""
     clean: Row | None = data["clean"]
@@ -94,7 +100,7 @@ def clean_figure(data: Row) -> Row | None:
 def series(data: Row) -> dict[str, list[Row]]:
     """The conditions that have a figure, by series, in the order of the plan."""
     found: dict[str, list[Row]] = {}
-    for row in data["conditions"]:
+    for row in changes_of(data):
         if metric(row) is not None:
             found.setdefault(wording.series_of(row), []).append(row)
     return found
@@ -211,7 +217,8 @@ class Tile:
 
 def tiles(data: Row) -> list[Tile]:
     """The four numbers of the first screen, as far as there are any."""
-    clean, rows = clean_figure(data), data["conditions"]
+    clean = clean_figure(data)
+    rows = changes_of(data)
     found = []
     if clean:
         found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean), "clean"))

@@ -33,6 +33,7 @@ ADVICE = {
     "single-class": "Point the data SPEC at the folder that has one subfolder a class.",
     "label-out-of-range": "Check the class names and their order in the model and in the data.",
     "near-chance": "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
+    "certificate-broken": "Do not rely on these certificates; report the fault with the run directory.",
     "not-run": "These conditions are missing, not passed: use methods that need no gradients, another model form, "
     "or data with labels.",
 }

@@ -31,6 +31,7 @@ NAMES = {
     "single-class": "all samples have one label",
     "label-out-of-range": "labels are no classes of the model",
     "near-chance": "clean accuracy is no better than guessing",
+    "certificate-broken": "an example lies within a radius that was certified",
     "not-run": "methods of the plan that cannot be run with this model or this data",
 }
 """Every flag and what it means."""

@@ -13,6 +13,7 @@ from unshaken.run.examples import damage, prune
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.lock import locked
 from unshaken.run.masking import check_masking
+from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN, Flag
 from unshaken.run.shard import Job, run_shard, write_flags
@@ -78,6 +79,8 @@ def _finish(job: Job) -> None:
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
     frame = frame.filter(pc.is_null(frame["error"]))
     flags = [*check_rows(frame), *check_masking(frame, run.rows("turns"))]
+    if run.names("rows", "certificates", suffix=".parquet"):
+        flags += check_order(frame, run.rows("certificates"), subjects(config.plan))
     run.remove("rows", "flags", "finish-00000.parquet")
     if flags:
         write_flags(run, "finish", 0, flags)

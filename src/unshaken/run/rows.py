@@ -141,6 +141,8 @@ class Context:
         clean: logits `[N, K]` of the unchanged images, already paid for.
         reference: gives the run's first samples, the same in every part of the run; None outside a run.
         samples: in the whole run; 0 when unknown.
+        journal: gives, for a condition, where its finished samples are kept until its rows are written; None outside a
+            run.
     """
 
     oracle: Oracle
@@ -148,6 +150,20 @@ class Context:
     clean: Tensor
     reference: Callable[[], Batch] | None = None
     samples: int = 0
+    journal: Callable[[str], Journal] | None = None
+
+
+class Journal(Protocol):
+    """Where a method keeps finished samples of a shard, so that a stop costs seconds and not the shard."""
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """Sample id to what was kept of it."""
+
+    def keep(self, sample: str, record: dict[str, Any]) -> None:
+        """A sample is finished; its record is JSON."""
+
+    def flush(self) -> None:
+        """Write what is waiting."""
 
 
 class Evaluable(Protocol):

@@ -19,6 +19,7 @@ from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.config import RunConfig
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.flags import check_trust
+from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
 from unshaken.run.rows import CLEAN, OUTCOMES, Context, Flag, Part, outcomes, table_of
 from unshaken.run.store import RunDir
@@ -131,7 +132,14 @@ def run_shard(
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes(CLEAN, batch, logits)
-        context = Context(oracle, config.seed, logits, job.reference, len(config.ids))
+        context = Context(
+            oracle,
+            config.seed,
+            logits,
+            job.reference,
+            len(config.ids),
+            lambda condition: Journal(job.run, condition, shard, alive=alive),
+        )
         for step in todo:
             last = step is todo[-1]
             alive()
@@ -139,6 +147,8 @@ def run_shard(
             parts = [] if batch is None else step.method.evaluate(batch, step.conditions, context)
             _keep_pictures(job, shard, parts, clean, batch if last else None)
             _write_step(job, shard, step, parts)
+            for condition in step.conditions:
+                Journal(job.run, condition.id, shard).clear()
             _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)) * len(step.conditions), note=step.label)

@@ -1,0 +1,76 @@
+"""Order of truth: no example lies within a radius that was certified. Where one does, this package is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.core.registry import list_methods
+from unshaken.run.plan import Entry, prepare
+from unshaken.run.rows import Flag
+
+SMOOTHED = "smoothed"
+"""Group of the methods whose rows speak of the smoothed classifier and not of the model itself."""
+
+Subject = tuple[str, float]
+"""Whom a condition speaks of: the model itself, or the classifier smoothed at a sigma."""
+
+_SLACK = 1e-6
+
+
+def of_smoothed(method: str) -> bool:
+    """Whether a method's rows speak of a smoothed classifier."""
+    return any(m.name == method and m.tags.get("group") == SMOOTHED for m in list_methods())
+
+
+def subjects(plan: Sequence[Entry]) -> dict[str, Subject]:
+    """Whom each condition of a plan speaks of."""
+    found: dict[str, Subject] = {}
+    for step in prepare(plan):
+        smoothed = of_smoothed(step.entry.method)
+        subject = (SMOOTHED, float(getattr(step.method, "sigma", 0.0))) if smoothed else ("model", 0.0)
+        found |= {c.id: subject for c in step.conditions}
+    return found
+
+
+def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, Subject]) -> dict[str, tuple[str, ...]]:
+    """Certified conditions to the samples with another answer at a distance within their radius.
+
+    Args:
+        outcomes: rows with `id`, `condition`, `norm`, `prediction` and `distance`.
+        certificates: rows.
+        whom: see `subjects`; other conditions are left alone.
+    """
+    moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
+    seen = list(
+        zip(*(moved[k].to_pylist() for k in ("condition", "id", "norm", "distance", "prediction")), strict=True)
+    )
+    found: dict[str, list[str]] = {}
+    columns = ("condition", "id", "norm", "radius", "prediction")
+    held_at = pc.and_(pc.greater(certificates["radius"], 0.0), pc.is_valid(certificates["prediction"]))
+    sure = certificates.filter(pc.and_not(held_at, pc.fill_null(certificates["abstained"], False)))
+    held = {(c, i): (n, r, p) for c, i, n, r, p in zip(*(sure[k].to_pylist() for k in columns), strict=True)}
+    certified = sorted({c for c, _ in held})
+    for condition, sample, norm, distance, prediction in seen:
+        for name in certified:
+            there = held.get((name, sample))
+            if there is None or whom.get(name) is None or whom.get(name) != whom.get(condition):
+                continue
+            if there[0] == norm and distance * (1 + _SLACK) < there[1] and prediction != there[2]:
+                found.setdefault(name, []).append(sample)
+    return {name: tuple(np.unique(ids).tolist()) for name, ids in found.items()}
+
+
+def check_order(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, Subject]) -> list[Flag]:
+    """A flag for each certified condition that an example contradicts; see `broken`."""
+    flags = []
+    for name, ids in broken(outcomes, certificates, whom).items():
+        rows = certificates.filter(pc.equal(certificates["condition"], name))
+        alpha = float(pc.max(rows["alpha"]).as_py() or 0.0)
+        chance = f"about {alpha * len(rows):.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"
+        text = f"{name}: examples lie within the certified radius of {len(ids)} of {len(rows)} samples; {chance}"
+        flags.append(Flag("certificate-broken", f"{text}: this is an error of unshaken, report it", ids))
+    return flags
