@@ -64,7 +64,7 @@ def harden(
     Raises:
         UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
     """
-    from unshaken.api import chosen_device, default_out
+    from unshaken.api_job import chosen_device, default_out
     from unshaken.harden.run import train_run
     from unshaken.harden.training import Training
     from unshaken.report.training import write_training_report

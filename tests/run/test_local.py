@@ -233,6 +233,17 @@ def test_a_killed_run_is_resumed_to_the_same_rows():
     assert "3 of 3 resumed to the same 660 rows" in done.stdout
 
 
+@pytest.mark.slow
+def test_a_killed_certification_is_resumed_to_the_same_rows():
+    """All samples are in one shard: what was finished of it survives."""
+    command = [sys.executable, "-W", "ignore", str(FAULTS), "--kills", "2", "--limit", "24", "--shard-size", "1024"]
+    command += ["--certify", "smoothing-sequential:n=3000", "--model", "demo:robust", "--seed", "1"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 resumed to the same 72 rows" in done.stdout  # clean, smoothed, and a certificate each
+
+
 def test_a_run_that_is_there_is_not_overwritten(make):
     spec = make.data(8)
     execute(make.job(make.folder / "run", spec))
