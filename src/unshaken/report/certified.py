@@ -43,7 +43,9 @@ def certified(run: RunDir, config: RunConfig, frame: Frame) -> list[Row]:
     for name, part in parts.items():
         attacked = _attacked(frame, part, whom)
         sizes = [a["radius"] for a in attacked["attacked"]]
-        found.append({**_one(part, sizes), **attacked, "broken": list(wrong.get(name, ()))})
+        found.append(
+            {**_one(part, sizes), **attacked, "precision": config.precision, "broken": list(wrong.get(name, ()))}
+        )
     return found
 
 
