@@ -1,0 +1,178 @@
+"""`Diffusion`: what models that learn to take noise away share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.progress import track
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+
+
+class NoiseNet(nn.Module, ABC):
+    """A network that is shown noisy images and told how noisy they are: `forward(x, position, labels)`.
+
+    Args:
+        image: channels, height and width.
+        classes: number of classes K that it can be told; 0 for none.
+    """
+
+    def __init__(self, image: tuple[int, int, int], classes: int = 0) -> None:
+        super().__init__()
+        self.image, self.classes = image, classes
+
+    @abstractmethod
+    def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the network says of noisy images.
+
+        Args:
+            x: float32 `[N, C, H, W]`.
+            position: float32 `[N]`, where on its scale of noise each image is; differences of 1 can be told apart.
+            labels: int64 `[N]`, 0..K-1, or K for "no class"; None for no class at all.
+
+        Returns:
+            `[N, C, H, W]`.
+        """
+
+
+class Diffusion(nn.Module, ABC):
+    """A network and the process of noise that it was trained for.
+
+    Images are in [0, 1] where they come in and go out; inside they are `x = 2 image - 1`, so that Gaussian noise of
+    deviation sigma on images is noise of `2 sigma` on x.
+
+    Args:
+        net: the network.
+        settings: of the process.
+    """
+
+    kind: ClassVar[str]
+    """Its name in files."""
+
+    def __init__(self, net: NoiseNet, settings: Parameters) -> None:
+        super().__init__()
+        self.net, self.settings = net, settings
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of its images."""
+        return self.net.image
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K that it can be asked for; 0 for none."""
+        return self.net.classes
+
+    @abstractmethod
+    def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
+        """What training makes small.
+
+        Args:
+            x: float32 `[N, C, H, W]` in [-1, 1].
+            rng: of these samples; noise and its level are drawn from it.
+            labels: int64 `[N]`, K for "no class"; None for none.
+
+        Returns:
+            `[N]`.
+        """
+
+    @abstractmethod
+    def denoise(self, images: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
+        """The mean of clean images given noisy ones, in one pass, clipped to [0, 1]; gradients pass through it.
+
+        Args:
+            images: `[N, C, H, W]`, clean ones in [0, 1] plus Gaussian noise; not clipped.
+            sigma: deviation of that noise, in [0, 1] pixel units.
+            labels: int64 `[N]`, where the classes are known.
+
+        Raises:
+            ModelError: images are of another size or number of channels.
+            ParameterError: the model was not trained for such noise.
+        """
+
+    @abstractmethod
+    def check_sigma(self, sigma: float) -> None:
+        """Refuse noise that the model was not made for.
+
+        Args:
+            sigma: deviation of noise on images, in [0, 1] pixel units.
+
+        Raises:
+            ParameterError: it is none, or too much.
+        """
+
+    def say(self, x: Tensor, position: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
+        """What the network says, with classifier-free guidance `u + w (c - u)`.
+
+        Args:
+            x: `[N, C, H, W]`, scaled as the network wants it.
+            position: `[N]`.
+            labels: int64 `[N]` or None.
+            guidance: w; 0 does without the class, 1 takes it as it is, more makes it stronger.
+
+        Source:
+            Ho & Salimans 2022, arXiv:2207.12598; their w is this one less 1.
+        """
+        if not len(x):
+            return x  # torch's pixel_unshuffle loses the channels of no images
+        if labels is None or guidance == 1:
+            out: Tensor = self.net(x, position, labels)
+            return out
+        without = torch.full_like(labels, self.classes)
+        u, c = self.net(x.repeat(2, 1, 1, 1), position.repeat(2), torch.cat([without, labels])).chunk(2)
+        guided: Tensor = u + guidance * (c - u)
+        return guided
+
+    def check(self, images: Tensor, labels: Tensor | None) -> None:
+        """Refuse images and labels that are not this model's.
+
+        Raises:
+            ModelError: images are of another size or number of channels.
+            ParameterError: labels do not fit the images, or the model has no such classes.
+        """
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.image:
+            own, given = ("x".join(str(n) for n in s) for s in (self.image, images.shape[-3:]))
+            raise ModelError(f"this {self.kind} model is for images of {own} (channels x height x width), not {given}")
+        if labels is None:
+            return
+        if not self.classes:
+            raise ParameterError(f"this {self.kind} model was trained without classes: leave labels out")
+        if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+            raise ParameterError(
+                f"labels must be int64 of shape ({len(images)},), not {labels.dtype} of {tuple(labels.shape)}"
+            )
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise ParameterError(
+                f"labels run from {int(labels.min())} to {int(labels.max())}; the model knows 0..{self.classes - 1}"
+            )
+
+    def _sampled(
+        self,
+        n: int,
+        draw: Callable[[SampleRng, Tensor | None], Tensor],
+        *,
+        seed: int,
+        first: int,
+        labels: Tensor | None,
+        batch_size: int,
+    ) -> Tensor:
+        """Samples number `first` to `first + n - 1`, drawn in batches; sample i is the same in any of them."""
+        if n < 0 or first < 0 or batch_size < 1:
+            raise ParameterError(f"n={n} and first={first} must be 0 or more, batch_size={batch_size} 1 or more")
+        device = next(self.parameters(), torch.zeros(0)).device
+        self.check(torch.empty(n, *self.image, device="meta"), labels)
+        done = [torch.empty(0, *self.image, device=device)]
+        with torch.no_grad(), track("sampling", n) as task:
+            for start in range(0, n, batch_size):
+                rows = range(start, min(n, start + batch_size))
+                rng = SampleRng.of(seed, self.kind, [str(first + i) for i in rows])
+                told = None if labels is None else labels[rows.start : rows.stop].to(device)
+                done.append((draw(rng.to(device), told).clamp(-1, 1) + 1) / 2)
+                task.advance(len(rows))
+        return torch.cat(done)

@@ -1,0 +1,182 @@
+"""EDM: a denoiser for every level of noise, and samples by Heun's method along the probability flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+from unshaken.generate.diffusion import Diffusion, NoiseNet
+
+POSITION = 100
+"""Positions told to the network are so many times `c_noise`: then 4% more noise is one step further."""
+LARGEST = 80.0
+"""Deviation of noise on x from which samples start."""
+
+
+class EDMSettings(Parameters):
+    """What the preconditioning assumes and which noise training draws, for x in [-1, 1]."""
+
+    sigma_data: PositiveFloat = Field(0.5, description="deviation of the pixels of x")
+    mean: float = Field(-1.2, description="of the logarithm of the noise in training")
+    std: PositiveFloat = Field(1.2, description="of the logarithm of the noise in training")
+
+
+class EDM(Diffusion):
+    """A denoiser `D(x; t) = c_skip x + c_out F(c_in x; c_noise)` of x with noise of deviation t.
+
+    Args:
+        net: F.
+        settings: of noise and preconditioning.
+
+    Source:
+        Karras et al. 2022, arXiv:2206.00364, table 1.
+    """
+
+    kind: ClassVar[str] = "edm"
+    settings: EDMSettings
+
+    def __init__(self, net: NoiseNet, settings: EDMSettings | None = None) -> None:
+        super().__init__(net, settings or EDMSettings())
+
+    def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """The mean of clean x given noisy x, `D(x; t)`; not clipped.
+
+        Args:
+            x: `[N, C, H, W]`, in [-1, 1] plus noise.
+            t: float `[N]`, deviation of that noise, above 0.
+            labels: int64 `[N]` or None.
+            guidance: see `Diffusion.say`.
+        """
+        c_skip, c_out, c_in, c_noise = preconditioning(t, self.settings.sigma_data)
+        skip, out, scale = (c.to(x.dtype).view(-1, 1, 1, 1) for c in (c_skip, c_out, c_in))
+        return skip * x + out * self.say(scale * x, POSITION * c_noise, labels, guidance)
+
+    def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
+        """`lambda(t) |D(x + t n; t) - x|^2` a pixel, with `ln t` normal and `lambda = (t^2 + s^2) / (t s)^2`."""
+        s, t = self.settings.sigma_data, self._noise(rng)
+        noisy = x + t.view(-1, 1, 1, 1) * rng.fold("noise").normal(*self.image)
+        weight = (t**2 + s**2) / (t * s) ** 2
+        return weight * (self.predict(noisy, t, labels) - x).square().mean((1, 2, 3))
+
+    def denoise(self, images: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
+        """See `Diffusion.denoise`."""
+        self.check(images, labels)
+        self.check_sigma(sigma)
+        t = torch.full((len(images),), 2 * sigma, device=images.device)
+        return ((self.predict(2 * images - 1, t, labels) + 1) / 2).clamp(0, 1)
+
+    def check_sigma(self, sigma: float) -> None:
+        """See `Diffusion.check_sigma`: any deviation up to the largest of the time grid."""
+        if not 0 < 2 * sigma <= LARGEST:
+            raise ParameterError(f"sigma {sigma:g} must be above 0 and at most {LARGEST / 2:g}")
+
+    def sample(
+        self,
+        n: int,
+        *,
+        steps: int = 18,
+        seed: int = 0,
+        first: int = 0,
+        labels: Tensor | None = None,
+        guidance: float = 1.0,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Images made from noise.
+
+        Args:
+            n: how many.
+            steps: points of the time grid; the network is asked `2 steps - 1` times.
+            seed: of all; sample i is the same whatever n and the batch size.
+            first: number of the first sample.
+            labels: int64 `[n]`, the class of each; None for any.
+            guidance: see `Diffusion.say`.
+            batch_size: images in one pass.
+
+        Returns:
+            float32 `[n, C, H, W]` in [0, 1].
+
+        Raises:
+            ParameterError: a number is not allowed, or the model has no such classes.
+        """
+        grid = karras_grid(steps)
+
+        def draw(rng: SampleRng, told: Tensor | None) -> Tensor:
+            start = float(grid[0]) * rng.fold("start").normal(*self.image)
+            ones = torch.ones(len(start), device=start.device)
+            return heun(lambda x, t: self.predict(x, t * ones, told, guidance), start, grid)
+
+        return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
+
+    def _noise(self, rng: SampleRng) -> Tensor:
+        """Deviations `[N]` of training."""
+        return torch.exp(self.settings.mean + self.settings.std * rng.fold("sigma").normal())
+
+
+def preconditioning(t: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`c_skip, c_out, c_in, c_noise` at noise of deviation t, each of the shape of t.
+
+    With `s = sigma_data`: `s^2 / (t^2 + s^2)`, `t s / sqrt(t^2 + s^2)`, `1 / sqrt(t^2 + s^2)`, `ln(t) / 4`.
+
+    >>> [round(float(c), 4) for c in preconditioning(torch.tensor(0.5))]
+    [0.5, 0.3536, 1.4142, -0.1733]
+    """
+    total = t**2 + sigma_data**2
+    return sigma_data**2 / total, t * sigma_data / total.sqrt(), 1 / total.sqrt(), t.log() / 4
+
+
+def karras_grid(n: int, largest: float = LARGEST, least: float = 0.002, rho: float = 7.0) -> Tensor:
+    """Levels of noise from the largest to the least, evenly spaced in their rho-th root.
+
+    `t_i = (largest^(1/rho) + i / (n - 1) (least^(1/rho) - largest^(1/rho)))^rho`; the 0 that ends a path is not in it.
+
+    Args:
+        n: points, 2 or more.
+        largest: `t_0`, a deviation of x in [-1, 1].
+        least: `t_(n-1)`, above 0.
+        rho: how much denser the grid is at little noise.
+
+    Returns:
+        float64 `[n]`, falling.
+
+    Raises:
+        ParameterError: a number is not allowed.
+
+    >>> [round(t, 4) for t in karras_grid(3).tolist()]
+    [80.0, 2.5152, 0.002]
+    """
+    if n < 2 or not largest > least > 0 or not rho > 0:
+        raise ParameterError(
+            f"a grid has 2 points or more and largest > least > 0, rho > 0; not n={n}, largest={largest:g}, "
+            f"least={least:g}, rho={rho:g}"
+        )
+    high, low = largest ** (1 / rho), least ** (1 / rho)
+    share = torch.arange(n, dtype=torch.float64) / (n - 1)
+    return torch.pow(high + share * (low - high), rho)
+
+
+def heun(denoiser: Callable[[Tensor, float], Tensor], x: Tensor, grid: Tensor) -> Tensor:
+    """Follow `dx/dt = (x - D(x; t)) / t` along a grid and then to 0, by Heun's method of second order.
+
+    Args:
+        denoiser: D, of x and a deviation of noise.
+        x: `[N, ...]`, with noise of deviation `grid[0]`.
+        grid: falling, all above 0. The last step, to 0, is Euler's.
+
+    Returns:
+        The shape of x, without noise.
+    """
+    for t, s in pairwise([*grid.tolist(), 0.0]):
+        slope = (x - denoiser(x, t)) / t
+        ahead = x + (s - t) * slope
+        if s > 0:
+            ahead = x + (s - t) / 2 * (slope + (ahead - denoiser(ahead, s)) / s)
+        x = ahead
+    return x
