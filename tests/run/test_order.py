@@ -7,14 +7,14 @@ from unshaken.run import load_plan
 from unshaken.run.order import broken, check_order, subjects
 from unshaken.run.rows import OUTCOMES
 
-SMOOTHED = ("smoothed", 0.25)
+SMOOTHED = "smoothed at sigma=0.25"
 WHOM = {
     "smoothing-0.25": SMOOTHED,
     "smoothing-attack-l2-0.5": SMOOTHED,
-    "smoothing-attack+2-l2-0.5": ("smoothed", 0.5),
-    "ibp-0.1": ("model", 0.0),
-    "pgd-linf-0.1": ("model", 0.0),
-    "pgd-l2-0.1": ("model", 0.0),
+    "smoothing-attack+2-l2-0.5": "smoothed at sigma=0.5",
+    "ibp-0.1": "model",
+    "pgd-linf-0.1": "model",
+    "pgd-l2-0.1": "model",
 }
 
 
@@ -73,13 +73,15 @@ def test_whom_conditions_speak_of_follows_from_the_plan():
         [
             {"method": "smoothing", "params": {"sigma": 0.5}},
             {"method": "smoothing-attack", "params": {"sigma": 0.5}, "eps": [0.25]},
+            {"method": "dual-smoothing", "params": {"sigma": 0.5}},
             {"method": "pgd", "eps": [0.1]},
             {"method": "fog", "severities": [1]},
         ]
     )
     assert subjects(plan) == {
-        "smoothing-0.5": ("smoothed", 0.5),
-        "smoothing-attack-l2-0.25": ("smoothed", 0.5),
-        "pgd-linf-0.1": ("model", 0.0),
-        "fog-1": ("model", 0.0),
+        "smoothing-0.5": "smoothed at sigma=0.5",
+        "smoothing-attack-l2-0.25": "smoothed at sigma=0.5",
+        "dual-smoothing-0.5": "sum of two halves smoothed at sigma=0.5 and 0.5",
+        "pgd-linf-0.1": "model",
+        "fog-1": "model",
     }

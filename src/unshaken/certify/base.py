@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.registry import Parameters
+from unshaken.run.order import MODEL
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part
 
 CERTIFICATES = pa.schema(
@@ -39,6 +40,11 @@ class Certifier(Parameters):
 
     room: ClassVar[str] = "certify"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    @property
+    def subject(self) -> str:
+        """Whom the certificates speak of; attacks on the same one may contradict them."""
+        return MODEL
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
         """How a plan asks for sizes: the fields of an entry, such as `eps` (the default), or changed `params`.

@@ -81,6 +81,11 @@ class Randomised(Certifier):
         check_reach(self.name, self.radii, sigma=self.sigma, n=self.n, alpha=self.alpha)
 
     @property
+    def subject(self) -> str:
+        """The smoothed classifier."""
+        return smoothed_at(self.sigma)
+
+    @property
     def name(self) -> str:
         """Its name in the registry."""
         return self.info.name
@@ -186,6 +191,11 @@ class Randomised(Certifier):
             rows,
             outcomes(condition, batch, vote_logits(tally), forwards=tally.forwards, seconds=tally.seconds),
         ]
+
+
+def smoothed_at(sigma: float) -> str:
+    """What the classifier smoothed at a sigma is called."""
+    return f"smoothed at sigma={sigma:g}"
 
 
 def vote_logits(tally: Tally) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unshaken.attack.ball import Ball, distance
 from unshaken.certify.base import Certifier
-from unshaken.certify.smoothing import vote_logits
+from unshaken.certify.smoothing import smoothed_at, vote_logits
 from unshaken.certify.votes import Tally, vote
 from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
@@ -128,6 +128,11 @@ class SmoothingAttack(Certifier):
     draws: PositiveInt = Field(8, description="noisy copies that each gradient is averaged over")
     votes: PositiveInt = Field(1000, description="fresh votes that judge an end point")
     alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that an example counts by chance")
+
+    @property
+    def subject(self) -> str:
+        """The smoothed classifier."""
+        return smoothed_at(self.sigma)
 
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
         """One condition a radius, in l2; `sigma/2` to `3 sigma` unless given.

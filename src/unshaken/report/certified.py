@@ -13,7 +13,7 @@ from unshaken import measure
 from unshaken.report.figures import right_under
 from unshaken.report.frame import Frame
 from unshaken.run import RunConfig, RunDir
-from unshaken.run.order import Subject, broken, subjects
+from unshaken.run.order import broken, subjects
 
 Row = dict[str, Any]
 
@@ -78,7 +78,7 @@ def _one(rows: pa.Table, sizes: list[float]) -> Row:
     }
 
 
-def _attacked(frame: Frame, rows: pa.Table, whom: Mapping[str, Subject]) -> Row:
+def _attacked(frame: Frame, rows: pa.Table, whom: Mapping[str, str]) -> Row:
     """The accuracy of whom the certificates speak of: without any change, and after attacks of each budget."""
     name, norm = rows["condition"][0].as_py(), rows["norm"][0].as_py()
     smoothed = name in frame.apart

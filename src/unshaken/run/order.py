@@ -15,8 +15,8 @@ from unshaken.run.rows import Flag
 SMOOTHED = "smoothed"
 """Group of the methods whose rows speak of the smoothed classifier and not of the model itself."""
 
-Subject = tuple[str, float]
-"""Whom a condition speaks of: the model itself, or the classifier smoothed at a sigma."""
+MODEL = "model"
+"""Whom the rows of most methods speak of; others say so by a property `subject`."""
 
 _SLACK = 1e-6
 
@@ -26,17 +26,12 @@ def of_smoothed(method: str) -> bool:
     return any(m.name == method and m.tags.get("group") == SMOOTHED for m in list_methods())
 
 
-def subjects(plan: Sequence[Entry]) -> dict[str, Subject]:
+def subjects(plan: Sequence[Entry]) -> dict[str, str]:
     """Whom each condition of a plan speaks of."""
-    found: dict[str, Subject] = {}
-    for step in prepare(plan):
-        smoothed = of_smoothed(step.entry.method)
-        subject = (SMOOTHED, float(getattr(step.method, "sigma", 0.0))) if smoothed else ("model", 0.0)
-        found |= {c.id: subject for c in step.conditions}
-    return found
+    return {c.id: getattr(step.method, "subject", MODEL) for step in prepare(plan) for c in step.conditions}
 
 
-def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, Subject]) -> dict[str, tuple[str, ...]]:
+def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Certified conditions to the samples with another answer at a distance within their radius.
 
     Args:
@@ -64,7 +59,7 @@ def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, Subjec
     return {name: tuple(np.unique(ids).tolist()) for name, ids in found.items()}
 
 
-def check_order(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, Subject]) -> list[Flag]:
+def check_order(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, str]) -> list[Flag]:
     """A flag for each certified condition that an example contradicts; see `broken`."""
     flags = []
     for name, ids in broken(outcomes, certificates, whom).items():

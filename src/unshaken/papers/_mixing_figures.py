@@ -1,0 +1,175 @@
+"""Figures of the experiment with mixtures, from rows alone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from unshaken.measure import share
+from unshaken.papers._mixing_run import ALPHAS, BIASES, CERTIFIED, LOSSES, RULES, SCALES, SHARES
+from unshaken.papers.base import Bench
+
+Flags = NDArray[np.bool_]
+RADII = (0.0, 0.1, 0.25, 0.5)
+
+
+class Figures:
+    """Figures of one seed.
+
+    Args:
+        bench: where the rows are.
+        name: of the seed.
+    """
+
+    def __init__(self, bench: Bench, name: str) -> None:
+        self.name, self.run = name, bench.run
+        self.table = bench.run.rows("outcomes", ["id", "condition", "label", "correct", "logits"])
+        self.known = set(pc.unique(self.table["condition"]).to_pylist())
+
+    def all(self) -> dict[str, Any]:
+        """Both networks, the sweep against the chord, and what there is of the other parts."""
+        ends = {name: self.model(name) for name in ("g", "h")}
+        found: dict[str, Any] = {name: ends[name] | {"margin": self.margins(name)} for name in ends}
+        chord = tuple((ends[n]["clean"]["value"], ends[n]["worst"]["value"]) for n in ("g", "h"))
+        for scale in SCALES:
+            sweep: dict[str, Any] = {}
+            for alpha in ALPHAS:
+                one = self.model(f"T{scale}-a{alpha:g}")
+                on_chord = chord_at(one["clean"]["value"], *chord)
+                sweep[f"a{alpha:g}"] = one | {"above_chord": round(one["worst"]["value"] - on_chord, 4)}
+            found[f"T{scale}"] = sweep
+        found["careless"] = {f"from_{m}": _share(self.right(f"T1-a0.8.from-{m}")) for m in ("g", "h")}
+        if self.has(f"gate-b{BIASES[0]:g}.clean"):
+            found["mixing_network"] = {f"b{b:g}": self.gate(b, found) for b in BIASES}
+        if self.has(f"certified-a{CERTIFIED[0]:g}-sharp"):
+            found["certified"] = {f"a{a:g}": self.certified(a) for a in CERTIFIED}
+        return found
+
+    def model(self, name: str) -> dict[str, Any]:
+        """Accuracy on clean images, under each loss, and under the worst of both."""
+        under = {loss: self.right(f"{name}.{loss}") for loss in LOSSES}
+        worst = np.logical_and.reduce(list(under.values()))
+        return {
+            "clean": _share(self.right(f"{name}.clean")),
+            **{loss: _share(hits) for loss, hits in under.items()},
+            "worst": _share(worst),
+        }
+
+    def margins(self, name: str) -> dict[str, Any]:
+        """Mean confidence margin where the network is right and where it is wrong, and the gap; clean and attacked."""
+        found = {}
+        for how in ("clean", "ce"):
+            rows = self.rows(f"{name}.{how}")
+            logits = np.stack([np.asarray(v, float) for v in rows["logits"].to_pylist()])
+            top = np.sort(softmax(logits, axis=1), axis=1)
+            sure, right = top[:, -1] - top[:, -2], _flags(rows["correct"])
+            means = [float(sure[side].mean()) if side.any() else None for side in (right, ~right)]
+            known = [m for m in means if m is not None]
+            found["attacked" if how == "ce" else "clean"] = {
+                "right": None if means[0] is None else round(means[0], 4),
+                "wrong": None if means[1] is None else round(means[1], 4),
+                "gap": round(known[0] - known[1], 4) if len(known) == 2 else None,
+                "n_right": int(right.sum()),
+                "n_wrong": int((~right).sum()),
+            }
+        return found
+
+    def gate(self, bias: float, found: dict[str, Any]) -> dict[str, Any]:
+        """The mixing network at a bias, under plain attacks and knowing ones; and the best fixed weight as robust."""
+        name = f"gate-b{bias:g}"
+        plain = self.model(name)
+        under = {
+            f"{s:g}": np.logical_and.reduce([self.right(f"{name}.{loss}-{s:g}") for loss in LOSSES]) for s in SHARES
+        }
+        all_of = [self.right(f"{name}.{loss}") for loss in LOSSES] + list(under.values())
+        worst = np.logical_and.reduce(all_of)
+        best = max(
+            fixed_at(
+                float(worst.mean()),
+                [(found["g"]["clean"]["value"], found["g"]["worst"]["value"])]
+                + [(v["clean"]["value"], v["worst"]["value"]) for v in found[f"T{scale}"].values()]
+                + [(found["h"]["clean"]["value"], found["h"]["worst"]["value"])],
+            )
+            for scale in SCALES
+        )
+        return {
+            "clean": plain["clean"],
+            "plain_attack": plain["worst"],
+            "knowing_attack": {s: _share(hits) for s, hits in under.items()},
+            "worst": _share(worst),
+            "fixed_clean_at_equal_robust": round(best, 4),
+            "gain": round(plain["clean"]["value"] - best, 4),
+        }
+
+    def certified(self, alpha: float) -> dict[str, Any]:
+        """Share of images that are right and certified at each radius, by both rules; abstentions."""
+        found: dict[str, Any] = {}
+        for rule in RULES:
+            condition = f"{self.name}.certified-a{alpha:g}-{rule}"
+            rows = self.run.rows("certificates")
+            rows = rows.filter(pc.equal(rows["condition"], condition))
+            right = rows["prediction"].to_numpy() == rows["label"].to_numpy()
+            gone, radius = _flags(rows["abstained"]), rows["radius"].to_numpy()
+            found[rule] = {f"r{r:g}": _share(right & ~gone & (radius > r)) for r in RADII}
+        found["accuracy"] = _share(self.right(f"certified-a{alpha:g}-sharp"))
+        found["abstained"] = _share(gone)
+        return found
+
+    def has(self, label: str) -> bool:
+        """Whether there are rows."""
+        return f"{self.name}.{label}" in self.known
+
+    def rows(self, label: str) -> Any:
+        """Rows of a condition, in the order of their ids."""
+        return self.table.filter(pc.equal(self.table["condition"], f"{self.name}.{label}")).sort_by("id")
+
+    def right(self, label: str) -> Flags:
+        """Right predictions under a condition."""
+        return _flags(self.rows(label)["correct"])
+
+
+def chord_at(clean: float, accurate: tuple[float, float], robust: tuple[float, float]) -> float:
+    """Robust accuracy on the straight line between the points (clean, robust) of two networks.
+
+    Args:
+        clean: where; outside the two the nearer end counts.
+        accurate: point of g.
+        robust: point of h.
+
+    >>> round(chord_at(0.83, (0.873, 0.0), (0.806, 0.723)), 3)
+    0.464
+    """
+    if accurate[0] <= robust[0]:
+        return max(accurate[1], robust[1])
+    share_of_h = min(1.0, max(0.0, (accurate[0] - clean) / (accurate[0] - robust[0])))
+    return accurate[1] + share_of_h * (robust[1] - accurate[1])
+
+
+def fixed_at(robust: float, points: list[tuple[float, float]]) -> float:
+    """The best clean accuracy of fixed weights at a robust accuracy, linear between neighbours of the sweep.
+
+    Args:
+        robust: where.
+        points: (clean, robust) by rising weight.
+
+    >>> fixed_at(0.5, [(0.9, 0.0), (0.8, 0.4), (0.7, 0.6)])
+    0.75
+    """
+    found = [clean for clean, held in points if held >= robust]
+    for (c0, r0), (c1, r1) in pairwise(points):
+        if min(r0, r1) <= robust <= max(r0, r1) and r0 != r1:
+            found.append(c0 + (robust - r0) / (r1 - r0) * (c1 - c0))
+    return max(found, default=points[-1][0])
+
+
+def _flags(column: Any) -> Flags:
+    return np.asarray(column.to_numpy(zero_copy_only=False), bool)
+
+
+def _share(hits: Flags) -> dict[str, Any]:
+    return share(int(hits.sum()), len(hits)).to_json()

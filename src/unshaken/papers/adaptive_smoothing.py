@@ -1,0 +1,191 @@
+"""`adaptive-smoothing`: an accurate and a robust network mixed, against the chord between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from unshaken.core.registry import register
+from unshaken.papers._mixing_figures import Figures
+from unshaken.papers._mixing_nets import GivenPair, Sizes, TrainedPairs
+from unshaken.papers._mixing_run import SCALES, Study
+from unshaken.papers.base import Bench, Check, Paper
+
+JUDGED = ("a0.7", "a0.8", "a0.9", "a0.95")
+"""The weights of which one must lie far above the chord."""
+ABOVE = 0.10
+PAIR = "g|h"
+
+
+@register("adaptive-smoothing", reference="Bai et al. 2023, arXiv:2301.12554")
+class AdaptiveSmoothingPaper(Paper):
+    """Does a mixture of probabilities keep most of the robust network's robustness and of the other's accuracy?
+
+    Two networks of 19,000 parameters on Fashion-MNIST, one trained plainly, one adversarially; mixtures with fixed
+    weights under PGD through the whole, three seeds. Besides: a mixing network for the first seed, and certificates of
+    mixtures with a third network that was trained with noise. With models of one's own, given as `ACCURATE|ROBUST`, the
+    sweep over them.
+    """
+
+    title: ClassVar[str] = "Improving the Accuracy-Robustness Trade-Off of Classifiers via Adaptive Smoothing"
+    claim: ClassVar[str] = (
+        "Mixing the class probabilities of an accurate and a robust network keeps most of the accuracy of one and most "
+        "of the robustness of the other, because the robust one is far surer when it is right, even under attack, than "
+        "when it is wrong."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced if both hold in every seed: (1) under attack the robust network's mean confidence margin is larger "
+        "where it is right than where it is wrong; (2) at some weight in [0.7, 0.95] the mixture's robust accuracy "
+        "(worst of PGD on cross-entropy and on margin, through the whole) is at least 10 points above the straight "
+        "line between the points (clean, robust) of the two networks."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "published": "CIFAR-100: clean 85.21, AutoAttack at 8/255 38.72; CIFAR-10: 95.23 and 68.06, in % (README)",
+        "seed0": {
+            "g": {"clean": "0.873 (pilot)", "worst": "0 (pilot)"},
+            "h": {
+                "clean": "0.806 (pilot)",
+                "worst": "0.723 (pilot)",
+                "margin": {
+                    "clean": {"right": "0.68 (pilot)", "wrong": "0.22 (pilot)"},
+                    "attacked": {"right": "0.63 (pilot)", "wrong": "0.25 (pilot)"},
+                },
+            },
+            "T1": {
+                "a0.7": {"clean": "0.854 (pilot)", "worst": "0.533 (pilot)"},
+                "a0.8": {"clean": "0.846 (pilot)", "worst": "0.630 (pilot)"},
+                "a0.9": {"clean": "0.830 (pilot)", "worst": "0.683 (pilot)", "above_chord": "0.22 (pilot)"},
+            },
+            "T2": {
+                "a0.7": {"clean": "0.839 (pilot)", "worst": "0.647 (pilot)"},
+                "a0.8": {"clean": "0.830 (pilot)", "worst": "0.680 (pilot)"},
+                "a0.9": {"clean": "0.820 (pilot)", "worst": "0.697 (pilot)"},
+            },
+        },
+    }
+    data: ClassVar[str] = "fashion-mnist"
+    model: ClassVar[str] = PAIR
+
+    train: PositiveInt = Field(20_000, description="training images of each network, a stratified subset")
+    test: PositiveInt = Field(10_000, description="test images")
+    attacked: PositiveInt = Field(500, description="of these, images that are attacked")
+    epochs: PositiveInt = Field(4, description="of the networks trained without attacks")
+    robust_epochs: PositiveInt = Field(5, description="of the adversarial training")
+    seeds: PositiveInt = Field(3, description="seeds of training")
+    eps: PositiveFloat = Field(0.1, description="radius in linf of training and attacks, in [0, 1] pixel units")
+    steps: PositiveInt = Field(20, description="of PGD, each 2.5 radii over their number long")
+    mixing: NonNegativeInt = Field(5000, description="training images of the mixing network; 0 for none")
+    mixing_epochs: PositiveInt = Field(2, description="of the mixing network")
+    sigma: NonNegativeFloat = Field(0.25, description="noise of the certificates; 0 for none")
+    certified: PositiveInt = Field(200, description="test images that are voted on")
+    votes: PositiveInt = Field(1000, description="fresh votes each")
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """The same study for each seed; the mixing network for the first."""
+        seeds = range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))
+        sizes = Sizes(
+            self.train, self.epochs, self.robust_epochs, self.eps, self.sigma, self.mixing, self.mixing_epochs
+        )
+        pairs = TrainedPairs(bench, sizes, self.test) if bench.model == PAIR else GivenPair(bench, self.test)
+        bench.pin(given=pairs.key(), **self.model_dump())
+        measured: dict[str, Any] = {}
+        for seed in seeds:
+            pair, name = pairs.pair(seed, mixing=seed == seeds[0]), f"seed{seed}"
+            Study(
+                bench,
+                pair,
+                pairs.test,
+                name,
+                seed,
+                attacked=self.attacked,
+                certified=self.certified,
+                votes=self.votes,
+                eps=self.eps,
+                sigma=self.sigma,
+                steps=self.steps,
+            ).run()
+            measured[name] = {**Figures(bench, name).all(), "networks_from_cache": pair.cached}
+        return measured
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        checks = []
+        for name, part in measured.items():
+            margin = part["h"]["margin"]["attacked"]
+            gap = margin["gap"]
+            words = f"{name}: under attack the robust network's margin is {_said(margin['right'])} where right, "
+            words += f"{_said(margin['wrong'])} where wrong"
+            checks.append(Check(words, gap is not None and gap > 0))
+            scale, alpha = max(
+                ((s, a) for s in SCALES for a in JUDGED), key=lambda p: part[f"T{p[0]}"][p[1]]["above_chord"]
+            )
+            best = part[f"T{scale}"][alpha]
+            words = (
+                f"{name}: weight {alpha[1:]}, T_h {scale}: clean {best['clean']['value']:.3f}, robust "
+                f"{best['worst']['value']:.3f}, {100 * best['above_chord']:+.1f} points above the chord"
+            )
+            checks.append(Check(words, best["above_chord"] >= ABOVE))
+        return checks
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """What mixing costs, what careless attacks would say, the mixing network and the certificates."""
+        parts = list(measured.values())
+        said = []
+        for alpha in ("a0.8", "a0.9"):
+            gained = np.mean([p["T1"][alpha]["clean"]["value"] - p["h"]["clean"]["value"] for p in parts])
+            lost = np.mean([p["T1"][alpha]["worst"]["value"] - p["h"]["worst"]["value"] for p in parts])
+            said.append(
+                f"Against the robust network alone, weight {alpha[1:]} (T_h 1): clean {100 * gained:+.1f} points, "
+                f"robust {100 * lost:+.1f}, means over seeds."
+            )
+        low = ", ".join(f"{p['T1']['a0.3']['worst']['value']:.3f}" for p in parts)
+        said.append(f"At weight 0.3 robust accuracy is {low}: below one half the accurate network decides.")
+        careless = ", ".join(f"{p['careless']['from_h']['value']:.3f}" for p in parts)
+        honest = ", ".join(f"{p['T1']['a0.8']['worst']['value']:.3f}" for p in parts)
+        said.append(
+            f"An attack on the robust network alone leaves the mixture (weight 0.8) at {careless}, one through the "
+            f"whole at {honest}."
+        )
+        said += [*_gates(measured), *_certified(measured)]
+        if all(p["networks_from_cache"] for p in parts):
+            said.append("The networks were not trained in this run, so the seconds hold no training.")
+        return " ".join(said)
+
+
+def _gates(measured: Mapping[str, Any]) -> list[str]:
+    """What the mixing network gains over fixed weights."""
+    found = [(n, p["mixing_network"]) for n, p in measured.items() if "mixing_network" in p]
+    return [
+        f"Mixing network, {name}, not part of the rule: "
+        + "; ".join(
+            f"bias {b[1:]}: clean {v['clean']['value']:.3f}, robust {v['plain_attack']['value']:.3f} under plain "
+            f"attacks and {v['worst']['value']:.3f} under those that know of the gate too, where the best fixed weight "
+            f"has clean {v['fixed_clean_at_equal_robust']:.3f}"
+            for b, v in gates.items()
+        )
+        + "."
+        for name, gates in found
+    ]
+
+
+def _certified(measured: Mapping[str, Any]) -> list[str]:
+    """Certified accuracy by weight."""
+    found = [p["certified"] for p in measured.values() if "certified" in p]
+    if not found:
+        return []
+    texts = []
+    for alpha in found[0]:
+        at = [np.mean([p[alpha][rule]["r0.1"]["value"] for p in found]) for rule in ("sharp", "published")]
+        accuracy = np.mean([p[alpha]["accuracy"]["value"] for p in found])
+        texts.append(f"weight {alpha[1:]}: accuracy {accuracy:.3f}, certified at l2 0.1 {at[0]:.3f} ({at[1]:.3f})")
+    return [
+        "Certificates with a third network, trained with noise, by bisection (and by the published formula), means "
+        f"over seeds: {'; '.join(texts)}."
+    ]
+
+
+def _said(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

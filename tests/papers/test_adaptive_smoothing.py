@@ -1,0 +1,210 @@
+"""The verdict's rule by hand, and the whole row on tints that a small network learns at once."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from scipy.special import softmax
+
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.registry import find_method
+from unshaken.papers import run_paper
+from unshaken.papers._mixing_figures import chord_at, fixed_at
+from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
+from unshaken.run.store import RunDir
+
+SMALL = (
+    "adaptive-smoothing:train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=4,mixing=64,"
+    "mixing_epochs=1,certified=8,votes=60"
+)
+
+
+def value(v):
+    return {"value": v}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which both parts of the rule hold, barely, in two seeds."""
+    one = {"clean": value(0.85), "worst": value(0.4), "above_chord": 0.0}
+    sweep = {f"a{a:g}": copy.deepcopy(one) for a in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)}
+    margin = {"attacked": {"right": 0.3, "wrong": 0.29, "gap": 0.01}}
+    part = {
+        "h": {"clean": value(0.8), "worst": value(0.7), "margin": margin},
+        "T1": sweep,
+        "T2": copy.deepcopy(sweep),
+        "careless": {"from_h": value(0.6)},
+        "networks_from_cache": False,
+    }
+    part["T2"]["a0.95"]["above_chord"] = 0.1
+    return {"seed0": part, "seed1": copy.deepcopy(part)}
+
+
+def failed(measured):
+    return [c.words for c in AdaptiveSmoothingPaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(AdaptiveSmoothingPaper().judge(measured)) == 4
+
+
+@pytest.mark.parametrize("gap", [0.0, -0.1, None])
+def test_a_margin_that_is_no_larger_fails(measured, gap):
+    measured["seed1"]["h"]["margin"]["attacked"] |= {"gap": gap, "wrong": None if gap is None else 0.3 - gap}
+    assert len(failed(measured)) == 1
+    assert failed(measured)[0].startswith("seed1: under attack the robust network's margin is 0.300 where right")
+
+
+def test_a_mixture_on_the_chord_fails(measured):
+    measured["seed0"]["T2"]["a0.95"]["above_chord"] = 0.0999
+    assert failed(measured) == ["seed0: weight 0.95, T_h 2: clean 0.850, robust 0.400, +10.0 points above the chord"]
+    measured["seed0"]["T1"]["a0.6"]["above_chord"] = 0.5  # not one of the weights that the rule names
+    assert len(failed(measured)) == 1
+
+
+def test_the_remark_says_what_it_costs(measured):
+    measured["seed0"]["T1"]["a0.8"] |= {"clean": value(0.84), "worst": value(0.6)}
+    remark = AdaptiveSmoothingPaper().remark(measured)
+    assert "weight 0.8 (T_h 1): clean +4.5 points, robust -20.0, means over seeds" in remark
+    assert "An attack on the robust network alone leaves the mixture (weight 0.8) at 0.600, 0.600" in remark
+    assert "Mixing network" not in remark
+
+
+def test_chord_and_fixed_weights_by_hand():
+    g, h = (0.873, 0.0), (0.806, 0.723)
+    assert chord_at(0.83, g, h) == pytest.approx(0.43 / 0.67 * 0.723, abs=1e-9)
+    assert chord_at(0.9, g, h) == 0.0
+    assert chord_at(0.7, g, h) == 0.723
+    assert chord_at(0.8, (0.7, 0.2), (0.75, 0.5)) == 0.5  # a robust network that is the more accurate, too
+    points = [(0.9, 0.0), (0.8, 0.4), (0.7, 0.6)]
+    assert fixed_at(0.2, points) == pytest.approx(0.85)
+    assert fixed_at(0.6, points) == pytest.approx(0.7)
+    assert fixed_at(0.9, points) == 0.7
+
+
+def tints(n, rng):
+    """Noise with one bright colour, the label."""
+    labels = rng.integers(0, 3, n)
+    images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[..., label] += 60
+    return images, labels
+
+
+def png(image):
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A data set with two splits, a run of the row over it, and its result."""
+    folder, rng = tmp_path_factory.mktemp("mixing"), np.random.default_rng(0)
+    rows = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 180), ("test", 70)):
+        images, labels = tints(n, rng)
+        rows["id"] += [f"{split}{i}" for i in range(n)]
+        rows["image"] += [png(image) for image in images]
+        rows["label"] += labels.tolist()
+        rows["split"] += [split] * n
+    pq.write_table(pa.table(rows), folder / "tints.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+
+
+def test_figures_come_from_rows(small):
+    folder, result = small
+    rows = RunDir(folder / "run").rows("outcomes").to_pylist()
+    by = {}
+    for row in rows:
+        by.setdefault(row["condition"], {})[row["id"]] = row
+    measured = result.measured
+    for name in ("g", "h", "T1-a0.8", "T2-a0.95"):
+        path = name.replace("-a", ".a")
+        clean = by[f"seed1.{name}.clean"]
+        assert measured[f"seed1.{path}.clean"]["value"] == pytest.approx(
+            np.mean([r["correct"] for r in clean.values()])
+        )
+        ce, margin = (by[f"seed1.{name}.{loss}"] for loss in ("ce", "margin"))
+        worst = [ce[i]["correct"] and margin[i]["correct"] for i in ce]
+        assert len(worst) == 16
+        assert measured[f"seed1.{path}.worst"]["value"] == pytest.approx(np.mean(worst))
+        assert all(r["method"] == "pgd" and r["eps"] == 0.1 and r["norm"] == "linf" for r in ce.values())
+    top = np.sort(softmax([r["logits"] for r in by["seed0.h.clean"].values()], axis=1), axis=1)
+    right = np.array([r["correct"] for r in by["seed0.h.clean"].values()])
+    assert measured["seed0.h.margin.clean.n_right"] == right.sum()
+    if right.any():
+        expected = (top[:, -1] - top[:, -2])[right].mean()
+        assert measured["seed0.h.margin.clean.right"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_mixture_is_that_of_the_two(small):
+    folder, _ = small
+    rows = RunDir(folder / "run").rows("outcomes").to_pylist()
+    logits = {
+        name: np.array([r["logits"] for r in sorted(rows, key=lambda r: r["id"]) if r["condition"] == f"seed0.{name}"])
+        for name in ("g.clean", "h.clean", "T2-a0.7.clean")
+    }
+    wanted = 0.3 * softmax(logits["g.clean"], axis=1) + 0.7 * softmax(2 * logits["h.clean"], axis=1)
+    assert np.exp(logits["T2-a0.7.clean"]) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_mixing_network_for_the_first_seed_and_certificates_for_all(small):
+    folder, result = small
+    assert result.measured["seed0.mixing_network.b1.clean"]["n"] == 60
+    assert not any(k.startswith("seed1.mixing_network") for k in result.measured)
+    attacks = [result.measured[f"seed0.mixing_network.b1.knowing_attack.{s}"]["value"] for s in ("0.25", "0.5", "0.75")]
+    assert result.measured["seed0.mixing_network.b1.worst"]["value"] <= min(attacks)
+    rows = RunDir(folder / "run").rows("certificates").to_pylist()
+    for alpha in ("0.6", "1"):
+        for rule in ("sharp", "published"):
+            one = [r for r in rows if r["condition"] == f"seed1.certified-a{alpha}-{rule}"]
+            sure = [r["prediction"] == r["label"] and not r["abstained"] and r["radius"] > 0.1 for r in one]
+            assert len(one) == 8
+            assert result.measured[f"seed1.certified.a{alpha}.{rule}.r0.1"]["value"] == pytest.approx(np.mean(sure))
+    assert "Mixing network, seed0" in result.note
+    assert "Certificates with a third network" in result.note
+
+
+def test_it_goes_on_where_it_was(small):
+    folder, result = small
+    lost = next((folder / "run" / "rows" / "outcomes").glob("seed1.T1-a0.8.ce*"))
+    lost.unlink()
+    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+    assert lost.is_file()
+    assert {k: v for k, v in again.measured.items() if "cache" not in k} == {
+        k: v for k, v in result.measured.items() if "cache" not in k
+    }
+    assert "The networks were not trained in this run" in again.note
+    with pytest.raises(RunError, match="steps"):
+        run_paper(SMALL.replace("steps=4", "steps=3"), out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+
+
+def test_models_of_ones_own(tmp_path):
+    text = "adaptive-smoothing:test=40,attacked=10,steps=3,seeds=1"
+    result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
+    assert result.measured["seed0.g.clean"]["n"] == 40
+    assert result.measured["seed0.h.worst"]["n"] == 10
+    assert not any("mixing_network" in k or "certified" in k for k in result.measured)
+    with pytest.raises(ParameterError, match="name two, the accurate and the robust one"):
+        run_paper(text, out=tmp_path / "one", data="demo", model="demo:standard")
+
+
+def test_data_that_will_not_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="cifar10"):
+        run_paper("adaptive-smoothing", out=tmp_path / "run", data="cifar10")
+
+
+def test_certifier_and_row_are_both_found_by_their_name():
+    assert find_method("adaptive-smoothing", "papers").cls is AdaptiveSmoothingPaper
+    assert find_method("adaptive-smoothing", "certify").name == "adaptive-smoothing"
