@@ -16,11 +16,15 @@ EXPORTS = {
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Auto AutoAttack CarliniWagner DeepFool FAB FGSM HopSkipJump MIFGSM PGD Patch SPSA Spatial "
     "Square Transfer UniversalPatch",
-    "unshaken.certify": "CropSelection SequentialSmoothing Smoothing SmoothingAttack",
-    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Corruptions CropFlip CrossMax CutMix "
-    "Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GradAlign InputTransform "
-    "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding Mixup MultiResolution NFgsm Noise Noise2Net PixMix "
-    "Proximal TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "unshaken.certify": "AdaptiveSmoothing CROWN CropSelection DualSmoothing IBP SMT SequentialSmoothing Smoothing "
+    "SmoothingAttack",
+    "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
+    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
+    "CutMix Denoise Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL "
+    "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
+    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal "
+    "RepresentationConsistency RepresentationTuning SmoothAdv TAP Temperature TestTimeAugmentation "
+    "ThreeHeads TrAct Trades WorstClass",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",

@@ -168,7 +168,7 @@ def _repeat(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _fill(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The nearest kept pixel: of the own row, else of the nearest row with one."""
     (height, width), number = mask.shape, _number(mask)
-    there = mask.any(1).nonzero()[0]
+    there = np.flatnonzero(mask.any(1))
     found = np.empty(mask.shape, np.int64)
     for i in range(height):
         row = there[np.abs(there - i).argmin()]
