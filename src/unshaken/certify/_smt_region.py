@@ -1,0 +1,149 @@
+"""The region that a verification speaks of: a box in a few pixels of one image, all others fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle
+
+Verdict = Literal["adversarial", "safe_on_grid", "safe_general", "unknown"]
+TIE = 1e-5
+"""Of the largest logit: a margin in float32 up to this counts as a tie, and a tie as unsafe."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """All images that differ from one in its free pixels only, each within its own bounds.
+
+    Args:
+        image: float32 `[C, H, W]` in [0, 1].
+        label: the class that must win.
+        free: places of the free pixels in the flat image, int64 `[D]`; each channel's value is a pixel of its own.
+        lower: least values of the free pixels, float32 `[D]`.
+        upper: largest values.
+
+    Raises:
+        ParameterError: there is no free pixel, one is named twice or lies outside the image, or a bound is not in
+            [0, 1] or above the other.
+    """
+
+    image: Tensor
+    label: int
+    free: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    def __post_init__(self) -> None:
+        _check_places(self.free, self.image.numel())
+        if not bool(((self.lower >= 0) & (self.lower <= self.upper) & (self.upper <= 1)).all()):
+            raise ParameterError("bounds of the free pixels must lie in [0, 1], the lower ones below the upper ones")
+
+    @classmethod
+    def around(cls, image: Tensor, label: int, free: Tensor, eps: float) -> Region:
+        """The free pixels within eps of their values, cut with [0, 1] and rounded inwards to float32."""
+        _check_places(free, image.numel())
+        values = image.flatten()[free].double()
+        lower, upper = (values - eps).clamp_min(0), (values + eps).clamp_max(1)
+        low, high = lower.float(), upper.float()
+        low = torch.where(low.double() < lower, low.nextafter(torch.ones_like(low)), low)
+        high = torch.where(high.double() > upper, high.nextafter(torch.zeros_like(high)), high)
+        return cls(image.float(), label, free, low, high)
+
+    @property
+    def box(self) -> tuple[Tensor, Tensor]:
+        """Least and largest images, float64 `[1, C, H, W]`."""
+        low, high = self.filled(self.lower[None]), self.filled(self.upper[None])
+        return low.double(), high.double()
+
+    def filled(self, values: Tensor) -> Tensor:
+        """Images with values `[P, D]` in the free pixels, in the type of the values: `[P, C, H, W]`."""
+        flat = self.image.to(values).flatten().repeat(len(values), 1)
+        flat[:, self.free.to(flat.device)] = values
+        return flat.view(len(values), *self.image.shape)
+
+    def rounded(self, values: Tensor) -> Tensor:
+        """Values `[P, D]` in float32, inside the bounds."""
+        return torch.minimum(torch.maximum(values.float().to(self.lower.device), self.lower), self.upper)
+
+
+def _check_places(free: Tensor, size: int) -> None:
+    places = free.tolist()
+    if not places or len(set(places)) < len(places) or min(places) < 0 or max(places) >= size:
+        raise ParameterError(f"free pixels {places} must be different places below {size}, at least one")
+
+
+def most_extreme(image: Tensor, count: int) -> Tensor:
+    """The places of the pixels farthest from the image's mean, int64; of equal ones the first.
+
+    Args:
+        image: `[C, H, W]`.
+        count: how many; all of the image where it has fewer.
+    """
+    flat = image.flatten().double()
+    return (flat - flat.mean()).abs().sort(descending=True, stable=True).indices[:count]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What was found of a region.
+
+    Args:
+        verdict: `adversarial`; `safe_general`, no image of the region has another class or ties; `safe_on_grid`, none
+            of those looked at has; or `unknown`.
+        detail: one line: why, and what the verdict rests on.
+        counterexample: the image found, float32 `[C, H, W]`; its margin was checked in float32 by the model itself.
+        margin: of the counterexample, or the least of the points looked at; None where none was.
+        points: images looked at.
+        calls: of the solver.
+        seconds: it took.
+        data: further figures of the certificate, such as the grid's size and spacing and the Lipschitz bound.
+    """
+
+    verdict: Verdict
+    detail: str
+    counterexample: Tensor | None = None
+    margin: float | None = None
+    points: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    data: dict[str, Any] | None = None
+
+    def distances(self, region: Region) -> dict[str, float]:
+        """Of a counterexample: share of the pixels changed, and the l1 and l2 norms of the change; empty without."""
+        if self.counterexample is None:
+            return {}
+        delta = (self.counterexample.double() - region.image.double()).flatten()
+        return {
+            "changed": float((delta != 0).double().mean()),
+            "l1": float(delta.abs().sum()),
+            "l2": float(delta.norm()),
+        }
+
+
+def margins_of(logits: Tensor, label: int) -> Tensor:
+    """`min_j z_y - z_j` of logits `[P, K]`."""
+    others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1)
+    return logits[:, label] - others.amax(1)
+
+
+def confirmed(oracle: Oracle, region: Region, values: Tensor) -> tuple[Tensor, float] | None:
+    """The first of some points, as an image, that float32 finds on the wrong side or in a tie, and its margin.
+
+    Args:
+        oracle: the model's counted door.
+        region: where the points lie.
+        values: of the free pixels, `[P, D]`.
+    """
+    images = region.filled(region.rounded(values))
+    logits = oracle.exact(images)
+    margin = margins_of(logits, region.label)
+    wrong = margin <= TIE * logits.abs().amax(1).clamp_min(1)
+    if not bool(wrong.any()):
+        return None
+    at = int(torch.where(wrong, margin, torch.inf).argmin())
+    return images[at].cpu(), float(margin[at])
