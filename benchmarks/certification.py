@@ -13,8 +13,8 @@ difference of a top class's share, in standard errors. Ours is `unshaken.certify
 bfloat16. The contenders take turns for `--repeats` rounds.
 
 `curve`: certified accuracy at multiples of sigma/2 up to 3 sigma of `smoothing` (n=100,000, alpha=0.001) and of
-`smoothing-sequential` with its defaults, on the same images, and the passes that each took. Both draw from streams of
-their own.
+`smoothing-sequential` with its defaults, on the same images and the same votes as far as each reads them, and the
+passes that each took.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from unshaken.core.errors import ParameterError
 STEPS = tuple(float(ndtr(z / 2)) for z in range(7))
 
 
-def climb(shares, n=100_000, alpha=0.001, give_up=0.06, seed=0):
+def climb(shares, n=100_000, alpha=0.001, give_up=0.035, seed=0):
     """Levels passed and votes drawn by samples of these shares, by the rule that the certifier uses."""
     rule, rng = Ladder(STEPS, n, alpha, give_up), np.random.default_rng(seed)
     count = len(shares)

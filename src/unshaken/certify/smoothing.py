@@ -20,6 +20,8 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.run.rows import Condition, Context, Journal, Part, outcomes
 
+STREAM = "smoothing"
+"""Stream of the noise: draw j of a sample is the same under every rule that reads the votes of one classifier."""
 PLAIN = 0.001
 """How unlikely a label must be to win before a sample is given up as plainly wrong. No certificate depends on it."""
 
@@ -108,7 +110,7 @@ class Randomised(Certifier):
             n0=self.n0,
             n=self.n,
             seed=seed,
-            method=self.name,
+            method=STREAM,
             labels=batch.labels,
             rule=self.rule(),
             doomed=self.plainly_wrong if known else None,

@@ -67,7 +67,7 @@ class SequentialSmoothing(Randomised):
     radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii, as text 0.25+0.5; none: sigma/2 to 3 sigma")
     skip_wrong: bool = Field(True, description="no fresh votes where the label, if known, plainly loses")
     give_up: float = Field(
-        0.06, ge=0, lt=1, description="a sample stops when the chance that more votes show its next radius falls below"
+        0.035, ge=0, lt=1, description="a sample stops when the chance that more votes show its next radius falls below"
     )
 
     @property
