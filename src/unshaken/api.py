@@ -218,6 +218,7 @@ def corrupt(
         ParameterError: name, severity or preset is not known.
         DataError: the images have another form or range.
 
+    >>> import torch
     >>> corrupt(torch.full((1, 3, 32, 32), 0.5), "brightness", 5).mean().item() > 0.7
     True
     """

@@ -3,7 +3,7 @@ import pytest
 import torch
 from platformdirs import user_cache_dir
 
-from unshaken.papers._training import cache_dir, cached, train_classifier
+from unshaken.papers._training import cache_dir, cached, cached_weights, train_classifier
 
 
 def bars(n, seed=0):
@@ -119,3 +119,11 @@ def test_the_cache_is_the_users_unless_told_otherwise(tmp_path, monkeypatch):
     assert str(cache_dir()) == user_cache_dir("unshaken")
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path
+
+
+def test_a_key_that_the_cache_fills_in_is_refused():
+    """Two networks that differ in it alone would be one."""
+    with pytest.raises(ValueError, match="cache key recipe is filled in by the cache"):
+        cached_weights({"recipe": "mine"}, dict)
+    with pytest.raises(ValueError, match="cache key arch is filled in by the cache"):
+        cached({"arch": "small"}, "small-cnn", trained)

@@ -213,7 +213,7 @@ def betas(timesteps: int, schedule: Schedule = "linear") -> Tensor:
         float64 `[T]`.
 
     >>> [round(b, 4) for b in betas(5, "cosine").tolist()]
-    [0.1078, 0.2819, 0.4727, 0.7211, 0.999]
+    [0.1013, 0.2795, 0.4736, 0.7241, 0.999]
     """
     if schedule == "linear":
         return torch.linspace(0.1 / timesteps, 20 / timesteps, timesteps, dtype=torch.float64).clamp(max=0.999)

@@ -14,6 +14,7 @@ from unshaken.models.small import Small, SmallNet
 from unshaken.models.small_cnn import SmallCNN
 from unshaken.models.small_vit import SmallViT
 from unshaken.models.strided_cnn import StridedCNN
+from unshaken.models.timed_cnn import TimedCNN
 from unshaken.models.weights import first_line
 
 SMALL: dict[str, type[Small]] = {
@@ -21,6 +22,7 @@ SMALL: dict[str, type[Small]] = {
     "small-cnn": SmallCNN,
     "small-vit": SmallViT,
     "strided-cnn": StridedCNN,
+    "timed-cnn": TimedCNN,
 }
 """Nets of this package that take `classes`, `channels` and `side`."""
 

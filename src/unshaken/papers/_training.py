@@ -137,7 +137,7 @@ def cached(key: Mapping[str, Any], arch: str, make: Callable[[], Classifier]) ->
     Returns:
         The network, and whether it came from the cache.
     """
-    text = json.dumps({**key, "arch": arch, "recipe": RECIPE}, sort_keys=True)
+    text = _key(key, arch=arch)
     folder = cache_dir() / "papers" / hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     found = (folder / "model.json").is_file()
     if not found:
@@ -155,13 +155,25 @@ def cached_weights(key: Mapping[str, Any], make: Callable[[], Mapping[str, Tenso
     Returns:
         The weights, and whether they came from the cache.
     """
-    text = json.dumps({**key, "recipe": RECIPE}, sort_keys=True)
+    text = _key(key)
     folder = RunDir(cache_dir() / "papers")
     name = f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.safetensors"
     found = folder.exists(name)
     if not found:
         folder.write(save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in make().items()}), name)
     return load_tensors(folder.read(name)), found
+
+
+def _key(key: Mapping[str, Any], **more: Any) -> str:
+    """The text that stands for what decides a network.
+
+    Raises:
+        ValueError: the caller's key says otherwise what is filled in here.
+    """
+    own = {**more, "recipe": RECIPE}
+    if taken := sorted(k for k in own if k in key and key[k] != own[k]):
+        raise ValueError(f"cache key {', '.join(taken)} is filled in by the cache: name it otherwise")
+    return json.dumps({**key, **own}, sort_keys=True)
 
 
 @contextmanager
