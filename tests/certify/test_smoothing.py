@@ -73,7 +73,7 @@ def test_a_linear_classifier_is_certified_to_just_below_its_exact_radius():
 
 
 def test_the_sequential_one_gives_the_largest_radius_of_the_grid_below():
-    grid, distances = (0.1, 0.3, 0.5), [0.02, 0.2, 0.4, 0.7]
+    grid, distances = (0.1, 0.3, 0.5), [0.05, 0.2, 0.4, 0.7]
     method = SequentialSmoothing(sigma=0.25, n=20_000, radii=grid)
     found = method.certify(linear(), named(at_distances(*distances)))
     assert found.radius.tolist() == [0.0, 0.1, 0.3, 0.5]
