@@ -10,7 +10,8 @@ The network is trained here with Gaussian noise (recipe `gaussian-augmented`), o
 et al. (one image repeated, `randn_like`, argmax, counts by a loop over a numpy array) at the best of its batch sizes
 256, 400 and 1,000. It draws another noise, so its counts differ by chance alone: the last column is the largest
 difference of a top class's share, in standard errors. Ours is `unshaken.certify.votes.vote`, in float32 and in
-bfloat16. The contenders take turns for `--repeats` rounds.
+bfloat16. Every contender has a process of its own (unshaken tells the allocator to keep freed memory, which would speed
+up the others too); they take turns for `--repeats` rounds.
 
 `curve`: certified accuracy at multiples of sigma/2 up to 3 sigma of `smoothing` (n=100,000, alpha=0.001) and of
 `smoothing-sequential` with its defaults, on the same images and the same votes as far as each reads them, and the
@@ -20,8 +21,10 @@ passes that each took.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -50,6 +53,12 @@ def images_of(spec: str, n: int | None = None) -> tuple[Tensor, Tensor]:
     assert samples.resident is not None
     step = max(1, len(samples.resident) // (n or len(samples.resident)))
     return samples.resident[::step][:n], samples.labels[torch.from_numpy(samples.good)][::step][:n]
+
+
+def pictures(options: argparse.Namespace) -> Batch:
+    """The images that are certified."""
+    images, labels = images_of(options.data, options.images)
+    return Batch(images.float() / 255, labels, tuple(str(i) for i in range(len(images))))
 
 
 def network(options: argparse.Namespace) -> Classifier:
@@ -88,30 +97,53 @@ def ours(model: Classifier, batch: Batch, sigma: float, n: int, precision: str) 
     return vote(door, batch.images, batch.ids, sigma=sigma, n0=0, n=n, seed=0, method="benchmark").counts
 
 
-def votes(options: argparse.Namespace, model: Classifier, batch: Batch) -> None:
+TOOLS = ("reference loop, batch 256", "reference loop, batch 400", "reference loop, batch 1000")
+OURS = ("unshaken, fp32", "unshaken, bf16")
+
+
+def serve(options: argparse.Namespace, name: str, pipe: Connection) -> None:
+    """One tool in a process of its own: at every request all votes, with the seconds that they took."""
+    torch.set_num_threads(options.threads)
+    model, batch = network(options), pictures(options)
+    word = name.split()[-1]
+
+    def work(some: Batch, n: int) -> Tensor:
+        if name in OURS:
+            return ours(model, some, options.sigma, n, word)
+        return torch.stack([reference(model, x, options.sigma, n, int(word)) for x in some.images])
+
+    with evaluating(model):
+        work(batch[slice(0, 1)], 1000)
+        pipe.send("ready")
+        while pipe.recv():
+            began = time.perf_counter()
+            counts = work(batch, options.n)
+            pipe.send((time.perf_counter() - began, counts))
+
+
+def votes(options: argparse.Namespace) -> None:
     """Print votes a second."""
-
-    def by_loop(size: int) -> Tensor:
-        return torch.stack([reference(model, x, options.sigma, options.n, size) for x in batch.images])
-
-    contenders = {f"reference loop, batch {b}": (lambda b=b: by_loop(b)) for b in (256, 400, 1000)}
-    for precision in ("fp32", "bf16"):
-        contenders[f"unshaken, {precision}"] = lambda p=precision: ours(model, batch, options.sigma, options.n, p)
-    few = batch[slice(0, 1)]
-    reference(model, few.images[0], options.sigma, 1000, 256)
-    ours(model, few, options.sigma, 1000, "bf16")
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    network(options)  # trained once, before anybody needs it
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    for name in (*TOOLS, *OURS):
+        pipes[name], theirs = context.Pipe()
+        context.Process(target=serve, args=(options, name, theirs), daemon=True).start()
+        pipes[name].recv()
+    seconds: dict[str, list[float]] = {name: [] for name in pipes}
     counts: dict[str, Tensor] = {}
     for turn in range(options.repeats):
-        names = list(contenders)
+        names = list(pipes)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            began = time.perf_counter()
-            counts[name] = contenders[name]()
-            seconds[name].append(time.perf_counter() - began)
-    total = options.n * len(batch)
-    best = min((n for n in contenders if n.startswith("reference")), key=lambda n: statistics.median(seconds[n]))
+            pipes[name].send(True)
+            taken, counts[name] = pipes[name].recv()
+            seconds[name].append(taken)
+    for pipe in pipes.values():
+        pipe.send(False)
+    total = options.n * options.images
+    best = min(TOOLS, key=lambda n: statistics.median(seconds[n]))
     shares = {n: c.gather(1, counts[best].argmax(1, keepdim=True)).squeeze(1) / options.n for n, c in counts.items()}
-    print(f"\n{len(batch)} images, {options.n} votes each, sigma {options.sigma:g}, {options.threads} threads\n")
+    print(f"\n{options.images} images, {options.n} votes each, sigma {options.sigma:g}, {options.threads} threads\n")
     print("| tool | votes a second (least to largest) | ratio to the best reference loop | passes | standard errors |")
     print("|---|---|---|---|---|")
     for name, taken in seconds.items():
@@ -125,8 +157,15 @@ def votes(options: argparse.Namespace, model: Classifier, batch: Batch) -> None:
         )
 
 
-def curve(options: argparse.Namespace, model: Classifier, batch: Batch) -> None:
+def curve(options: argparse.Namespace) -> None:
     """Print certified accuracy at each radius and what it took."""
+    model, batch = network(options), pictures(options)
+    with evaluating(model):
+        compare(options, model, batch)
+
+
+def compare(options: argparse.Namespace, model: Classifier, batch: Batch) -> None:
+    """Both certificates of the same images."""
     grid = [options.sigma * z / 2 for z in range(7)]
     found = {}
     for method in (SequentialSmoothing(sigma=options.sigma), Smoothing(sigma=options.sigma, n=options.n)):
@@ -164,11 +203,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}", flush=True)
-    model = network(options)
-    images, labels = images_of(options.data, options.images)
-    batch = Batch(images.float() / 255, labels, tuple(str(i) for i in range(len(images))))
-    with evaluating(model):
-        {"votes": votes, "curve": curve}[options.what](options, model, batch)
+    {"votes": votes, "curve": curve}[options.what](options)
 
 
 if __name__ == "__main__":
