@@ -108,7 +108,7 @@ def test_page_and_text_show_it(run):
     assert "By strength" not in page  # nothing was done to the model itself
     assert "| 0.75 | 25.0 % (0.6 to 80.6 %) | 50.0 %" in text
     summary = json.loads(run[0].read("summary.json"))
-    assert {c["group"] for c in summary["conditions"]} == {"smoothed"}
+    assert {c["group"] for c in summary["conditions"]} == {"certificate"}
     assert summary["aggregates"]["worst_case"] is None or summary["aggregates"]["worst_case"]["value"] == 1.0
 
 

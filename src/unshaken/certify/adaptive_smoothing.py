@@ -109,7 +109,7 @@ def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, 
     return lower, torch.minimum(upper, 1 - lower)
 
 
-@register(NAME, reference="Bai et al. 2023, arXiv:2301.12554", norms=("l2",), group="smoothed")
+@register(NAME, reference="Bai et al. 2023, arXiv:2301.12554", norms=("l2",))
 class AdaptiveSmoothing(Certifier):
     """Mix an accurate model g with this model h, smoothed by votes, and certify by h's margin whatever g says.
 

@@ -40,6 +40,8 @@ class Certifier(Parameters):
 
     room: ClassVar[str] = "certify"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    apart: ClassVar[bool] = True
+    """Whether its outcomes are answers to the images as they are, and so no change that a model is tried with."""
 
     @property
     def subject(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -68,6 +68,8 @@ class CropSelection(Certifier):
     As a certifier, an image is a photo with a margin: severity d cuts it to a window d pixels smaller on each side,
     classifies that, and certifies, without a network, that every shift of up to d pixels selects the same crop.
     """
+
+    apart: ClassVar[bool] = False  # its outcomes are of windows of the images
 
     score: ScoreName = Field("hash", description="hash, laplacian, random_filter; box_energy and box_mean fail")
     ratio: float = Field(0.875, gt=0, le=1, description="side of the crop as a share of the image's")

@@ -46,7 +46,7 @@ class DualCertified(Certified):
     p_right: Tensor
 
 
-@register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",), group="smoothed")
+@register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",))
 class DualSmoothing(Randomised):
     """Dual randomised smoothing: two halves of the pixels, each with noise and votes of its own; the shares are added.
 

@@ -209,6 +209,6 @@ def vote_logits(tally: Tally) -> Tensor:
     return (votes / votes.sum(1, keepdim=True)).log()
 
 
-@register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",), group="smoothed")
+@register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",))
 class Smoothing(Randomised):
     """Randomised smoothing by n votes a sample: `sigma Phi^-1(p)`, p the Clopper-Pearson bound of the top class."""

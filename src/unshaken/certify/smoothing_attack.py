@@ -112,7 +112,6 @@ class _Ascent:
     reference="Salman et al. 2019, arXiv:1906.04584",
     needs=("logits", "gradient"),
     norms=("l2",),
-    group="smoothed",
 )
 class SmoothingAttack(Certifier):
     """PGD through the noise on a smoothed classifier: an upper bound beside the certificates' lower one.

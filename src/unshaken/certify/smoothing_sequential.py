@@ -56,7 +56,7 @@ class Ladder:
         return torch.from_numpy(level).to(device), torch.from_numpy(decided).to(device)
 
 
-@register("smoothing-sequential", reference="Lan & DeMets 1983, doi:10.2307/2336502", norms=("l2",), group="smoothed")
+@register("smoothing-sequential", reference="Lan & DeMets 1983, doi:10.2307/2336502", norms=("l2",))
 class SequentialSmoothing(Randomised):
     """Randomised smoothing (Cohen et al. 2019) at given radii, with votes only until each sample is decided.
 

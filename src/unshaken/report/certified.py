@@ -14,6 +14,7 @@ from unshaken.report.figures import right_under
 from unshaken.report.frame import Frame
 from unshaken.run import RunConfig, RunDir
 from unshaken.run.order import broken, subjects
+from unshaken.run.plan import prepare
 
 Row = dict[str, Any]
 
@@ -40,9 +41,10 @@ def certified(run: RunDir, config: RunConfig, frame: Frame) -> list[Row]:
     parts = {name: table.filter(pc.equal(table["condition"], name)) for name in names}
     wrong = broken(_moved(run, frame), table, whom)
     found = []
+    asked = {c.id: getattr(step.method, "radii", ()) for step in prepare(config.plan) for c in step.conditions}
     for name, part in parts.items():
-        attacked = _attacked(frame, part, whom)
-        sizes = [a["radius"] for a in attacked["attacked"]]
+        attacked = _attacked(frame, part, whom, set(parts))
+        sizes = [*asked.get(name, ()), *(a["radius"] for a in attacked["attacked"])]
         found.append(
             {**_one(part, sizes), **attacked, "precision": config.precision, "broken": list(wrong.get(name, ()))}
         )
@@ -78,14 +80,14 @@ def _one(rows: pa.Table, sizes: list[float]) -> Row:
     }
 
 
-def _attacked(frame: Frame, rows: pa.Table, whom: Mapping[str, str]) -> Row:
+def _attacked(frame: Frame, rows: pa.Table, whom: Mapping[str, str], certified: set[str]) -> Row:
     """The accuracy of whom the certificates speak of: without any change, and after attacks of each budget."""
     name, norm = rows["condition"][0].as_py(), rows["norm"][0].as_py()
-    smoothed = name in frame.apart
-    clean = right_under(frame, frame.column(name) if smoothed else 0)
+    clean = right_under(frame, frame.column(name))
     at: dict[float, list[int]] = {}
     for place, one in enumerate(frame.conditions):
-        if one.eps is not None and one.norm == norm and whom.get(one.id) == whom.get(name):
+        same = one.norm == norm and whom.get(one.id) == whom.get(name)
+        if one.eps is not None and same and one.id not in certified:
             at.setdefault(one.eps, []).append(place)
     figures = []
     for eps, places in sorted(at.items()):

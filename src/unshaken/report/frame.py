@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unshaken.core.errors import RunError
 from unshaken.report.conditions import by_plan, is_nearest
 from unshaken.run import Condition, RunConfig, RunDir
-from unshaken.run.order import of_smoothed
+from unshaken.run.order import stands_apart
 from unshaken.run.rows import CLEAN
 
 _META = ["method", "severity", "eps", "norm"]
@@ -65,7 +65,7 @@ class Frame:
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
-        apart: ids of the conditions that speak of a smoothed classifier and not of the model.
+        apart: ids of the conditions that hold what certificates speak of, and are no change of the images.
     """
 
     ids: tuple[str, ...]
@@ -81,8 +81,8 @@ class Frame:
     apart: frozenset[str] = frozenset()
 
     @property
-    def smoothed(self) -> list[int]:
-        """Places of the conditions that speak of a smoothed classifier."""
+    def certified(self) -> list[int]:
+        """Places of the conditions that hold what certificates speak of."""
         return [j for j, c in enumerate(self.conditions) if c.id in self.apart]
 
     @property
@@ -158,7 +158,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         bad=tuple(bad),
         unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
         attacked=frozenset(c.id for c in conditions if c.norm is not None or c.id in turned),
-        apart=frozenset(c.id for c in conditions if of_smoothed(c.method)),
+        apart=frozenset(c.id for c in conditions if stands_apart(c.method)),
     )
 
 

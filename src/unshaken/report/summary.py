@@ -16,7 +16,7 @@ from unshaken.report.compare import RunComparison, compare_frames
 from unshaken.report.frame import Frame, read_frame
 from unshaken.report.turns import attacks
 from unshaken.run import Condition, RunConfig, RunDir, read_config
-from unshaken.run.order import SMOOTHED
+from unshaken.run.order import CERTIFICATE
 
 NAME = "summary.json"
 CLASSWISE = ("worst_natural", "worst_case")
@@ -87,7 +87,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "schema": 1,
         "complete": not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
         "clean": _json(clean),
-        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.smoothed)],
+        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.certified)],
         "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
         "notes": notes,
         "worst_case": _worst(least),
@@ -158,7 +158,7 @@ def _condition(frame: Frame, place: int, groups: Mapping[str, str]) -> dict[str,
 
 def _group(frame: Frame, one: Condition, groups: Mapping[str, str]) -> str:
     if one.id in frame.apart:
-        return SMOOTHED
+        return CERTIFICATE
     return "attack" if one.id in frame.attacked else groups.get(one.method) or "other"
 
 

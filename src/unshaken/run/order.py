@@ -12,8 +12,8 @@ from unshaken.core.registry import list_methods
 from unshaken.run.plan import Entry, prepare
 from unshaken.run.rows import Flag
 
-SMOOTHED = "smoothed"
-"""Group of the methods whose rows speak of the smoothed classifier and not of the model itself."""
+CERTIFICATE = "certificate"
+"""Group of the conditions that hold answers which certificates speak of, and are no change of the images."""
 
 MODEL = "model"
 """Whom the rows of most methods speak of; others say so by a property `subject`."""
@@ -21,9 +21,9 @@ MODEL = "model"
 _SLACK = 1e-6
 
 
-def of_smoothed(method: str) -> bool:
-    """Whether a method's rows speak of a smoothed classifier."""
-    return any(m.name == method and m.tags.get("group") == SMOOTHED for m in list_methods())
+def stands_apart(method: str) -> bool:
+    """Whether a method's outcomes are answers that certificates speak of, and no change of the images."""
+    return any(m.name == method and getattr(m.cls, "apart", False) for m in list_methods("certify"))
 
 
 def subjects(plan: Sequence[Entry]) -> dict[str, str]:

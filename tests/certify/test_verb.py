@@ -1,0 +1,58 @@
+"""`unshaken.certify` as a whole: on the embedded networks, with figures that stand in order."""
+
+from __future__ import annotations
+
+import pytest
+
+import unshaken
+from unshaken.core.errors import ParameterError
+
+
+def certify(place, method, **options):
+    return unshaken.certify("demo:robust", "demo", method, out=place / "run", **{"limit": 6} | options)
+
+
+def test_clean_attacked_and_certified_fall_in_this_order(tmp_path):
+    done = certify(tmp_path, "smoothing-sequential:sigma=0.1,n=3000", radii=["0.05", 0.1])
+    (one,) = done.summary["certified"]
+    assert [r["radius"] for r in one["radii"]] == [0.0, 0.05, 0.1]
+    assert [a["radius"] for a in one["attacked"]] == [0.05, 0.1]
+    held = {r["radius"]: r["accuracy"]["value"] for r in one["radii"]}
+    for attacked in one["attacked"]:
+        assert one["clean"]["value"] >= attacked["accuracy"]["value"] >= held[attacked["radius"]]
+    assert one["samples"]["mean"] < 3100
+    assert one["broken"] == []
+    assert done.summary["aggregates"]["worst_attack"] is None  # nothing attacked the network itself
+
+
+@pytest.mark.parametrize("method", ["ibp", "crown"])
+def test_bounds_stand_beside_pgd_and_are_no_attack(tmp_path, method):
+    done = certify(tmp_path, method, radii="0.5/255")
+    (one,) = done.summary["certified"]
+    assert (one["norm"], one["alpha"], one["broken"]) == ("linf", 0.0, [])
+    (attacked,) = one["attacked"]
+    assert attacked["accuracy"]["value"] >= one["radii"][-1]["accuracy"]["value"]
+    groups = {c["method"]: c["group"] for c in done.summary["conditions"]}
+    assert groups == {method: "certificate", "pgd": "attack"}
+    assert done.summary["worst_case"]["conditions"] == ["clean", "pgd-linf-0.00196078"]
+
+
+def test_nothing_is_attacked_unless_asked(tmp_path):
+    done = certify(tmp_path, "smoothing:sigma=0.1,n=300", attacked=False)
+    assert [c["method"] for c in done.summary["conditions"]] == ["smoothing"]
+    (one,) = done.summary["certified"]
+    assert one["attacked"] == []
+    assert one["samples"]["mean"] == 400
+
+
+def test_a_radius_out_of_reach_is_refused_before_anything_is_loaded(tmp_path):
+    with pytest.raises(ParameterError, match=r"n=300 votes .* give n=\d+ or more"):
+        unshaken.certify("nonesuch:model", "demo", "smoothing:sigma=0.1,n=300", radii=0.25, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_whole_number_is_a_shift(tmp_path):
+    done = certify(tmp_path, "crop_selection", radii=1)
+    assert [c["severity"] for c in done.summary["conditions"]] == [1]
+    with pytest.raises(ParameterError, match=r"a radius is a shift in whole pixels, not 0\.5"):
+        certify(tmp_path, "crop_selection", radii=0.5)
