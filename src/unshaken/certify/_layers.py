@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Layer(ABC):
     """One step from a tensor a sample to the next; weights are float64.
 
     Args:
@@ -31,9 +32,9 @@ class Layer:
     source: Shape
     target: Shape
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """`[N, *source]` to `[N, *target]`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +56,15 @@ class Affine(Layer):
         """`W x + b`."""
         return self.map(x) + self.bias
 
+    @abstractmethod
     def map(self, x: Tensor) -> Tensor:
         """`W x`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spread(self, x: Tensor) -> Tensor:
         """`|W| x`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pull(self, rows: Tensor, size: bool = False) -> Tensor:
         """`rows W`: functionals of the output, `[R, *target]`, as functionals of the input, `[R, *source]`.
 
@@ -70,7 +72,6 @@ class Affine(Layer):
             rows: the functionals.
             size: `rows |W|` instead.
         """
-        raise NotImplementedError
 
     @property
     def share(self) -> float:

@@ -50,6 +50,11 @@ def convolution(
     dilation: tuple[int, int],
     groups: int,
 ) -> Conv:
+    """A layer that looks through windows, with the shape of its output.
+
+    Raises:
+        ModelError: the inputs have no height and width.
+    """
     if len(shape) != 3:
         raise refused(name, f"a window over inputs of shape {shape}")
     sides = [
