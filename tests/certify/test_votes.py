@@ -73,7 +73,7 @@ def test_choosing_and_judging_draws_are_different_draws():
     tally = ask(door, images(0.5), n0=7, n=300)
 
     def count(start, stop):
-        noisy = [images(0.5) + 0.4 * rng.fold(j).normal(1, 4, 4) for j in range(start, stop)]
+        noisy = [images(0.5) + 0.4 * rng.fold(j).noise(1, 4, 4) for j in range(start, stop)]
         return door.model(torch.cat(noisy)).argmax(1).bincount(minlength=3).tolist()
 
     assert tally.selected[0].tolist() == count(0, 7)

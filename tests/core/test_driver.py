@@ -213,7 +213,7 @@ def test_certificate_equals_a_plain_loop(toys, tosses, width):
         rng, ones, drawn, verdict = SampleRng.of(0, "toy", [name]), 0, 0, 0
         while verdict == 0 and drawn < 60:
             for _ in range(5):
-                ones += float(tosses.images[i] + 0.5 * rng.fold(drawn).normal(1, 1, 1)) > 0
+                ones += float(tosses.images[i] + 0.5 * rng.fold(drawn).noise(1, 1, 1)) > 0
                 drawn += 1
             verdict = toys.side(ones, drawn, 0.01)
         assert (int(got.ones[i]), int(got.drawn[i]), int(got.verdict[i])) == (ones, drawn, verdict)

@@ -125,7 +125,7 @@ def test_votes_are_counted_draw_by_draw(tiny, batch):
     counts = torch.zeros(13, 3, dtype=torch.int64)
     for i in range(13):
         for j in range(6):
-            noise = rng.fold(int(first[i]) + j).normal(1, 8, 8)[i]
+            noise = rng.fold(int(first[i]) + j).noise(1, 8, 8)[i]
             counts[i, int(tiny(batch.images[i : i + 1] + 0.5 * noise).argmax())] += 1
     assert torch.equal(answer.counts, counts)
     assert answer.forwards.tolist() == [6] * 13

@@ -189,3 +189,32 @@ def test_fresh_numbers_are_uniform_and_independent():
     steps = torch.stack([streams.fold(s).fresh(1)[:, 0] for s in range(10)])
     assert float((torch.corrcoef(steps) - torch.eye(10)).abs().max()) < 0.1
     assert streams[slice(0, 0)].fresh(3).shape == (0, 3)
+
+
+def test_noise_is_box_and_mullers_of_philoxs_words():
+    one = SampleRng.of(3, "x", ["a"])
+    words = np.random.Philox(key=np.array([one.keys.numpy().view(np.uint64)[0], 0x756E7368616B656E], np.uint64))
+    raw = words.random_raw(3)
+    parts = np.array([w >> s & 0xFFFFFFFF for w in raw.tolist() for s in (0, 32)], float)  # low word first
+    radius = np.sqrt(-2 * np.log((parts[:3] + 0.5) / 2**32))
+    angle = 2 * np.pi * parts[3:] / 2**32
+    expected = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    assert one.noise(2, 3)[0].flatten().tolist() == pytest.approx(expected.tolist(), abs=2e-6)
+    assert one.noise(5)[0].tolist() == one.noise(2, 3)[0].flatten()[:5].tolist()
+
+
+def test_noise_is_standard_normal_and_its_two_halves_are_independent():
+    noise = rng([f"s{i}" for i in range(400)]).fold("noise").noise(1, 28, 28).double()
+    assert kstest(noise.flatten().numpy(), "norm").pvalue > 0.01
+    halves = noise.flatten(1).view(400, 2, -1)
+    for a, b in ((halves[:, 0], halves[:, 1]), (halves[:, 0].abs(), halves[:, 1].abs()), (noise[:-1], noise[1:])):
+        pair = torch.stack([a.flatten(), b.flatten()])
+        assert abs(float(pair.corrcoef()[0, 1])) < 4 / a.numel() ** 0.5
+    assert float(noise.abs().max()) < 6.8
+
+
+def test_noise_does_not_depend_on_company():
+    streams = rng()
+    whole = streams.noise(3, 7)
+    assert torch.equal(streams[torch.tensor([5, 2])].noise(3, 7), whole[torch.tensor([5, 2])])
+    assert streams[slice(0, 0)].noise(3, 7).shape == (0, 3, 7)

@@ -254,7 +254,7 @@ class Votes(Query):
         with torch.inference_mode():
             for rows, numbers in zip(torch.split(row, passes.limit), torch.split(number, passes.limit), strict=True):
                 with passes.method():
-                    noise = self.rng[rows].fold(numbers).normal(*self.points.shape[1:]).to(self.points)
+                    noise = self.rng[rows].fold(numbers).noise(*self.points.shape[1:]).to(self.points)
                     noisy = noise.mul_(self.sigma).add_(self.points[rows])
                 logits = passes.forward(noisy)[0]
                 classes = logits.shape[1]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +14,6 @@ from torch import Tensor
 from unshaken.core.state import State
 
 _STREAM = 0x756E7368616B656E  # the second half of every Philox key
-_WORTH_A_THREAD = 256  # numbers a row; below, the interpreter's own work between rows is all there is
 
 
 class SampleRng(State):
@@ -75,34 +71,39 @@ class SampleRng(State):
             for key in self.keys.cpu().numpy().view(np.uint64)
         ]
 
+    def noise(self, *shape: int) -> Tensor:
+        """Float32 `[N, *shape]`, standard normal: other numbers than `normal`, in half the time where they are many.
+
+        Box and Muller 1958, doi:10.1214/aoms/1177706645, on 32-bit uniforms: no number is larger than 6.8, which
+        misses a mass of 1e-11.
+        """
+        size = math.prod(shape)
+        half = -(-size // 2)
+        words = np.empty((len(self.keys), half), np.uint64)
+        for row, bits in zip(words, self._bits(), strict=True):
+            row[:] = bits.random_raw(half)
+        uniform = torch.from_numpy(words.view(np.uint32).astype(np.float32)).to(self.keys.device)
+        radius = uniform[:, :half].add_(0.5).mul_(2**-32).log_().mul_(-2).sqrt_()
+        angle = uniform[:, half:].mul_(2 * math.pi * 2**-32)
+        both = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], 1)
+        return both[:, :size].reshape(-1, *shape)
+
     def _fill(self, shape: tuple[int, ...], draw: Callable[[np.random.Generator, Any], object]) -> Tensor:
         out = np.empty((len(self.keys), *shape), np.float32)
-        flat, keys = out.reshape(len(out), math.prod(shape)), self.keys.cpu().numpy().view(np.uint64)
-        threads = torch.get_num_threads() if flat.shape[1] >= _WORTH_A_THREAD else 1
-        parts = [slice(i * len(keys) // threads, (i + 1) * len(keys) // threads) for i in range(threads)]
-        if threads == 1 or len(keys) < threads:
-            _fill_rows(flat, keys, draw)
-        else:  # numpy lets go of the interpreter while it draws
-            list(_pool(threads).map(lambda part: _fill_rows(flat[part], keys[part], draw), parts))
+        generator: np.random.Generator | None = None
+        for row, bits in zip(out.reshape(len(out), math.prod(shape)), self._bits(), strict=True):
+            generator = generator or np.random.Generator(bits)
+            draw(generator, row)
         return torch.from_numpy(out).to(self.keys.device)
 
-
-def _fill_rows(rows: Any, keys: Any, draw: Callable[[np.random.Generator, Any], object]) -> None:
-    """Each row from the start of the stream of its key."""
-    bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
-    generator, state = np.random.Generator(bits), bits.state
-    for row, key in zip(rows, keys, strict=True):
-        state["state"]["key"][0] = key
-        bits.state = state
-        draw(generator, row)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "unshaken-noise")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # the threads stay with the parent
+    def _bits(self) -> Iterator[np.random.Philox]:
+        """One bit generator, set to the start of each sample's stream in turn."""
+        bits = np.random.Philox(key=np.array([0, _STREAM], np.uint64))
+        state = bits.state
+        for key in self.keys.cpu().numpy().view(np.uint64):
+            state["state"]["key"][0] = key
+            bits.state = state
+            yield bits
 
 
 def _hash(text: str) -> int:
