@@ -22,7 +22,7 @@ def attack(
     attack: Annotated[
         str,
         typer.Option(
-            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            metavar="NAME[:k=v,...]",
             help="An attack with its parameters, such as pgd:steps=40; see 'unshaken list attack'.",
             autocompletion=complete_attack,
         ),
@@ -56,7 +56,7 @@ def attack(
     defence: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            metavar="NAME[:k=v,...]",
             help="A defence around the model, attacked through; see 'unshaken list harden'.",
             show_default=False,
         ),

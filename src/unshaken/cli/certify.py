@@ -22,7 +22,7 @@ def certify(
     method: Annotated[
         str,
         typer.Option(
-            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            metavar="NAME[:k=v,...]",
             help="A certifier with its parameters, such as smoothing:sigma=0.5; see 'unshaken list certify'.",
             autocompletion=complete_certifier,
         ),

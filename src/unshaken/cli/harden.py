@@ -31,7 +31,7 @@ def harden(
     recipe: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME[:k=v,...]".replace("[", "\\["),
+            metavar="NAME[:k=v,...]",
             help="A recipe, such as trades:eps=8/255,beta=6. May be given again; see 'unshaken list harden'.",
             show_default=False,
         ),

@@ -23,7 +23,7 @@ def list_(
     room: Annotated[
         str | None,
         typer.Argument(
-            metavar="ROOM".replace("[", "\\["),
+            metavar="ROOM",
             help="Only the methods of one room, such as stress or attack.",
             autocompletion=complete_room,
             show_default=False,
