@@ -84,3 +84,8 @@ class Processes:
     def wait(self) -> None:
         """Until all are here."""
         self.fabric.barrier()
+
+    def end(self) -> None:
+        """Leave the group: its threads must not outlive the interpreter."""
+        if self.world > 1 and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

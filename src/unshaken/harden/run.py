@@ -163,6 +163,7 @@ def train_run(
     config.images["held_out"] = len(loop.held)
     if processes.rank:
         loop.train(resume=resume)
+        processes.end()
         return Hardened(run, classifier, {}, {})
     with locked(run) as lock:
         _opened(run, config, resume=resume)
@@ -170,6 +171,7 @@ def train_run(
         with tracked(sink, run, config, recipes, lambda: loop.progress.flags) as tracker:
             loop.told = tracker.told
             progress = loop.train(resume=resume)
+            processes.end()
             config.result = _result(loop, progress)
             run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
             tracker.ended(config.result)
