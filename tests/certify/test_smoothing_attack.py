@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unshaken.certify import Smoothing, SmoothingAttack
-from unshaken.certify.smoothing_attack import SmoothedGradient
+from unshaken.certify.smoothed_gradient import SmoothedGradient
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 from unshaken.run.rows import Context, table_of
@@ -85,7 +85,8 @@ def test_an_example_must_beat_chance():
 
 def test_the_gradient_is_that_of_the_mean_probability():
     samples, rng = batch(0.1, 0.2), SampleRng.of(0, "x", ["s0", "s1"])
-    found = door().ask(SmoothedGradient(samples.images, samples.labels, rng, 5, 0.25))
+    oracle = door()
+    found = oracle.ask(SmoothedGradient(samples.images, samples.labels, 0.25 * rng.normal(5, 1, 4, 4)))
     x = samples.images.clone().requires_grad_(True)
     noise = rng.normal(5, 1, 4, 4)
     p = torch.stack([Linear()(x[:, :] + 0.25 * noise[:, j]).softmax(1) for j in range(5)]).mean(0)
@@ -93,6 +94,7 @@ def test_the_gradient_is_that_of_the_mean_probability():
     assert torch.allclose(found.value, loss.detach(), atol=1e-6)
     assert torch.allclose(found.gradient, torch.autograd.grad(loss.sum(), x)[0], atol=1e-6)
     assert found.forwards.tolist() == found.backwards.tolist() == [5, 5]
+    assert (oracle.meter.forwards, oracle.meter.backwards) == (10, 10)
 
 
 def test_pictures_are_what_the_classifier_saw():

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 
 from unshaken.attack.ball import Ball
 from unshaken.attack.problem import Problem
+from unshaken.certify.smoothed_gradient import SmoothedGradient, smooth_loss
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.harden._compose import Composition
 from unshaken.harden.mixup import Mixup
-from unshaken.harden.smooth_adv import SmoothAdv, SmoothGradient, SmoothPGD, smooth_loss
+from unshaken.harden.smooth_adv import SmoothAdv, SmoothPGD
 
 
 def test_the_loss_by_hand():
@@ -39,7 +40,7 @@ def test_the_gradient_and_its_cost(net):
     labels = torch.arange(5)
     with evaluating(model):
         oracle = Oracle(model, limit=4)
-        found = oracle.ask(SmoothGradient(x, labels, noises))
+        found = oracle.ask(SmoothedGradient(x, labels, noises))
     at = x.clone().requires_grad_()
     p = torch.stack([model(at + noises[:, i]).softmax(1) for i in range(3)]).mean(0)
     value = -p[torch.arange(5), labels].log()
@@ -47,7 +48,7 @@ def test_the_gradient_and_its_cost(net):
     assert torch.allclose(found.gradient, gradient, atol=1e-6)
     assert torch.allclose(found.value, value.detach(), atol=1e-5)
     assert torch.allclose(found.logits.softmax(1), p.detach(), atol=1e-5)
-    assert (oracle.meter.forwards, oracle.meter.backwards) == (15, 5)
+    assert (oracle.meter.forwards, oracle.meter.backwards) == (15, 15)
     assert found.forwards.tolist() == [3] * 5
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,7 +15,7 @@ from unshaken.attack.stage import Scene, Stage
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
-from unshaken.models import load_model
+from unshaken.models.load import second_model
 from unshaken.run.rows import Flag
 
 
@@ -42,7 +41,7 @@ class Transfer(Budgeted):
             ParameterError: there is no surrogate with gradients and the model's classes.
         """
         model = scene.oracle.model
-        surrogate = _loaded(self.surrogate).to(scene.oracle.device) if self.surrogate else model
+        surrogate = second_model(self.surrogate).to(scene.oracle.device) if self.surrogate else model
         if not surrogate.differentiable:
             raise ParameterError(
                 f"transfer: {surrogate.name!r} gives no gradients: name a surrogate that does, such as "
@@ -89,8 +88,3 @@ def _check_fit(surrogate: Classifier, scene: Scene) -> None:
             f"transfer: the surrogate {surrogate.name!r} has {classes} classes, the model {scene.classes}: "
             "name one with the same classes in the same order"
         )
-
-
-@lru_cache(maxsize=2)
-def _loaded(spec: str) -> Classifier:
-    return load_model(spec).eval().requires_grad_(False)

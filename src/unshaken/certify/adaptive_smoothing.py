@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -17,12 +16,11 @@ from unshaken.certify.base import Certifier, certificates
 from unshaken.certify.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.certify.votes import lower_bound, upper_bound, vote
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.core.state import State
-from unshaken.models import load_model
+from unshaken.models.load import second_model
 from unshaken.run.rows import Condition, Context, Part, outcomes
 
 NAME = "adaptive-smoothing"
@@ -232,7 +230,7 @@ class AdaptiveSmoothing(Certifier):
         model = oracle.model
         found = parts_of(model)
         if found is None:
-            other = _loaded(self.accurate).to(oracle.device) if self.accurate else model
+            other = second_model(self.accurate).to(oracle.device) if self.accurate else model
             return Parts(other, model, self.scale_accurate, self.alpha)
         if self.accurate:
             raise ParameterError(f"{NAME}: model {model.name!r} is a mixture with an accurate part: leave accurate out")
@@ -257,8 +255,3 @@ def votes_needed(alpha: float, alpha_error: float, classes: int) -> int:
     """
     share = alpha_error if classes == 2 else alpha_error / 2
     return math.floor(math.log(share) / math.log((1 + margin_needed(alpha)) / 2)) + 1
-
-
-@lru_cache(maxsize=2)
-def _loaded(spec: str) -> Classifier:
-    return load_model(spec).eval().requires_grad_(False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Sequence
 
@@ -14,52 +13,18 @@ from torch import Tensor
 
 from unshaken.attack.ball import Ball, distance
 from unshaken.certify.base import Certifier
+from unshaken.certify.smoothed_gradient import SmoothedGradient
 from unshaken.certify.smoothing import smoothed_at, vote_logits
 from unshaken.certify.votes import Tally, vote
 from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
-from unshaken.core.query import Answer, Goal, Passes, Query
+from unshaken.core.query import Answer, Goal
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.run.rows import Condition, Context, Part, outcomes
-
-
-class SmoothedGradient(Query):
-    """The gradient of `-log` of the label's probability, averaged over copies with Gaussian noise.
-
-    Args:
-        points: `[N, C, H, W]`.
-        labels: int64 `[N]`.
-        rng: the samples' streams.
-        draws: copies a sample.
-        sigma: deviation of the noise, in [0, 1] pixel units.
-    """
-
-    labels: Tensor
-    rng: SampleRng
-    draws: int
-    sigma: float
-
-    @property
-    def width(self) -> int:
-        """Images a row that one evaluation holds in memory at once."""
-        return self.draws
-
-    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One pass each way a copy."""
-        n, shape = len(self.points), self.points.shape[1:]
-        with passes.method():
-            noise = self.rng.normal(self.draws, *shape).to(self.points)
-            noisy = noise.mul_(self.sigma).add_(self.points[:, None]).flatten(0, 1).requires_grad_(True)
-        with torch.enable_grad():
-            logits, _ = passes.forward(noisy)
-            shares = logits.log_softmax(1).view(n, self.draws, -1).logsumexp(1) - math.log(self.draws)
-            value = -shares.gather(1, self.labels[:, None]).squeeze(1)
-        gradient = passes.gradient(value, noisy).view(n, self.draws, *shape).sum(1)
-        return Answer(logits=shares.detach(), value=value.detach(), gradient=gradient)
 
 
 class _Task(State):
@@ -88,8 +53,8 @@ class _Ascent:
         return _Climb(samples, rng, samples.ball.clean, torch.zeros_like(samples.labels))
 
     def ask(self, state: _Climb) -> SmoothedGradient:
-        rng = state.rng.fold(state.step)
-        return SmoothedGradient(state.x, state.task.labels, rng, self.rule.draws, self.rule.sigma)
+        noises = state.rng.fold(state.step).normal(self.rule.draws, *state.x.shape[1:]).mul_(self.rule.sigma)
+        return SmoothedGradient(state.x, state.task.labels, noises.to(state.x))
 
     def tell(self, state: _Climb, answer: Answer) -> _Climb:
         ball = state.task.ball

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from unshaken.certify.smoothed_gradient import log_mean
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.gaussian_augmented import with_noise
@@ -39,11 +40,6 @@ def entropy_of_mean(logits: Tensor) -> Tensor:
     """
     mean = log_mean(logits.float().log_softmax(2))
     return -(mean.exp() * mean).sum(1)
-
-
-def log_mean(log_probabilities: Tensor) -> Tensor:
-    """The logarithm of the mean of M probability vectors: `[M, N, K]` to `[N, K]`."""
-    return log_probabilities.logsumexp(0) - torch.tensor(float(len(log_probabilities))).log()
 
 
 def consistency_loss(logits: Tensor, lbd: float, eta: float) -> Tensor:

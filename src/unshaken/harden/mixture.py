@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -15,7 +14,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.harden._probe import SIDES, channels_of
 from unshaken.harden.defence import Defence, Guarded
-from unshaken.models import load_model
+from unshaken.models.load import second_model
 
 ESCAPES = {"%26": "&", "%2C": ",", "%2c": ","}
 """How `&` and `,` of a nested SPEC are written inside another one."""
@@ -135,12 +134,7 @@ def loaded(spec: str) -> Classifier:
     """A model, in evaluation mode and without weight gradients, from a SPEC as it is written inside another."""
     for escape, mark in ESCAPES.items():
         spec = spec.replace(escape, mark)
-    return _loaded(spec)
-
-
-@lru_cache(maxsize=2)
-def _loaded(spec: str) -> Classifier:
-    return load_model(spec).eval().requires_grad_(False)
+    return second_model(spec)
 
 
 def margins(logits: Tensor, labels: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -11,60 +11,13 @@ from torch import Tensor
 
 from unshaken.attack.pgd import PGD, PGDState
 from unshaken.attack.problem import Problem
-from unshaken.core.query import Answer, Goal, Passes, Query
+from unshaken.certify.smoothed_gradient import SmoothedGradient
+from unshaken.core.query import Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.harden.consistency import log_mean
 from unshaken.harden.gaussian_augmented import with_noise
 from unshaken.harden.recipe import Recipe, Step
 from unshaken.stress.gaussian_noise import unit_normal
-
-
-def smooth_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """`-log mean_i softmax(f(x + n_i))_y` for each sample: the cross-entropy of the smoothed soft classifier.
-
-    Args:
-        logits: `[M, N, K]` of M noisy copies.
-        labels: int64 `[N]`.
-
-    Returns:
-        `[N]`, in nats.
-    """
-    return -log_mean(logits.log_softmax(2)).gather(1, labels[:, None])[:, 0]
-
-
-class SmoothGradient(Query):
-    """The gradient of `smooth_loss` by the points, under noises that are handed in.
-
-    Args:
-        points: `[N, C, H, W]`.
-        labels: int64 `[N]`.
-        noises: `[N, M, C, H, W]`, as they are added.
-    """
-
-    labels: Tensor
-    noises: Tensor
-
-    @property
-    def width(self) -> int:
-        """One image a noise."""
-        return self.noises.shape[1]
-
-    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """M forward and M backward passes a sample; the answer's logits are the log of the mean prediction."""
-        points = self.points.detach().requires_grad_(True)
-        n, copies = self.noises.shape[:2]
-        with torch.enable_grad():
-            noisy = (points[:, None] + self.noises).transpose(0, 1).flatten(0, 1)
-            logits = passes.forward(noisy)[0].view(copies, n, -1)
-            with passes.method():
-                value = smooth_loss(logits, self.labels)
-                mean = log_mean(logits.detach().log_softmax(2))
-        gradient = passes.gradient(value, points)
-        spent = torch.full((n,), copies, device=points.device)
-        return Answer(
-            logits=mean, labels=mean.argmax(1), value=value.detach(), gradient=gradient, forwards=spent, backwards=spent
-        )
 
 
 class SmoothPGDState(PGDState):
@@ -92,7 +45,7 @@ class SmoothPGD(PGD):
 
     def ask(self, state: PGDState) -> Query:  # type: ignore[override]
         """The gradient of the smoothed loss at the current point."""
-        return SmoothGradient(state.x, state.problem.labels, cast(SmoothPGDState, state).noises)
+        return SmoothedGradient(state.x, state.problem.labels, cast(SmoothPGDState, state).noises)
 
 
 @register("smooth-adv", reference="Salman et al. 2019, arXiv:1906.04584")

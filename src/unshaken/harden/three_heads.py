@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +18,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.harden._sections import dropped
 from unshaken.harden._three_heads_net import AllHeads, Mode, ThreeHeadsNet, divergence, entropy, route, three_heads_net
 from unshaken.harden.recipe import FirstTry, Recipe, Setup, Step
-from unshaken.models import load_model
+from unshaken.models.load import second_model
 
 CLEAN = "three-heads.clean"
 
@@ -189,12 +188,7 @@ class ThreeHeads(Recipe):
             return None
         if self._teacher is not None:
             return self._teacher.to(device)
-        return _loaded(self.teacher).to(device) if self.teacher else None
-
-
-@lru_cache(maxsize=2)
-def _loaded(spec: str) -> Classifier:
-    return load_model(spec)
+        return second_model(self.teacher).to(device) if self.teacher else None
 
 
 def heads(model: Classifier, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
@@ -67,3 +68,13 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ModelError("device 'mps' is absent here: use cpu")
     return device
+
+
+@lru_cache(maxsize=4)
+def second_model(spec: str) -> Classifier:
+    """A further model that a method names, in evaluation mode and without weight gradients; the last few are kept.
+
+    Args:
+        spec: as of `load_model`; what it names must be there already.
+    """
+    return load_model(spec).eval().requires_grad_(False)

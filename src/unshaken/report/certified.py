@@ -39,7 +39,7 @@ def certified(run: RunDir, config: RunConfig, frame: Frame) -> list[Row]:
     table = table.filter(pc.is_null(table["error"]))
     names = pc.unique(table["condition"]).to_pylist()
     parts = {name: table.filter(pc.equal(table["condition"], name)) for name in names}
-    wrong = broken(_moved(run, frame), table, whom)
+    wrong = broken(_moved(run), table, whom)
     found = []
     asked = {c.id: getattr(step.method, "radii", ()) for step in prepare(config.plan) for c in step.conditions}
     for name, part in parts.items():
@@ -99,7 +99,7 @@ def _attacked(frame: Frame, rows: pa.Table, whom: Mapping[str, str], certified: 
     return {"clean": None if clean is None else clean.to_json(), "attacked": figures}
 
 
-def _moved(run: RunDir, frame: Frame) -> pa.Table:
+def _moved(run: RunDir) -> pa.Table:
     columns = ["id", "condition", "norm", "prediction", "distance", "error"]
     rows = run.rows("outcomes", columns)
     return rows.filter(pc.is_null(rows["error"]))
