@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -86,6 +87,11 @@ class Processes:
         self.fabric.barrier()
 
     def end(self) -> None:
-        """Leave the group: its threads must not outlive the interpreter."""
+        """Leave the group: its threads must not outlive the interpreter.
+
+        A wrapped model must be gone by then. Freed later it would hold the group's last reference, and wait, with the
+        interpreter's lock in its hands, for threads that want this lock.
+        """
         if self.world > 1 and torch.distributed.is_initialized():
+            gc.collect()
             torch.distributed.destroy_process_group()

@@ -117,6 +117,7 @@ class Loop:
                 self._epoch(task)
         for recipe in self.together.recipes:
             recipe.end(self.live)
+        self.model = self.live  # what reduces gradients goes before the group does: see `Processes.end`
         return self.progress
 
     # One run.
