@@ -17,7 +17,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, load_data, stream, subset
-from unshaken.models import check_model, fingerprint, load_model
+from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
@@ -111,7 +111,7 @@ def ready(
     """
     prepare(plan)  # a wrong plan is refused before anything is loaded
     device = chosen_device(options.device)
-    classifier = _classifier(model, options.download).to(device)
+    classifier = as_classifier(model, download=options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
     first = _first_images(dataset, classifier)
     check_model(classifier, first)
@@ -157,12 +157,6 @@ def ready(
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
     )
-
-
-def _classifier(model: str | nn.Module, download: bool) -> Classifier:
-    if isinstance(model, str):
-        return load_model(model, download=download)
-    return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
 
 
 def _first_images(dataset: Dataset, model: Classifier) -> Tensor:

@@ -41,6 +41,14 @@ def test_mean_and_std_are_not_saved_but_move():
     assert model.to("meta").mean.device.type == "meta"
 
 
+def test_what_goes_into_a_layer_is_a_feature_too(tiny, batch):
+    logits, found = tiny.features(batch.images, ["head:in"])
+    assert torch.equal(tiny.net.head(found["head:in"]), logits)
+    assert not any(m._forward_pre_hooks for m in tiny.net.modules())
+    with pytest.raises(ModelError, match="no layer 'haed'; did you mean 'head'"):
+        tiny.features(batch.images, ["haed:in"])
+
+
 def test_features_come_with_logits_and_leave_no_hook(tiny, batch):
     logits, found = tiny.features(batch.images, ["stem", "body"])
     assert torch.equal(logits, tiny(batch.images))

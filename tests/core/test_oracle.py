@@ -232,3 +232,17 @@ def test_a_door_to_another_model_asks_that_model_once_a_point(tiny, batch):
     for same in (oracle.beside(), oracle.beside(tiny)):  # the quick copy stays with its own model
         assert bool((same.ask(Logits(batch.images)).logits == 1).all())
         assert torch.equal(same.exact(batch.images), tiny(batch.images).detach())
+
+
+def test_the_search_copy_is_looked_into_where_only_the_input_of_a_linear_layer_is_wanted(tiny, batch):
+    copy = Classifier(tiny.net, name="copy").eval()
+    seen = []
+    copy.net.register_forward_hook(lambda *_: seen.append("net"))
+    oracle = Oracle(tiny, search_copy=copy)
+    copied = oracle._eyes(("head:in",))
+    assert copied is copy
+    assert oracle._eyes(("body",)) is tiny
+    assert oracle._eyes(("head:in", "body:in")) is tiny
+    logits, found = oracle.forward(batch.images, ("head:in",))
+    assert torch.equal(tiny.net.head(found["head:in"]), logits)
+    assert len(seen) == 1

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden._draws import Draws
-from unshaken.harden._points import end_points
 from unshaken.harden.adaptive import against
 from unshaken.harden.defence import Defence, Guarded, reseed
 from unshaken.run.rows import table_of

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import unshaken
+from unshaken.attack.end_points import end_points
 from unshaken.attack.losses import dlr_targeted
 from unshaken.attack.pgd import PGD
 from unshaken.attack.problem import Problem
@@ -24,7 +25,6 @@ from unshaken.core.rng import SampleRng
 from unshaken.data.in_memory import InMemory
 from unshaken.harden._gate_attack import TargetedOrNot
 from unshaken.harden._mixing_net import Block, Gate, MixingNet, Trunk
-from unshaken.harden._points import end_points
 from unshaken.harden.fit import fit, fresh
 from unshaken.harden.mixing_network import (
     GateLoss,

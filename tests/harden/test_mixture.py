@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 import unshaken
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD
 from unshaken.certify._mixture import MixtureNet
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View, evaluating
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.harden._points import end_points
 from unshaken.harden._samples import Samples
 from unshaken.harden.adaptive import against
 from unshaken.harden.mixture import Mixture, loaded, margins, mixture, one_part

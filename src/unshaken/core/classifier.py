@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from unshaken.core.errors import ModelError, did_you_mean
 
 HALF = (torch.bfloat16, torch.float16)
+INPUT = ":in"
+"""Ends the name of a layer whose input is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Classifier(nn.Module):
 
         Args:
             images: `[N, C, H, W]` in [0, 1].
-            layers: names as in `net.named_modules()`.
+            layers: names as in `net.named_modules()`; `NAME:in` for what goes into a layer.
 
         Returns:
             Logits `[N, K]`, and a dict from layer to its output `[N, ...]`.
@@ -124,16 +127,29 @@ class Classifier(nn.Module):
         handles = []
         try:
             for layer in layers:
-                if layer not in modules:
-                    raise ModelError(f"model {self.name!r} has no layer {layer!r}; {did_you_mean(layer, modules)}")
-                handles.append(
-                    modules[layer].register_forward_hook(lambda _m, _i, out, layer=layer: found.__setitem__(layer, out))
-                )
+                name = layer.removesuffix(INPUT)
+                if name not in modules:
+                    raise ModelError(f"model {self.name!r} has no layer {name!r}; {did_you_mean(name, modules)}")
+                handles.append(_kept(modules[name], layer, found))
             logits = self(images)
         finally:
             for handle in handles:
                 handle.remove()
         return logits, found
+
+
+def _kept(module: nn.Module, layer: str, found: dict[str, Tensor]) -> RemovableHandle:
+    """A hook that keeps what a module gives, or is given."""
+
+    def given(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[layer] = inputs[0]
+
+    def gives(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found[layer] = output
+
+    if layer.endswith(INPUT):
+        return module.register_forward_pre_hook(given)
+    return module.register_forward_hook(gives)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.memory import keep_freed_memory
 from unshaken.core.query import Answer, Goal, Query
@@ -144,7 +144,7 @@ class Oracle:
 
         def look() -> tuple[Tensor, dict[str, Tensor]]:
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                return self.model.features(images, layers) if layers else (self._search(images), {})
+                return self._eyes(layers).features(images, layers) if layers else (self._search(images), {})
 
         logits, features = self._call(look, len(images))
         return logits.float(), features
@@ -161,7 +161,8 @@ class Oracle:
             )
         began = time.perf_counter()
         if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, retain_graph=keep)
+            ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
+            (gradient,) = torch.autograd.grad(value, points, ones, allow_unused=True, retain_graph=keep)
         else:
             gradient = None
         self._spent(began, points.device)
@@ -176,6 +177,14 @@ class Oracle:
         """`function` over pieces of at most `limit` images, joined."""
         parts = [function(x) for x in torch.split(images, self.limit)]
         return Answer.concat(parts)
+
+    def _eyes(self, layers: tuple[str, ...]) -> Classifier:
+        """Who is looked into: the search copy where only what goes into its linear layers is wanted, else the model."""
+        if isinstance(self._search, Classifier):
+            modules = dict(self._search.net.named_modules())
+            if all(n.endswith(INPUT) and isinstance(modules.get(n.removesuffix(INPUT)), nn.Linear) for n in layers):
+                return self._search
+        return self.model
 
     def _call(self, function: Callable[[], T], n: int) -> T:
         began = time.perf_counter()

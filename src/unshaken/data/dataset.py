@@ -116,6 +116,12 @@ class Dataset(ABC):
                 return image.mode, image.size
         return None
 
+    def unlabelled(self) -> Self:
+        """The same data without its labels, such as of classes that a model does not know."""
+        other = copy.copy(self)
+        other.labels, other.classes = None, ()
+        return other
+
     def within(self, classes: int) -> Self:
         """The same data, in which a label that a model with so many classes cannot predict is bad.
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from unshaken.attack.ball import Ball
 from unshaken.attack.base import Attack
+from unshaken.attack.end_points import LIMIT, end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.harden._onward import Onward
-from unshaken.harden._points import LIMIT, end_points
 from unshaken.harden._verdict import Against, Way, joined
 from unshaken.harden.defence import Defence, Guarded, reseed
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.attack.base import Attack
+from unshaken.attack.end_points import LIMIT, end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle, required
-from unshaken.harden._points import LIMIT, end_points
 
 
 def mean_prediction(logits: Tensor) -> Tensor:

@@ -105,6 +105,7 @@ class Loop:
             RunError: the loss is no number any more; what was kept before stays.
         """
         keep_freed_memory()
+        self.model: nn.Module = self.live
         self._begin()
         if resume and self.run is not None and self.run.exists(*PLACE):
             self.progress = load_state(self.run, self.live.net, self.optimizer, self.memory)

@@ -3,12 +3,13 @@
 from unshaken.models.check import check_model, fingerprint
 from unshaken.models.from_run import save_model
 from unshaken.models.kinds import Kind, list_kinds, model_kind
-from unshaken.models.load import load_model
+from unshaken.models.load import as_classifier, load_model
 from unshaken.models.spec import ModelSpec, parse_model_spec
 
 __all__ = [
     "Kind",
     "ModelSpec",
+    "as_classifier",
     "check_model",
     "fingerprint",
     "list_kinds",

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
+from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -49,6 +50,18 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     with _same_draws():
         classifier = with_options(kind.load(parsed, download), parsed)
     return classifier.to(place) if kind.keeps_mode else classifier.to(place).eval()
+
+
+def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifier:
+    """What a caller names as a model.
+
+    Args:
+        model: a SPEC, a `Classifier`, or any module from images in [0, 1] to logits.
+        download: as of `load_model`.
+    """
+    if isinstance(model, str):
+        return load_model(model, download=download)
+    return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
 
 
 @contextmanager

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
-from unshaken.harden._points import end_points
 from unshaken.harden.adaptive import against
 from unshaken.harden.crossmax import CrossMax, crossmax, tied
 from unshaken.harden.ensemble import members_of

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
-from unshaken.harden._points import end_points
 from unshaken.harden.crossmax import CrossMax
 from unshaken.harden.dverge import diversity_matrix
 from unshaken.harden.ensemble import members_of, transferability

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.base import Attack
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD, PGDState
 from unshaken.certify.adaptive_smoothing import judged
 from unshaken.certify.base import certificates
@@ -17,7 +18,6 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
-from unshaken.harden._points import end_points
 from unshaken.harden.mixing_network import GatePGD, MixingNet
 from unshaken.harden.mixture import mixture
 from unshaken.papers._mixing_nets import Pair

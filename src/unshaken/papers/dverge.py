@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
+from unshaken.attack.end_points import end_points
 from unshaken.attack.pgd import PGD
 from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.harden._points import end_points
 from unshaken.papers._dverge_nets import ARMS, COUNT, TINY, Ensembles, Lengths
 from unshaken.papers._dverge_run import CARRIED, Figures, Study
 from unshaken.papers.base import Bench, Check, Paper

@@ -13,7 +13,7 @@ from unshaken.attack.problem import Problem
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
-from unshaken.core.oracle import Oracle, required
+from unshaken.core.oracle import Meter, Oracle, required
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.core.state import State
@@ -48,6 +48,7 @@ def end_points(
     seed: int,
     draws: int = 1,
     early: bool = False,
+    meter: Meter | None = None,
 ) -> Ends:
     """The point that an attack ends with for each image, success or not.
 
@@ -60,12 +61,13 @@ def end_points(
         seed: of the search.
         draws: passes averaged at each step, for a random model.
         early: end a sample's search with its first success, instead of after all steps.
+        meter: where to count.
     """
     labels = required(batch.labels)
     rng = SampleRng.of(seed, attack.info.name, batch.ids).to(batch.images.device)
     with evaluating(model):
         quick = search_copy(model, batch.images[:2]) if draws == 1 else None
-        oracle = Oracle(model, limit=LIMIT, draws=draws, search_copy=quick)
+        oracle = Oracle(model, limit=LIMIT, draws=draws, search_copy=quick, meter=meter)
         clean = oracle.exact(batch.images) if attack.reads_clean else batch.images.new_empty(len(batch), 0)
         radius = torch.full((len(batch),), eps, dtype=batch.images.dtype, device=batch.images.device)
         problem = Problem(attack.ball(batch.images, radius, norm, rng), labels, False, clean, model.reject)
