@@ -3,7 +3,18 @@
 from unshaken.measure.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
 from unshaken.measure.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
 from unshaken.measure.calibration import CalibrationError, ReliabilityBin, calibration_error
+from unshaken.measure.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
 from unshaken.measure.corruption import CorruptionError, corruption_error
+from unshaken.measure.detection import (
+    Aupr,
+    Detection,
+    aupr,
+    detection_accuracy,
+    fpr95_id_accept,
+    fpr95_ood_recall,
+    paired_bootstrap,
+)
+from unshaken.measure.drift import Drift, Window
 from unshaken.measure.effective_robustness import (
     EffectiveRobustness,
     RobustnessLine,
@@ -26,6 +37,8 @@ from unshaken.measure.paired import (
     paired_difference,
 )
 from unshaken.measure.proper_scores import brier, nll, softmax, top_label
+from unshaken.measure.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
+from unshaken.measure.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
 from unshaken.measure.temperature import (
     Temperature,
     VectorScaling,
@@ -33,6 +46,7 @@ from unshaken.measure.temperature import (
     fit_temperature,
     fit_vector_scaling,
 )
+from unshaken.measure.wasserstein_bound import WassersteinBound, wasserstein_bound
 from unshaken.measure.worst_case import WorstCase, worst_case
 
 __all__ = [
@@ -40,34 +54,56 @@ __all__ = [
     "ALEXNET_ERROR",
     "BENCHMARK",
     "VALIDATION",
+    "Aupr",
+    "AurocComparison",
     "CalibrationError",
     "Comparison",
     "CorruptionError",
+    "Detection",
     "Disparity",
+    "Drift",
     "EffectiveRobustness",
     "Figure",
     "MinimalNorm",
     "ReliabilityBin",
+    "RiskCoverage",
     "RobustnessLine",
+    "Roc",
+    "RocBand",
     "SuccessCurve",
     "Temperature",
+    "Threshold",
     "VectorScaling",
+    "WassersteinBound",
+    "Window",
     "WorstCase",
     "accuracy",
+    "accuracy_at_coverage",
     "accuracy_by_class",
     "attack_success_rate",
+    "aupr",
+    "aurc",
+    "auroc",
     "brier",
     "calibration_error",
+    "calibration_needed",
     "clopper_pearson",
     "compare",
+    "compare_auroc",
     "compare_by_id",
+    "conformal_p_values",
+    "conformal_threshold",
     "corruption_error",
+    "detection_accuracy",
     "disparity",
     "effective_robustness",
+    "excess_aurc",
     "expected_kl",
     "fit_line",
     "fit_temperature",
     "fit_vector_scaling",
+    "fpr95_id_accept",
+    "fpr95_ood_recall",
     "gap_change",
     "holm",
     "holm_corrected",
@@ -76,13 +112,18 @@ __all__ = [
     "minimal_norm",
     "nll",
     "over_seeds",
+    "paired_bootstrap",
     "paired_difference",
     "relative_robustness",
+    "risk_coverage",
     "robust_accuracy",
+    "roc",
+    "roc_band",
     "share",
     "signed_gap",
     "softmax",
     "success_curve",
     "top_label",
+    "wasserstein_bound",
     "worst_case",
 ]
