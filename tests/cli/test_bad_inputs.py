@@ -69,7 +69,19 @@ def test_one_clear_line_and_the_exit_code(case, inside, unshaken):
 
 def test_the_table_covers_every_kind():
     counts = Counter(case.kind for case in CASES)
-    kinds = {"model", "data", "image file", "label", "plan", "gate", "option", "path", "run directory", "SQL"}
+    kinds = {
+        "model",
+        "data",
+        "image file",
+        "label",
+        "plan",
+        "gate",
+        "option",
+        "detector",
+        "path",
+        "run directory",
+        "SQL",
+    }
     assert counts.keys() == kinds
     assert min(counts.values()) >= 3
     assert counts.total() >= 150

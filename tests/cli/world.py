@@ -110,6 +110,18 @@ def write_bad(folder: Path) -> None:
     _images(folder)
     _tables(folder)
     _runs(folder)
+    _doors(folder)
+
+
+def _doors(folder: Path) -> None:
+    """Fitted detectors named `doors`, and two that are damaged."""
+    from unshaken.detect import fit
+
+    write_photos(folder / "many", each=12)
+    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["msp"]).door.save(folder / "doors")
+    for name, file, data in (("doorless", "banks.safetensors", b"no"), ("doortorn", "detectors.json", b"{")):
+        shutil.copytree(folder / "doors", folder / name)
+        (folder / name / file).write_bytes(data)
 
 
 class Shell:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.registry import Parameters
-from unshaken.run.order import MODEL
+from unshaken.run.order import CERTIFICATE, MODEL
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part
 
 CERTIFICATES = pa.schema(
@@ -40,8 +40,8 @@ class Certifier(Parameters):
 
     room: ClassVar[str] = "certify"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
-    apart: ClassVar[bool] = True
-    """Whether its outcomes are answers to the images as they are, and so no change that a model is tried with."""
+    apart: ClassVar[str | None] = CERTIFICATE
+    """Its outcomes are answers to the images as they are, and so no change that a model is tried with."""
 
     @property
     def subject(self) -> str:

@@ -69,7 +69,7 @@ class CropSelection(Certifier):
     classifies that, and certifies, without a network, that every shift of up to d pixels selects the same crop.
     """
 
-    apart: ClassVar[bool] = False  # its outcomes are of windows of the images
+    apart: ClassVar[str | None] = None  # its outcomes are of windows of the images
 
     score: ScoreName = Field("hash", description="hash, laplacian, random_filter; box_energy and box_mean fail")
     ratio: float = Field(0.875, gt=0, le=1, description="side of the crop as a share of the image's")

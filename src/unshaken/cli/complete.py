@@ -48,6 +48,11 @@ def complete_certifier(incomplete: str) -> list[str]:
     return _starting(incomplete, names("certify", "register"))
 
 
+def complete_detector(incomplete: str) -> list[str]:
+    """Detectors."""
+    return _starting(incomplete, names("detect", "register"))
+
+
 def complete_room(incomplete: str) -> list[str]:
     """Rooms of methods."""
     return _starting(incomplete, [r.name for r in sorted(_HERE.iterdir()) if names(r.name, "register")])

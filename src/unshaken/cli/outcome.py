@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from unshaken.cli.options import RunOptions
+from unshaken.cli.outcome_detectors import detector_tables
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, table
@@ -73,6 +74,9 @@ def _show(done: Audit) -> None:
     for one in summary["certified"]:
         out.print(_certified(one))
         out.print(_guaranteed(one), soft_wrap=True)
+        out.print()
+    for about in detector_tables(summary):
+        out.print(about)
         out.print()
     about_attacks = [*_nearest(summary), *_turns(summary)]
     bad = _bad(summary) if held_back else ""

@@ -40,7 +40,7 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
         _other_kind(gate, summary, nearest)
         known = {"clean", *aggregates, *(n for c in every for n in _names(c))}
         raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
-    chosen = [c for c in conditions if all(_matches(c.get(k), v) for k, v in gate.selection)]
+    chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
     if not chosen:
         have = ", ".join(c["condition"] for c in conditions)
         raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
@@ -88,7 +88,8 @@ def _names(condition: dict[str, Any]) -> Sequence[str]:
     return condition["condition"], method, name, label
 
 
-def _matches(value: Any, wanted: str | float) -> bool:
+def matches(value: Any, wanted: str | float) -> bool:
+    """Whether a record has the value that a gate chose: a word, or a number but for rounding."""
     if isinstance(wanted, str) or not isinstance(value, int | float):
         return bool(value == wanted)
     return math.isclose(value, wanted, rel_tol=1e-5, abs_tol=1e-12)

@@ -164,8 +164,8 @@ def compare_frames(
             f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
             f"{after.data_fingerprint[:12]}); run both on one data set"
         )
-    places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.certified)}
-    own = sorted([0, *new.natural, *new.attacks, *new.certified])
+    places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
+    own = sorted([0, *new.natural, *new.attacks, *new.aside])
     shared = [j for j in own if new.conditions[j].id in places]
     made_before, made_after = _made(before), _made(after)
     names = [new.conditions[j].id for j in shared]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ class Frame:
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
-        apart: ids of the conditions that hold what certificates speak of, and are no change of the images.
+        apart: the conditions that hold answers of something else than the model, and are no change of the images: id to
+            group, such as `certificate`.
     """
 
     ids: tuple[str, ...]
@@ -78,22 +79,24 @@ class Frame:
     bad: tuple[BadSample, ...]
     unfinished: int
     attacked: frozenset[str]
-    apart: frozenset[str] = frozenset()
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def certified(self) -> list[int]:
-        """Places of the conditions that hold what certificates speak of."""
+    def aside(self) -> list[int]:
+        """Places of the conditions that hold answers of something else than the model."""
         return [j for j, c in enumerate(self.conditions) if c.id in self.apart]
 
     @property
     def natural(self) -> list[int]:
         """Places of the conditions that need no attacker, without `clean`."""
-        return [j for j, c in enumerate(self.conditions) if j and c.id not in self.attacked | self.apart]
+        return [j for j, c in enumerate(self.conditions) if j and c.id not in self.attacked | self.apart.keys()]
 
     @property
     def attacks(self) -> list[int]:
         """Places of the conditions that an attack made, without those that hold nearest examples."""
-        return [j for j, c in enumerate(self.conditions) if c.id in self.attacked - self.apart and not is_nearest(c)]
+        return [
+            j for j, c in enumerate(self.conditions) if c.id in self.attacked - self.apart.keys() and not is_nearest(c)
+        ]
 
     @property
     def nearest(self) -> list[int]:
@@ -158,7 +161,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         bad=tuple(bad),
         unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
         attacked=frozenset(c.id for c in conditions if c.norm is not None or c.id in turned),
-        apart=frozenset(c.id for c in conditions if stands_apart(c.method)),
+        apart={c.id: group for c in conditions if (group := stands_apart(c.method))},
     )
 
 

@@ -3,8 +3,8 @@
 gate      = "no-regression" | reference comparison number
 reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
 name      = "clean" | an aggregate | a method | a line of the plan | a condition
-key       = "severity" | "eps" | "norm"
-word      = "accuracy" | "consistency" | a figure of nearest examples | "value" | "low" | "high"
+key       = "severity" | "eps" | "norm" | "group" | "set"
+word      = "accuracy" | "consistency" | a figure of nearest examples or of a detector | "value" | "low" | "high"
 comparison = ">=" | "<=" | ">" | "<" | "=="
 number    = a number or a fraction such as 8/255
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.registry import parse_number
+from unshaken.report._gate_detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
 from unshaken.report._gate_figures import NEAREST, figures_of, shown_gate
 from unshaken.report.compare import RunComparison
 
@@ -38,9 +39,11 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b and not _same(a, b),
     "==": _same,
 }
-_METRICS = ("accuracy", "consistency", *NEAREST)
+_METRICS = ("accuracy", "consistency", *NEAREST, *DETECTOR)
 _ENDS = ("value", "low", "high")
 _KEYS = ("severity", "eps", "norm")
+_WORDS = ("norm", "group", "set")
+"""The keys whose values are words."""
 _LONGEST = 300
 _GATE = re.compile(
     r"\s*(?P<left>[^<>=\[\]]+(?:\[[^\[\]<>]*\])?[^<>=\[\]]*?)\s*(?P<sign>>=|<=|==|>|<)\s*(?P<number>\S+)\s*"
@@ -74,9 +77,9 @@ class Gate:
     Args:
         text: as written.
         name: what it is about; `no-regression` for the comparison with a baseline.
-        selection: `severity`, `eps` and `norm` that a condition must have.
-        metric: `accuracy`, `consistency`, or of nearest examples `median`, `median_of_broken`, `mean_of_broken` or
-            `success`.
+        selection: `severity`, `eps` and `norm` that a condition must have, `group` and `set` of abnormal images.
+        metric: `accuracy`, `consistency`, of nearest examples `median`, `median_of_broken`, `mean_of_broken` or
+            `success`, or of a detector one of `DETECTOR`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.
         number: what to compare with.
@@ -111,7 +114,7 @@ class Gate:
         number = parse_number(whole["number"])
         if not math.isfinite(number):
             raise ParameterError(f"gate {shown}: {whole['number']} is no finite number")
-        chosen = _selection(shown, parts["selection"])
+        chosen = _selection(shown, parts["selection"], CHOSEN_BY if metric in DETECTOR else _KEYS)
         return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
 
     def check(self, summary: dict[str, Any], comparison: RunComparison | None = None) -> GateResult:
@@ -129,7 +132,7 @@ class Gate:
         """
         if self.name == NO_REGRESSION:
             return _no_regression(self, comparison)
-        found = figures_of(self, summary)
+        found = (figures_of_detectors if self.metric in DETECTOR else figures_of)(self, summary)
         where, figure = self._worst(found)
         value = float(figure[self.end])
         held = _COMPARE[self.sign](value, self.number)
@@ -174,13 +177,14 @@ def _words(shown: str, text: str) -> tuple[str, str]:
     return metric, end
 
 
-def _selection(shown: str, text: str | None) -> tuple[tuple[str, str | float], ...]:
+def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tuple[str, str | float], ...]:
     chosen: list[tuple[str, str | float]] = []
     for part in (text or "").split(",") if text is not None else ():
         key, equals, value = (p.strip() for p in part.partition("="))
-        if key not in _KEYS or not equals or not value:
-            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of severity=, eps= and norm= with a value")
-        chosen.append((key, value if key == "norm" else parse_number(value)))
+        if key not in keys or not equals or not value:
+            known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
+            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value")
+        chosen.append((key, value if key in _WORDS else parse_number(value)))
     return tuple(chosen)
 
 

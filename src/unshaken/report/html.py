@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unshaken.report import attack_view, certify_view, charts, view, wording
+from unshaken.report import attack_view, certify_view, charts, detect_plots, detect_view, view, wording
 from unshaken.report.compare import Comparisons
+from unshaken.report.detect_pictures import walls
 from unshaken.report.gates import GateResult
 from unshaken.report.others import read_others
 from unshaken.report.pictures import galleries
@@ -38,13 +40,13 @@ def render_report(
     data = summary.data
     others = read_others(run, summary, baseline)
     rows = view.changes_of(data)
-    shown = galleries(run, summary)
+    shown = galleries(run, replace(summary, data={**data, "conditions": rows}))
     shown.sort(key=lambda g: float((view.metric(g.condition) or {"value": 1})["value"]))
     return page(
         "report.html.jinja",
         data=data,
         others=others,
-        tiles=view.tiles(data),
+        tiles=[*view.tiles(data), *detect_view.tiles(data)],
         strips=view.strips(data, others),
         clean=view.clean_figure(data),
         multiples=view.multiples(data, others),
@@ -55,6 +57,10 @@ def render_report(
         by_eps=attack_view.by_eps(data),
         headline=attack_view.headline(data),
         certified_plots=certify_view.certified_plots(data),
+        detect_front=detect_plots.front_plot(data),
+        detect_densities=detect_plots.densities(data, summary.screened),
+        detect_curves=detect_plots.curves(data, summary.screened),
+        detect_walls=walls(summary),
         smallest=min(
             (g for g in shown if g.condition.get("eps") and any(e.fooled for e in g.examples)),
             key=lambda g: float(g.condition["eps"]),
@@ -134,5 +140,5 @@ def _environment() -> Environment:
         "certified_lines": certify_view.lines,
         "coded": coded,
     }
-    environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts}
+    environment.globals |= {"advice": wording.ADVICE, "norms": wording.NORMS, "chart": charts, "detect": detect_view}
     return environment

@@ -10,6 +10,7 @@ from unshaken.report.compare import Comparisons, RunComparison
 from unshaken.report.gates import GateResult
 from unshaken.report.markdown_attacks import attack_parts
 from unshaken.report.markdown_certified import certified_parts
+from unshaken.report.markdown_detected import detected_parts
 from unshaken.report.markdown_text import escape, table
 from unshaken.report.summary import Summary
 
@@ -25,7 +26,7 @@ def render_markdown(summary: Summary, gates: Sequence[GateResult] = ()) -> str:
     """
     data = summary.data
     parts = [_head(data), _gates(gates), _flags(data), _conditions(data), *attack_parts(data)]
-    parts += certified_parts(data)
+    parts += [*certified_parts(data), *detected_parts(data)]
     parts += [_aggregates(data), _classes(data)]
     if summary.comparison is not None:
         parts.append(_comparison(summary.comparison))

@@ -56,7 +56,7 @@ def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunCompariso
         except UnshakenError as error:
             note = f"not compared by pairs: {error}"
     figures = {}
-    for j in (0, *frame.natural, *frame.attacks, *frame.certified):
+    for j in (0, *frame.natural, *frame.attacks, *frame.aside):
         figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)
         if figure is not None:
             figures[frame.conditions[j].id] = figure.to_json()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -13,10 +13,11 @@ from unshaken.measure import Figure, WorstCase
 from unshaken.report import bookkeeping, budgets, figures, nearest
 from unshaken.report.certified import certified
 from unshaken.report.compare import RunComparison, compare_frames
+from unshaken.report.detected import detected
+from unshaken.report.detection_rows import Screened, read_scores
 from unshaken.report.frame import Frame, read_frame
 from unshaken.report.turns import attacks
 from unshaken.run import Condition, RunConfig, RunDir, read_config
-from unshaken.run.order import CERTIFICATE
 
 NAME = "summary.json"
 CLASSWISE = ("worst_natural", "worst_case")
@@ -32,12 +33,14 @@ class Summary:
         config: of the run.
         frame: the outcomes that the figures are made of.
         comparison: with the baseline, if there is one.
+        screened: the scores of detectors.
     """
 
     data: dict[str, Any]
     config: RunConfig
     frame: Frame
     comparison: RunComparison | None
+    screened: Screened = field(default_factory=Screened)
 
 
 def schema() -> dict[str, Any]:
@@ -74,20 +77,21 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         notes["worst_case"] = f"{len(frame.ids) - len(least.ids)} samples that lack a condition are left out"
     aggregates, more = figures.corruption_figures(frame, config, classes, groups)
     if frame.labelled:
-        absent = {"worst_natural": "only attacks were run", "worst_attack": "no attack was run"}
+        absent = {"worst_natural": "no change was run that needs no attacker", "worst_attack": "no attack was run"}
         notes |= {name: reason for name, reason in absent.items() if worst[name] is None}
     aggregates |= {name: found and found.accuracy for name, found in worst.items()}
     aggregates |= {"ece": error and error.ece, "brier": brier}
-    notes |= more | _gaps(frame)
+    screened = read_scores(run, config)
+    notes |= more | _gaps(frame) | screened.notes
     comparison = None
     if baseline is not None:
         other = read_config(baseline)
         comparison = compare_frames(str(baseline), other, read_frame(baseline, other), str(run), config, frame)
     data = {
         "schema": 1,
-        "complete": not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
+        "complete": screened.whole and not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
         "clean": _json(clean),
-        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.certified)],
+        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.aside)],
         "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
         "notes": notes,
         "worst_case": _worst(least),
@@ -99,14 +103,14 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         "calibration": _calibration(error),
         "classes": figures.by_class(frame, config.classes, {k: worst[k] for k in CLASSWISE}),
         "certified": certified(run, config, frame),
-        "detection": [],
-        "flags": bookkeeping.flags(run),
+        "detection": detected(screened),
+        "flags": _flags(screened.doubted),
         "bad_samples": [{"id": b.id, "reason": b.reason} for b in frame.bad],
         "cost": bookkeeping.cost(run, frame),
         "provenance": bookkeeping.provenance(config, frame, classes),
         "comparison": comparison and comparison.to_json(),
     }
-    return Summary(finite(data), config, frame, comparison)
+    return Summary(finite(data), config, frame, comparison, screened)
 
 
 def finite(value: Any) -> Any:
@@ -118,6 +122,15 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return value
+
+
+def _flags(places: Sequence[RunDir]) -> list[dict[str, Any]]:
+    """The flags of a run and of those inside it; one that says the same stands once."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for flag in (f for run in places for f in bookkeeping.flags(run)):
+        known = merged.setdefault((flag["name"], flag["detail"]), {**flag, "ids": []})
+        known["ids"] = list(dict.fromkeys([*known["ids"], *flag["ids"]]))
+    return list(merged.values())
 
 
 def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
@@ -158,7 +171,7 @@ def _condition(frame: Frame, place: int, groups: Mapping[str, str]) -> dict[str,
 
 def _group(frame: Frame, one: Condition, groups: Mapping[str, str]) -> str:
     if one.id in frame.apart:
-        return CERTIFICATE
+        return frame.apart[one.id]
     return "attack" if one.id in frame.attacked else groups.get(one.method) or "other"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from unshaken.report import charts, wording
 from unshaken.report.compare import RunComparison
 from unshaken.report.others import Other
-from unshaken.run.order import CERTIFICATE
+from unshaken.run.order import CERTIFICATE, DETECTOR
 
 Row = dict[str, Any]
 
@@ -87,8 +87,8 @@ def attacked(row: Row) -> bool:
 
 
 def changes_of(data: Row) -> list[Row]:
-    """The conditions that speak of the model itself; what certificates speak of stands with these."""
-    return [row for row in data["conditions"] if row.get("group") != CERTIFICATE]
+    """The conditions that speak of the model itself; what certificates and detectors speak of stands with these."""
+    return [row for row in data["conditions"] if row.get("group") not in (CERTIFICATE, DETECTOR)]
 
 
 def clean_figure(data: Row) -> Row | None:

@@ -34,6 +34,10 @@ ADVICE = {
     "label-out-of-range": "Check the class names and their order in the model and in the data.",
     "near-chance": "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
     "certificate-broken": "Do not rely on these certificates; report the fault with the run directory.",
+    "detector-without-gradient": "Read its adaptive figure as the least that an attacker can do; choose a smoother "
+    "detector, or attack with more queries.",
+    "few-calibration-samples": "Fit with more images, or set thresholds anew with 'unshaken detect threshold --data'.",
+    "scored-on-fit-data": "Do not use these figures; score images of the same kind that no detector was fitted on.",
     "not-run": "These conditions are missing, not passed: use methods that need no gradients, another model form, "
     "or data with labels.",
 }

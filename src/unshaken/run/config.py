@@ -39,6 +39,7 @@ class RunConfig(BaseModel):
         limit: of samples, if one was given.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
+        inside: runs in folders of this one that belong to it, such as those on abnormal images.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -63,6 +64,7 @@ class RunConfig(BaseModel):
     limit: int | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
+    inside: list[str] = Field(default_factory=list)
 
     @property
     def shards(self) -> int:
@@ -78,7 +80,7 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view"}
+MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "inside", "plan_name", "limit", "view"}
 """What does not decide the rows, or is held by a fingerprint already."""
 
 

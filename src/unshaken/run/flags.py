@@ -32,6 +32,9 @@ NAMES = {
     "label-out-of-range": "labels are no classes of the model",
     "near-chance": "clean accuracy is no better than guessing",
     "certificate-broken": "an example lies within a radius that was certified",
+    "detector-without-gradient": "a detector gives no gradient, so the attack on it was blind",
+    "few-calibration-samples": "thresholds of detectors rest on few samples",
+    "scored-on-fit-data": "detectors were scored on the data that they were fitted on",
     "not-run": "methods of the plan that cannot be run with this model or this data",
 }
 """Every flag and what it means."""

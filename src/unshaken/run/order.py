@@ -15,15 +15,22 @@ from unshaken.run.rows import Flag
 CERTIFICATE = "certificate"
 """Group of the conditions that hold answers which certificates speak of, and are no change of the images."""
 
+DETECTOR = "detector"
+"""Group of the conditions that hold answers of the model behind a detector."""
+
 MODEL = "model"
 """Whom the rows of most methods speak of; others say so by a property `subject`."""
 
 _SLACK = 1e-6
 
 
-def stands_apart(method: str) -> bool:
-    """Whether a method's outcomes are answers that certificates speak of, and no change of the images."""
-    return any(m.name == method and getattr(m.cls, "apart", False) for m in list_methods("certify"))
+def stands_apart(method: str) -> str | None:
+    """The group of a method whose outcomes are answers of something else than the model, and no change of the images.
+
+    Returns:
+        `certificate`, `detector`, or None where the outcomes speak of the model on changed images.
+    """
+    return next((str(m.cls.apart) for m in list_methods() if m.name == method and getattr(m.cls, "apart", None)), None)
 
 
 def subjects(plan: Sequence[Entry]) -> dict[str, str]:

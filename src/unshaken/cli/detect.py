@@ -1,0 +1,240 @@
+"""`unshaken detect fit|score|threshold|drift`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unshaken.cli.complete import complete_detector
+from unshaken.cli.options import Data, Download, Json, Model, Run, RunOptions
+from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, print_json, print_line, printable, table
+from unshaken.cli.verb import verb
+
+if TYPE_CHECKING:
+    from unshaken.detect import Door
+
+app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
+
+DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
+
+Detectors = Annotated[
+    str, typer.Option(metavar="DETECTORS", help="The folder that 'detect fit' wrote.", show_default=False)
+]
+Accept = Annotated[float, typer.Option(metavar="SHARE", help="Share of normal images that is let in at least.")]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", help="Take so many samples: seeded, stratified.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(metavar="S", help="Decides who serves for what.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads that decode. Default: the cores.", show_default=False)
+]
+
+
+@app.command("fit")
+@verb
+def fit(
+    session: Session,
+    model: Model,
+    data: Data,
+    out: Annotated[str, typer.Option(metavar="DETECTORS", help="The folder that is written.", show_default=False)],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:k=v,...]",
+            help="A detector, such as knn:k=50; see 'unshaken list detect'. May be given again. "
+            f"Default: {', '.join(DEFAULT)}.",
+            autocompletion=complete_detector,
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[int, typer.Option(metavar="N", help="Samples kept for banks at most.")] = 20_000,
+    tune: Annotated[int, typer.Option(metavar="N", help="Samples that set scales and weights at most.")] = 500,
+    calibration: Annotated[float, typer.Option(metavar="SHARE", help="Share of the data that sets thresholds.")] = 0.2,
+    accept: Accept = 0.95,
+    limit: Limit = None,
+    seed: Seed = 0,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Images in one pass at most.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Fit detectors on normal data: one look at each image, banks in one folder.
+
+    Exit codes: 0 done, 2 wrong use or bad input, 3 done but some samples were bad.
+    """
+    from unshaken import api
+    from unshaken.detect import Shares
+    from unshaken.detect import fit as fitted
+
+    with progress(session):
+        done = fitted(
+            model,
+            data,
+            list(method or DEFAULT),
+            shares=Shares(keep, tune, calibration),
+            seed=seed,
+            take=limit,
+            batch_size=batch_size,
+            workers=workers,
+            device=api.chosen_device(device),
+            download=download,
+        )
+        done.door.save(out)
+    _told(session, done.door, accept, json)
+    if not json:
+        print_line(f"detectors: {out}")
+    for bad in done.bad[:FEW]:
+        typer.echo(f"bad sample {printable(str(bad))}", err=True)
+    return BAD_SAMPLES if done.bad else 0
+
+
+@app.command("score")
+@verb
+def score(
+    session: Session,
+    options: RunOptions,
+    model: Model,
+    data: Data,
+    detectors: Detectors,
+    accept: Accept = 0.95,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP=SPEC",
+            help="Abnormal images, such as far=mnist or near/dogs=folder:DOGS. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME-SEVERITY",
+            help="Score the same images under a stressor too, such as gaussian_noise-3. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    attacked: Annotated[
+        bool,
+        typer.Option("--attacked/--not-attacked", help="Attack model and detectors together, beside the naive figure."),
+    ] = True,
+    attack: Annotated[str, typer.Option(metavar="NAME[:k=v,...]", help="The search.")] = "pgd:steps=40,step_size=0.05",
+    norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Of its budget.")] = "linf",
+    eps: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="E", help="Its budget, such as 8/255, the default. May be given again.", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(metavar="N", help="Samples attacked at most.")] = 100,
+    json: Json = False,
+) -> int:
+    """Score images by fitted detectors, all in one pass; keep rows, figures, flags and a report.
+
+    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    """
+    from unshaken import api
+
+    return make_run(
+        session,
+        options,
+        api.default_out(model, data, "detect"),
+        json,
+        lambda o: api.detect(
+            model, data, detectors, accept=accept, against=against or (), shifts=shift or (), attacked=attacked,
+            attack=attack, norm=norm, eps=eps or "8/255", samples=samples, **o,
+        ),
+    )  # fmt: skip
+
+
+@app.command("threshold")
+@verb
+def threshold(
+    session: Session,
+    detectors: Detectors,
+    accept: Accept = 0.95,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="With --data: the model they were fitted on.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Normal images to set thresholds by anew.", show_default=False),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DETECTORS", help="With --data: where they go. Default: the same.", show_default=False),
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    device: Device = "auto",
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
+    from unshaken.api_detect import set_thresholds
+    from unshaken.core.errors import ParameterError
+    from unshaken.detect.door import thresholds
+
+    if (model is None) != (data is None) or (out is not None and data is None):
+        raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
+    if model is not None and data is not None:
+        with progress(session):
+            door = set_thresholds(
+                detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
+            )
+            door.save(out or detectors)
+    _show(session, thresholds(out or detectors, accept), json)
+    return 0
+
+
+@app.command("drift")
+@verb
+def drift(
+    session: Session,
+    run: Run,
+    window: Annotated[int, typer.Option(metavar="N", help="Samples a window.")] = 100,
+    promised: Annotated[float, typer.Option(metavar="SHARE", help="The least share that is to be let in.")] = 0.9,
+    alpha: Annotated[float, typer.Option(metavar="P", help="Chance of a false alarm over the whole stream.")] = 0.01,
+    json: Json = False,
+) -> int:
+    """Watch the share that is let in over the samples of a run, in their order.
+
+    Exit codes: 0 no alarm, 1 a detector lets in surely less than is promised, 2 wrong use or bad input.
+    """
+    from unshaken.detect.over_time import over_time
+    from unshaken.run import RunDir
+
+    found = over_time(RunDir(run), window=window, promised=promised, alpha=alpha)
+    if json:
+        told = {n: {"alarm": one.alarm, "windows": [asdict(w) for w in one.windows]} for n, one in found.items()}
+        print_json({"promised": promised, "alpha": alpha, "detectors": told})
+    elif not session.quiet:
+        for label, one in found.items():
+            shares = [f"{w.share.value:.1%}" for w in one.windows]
+            alarm = "no alarm" if one.alarm is None else f"ALARM at sample {one.alarm + 1}"
+            console().print(f"{label}: {alarm}; let in by windows of {window}: {', '.join(shares)}", soft_wrap=True)
+    return GATE_FAILED if any(one.alarm is not None for one in found.values()) else 0
+
+
+def _told(session: Session, door: Door, accept: float, json: bool) -> None:
+    _show(session, {label: door.threshold(label, accept) for label in door.detectors}, json)
+
+
+def _show(session: Session, found: dict[str, Any], json: bool) -> None:
+    from unshaken.report.summary import finite
+
+    if json:
+        print_json({label: {**asdict(one), "value": finite(one.value)} for label, one in found.items()})
+    elif not session.quiet:
+        rows = [(label, f"{t.value:.6g}", f"{t.n:,}", t.guarantee) for label, t in found.items()]
+        console().print(table(["detector", "threshold", "set by", "promise"], rows, right=(1, 2)))

@@ -1,0 +1,105 @@
+"""`DropoutDraws`: passes of a model whose dropout stays on, with masks that hang on the sample alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.core.oracle import Oracle
+from unshaken.core.query import Answer, Goal, Passes, Query
+from unshaken.core.rng import SampleRng
+
+Dropout: TypeAlias = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
+WHOLE_CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+
+class DropoutDraws(Query):
+    """Logits `[N, T, K]` of T passes with dropout.
+
+    Args:
+        points: `[N, C, H, W]`.
+        rng: the samples' streams; draw t of a sample has the same masks in any batch.
+        draws: T.
+    """
+
+    rng: SampleRng
+    draws: int
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """T forward passes through the model itself: a copy made for searches may have lost its dropout.
+
+        Raises:
+            ModelError: the model has no dropout, or one that cannot be drawn sample by sample.
+        """
+        model = getattr(passes, "model", None)
+        if not isinstance(model, Classifier):
+            raise ModelError("dropout is drawn inside the model, and this door does not lead there")
+        door = passes
+        if isinstance(passes, Oracle):
+            door = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)
+        found = []
+        for draw in range(self.draws):
+            with dropping(model, self.rng.fold(draw)):
+                found.append(door.forward(self.points)[0])
+        logits = torch.stack(found, 1)
+        return Answer(logits=logits, labels=logits.argmax(-1))
+
+
+@contextmanager
+def dropping(model: Classifier, rng: SampleRng) -> Iterator[None]:
+    """Inside, dropout layers of a model in evaluation mode drop what the samples' streams say.
+
+    Args:
+        model: its modules' hooks are as before when it is left.
+        rng: of the samples of the one pass that is made inside.
+
+    Raises:
+        ModelError: see `dropout_layers`.
+    """
+    handles = []
+    try:
+        for name, module in dropout_layers(model).items():
+            handles.append(module.register_forward_hook(_hook(name, module, rng)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def dropout_layers(model: Classifier) -> dict[str, Dropout]:
+    """Name to dropout layer with a rate above 0.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = {n: m for n, m in model.net.named_modules() if isinstance(m, Dropout) and m.p > 0}
+    if not found:
+        raise ModelError(
+            f"model {model.name!r} has no dropout layer (nn.Dropout, nn.Dropout1d to 3d) with a rate above 0: "
+            "mc-dropout has nothing to draw; use ensemble, or a model that was trained with dropout"
+        )
+    return found
+
+
+def _hook(name: str, module: Dropout, rng: SampleRng) -> Any:
+    rate, calls, whole = module.p, iter(range(2**31)), isinstance(module, WHOLE_CHANNELS)
+
+    def drop(_module: nn.Module, given: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        x = given[0]
+        if len(x) != len(rng):
+            raise ModelError(
+                f"dropout layer {name!r} sees {len(x)} rows for {len(rng)} samples: its masks cannot be drawn by sample"
+            )
+        shape = x.shape[1:2] if whole else x.shape[1:]
+        kept = rng.fold(name).fold(next(calls)).uniform(math.prod(shape)) >= rate
+        mask = kept.reshape(-1, *shape, *[1] * (x.ndim - 1 - len(shape))).to(x)
+        return x * mask / (1 - rate) if rate < 1 else x * mask
+
+    return drop

@@ -1,0 +1,158 @@
+"""`Anatomy`: where in a model a detector may look, and the linear head that makes its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.errors import ModelError
+from unshaken.core.oracle import required
+
+STAGES = 4
+"""Layers that are chosen in a network whose outputs all have one shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What is known of a model's inside.
+
+    Args:
+        name: of the model, for messages.
+        classes: K.
+        head: name of the linear layer that gives the logits; None where there is none, or none that can be seen.
+        stages: names of layers, one for each size that the picture has on its way, from the first to the last.
+        weight: the head's W `[K, d]`; None without a head.
+        bias: the head's b `[K]`.
+    """
+
+    name: str
+    classes: int
+    head: str | None
+    stages: tuple[str, ...]
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    @classmethod
+    def of(cls, model: Classifier, images: Tensor) -> Anatomy:
+        """Read it off a pass over a few images.
+
+        Args:
+            model: left as it is.
+            images: `[N, C, H, W]` in [0, 1], at least one, on the model's device.
+        """
+        outputs: list[tuple[str, nn.Module, Tensor]] = []
+        with evaluating(model), torch.no_grad(), _watched(model.net, outputs):
+            logits = model(images[:2])
+        linear = [n for n, m, y in outputs if isinstance(m, nn.Linear) and _same(y, logits)]
+        found = cls.named(model, logits.shape[1], linear[-1] if linear else None, _stages(outputs))
+        values = {name: y for name, _, y in outputs}
+        if found.stages and found.head and _heads(found, values[found.stages[-1]], logits):
+            return replace(found, stages=found.stages[:-1])  # its average is what the head weighs, and has a name
+        return found
+
+    @classmethod
+    def named(cls, model: Classifier, classes: int, head: str | None, stages: tuple[str, ...]) -> Anatomy:
+        """The same, of layers that are known by name.
+
+        Raises:
+            ModelError: the head is no linear layer of this model.
+        """
+        if head is None:
+            return cls(model.name, classes, None, stages)
+        linear = dict(model.net.named_modules()).get(head)
+        if not isinstance(linear, nn.Linear):
+            raise ModelError(
+                f"model {model.name!r} has no linear layer {head!r}; it is not the model that was fitted on"
+            )
+        weight = linear.weight.detach().float()
+        bias = torch.zeros_like(weight[:, 0]) if linear.bias is None else linear.bias.detach().float()
+        return cls(model.name, classes, head, stages, weight, bias)
+
+    @property
+    def penultimate(self) -> str:
+        """The layer whose values the head weighs.
+
+        Raises:
+            ModelError: there is no head.
+        """
+        if self.head is None:
+            raise ModelError(
+                f"model {self.name!r} has no linear layer that gives its logits: use a detector that needs logits "
+                "only, or mahalanobis, relative-mahalanobis, lid or gram with layers of your own (layer=NAME)"
+            )
+        return self.head + INPUT
+
+    @property
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """The head's W `[K, d]` and b `[K]`.
+
+        Raises:
+            ModelError: there is no head.
+        """
+        self.penultimate  # noqa: B018  # raises where there is no head
+        return required(self.weight), required(self.bias)
+
+    def read_out(self, features: Tensor) -> Tensor:
+        """Logits `W f + b` of other features, float64 `[N, K]`.
+
+        Args:
+            features: `[N, d]`.
+
+        Raises:
+            ModelError: there is no head.
+        """
+        weight, bias = self.linear
+        return (features.to(weight.dtype) @ weight.T + bias).double()
+
+
+@contextmanager
+def _watched(net: nn.Module, outputs: list[tuple[str, nn.Module, Tensor]]) -> Iterator[None]:
+    """Every module's output, in the order of the pass."""
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, _given: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                outputs.append((name, module, output.clone()))
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name)) for name, module in net.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _heads(anatomy: Anatomy, values: Tensor, logits: Tensor) -> bool:
+    """Whether a layer's average over places is what goes into the head."""
+    pooled = values.mean((2, 3)) if values.ndim == 4 else values.mean(1)
+    if pooled.shape[1] != anatomy.linear[0].shape[1]:
+        return False
+    return torch.allclose(anatomy.read_out(pooled), logits.double(), rtol=1e-4, atol=1e-5)
+
+
+def _same(values: Tensor, logits: Tensor) -> bool:
+    return values.shape == logits.shape and torch.allclose(values, logits, rtol=0, atol=0, equal_nan=True)
+
+
+def _stages(outputs: list[tuple[str, nn.Module, Tensor]]) -> tuple[str, ...]:
+    """The last layer at each size of the picture; of one size throughout, a few of the commonest kind of block."""
+    maps = [(n, m, y) for n, m, y in outputs if y.ndim in (3, 4)]
+    sizes = [
+        list(group) for _, group in groupby(maps, key=lambda o: o[2].shape[2:] if o[2].ndim == 4 else o[2].shape[1:])
+    ]
+    if len({o[2].shape[2:] if o[2].ndim == 4 else o[2].shape[1:] for o in maps}) > 1:
+        last = {g[-1][2].shape[2:] if g[-1][2].ndim == 4 else g[-1][2].shape[1:]: g[-1][0] for g in sizes}
+        return tuple(last.values())
+    kinds = [type(m).__name__ for _, m, _ in maps if next(m.children(), None) is not None]
+    common = max(set(kinds), key=kinds.count, default=None)
+    blocks = [n for n, m, _ in maps if type(m).__name__ == common] or [n for n, _, _ in maps]
+    return tuple(blocks[round((i + 1) * len(blocks) / STAGES) - 1] for i in range(STAGES)) if blocks else ()

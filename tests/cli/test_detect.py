@@ -1,0 +1,142 @@
+"""`unshaken detect`: fit, look at thresholds, score, and set thresholds anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from unshaken.cli.app import main
+
+FIT = "--model demo --data demo --method msp --method energy --method knn:k=5 --limit 300"
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted") / "d"
+    assert main(["detect", "fit", *FIT.split(), "--out", str(folder), "-q"]) == 0
+    return folder
+
+
+def scores(run):
+    return [r for f in sorted((run / "rows/scores").glob("*.parquet")) for r in pq.read_table(f).to_pylist()]
+
+
+def test_fit_says_where_the_thresholds_lie_and_what_they_promise(unshaken, place):
+    done = unshaken(f"detect fit {FIT} --out d --accept 0.9")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["msp", "energy", "knn"]
+    assert all("accepted with probability 0.9 or more" in line and " 60 " in line for line in lines[2:5])
+    assert lines[-1] == "detectors: d"
+    assert sorted(p.name for p in (place / "d").iterdir()) == ["banks.safetensors", "detectors.json"]
+
+
+def test_thresholds_are_told_without_the_model(unshaken, fitted):
+    done = unshaken("detect", "threshold", "--detectors", str(fitted), "--accept", "0.9", "--json")
+    told = json.loads(done.out)
+    assert list(told) == ["msp", "energy", "knn"]
+    assert told["knn"]["n"] == 60
+    assert told["knn"]["accept"] == 0.9
+    wider = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
+    assert all(wider[k]["value"] > told[k]["value"] for k in told)
+
+
+def test_too_few_calibration_samples_accept_everything_and_say_so(unshaken, fitted):
+    done = unshaken("detect", "threshold", "--detectors", str(fitted), "--accept", "0.999", "--json")
+    told = json.loads(done.out)
+    assert told["msp"]["value"] is None
+    assert told["msp"]["needed"] == 999
+
+
+def test_one_command_scores_and_keeps_rows(unshaken, place, fitted):
+    done = unshaken(
+        "detect", "score", "--model", "demo", "--data", "demo", "--limit", "60", "--detectors", str(fitted), "--out",
+        "run", "--shift", "gaussian_noise-3", "--against", "far/dark=folder:photos?size=28&mode=L", "--samples", "16",
+        "--attack", "pgd:steps=5,step_size=0.3", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert {f["name"] for f in summary["flags"]} >= {"few-calibration-samples", "scored-on-fit-data"}
+    own = scores(place / "run")
+    assert {(r["detector"], r["split"]) for r in own} == {
+        (d, s) for d in ("msp", "energy", "knn") for s in ("normal", "covariate/gaussian_noise-3")
+    }
+    assert len(own) == 60 * 3 * 2
+    assert all(r["error"] is None and r["forwards"] == 0 for r in own)
+    other = scores(place / "run/against/far-dark")
+    assert {r["split"] for r in other} == {"far/dark"}
+    assert all(r["label"] is None for r in other)
+    tried = scores(place / "run/evasion")
+    assert {r["split"] for r in tried} == {"naive/linf-0.0313725", "adaptive/linf-0.0313725"}
+    assert len(tried) == 16 * 3 * 2
+    # who is let in is who lies at or below the threshold that was told
+    told = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
+    assert all(r["accepted"] == (r["score"] <= told[r["detector"]]["value"]) for r in [*own, *other, *tried])
+    assert "<html" in (place / "run/report.html").read_text()
+
+
+def test_resuming_changes_no_row_and_other_detectors_are_refused(unshaken, place, fitted):
+    shutil.copytree(fitted, place / "d")
+    line = "detect score --model demo --data demo --limit 40 --detectors d --out run --not-attacked"
+    assert unshaken(line).code == 0
+    before = scores(place / "run")
+    assert unshaken(f"{line} --resume").code == 0
+    assert scores(place / "run") == before
+    assert (
+        unshaken("detect fit --model demo --data demo --method msp --method energy --method knn:k=7 --out d").code == 0
+    )
+    refused = unshaken(f"{line} --resume")
+    assert refused.code == 2
+    assert "cannot resume with another configuration (plan:" in refused.err
+
+
+def test_thresholds_set_anew_by_other_data(unshaken, place, fitted):
+    line = f"detect threshold --detectors {fitted} --model demo --data demo --limit 100 --out e --json"
+    told = json.loads(unshaken(line).out)
+    assert told["knn"]["n"] == 100
+    about = json.loads((place / "e/detectors.json").read_text())["about"]
+    assert about["calibrated_on"] == "demo"
+    assert about["samples"]["calibration"] == 100
+
+
+def test_bad_samples_of_a_fit_give_3(unshaken, place):
+    for i in range(12):
+        shutil.copy(place / "photos/dark" / sorted(p.name for p in (place / "photos/dark").iterdir())[0],
+                    place / f"photos/dark/more{i}.png")  # fmt: skip
+    (place / "photos/dark/broken.png").write_bytes(b"")
+    done = unshaken("detect fit --model py:net.py:build --data folder:photos --method msp --out d")
+    assert done.code == 3
+    assert "bad sample dark/broken.png: the file is empty" in done.err
+
+
+def test_a_gate_on_the_model_behind_a_detector(unshaken, place, fitted):
+    done = unshaken(
+        *f"detect score --model demo --data demo --limit 40 --detectors {fitted} --not-attacked --out run".split(),
+        "--gate", "clean.accuracy > 0.999",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "gate FAILED" in done.out
+
+
+def test_drift_rings_when_fewer_are_let_in_than_promised(unshaken, place, fitted):
+    line = f"detect score --model demo --data demo --limit 200 --detectors {fitted} --not-attacked --out run"
+    assert unshaken(line).code == 0
+    quiet = unshaken("detect drift run --promised 0.7 --window 50")
+    assert quiet.code == 0
+    assert quiet.out.count("no alarm; let in by windows of 50: ") == 3
+    dark = (
+        f"detect score --model demo --data folder:photos?size=28&mode=L --detectors {fitted} --not-attacked --out dark"
+    )
+    assert unshaken(dark).code == 0
+    loud = unshaken("detect drift dark --promised 0.999 --window 4 --json")
+    told = json.loads(loud.out)["detectors"]
+    rows = {d: [r["accepted"] for r in scores(place / "dark") if r["detector"] == d] for d in told}
+    assert [w["share"]["value"] for w in told["msp"]["windows"]] == [
+        sum(rows["msp"][i : i + 4]) / 4 for i in range(0, 12, 4)
+    ]
+    assert loud.code == (1 if any(t["alarm"] is not None for t in told.values()) else 0)
+    nothing = unshaken("detect drift photos")
+    assert nothing.code == 2
