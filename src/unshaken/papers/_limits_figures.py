@@ -1,0 +1,219 @@
+"""The figures of the experiment with watermarks and generated images, from its rows alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.detect.purify import equivalent_noise
+from unshaken.generate import DDPM, UNet, UNetSettings
+from unshaken.measure import Figure, clopper_pearson, paired_difference, share
+from unshaken.measure.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.ranking import auroc
+from unshaken.measure.wasserstein_bound import wasserstein_bound
+from unshaken.papers._limits_generated import ATTACKED, PROCESSES
+from unshaken.papers._limits_marks import AMPLITUDES, DENOISED, FRACTIONS, MODES, NOISES, PEAKS
+from unshaken.run.store import RunDir
+
+Numbers = NDArray[np.float64]
+FALSE_ALARMS = 0.01
+"""Of real images, for which the threshold of the detector of generated images is set."""
+SPOOF_FALSE_ALARMS = 0.1
+BASE_RATE = 0.01
+"""Share of generated images where a precision is given."""
+
+
+def best_threshold(clean: Numbers, marked: Numbers) -> float:
+    """The threshold with the least misses plus false alarms, of all that can be told apart; above it is an alarm."""
+    values = np.concatenate([[-np.inf], np.unique(np.concatenate([clean, marked]))])
+    missed = np.searchsorted(np.sort(marked), values, side="right") / len(marked)
+    alarms = 1 - np.searchsorted(np.sort(clean), values, side="right") / len(clean)
+    best = int((missed + alarms).argmin())
+    above = values[best + 1] if best + 1 < len(values) else values[best]
+    return float(
+        values[best] if not np.isfinite(values[best]) or not np.isfinite(above) else (values[best] + above) / 2
+    )
+
+
+def threshold_at(clean: Numbers, rate: float) -> float:
+    """The least threshold among the scores that at most a share of them is above."""
+    ordered = np.sort(clean)
+    return float(ordered[math.ceil(len(ordered) * (1 - rate) - 1e-9) - 1])
+
+
+class Figures:
+    """Errors, bounds, and what attacks do.
+
+    Args:
+        run: where the rows are.
+        seeds: repetitions.
+    """
+
+    def __init__(self, run: RunDir, seeds: int) -> None:
+        self.seeds = range(seeds)
+        table = run.rows("detector_scores")
+        names = np.array(table["condition"].to_pylist())
+        order = np.argsort(names, kind="stable")
+        table, names = table.take(order), names[order]
+        starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]]))
+        columns = {c: table[c].to_numpy() for c in ("abnormal", "fold", "score", "change", "psnr")}
+        self.parts = {
+            str(names[a]): {c: v[a:b] for c, v in columns.items()}
+            for a, b in zip(starts, [*starts[1:], len(names)], strict=True)
+        }
+
+    def all(self) -> dict[str, Any]:
+        """Everything, by part."""
+        chain = DDPM(UNet(UNetSettings(image=(1, 8, 8), width=4, levels=(1,))))
+        return {
+            "noise": {f"a{a}": {f"{s:g}": self.errors(f"noise.a{a}.{s:g}", s) for s in NOISES} for a in AMPLITUDES},
+            "denoised": {
+                f"a{a}": {f"{s:g}": self.errors(f"denoised.a{a}.{s:g}", s) for s in DENOISED} for a in AMPLITUDES
+            },
+            "diffusion": {
+                f"a{a}": {f"{f:g}": self.errors(f"diffusion.a{a}.{f:g}", equivalent_noise(chain, f)) for f in FRACTIONS}
+                for a in AMPLITUDES
+            },
+            "substitute": self.substitute(),
+            "blend": {label: self.blend(label) for label in ("spread", "dct", "learned")},
+            "generated": self.generated(),
+        }
+
+    def each(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a condition, by repetition."""
+        return [self.parts[f"s{seed}.{name}"] for seed in self.seeds]
+
+    def errors(self, name: str, s: float) -> dict[str, Any]:
+        """AUROC and `e0 + e1` of marked and clean images after the same noise, beside the bound.
+
+        Thresholds are fitted on one half of each repetition's images and judged on the other. The margin is that of the
+        worst repetition, in standard errors of `e0 + e1` at the bound.
+        """
+        counts, margins, bounds = np.zeros((2, 2), int), [], []
+        for part in self.each(name):
+            marked, fold, scores = part["abnormal"], part["fold"], part["score"]
+            threshold = best_threshold(*(scores[(fold == 0) & (marked == k)] for k in (False, True)))
+            missed = scores[(fold == 1) & marked] <= threshold
+            alarms = scores[(fold == 1) & ~marked] > threshold
+            bounds.append(wasserstein_bound(part["change"], s))
+            least = bounds[-1].error
+            error = math.sqrt((least / 2) * (1 - least / 2) * (1 / len(missed) + 1 / len(alarms)))
+            above = float(missed.mean() + alarms.mean()) - least
+            margins.append(above / error if error > 0 else 0.0 if above == 0 else math.copysign(99.0, above))
+            counts += [[missed.sum(), len(missed)], [alarms.sum(), len(alarms)]]
+        pooled = {c: np.concatenate([p[c] for p in self.each(name)]) for c in ("abnormal", "score", "psnr", "change")}
+        return {
+            "auroc": auroc(pooled["score"][~pooled["abnormal"]], pooled["score"][pooled["abnormal"]]).to_json(),
+            "error": two_shares(counts).to_json(),
+            "bound": round(float(np.mean([b.error for b in bounds])), 5),
+            "auroc_bound": round(float(np.mean([b.auroc for b in bounds])), 5),
+            "distance": round(float(pooled["change"].mean()), 4),
+            "s": round(s, 4),
+            "margin": round(min(min(margins), 99.0), 2),
+            "psnr": round(float(pooled["psnr"].mean()), 2),
+        }
+
+    def substitute(self) -> dict[str, Any]:
+        """How well substitutes learned, and the bits that the detector reads off attacked images."""
+        right = [(p["score"] > 0) == p["abnormal"] for p in self.each("substitute.held")]
+        found: dict[str, Any] = {
+            "accuracy": {f"seed{i}": share(int(r.sum()), len(r)).to_json() for i, r in enumerate(right)}
+        }
+        for kind in ("evade", "spoof"):
+            bits = {
+                way: np.concatenate([p["score"] for p in self.each(f"substitute.{kind}-{way}")])
+                for way in ("none", "uniform", *MODES)
+            }
+            draws = bootstrap_means(np.stack(list(bits.values()), 1))
+            found[kind] = {
+                way: bootstrap_figure(float(v.mean()), draws[:, i], len(v)).to_json()
+                for i, (way, v) in enumerate(bits.items())
+            }
+            found[kind] |= {
+                f"{mode}_beyond_uniform": paired_difference(bits["uniform"], bits[mode]).to_json() for mode in MODES
+            }
+            for mode in MODES:
+                psnr = np.concatenate([p["psnr"] for p in self.each(f"substitute.{kind}-{mode}")])
+                found[kind][f"{mode}_psnr"] = round(float(psnr.mean()), 2)
+        return found
+
+    def blend(self, label: str) -> dict[str, Any]:
+        """Shares of images blended with noise that pass for marked, by the noise's peak, and over all of them."""
+        hits: dict[str, list[NDArray[np.bool_]]] = {"marked": [], "control": []}
+        found: dict[str, Any] = {}
+        thresholds = [threshold_at(p["score"], SPOOF_FALSE_ALARMS) for p in self.each(f"blend.{label}.clean")]
+        for kind, lists in hits.items():
+            for peak in PEAKS:
+                parts = self.each(f"blend.{label}.{kind}.{peak:g}")
+                passed = np.concatenate([p["score"] > t for p, t in zip(parts, thresholds, strict=True)])
+                found.setdefault(f"{peak:g}", {})[kind] = share(int(passed.sum()), len(passed)).to_json()
+                lists.append(passed)
+        marked, control = (np.mean(np.stack(lists), 0) for lists in (hits["marked"], hits["control"]))
+        return found | {"difference": paired_difference(control, marked).to_json()}
+
+    def generated(self) -> dict[str, Any]:
+        """The detector of generated images on images as they are, processed and attacked."""
+        names = ["clean", *(f"{n}.{s:g}" for n, (_, strengths) in PROCESSES.items() for s in strengths)]
+        found = {n.replace(".", "_", 1): self.processed(n) for n in names}
+        return found | {f"pgd_{eps}": self.processed(f"pgd.{eps}") for eps in ATTACKED}
+
+    def processed(self, name: str) -> dict[str, Any]:
+        """One condition: who is processed, both kinds or one; and alarms at the threshold set on clean real images."""
+        ways: dict[str, list[float]] = {"alike": [], "only_generated": [], "only_real": []}
+        counts, psnr = np.zeros((2, 2), int), []
+        for now, clean in zip(self.each(f"generated.{name}"), self.each("generated.clean"), strict=True):
+            made, real = (now["score"][(now["fold"] == 1) & (now["abnormal"] == k)] for k in (True, False))
+            made0, real0 = (clean["score"][(clean["fold"] == 1) & (clean["abnormal"] == k)] for k in (True, False))
+            pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
+            for way, (a, b) in pairs.items():
+                ways[way].append(auroc(a, b).value)
+            threshold = threshold_at(clean["score"][clean["fold"] == 0], FALSE_ALARMS)
+            counts += [[(made > threshold).sum(), len(made)], [(real > threshold).sum(), len(real)]]
+            psnr.append(float(now["psnr"].mean()))
+        figures: dict[str, Any] = {
+            way: Figure(float(np.mean(v)), min(v), max(v), len(v), f"range of {len(v)} seeds").to_json()
+            for way, v in ways.items()
+        }
+        found, alarms = (share(int(k), int(n)) for k, n in counts)
+        figures |= {"found": found.to_json(), "false_alarms": alarms.to_json(), "psnr": round(float(np.mean(psnr)), 2)}
+        if found.value + alarms.value > 0:
+            figures["precision"] = precision(found, alarms, BASE_RATE).to_json()
+        return figures
+
+
+def precision(found: Figure, alarms: Figure, base: float) -> Figure:
+    """The share of alarms that are right where a share `base` of images is generated: `p t / (p t + (1 - p) f)`.
+
+    Args:
+        found: t, share of generated images with an alarm.
+        alarms: f, share of real images with one.
+        base: p, in (0, 1).
+
+    Returns:
+        The figure, from the worse and the better ends of both shares.
+
+    >>> one = Figure(1.0, 0.9, 1.0, 100, ""), Figure(0.01, 0.005, 0.02, 1000, "")
+    >>> round(precision(*one, 0.01).value, 4)
+    0.5025
+    """
+
+    def of(t: float, f: float) -> float:
+        return base * t / (base * t + (1 - base) * f) if t > 0 or f > 0 else 0.0
+
+    value = of(found.value, alarms.value)
+    ends = of(found.low, alarms.high), of(found.high, alarms.low)
+    return Figure(value, min(ends[0], value), max(ends[1], value), found.n + alarms.n, "ends of both shares at 95%")
+
+
+def two_shares(counts: NDArray[np.int_]) -> Figure:
+    """The sum of two shares, with the sum of their exact intervals at 97.5%, which together hold at 95%.
+
+    Args:
+        counts: `[2, 2]`: successes and trials of each.
+    """
+    low, high = clopper_pearson(counts[:, 0], counts[:, 1], level=0.975)
+    value = float((counts[:, 0] / counts[:, 1]).sum())
+    return Figure(value, float(low.sum()), float(high.sum()), int(counts[:, 1].sum()), "clopper-pearson 2 x 97.5%")

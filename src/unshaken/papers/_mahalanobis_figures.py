@@ -1,0 +1,160 @@
+"""The figures of the experiment with Mahalanobis distances, from its rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unshaken.detect._logistic import logistic_regression
+from unshaken.measure.detection import fpr95_id_accept
+from unshaken.measure.fairness import over_seeds
+from unshaken.measure.ranking import auroc
+from unshaken.papers._mahalanobis_run import ATTACKS, EPS, RATES
+from unshaken.run.store import RunDir
+
+Numbers = NDArray[np.float64]
+TUNED, STEPPED = "tuned", "last_tuned_step"
+"""Methods that are tuned on samples of the very set that they are judged on."""
+
+
+class Cell:
+    """Scores of one set by one network: `[N, detectors]`, and who serves for tuning."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        names = list(dict.fromkeys(r["detector"] for r in rows))
+        each = {n: [r for r in rows if r["detector"] == n] for n in names}
+        self.scores = {n: np.array([r["score"] for r in each[n]]) for n in names}
+        self.said = {n: np.array([r["prediction"] for r in each[n]]) for n in names}
+        first = each[names[0]]
+        self.labels = np.array([-1 if r["label"] is None else r["label"] for r in first])
+        self.tune = np.array([r["split"] == "tune" for r in first])
+
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the model says the label."""
+        return np.asarray(self.said["msp"] == self.labels)
+
+
+class Figures:
+    """AUROC and FPR at 95 % accepted, over the seeds.
+
+    Args:
+        run: where the rows are.
+        seeds: of the networks.
+    """
+
+    def __init__(self, run: RunDir, seeds: list[int]) -> None:
+        self.seeds = seeds
+        rows = run.rows("scores", ["condition", "detector", "split", "label", "prediction", "score"]).to_pylist()
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            found.setdefault(row["condition"], []).append(row)
+        self.cells = {name: Cell(own) for name, own in found.items()}
+        special = {*ATTACKS, "normal", *(n for n in (c.split(".", 1)[1] for c in self.cells) if "noisy" in n)}
+        first = f"s{seeds[0]}."
+        names = [n.removeprefix(first) for n in self.cells if n.startswith(first) and ".noise0" not in n]
+        self.sets = sorted(n for n in names if n not in special)
+
+    def all(self) -> dict[str, Any]:
+        """Out of distribution, adversarial, label noise, and how well the network and the nearest mean classify."""
+        layers = [n for n in self.cells[f"s{self.seeds[0]}.normal"].scores if n.startswith("layer")]
+        normal = [self.cells[f"s{s}.normal"] for s in self.seeds]
+        accuracy = {"softmax": over_seeds([c.right().mean() for c in normal]).to_json()}
+        accuracy |= {n: over_seeds([(c.said[n] == c.labels).mean() for c in normal]).to_json() for n in layers}
+        return {
+            "accuracy": accuracy,
+            "abnormal": {name: self.over([self.unlike(s, name, layers) for s in self.seeds]) for name in self.sets},
+            "adversarial": {name: self.over([self.attacked(s, name, layers) for s in self.seeds]) for name in ATTACKS},
+            "label_noise": {name: self.noise(name, layers[-1]) for name in self.sets},
+            "noise_accuracy": {f"{r:g}": self.noise_accuracy(r, layers[-1]) for r in (0.0, *RATES)},
+            "layers": len(layers),
+        }
+
+    def unlike(self, seed: int, name: str, layers: list[str]) -> dict[str, tuple[float, float]]:
+        """Of one network on a set that no class is right for."""
+        normal, abnormal = (self.cells[f"s{seed}.{n}"] for n in ("normal", name))
+        return judged([(normal, np.ones_like(normal.tune))], (abnormal, np.ones_like(abnormal.tune)), layers)
+
+    def attacked(self, seed: int, name: str, layers: list[str]) -> dict[str, tuple[float, float]]:
+        """Of one network: examples that fool it against the same images clean and noisy, both classified rightly."""
+        size = name.split("-")[1]
+        clean, noisy, moved = (self.cells[f"s{seed}.{n}"] for n in ("normal", f"noisy-{size}", name))
+        rows = clean.right() & noisy.right() & ~moved.right()
+        return judged([(clean, rows), (noisy, rows)], (moved, rows), layers)
+
+    def over(self, each: list[dict[str, tuple[float, float]]]) -> dict[str, Any]:
+        """The mean over seeds of each method's two figures."""
+        return {
+            method: {
+                "auroc": over_seeds([e[method][0] for e in each]).to_json(),
+                "fpr95": over_seeds([e[method][1] for e in each]).to_json(),
+            }
+            for method in each[0]
+        }
+
+    def noise(self, name: str, last: str) -> dict[str, Any]:
+        """AUROC by the share of wrong labels in the fit."""
+        found: dict[str, Any] = {}
+        for rate in (0.0, *RATES):
+            prefix = f"noise{rate:g}." if rate else ""
+            for method in (last, "equal"):
+                values = []
+                for seed in self.seeds:
+                    normal, abnormal = (self.cells[f"s{seed}.{prefix}{n}"] for n in ("normal", name))
+                    values.append(auroc(*(c.scores[method][~c.tune] for c in (normal, abnormal))).value)
+                key = "last" if method == last else method
+                found.setdefault(key, {})[f"{rate:g}"] = over_seeds(values).to_json()
+        return found
+
+    def noise_accuracy(self, rate: float, last: str) -> dict[str, Any]:
+        """How often the nearest mean of the last layer is the class, by the share of wrong labels in the fit."""
+        cells = [self.cells[f"s{s}.{f'noise{rate:g}.' if rate else ''}normal"] for s in self.seeds]
+        return over_seeds([(c.said[last] == c.labels).mean() for c in cells]).to_json()
+
+
+def judged(
+    normal: list[tuple[Cell, NDArray[np.bool_]]], abnormal: tuple[Cell, NDArray[np.bool_]], layers: list[str]
+) -> dict[str, tuple[float, float]]:
+    """AUROC and FPR of every method, those that are tuned included; judged on what is not for tuning.
+
+    Args:
+        normal: sets with the rows of each that count.
+        abnormal: as normal.
+        layers: names of the single layers.
+    """
+
+    def parts(method: str, tune: bool) -> tuple[Numbers, Numbers]:
+        own = [c.scores[method][rows & (c.tune == tune)] for c, rows in normal]
+        cell, rows = abnormal
+        return np.concatenate(own), cell.scores[method][rows & (cell.tune == tune)]
+
+    plain = [n for n in abnormal[0].scores if not n.startswith("step-")]
+    pairs: dict[str, tuple[Numbers, Numbers]] = {n: parts(n, False) for n in plain}
+    steps = [layers[-1], *(f"step-{e:g}" for e in EPS)]
+    best = max(steps, key=lambda n: auroc(*parts(n, True)).value)
+    pairs[STEPPED] = parts(best, False)
+    pairs[TUNED] = weighted([parts(n, True) for n in layers], [parts(n, False) for n in layers])
+    return {n: (auroc(*p).value, fpr95_id_accept(*p, resamples=1).value) for n, p in pairs.items()}
+
+
+def weighted(tune: list[tuple[Numbers, Numbers]], test: list[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """Scores of several layers as one, with weights by logistic regression.
+
+    Args:
+        tune: normal and abnormal scores of each layer, to learn from.
+        test: as tune, to be scored.
+    """
+    own = [np.stack([t[k] for t in tune], 1) for k in (0, 1)]
+    mean, deviation = own[0].mean(0), own[0].std(0)
+    x = torch.from_numpy((np.concatenate(own) - mean) / deviation)
+    w = logistic_regression(x, torch.arange(len(x)) >= len(own[0]))[0].numpy()
+    normal, abnormal = ((np.stack([t[k] for t in test], 1) - mean) / deviation @ w for k in (0, 1))
+    return normal, abnormal
+
+
+def value(measured: Mapping[str, Any], group: str, name: str, method: str) -> float:
+    """The mean AUROC of a method on a set."""
+    return float(measured[group][name][method]["auroc"]["value"])

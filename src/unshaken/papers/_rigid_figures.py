@@ -1,0 +1,159 @@
+"""The figures of the experiment with RIGID, from its rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unshaken.measure.columns import Flags, Numbers
+from unshaken.measure.detection import detection
+from unshaken.measure.intervals import share
+from unshaken.measure.ranking import auroc
+from unshaken.papers._rigid_run import AGAIN, AS_IS, MAIN, STAND_INS
+from unshaken.run.store import RunDir
+
+NOISE = f"noise-{MAIN:g}"
+ANIMALS = 398
+"""Classes of ImageNet below this are animals."""
+
+
+def flagged(calibration: ArrayLike, scores: ArrayLike, lost: float = 0.05) -> Flags:
+    """Scores above the percentile of real ones that flags a share of these.
+
+    Args:
+        calibration: scores of real photos, `[n]`.
+        scores: `[m]`.
+        lost: share in (0, 1); the percentile lies between two scores where it must.
+    """
+    above: Flags = np.asarray(scores) > np.quantile(np.asarray(calibration), 1 - lost)
+    return above
+
+
+class Figures:
+    """Scores by seed, set, treatment and way of changing.
+
+    Args:
+        run: where the rows are.
+        seeds: of the run.
+    """
+
+    def __init__(self, run: RunDir, seeds: Sequence[int]) -> None:
+        self.seeds = list(seeds)
+        self.again: dict[str, float] = {}
+        self.rows: dict[tuple[int, str, str, str], dict[str, float]] = {}
+        for r in run.rows("rigid_scores").to_pylist():
+            if r["condition"].endswith(".again"):
+                self.again[f"{r['seed']}/{r['id']}"] = r["score"]
+            else:
+                self.rows.setdefault((r["seed"], r["set"], r["treatment"], r["how"]), {})[r["id"]] = r["score"]
+        self.content = {r["id"]: r for r in run.rows("rigid_content").to_pylist()}
+        self.hows = list(dict.fromkeys(how for _, s, t, how in self.rows if (s, t) == ("real", AS_IS)))
+        self.sets = list(dict.fromkeys(s for _, s, _, _ in self.rows if s not in ("real", "calibration", "small-real")))
+
+    def all(self) -> dict[str, Any]:
+        """Every figure."""
+        photos = ("real", *(s for s in self.sets if not _kind(s)))
+        return {
+            "auroc": {how: self.ranking(partial(self.of, how=how)) for how in self.hows}
+            | {"noise+blur": self.ranking(self.farthest)},
+            "seeds": {s: [round(self.one(s, seed), 4) for seed in self.seeds] for s in self.sets},
+            "stand_ins": {f"s{seed}": self.mean(seed) for seed in self.seeds},
+            "recompressed": self.ranking(lambda s: self.of(s, NOISE, AGAIN)),
+            "wins": {s: self.wins(s) for s in photos[1:]},
+            "real_first": {s: self.published(s) for s in STAND_INS},
+            "flagged": {t: {s: self.flags(s, t).to_json() for s in photos} for t in (AS_IS, AGAIN)},
+            "false_alarms": self.groups(),
+            "not_tied_at_0": self.not_tied(),
+            "order": self.order(),
+        }
+
+    def of(self, name: str, how: str = NOISE, treatment: str = AS_IS, seeds: Sequence[int] | None = None) -> Numbers:
+        """Scores of a set over seeds, in the order of ids."""
+        keys = [(seed, name, treatment, how) for seed in (self.seeds if seeds is None else seeds)]
+        return np.array([score for key in keys for _, score in sorted(self.rows[key].items())])
+
+    def farthest(self, name: str) -> Numbers:
+        """Of noise and blur, the larger score."""
+        return np.maximum(self.of(name, NOISE), self.of(name, "blur"))
+
+    def ranking(self, scores: Callable[[str], Numbers]) -> dict[str, Any]:
+        """AUROC of each set against the real pictures of its kind, over all seeds; below 0.5 it is shown as such."""
+        real = {kind: scores(f"{kind}real") for kind in {_kind(s) for s in self.sets}}
+        return {s: auroc(real[_kind(s)], scores(s)).to_json() for s in self.sets}
+
+    def one(self, name: str, seed: int) -> float:
+        """AUROC of a set in one seed."""
+        return auroc(self.of(f"{_kind(name)}real", seeds=[seed]), self.of(name, seeds=[seed])).value
+
+    def mean(self, seed: int) -> float:
+        """AUROC of a seed, mean over the stand-ins."""
+        return round(float(np.mean([self.one(s, seed) for s in STAND_INS])), 4)
+
+    def published(self, name: str) -> dict[str, float]:
+        """Average precision with the real as positives, and the share of a set that passes when 95% of the real do."""
+        found = detection(self.of("real"), self.of(name), resamples=20)
+        return {
+            "ap": round(found.aupr_normal.figure.value, 4),
+            "fpr95": round(found.fpr95_id_accept.value, 4),
+        }
+
+    def wins(self, name: str) -> float:
+        """Share of photos that move less than what was made of them; equal scores count half."""
+        difference = self.of(name) - self.of("real")
+        return round(float((difference > 0).mean() + (difference == 0).mean() / 2), 4)
+
+    def flags(self, name: str, treatment: str) -> Any:
+        """Share of a set above the threshold of its seed, which flags 5% of its calibration photos."""
+        hits = np.concatenate([self.hits(name, treatment, seed) for seed in self.seeds])
+        return share(int(hits.sum()), len(hits))
+
+    def hits(self, name: str, treatment: str, seed: int) -> Flags:
+        """Which pictures of a set and seed are flagged."""
+        return flagged(self.of("calibration", NOISE, treatment, [seed]), self.of(name, NOISE, treatment, [seed]))
+
+    def groups(self) -> dict[str, Any]:
+        """Share of real photos flagged, by what is in them, drawings beside them; thirds are of the photos scored."""
+        hit: dict[str, bool] = {}
+        for seed in self.seeds:
+            ids = sorted(self.rows[seed, "real", AS_IS, NOISE])
+            hit |= dict(zip(ids, self.hits("real", AS_IS, seed).tolist(), strict=True))
+        found: dict[str, list[str]] = {}
+        if all(self.content[i]["label"] is not None for i in hit):
+            animal = {i: self.content[i]["label"] < ANIMALS for i in hit}
+            found |= {"animals": [i for i in hit if animal[i]], "things": [i for i in hit if not animal[i]]}
+        for trait, low, high in (
+            ("detail", "smooth", "detailed"),
+            ("contrast", "flat", "contrasty"),
+            ("brightness", "dark", "bright"),
+        ):
+            ordered = sorted(hit, key=partial(self._trait, trait))
+            third = max(1, len(ordered) // 3)
+            found |= {low: ordered[:third], high: ordered[-third:]}
+        figures: Mapping[str, Any] = {
+            name: share(sum(hit[i] for i in ids), len(ids)).to_json() for name, ids in found.items() if ids
+        }
+        return {**figures, "drawings": self.flags("drawings", AS_IS).to_json()}
+
+    def _trait(self, trait: str, one: str) -> tuple[float, str]:
+        return self.content[one][trait], one
+
+    def not_tied(self) -> int | None:
+        """Pictures whose score without noise is not exactly 0; None where that was not run."""
+        if "noise-0" not in self.hows:
+            return None
+        return int(sum((self.of(s, "noise-0") != 0).sum() for s in ("real", *self.sets)))
+
+    def order(self) -> float:
+        """Largest relative difference of a score that was computed again in another order and in other batches."""
+        straight = {
+            f"{k[0]}/{i}": v for k, row in self.rows.items() if k[1:] == ("real", AS_IS, NOISE) for i, v in row.items()
+        }
+        return float(max(abs(v - straight[i]) / max(straight[i], 1e-12) for i, v in self.again.items()))
+
+
+def _kind(name: str) -> str:
+    return "small-" if name.startswith("small-") else ""

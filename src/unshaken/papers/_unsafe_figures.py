@@ -1,0 +1,142 @@
+"""The figures of the experiment with moderation, from its rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.measure import accuracy
+from unshaken.measure.intervals import share
+from unshaken.measure.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
+from unshaken.papers._unsafe_run import ARMS, CASES, EPS
+from unshaken.papers._unsafe_sets import REAL, SOURCES
+from unshaken.run.store import RunDir
+
+Bools = NDArray[np.bool_]
+
+
+class Figures:
+    """F1 by arm, category and source; gaps; robust accuracy; policies; false alarms.
+
+    Args:
+        run: where the rows are.
+        seeds: of the run.
+        names: of the categories.
+    """
+
+    def __init__(self, run: RunDir, seeds: Sequence[int], names: Sequence[str]) -> None:
+        self.run, self.seeds, self.names = run, list(seeds), list(names)
+        self.rows: dict[tuple[int, str, str], dict[str, dict[str, Any]]] = {}
+        for r in run.rows("moderation").to_pylist():
+            self.rows.setdefault((r["seed"], r["arm"], r["source"]), {})[r["id"]] = r
+        columns = ["id", "condition", "correct"]
+        self.outcomes: dict[str, dict[str, bool]] = {}
+        for r in run.rows("outcomes", columns).to_pylist():
+            self.outcomes.setdefault(r["condition"], {})[r["id"]] = r["correct"]
+
+    def all(self) -> dict[str, Any]:
+        """Every figure."""
+        unsafe = self.of(REAL, REAL)[0]
+        q = float(unsafe.mean())
+        return {
+            "f1": {arm: {source: self.cells(arm, source) for source in SOURCES} for arm in ARMS},
+            "gap": {arm: self.gap(arm).to_json() for arm in ARMS},
+            "gap_by_seed": {arm: {f"s{s}": round(self.gap(arm, [s]).value, 4) for s in self.seeds} for arm in ARMS},
+            "baselines": {
+                "prevalence": round(q, 4),
+                "always_unsafe": round(always_unsafe_f1(q), 4),
+                "coin": round(coin_f1(q), 4),
+            },
+            "robust": self.robust(),
+            "policies": {"heads": self.left_out()} | {f"negatives-{n}": self.policies(n) for n in ("0.5", "0")},
+            "false_alarms": self.alarms(),
+        }
+
+    def of(self, arm: str, source: str, seeds: Sequence[int] | None = None) -> tuple[Bools, Bools, NDArray[np.int64]]:
+        """What the images are, what was said (any margin above 0), and their categories, in the order of ids."""
+        rows = [
+            r for s in (self.seeds if seeds is None else seeds) for _, r in sorted(self.rows[s, arm, source].items())
+        ]
+        said = np.array([max(r["margins"]) > 0 for r in rows])
+        return np.array([r["unsafe"] for r in rows]), said, np.array([r["category"] for r in rows], np.int64)
+
+    def cells(self, arm: str, source: str) -> dict[str, Any]:
+        """F1 of each category, of all images together, and the mean over categories."""
+        unsafe, said, category = self.of(arm, source)
+        places = [category == k for k in range(len(self.names))]
+        found = f1_by([self.names[k] for k in category], unsafe, said)
+        whole = f1_figure(unsafe, said)
+        macro = macro_f1(Counts.of(unsafe[here], said[here]) for here in places)
+        counts = Counts.of(unsafe, said)
+        return {
+            "categories": {name: None if f is None else f.to_json() for name, f in found.items()},
+            "pooled": None if whole is None else whole.to_json(),
+            "macro": None if macro is None else round(macro, 4),
+            "precision": None if counts.precision is None else round(counts.precision, 4),
+            "recall": None if counts.recall is None else round(counts.recall, 4),
+        }
+
+    def gap(self, arm: str, seeds: Sequence[int] | None = None) -> Any:
+        """F1 on photos minus F1 on their copies, pooled over categories, pair by pair."""
+        (unsafe, real, _), (_, ai, _) = (self.of(arm, source, seeds) for source in SOURCES)
+        return f1_gap(unsafe, real, ai)
+
+    def robust(self) -> dict[str, Any]:
+        """Share still judged rightly, of photos that were, under noise and attacks; by the worse of both as well."""
+        found: dict[str, Any] = {"clean": self.right("clean"), "noise_l2_0.01": self.right("noise")}
+        standing: Bools | None = None
+        for eps in EPS:
+            level = f"{255 * eps:g}"
+            hits = {name: self.answers(f"{name}-{level}") for name in ("fgsm", "pgd", "masked")}
+            both = hits["fgsm"] & hits["pgd"]
+            standing = both if standing is None else standing & both
+            found[level] = {name: accuracy(right).to_json() for name, right in hits.items()}
+            found[level]["worst"] = accuracy(standing).to_json()
+        return found
+
+    def right(self, name: str) -> dict[str, Any]:
+        """Accuracy under one condition."""
+        return accuracy(self.answers(name)).to_json()
+
+    def answers(self, name: str) -> Bools:
+        """Right answers under a condition, over seeds, in the order of ids."""
+        return np.array([right for s in self.seeds for _, right in sorted(self.outcomes[f"s{s}.{name}"].items())])
+
+    def policies(self, negatives: str) -> dict[str, Any]:
+        """Right answers of the head that is told the policy, by case and by whether the image is unsafe at all."""
+        wanted = {f"s{s}.conditional-{negatives}" for s in self.seeds}
+        rows = [r for r in self.run.rows("policy_answers").to_pylist() if r["condition"] in wanted]
+        found: dict[str, Any] = {}
+        for case in CASES:
+            for kind in ("unsafe", "safe"):
+                right = [r["said"] == r["target"] for r in rows if (r["case"], r["arm"]) == (case, kind)]
+                found[f"{case}.{kind}"] = accuracy(right).to_json()
+        return found
+
+    def left_out(self) -> dict[str, Any]:
+        """The same of the separate heads from photos, where those of a category left out are not asked."""
+        rows = [r for s in self.seeds for r in self.rows[s, REAL, REAL].values() if r["unsafe"]]
+        said = {
+            shift: [
+                max(m for k, m in enumerate(r["margins"]) if k != (r["category"] + shift) % len(self.names)) > 0
+                for r in rows
+            ]
+            for shift in (0, 1)
+        }
+        return {
+            "own-removed.unsafe": accuracy([not flagged for flagged in said[0]]).to_json(),
+            "other-removed.unsafe": accuracy(said[1]).to_json(),
+        }
+
+    def alarms(self) -> dict[str, Any]:
+        """Share of harmless photos above each package's own threshold."""
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for r in self.run.rows("false_alarms").to_pylist():
+            rows.setdefault(r["condition"], []).append(r)
+        return {
+            name: share(sum(r["score"] >= r["threshold"] for r in own), len(own)).to_json()
+            for name, own in rows.items()
+        }

@@ -1,0 +1,153 @@
+"""`unsafebench`: do image safety classifiers lose on AI-made images, and under tiny changes?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.progress import track
+from unshaken.core.registry import register
+from unshaken.data import load_data
+from unshaken.models import fingerprint, load_model
+from unshaken.papers._tract_nets import Pictures, read_pictures
+from unshaken.papers._unsafe_figures import Figures
+from unshaken.papers._unsafe_harmless import harmless
+from unshaken.papers._unsafe_run import ARMS, Study
+from unshaken.papers._unsafe_sets import AI, REAL, Moderated, Style, sources
+from unshaken.papers.base import Bench, Check, Paper
+
+GAP, SHRUNK = 0.03, 0.5
+
+
+@register("unsafebench", reference="Qu et al. 2025, arXiv:2405.03486")
+class UnsafeBenchPaper(Paper):
+    """Does a moderator that learned from photos lose on AI-made images, and does learning from both mend it?
+
+    A neutral policy stands in: five classes of CIFAR-10 are "unsafe", stylised copies are "AI-made". Heads on frozen
+    features learn from photos, from copies, or from half of each; they are attacked, and a head that is told the policy
+    is asked about categories left out. Ready-made classifiers of nudity see harmless photos only.
+    """
+
+    title: ClassVar[str] = "UnsafeBench: Benchmarking Image Safety Classifiers on Real-World and AI-Generated Images"
+    claim: ClassVar[str] = (
+        "Existing image safety classifiers cover categories unevenly, lose F1 on AI-generated images, and break under "
+        "tiny perturbations; a moderator that is tuned on both kinds, with the policy as its input, reaches an overall "
+        "F1 of 0.810 on six sets."
+    )
+    rule: ClassVar[str] = (
+        "Reproduced, with stand-ins for policy and images, if both hold over the seeds: (1) heads that learned from "
+        "photos lose at least 0.03 of pooled F1 on the stylised copies; (2) heads that learned from as many images, "
+        "half of each, have at most half that gap. The other direction, robust accuracy and policies stand beside it."
+    )
+    expected: ClassVar[Mapping[str, Any]] = {
+        "published": "10,146 images, 4,048 unsafe (prevalence 0.399); overall F1 of PerspectiveVision 0.810 on six "
+        "sets (abstract); F1 by cell was not found",
+        "gap": {REAL: "0.1 to 0.3 (expected before the run)", "half": "at most half of it"},
+        "robust": {"clean": 1.0, "noise_l2_0.01": "about 1: 2.6e-5 a value is far below one 8-bit step"},
+    }
+    data: ClassVar[str] = "cifar10"
+    model: ClassVar[str] = "imagenet:efficientnet-lite0"
+
+    train: PositiveInt = Field(1500, description="photos to learn from in each seed, a fifth for thresholds", ge=50)
+    test: PositiveInt = Field(1000, description="photos judged in each seed, with their copies", ge=20)
+    seeds: PositiveInt = Field(3, description="disjoint groups of photos")
+    side: PositiveInt = Field(96, description="height and width in pixels to which images are enlarged")
+    style: Style = Field("poster", description="of the copies: six levels with edges, or medians with strong colours")
+    flagged: tuple[NonNegativeInt, ...] = Field(
+        (3, 5, 6, 8, 9),
+        description="classes that the policy does not allow, as 3+5; of CIFAR-10 cat, dog, frog, ship and truck",
+    )
+    attacked: PositiveInt = Field(40, description="photos attacked in each seed", ge=2)
+    steps: PositiveInt = Field(10, description="of PGD")
+    photos: str = Field("imagenet-sample", description="SPEC of harmless photos; empty for no such part")
+    harmless: PositiveInt = Field(300, description="how many of them")
+
+    @field_validator("flagged", mode="before")
+    @classmethod
+    def _split(cls, flagged: Any) -> Any:
+        return tuple(flagged.split("+")) if isinstance(flagged, str) else flagged
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Learn, judge, attack; figures from the rows.
+
+        Raises:
+            ParameterError: a flagged class is no class of the data, or stands twice.
+            DataError: there are too few images.
+        """
+        model, n = load_model(bench.model, download=bench.download), self.seeds
+        pictures = read_pictures(bench, n * self.train, n * self.test)
+        if len(set(self.flagged)) < len(self.flagged) or max(self.flagged) >= pictures.classes:
+            raise ParameterError(f"flagged={self.flagged}: name each class once, of 0 to {pictures.classes - 1}")
+        if len(pictures.images) < n * self.train or len(pictures.test) < n * self.test:
+            raise DataError(
+                f"data {bench.data!r} has {len(pictures.images)} images to learn from and {len(pictures.test)} others; "
+                f"{n} seeds want {n * self.train} and {n * self.test}: lower train, test or seeds"
+            )
+        bench.pin(pictures=dict(pictures.key), backbone=fingerprint(model), **self.model_dump())
+        example = self.pair(pictures.test[slice(0, 2)]).images[REAL]
+        study = Study(bench, model, example, self.flagged, pictures.classes, self.steps)
+        seeds = tuple(bench.seed * n + i for i in range(n))
+        with track("unsafebench", n) as task:
+            for i, seed in enumerate(seeds):
+                if not study.finished(seed):
+                    study.one(seed, *self.group(pictures, i), self.attacked)
+                task.advance()
+        missing = harmless(bench, self.photos, self.harmless) if self.photos else {}
+        known = load_data(bench.data, download=bench.download).classes
+        names = [known[c] if c < len(known) else str(c) for c in self.flagged]
+        return {**Figures(bench.run, seeds, names).all(), "left_out": "; ".join(missing.values()) or "nothing"}
+
+    def pair(self, batch: Batch) -> Moderated:
+        """Photos with their copies."""
+        return sources(batch, self.style, self.side)
+
+    def group(self, pictures: Pictures, i: int) -> tuple[Moderated, Moderated]:
+        """What one seed learns from and is judged on; no image serves two seeds."""
+        rows = slice(i * self.train, (i + 1) * self.train)
+        ids = tuple(f"train-{k}" for k in range(rows.start, rows.stop))
+        seen = Batch(pictures.images[rows].float() / 255, pictures.labels[rows], ids)
+        return self.pair(seen), self.pair(pictures.test[slice(i * self.test, (i + 1) * self.test)])
+
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """See `rule`."""
+        gaps = {arm: measured["gap"][arm] for arm in (REAL, "half")}
+        words = {arm: f"{g['value']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f})" for arm, g in gaps.items()}
+        lost, left = gaps[REAL]["value"], gaps["half"]["value"]
+        return [
+            Check(f"heads from photos: F1 on photos minus F1 on copies {words[REAL]}", lost >= GAP),
+            Check(f"heads from half of each: {words['half']}", left <= SHRUNK * lost),
+        ]
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """Both directions, baselines, robust accuracy, policies, false alarms."""
+        f1, base, robust = measured["f1"], measured["baselines"], measured["robust"]
+        cells = "; ".join(
+            f"{arm} {f1[arm][REAL]['pooled']['value']:.3f} and {f1[arm][AI]['pooled']['value']:.3f}"
+            for arm in ARMS
+            if f1[arm][REAL]["pooled"] and f1[arm][AI]["pooled"]
+        )
+        kept = {k: v["worst"]["value"] for k, v in robust.items() if "worst" in v}
+        told = measured["policies"]["negatives-0.5"]["own-removed.unsafe"]["value"]
+        plain = measured["policies"]["negatives-0"]["own-removed.unsafe"]["value"]
+        apart = measured["policies"]["heads"]["own-removed.unsafe"]["value"]
+        parts = [
+            "Stand-ins: no unsafe image was used.",
+            f"Pooled F1 on photos and on copies, by what was learned from: {cells}; always unsafe "
+            f"{base['always_unsafe']:.3f}, a coin {base['coin']:.3f}.",
+            f"The other way round (heads from copies): {measured['gap'][AI]['value']:+.3f}.",
+            f"Of photos judged rightly {robust['noise_l2_0.01']['value']:.0%} stay so under l2 noise of 0.01, and "
+            "under the worse of FGSM and PGD " + ", ".join(f"{v:.0%} at {k}/255" for k, v in kept.items()) + ".",
+            f"Own category left out of the policy: {told:.0%} let through by a head that was taught so, {plain:.0%} "
+            f"by one that was not, {apart:.0%} by separate heads of which that one was not asked.",
+        ]
+        alarms = measured["false_alarms"]
+        if alarms:
+            words = ", ".join(f"{k} {v['value']:.1%}" for k, v in alarms.items())
+            parts.append(f"Harmless photos flagged: {words}.")
+        if measured["left_out"] != "nothing":
+            parts.append(f"Left out: {measured['left_out']}.")
+        return " ".join(parts)

@@ -1,0 +1,221 @@
+"""The row of detectors' limits: its rule both ways, its figures by hand, and a tiny run on images made here."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import find_method
+from unshaken.measure import Figure
+from unshaken.measure.wasserstein_bound import wasserstein_bound
+from unshaken.papers import run_paper
+from unshaken.papers._limits_figures import Figures, best_threshold, precision, threshold_at, two_shares
+from unshaken.papers._limits_generated import resized
+from unshaken.papers._limits_rows import MOST, as_saved, peak_signal_to_noise
+from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
+from unshaken.run.store import RunDir
+
+TINY = (
+    "ai-image-detector-limits:images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
+    "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
+    "detector_epochs=2"
+)
+
+
+def cell(auroc=0.9, margin=0.5, psnr=20.0):
+    return {"auroc": {"value": auroc}, "margin": margin, "psnr": psnr}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which every part of the rule holds, barely."""
+    return {
+        "noise": {"a2": {"0": cell(1.0, -99), "0.05": cell(0.9, -3.0), "0.1": cell(0.9049), "0.8": cell(0.8)}},
+        "denoised": {"a2": {"0.1": cell(psnr=20.1)}},
+        "diffusion": {"a2": {"0.1": cell()}},
+        "substitute": {
+            "accuracy": {"seed0": {"value": 0.99}, "seed1": {"value": 0.901}},
+            "evade": {
+                "universal_beyond_uniform": {"value": -0.1},
+                **{k: {"value": 0.5} for k in ("none", "uniform", "image", "universal")},
+            },
+        },
+        "blend": {"spread": {"difference": {"value": 0.3, "low": 0.01}}},
+        "generated": {"clean": {k: {"value": 0.5} for k in ("alike", "found", "false_alarms", "precision")}},
+    }
+
+
+def failed(measured):
+    return [c.words for c in AIImageDetectorLimitsPaper().judge(measured) if not c.holds]
+
+
+def test_the_rule_holds(measured):
+    assert failed(measured) == []
+    assert len(AIImageDetectorLimitsPaper().judge(measured)) == 8
+    assert "AUROC 0.500" in AIImageDetectorLimitsPaper().remark(measured)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("noise", "a2", "0.1", "margin"), -3.01, "noise: missed plus false alarms are at the worst -3.01"),
+        (("denoised", "a2", "0.1", "margin"), -3.01, "denoised: missed"),
+        (("diffusion", "a2", "0.1", "margin"), -3.01, "diffusion: missed"),
+        (("noise", "a2", "0.1", "auroc"), {"value": 0.906}, "a2: AUROC over rising noise 0.900, 0.906, 0.800"),
+        (("noise", "a2", "0.8", "auroc"), {"value": 0.9}, "a2: AUROC over"),
+        (("denoised", "a2", "0.1", "psnr"), 20.0, "a2: 20.0 dB denoised and 20.0 noisy"),
+        (("substitute", "accuracy", "seed1"), {"value": 0.9}, "the worst substitute is right on 90.0%"),
+        (("substitute", "evade", "universal_beyond_uniform"), {"value": -0.099}, "universal PGD takes 9.9 points"),
+        (("blend", "spread", "difference"), {"value": 0.2, "low": 0.0}, "spread: marked noise makes 20.0 points"),
+    ],
+)
+def test_each_part_fails_alone(measured, path, value, words):
+    worse = copy.deepcopy(measured)
+    inner = worse
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    (found,) = failed(worse)
+    assert found.startswith(words)
+
+
+def test_thresholds_by_hand():
+    clean, marked = np.array([0.0, 1.0, 2.0, 5.0]), np.array([1.5, 3.0, 4.0, 6.0])
+    assert best_threshold(clean, marked) == 1.25  # two of four false alarms and no miss; none has less in all
+    assert best_threshold(np.array([0.0]), np.array([1.0])) == 0.5
+    assert best_threshold(np.array([1.0]), np.array([0.0])) == -np.inf  # the wrong way round: alarm always
+    scores = np.arange(100.0)
+    assert threshold_at(scores, 0.1) == 89
+    assert (scores > threshold_at(scores, 0.1)).sum() == 10
+    assert threshold_at(scores, 0.0) == 99
+    assert (np.array([1.0, 1, 1, 0]) > threshold_at(np.array([1.0, 1, 1, 0]), 0.25)).sum() == 0
+
+
+def test_precision_at_a_base_rate_by_hand():
+    """Of 10,000 images 100 are generated: 80 found, beside 1 % of 9,900 false alarms."""
+    found = precision(Figure(0.8, 0.7, 0.9, 10, ""), Figure(0.01, 0.005, 0.02, 10, ""), 0.01)
+    assert found.value == pytest.approx(80 / (80 + 99))
+    assert found.low == pytest.approx(70 / (70 + 198))
+    assert found.high == pytest.approx(90 / (90 + 49.5))
+    assert precision(Figure(0.0, 0.0, 0.1, 10, ""), Figure(0.0, 0.0, 0.1, 10, ""), 0.01).value == 0
+
+
+def test_two_shares_add_up():
+    found = two_shares(np.array([[1, 10], [0, 20]]))
+    assert (found.value, found.n) == (0.1, 30)
+    assert found.low <= 0.1 < 0.1 + 0.1 < found.high
+
+
+def test_images_as_files_hold_them():
+    images = torch.tensor([-0.2, 0.5, 0.501, 1.3]).view(1, 1, 2, 2)
+    assert torch.allclose(as_saved(images).flatten() * 255, torch.tensor([0.0, 128.0, 128.0, 255.0]))
+    half = torch.full((2, 1, 2, 2), 0.5)
+    assert peak_signal_to_noise(half + 0.1, half).tolist() == pytest.approx([20, 20], abs=1e-4)
+    assert peak_signal_to_noise(half, half).tolist() == [MOST, MOST]
+    assert resized(torch.rand(2, 1, 9, 12), 0.5, None).shape == (2, 1, 9, 12)
+    assert torch.allclose(resized(half, 0.5, None), half)
+
+
+def png(image):
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Two classes of smooth 16 x 16 images in colour; a run of the row over them, and its result."""
+    folder, rng = tmp_path_factory.mktemp("limits"), np.random.default_rng(0)
+    rows = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 90)):
+        for i in range(n):
+            tile = rng.integers(40, 215, (4, 4, 3)).astype(np.uint8)
+            rows["id"].append(f"{split}{i}")
+            rows["image"].append(png(np.asarray(Image.fromarray(tile).resize((16, 16), Image.Resampling.BILINEAR))))
+            rows["label"].append(i % 2)
+            rows["split"].append(split)
+    pq.write_table(pa.table(rows), folder / "tiles.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        patch.setattr("unshaken.papers._limits_marks.DCT_BITS", 8)
+        patch.setattr("unshaken.papers._limits_generated.SAMPLER_STEPS", 2)
+        spec = f"parquet:{folder}/tiles.parquet"
+        slug = f"{TINY},generated_data={spec}"
+        yield folder, slug, run_paper(slug, out=folder / "run", data=spec)
+
+
+def test_figures_come_from_rows(small):
+    folder, _, result = small
+    rows = RunDir(folder / "run").rows("detector_scores").to_pylist()
+    for seed in (0, 1):
+        mine = [r for r in rows if r["condition"] == f"s{seed}.noise.a8.0.1"]
+        assert len(mine) == 80
+        assert sum(r["abnormal"] for r in mine) == 40
+        assert sum(r["fold"] for r in mine) == 40
+        assert max(r["change"] for r in mine) <= 8 / 255 * math.sqrt(768) + 1e-5
+    assert {r["id"] for r in rows if r["condition"] == "s0.noise.a2.0"}.isdisjoint(
+        {r["id"] for r in rows if r["condition"] == "s1.noise.a2.0"}
+    )
+    mine = [r for r in rows if ".noise.a8.0.1" in r["condition"]]
+    clean, marked = ([r["score"] for r in mine if r["abnormal"] == k] for k in (False, True))
+    bound = wasserstein_bound([r["change"] for r in mine], 0.1).error
+    assert result.measured["noise.a8.0.1.bound"] == pytest.approx(bound, abs=5e-3)
+    pairs = np.subtract.outer(marked, clean)
+    assert result.measured["noise.a8.0.1.auroc"]["value"] == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert result.measured["noise.a2.0.bound"] == 0
+    bits = [r["score"] for r in rows if r["condition"].endswith("substitute.evade-universal")]
+    assert result.measured["substitute.evade.universal"]["value"] == pytest.approx(np.mean(bits))
+    uniform = [r["score"] for r in rows if r["condition"].endswith("substitute.evade-uniform")]
+    beyond = result.measured["substitute.evade.universal_beyond_uniform"]["value"]
+    assert beyond == pytest.approx(np.mean(bits) - np.mean(uniform))
+    shares = [
+        np.mean([result.measured[f"blend.spread.{peak}.{kind}"]["value"] for peak in ("1", "0.75", "0.5")])
+        for kind in ("control", "marked")
+    ]
+    assert result.measured["blend.spread.difference"]["value"] == pytest.approx(shares[1] - shares[0])
+    clean = [r for r in rows if r["condition"].endswith("generated.clean")]
+    assert sum(r["abnormal"] for r in clean) == 16
+    assert result.measured["generated.clean.alike"]["n"] == 2
+    assert result.measured["generated.jpeg_50.found"]["n"] == 16
+    assert result.reproduced == (not result.note.startswith("Did not hold"))
+
+
+def test_half_of_the_images_sets_the_threshold(small):
+    """Rows whose scores of the judged half are forged move the error; the threshold stays."""
+    folder, _, _ = small
+    figures = Figures(RunDir(folder / "run"), 2)
+    name = "noise.a8.0"
+    assert figures.errors(name, 0.1)["error"]["value"] == 0
+    for seed in (0, 1):
+        part = figures.parts[f"s{seed}.{name}"]
+        part["score"] = np.where((part["fold"] == 1) & part["abnormal"], -9.0, part["score"])
+    worse = figures.errors(name, 0.1)
+    assert worse["error"]["value"] == 1
+    assert worse["margin"] > 3
+
+
+def test_it_goes_on_where_it_was(small):
+    folder, slug, result = small
+    lost = [p for p in (folder / "run" / "rows" / "detector_scores").iterdir() if "s1.noise.a2.0.8" in p.name]
+    assert len(lost) == 1
+    lost[0].unlink()
+    again = run_paper(slug, out=folder / "run", data=f"parquet:{folder}/tiles.parquet")
+    assert lost[0].is_file()
+    assert again.measured["networks_from_cache"]
+    same = {k for k in result.measured if k != "networks_from_cache"}
+    assert {k: again.measured[k] for k in same} == {k: result.measured[k] for k in same}
+
+
+def test_a_model_cannot_be_named(tmp_path):
+    with pytest.raises(ParameterError, match="leave --model out"):
+        run_paper("ai-image-detector-limits", out=tmp_path / "run", model="demo:standard")
+    assert find_method("ai-image-detector-limits").reference.endswith("2310.00076")

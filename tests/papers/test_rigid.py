@@ -1,0 +1,204 @@
+"""The row of RIGID: its sets by hand, its rule both ways, figures from rows, and a tiny run on pictures made here."""
+
+import copy
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from unshaken.core.errors import DataError
+from unshaken.core.rng import SampleRng
+from unshaken.harden.fit import fresh
+from unshaken.models import save_model
+from unshaken.papers import run_paper
+from unshaken.papers._rigid_figures import Figures, flagged
+from unshaken.papers._rigid_sets import drawings, halved, low_rank, spectrum
+from unshaken.papers.rigid import RIGIDPaper
+from unshaken.run.store import RunDir
+
+SIZES = "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2"
+
+
+def rng(n):
+    return SampleRng.of(0, "t", [str(i) for i in range(n)])
+
+
+def photos(n=3, side=32):
+    """Smooth pictures of random colours."""
+    small = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    return (torch.nn.functional.interpolate(small, side, mode="bilinear") * 255).round() / 255
+
+
+def test_half_the_size_and_back():
+    flat = torch.full((1, 3, 8, 8), 0.2)
+    assert torch.allclose(halved(flat, "bicubic"), flat, atol=1 / 510)
+    stripes = torch.zeros(1, 1, 4, 4)
+    stripes[..., 0], stripes[..., 3] = 1, 0.4
+    assert halved(stripes, "nearest")[0, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0.2, 0.2], abs=1 / 255)
+
+
+def test_few_cosines():
+    x = photos()
+    assert torch.allclose(low_rank(x, 8), x, atol=1 / 510)
+    means = torch.nn.functional.avg_pool2d(x, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    assert torch.allclose(low_rank(x, 1), means, atol=1 / 255)
+    errors = [
+        (low_rank(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)), k) - 0.5).var() for k in (2, 5)
+    ]
+    assert errors[0] < errors[1]
+
+
+def test_noise_with_the_contrast_of_a_photo():
+    x = 0.4 + 0.2 * photos(2, 64)
+    made = spectrum(x, rng(2))
+    assert torch.allclose(made.mean((2, 3)), x.mean((2, 3)), atol=0.01)
+    assert torch.allclose(made.std((2, 3)), x.std((2, 3)), rtol=0.05)
+    power = torch.fft.fft2(made[0, 0] - made[0, 0].mean()).abs()
+    f = torch.hypot(torch.fft.fftfreq(64)[:, None], torch.fft.fftfreq(64)[None])
+    low, high = power[(f > 0.02) & (f < 0.06)].mean(), power[(f > 0.2) & (f < 0.24)].mean()
+    assert 3 < low / high < 10  # 1/f: the middles of the bands are 5.5 apart
+
+
+def test_drawings_are_flat_and_their_own():
+    a, b = drawings(3, 64, rng(3)), drawings(3, 64, rng(3))
+    assert torch.equal(a, b)
+    assert a.shape == (3, 3, 64, 64)
+    assert not torch.equal(a[0], a[1])
+    assert (a.diff(dim=3) == 0).all(1).float().mean() > 0.6  # most pixels have the colour of the one beside
+
+
+def test_the_percentile_flags_one_of_twenty():
+    similarity = np.arange(81, 101) / 100
+    assert 1 - np.quantile(1 - similarity, 0.95) == pytest.approx(0.8195)
+    assert flagged(1 - similarity, 1 - similarity).sum() == 1
+
+
+def measured(untied=0, order=1e-4, jpeg=0.05, means=(0.7, 0.6, 0.51)):
+    row = {"bicubic": {"value": 0.6}, "spectrum": {"value": 0.4}}
+    return {
+        "auroc": {"noise-0.05": row, "noise-0.2": row},
+        "recompressed": row,
+        "stand_ins": {f"s{i}": v for i, v in enumerate(means)},
+        "flagged": {"as-is": {"jpeg95": {"value": jpeg}}},
+        "false_alarms": {"smooth": {"value": 0.25}, "drawings": {"value": 0.5}},
+        "not_tied_at_0": untied,
+        "order": order,
+        "networks_from_cache": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        ({}, None),
+        ({"untied": 3}, "3 scores are not 0"),
+        ({"untied": None}, "lambda 0 was not run"),
+        ({"order": 0.02}, "move by 2.0e-02"),
+        ({"jpeg": 0.16}, "16.0% of JPEG-95"),
+        ({"means": (0.7, 0.49)}, "0.700, 0.490"),
+    ],
+)
+def test_the_rule_holds_and_each_part_fails_alone(change, failed):
+    wrong = [c.words for c in RIGIDPaper().judge(measured(**change)) if not c.holds]
+    assert len(wrong) == (failed is not None)
+    assert failed is None or failed in wrong[0]
+
+
+def test_the_remark_shows_what_is_below_one_half():
+    remark = RIGIDPaper().remark(measured())
+    assert "not flipped: spectrum." in remark
+    assert "smooth 25%, drawings 50%" in remark
+    assert "noise-0.2: bicubic 0.60" in remark
+    assert "generator" not in remark
+    small = measured()
+    small["auroc"]["noise-0.05"] = {"small-edm": {"value": 0.1}, "small-edm-jpeg75": {"value": 0.8}}
+    small["recompressed"] = small["auroc"]["noise-0.05"]
+    assert "as they are 0.10, through a JPEG file like those they are compared with 0.80" in RIGIDPaper().remark(small)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """80 pictures of 32 x 32 in two splits, and an untrained network of their own."""
+    folder, draw = tmp_path_factory.mktemp("rigid"), np.random.default_rng(0)
+    images = (photos(80) * 255 + torch.from_numpy(draw.normal(0, 8, (80, 3, 32, 32)))).clamp(0, 255).to(torch.uint8)
+    rows = {
+        "id": [f"p{i}" for i in range(80)],
+        "image": [_png(x) for x in images],
+        "label": [i % 2 for i in range(80)],
+        "split": ["train" if i < 60 else "test" for i in range(80)],
+    }
+    pq.write_table(pa.table(rows), folder / "photos.parquet")
+    save_model(fresh("small-cnn", images, classes=2, seed=0), folder / "net", arch="small-cnn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
+        given = {"data": f"parquet:{folder}/photos.parquet?split=train", "model": f"run:{folder}/net"}
+        slug = f"rigid:{SIZES},small=parquet:{folder}/photos.parquet"
+        yield folder, slug, given, run_paper(slug, out=folder / "run", **given)
+
+
+def _png(image):
+    out = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_figures_come_from_rows(small):
+    folder, _, _, result = small
+    rows = RunDir(folder / "run").rows("rigid_scores").to_pylist()
+
+    def scores(name, how="noise-0.05", treatment="as-is"):
+        return [
+            r["score"]
+            for r in rows
+            if (r["set"], r["how"], r["treatment"]) == (name, how, treatment) and not r["condition"].endswith(".again")
+        ]
+
+    for how, name in (("noise-0.05", "bicubic"), ("noise-0.02", "drawings"), ("blur", "spectrum")):
+        real, fake = np.array(scores("real", how)), np.array(scores(name, how))
+        assert len(real) == len(fake) == 8
+        expected = (fake[:, None] > real).mean() + (fake[:, None] == real).mean() / 2
+        assert result.measured[f"auroc.{how}.{name}"]["value"] == pytest.approx(expected)
+    real, fake = np.array(scores("small-real")), np.array(scores("small-edm"))
+    assert result.measured["auroc.noise-0.05.small-edm"]["value"] == pytest.approx((fake[:, None] > real).mean())
+    assert result.measured["wins.nearest"] == pytest.approx((np.array(scores("nearest")) > scores("real")).mean())
+    assert scores("real", "noise-0") == [0.0] * 8
+    assert result.measured["auroc.noise-0.bicubic"]["value"] == 0.5
+    assert result.measured["not_tied_at_0"] == 0
+    assert min(scores("real")) > 0
+    assert result.measured["order"] < 0.01
+    assert result.measured["false_alarms.smooth"]["n"] == 2
+    assert {"s0", "s1"} == {k.removeprefix("stand_ins.") for k in result.measured if k.startswith("stand_ins.")}
+
+
+def test_scores_that_move_or_are_not_tied_are_noticed(small):
+    """A score of the second pass is forged, and one without noise: the figures must say so."""
+    folder = small[0]
+    figures = Figures(RunDir(folder / "run"), [0, 1])
+    key = next(iter(figures.again))
+    figures.again[key] *= 1.5
+    assert figures.order() == pytest.approx(0.5, rel=0.05)
+    next(iter(v for k, v in figures.rows.items() if k[3] == "noise-0")).update(p0=1e-9)
+    assert figures.not_tied() == 1
+
+
+def test_it_goes_on_where_it_was(small):
+    folder, slug, given, result = small
+    one = sorted((folder / "run" / "rows" / "rigid_scores").iterdir())[3]
+    one.unlink()
+    again = run_paper(slug, out=folder / "run", **given)
+    assert one.is_file()
+    same = copy.deepcopy({k: v for k, v in result.measured.items() if k != "networks_from_cache"})
+    assert {k: again.measured[k] for k in same} == same
+    assert again.measured["networks_from_cache"]
+
+
+def test_data_that_does_not_do(small, tmp_path):
+    _, slug, given, _ = small
+    with pytest.raises(DataError, match=r"60 photos; 9 seeds of 9 and 20 .* are 101"):
+        run_paper(slug.replace("seeds=2", "seeds=9"), out=tmp_path / "a", **given)
+    with pytest.raises(DataError, match="multiples of 8 are needed"):
+        run_paper(f"rigid:{SIZES},small=", out=tmp_path / "b", data=f"{given['data']}&size=28", model=given["model"])

@@ -1,0 +1,223 @@
+"""The row of UnsafeBench: sources by hand, its rule both ways, figures from rows, a tiny run on pictures made here."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import f1_score
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, MissingExtra, ParameterError
+from unshaken.detect.base import Detector
+from unshaken.harden.fit import fresh
+from unshaken.models import save_model
+from unshaken.papers import run_paper
+from unshaken.papers._unsafe_figures import Figures
+from unshaken.papers._unsafe_sets import collected_for, painted, poster, sources
+from unshaken.papers.unsafebench import UnsafeBenchPaper
+from unshaken.run.store import RunDir
+
+TINY = "unsafebench:train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2"
+
+
+def test_a_poster_has_six_levels_and_dark_edges():
+    flat = torch.full((1, 3, 5, 5), 0.47)
+    assert torch.allclose(poster(flat), torch.full_like(flat, 0.4))
+    step = torch.zeros(1, 3, 4, 6)
+    step[..., 3:] = 1
+    assert poster(step)[0, 0, 1].tolist() == [0, 0, 0, 0, 1, 1]  # the first white column is drawn over
+
+
+def test_a_painting_is_of_medians_with_strong_colours():
+    x = torch.full((1, 3, 7, 7), 0.5)
+    x[:, :, 3, 3] = 1
+    assert torch.allclose(painted(x), torch.full_like(x, 0.5))
+    colour = torch.tensor([0.6, 0.5, 0.5]).view(1, 3, 1, 1).expand(1, 3, 7, 7)
+    assert painted(colour)[0, :, 3, 3].tolist() == pytest.approx([0.6, 0.42, 0.42], abs=1e-6)
+
+
+def test_both_sources_have_one_content_and_one_file_form():
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    pair = sources(Batch(images, torch.tensor([0, 1]), ("a", "b")), "poster", 32)
+    assert pair.images["real"].shape == pair.images["ai"].shape == (2, 3, 32, 32)
+    for x in pair.images.values():
+        assert torch.equal((x * 255).round() / 255, x)
+    assert not torch.equal(pair.images["real"], pair.images["ai"])
+    assert pair[slice(1, 2)].ids == ("b",)
+
+
+def test_each_category_has_safe_images_of_its_own():
+    assert collected_for(torch.arange(6), (1, 4), 6).tolist() == [0, 0, 1, 0, 1, 1]
+    with pytest.raises(DataError, match="leave 1 safe ones"):
+        collected_for(torch.arange(4), (0, 1, 2), 4)
+
+
+def measured(lost, left):
+    gaps = {"real": lost, "ai": 0.02, "half": left}
+    cell = {"pooled": {"value": 0.8}}
+    policies = {"own-removed.unsafe": {"value": 0.9}}
+    return {
+        "gap": {k: {"value": v, "low": v - 0.01, "high": v + 0.01} for k, v in gaps.items()},
+        "f1": {arm: {"real": cell, "ai": cell} for arm in gaps},
+        "baselines": {"always_unsafe": 0.667, "coin": 0.5},
+        "robust": {"noise_l2_0.01": {"value": 1.0}, "1": {"worst": {"value": 0.2}}, "clean": {"value": 1.0}},
+        "policies": {"negatives-0.5": policies, "negatives-0": policies, "heads": policies},
+        "false_alarms": {"nudenet": {"value": 0.03}},
+        "left_out": "opennsfw needs a package",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lost", "left", "holds"),
+    [
+        (0.2, 0.05, [True, True]),
+        (0.03, 0.015, [True, True]),
+        (0.029, 0.01, [False, True]),
+        (0.2, 0.11, [True, False]),
+        (-0.1, 0.0, [False, False]),
+        (0.2, -0.05, [True, True]),
+    ],
+)
+def test_the_rule_holds_and_each_part_fails_alone(lost, left, holds):
+    assert [c.holds for c in UnsafeBenchPaper().judge(measured(lost, left))] == holds
+
+
+def test_the_remark_says_what_stands_beside():
+    remark = UnsafeBenchPaper().remark(measured(0.2, 0.05))
+    for words in ("no unsafe image was used", "+0.020", "20% at 1/255", "nudenet 3.0%", "Left out: opennsfw needs"):
+        assert words in remark
+
+
+class Bright(Detector):
+    """Pictures are flagged by their brightness."""
+
+    def score(self, look, bank):
+        return look.pixels.mean((1, 2, 3)).double()
+
+
+class Absent(Detector):
+    """A classifier whose package is absent."""
+
+    def score(self, look, bank):
+        raise MissingExtra("ghost", "safety", "detector 'ghost'")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Four classes of coloured pictures, an untrained network, and stand-ins for the ready-made classifiers."""
+    folder, draw = tmp_path_factory.mktemp("unsafe"), np.random.default_rng(0)
+    colours = np.array([[150, 60, 60], [60, 150, 60], [60, 60, 150], [140, 140, 60]])
+    rows = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 40)):
+        for i in range(n):
+            picture = np.clip(colours[i % 4] + draw.normal(0, 45, (16, 16, 3)), 0, 255).astype(np.uint8)
+            rows["id"].append(f"{split}{i}")
+            rows["image"].append(_png(picture))
+            rows["label"].append(i % 4)
+            rows["split"].append(split)
+    pq.write_table(pa.table(rows), folder / "colours.parquet")
+    images = torch.from_numpy(draw.integers(0, 255, (8, 3, 32, 32)).astype(np.uint8))
+    save_model(fresh("small-cnn", images, classes=4, seed=0), folder / "net", arch="small-cnn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "unshaken.papers._unsafe_harmless.ADAPTERS", {"bright": (Bright(), 0.35), "ghost": (Absent(), 0.5)}
+        )
+        data = f"parquet:{folder}/colours.parquet"
+        given = {"data": data, "model": f"run:{folder}/net"}
+        slug = f"{TINY},photos={data}?split=test"
+        yield folder, slug, given, run_paper(slug, out=folder / "run", **given)
+
+
+def _png(picture):
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_figures_come_from_rows(small):
+    folder, _, _, result = small
+    rows = RunDir(folder / "run").rows("moderation").to_pylist()
+    f1 = {}
+    for arm in ("real", "ai", "half"):
+        for source in ("real", "ai"):
+            mine = [r for r in rows if (r["arm"], r["source"]) == (arm, source)]
+            truth, said = [r["unsafe"] for r in mine], [max(r["margins"]) > 0 for r in mine]
+            f1[arm, source] = f1_score(truth, said)
+            assert len(mine) == 40
+            assert result.measured[f"f1.{arm}.{source}.pooled"]["value"] == pytest.approx(f1[arm, source])
+            for k, name in enumerate(("0", "2")):
+                here = [(r["unsafe"], max(r["margins"]) > 0) for r in mine if r["category"] == k]
+                assert {u for u, _ in here} == {True, False}
+                got = result.measured[f"f1.{arm}.{source}.categories.{name}"]
+                assert got["value"] == pytest.approx(f1_score(*zip(*here, strict=True)))
+        assert result.measured[f"gap.{arm}"]["value"] == pytest.approx(f1[arm, "real"] - f1[arm, "ai"])
+    assert f1["real", "real"] > result.measured["baselines.always_unsafe"] == pytest.approx(2 / 3, abs=1e-4)
+    assert result.measured["baselines.prevalence"] == 0.5
+
+
+def test_robust_accuracy_starts_at_one_and_never_rises(small):
+    """Images were chosen right, noise of the published budget does nothing, and a larger ball holds the smaller."""
+    _, _, _, result = small
+    assert result.measured["robust.clean"]["value"] == 1
+    assert result.measured["robust.noise_l2_0.01"]["value"] == 1
+    worst = [result.measured[f"robust.{e}.worst"]["value"] for e in ("0.5", "1", "2", "4")]
+    assert worst == sorted(worst, reverse=True)
+    for e in ("0.5", "1", "2", "4"):
+        each = [result.measured[f"robust.{e}.{name}"]["value"] for name in ("fgsm", "pgd")]
+        assert result.measured[f"robust.{e}.worst"]["value"] <= min(each)
+
+
+def test_policies_and_false_alarms(small):
+    folder, _, _, result = small
+    assert (
+        result.measured["left_out"]
+        == "detector 'ghost' needs the package 'ghost', which is absent: pip install 'unshaken[safety]'"
+    )
+    rows = RunDir(folder / "run").rows("false_alarms").to_pylist()
+    assert result.measured["false_alarms.bright"]["value"] == sum(r["score"] >= 0.35 for r in rows) / 8
+    answers = RunDir(folder / "run").rows("policy_answers").to_pylist()
+    for r in answers:
+        assert r["target"] == (r["arm"] == "unsafe" and r["case"] != "own-removed")
+    own = [
+        not r["said"]
+        for r in answers
+        if r["case"] == "own-removed" and r["arm"] == "unsafe" and "-0.5" in r["condition"]
+    ]
+    assert result.measured["policies.negatives-0.5.own-removed.unsafe"]["value"] == pytest.approx(np.mean(own))
+
+    rows = [r for r in RunDir(folder / "run").rows("moderation").to_pylist() if r["arm"] == r["source"] == "real"]
+    others = [r["margins"][1 - r["category"]] <= 0 for r in rows if r["unsafe"]]
+    assert result.measured["policies.heads.own-removed.unsafe"]["value"] == pytest.approx(np.mean(others))
+
+
+def test_a_category_without_anything_has_no_f1(small):
+    folder = small[0]
+    figures = Figures(RunDir(folder / "run"), [0, 1], ["a", "b"])
+    for rows in figures.rows.values():
+        for r in rows.values():
+            if r["category"] == 1:
+                r.update(unsafe=False, margins=[-1.0, -1.0])
+    cells = figures.cells("real", "real")
+    assert cells["categories"]["b"] is None
+    assert cells["macro"] == pytest.approx(cells["categories"]["a"]["value"], abs=1e-4)
+
+
+def test_it_goes_on_where_it_was(small):
+    folder, slug, given, result = small
+    for one in (folder / "run" / "rows" / "policy_answers").glob("s1.*"):
+        one.unlink()
+    again = run_paper(slug, out=folder / "run", **given)
+    assert again.measured == result.measured
+
+
+def test_what_cannot_be_run(small, tmp_path):
+    _, slug, given, _ = small
+    with pytest.raises(DataError, match="3 seeds want 180 and 60"):
+        run_paper(slug.replace("seeds=2", "seeds=3"), out=tmp_path / "a", **given)
+    for flagged in ("0+0", "0+7"):
+        with pytest.raises(ParameterError, match="name each class once, of 0 to 3"):
+            run_paper(slug.replace("flagged=0+2", f"flagged={flagged}"), out=tmp_path / "b", **given)
