@@ -7,12 +7,13 @@
 `uniform` directions are the hard case for any pruning: no row is much nearer than another. `clusters` are non-negative
 and lie around `--clusters` centres, as penultimate features behind a ReLU do.
 
-Contenders: `unshaken.detect.knn.kth_distance` as the detector calls it (with the bank in bytes from 2^17 rows on), the
-same without bytes, plain torch (one product and `topk`), and scikit-learn and faiss where they are installed. Each has
-a process of its own, which makes the bank (not timed), prepares (timed apart: bytes, or an index), warms up on 16
-queries and then answers `--repeats` times. The processes follow one another, for their banks together would not fit in
-memory: run it on a quiet machine. Memory is the largest resident size of the process from its start to its last
-answer, libraries and bank included. `off` is the largest difference from distances in float64 over 50 of the queries.
+Contenders: `unshaken.detect.knn.kth_distance` as a saved detector calls it (a bank in bytes, read from its file), the
+same made in memory (with the float32 bank that it is made of), the same without bytes, plain torch (one product and
+`topk`), and scikit-learn and faiss where they are installed. Each has a process of its own, which makes the bank (not
+timed), prepares (timed apart: bytes, or an index), warms up on 16 queries and then answers `--repeats` times. The
+processes follow one another, for their banks together would not fit in memory: run it on a quiet machine. Memory is the
+largest resident size of the process from its start to its last answer, libraries and bank included. `off` is the
+largest difference from distances in float64 over 50 of the queries.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import importlib.util
 import json
 import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -29,10 +31,12 @@ from multiprocessing.connection import Connection
 import torch
 import torch.nn.functional as F
 from _peers import machine, spread
+from safetensors.torch import save_file
 from torch import Tensor
 
+from unshaken.detect.banks import read_banks
 from unshaken.detect.knn import LARGE, kth_distance
-from unshaken.detect.quantised import Quantised, fast_bytes
+from unshaken.detect.quantised import Quantised, fast_bytes, restored, saved
 
 Answer = Callable[[Tensor], Tensor]
 PART = 8192
@@ -57,8 +61,20 @@ def directions(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 def in_bytes(bank: Tensor, k: int) -> Answer:
     """As the detector does it."""
-    coarse = Quantised.of(bank) if len(bank) >= LARGE else None
-    return lambda queries: kth_distance(queries, bank, k, coarse)
+    kept = Quantised.of(bank) if len(bank) >= LARGE else bank
+    return lambda queries: kth_distance(queries, kept, k)
+
+
+def from_file(options: argparse.Namespace) -> Answer:
+    """The same with a bank that was saved, as in a folder of detectors."""
+    bank = restored(read_banks(options.file))
+    return lambda queries: kth_distance(queries, bank, options.k)
+
+
+def write(options: argparse.Namespace) -> None:
+    """The bank as a file, by a process of its own."""
+    _, bank = directions(options)
+    save_file(saved(Quantised.of(bank)), options.file)
 
 
 def in_floats(bank: Tensor, k: int) -> Answer:
@@ -98,11 +114,15 @@ CONTENDERS: dict[str, Callable[[Tensor, int], Answer]] = {
 }
 
 
+SAVED = "unshaken, from a file"
+
+
 def serve(options: argparse.Namespace, name: str, pipe: Connection) -> None:
     """One contender in a process of its own."""
-    queries, bank = directions(options)
+    stored = name == SAVED
+    queries, bank = directions(argparse.Namespace(**{**vars(options), "rows": 0}) if stored else options)
     began = time.perf_counter()
-    answer = CONTENDERS[name](bank, options.k)
+    answer = from_file(options) if stored else CONTENDERS[name](bank, options.k)
     prepared = time.perf_counter() - began
     answer(queries[:16])
     pipe.send(prepared)
@@ -112,6 +132,8 @@ def serve(options: argparse.Namespace, name: str, pipe: Connection) -> None:
         found = answer(queries)
         pipe.send(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if stored:
+        _, bank = directions(options)
     pipe.send((peak, truth_gap(queries[:50], bank, options.k, found[:50])))
 
 
@@ -127,6 +149,7 @@ def truth_gap(queries: Tensor, bank: Tensor, k: int, found: Tensor) -> float:
 
 def main() -> None:
     """Start the contenders, let them take turns, print the table."""
+    names = [SAVED, *CONTENDERS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--features", type=int, default=512)
@@ -135,8 +158,16 @@ def main() -> None:
     parser.add_argument("--kind", choices=("uniform", "clusters"), default="uniform")
     parser.add_argument("--clusters", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--file", default="", help="where the saved bank goes; default a temporary file")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        options.file = options.file or f"{folder}/bank.safetensors"
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """The table."""
     absent = [n for n, m in (("scikit-learn", "sklearn"), ("faiss", "faiss")) if importlib.util.find_spec(m) is None]
     context = multiprocessing.get_context("spawn")
     print(f"{machine()}; product of bytes: {'yes' if fast_bytes() else 'no'}", flush=True)
@@ -146,6 +177,13 @@ def main() -> None:
         if name in absent:
             print(f"| {name} | absent | | | |", flush=True)
             continue
+        if name == SAVED:
+            if options.rows < LARGE:
+                print(f"| {name} | not in bytes below {LARGE} rows | | | |", flush=True)
+                continue
+            writer = context.Process(target=write, args=(options,))
+            writer.start()
+            writer.join()
         pipe, theirs = context.Pipe()
         process = context.Process(target=serve, args=(options, name, theirs), daemon=True)
         process.start()

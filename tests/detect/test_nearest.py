@@ -51,8 +51,13 @@ def test_bytes_are_within_their_error():
     coarse = Quantised.of(bank)
     scales, errors = (x.repeat_interleave(quantised.BLOCK)[:203] for x in (coarse.scales, coarse.errors))
     away = torch.linalg.vector_norm(bank - coarse.codes[:203] * scales[:, None], dim=1)
-    assert (away <= errors * (1 + 1e-6)).all()
-    assert (away.view(-1)[:192].view(-1, 16).amax(1) >= 0.999 * coarse.errors[:12]).all()
+    assert (away <= errors + 1e-7).all()
+    assert torch.allclose(coarse[:], bank, atol=1e-6)
+    rows = torch.tensor([0, 200, 31])
+    assert torch.allclose(coarse.products(rows, bank[5]), bank[rows] @ bank[5], atol=1e-6)
+    whole = 203 // quantised.BLOCK
+    peaks = away[: whole * quantised.BLOCK].view(whole, -1).amax(1)
+    assert (peaks >= 0.999 * coarse.errors[:whole]).all()
     assert not coarse.codes[203:].any()
 
 
@@ -62,7 +67,7 @@ def test_bytes_are_within_their_error():
 def test_bytes_find_the_kth(monkeypatch, rows, k):
     monkeypatch.setattr(quantised, "SAMPLE", 128)
     queries, bank = directions(50, 64, 4), directions(rows, 64, 5)
-    index, decided = search(queries, bank, Quantised.of(bank), k)
+    index, decided = search(queries, Quantised.of(bank), k)
     assert decided.double().mean() > 0.9
     expected = similarity(queries, bank, k)
     assert torch.allclose(own(queries, bank, index)[decided], expected[decided], atol=1e-6)
@@ -75,7 +80,7 @@ def test_a_guess_that_was_too_high_is_known(monkeypatch):
     queries, bank = directions(8, 64, 6), directions(64 * 16 * 20, 64, 7)
     blocks = bank.view(-1, 16, 64)
     blocks[::20] = queries.repeat(2, 1)
-    index, decided = search(queries, bank, Quantised.of(bank), 200)
+    index, decided = search(queries, Quantised.of(bank), 200)
     expected = similarity(queries, bank, 200)
     assert not decided.all()
     assert torch.allclose(own(queries, bank, index)[decided], expected[decided], atol=1e-6)
@@ -84,7 +89,7 @@ def test_a_guess_that_was_too_high_is_known(monkeypatch):
 @bytes_wanted
 def test_what_bytes_cannot_tell_apart_is_left_to_floats():
     bank = F.normalize(torch.ones(20_000, 32) + 1e-3 * directions(20_000, 32, 8))
-    _, decided = search(bank[:5], bank, Quantised.of(bank), 5)
+    _, decided = search(bank[:5], Quantised.of(bank), 5)
     assert not decided.any()
 
 
@@ -92,6 +97,6 @@ def test_what_bytes_cannot_tell_apart_is_left_to_floats():
 def test_queries_that_are_no_numbers_are_not_decided():
     queries, bank = directions(3, 32, 10), directions(20_000, 32, 9)
     queries[1] = torch.nan
-    index, decided = search(queries, bank, Quantised.of(bank), 5)
+    index, decided = search(queries, Quantised.of(bank), 5)
     assert decided.tolist() == [True, False, True]
     assert torch.allclose(own(queries, bank, index)[::2], similarity(queries[::2], bank, 5), atol=1e-6)

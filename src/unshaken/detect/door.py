@@ -20,6 +20,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.detect.anatomy import Anatomy
+from unshaken.detect.banks import read_banks
 from unshaken.detect.screen import Fitted, Scored, check_scores, screen
 from unshaken.measure.conformal import Threshold, conformal_threshold
 from unshaken.models import fingerprint
@@ -209,14 +210,18 @@ def digest(folder: str | Path) -> str:
         RunError: there are none.
     """
     read_list(folder)
-    run = RunDir(str(folder))
-    return hashlib.sha256(run.read(LIST) + run.read(BANKS)).hexdigest()[:32]
+    run, found = RunDir(str(folder)), hashlib.sha256()
+    for name in (LIST, BANKS):
+        with run.fs.open(run.at(name), "rb") as file:
+            while piece := file.read(2**24):
+                found.update(piece)
+    return found.hexdigest()[:32]
 
 
 def _tensors(folder: str | Path) -> dict[str, Tensor]:
     run = RunDir(str(folder))
     try:
-        return load_tensors(run.read(BANKS))
+        return read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
 

@@ -16,13 +16,13 @@ from unshaken.detect.base import Bank, Detector
 from unshaken.detect.kept import Kept
 from unshaken.detect.look import Look
 from unshaken.detect.nearest import SLAB, nearest
-from unshaken.detect.quantised import Quantised, fast_bytes, search
+from unshaken.detect.quantised import Quantised, fast_bytes, restored, saved, search
 
 LARGE = 2**17
-"""Rows from which on a bank is kept in bytes too."""
+"""Rows from which on a bank is kept in bytes."""
 
 
-def kth_distance(queries: Tensor, bank: Tensor, k: int, coarse: Quantised | None = None) -> Tensor:
+def kth_distance(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
     """Euclidean distance `|u - u_(k)|` on the unit sphere to the k-th nearest of a bank.
 
     Who is the k-th is decided by float32 similarities (two rows whose similarities differ by no more than their
@@ -30,28 +30,27 @@ def kth_distance(queries: Tensor, bank: Tensor, k: int, coarse: Quantised | None
 
     Args:
         queries: u, of length 1, `[N, d]`.
-        bank: of length 1, `[M, d]`, M at least k.
+        bank: of length 1, `[M, d]`, M at least k; in bytes the answer is the same, and faster.
         k: 1 is the nearest.
-        coarse: the bank in bytes: the same answer, faster.
 
     Returns:
         `[N]` in [0, 2].
     """
-    distance: Tensor = torch.linalg.vector_norm(queries - bank[_kth(queries.detach(), bank, k, coarse)], dim=1)
+    distance: Tensor = torch.linalg.vector_norm(queries - bank[_kth(queries.detach(), bank, k)], dim=1)
     return distance
 
 
 @torch.no_grad()
-def _kth(queries: Tensor, bank: Tensor, k: int, coarse: Quantised | None) -> Tensor:
+def _kth(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
     if torch.compiler.is_compiling():
         return nearest(queries, bank, k)
-    return torch.cat([_slab(some, bank, k, coarse) for some in torch.split(queries, SLAB)])
+    return torch.cat([_slab(some, bank, k) for some in torch.split(queries, SLAB)])
 
 
-def _slab(queries: Tensor, bank: Tensor, k: int, coarse: Quantised | None) -> Tensor:
-    if coarse is None or queries.device.type != "cpu" or not fast_bytes():
+def _slab(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+    if isinstance(bank, Tensor) or queries.device.type != "cpu" or not fast_bytes():
         return nearest(queries, bank, k)
-    index, decided = search(queries, bank, coarse, k)
+    index, decided = search(queries, bank, k)
     if not decided.all():
         index[~decided] = nearest(queries[~decided], bank, k)
     return index
@@ -74,7 +73,7 @@ class KNN(Detector):
         return {"penultimate": look.penultimate}
 
     def fit(self, kept: Kept) -> Bank:
-        """The bank of directions; a large one in bytes too.
+        """The bank of directions; a large one in bytes.
 
         Raises:
             DataError: fewer samples than k.
@@ -86,10 +85,9 @@ class KNN(Detector):
             )
         if len(bank) < LARGE:
             return {"bank": bank}
-        coarse = Quantised.of(bank)
-        return {"bank": bank, "codes": coarse.codes, "scales": coarse.scales, "errors": coarse.errors}
+        return saved(Quantised.of(bank))
 
     def score(self, look: Look, bank: Bank) -> Tensor:
         """See `kth_distance`."""
-        coarse = Quantised(bank["codes"], bank["scales"], bank["errors"]) if "codes" in bank else None
-        return kth_distance(F.normalize(look.penultimate.float()), bank["bank"], self.k, coarse).double()
+        rows = bank["bank"] if "bank" in bank else restored(bank)
+        return kth_distance(F.normalize(look.penultimate.float()), rows, self.k).double()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,17 @@ def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return found, places.gather(1, order)
 
 
-def nearest(queries: Tensor, bank: Tensor, k: int) -> Tensor:
+class Rows(Protocol):
+    """A bank, in whatever form it is kept."""
+
+    def __len__(self) -> int:
+        """M."""
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """Some of its rows, `[n, d]`."""
+
+
+def nearest(queries: Tensor, bank: Rows, k: int) -> Tensor:
     """Row of the bank that is the k-th nearest, by similarities in the precision of the bank.
 
     Args:
@@ -49,7 +61,7 @@ def nearest(queries: Tensor, bank: Tensor, k: int) -> Tensor:
         int64 `[N]`.
     """
     if torch.compiler.is_compiling():
-        return top(queries @ bank.T, k)[1][:, -1]
+        return top(queries @ bank[:].T, k)[1][:, -1]
     best = queries.new_empty(len(queries), 0)
     rows = torch.empty_like(best, dtype=torch.int64)
     start, piece = 0, max(CELLS // max(len(queries), 1), 4 * k)
