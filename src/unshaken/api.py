@@ -176,10 +176,10 @@ def detect(
     against: str | Sequence[str] = (),
     shifts: str | Sequence[str] = (),
     attacked: bool = True,
-    attack: str = "pgd:steps=40,step_size=0.05",
+    attack: str = "pgd:steps=20,step_size=0.1",
     norm: str = "linf",
     eps: float | str | Sequence[float | str] = "8/255",
-    samples: int = 100,
+    samples: int = 50,
     **options: Any,
 ) -> Audit:
     """Score images by fitted detectors, all in one pass, and say who is let in; see `unshaken.detect.fit`.

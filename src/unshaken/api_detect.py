@@ -57,30 +57,31 @@ def screen_run(
     names = [f"{group}/{name}" for group, name, _ in groups]
     if len(set(names)) < len(names):
         raise ParameterError(f"against names {max(names, key=names.count)!r} twice: give each set once")
-    whether = attacked and _labelled(data, options)
-    inside = [f"against/{n.replace('/', '-')}" for n in names] + ([EVASION] if whether else [])
+    inside = [f"against/{n.replace('/', '-')}" for n in names]
 
-    def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None, within: Sequence[str]) -> Job:
+    def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
-        return ready(RunDir(place), model, what, load_plan([entry]), there, within, "detect")
+        return ready(RunDir(place), model, what, load_plan([entry]), there, [], "detect")
 
     entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
-    jobs = [made(out, data, entry, options.limit, [])]
-    for (group, name, spec), place in zip(groups, inside, strict=False):
+    jobs = [made(out, data, entry, options.limit)]
+    for (group, name, spec), place in zip(groups, inside, strict=True):
         other = load_data(spec, download=options.download).unlabelled()
         split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
-        jobs.append(made(f"{out}/{place}", other, split, options.limit, []))
-    if whether:
+        jobs.append(made(f"{out}/{place}", other, split, options.limit))
+    missing = _obstacle(jobs[0])
+    if attacked and missing is None:
         budgets = [parse_number(e) if isinstance(e, str) else float(e) for e in eps]
         guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
         most = samples if options.limit is None else min(samples, options.limit)
-        jobs.append(made(f"{out}/{EVASION}", data, guarded, most, []))
+        jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
+        inside.append(EVASION)
     for job in jobs:
         door_of(shared["folder"], shared["digest"], job.model)  # detectors of another model are refused before any work
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         execute(job, resume=options.resume)
-    _flag(jobs[0].run, told, jobs[0].config.data_fingerprint)
+    _flag(jobs[0], told, missing if attacked else None)
     return jobs[0].run
 
 
@@ -148,20 +149,26 @@ def parse_against(text: str) -> tuple[str, str, str]:
     return group, name, spec
 
 
-def _labelled(data: str | Dataset, options: Options) -> bool:
-    dataset = load_data(data, download=options.download) if isinstance(data, str) else data
-    return dataset.labels is not None
+def _obstacle(job: Job) -> str | None:
+    """Why model and detectors cannot be attacked; None where they can."""
+    if job.dataset.labels is None:
+        return "the data has no labels, and an attack needs the true class of each image"
+    if not job.model.differentiable:
+        return "the model gives no gradients (black box)"
+    return None
 
 
-def _flag(run: RunDir, told: dict[str, Any], fingerprint: str) -> None:
-    """What makes the figures of this run doubtful."""
+def _flag(job: Job, told: dict[str, Any], missing: str | None) -> None:
+    """What makes the figures of a run doubtful."""
     about, flags = told["about"], list[Flag]()
     n = int(about.get("samples", {}).get("calibration", 0))
+    if missing is not None:
+        flags.append(Flag("not-run", f"not run: evasion; {missing}"))
     if n < FEW:
         text = f"thresholds were set by {n} samples, so the accepted share is known to some points only; give more"
         flags.append(Flag("few-calibration-samples", text))
-    if about.get("data_fingerprint") == fingerprint:
+    if about.get("data_fingerprint") == job.config.data_fingerprint:
         text = f"the detectors were fitted on {about.get('data')!r}, which holds these samples: they know them by heart"
         flags.append(Flag("scored-on-fit-data", f"{text}; score other data of the same kind"))
     if flags:
-        write_flags(run, "detectors", 0, flags)
+        write_flags(job.run, "detectors", 0, flags)

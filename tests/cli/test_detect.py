@@ -140,3 +140,20 @@ def test_drift_rings_when_fewer_are_let_in_than_promised(unshaken, place, fitted
     assert loud.code == (1 if any(t["alarm"] is not None for t in told.values()) else 0)
     nothing = unshaken("detect drift photos")
     assert nothing.code == 2
+
+
+def test_what_cannot_be_attacked_is_said(unshaken, place, fitted):
+    loose = "folder:photos/dark?size=28&mode=L"
+    done = unshaken(f"detect score --model demo --data {loose} --detectors {fitted} --out run --json")
+    assert done.code == 0
+    flags = {f["name"]: f["detail"] for f in json.loads(done.out)["flags"]}
+    assert flags["not-run"].startswith("not run: evasion; the data has no labels")
+    assert not (place / "run/evasion").exists()
+
+
+def test_resuming_with_other_abnormal_sets_is_refused(unshaken, place, fitted):
+    line = f"detect score --model demo --data demo --limit 20 --detectors {fitted} --not-attacked --out run"
+    assert unshaken(line).code == 0
+    again = unshaken(f"{line} --resume --against folder:photos?size=28&mode=L")
+    assert again.code == 2
+    assert "cannot resume with another configuration (inside:" in again.err

@@ -18,7 +18,7 @@ def test_json_has_versions_devices_extras_and_the_check(unshaken):
     assert found["versions"]["python"] == sys.version.split()[0]
     assert "cpu" in found["devices"]
     assert {e["extra"] for e in found["extras"]} >= {"models", "onnx", "data", "imagenet"}
-    assert {e["package"] for e in found["extras"] if e["extra"] == "onnx"} == {"onnxruntime"}
+    assert {e["package"] for e in found["extras"] if e["extra"] == "onnx"} == {"onnxruntime", "onnx", "onnxscript"}
 
 
 def test_an_absent_package_comes_with_the_line_that_installs_it(unshaken, monkeypatch):

@@ -57,9 +57,9 @@ def test_rows_of_a_room_that_came_later_are_a_view_too(run, unshaken):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    (run / "run/rows/scores").mkdir()
-    pq.write_table(pa.table({"id": ["a"], "score": [0.5]}), run / "run/rows/scores/odin-00000.parquet")
-    assert json.loads(unshaken("query run 'select * from scores' --json").out) == [{"id": "a", "score": 0.5}]
+    (run / "run/rows/odds").mkdir()
+    pq.write_table(pa.table({"id": ["a"], "score": [0.5]}), run / "run/rows/odds/odin-00000.parquet")
+    assert json.loads(unshaken("query run 'select * from odds' --json").out) == [{"id": "a", "score": 0.5}]
 
 
 @pytest.mark.parametrize(

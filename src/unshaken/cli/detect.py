@@ -126,7 +126,7 @@ def score(
         bool,
         typer.Option("--attacked/--not-attacked", help="Attack model and detectors together, beside the naive figure."),
     ] = True,
-    attack: Annotated[str, typer.Option(metavar="NAME[:k=v,...]", help="The search.")] = "pgd:steps=40,step_size=0.05",
+    attack: Annotated[str, typer.Option(metavar="NAME[:k=v,...]", help="The search.")] = "pgd:steps=20,step_size=0.1",
     norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Of its budget.")] = "linf",
     eps: Annotated[
         list[str] | None,
@@ -134,7 +134,7 @@ def score(
             metavar="E", help="Its budget, such as 8/255, the default. May be given again.", show_default=False
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(metavar="N", help="Samples attacked at most.")] = 100,
+    samples: Annotated[int, typer.Option(metavar="N", help="Samples attacked at most.")] = 50,
     json: Json = False,
 ) -> int:
     """Score images by fitted detectors, all in one pass; keep rows, figures, flags and a report.

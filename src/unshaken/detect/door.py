@@ -69,8 +69,8 @@ class Door:
         Raises:
             DataError: a value is outside [0, 1], or a score is no number.
         """
-        samples = _samples(batch)
         oracle = Oracle(self.model, limit=limit)
+        samples = _samples(batch).to(oracle.device)
         with evaluating(self.model), torch.inference_mode(False):  # some detectors need gradients, whoever asks
             if samples.images.is_inference():
                 samples = samples.with_images(samples.images.clone())

@@ -43,7 +43,7 @@ class Evasion(Doorstep):
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "gradient"})
     needs_labels: ClassVar[bool] = True
 
-    attack: str = Field("pgd:steps=40,step_size=0.05", description="the search, NAME[:k=v,...], of the room attack")
+    attack: str = Field("pgd:steps=20,step_size=0.1", description="the search, NAME[:k=v,...], of the room attack")
 
     @field_validator("attack")
     @classmethod

@@ -128,7 +128,7 @@ def _scored(fitted: Fitted, look: Look, oracle: Oracle) -> Scored:
     forwards, backwards = oracle.meter.forwards - before[0], oracle.meter.backwards - before[1]
     return Scored(
         score=score,
-        forwards=torch.full((n,), forwards // n),
-        backwards=torch.full((n,), backwards // n),
-        seconds=torch.full((n,), seconds / n, dtype=torch.float64),
+        forwards=torch.full((n,), forwards // n, device=score.device),
+        backwards=torch.full((n,), backwards // n, device=score.device),
+        seconds=torch.full((n,), seconds / n, dtype=torch.float64, device=score.device),
     )

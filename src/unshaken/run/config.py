@@ -80,7 +80,7 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "inside", "plan_name", "limit", "view"}
+MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view"}
 """What does not decide the rows, or is held by a fingerprint already."""
 
 
