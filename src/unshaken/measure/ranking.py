@@ -97,7 +97,7 @@ def auroc(normal: ArrayLike, abnormal: ArrayLike, *, level: float = 0.95) -> Fig
     >>> round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)
     (0.9167, 0.0532, 0.9995)
     """
-    return _auroc(*_placements(normal, abnormal), level)
+    return _auroc(*placements(normal, abnormal), level)
 
 
 def compare_auroc(
@@ -122,7 +122,7 @@ def compare_auroc(
 
     Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44(3).
     """
-    (p_a, q_a), (p_b, q_b) = _placements(normal_a, abnormal_a), _placements(normal_b, abnormal_b)
+    (p_a, q_a), (p_b, q_b) = placements(normal_a, abnormal_a), placements(normal_b, abnormal_b)
     same_length(normal_a=p_a, normal_b=p_b)
     same_length(abnormal_a=q_a, abnormal_b=q_b)
     a, b = _auroc(p_a, q_a, level), _auroc(p_b, q_b, level)
@@ -200,7 +200,7 @@ def roc_band(
     return RocBand(rates, value, np.minimum(low, share_low), np.maximum(high, share_high), method)
 
 
-def _placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
+def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
     """DeLong's structural components from midranks: p_i, the share of abnormal above a normal; q_j, of normal below."""
     x, y = numbers("normal", normal), numbers("abnormal", abnormal)
     both = stats.rankdata(np.concatenate([x, y]))

@@ -11,9 +11,9 @@ from unshaken import measure
 from unshaken.core.registry import list_methods
 from unshaken.measure.detection import detection
 from unshaken.measure.figure import Figure
+from unshaken.measure.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
 from unshaken.measure.ranking import compare_auroc
 from unshaken.measure.selective import aurc
-from unshaken.report.detection_means import Placements, mean_auroc, mean_difference, placements
 from unshaken.report.detection_rows import NORMAL, Attacked, Scores, Screened
 
 Row = dict[str, Any]
@@ -132,7 +132,7 @@ def _means(groups: list[Row], sets: dict[str, Scores]) -> list[Row]:
 def _mean(groups: list[Row], sets: dict[str, Scores]) -> Row | None:
     if not groups:
         return None
-    return mean_auroc(placements(sets[NORMAL].values, [sets[split_of(g)].values for g in groups])).to_json()
+    return mean_auroc(of_sets(sets[NORMAL].values, [sets[split_of(g)].values for g in groups])).to_json()
 
 
 def _selective(normal: Scores) -> Row | None:
@@ -194,7 +194,7 @@ def _pair(one: Row, best: Row, splits: list[str], screened: Screened) -> Row:
     kept = [s for s in splits if s in pairs and len(pairs[s][0])]
     if not kept or not len(pairs[NORMAL][0]):
         return head
-    sides: list[Placements] = [placements(pairs[NORMAL][i], [pairs[s][i] for s in kept]) for i in (0, 1)]
+    sides: list[Placements] = [of_sets(pairs[NORMAL][i], [pairs[s][i] for s in kept]) for i in (0, 1)]
     difference, p_value = mean_difference(sides[1], sides[0])
     for split in kept:
         a, b = (pairs[NORMAL][1], pairs[split][1]), (pairs[NORMAL][0], pairs[split][0])

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from unshaken.measure.columns import Numbers
 from unshaken.measure.figure import Figure
 from unshaken.measure.intervals import clopper_pearson
-
-Numbers = NDArray[np.float64]
+from unshaken.measure.ranking import placements
 
 _LEVEL = 0.95
 _NO_SPREAD = 1e-30  # variances of equal placements, which lie in [0, 1], in float64
@@ -61,14 +61,14 @@ class Placements:
         return total, total**2 / float((parts**2 / [len(g) - 1 for g in groups]).sum())
 
 
-def placements(normal: Numbers, abnormal: Sequence[Numbers]) -> Placements:
+def of_sets(normal: ArrayLike, abnormal: Sequence[ArrayLike]) -> Placements:
     """The components of one detector.
 
     Args:
         normal: `[n]`, at least one: higher is more abnormal.
         abnormal: K sets of `[m_k]`, at least one each.
     """
-    found = [_one(normal, other) for other in abnormal]
+    found = [placements(normal, other) for other in abnormal]
     return Placements(np.mean([p for p, _ in found], axis=0), tuple(q for _, q in found))
 
 
@@ -109,12 +109,3 @@ def _no_spread(value: float, found: Placements) -> Figure:
     right = [math.floor(pairs * value + 1e-9), math.ceil(pairs * value - 1e-9)]
     low, high = clopper_pearson(right, pairs, level=_LEVEL)
     return Figure(value, min(float(low[0]), value), max(float(high[1]), value), found.n, "clopper-pearson 95%")
-
-
-def _one(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
-    """From midranks: p_i, the share of abnormal above a normal; q_j, of normal below an abnormal."""
-    x, y = np.asarray(normal, np.float64), np.asarray(abnormal, np.float64)
-    both = stats.rankdata(np.concatenate([x, y]))
-    p = 1 - (both[: len(x)] - stats.rankdata(x)) / len(y)
-    q = (both[len(x) :] - stats.rankdata(y)) / len(x)
-    return np.asarray(p), np.asarray(q)
