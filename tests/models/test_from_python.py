@@ -1,5 +1,7 @@
 """`py:` runs a user's file, and says in one line when that goes wrong."""
 
+import sys
+
 import pytest
 import torch
 
@@ -51,6 +53,7 @@ def test_options_normalise(file, images):
 
 
 def test_a_dotted_module(file, monkeypatch, images):
+    monkeypatch.delitem(sys.modules, "net", raising=False)
     monkeypatch.syspath_prepend(str(file.parent))
     assert torch.equal(load_model("py:net:make")(images), images.flatten(1)[:, :3] * 2)
 

@@ -13,6 +13,7 @@ from torch import nn
 
 import unshaken
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.box import boxed
 from unshaken.models import load_model
 from unshaken.run import execute
 from unshaken.run.flags import NAMES
@@ -92,6 +93,11 @@ def zero_gradient(job, make, tiny):
     return job(Classifier(Wrapped(tiny.net, before=rounded)).eval())
 
 
+def border_gradient(job, make, tiny):
+    """A range whose bounds have no gradient, in every version of torch."""
+    return job(Classifier(Wrapped(tiny.net, before=lambda x: nn.functional.hardtanh(x, 0.0, 1.0))).eval())
+
+
 def train_mode(job, make, tiny):
     return job(Classifier(nn.Sequential(tiny.net, nn.Dropout(0.5))).train())
 
@@ -159,6 +165,7 @@ def not_run(job, make, tiny):
 
 TOYS = {
     "zero-gradient": zero_gradient,
+    "border-gradient": border_gradient,
     "train-mode": train_mode,
     "probabilities": probabilities,
     "randomness": randomness,
@@ -195,6 +202,16 @@ def test_no_doubt_lacks_a_test():
     of_detectors = {"detector-without-gradient", "few-calibration-samples", "scored-on-fit-data"}
     tested = set(TOYS) | {"out-of-budget", "normalisation", "certificate-broken"} | of_detectors
     assert tested == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("before", "method"), [(lambda x: nn.functional.hardtanh(x, 0.0, 1.0), "square"), (boxed, "fgsm")]
+)
+def test_borders_are_looked_at_where_gradients_are_followed_and_a_box_passes(before, method, job, tiny):
+    assert (
+        names_of(job(Classifier(Wrapped(tiny.net, before=before)).eval(), plan=[{"method": method, "eps": [0.02]}]))
+        == {}
+    )
 
 
 def test_training_mode_does_not_matter_where_no_layer_minds_it(job, tiny):

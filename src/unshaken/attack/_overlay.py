@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.box import boxed
 from unshaken.core.state import State
 
 SHARPNESS = 40
@@ -60,4 +61,4 @@ class Overlay(State):
         seen = F.grid_sample(
             patch.expand(len(images), -1, -1, -1), at, mode="bilinear", padding_mode="border", align_corners=False
         )
-        return (images * (1 - m) + seen * m).clamp(0, 1), m
+        return boxed(images * (1 - m) + seen * m), m

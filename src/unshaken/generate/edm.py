@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
+from unshaken.core.box import boxed
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
@@ -71,7 +72,7 @@ class EDM(Diffusion):
         self.check(images, labels)
         self.check_sigma(sigma)
         t = torch.full((len(images),), 2 * sigma, device=images.device)
-        return ((self.predict(2 * images - 1, t, labels) + 1) / 2).clamp(0, 1)
+        return boxed((self.predict(2 * images - 1, t, labels) + 1) / 2)
 
     def check_sigma(self, sigma: float) -> None:
         """See `Diffusion.check_sigma`: any deviation up to the largest of the time grid."""

@@ -14,6 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from unshaken.core.box import boxed
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.measure.frequency import half_radius, low_pass
 from unshaken.run.store import RunDir
@@ -89,7 +90,7 @@ class Prompts:
         else:
             change = row
         base = low_pass(images, self.radius) if self.form == "replace" else images
-        return (base + change).clamp(0, 1) if clip else base + change
+        return boxed(base + change) if clip else base + change
 
     def permuted(self, order: Tensor) -> Prompts:
         """Clusters in another order, prototypes and prompts together: the same guard."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,6 @@ Injection = Literal["bias", "film", "token"]
 Output = Literal["logits", "features", "projection"]
 
 
-@runtime_checkable
 class TimedEncoder(Protocol):
     """What a network of one's own must have to be used as it is; any other gets the noise level by `Injected`.
 
@@ -36,6 +35,11 @@ class TimedEncoder(Protocol):
 
     def features(self, images: Tensor, time: Tensor) -> Tensor:
         """Scaled noisy images `[N, C, H, W]` and their noise levels `[N]` to `[N, D]`."""
+
+
+def is_timed(net: object) -> TypeGuard[TimedEncoder]:
+    """Whether a network has what a `TimedEncoder` has; as a module's layers are found, which `isinstance` overlooks."""
+    return all(hasattr(net, name) for name in ("width", "head", "features"))
 
 
 def input_scale(time: Tensor) -> Tensor:
@@ -198,8 +202,8 @@ def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int)
     channels = next(filters, 1) if model.mean is None else len(model.mean)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        encoder = model.net if isinstance(model.net, TimedEncoder) else Injected(model.net, injection)
-    net = TimedNet(cast(TimedEncoder, encoder), informed=informed).to(device)
+        encoder = model.net if is_timed(model.net) else Injected(model.net, injection)
+    net = TimedNet(encoder, informed=informed).to(device)
     model.net = net
     half = torch.full((channels, 1, 1), 0.5, device=device)
     model.mean, model.std = half, half.clone()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor, nn
 
+from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -105,7 +106,7 @@ class MultiResolution(Defence):
         share = (side / height, side / width) if height == width else (side / max(height, width),) * 2
         low = resized(x, max(1, round(height * share[0])), max(1, round(width * share[1])))
         high = resized(low + self._noise(low, generator), height, width)
-        return (high + self._noise(high, generator)).clamp(0, 1)
+        return boxed(high + self._noise(high, generator))
 
     def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         if not self.noise:

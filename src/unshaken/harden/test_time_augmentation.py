@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
+from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -61,7 +62,7 @@ class TestTimeAugmentation(Defence):
         if self.noisy:
             generator = draws.next()
             for _ in range(self.noisy):
-                yield (images + self.noise * torch.randn(images.shape, generator=generator).to(images)).clamp(0, 1)
+                yield boxed(images + self.noise * torch.randn(images.shape, generator=generator).to(images))
 
     def wrap(self, model: Classifier) -> Guarded:
         """The mean over views.

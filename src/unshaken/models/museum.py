@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
+from unshaken.data.jpeg import through_jpeg
 from unshaken.models.load import load_model
 
 EXHIBITS = ("bit_depth", "jpeg", "distilled", "cold", "noise", "random_resize", "detector")
@@ -58,12 +59,11 @@ class Jpeg(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, 1 or 3, H, W]` in [0, 1] to logits `[N, K]`."""
-        from torchvision.io import decode_jpeg, encode_jpeg
-
         pixels = (images.detach().float() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-        files = encode_jpeg(list(pixels), quality=self.quality) if len(pixels) else []
-        seen = torch.stack([decode_jpeg(file) for file in files]) if files else pixels
-        logits: Tensor = self.net(seen.to(images) / 255)
+        rows = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+        for row in rows:
+            row[:] = through_jpeg(row, self.quality)
+        logits: Tensor = self.net(torch.from_numpy(rows).permute(0, 3, 1, 2).to(images) / 255)
         return logits
 
 

@@ -20,6 +20,8 @@ NEAREST = "nearest examples"
 ADVICE = {
     "zero-gradient": "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or "
     "add an attack that needs none.",
+    "border-gradient": "Do not use the accuracy under gradient attacks. Where the model clips its input, use "
+    "unshaken.core.box.boxed in the place of torch.clamp.",
     "train-mode": "Call .eval() where the model is built, and check figures of your own that were taken before.",
     "probabilities": "Remove the last softmax, or return its logarithm; then run again.",
     "randomness": "Make the model deterministic, or average gradients over draws; figures may differ between runs.",

@@ -19,6 +19,7 @@ from unshaken.run.rows import CLEAN, Condition, Flag
 
 NAMES = {
     "zero-gradient": "the input gradient is exactly zero, so gradient attacks are blind",
+    "border-gradient": "pixels that are black or white have no gradient, so attacks never move them",
     "train-mode": "the model came in training mode",
     "probabilities": "the model gives probabilities, not logits",
     "randomness": "the same image gets different answers",

@@ -16,6 +16,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Meter, Oracle
 from unshaken.core.progress import Task
 from unshaken.data import BadSample, Dataset, stream
+from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.flags import check_trust
@@ -177,7 +178,9 @@ def _write_clean(
     if batch is not None:
         tables.append(table_of(outcomes(CLEAN, batch, logits)))
         if shard == 0:
-            _write_flags(job, shard, "model", check_trust(oracle, batch, logits))
+            attacked = any("gradient" in getattr(s.method, "needs", ()) for s in job.steps())
+            borders = list(check_borders(oracle, batch)) if attacked else []
+            _write_flags(job, shard, "model", [*check_trust(oracle, batch, logits), *borders])
     if bad:
         part = Part("outcomes", CLEAN, {"id": [b.id for b in bad], "error": [b.reason for b in bad]})
         tables.append(table_of(part))

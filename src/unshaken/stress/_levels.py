@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.rng import SampleRng
+from unshaken.data.jpeg import through_jpeg
 from unshaken.stress.base import Corruption
 
 
@@ -30,9 +31,7 @@ class LevelCorruption(Corruption):
         """The same, without leaving 8 bits."""
         result = self.corrupt_pixels(pixels, self.strength(min(pixels.shape[:2]), severity))
         if self.jpeg_roundtrip:
-            from unshaken.stress.jpeg_compression import jpeg_pixels
-
-            result = jpeg_pixels(result, 85)
+            result = through_jpeg(result, 85)
         return result
 
     @abstractmethod

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.data.jpeg import through_jpeg
 from unshaken.stress._levels import LevelCorruption
-from unshaken.stress.base import Severities, to_pixels
+from unshaken.stress.base import Severities, to_pixels, to_planes
 
 
 def jpeg_compression(images: Tensor, quality: int) -> Tensor:
@@ -26,20 +26,8 @@ def jpeg_compression(images: Tensor, quality: int) -> Tensor:
     """
     result = torch.empty(images.shape, dtype=torch.float32)
     for image, target in zip(images, result, strict=True):
-        target.copy_(_through_a_file(to_pixels(image), quality))
-    return result.div_(255).to(images.device)
-
-
-def jpeg_pixels(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """`jpeg_compression` of one 8-bit picture `[H, W, C]`, C 1 or 3; the same shape."""
-    return _through_a_file(pixels, quality).permute(1, 2, 0).numpy()
-
-
-def _through_a_file(pixels: NDArray[np.uint8], quality: int) -> Tensor:
-    """Pixels `[H, W, C]` encoded and decoded: uint8 `[C, H, W]`."""
-    own = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
-    decoded: Tensor = decode_jpeg(encode_jpeg(own.permute(2, 0, 1), quality=quality))
-    return decoded
+        target.copy_(to_planes(through_jpeg(to_pixels(image), quality)))
+    return result.to(images.device)
 
 
 @register("jpeg_compression", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")
@@ -53,5 +41,5 @@ class JpegCompression(LevelCorruption):
         return jpeg_compression(images, c)
 
     def corrupt_pixels(self, pixels: NDArray[np.uint8], c: int) -> NDArray[np.uint8]:
-        """See `jpeg_pixels`."""
-        return jpeg_pixels(pixels, c)
+        """See `through_jpeg`."""
+        return through_jpeg(pixels, c)

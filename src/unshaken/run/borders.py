@@ -1,0 +1,52 @@
+"""Pixels without a gradient because they are black or white: what a `clamp` inside a model hides from attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Gradient, Objective
+from unshaken.run.rows import Flag
+
+FEW = 16
+"""Images looked at."""
+ENOUGH = 8
+"""Pixels with a gradient inside that say something; of fewer, a dead unit may have taken it."""
+INSET = 1e-3
+"""How far black and white pixels are moved inwards, to see whether they have a gradient there."""
+
+
+class TopLogit(Objective):
+    """The largest logit."""
+
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`."""
+        return required(answer.logits).amax(1)
+
+
+def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
+    """Most pixels that are exactly 0 or 1 have no gradient, and have one once moved a little inwards.
+
+    From torch 2.15 on, `torch.clamp` gives no gradient at its bounds.
+
+    Args:
+        oracle: the model's counted door, in evaluation mode.
+        batch: the first samples.
+    """
+    images = batch.images[:FEW].float()
+    border = (images == 0) | (images == 1)
+    if not oracle.model.differentiable or not bool(border.any()):
+        return
+    moved = torch.where(border, images.clamp(INSET, 1 - INSET), images)
+    here, inside = (required(oracle.ask(Gradient(x, of=TopLogit())).gradient) for x in (images, moved))
+    seen = here[border & (inside != 0)]
+    share = float((seen == 0).double().mean())
+    if len(seen) >= ENOUGH and share > 0.5:
+        text = (
+            f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"
+        )
+        yield Flag("border-gradient", f"{text}: a clamp in the model hides them from attacks; clip without it")
