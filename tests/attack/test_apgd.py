@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from unshaken.attack import APGD
-from unshaken.attack._apgd_momentum import checkpoints
+from unshaken.attack._apgd_momentum import checkpoints, hopeless
 from unshaken.attack._apgd_sparse import top_signs
 from unshaken.attack._apgd_state import Phases
 from unshaken.attack.ball import Ball, project_l1
@@ -384,6 +385,25 @@ def test_what_a_survivor_costs(make, norm, options, classes, forwards, backwards
     assert most[1] * attack.runs >= backwards
 
 
+def test_who_is_out_of_reach_by_hand():
+    """After step 41, 19 steps since the last checkpoint, 59 are left: three times 0.1 / 19 a step would do."""
+    best = torch.tensor([-0.4, -0.49, -0.49, 0.2])
+    before = SimpleNamespace(t=torch.tensor([41, 41, 40, 41]), loss_check=torch.full((4,), -0.5))
+    lost = hopeless(before, SimpleNamespace(loss_best=best), Phases((1.0,), (100,)))
+    assert lost.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_giving_up_spares_passes_and_breaks_the_same_on_a_linear_model(make, norm):
+    net, batch, threshold = spread_margins(make, norm)
+    eps = [float(threshold.quantile(0.5))]
+    whole, spared = (
+        APGD(loss="margin", give_up=g).attack(Oracle(net), batch, norm=norm, eps=eps)[0][0] for g in (False, True)
+    )
+    assert torch.equal(whole.fooled, spared.fooled)
+    assert int(spared.backwards.sum()) < 0.7 * int(whole.backwards.sum())
+
+
 def test_more_losses_and_restarts_only_break_more(make):
     net = balanced(make, 5)
     batch = make.batch(net, make.images(40, 1, 8, 8))
@@ -394,7 +414,13 @@ def test_more_losses_and_restarts_only_break_more(make):
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [({"loss": "hinge"}, "loss='hinge'"), ({"steps": 0}, "steps=0"), ({"targets": 0}, "targets=0")]
+    ("values", "words"),
+    [
+        ({"loss": "hinge"}, "loss='hinge'"),
+        ({"steps": 0}, "steps=0"),
+        ({"targets": 0}, "targets=0"),
+        ({"give_up": True}, "give_up"),
+    ],
 )
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^apgd: .*{words}"):

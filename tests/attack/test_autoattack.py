@@ -89,6 +89,8 @@ def test_the_fast_mode_searches_in_bf16_and_finishes_in_float32(make):
     assert [s.precision for s in got.values()] == ["bf16"] * 4 + [None]
     assert got["finish"].search == APGD(loss="dlr-targeted", steps=7, targets=3)
     assert got["fab-t"].search == FAB(targeted=True, patience=20)
+    assert got["apgd-t"].search == APGD(loss="dlr-targeted", give_up=True)
+    assert not stages(make.net())["apgd-t"].search.give_up
     assert "7 steps" in got["finish"].why
 
 

@@ -12,6 +12,10 @@ ENOUGH = 0.75
 """The share of steps that must raise the loss for the step size to stay."""
 
 
+PACE = 3.0
+"""How much faster than now a run may get before it is judged out of reach."""
+
+
 def intervals(steps: int) -> list[int]:
     """Steps between checkpoints: 22 % of all, then 3 % fewer each time down to 6 %, each at least 1."""
     k, least, fewer = (max(1, share * steps // 100) for share in (22, 6, 3))
@@ -78,6 +82,25 @@ def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Phas
         halved=halved,
         length=length,
     )
+
+
+def hopeless(before: APGDState, after: APGDState, phases: Phases) -> Tensor:
+    """Who would not raise the loss to 0 in the steps that are left, at 3 times the pace since the checkpoint before.
+
+    Ascents slow down as they near their end, but may quicken once the step size fits: hence the factor.
+
+    Args:
+        before: the state at a checkpoint; other rows are False.
+        after: the same after its step.
+        phases: one phase here.
+
+    Returns:
+        Bool `[N]`.
+    """
+    interval = _interval_ending_at(phases.lengths[0], before.t)
+    gain = after.loss_best - before.loss_check
+    reach = after.loss_best + PACE * gain / interval * (phases.lengths[0] - before.t)
+    return (interval > 0) & (reach < 0)
 
 
 def _interval_ending_at(steps: int, t: Tensor) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt
+import torch
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
-from unshaken.attack._apgd_momentum import momentum_step
+from unshaken.attack._apgd_momentum import hopeless, momentum_step
 from unshaken.attack._apgd_sparse import sparse_step
 from unshaken.attack._apgd_state import APGDState, Phases, advanced, begun
 from unshaken.attack.base import Attack, Found
@@ -45,6 +46,16 @@ class APGD(Attack[APGDState]):
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
 
+    give_up: bool = Field(
+        False, description="in linf and l2, end a run early that at its pace would not reach the boundary; not for ce"
+    )
+
+    @model_validator(mode="after")
+    def _boundary(self) -> Self:
+        if self.give_up and self.loss == "ce":
+            raise ValueError("give_up: the cross-entropy does not tell where the boundary is: use another loss")
+        return self
+
     @property
     def runs(self) -> int:
         """As many as `restarts`."""
@@ -80,6 +91,9 @@ class APGD(Attack[APGDState]):
         ended = state.t >= phases.steps(state)
         told = sparse_step if state.problem.ball.norm == "l1" else momentum_step
         stepped = told(state, required(answer.value), required(answer.gradient), phases)
+        if self.give_up and told is momentum_step:
+            lost = hopeless(state, stepped, phases)
+            stepped = stepped.replace(t=torch.where(lost, phases.steps(state), stepped.t))
         rows = ended.nonzero().flatten()
         return stepped.put(rows, advanced(stepped[rows], phases)) if len(rows) else stepped
 

@@ -59,6 +59,8 @@ class Fooled(Goal):
         if self.reject is not None:
             wanted &= answer != self.reject
         rows, ball = wanted.nonzero().flatten(), self.ball  # the others need no look at their distance
+        if not len(rows):
+            return wanted
         if ball.norm == "region":
             return wanted.index_put((rows,), ball[rows].contains(points[rows]))
         return wanted.index_put((rows,), inside(points[rows], ball.clean[rows], ball.eps[rows], ball.norm))
