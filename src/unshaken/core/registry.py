@@ -155,7 +155,11 @@ def find_method(name: str, room: str | None = None) -> Method:
     Raises:
         ParameterError: there is none, with near names.
     """
-    known = {m.name: m for m in sorted(list_methods(room), key=lambda m: m.room != "papers")}
+    _load()
+    usual = _methods.get((False, name))
+    if usual is not None and room in (None, usual.room):
+        return usual
+    known = {m.name: m for m in list_methods(room)}
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
     return known[name]
