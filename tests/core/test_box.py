@@ -25,7 +25,7 @@ def test_the_gradient_passes_where_nothing_is_cut():
 
 @pytest.fixture
 def closed(monkeypatch):
-    """`clamp` as it is from torch 2.15 on: no gradient at its bounds."""
+    """`clamp` as it is in torch 2.15: no gradient at its bounds."""
     original = torch.Tensor.clamp
 
     def clamp(x, min=None, max=None):

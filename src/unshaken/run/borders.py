@@ -31,7 +31,7 @@ class TopLogit(Objective):
 def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
     """Most pixels that are exactly 0 or 1 have no gradient, and have one once moved a little inwards.
 
-    From torch 2.15 on, `torch.clamp` gives no gradient at its bounds.
+    In torch 2.15 `torch.clamp` gives no gradient at its bounds; in 2.13 it did.
 
     Args:
         oracle: the model's counted door, in evaluation mode.
