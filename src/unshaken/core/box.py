@@ -9,8 +9,8 @@ from torch import Tensor
 def boxed(images: Tensor) -> Tensor:
     """Values cut to [0, 1]; the gradient passes wherever nothing is cut, at 0 and 1 too.
 
-    `torch.clamp` passes it there in torch 2.13, and stops it in 2.15: an attack through a clamp then never moves a pixel
-    that is black or white, and a picture on a black ground looks robust.
+    `torch.clamp` passes it there in torch 2.13, and stops it in 2.15: an attack through a clamp then never moves a
+    pixel that is black or white, and a picture on a black ground looks robust.
 
     >>> x = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.0], requires_grad=True)
     >>> boxed(x).tolist()
