@@ -10,8 +10,6 @@ from unshaken.attack._apgd_state import APGDState, Phases
 MOMENTUM = 0.75
 ENOUGH = 0.75
 """The share of steps that must raise the loss for the step size to stay."""
-
-
 PACE = 3.0
 """How much faster than now a run may get before it is judged out of reach."""
 
@@ -85,7 +83,7 @@ def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Phas
 
 
 def hopeless(before: APGDState, after: APGDState, phases: Phases) -> Tensor:
-    """Who would not raise the loss to 0 in the steps that are left, at 3 times the pace since the checkpoint before.
+    """Who would not raise the loss to 0 in the steps that are left, at PACE times the pace since the checkpoint before.
 
     Ascents slow down as they near their end, but may quicken once the step size fits: hence the factor.
 

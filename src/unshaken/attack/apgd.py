@@ -45,7 +45,6 @@ class APGD(Attack[APGDState]):
     targets: PositiveInt = Field(9, description="classes tried by a targeted loss, the likeliest first")
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
-
     give_up: bool = Field(
         False, description="in linf and l2, end a run early that at its pace would not reach the boundary; not for ce"
     )
