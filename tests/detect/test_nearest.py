@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unshaken.detect import byte_search, quantised
 from unshaken.detect import nearest as nearest_file
-from unshaken.detect import quantised
+from unshaken.detect.byte_search import search
 from unshaken.detect.nearest import nearest, top
-from unshaken.detect.quantised import Quantised, fast_bytes, search
+from unshaken.detect.quantised import Quantised, fast_bytes
 
 bytes_wanted = pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")
 
@@ -54,7 +55,7 @@ def test_bytes_are_within_their_error():
     assert (away <= errors + 1e-7).all()
     assert torch.allclose(coarse[:], bank, atol=1e-6)
     rows = torch.tensor([0, 200, 31])
-    assert torch.allclose(coarse.products(rows, bank[5]), bank[rows] @ bank[5], atol=1e-6)
+    assert torch.allclose(coarse[rows], bank[rows], atol=1e-6)
     whole = 203 // quantised.BLOCK
     peaks = away[: whole * quantised.BLOCK].view(whole, -1).amax(1)
     assert (peaks >= 0.999 * coarse.errors[:whole]).all()
@@ -65,7 +66,7 @@ def test_bytes_are_within_their_error():
 @pytest.mark.parametrize("k", [1, 10, 100])
 @pytest.mark.parametrize("rows", [20_000, 19_999])
 def test_bytes_find_the_kth(monkeypatch, rows, k):
-    monkeypatch.setattr(quantised, "SAMPLE", 128)
+    monkeypatch.setattr(byte_search, "SAMPLE", 128)
     queries, bank = directions(50, 64, 4), directions(rows, 64, 5)
     index, decided = search(queries, Quantised.of(bank), k)
     assert decided.double().mean() > 0.9
@@ -76,7 +77,7 @@ def test_bytes_find_the_kth(monkeypatch, rows, k):
 @bytes_wanted
 def test_a_guess_that_was_too_high_is_known(monkeypatch):
     """Rows in an order that deceives the sample: the sampled blocks are copies of the queries."""
-    monkeypatch.setattr(quantised, "SAMPLE", 64)
+    monkeypatch.setattr(byte_search, "SAMPLE", 64)
     queries, bank = directions(8, 64, 6), directions(64 * 16 * 20, 64, 7)
     blocks = bank.view(-1, 16, 64)
     blocks[::20] = queries.repeat(2, 1)
@@ -84,6 +85,17 @@ def test_a_guess_that_was_too_high_is_known(monkeypatch):
     expected = similarity(queries, bank, 200)
     assert not decided.all()
     assert torch.allclose(own(queries, bank, index)[decided], expected[decided], atol=1e-6)
+
+
+@bytes_wanted
+def test_a_guess_that_was_raised_too_high_is_known():
+    """The pieces that are searched first hold more copies of the queries than their share."""
+    queries, bank = directions(8, 64, 6), directions(quantised.PIECE * 8, 64, 7)
+    pieces = bank.view(8, quantised.PIECE, 64)
+    pieces[:: byte_search.EVERY, :600] = queries.repeat(75, 1)
+    _, decided = search(queries, Quantised.of(bank), 200)
+    assert not decided.any()
+    assert search(queries, Quantised.of(bank), 100)[1].all()
 
 
 @bytes_wanted

@@ -13,10 +13,11 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.anatomy import Anatomy
 from unshaken.detect.base import Bank, Detector
+from unshaken.detect.byte_search import search
 from unshaken.detect.kept import Kept
 from unshaken.detect.look import Look
 from unshaken.detect.nearest import SLAB, nearest
-from unshaken.detect.quantised import Quantised, fast_bytes, restored, saved, search
+from unshaken.detect.quantised import Quantised, fast_bytes, restored, saved
 
 LARGE = 2**17
 """Rows from which on a bank is kept in bytes."""
