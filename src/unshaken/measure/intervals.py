@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -102,16 +104,25 @@ def bootstrap_means(values: Numbers, *, resamples: int = 2000, seed: int = 0) ->
     """
     if resamples < 1:
         raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
-    n, rng = len(values), np.random.default_rng(seed)
-    out = np.empty((resamples, values.shape[1]))
-    rows = max(1, min(resamples, _CHUNK // n))
+    n = len(values)
+    if resamples * n <= _CHUNK:
+        return _weights(n, resamples, seed) @ values / n
+    rng, rows = np.random.default_rng(seed), max(1, _CHUNK // n)
+    parts = [_drawn(rng, n, min(rows, resamples - first)) @ values / n for first in range(0, resamples, rows)]
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=1)
+def _weights(n: int, resamples: int, seed: int) -> Numbers:
+    """How often each sample stands in each resample, `[B, n]`; kept, for a report asks again and again."""
+    return _drawn(np.random.default_rng(seed), n, resamples)
+
+
+def _drawn(rng: np.random.Generator, n: int, rows: int) -> Numbers:
     weights = np.empty((rows, n))
-    for first in range(0, resamples, rows):
-        block = weights[: min(rows, resamples - first)]
-        for row in block:
-            row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
-        out[first : first + len(block)] = block @ values / n
-    return out
+    for row in weights:
+        row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
+    return weights
 
 
 def bootstrap_figure(value: float, draws: Numbers, n: int, *, level: float = 0.95) -> Figure:
