@@ -90,6 +90,7 @@ def test_the_fast_mode_searches_in_bf16_and_finishes_in_float32(make):
     assert got["finish"].search == APGD(loss="dlr-targeted", steps=7, targets=3)
     assert got["fab-t"].search == FAB(targeted=True, patience=20)
     assert got["apgd-t"].search == APGD(loss="dlr-targeted", give_up=True)
+    assert got["square"].search == Square(give_up=True)
     assert not stages(make.net())["apgd-t"].search.give_up
     assert "7 steps" in got["finish"].why
 

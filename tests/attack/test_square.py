@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -313,6 +315,35 @@ def test_a_survivor_costs_the_start_and_the_windows_in_each_run(make):
     assert (forwards, backwards) == (31, 0)
     assert got.forwards.tolist() == [2 * (forwards + 1)] * 24  # and one last look a run
     assert got.backwards.tolist() == [0] * 24
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_who_is_out_of_reach_by_hand(norm):
+    """At 200 of 1,000 queries 2.32 doublings are left: after a fall of 0.1, 0.93 may yet fall, at 4 times it."""
+    images = torch.full((5, 1, 8, 8), 0.5)
+    attack = Square(queries=1000, give_up=True)
+    margin = torch.tensor([0.92, 0.94, 0.94, 0.94, 0.94])
+    state = attack.start(problem_of(images, norm, 0.1), rng_of(5)).replace(
+        query=torch.tensor([200, 200, 200, 201, 100]),
+        margin=margin,
+        past=torch.tensor([1.02, 1.04, 0.94, 1.04, math.inf]),
+    )
+    told = attack.tell(state, Answer(logits=torch.tensor([[5.0, 0.0, 0.0]]).expand(5, 3)))
+    assert attack.done(told).tolist() == [False, norm == "linf", False, False, False]
+    if norm == "linf":
+        assert torch.equal(told.past, torch.tensor([0.92, 0.94, 0.94, 1.04, 0.94]))
+
+
+def test_giving_up_spares_queries_and_breaks_nearly_the_same(make):
+    net = make.net(channels=1)
+    batch = make.batch(net, make.images(24, 1, 16, 16))
+    whole, spared = (
+        Square(queries=1000, give_up=g).attack(Oracle(net), batch, norm="linf", eps=[0.15])[0][0] for g in (False, True)
+    )
+    assert bool((spared.fooled <= whole.fooled).all())
+    assert torch.equal(spared.images[spared.fooled], whole.images[spared.fooled])
+    assert 0 < int(spared.fooled.sum()) >= 0.8 * int(whole.fooled.sum())
+    assert int(spared.forwards.sum()) < 0.8 * int(whole.forwards.sum())
 
 
 @pytest.mark.parametrize("limit", [1, 4])

@@ -33,10 +33,10 @@ class AutoAttack(Budgeted):
     APGD-T 5 targets. With fewer than 4 classes, where the targeted DLR loss is not defined, the difference of logits
     takes its place.
 
-    The mode `fast` searches in bfloat16, APGD gives a target up that lies out of reach at its pace, and FAB one that
-    brings nothing nearer for 20 steps (30 in l2 and l1). Each success is confirmed in float32 on the original model in
-    both modes, and those who survive get a float32 search of `finish` steps for each of 3 targets on top; both modes
-    give an upper bound of the robust accuracy.
+    The mode `fast` searches in bfloat16. APGD gives a target up that lies out of reach at its pace, FAB one that brings
+    nothing nearer for 20 steps (30 in l2 and l1), and Square in linf a sample whose margin falls too slowly. Each
+    success is confirmed in float32 on the original model in both modes, and those who survive get a float32 search of
+    `finish` steps for each of 3 targets on top; both modes give an upper bound of the robust accuracy.
     """
 
     version: Literal["standard", "plus", "rand"] = Field("standard", description="which ensemble")
@@ -80,7 +80,8 @@ class AutoAttack(Budgeted):
             "fab-t",
             why="for examples near the boundary that ascent steps over",
         )
-        square = Stage(Square(queries=self.queries), "square", why="without gradients, lest these mislead")
+        windows = Square(queries=self.queries, give_up=fast)
+        square = Stage(windows, "square", why="without gradients, lest these mislead")
         if not plus:
             return [*first, apgd_t, fab_t, square]
         dlr = APGD(loss="dlr" if scene.classes >= 3 else "margin", steps=self.steps)

@@ -24,6 +24,10 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Query indices after which the windows' area is halved."""
 AHEAD = 16
 """Queries whose draws are made at once."""
+LOOKS = (0.1, 0.2, 0.4, 0.8)
+"""Shares of the queries at which the pace is measured."""
+PACE = 4
+"""How much more than lately a margin may yet fall for each doubling of the queries."""
 
 
 class SquareState(State):
@@ -38,6 +42,7 @@ class SquareState(State):
         rng: the sample's stream.
         draws: uniform numbers of the next windows, `[N, AHEAD, n]`.
         first: query of the first of them, int64 `[N]`.
+        past: margin at the look before, `[N]`; infinite until the first.
     """
 
     problem: Problem
@@ -48,6 +53,7 @@ class SquareState(State):
     rng: SampleRng
     draws: Tensor
     first: Tensor
+    past: Tensor
 
 
 @lru_cache(maxsize=64)
@@ -110,6 +116,7 @@ class Square(Attack[SquareState]):
     p_init: float = Field(0.8, gt=0, le=1, description="share of the image that the first windows cover")
     rescale: bool = Field(False, description="stretch the schedule of sizes, made for 10,000 queries, to `queries`")
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    give_up: bool = Field(False, description="in linf, end a run early that at its pace would not reach the boundary")
 
     def start(self, problem: Problem, rng: SampleRng) -> SquareState:
         """Vertical stripes at the bounds (linf), or the image tiled by bumps."""
@@ -125,7 +132,8 @@ class Square(Attack[SquareState]):
             x = self._scaled(problem, delta)
         query = torch.zeros_like(problem.labels)
         none = ball.clean.new_zeros(n, AHEAD, self._numbers(ball.norm, channels))
-        return SquareState(problem, x, x, none.new_full((n,), math.inf), query, rng, none, query - AHEAD)
+        far = none.new_full((n,), math.inf)
+        return SquareState(problem, x, x, far, query, rng, none, query - AHEAD, far)
 
     def ask(self, state: SquareState) -> Logits:
         """The logits of the candidate."""
@@ -146,9 +154,10 @@ class Square(Attack[SquareState]):
             draws, first = self._drawn(state), state.query
         at = torch.arange(len(first), device=first.device) * AHEAD + (state.query - first)
         x = self._candidate(problem, best, state.query, draws.flatten(0, 1).index_select(0, at))
-        return state.replace(
+        told = state.replace(
             x=x, best=best, margin=torch.minimum(value, state.margin), query=state.query + 1, draws=draws, first=first
         )
+        return self._without_hopeless(told, state.query) if self.give_up and problem.ball.norm == "linf" else told
 
     def done(self, state: SquareState) -> Tensor:
         """All windows tried. A success ends the search before, in the driver."""
@@ -166,6 +175,20 @@ class Square(Attack[SquareState]):
     def runs(self) -> int:
         """As many as `restarts`."""
         return self.restarts
+
+    def _without_hopeless(self, told: SquareState, query: Tensor) -> SquareState:
+        """End the runs whose margin would not reach 0 at PACE times what it fell for the last doubling of queries.
+
+        A margin that did not move tells nothing, as behind outputs that are rounded: such a run goes on.
+        """
+        look = torch.isin(query, torch.tensor([int(share * self.queries) for share in LOOKS], device=query.device))
+        if not bool(look.any()):
+            return told
+        fell = told.past - told.margin
+        doublings = torch.log2(self.queries / query.clamp_min(1))
+        lost = look & (fell > 0) & (told.margin > PACE * fell * doublings)
+        ended = torch.where(lost, self.queries + 1, told.query)
+        return told.replace(query=ended, past=torch.where(look, told.margin, told.past))
 
     @staticmethod
     def _numbers(norm: str, channels: int) -> int:
