@@ -194,7 +194,7 @@ def test_on_a_half_space_the_radius_is_below_the_true_one_and_close():
 
 def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch):
     other = Classifier(Says(5.0, 0.0))
-    monkeypatch.setattr("unshaken.certify.adaptive_smoothing.second_model", lambda spec: other.eval())
+    monkeypatch.setattr("unshaken.certify._smoothed_mixture.second_model", lambda spec: other.eval())
     certifier = AdaptiveSmoothing(accurate="py:other.py:build", sigma=0.25, alpha=0.8, n=500)
     found, outcomes = rows_of(certifier, Classifier(Line()), grey(0.505, 0.9))
     assert found["prediction"] == [0, 1]
@@ -206,9 +206,7 @@ def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch
 
 
 def test_other_classes_are_refused(monkeypatch):
-    monkeypatch.setattr(
-        "unshaken.certify.adaptive_smoothing.second_model", lambda spec: Classifier(Says(1.0, 0.0, 0.0))
-    )
+    monkeypatch.setattr("unshaken.certify._smoothed_mixture.second_model", lambda spec: Classifier(Says(1.0, 0.0, 0.0)))
     with pytest.raises(ParameterError, match="has 3 classes, the model 2"):
         rows_of(AdaptiveSmoothing(accurate="demo", n=10), Classifier(Line()), grey(0.6))
 

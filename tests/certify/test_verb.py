@@ -25,6 +25,19 @@ def test_clean_attacked_and_certified_fall_in_this_order(tmp_path):
     assert done.summary["aggregates"]["worst_attack"] is None  # nothing attacked the network itself
 
 
+@pytest.mark.parametrize("method", ["dual-smoothing:sigma=0.15,n=2000", "adaptive-smoothing:sigma=0.1,n=2000"])
+def test_whoever_votes_is_attacked_through_its_own_noise(tmp_path, method):
+    done = certify(tmp_path, method)
+    (one,) = done.summary["certified"]
+    assert len(one["attacked"]) == 6
+    held = [(r["radius"], r["accuracy"]["value"]) for r in one["radii"]]
+    for attacked in one["attacked"]:
+        beyond = [value for radius, value in held if radius >= attacked["radius"]]
+        assert one["clean"]["value"] >= attacked["accuracy"]["value"] >= max(beyond, default=0.0)
+    assert one["broken"] == []
+    assert not {f["name"] for f in done.summary["flags"]} & {"certificate-broken"}
+
+
 @pytest.mark.parametrize("method", ["ibp", "crown"])
 def test_bounds_stand_beside_pgd_and_are_no_attack(tmp_path, method):
     done = certify(tmp_path, method, radii="0.5/255")

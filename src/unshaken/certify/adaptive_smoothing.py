@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from unshaken.certify._mixture import Parts, parts_of
-from unshaken.certify.base import Certifier, certificates
+from unshaken.certify._smoothed_mixture import SmoothedMixture
+from unshaken.certify.base import certificates
 from unshaken.certify.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
-from unshaken.certify.votes import lower_bound, upper_bound, vote
+from unshaken.certify.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
-from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.core.state import State
-from unshaken.models.load import second_model
 from unshaken.run.rows import Condition, Context, Part, outcomes
 
 NAME = "adaptive-smoothing"
@@ -108,7 +106,7 @@ def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, 
 
 
 @register(NAME, reference="Bai et al. 2023, arXiv:2301.12554", norms=("l2",))
-class AdaptiveSmoothing(Certifier):
+class AdaptiveSmoothing(SmoothedMixture):
     """Mix an accurate model g with this model h, smoothed by votes, and certify by h's margin whatever g says.
 
     The classifier of which the rows speak is `(1 - a) softmax(T g(x)) + a h(x)`: h is the share of noisy copies
@@ -120,19 +118,10 @@ class AdaptiveSmoothing(Certifier):
     and where its weight depends on the image, radii rest on the smallest that it can be.
     """
 
-    accurate: str = Field("", description="SPEC of the accurate model g; empty for the model itself, without noise")
-    alpha: float = Field(0.8, gt=0.5, le=1, description="weight of the smoothed model; of a mixture its own is taken")
-    scale_accurate: PositiveFloat = Field(1.0, description="T, factor of g's logits; of a mixture its own is taken")
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     n0: PositiveInt = Field(100, description="votes that choose the class")
     n: PositiveInt = Field(10_000, description="fresh votes for the bounds")
     alpha_error: float = Field(0.001, gt=0, lt=0.5, description="probability that a sample's row is wrong, at most")
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
-
-    @property
-    def subject(self) -> str:
-        """The mixture."""
-        return f"mixture with a model smoothed at sigma={self.sigma:g}"
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
         """Radii are found.
@@ -143,6 +132,11 @@ class AdaptiveSmoothing(Certifier):
         if radii:
             raise ParameterError(f"{NAME}: radii are found, not given: leave --radius out")
         return {}
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """The attack through the noise on the whole mixture."""
+        own = {name: getattr(self, name) for name in SmoothedMixture.model_fields}
+        return [{"method": "adaptive-smoothing-attack", "params": own, "eps": []}]
 
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
         """One: the radius is found, not given.
@@ -160,35 +154,15 @@ class AdaptiveSmoothing(Certifier):
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         began, oracle = time.perf_counter(), context.oracle
-        parts = self.parts(oracle)
-        own, free = parts.robust is oracle.model, parts.accurate is oracle.model
-        said = context.clean if free else oracle.beside(parts.accurate).exact(batch.images)
-        weights = torch.full((len(batch),), parts.least_alpha)
-        if parts.weights is not None:
-            weights = oracle.beside(parts.weights).exact(batch.images)[:, 0].cpu()
-        tally = vote(
-            oracle if own else oracle.beside(parts.robust),
-            batch.images,
-            batch.ids,
-            sigma=self.sigma,
-            n0=self.n0,
-            n=self.n,
-            seed=context.seed,
-            method=NAME,
-            journal=None if context.journal is None else context.journal(condition.id),
-        )
-        if said.shape[1] != tally.counts.shape[1]:
-            raise ParameterError(
-                f"{NAME}: the accurate model {parts.accurate.name!r} has {said.shape[1]} classes, the model "
-                f"{tally.counts.shape[1]}: name one with the same classes in the same order"
-            )
+        journal = None if context.journal is None else context.journal(condition.id)
+        heard = self.hear(context, batch, stream=NAME, n0=self.n0, n=self.n, journal=journal)
         with oracle.meter.method():
             found = judged(
-                (parts.scale_accurate * said).softmax(1).cpu(),
-                tally.selected.cpu(),
-                tally.counts.cpu(),
-                weights=weights,
-                least=parts.least_alpha,
+                heard.accurate,
+                heard.tally.selected.cpu(),
+                heard.tally.counts.cpu(),
+                weights=heard.weights,
+                least=heard.least,
                 sigma=self.sigma,
                 alpha_error=self.alpha_error,
                 rule=self.rule,
@@ -202,13 +176,12 @@ class AdaptiveSmoothing(Certifier):
             prediction=found.prediction,
             abstained=found.abstained,
             p_lower=found.p_lower,
-            samples=tally.forwards,
+            samples=heard.tally.forwards,
             alpha=self.alpha_error,
             seconds=seconds,
-            reason=self._reasons(found, parts.least_alpha),
+            reason=self._reasons(found, heard.least),
         )
-        forwards = tally.forwards + (not free) + (parts.weights is not None)
-        return [rows, outcomes(condition, batch, found.logits, forwards=forwards, seconds=seconds)]
+        return [rows, outcomes(condition, batch, found.logits, forwards=heard.forwards, seconds=seconds)]
 
     def _reasons(self, found: Verdict, least: float) -> list[str | None]:
         """Why a sample has no radius."""
@@ -220,26 +193,6 @@ class AdaptiveSmoothing(Certifier):
             None if r > 0 else f"{words}; nor is the class at the image" if gone else words
             for r, gone in zip(found.radius.tolist(), found.abstained.tolist(), strict=True)
         ]
-
-    def parts(self, oracle: Oracle) -> Parts:
-        """g, h and the weights.
-
-        Raises:
-            ParameterError: the model is a mixture and another g is named, or its weight of h may be below 1/2.
-        """
-        model = oracle.model
-        found = parts_of(model)
-        if found is None:
-            other = second_model(self.accurate).to(oracle.device) if self.accurate else model
-            return Parts(other, model, self.scale_accurate, self.alpha)
-        if self.accurate:
-            raise ParameterError(f"{NAME}: model {model.name!r} is a mixture with an accurate part: leave accurate out")
-        if found.least_alpha <= 0.5:
-            raise ParameterError(
-                f"{NAME}: the weight of the robust part of {model.name!r} may be {found.least_alpha:g}; there are "
-                "certificates above 0.5"
-            )
-        return found
 
 
 def votes_needed(alpha: float, alpha_error: float, classes: int) -> int:

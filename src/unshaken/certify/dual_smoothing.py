@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import Field
 from torch import Tensor
 
-from unshaken.certify._halves import Expansion, Side, Split, halves
+from unshaken.certify._halves import Side
 from unshaken.certify._sides import Hopeless, SideOf
+from unshaken.certify._two_halves import TwoHalves
 from unshaken.certify.dual_radius import both_radius, dual_radius, two_sided_radius
 from unshaken.certify.guard import reach, votes_for
 from unshaken.certify.smoothing import Certified, Randomised
-from unshaken.certify.votes import Tally, lower_bound, upper_bound, vote
+from unshaken.certify.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.core.search_copy import search_copy
-from unshaken.models import load_model
 from unshaken.run.rows import Journal
 
 Aggregation = Literal["sum", "two-sided", "both"]
@@ -47,7 +46,7 @@ class DualCertified(Certified):
 
 
 @register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",))
-class DualSmoothing(Randomised):
+class DualSmoothing(TwoHalves, Randomised):
     """Dual randomised smoothing: two halves of the pixels, each with noise and votes of its own; the shares are added.
 
     The certificate speaks of the classifier that gives the class with the largest sum of the two probabilities. `n` and
@@ -55,27 +54,11 @@ class DualSmoothing(Randomised):
     the same split, expansion and sigma; sigma of smoothing over the square root of 2 reaches as far.
     """
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise on the left half, in [0, 1] pixel units")
-    sigma_right: PositiveFloat | None = Field(None, description="deviation on the right half; None for the same")
     n: int = Field(100_000, gt=0, description="fresh votes a side")
     n0: int = Field(100, gt=0, description="votes a side before these; of both together the class is chosen")
-    split: Split = Field("checkerboard", description="which pixels are the left half")
-    split_seed: NonNegativeInt = Field(0, description="draws the random split")
-    expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
-    right: str = Field("", description="model SPEC of a network for the right half; empty for the same network")
     aggregation: Aggregation = Field(
         "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
     )
-
-    @property
-    def subject(self) -> str:
-        """The sum of the two."""
-        return "sum of two halves smoothed at sigma={:g} and {:g}".format(*self.sigmas.values())
-
-    @property
-    def sigmas(self) -> dict[Side, float]:
-        """The noise on each side."""
-        return {"left": self.sigma, "right": self.sigma if self.sigma_right is None else self.sigma_right}
 
     def check(self) -> None:
         """Refuse radii that no votes could certify.
@@ -119,11 +102,8 @@ class DualSmoothing(Randomised):
             ModelError: the right half's model is absent, or has other classes.
         """
         left = self.votes(oracle, batch, "left", seed=seed, journal=journal)
-        if right is None and not self.right:
-            right = oracle.model
-        other = load_model(self.right, device=str(oracle.device)) if right is None else right
-        with evaluating(other):
-            door = oracle.beside(other)
+        door = self.beyond(oracle) if right is None else oracle.beside(right)
+        with evaluating(door.model):
             return self.judge(left, self.votes(door, batch, "right", seed=seed, journal=journal, left=left))
 
     def votes(
@@ -149,31 +129,12 @@ class DualSmoothing(Randomised):
         Raises:
             ParameterError: the split leaves one side of such images empty.
         """
-        cut = halves(self.split, self.expansion, *batch.images.shape[2:], self.split_seed)
-        parts, behind = cut.take(batch.images, side), cut.wrap(oracle.model, side)
-        door = Oracle(
-            behind,
-            limit=oracle.limit,
-            precision=oracle.precision,
-            strict_batch=oracle.strict_batch,
-            search_copy=search_copy(behind, parts[:2]),
-            meter=oracle.meter,
-        )
         lost = None
         if self.skip_wrong and left is not None and batch.labels is not None:
             lost = Hopeless(left, batch.labels)
-        return vote(
-            door,
-            parts,
-            batch.ids,
-            sigma=self.sigmas[side],
-            n0=self.n0,
-            n=self.n,
-            seed=seed,
-            method=f"{self.name}/{side}",
-            labels=torch.arange(len(batch), device=parts.device),
-            doomed=lost,
-            journal=None if journal is None else SideOf(journal, side),
+        kept = None if journal is None else SideOf(journal, side)
+        return self.poll(
+            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, doomed=lost, journal=kept
         )
 
     def judge(self, left: Tally, right: Tally) -> DualCertified:
@@ -197,8 +158,10 @@ class DualSmoothing(Randomised):
         return DualCertified(whole.candidate, gone, radius, mean, told, whole, left, right, p, q)
 
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """None: the attack through the noise knows of no halves."""
-        return []
+        """The attack through the noise on both halves, at the same radii."""
+        own = {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
+        eps = [r for r in radii or self.radii if r > 0]
+        return [{"method": "dual-smoothing-attack", "params": own, "eps": eps}]
 
     def _levels(self, classes: int) -> tuple[float, float]:
         """The failure probability of each lower bound, and of each upper one; all that are needed hold together.
