@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import unshaken
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.models.load import second_model
+from unshaken.models.small import SmallNet
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,24 @@ def test_mode_and_budget_become_parameters(options, params, monkeypatch):
     monkeypatch.setattr("unshaken.api._audit", lambda model, data, plan, *a, **k: seen.extend(plan))
     unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
     assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]
+
+
+def test_a_run_is_not_resumed_with_another_surrogate(tmp_path):
+    """The surrogate's weights decide the rows as the model's do."""
+    file = tmp_path / "surrogate.safetensors"
+
+    def write(seed):
+        torch.manual_seed(seed)
+        save_file(SmallNet().state_dict(), file)
+        second_model.cache_clear()
+
+    def look(**options):
+        attack = f"transfer:surrogate=weights:{file}?arch=small,steps=2"
+        return unshaken.attack("demo:standard", "demo", attack, eps=0.1, limit=5, out=tmp_path / "run", **options)
+
+    write(0)
+    look()
+    look(resume=True)
+    write(1)
+    with pytest.raises(RunError, match=r"another configuration \(further_models: "):
+        look(resume=True)

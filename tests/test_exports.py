@@ -16,8 +16,8 @@ EXPORTS = {
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Auto AutoAttack CarliniWagner DeepFool FAB FGSM HopSkipJump MIFGSM PGD Patch SPSA Spatial "
     "Square Transfer UniversalPatch",
-    "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing DualSmoothingAttack "
-    "IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
+    "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
+    "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DICE Detector Door Energy EnsembleDisagreement Entropy Evasion Exported FeatureSqueezing "
     "Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP Mahalanobis MaxLogit NudeNet "
     "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares "

@@ -18,10 +18,11 @@ from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.models import as_classifier, check_model, fingerprint
+from unshaken.models.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
-from unshaken.run.plan import prepare
+from unshaken.run.plan import further_models, prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,7 @@ def ready(
         limit=options.limit,
         provenance=provenance(),
         beside=list(beside),
+        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
     )
     most = 256 if device == "cpu" else 512
     limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))

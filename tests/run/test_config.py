@@ -57,6 +57,7 @@ def test_shards_hold_every_sample_once():
         ({"ids": [f"t{i}" for i in range(100)]}, "ids: .* there, 100 entries now"),
         ({"plan": load_plan(["fog"])}, "plan: "),
         ({"save_examples": 1}, "save_examples: 20 there, 1 now"),
+        ({"further_models": {"demo": "x"}}, "further_models: "),
     ],
 )
 def test_another_configuration_is_refused_with_the_difference(run, change, words):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.run.plan import PLANS, THE_15, load_plan, prepare
+from unshaken.run.plan import PLANS, THE_15, further_models, load_plan, prepare
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -129,3 +129,14 @@ def test_a_condition_twice_in_one_line_is_refused():
     for line in ({"method": "fog", "severities": [1, 1]}, {"method": "fgsm", "eps": [0.1, 0.1]}):
         with pytest.raises(ParameterError, match="twice"):
             prepare(load_plan([line]))
+
+
+def test_the_models_that_methods_name_are_known():
+    lines = [
+        {"method": "transfer", "eps": [0.1], "params": {"surrogate": "demo:robust"}},
+        {"method": "dual-smoothing", "params": {"right": "demo:standard"}},
+        {"method": "adaptive-smoothing", "params": {"accurate": "demo:robust"}},
+        {"method": "transfer", "eps": [0.2]},
+        "fog",
+    ]
+    assert further_models(load_plan(lines)) == ["demo:robust", "demo:standard"]

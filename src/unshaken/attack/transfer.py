@@ -34,6 +34,11 @@ class Transfer(Budgeted):
     loss: Literal["ce", "margin", "both"] = Field("both", description="what is raised on the surrogate")
     search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The surrogate."""
+        return (self.surrogate,) if self.surrogate else ()
+
     def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
         """One search a loss.
 

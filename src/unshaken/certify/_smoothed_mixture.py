@@ -50,6 +50,11 @@ class SmoothedMixture(Certifier):
         """The mixture."""
         return f"mixture with a model smoothed at sigma={self.sigma:g}"
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The accurate one."""
+        return (self.accurate,) if self.accurate else ()
+
     def parts(self, oracle: Oracle) -> Parts:
         """g, h and the weights.
 

@@ -33,6 +33,11 @@ class TwoHalves(Certifier):
         return "sum of two halves smoothed at sigma={:g} and {:g}".format(*self.sigmas.values())
 
     @property
+    def further_models(self) -> tuple[str, ...]:
+        """The right half's."""
+        return (self.right,) if self.right else ()
+
+    @property
     def sigmas(self) -> dict[Side, float]:
         """The noise on each side."""
         return {"left": self.sigma, "right": self.sigma if self.sigma_right is None else self.sigma_right}

@@ -40,6 +40,11 @@ class Parameters(BaseModel):
             name = self.info.name if "info" in type(self).__dict__ else type(self).__name__
             raise ParameterError(f"{name}: {_first_line(error, type(self))}") from None
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """SPECs of models besides the one that is looked at: their weights decide the rows as well."""
+        return ()
+
     @classmethod
     def from_text(cls, values: Mapping[str, Any]) -> Self:
         """Parameters as on the command line or in a plan: text will do, and numbers may be fractions (`8/255`)."""

@@ -32,6 +32,7 @@ class RunConfig(BaseModel):
         device: where it ran; results do not depend on it but for rounding.
         save_examples: pictures kept a condition; -1 for all.
         model_fingerprint: of weights and code.
+        further_models: SPECs of models that methods name, such as a surrogate, and their fingerprints.
         data_fingerprint: of the content.
         model_name: what reports call it.
         classes: names in logit order.
@@ -65,6 +66,7 @@ class RunConfig(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
+    further_models: dict[str, str] = Field(default_factory=dict)
 
     @property
     def shards(self) -> int:

@@ -149,6 +149,11 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
     return steps
 
 
+def further_models(entries: Sequence[Entry]) -> list[str]:
+    """SPECs of models that methods of a plan name, such as surrogates; each once."""
+    return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_models", ())})
+
+
 def _entry(line: Any, number: int, source: str) -> Entry:
     if isinstance(line, Entry):
         return line
