@@ -49,12 +49,27 @@ def own_labels(model: nn.Module, images: Tensor, prefix: str = "s") -> Batch:
     return Batch(images, labels, tuple(f"{prefix}{i}" for i in range(len(images))))
 
 
+DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
+"""The norm of the weights that a change in the named norm meets."""
+
+
+def spread_margins(norm: str, n: int) -> tuple[Classifier, Batch, Tensor]:
+    """An affine model; images near grey, so that no wall is met, with margins of their own; what eps each holds."""
+    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
+    images = 0.5 + 0.08 * (torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(0)) - 0.5)
+    raw = (images * w).flatten(1).sum(1)
+    batch = Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n)))
+    model = Classifier(Affine(w, 0.01 - float(raw.min())), name="affine").eval()
+    return model, batch, (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, DUAL[norm]))
+
+
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """What the tests build from."""
     return SimpleNamespace(
         affine=lambda w, b=0.0: Classifier(Affine(w, b), name="affine").eval(),
         net=lambda **options: Classifier(TinyNet(**options), name="tiny").eval(),
+        spread=spread_margins,
         batch=own_labels,
         images=lambda n, *shape, seed=0: torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed)),
     )

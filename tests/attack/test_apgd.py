@@ -16,7 +16,7 @@ from unshaken.attack._apgd_state import Phases
 from unshaken.attack.ball import Ball, project_l1
 from unshaken.attack.losses import dlr, dlr_targeted, margin
 from unshaken.attack.problem import Problem
-from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
+from unshaken.core import Answer, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
@@ -282,19 +282,10 @@ def test_on_a_line_it_reaches_the_wall_in_one_step(make, loss):
 # On affine models.
 
 
-def spread_margins(make, norm, n=40):
-    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
-    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
-    raw = (images * w).flatten(1).sum(1)
-    model = make.affine(w, 0.01 - float(raw.min()))
-    batch = Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n)))
-    return model, batch, (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, DUAL[norm]))
-
-
 @pytest.mark.parametrize("norm", list(DUAL))
 @pytest.mark.parametrize("loss", ["ce", "margin", "margin-targeted"])
 def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, loss):
-    model, batch, threshold = spread_margins(make, norm)
+    model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(0.5))
     (got,), _ = APGD(loss=loss).attack(Oracle(model), batch, norm=norm, eps=[eps])
     clear = (threshold - eps).abs() > (0.01 if norm == "l1" else 1e-3) * eps
@@ -395,7 +386,7 @@ def test_who_is_out_of_reach_by_hand():
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_giving_up_spares_passes_and_breaks_the_same_on_a_linear_model(make, norm):
-    net, batch, threshold = spread_margins(make, norm)
+    net, batch, threshold = make.spread(norm, 40)
     eps = [float(threshold.quantile(0.5))]
     whole, spared = (
         APGD(loss="margin", give_up=g).attack(Oracle(net), batch, norm=norm, eps=eps)[0][0] for g in (False, True)

@@ -15,17 +15,11 @@ from unshaken.run.rows import Context
 DUAL = {"linf": 1.0, "l2": 2.0}
 
 
-def spread_margins(make, norm, n=20):
-    """An affine model, images near grey, and the distance of each from the boundary; the first is wrong already."""
-    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
-    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
-    raw = (images * w).flatten(1).sum(1)
-    model = make.affine(w, 0.01 - float(raw.min()))
-    labels = torch.zeros(n, dtype=torch.int64)
-    labels[0] = 1
-    batch = Batch(images, labels, tuple(f"s{i}" for i in range(n)))
-    distance = (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, DUAL[norm]))
-    return model, batch, distance.index_fill(0, torch.tensor([0]), 0.0)
+def spread_margins(make, norm):
+    """As `make.spread`, with the first image wrong already."""
+    model, batch, distance = make.spread(norm, 20)
+    labels = batch.labels.index_fill(0, torch.tensor([0]), 1)
+    return model, Batch(batch.images, labels, batch.ids), distance.index_fill(0, torch.tensor([0]), 0.0)
 
 
 @pytest.mark.parametrize("norm", list(DUAL))

@@ -15,20 +15,10 @@ DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
 NORMS = list(DUAL)
 
 
-def spread_margins(make, norm, n=40):
-    """An affine model; images near grey, so that no wall is met, with margins of their own."""
-    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
-    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
-    raw = (images * w).flatten(1).sum(1)
-    model = make.affine(w, 0.01 - float(raw.min()))
-    batch = Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n)))
-    return model, batch, (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, DUAL[norm]))
-
-
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
 def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, quantile):
-    model, batch, threshold = spread_margins(make, norm)
+    model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(quantile))
     assert eps < 0.45
     (got,), _ = PGD(steps=100, step_size=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps])
@@ -40,7 +30,7 @@ def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, quantile):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_targeted_reaches_the_target_iff_it_can(make, norm):
-    model, batch, threshold = spread_margins(make, norm)
+    model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(0.5))
     targets = torch.ones(len(batch), dtype=torch.int64)
     (got,), _ = PGD(steps=100, step_size=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps], targets=targets)
@@ -181,7 +171,7 @@ def test_restarts_are_fresh(make):
 
 
 def test_counts_of_a_batch_add_up_to_the_models_own(make):
-    model, batch, _ = spread_margins(make, "linf")
+    model, batch, _ = make.spread("linf", 40)
     model.net.seen = 0
     oracle = Oracle(model, limit=16)
     found, _ = PGD(steps=10).attack(oracle, batch, norm="linf", eps=[0.02, 0.05])

@@ -8,28 +8,14 @@ import torch
 from unshaken.attack import SPSA
 from unshaken.attack.ball import Ball
 from unshaken.attack.problem import Problem
-from unshaken.core import Batch, Oracle, SampleRng
+from unshaken.core import Oracle, SampleRng
 from unshaken.core.errors import ParameterError
-
-
-def spread_margins(make, norm, n=24):
-    """An affine model; images near grey, so that no wall is met, with margins of their own."""
-    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
-    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
-    raw = (images * w).flatten(1).sum(1)
-    batch = Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n)))
-    dual = {"linf": 1.0, "l2": 2.0}[norm]
-    return (
-        make.affine(w, 0.01 - float(raw.min())),
-        batch,
-        (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, dual)),
-    )
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, targeted):
-    model, batch, threshold = spread_margins(make, norm)
+    model, batch, threshold = make.spread(norm, 24)
     eps = float(threshold.quantile(0.5))
     targets = torch.ones(24, dtype=torch.int64) if targeted else None
     (got,), _ = SPSA(steps=30, samples=64, together=64).attack(
@@ -120,7 +106,7 @@ def test_a_step_is_asked_in_equal_parts(together, pairs):
 
 
 def test_a_survivor_costs_two_passes_a_pair(make):
-    model, batch, threshold = spread_margins(make, "linf")
+    model, batch, threshold = make.spread("linf", 24)
     attack = SPSA(steps=3, samples=10, together=5)
     (got,), _ = attack.attack(Oracle(model), batch, norm="linf", eps=[0.3 * float(threshold.min())])
     assert not bool(got.fooled.any())

@@ -12,7 +12,7 @@ from unshaken.attack._bumps import bump, moved, tiled, tiles
 from unshaken.attack.ball import Ball, project_l1
 from unshaken.attack.problem import Problem
 from unshaken.attack.square import window_sides
-from unshaken.core import Batch, Classifier, Oracle, SampleRng
+from unshaken.core import Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 from unshaken.core.query import Answer
 
@@ -228,24 +228,10 @@ def test_fools_whom_a_plain_loop_fools_after_as_many_queries(make, norm, shape):
 # What it finds.
 
 
-def spread_margins(make, norm, n=24):
-    """An affine model; images near grey, so that no wall is met, with margins of their own."""
-    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
-    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
-    raw = (images * w).flatten(1).sum(1)
-    batch = Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n)))
-    dual = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}[norm]
-    return (
-        make.affine(w, 0.01 - float(raw.min())),
-        batch,
-        (raw - raw.min() + 0.01) / float(torch.linalg.vector_norm(w, dual)),
-    )
-
-
 @pytest.mark.parametrize("targeted", [False, True])
 def test_in_linf_it_succeeds_iff_the_margin_is_below_the_dual_norm(make, targeted):
     """Of 4 x 4 images the windows are single pixels from query 201 on, so the search ends at the optimum."""
-    model, batch, threshold = spread_margins(make, "linf")
+    model, batch, threshold = make.spread("linf", 24)
     eps = float(threshold.quantile(0.5))
     targets = torch.ones(24, dtype=torch.int64) if targeted else None
     (got,), _ = Square(queries=450).attack(Oracle(model), batch, norm="linf", eps=[eps], targets=targets)
@@ -257,7 +243,7 @@ def test_in_linf_it_succeeds_iff_the_margin_is_below_the_dual_norm(make, targete
 
 @pytest.mark.parametrize(("norm", "share"), [("l2", 0.6), ("l1", 0.5)])
 def test_in_l2_and_l1_it_comes_near_the_dual_norm_and_not_beyond(make, norm, share):
-    model, batch, threshold = spread_margins(make, norm)
+    model, batch, threshold = make.spread(norm, 24)
     eps = float(threshold.quantile(0.5))
     (got,), _ = Square(queries=300).attack(Oracle(model), batch, norm=norm, eps=[eps])
     assert not bool(got.fooled[threshold > eps].any())
@@ -307,7 +293,7 @@ def test_only_a_fall_of_the_margin_is_kept(make):
 
 
 def test_a_survivor_costs_the_start_and_the_windows_in_each_run(make):
-    model, batch, threshold = spread_margins(make, "linf")
+    model, batch, threshold = make.spread("linf", 24)
     attack = Square(queries=30, restarts=2)
     (got,), _ = attack.attack(Oracle(model), batch, norm="linf", eps=[0.3 * float(threshold.min())])
     assert not bool(got.fooled.any())
