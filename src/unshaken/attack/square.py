@@ -24,8 +24,8 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Query indices after which the windows' area is halved."""
 AHEAD = 16
 """Queries whose draws are made at once."""
-LOOKS = (0.1, 0.2, 0.4, 0.8)
-"""Shares of the queries at which the pace is measured."""
+LOOKS = (500, 1000, 2000, 4000, 8000)
+"""Queries at which the pace since the look before is measured: twice as many each time."""
 PACE = 4
 """How much more than lately a margin may yet fall for each doubling of the queries."""
 
@@ -181,7 +181,7 @@ class Square(Attack[SquareState]):
 
         A margin that did not move tells nothing, as behind outputs that are rounded: such a run goes on.
         """
-        look = torch.isin(query, torch.tensor([int(share * self.queries) for share in LOOKS], device=query.device))
+        look = torch.isin(query, torch.tensor(LOOKS, device=query.device))
         if not bool(look.any()):
             return told
         fell = told.past - told.margin
