@@ -21,6 +21,8 @@ SAMPLE = 1024
 """Blocks of which the similarity of the k-th nearest is guessed at first."""
 EVERY = 4
 """One piece of so many is searched first, and the guess raised by what it holds."""
+USUAL = 3
+"""Standard deviations of a product's error by which a guess stays below what the bytes say."""
 CHUNK = 512
 """Pairs whose float32 products are taken at once."""
 
@@ -93,7 +95,7 @@ class _Search:
         found = [self.blocks(part, into).amax(1).view(len(self.codes), -1) for part in torch.split(some, PIECE)]
         peaks = torch.cat(found, 1) * bank.scales[::step] * self.scale[:, None]
         guess = peaks.topk(min(_rank(k, len(some) / len(bank.codes)), peaks.shape[1]), 1).values[:, -1]
-        guess = guess - 2 * self.usual
+        guess = guess - USUAL * self.usual
         away = bank.errors[::step]
         reaching = peaks + self.error[:, None] * (1 + away) + away >= guess[:, None]
         return guess, reaching.sum(1) * step
@@ -120,6 +122,16 @@ class _Search:
         query, row, product = torch.cat(found, 1)
         return Pairs(query, row, product * bank.scales[row // BLOCK] * self.scale[query], n).where(row < len(bank))
 
+    def raised(self, guess: Tensor, pairs: Pairs, rank: int) -> Tensor:
+        """The guess, or the similarity of this rank among the pairs but for the usual error, whichever is larger."""
+        return torch.maximum(guess, pairs.best(rank)[0][:, -1] - USUAL * self.usual)
+
+    def above(self, pairs: Pairs, *, of_both: bool) -> Tensor:
+        """Upper bounds of similarities that were measured by the bytes of both, or of the row alone."""
+        away = self.bank.errors[pairs.row // BLOCK]
+        bound = pairs.similarity + away + self.rounding
+        return bound + self.error[pairs.query] * (1 + away) if of_both else bound
+
     def halfway(self, pairs: Pairs) -> Pairs:
         """Measured by float32 products of the query and the row's bytes, which err by `|e'|`."""
         return pairs.measured(self._products(pairs, self.bank.codes))
@@ -142,12 +154,13 @@ class _Search:
 def search(queries: Tensor, bank: Quantised, k: int) -> tuple[Tensor, Tensor]:
     """Row of the bank that is the k-th nearest, where it can be told from bytes and a few float32 products.
 
-    1. From a sample of blocks, then from a share of the bank, a similarity is guessed that more than k rows reach.
+    1. From a sample of blocks a similarity is guessed that more than k rows reach; the byte products of a share of the
+       bank raise the guess, those of all of it once more.
     2. Every row whose upper bound reaches the guess is a candidate.
-    3. The least float32 similarity of the k best candidates is reached by k rows: who cannot reach it drops out, first
-       by the bytes of both, then by the query and the bytes of the row, which err by `|e'|` alone.
-    4. Float32 similarities of the others decide. If k of them reach the guess, none that was passed over can be among
-       the k nearest. If not, the guess was too high, and the query is not decided.
+    3. Those drop out whose bound does not reach the last guess: by the bytes of both, then by the query and the bytes
+       of the row, which err by `|e'|` alone.
+    4. Float32 similarities of the others decide. If k of them reach the last guess, none that was passed over can be
+       among the k nearest. If not, it was too high, and the query is not decided.
 
     Args:
         queries: of length 1, float32 `[N, d]`.
@@ -163,21 +176,15 @@ def search(queries: Tensor, bank: Quantised, k: int) -> tuple[Tensor, Tensor]:
     pieces = range(-(-len(bank.codes) // PIECE))
     some = task.candidates(guess, pieces[::EVERY])
     share = sum(len(range(len(bank))[p * PIECE : (p + 1) * PIECE]) for p in pieces[::EVERY]) / len(bank)
-    guess = torch.maximum(guess, Pairs.joined([some]).best(_rank(k, share))[0][:, -1] - 2 * task.usual)
+    guess = task.raised(guess, Pairs.joined([some]), _rank(k, share))
     pairs = Pairs.joined([some, task.candidates(guess, [p for p in pieces if p % EVERY])])
+    guess = task.raised(guess, pairs, k)
+    pairs = task.halfway(pairs.where(task.above(pairs, of_both=True) >= guess[pairs.query]))
+    pairs = task.exact(pairs.where(task.above(pairs, of_both=False) >= guess[pairs.query]))
+    if not len(pairs.row):
+        return torch.zeros(len(queries), dtype=torch.int64), torch.zeros(len(queries), dtype=torch.bool)
     found, best = pairs.best(k)
-    full = found[:, -1] > -torch.inf
-    if not full.any():
-        return torch.zeros(len(queries), dtype=torch.int64), full
-    chosen = pairs.where(torch.zeros(len(pairs.row)).index_fill(0, best[full].flatten(), 1).bool())
-    reached = torch.full_like(guess, torch.inf)
-    reached[full] = task.exact(task.halfway(chosen)).similarity.view(-1, k).amin(1) - task.rounding
-    away = bank.errors[pairs.row // BLOCK]
-    pairs = pairs.where(pairs.similarity + task.error[pairs.query] * (1 + away) + away >= reached[pairs.query])
-    pairs = task.halfway(pairs)
-    pairs = pairs.where(pairs.similarity + bank.errors[pairs.row // BLOCK] >= reached[pairs.query])
-    found, best = task.exact(pairs).best(k)
-    return pairs.row[best[:, -1]], full & (found[:, -1] >= guess)
+    return pairs.row[best[:, -1]], found[:, -1] >= guess
 
 
 def _rank(k: int, share: float) -> int:
