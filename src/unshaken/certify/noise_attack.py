@@ -79,7 +79,12 @@ class NoiseAttack(Certifier):
         return [Condition(f"{label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Each radius in turn, the smallest first; an example found within a smaller one stands."""
+        """Each radius in turn, the smallest first; an example found within a smaller one stands.
+
+        Raises:
+            ModelError: the model gives no gradients.
+        """
+        context.oracle.check_gradients()
         began = time.perf_counter()
         plain = self.look(batch, context, f"{self.info.name}: clean")
         predicted = plain.logits.argmax(1)

@@ -155,10 +155,7 @@ class Oracle:
         Raises:
             ModelError: none passes through the model.
         """
-        if not self.model.differentiable:
-            raise ModelError(
-                f"model {self.model.name!r} gives no gradients (black box): use a method that needs logits or labels"
-            )
+        self.check_gradients()
         began = time.perf_counter()
         if value.requires_grad:
             ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
@@ -168,6 +165,17 @@ class Oracle:
         self._spent(began, points.device)
         self.meter.backwards += len(points)
         return torch.zeros_like(points) if gradient is None else gradient
+
+    def check_gradients(self) -> None:
+        """Refuse a black box.
+
+        Raises:
+            ModelError: no gradient passes through the model.
+        """
+        if not self.model.differentiable:
+            raise ModelError(
+                f"model {self.model.name!r} gives no gradients (black box): use a method that needs logits or labels"
+            )
 
     def method(self) -> AbstractContextManager[None]:
         """Times a method's own arithmetic."""
