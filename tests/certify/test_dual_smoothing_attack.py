@@ -11,6 +11,7 @@ from torch import nn
 
 from unshaken.certify import DualSmoothing, DualSmoothingAttack
 from unshaken.certify.dual_smoothing_attack import winner
+from unshaken.certify.smoothing import vote_logits
 from unshaken.certify.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
@@ -77,11 +78,15 @@ def test_no_example_lies_within_a_certified_radius():
 
 
 def test_the_noise_of_the_judge_is_not_the_certificates():
-    attack = DualSmoothingAttack(**HALVES, votes=300)
-    door, samples = oracle(), batch((0.51, 0.5))
-    one, other = (attack.look(samples, Context(door, 0, None), stream) for stream in ("a", "b"))
-    assert not torch.equal(one.logits, other.logits)
-    assert one.forwards.tolist() == [800]
+    attack, samples = DualSmoothingAttack(**HALVES, votes=300), batch((0.51, 0.5))
+    certified = DualSmoothing(**HALVES, n=300).certify(oracle(), samples)
+    same, own = (
+        attack.look(samples, Context(oracle(), 0, None), stream)
+        for stream in ("dual-smoothing", "dual-smoothing-attack: clean")
+    )
+    assert torch.equal(same.logits, vote_logits(certified.tally))
+    assert not torch.equal(own.logits, same.logits)
+    assert own.forwards.tolist() == [800]
 
 
 def test_passes_on_both_sides_are_counted():

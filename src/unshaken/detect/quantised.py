@@ -12,7 +12,7 @@ from torch import Tensor
 BLOCK = 32
 """Rows that share a scale, and whose largest similarity is looked at first."""
 PIECE = 8192
-"""Rows that are worked on at once: few enough for the cache, enough that threads seldom wait for each other."""
+"""Rows that are worked on at once: so many that threads seldom wait for each other."""
 
 
 def fast_bytes() -> bool:
