@@ -12,6 +12,7 @@ How it is measured. Each tool has a process of its own, for what one of them tel
 counted run of each comes first and is its warm-up. Then the tools take turns for
 `--repeats` rounds, in an order that rotates; three by default, because the whole suite is long. Seconds hold everything
 from tensors to adversarial tensors, the building of the tool's objects included; median, least and largest are shown.
+With `--repeats 0` the counted run itself is timed, for work so long that counting is lost in it (minutes an attack).
 `--clock cpu` takes the process's own seconds of all its threads instead, for a machine that others use too; with
 `--threads 1` the two are the same on a quiet one. `speed` is the ratio to the fastest peer (least median) within a
 round. Passes are counted below all tools, by the convolutions that torch executes for how many images, over those of
@@ -87,6 +88,11 @@ class Row:
     forwards: float = 0.0
     backwards: float = 0.0
 
+    def add(self, seconds: float, verdict: Verdict) -> None:
+        """One more round."""
+        self.seconds.append(seconds)
+        self.verdicts.append(verdict)
+
 
 def contenders(attack: Attack, norm: str, wanted: list[str]) -> tuple[dict[str, Run], dict[str, str]]:
     """Who takes part, unshaken first, and why the others do not."""
@@ -116,15 +122,15 @@ def measure(attack: str, tools: list[str], chosen: argparse.Namespace, index: in
     for tool in tools:
         lines[tool], far = start.Pipe()
         start.Process(target=serve, args=(far, attack, tool, chosen, index), daemon=True).start()
-        forwards, backwards = lines[tool].recv()  # one after the other, so that nobody counts while another works
+        forwards, backwards, *first = lines[tool].recv()  # in turn, so that nobody counts while another works
         rows[tool] = Row(forwards=forwards, backwards=backwards)
+        if chosen.repeats == 0:
+            rows[tool].add(*first)
     for turn in range(chosen.repeats):
         shift = turn % len(tools)
         for tool in tools[shift:] + tools[:shift]:
             lines[tool].send(turn)
-            seconds, verdict = lines[tool].recv()
-            rows[tool].seconds.append(seconds)
-            rows[tool].verdicts.append(verdict)
+            rows[tool].add(*lines[tool].recv())
     for line in lines.values():
         line.send(None)
     return rows
@@ -137,7 +143,9 @@ def serve(line: Connection, attack: str, tool: str, chosen: argparse.Namespace, 
     work = list(works(chosen))[index][1]
     run = contenders(ATTACKS[attack], work.norm, [tool])[0][tool]
     clock = CLOCKS[chosen.clock]
-    line.send(count(work.model, work.images, lambda: run(work))[:2])
+    began = clock()
+    forwards, backwards, found = count(work.model, work.images, lambda: run(work))
+    line.send((forwards, backwards, clock() - began, judge(work.model, work.images, work.labels, found, work.norm)))
     while (turn := line.recv()) is not None:
         began = clock()
         found = run(replace(work, seed=work.seed + turn))
@@ -220,7 +228,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--eps", help=f"one radius a norm, by commas; default {EPS}, fit for the demo only")
     parser.add_argument("--images", type=int, default=200, help="the first N images (default 200)")
     parser.add_argument("--batch-size", type=int, default=256, help="images a pass at most (default 256)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed rounds (default 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed rounds (default 3); 0 times the counted one")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="seconds of which clock (default wall)")
     parser.add_argument("--seed", type=int, default=0, help="of the first round (default 0)")
@@ -238,7 +246,7 @@ def options() -> argparse.Namespace:
     chosen.eps = (
         [parse_number(e) for e in chosen.eps.split(",")] if chosen.eps else [float(EPS[n]) for n in chosen.norm]
     )
-    least = min(chosen.images, chosen.repeats, chosen.threads, chosen.batch_size, chosen.queries, chosen.cw_steps)
+    least = min(chosen.images, chosen.repeats + 1, chosen.threads, chosen.batch_size, chosen.queries, chosen.cw_steps)
     if len(chosen.eps) != len(chosen.norm) or min(chosen.eps) <= 0 or least < 1:
         parser.error("give one eps above 0 for each norm; counts must be 1 or more")
     return chosen
@@ -287,7 +295,8 @@ def main() -> None:
             if chosen.parity:
                 lines = parity(name, attack, work, chosen.tools)
             else:
-                print(f"\n{name}: {attack.title}, {chosen.repeats} rounds\n")
+                rounds = f"{chosen.repeats} rounds" if chosen.repeats else "the counted run timed"
+                print(f"\n{name}: {attack.title}, {rounds}\n")
                 lines = timing(name, work, chosen, index)
             for line in lines:
                 print(line, flush=True)

@@ -11,7 +11,7 @@ from unshaken.detect.byte_search import search
 from unshaken.detect.kept import Kept
 from unshaken.detect.knn import kth_distance
 from unshaken.detect.look import Look
-from unshaken.detect.quantised import Quantised, fast_bytes
+from unshaken.detect.quantised import Quantised, fast_bytes, restored
 
 TRAIN = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
 
@@ -66,6 +66,19 @@ def test_a_large_bank_is_kept_in_bytes_and_answers_alike(anatomy, monkeypatch):
     assert (set(small), set(large)) == ({"bank"}, {"codes", "rest", "scales", "errors", "count"})
     one, other = (KNN(k=9).score(look(anatomy, queries), bank) for bank in (small, large))
     assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")
+def test_a_bank_that_comes_class_by_class_is_searched_in_bytes(anatomy, monkeypatch):
+    """As it came, the first pieces are full of the neighbours of some queries, and the guess for these too high."""
+    torch.manual_seed(4)
+    centres = F.normalize(torch.randn(64, 32))
+    rows = centres.repeat_interleave(1024, 0) + 0.1 * torch.randn(65_536, 32)
+    queries = F.normalize(centres + 0.1 * torch.randn(64, 32))
+    assert search(queries, Quantised.of(F.normalize(rows)), 50)[1].sum() < 60
+    monkeypatch.setattr(knn_file, "LARGE", 10_000)
+    bank = restored(KNN().fit(Kept(anatomy, rows={"penultimate": rows})))
+    assert search(queries, bank, 50)[1].all()
 
 
 @pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")

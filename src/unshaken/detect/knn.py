@@ -86,7 +86,8 @@ class KNN(Detector):
             )
         if len(bank) < LARGE:
             return {"bank": bank}
-        return saved(Quantised.of(bank))
+        drawn = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))
+        return saved(Quantised.of(bank, drawn))
 
     def score(self, look: Look, bank: Bank) -> Tensor:
         """See `kth_distance`."""

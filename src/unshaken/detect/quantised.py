@@ -42,8 +42,15 @@ class Quantised:
     count: int
 
     @classmethod
-    def of(cls, bank: Tensor) -> Quantised:
-        """Of a bank float32 `[M, d]`."""
+    def of(cls, bank: Tensor, order: Tensor | None = None) -> Quantised:
+        """Of a bank float32 `[M, d]`.
+
+        Args:
+            bank: the rows.
+            order: which row comes where, int64 `[M]`. A search guesses from some pieces what the others hold, and
+                guesses too high where the bank lies class by class: a drawn order spares it that.
+        """
+        order = torch.arange(len(bank)) if order is None else order
         blocks, d = -(-len(bank) // BLOCK), bank.shape[1]
         shape = blocks * BLOCK, d
         made = cls(
@@ -54,7 +61,7 @@ class Quantised:
             len(bank),
         )
         for start in range(0, len(bank), PIECE):
-            codes, rest, scales, errors = in_bytes(bank[start : start + PIECE], BLOCK)
+            codes, rest, scales, errors = in_bytes(bank[order[start : start + PIECE]], BLOCK)
             first = start // BLOCK
             made.codes[start : start + len(codes)] = codes
             made.rest[start : start + len(codes)] = rest
