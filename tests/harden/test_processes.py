@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unshaken.cli import main
+
 NET = """
 from torch import nn
 def make():
@@ -22,12 +24,11 @@ LOOP = ["--epochs", "2", "--batch-size", "32", "--set", "check_images=16", "--se
 )
 def test_two_processes_learn_what_one_learns(recipes, tmp_path):
     (tmp_path / "own.py").write_text(NET)
-    verb = ["-m", "unshaken", "harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "240"]
+    verb = ["harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "240"]
     verb += [*LOOP, "--device", "cpu", "--quiet", *(w for r in recipes for w in ("--recipe", r))]
-    one = subprocess.run([sys.executable, *verb, "--out", str(tmp_path / "one")], capture_output=True, timeout=240)
-    assert one.returncode == 0, one.stderr.decode()
+    assert main([*verb, "--out", str(tmp_path / "one")]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, *verb, "--devices", "2", "--out", str(tmp_path / "two")]
+    command = [*launch, "-m", "unshaken", *verb, "--devices", "2", "--out", str(tmp_path / "two")]
     two = subprocess.run(command, capture_output=True, timeout=280)
     assert two.returncode == 0, two.stderr.decode()
     assert json.loads((tmp_path / "two" / "harden.json").read_text())["processes"] == 2

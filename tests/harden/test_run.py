@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import unshaken
+from unshaken.api_harden import harden
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 
@@ -112,23 +114,45 @@ def started(out, *more):
             process.kill()
 
 
+SETTINGS = {"epochs": 4, "batch_size": 32, "check_images": 16, "save_every": 1, "limit": 300}
+
+
+@contextmanager
+def process(out, **more):
+    """A training run in a process of its own, which a server that has imported everything forks; killed at the end."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["unshaken.api_harden", "unshaken.harden.loop"])
+    recipes = ["at:eps=0.1,steps=2", "ema"]
+    settings = {**SETTINGS, "out": out, **more}
+    child = server.Process(target=harden, args=("small", "demo", recipes), kwargs=settings)
+    child.start()
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.join()
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_the_weights_are_equal(tmp_path):
-    with started(tmp_path / "straight", "--quiet") as (process, said):
-        assert process.wait(240) == 0, said.read_text()
+    with process(tmp_path / "straight") as child:
+        child.join(240)
+        assert child.exitcode == 0
     wanted = load_file(tmp_path / "straight" / "last.safetensors")
     state = tmp_path / "run" / "state" / "checkpoint.safetensors"
     for resume in range(3):
         seen = state.stat().st_mtime_ns if state.exists() else 0
-        with started(tmp_path / "run", "--quiet", *(["--resume"] if resume else [])) as (process, said):
-            while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == seen):
+        with process(tmp_path / "run", resume=bool(resume)) as child:
+            while child.is_alive() and (not state.exists() or state.stat().st_mtime_ns == seen):
                 time.sleep(0.01)
             time.sleep(0.03 * resume)
-            assert process.poll() is None, said.read_text()
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    with started(tmp_path / "run", "--quiet", "--resume") as (process, said):
-        assert process.wait(240) == 0, said.read_text()
+            assert child.is_alive()
+            child.kill()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+    with process(tmp_path / "run", resume=True) as child:
+        child.join(240)
+        assert child.exitcode == 0
     found = load_file(tmp_path / "run" / "last.safetensors")
     assert all(torch.equal(found[k], wanted[k]) for k in wanted)
 

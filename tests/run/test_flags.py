@@ -205,13 +205,16 @@ def test_no_doubt_lacks_a_test():
 
 
 @pytest.mark.parametrize(
-    ("before", "method"), [(lambda x: nn.functional.hardtanh(x, 0.0, 1.0), "square"), (boxed, "fgsm")]
+    ("before", "attack"),
+    [
+        (lambda x: nn.functional.hardtanh(x, 0.0, 1.0), {"method": "square", "params": {"queries": 50}}),
+        (boxed, {"method": "fgsm"}),
+    ],
+    ids=["square", "fgsm"],
 )
-def test_borders_are_looked_at_where_gradients_are_followed_and_a_box_passes(before, method, job, tiny):
-    assert (
-        names_of(job(Classifier(Wrapped(tiny.net, before=before)).eval(), plan=[{"method": method, "eps": [0.02]}]))
-        == {}
-    )
+def test_borders_are_looked_at_where_gradients_are_followed_and_a_box_passes(before, attack, job, tiny):
+    model = Classifier(Wrapped(tiny.net, before=before)).eval()
+    assert names_of(job(model, plan=[{**attack, "eps": [0.02]}])) == {}
 
 
 def test_training_mode_does_not_matter_where_no_layer_minds_it(job, tiny):
