@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from scipy.special import ndtr
-from scipy.stats import binom
 
 _ROUNDING = 1e-12
 """Kept back of alpha for the rounding of float64 sums and transforms."""
@@ -44,8 +43,8 @@ def _boundaries(p: float, looks: tuple[int, ...], spent: tuple[float, ...]) -> t
     alive, used, before = np.ones(1), 0.0, 0
     found = []
     for look, allowed in zip(looks, spent, strict=True):
-        fresh = binom.pmf(np.arange(min(look - before, most) + 1), look - before, 1 - p)
-        convolve = np.convolve if len(alive) * len(fresh) < 1 << 21 else fftconvolve
+        fresh = scipy.stats.binom.pmf(np.arange(min(look - before, most) + 1), look - before, 1 - p)
+        convolve = np.convolve if len(alive) * len(fresh) < 1 << 21 else scipy.signal.fftconvolve
         alive, before = np.maximum(convolve(alive, fresh)[: most + 1], 0), look
         within = np.flatnonzero(used + np.cumsum(alive) <= allowed - _ROUNDING)
         found.append(int(within[-1]) if len(within) else -1)

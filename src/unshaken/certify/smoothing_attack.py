@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import scipy
 import torch
 from pydantic import Field
-from scipy.stats import binomtest
 from torch import Tensor
 
 from unshaken.certify.noise_attack import Asker, Look, NoiseAttack
@@ -59,5 +59,5 @@ def winner(counts: Tensor, alpha: float) -> Tensor:
         alpha: of the sign test of the two.
     """
     top, classes = counts.topk(2, dim=1)
-    tests = [binomtest(a, a + b, 0.5).pvalue for a, b in top.tolist()]
+    tests = [scipy.stats.binomtest(a, a + b, 0.5).pvalue for a, b in top.tolist()]
     return torch.where(torch.tensor(tests, device=counts.device) <= alpha, classes[:, 0], -1)

@@ -6,9 +6,10 @@ import math
 from typing import Protocol
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
-from scipy import fft, stats
+from scipy import fft
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
@@ -177,7 +178,7 @@ def false_positive_rate(n: int, matched: int) -> float:
     """
     if n < 1 or not 0 <= matched <= n:
         raise ParameterError(f"matched={matched} must be 0 to n, and n={n} at least 1")
-    return float(stats.binom.sf(matched - 1, n, 0.5))
+    return float(scipy.stats.binom.sf(matched - 1, n, 0.5))
 
 
 def matches_needed(n: int, rate: float) -> int:
@@ -195,7 +196,7 @@ def matches_needed(n: int, rate: float) -> int:
     """
     if n < 1 or not 0 < rate < 1:
         raise ParameterError(f"n={n} must be at least 1, and rate={rate!r} inside (0, 1)")
-    return next(k for k in range(n + 2) if stats.binom.sf(k - 1, n, 0.5) <= rate)
+    return next(k for k in range(n + 2) if scipy.stats.binom.sf(k - 1, n, 0.5) <= rate)
 
 
 def against_the_detector(scores: Tensor, marked: Tensor) -> Tensor:

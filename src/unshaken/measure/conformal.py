@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Flags, Numbers, numbers
@@ -78,7 +78,7 @@ class Threshold:
         percent(level)
         if self.k > self.n:
             return Figure(1.0, 1.0, 1.0, self.n, "exact")
-        law = stats.beta(self.k, self.n + 1 - self.k)
+        law = scipy.stats.beta(self.k, self.n + 1 - self.k)
         low, high = law.ppf([(1 - level) / 2, (1 + level) / 2])
         mean = self.k / (self.n + 1)  # of a skewed law, it can lie outside of a narrow central interval
         return Figure(mean, min(float(low), mean), max(float(high), mean), self.n, f"beta {percent(level)}")
@@ -115,7 +115,7 @@ def conformal_threshold(calibration: ArrayLike, accept: float = 0.95, *, confide
     if confidence is None:
         k = math.ceil((n + 1) * accept * (1 - ROUNDING))
     else:
-        k = 1 + int(stats.binom.ppf(confidence, n, accept)) if n >= needed else n + 1
+        k = 1 + int(scipy.stats.binom.ppf(confidence, n, accept)) if n >= needed else n + 1
     value = float(ordered[k - 1]) if k <= n else math.inf
     return Threshold(value, accept, confidence, n, k, needed)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Numbers
@@ -125,6 +126,6 @@ def at_least_binomial(figure: Figure, size: int, level: float) -> Figure:
 def _logit_figure(value: float, draws: Numbers, n: int, level: float) -> Figure:
     method = f"bootstrap logit {percent(level)} ({len(draws)})"
     centre = np.clip(2 * value - draws.mean(), value / 2, (1 + value) / 2)  # the value less the bias, inside (0, 1)
-    half = stats.norm.ppf((1 + level) / 2) * draws.std() / (value * (1 - value))
+    half = scipy.stats.norm.ppf((1 + level) / 2) * draws.std() / (value * (1 - value))
     low, high = special.expit(special.logit(centre) + half * np.array([-1, 1]))
     return Figure(value, float(min(low, value)), float(max(high, value)), n, method)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Numbers, numbers
@@ -92,7 +93,7 @@ class GaussianOptimum:
     @property
     def balanced(self) -> float:
         """`Phi(a)`: standard accuracy of both classes if they were equally frequent."""
-        return float(stats.norm.cdf(self.margin))
+        return float(scipy.stats.norm.cdf(self.margin))
 
 
 def gaussian_optimum(
@@ -128,7 +129,7 @@ def gaussian_optimum(
     delta = math.sqrt(float((mean - shift) @ weights))
     margin = float(weights @ mean) / delta
     tilt = math.log(ratio) / (2 * delta)
-    ends = stats.norm.cdf([margin - tilt, margin + tilt, delta - tilt, delta + tilt]).tolist()
+    ends = scipy.stats.norm.cdf([margin - tilt, margin + tilt, delta - tilt, delta + tilt]).tolist()
     outcome = TwoClass(math.log(ratio) / 2, ratio, ends[0], ends[1], ends[2], ends[3], degenerate=False)
     return GaussianOptimum(weights, shift, delta, margin, tilt, outcome)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Indices, Numbers, numbers, same_length
@@ -154,13 +155,13 @@ def _forth(accuracy: Numbers, transform: Transform) -> Numbers:
         raise ParameterError(f"transform {transform!r} is not one of ['linear', 'logit', 'probit']")
     if ((accuracy <= 0) | (accuracy >= 1)).any():
         raise ParameterError(f"an accuracy of 0 or 1 has no {transform}: leave that model out, or use 'linear'")
-    return np.asarray(special.logit(accuracy) if transform == "logit" else stats.norm.ppf(accuracy), np.float64)
+    return np.asarray(special.logit(accuracy) if transform == "logit" else scipy.stats.norm.ppf(accuracy), np.float64)
 
 
 def _back(value: Numbers, transform: Transform) -> Numbers:
     if transform == "linear":
         return value
-    return np.asarray(special.expit(value) if transform == "logit" else stats.norm.cdf(value), np.float64)
+    return np.asarray(special.expit(value) if transform == "logit" else scipy.stats.norm.cdf(value), np.float64)
 
 
 def _least_squares(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Flags, Indices, Numbers, flags, integers, numbers, same_length
@@ -186,7 +186,7 @@ def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Figure:
     if n < 2:
         raise ParameterError("an interval over seeds needs two of them at least, not 1")
     mean, error = float(column.mean()), float(column.std(ddof=1)) / math.sqrt(n)
-    half = error * float(stats.t.ppf((1 + level) / 2, n - 1))
+    half = error * float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
     return Figure(mean, mean - half, mean + half, n, f"student {percent(level)} over seeds")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Numbers
@@ -52,8 +52,8 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) 
     if not ((k >= 0) & (k <= m) & (m >= 1)).all():
         raise ParameterError("successes must lie in 0..n with n at least 1, one n for each count")
     tail = (1 - level) / 2
-    low = np.where(k > 0, stats.beta.ppf(tail, np.maximum(k, 1), m - k + 1), 0.0)
-    high = np.where(k < m, stats.beta.ppf(1 - tail, k + 1, np.maximum(m - k, 1)), 1.0)
+    low = np.where(k > 0, scipy.stats.beta.ppf(tail, np.maximum(k, 1), m - k + 1), 0.0)
+    high = np.where(k < m, scipy.stats.beta.ppf(1 - tail, k + 1, np.maximum(m - k, 1)), 1.0)
     return low, high
 
 
@@ -83,7 +83,7 @@ def median(values: Numbers, *, level: float = 0.95, floor: float = 0.0) -> Figur
     value = float(np.median(ordered))
     if np.isinf(value):
         return None
-    k = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # P(X < k) is below the tail, P(X <= k) is not
+    k = int(scipy.stats.binom.ppf((1 - level) / 2, n, 0.5))  # P(X < k) is below the tail, P(X <= k) is not
     low, high = (floor, np.inf) if k == 0 else (ordered[k - 1], ordered[n - k])
     return Figure(value, float(low), float(high), n, method)
 

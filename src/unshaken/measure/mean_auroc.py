@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from unshaken.measure.columns import Numbers
 from unshaken.measure.figure import Figure
@@ -81,7 +82,7 @@ def mean_auroc(found: Placements) -> Figure:
     variance, dof = found.variance()
     if variance is None or not 0 < value < 1:
         return _no_spread(value, found)
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
+    half = float(scipy.stats.t.ppf((1 + _LEVEL) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
     low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
     return Figure(value, min(float(low), value), max(float(high), value), found.n, "delong 95%")
 
@@ -99,9 +100,9 @@ def mean_difference(a: Placements, b: Placements) -> tuple[Figure | None, float 
     if variance is None:
         return None, None
     error = math.sqrt(variance)
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, dof)) * error
+    half = float(scipy.stats.t.ppf((1 + _LEVEL) / 2, dof)) * error
     low, high = max(-1.0, min(value, value - half)), min(1.0, max(value, value + half))
-    return Figure(value, low, high, gap.n, "delong 95%"), 2 * float(stats.t.sf(abs(value) / error, dof))
+    return Figure(value, low, high, gap.n, "delong 95%"), 2 * float(scipy.stats.t.sf(abs(value) / error, dof))
 
 
 def _no_spread(value: float, found: Placements) -> Figure:

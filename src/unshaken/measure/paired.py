@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Numbers, flags, numbers, same_length
@@ -74,7 +74,7 @@ def mcnemar(lost: int, gained: int) -> float:
     """
     if lost < 0 or gained < 0:
         raise ParameterError(f"counts of discordant pairs cannot be negative: lost {lost}, gained {gained}")
-    return min(1.0, 2 * float(stats.binom.cdf(min(lost, gained), lost + gained, 0.5)))
+    return min(1.0, 2 * float(scipy.stats.binom.cdf(min(lost, gained), lost + gained, 0.5)))
 
 
 def compare(

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from unshaken.measure.columns import Numbers, numbers, same_length
 from unshaken.measure.figure import Figure
@@ -134,9 +135,9 @@ def compare_auroc(
         p = min(1.0, 2 * (1 + abs(value)) ** -pairs)  # all pairs alike, though their mean difference is 0
     else:
         error, method = math.sqrt(variance), "delong {}"
-        half = float(stats.t.ppf((1 + level) / 2, dof)) * error
+        half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * error
         ends = value - half, value + half
-        p = 2 * float(stats.t.sf(abs(value) / error, dof))
+        p = 2 * float(scipy.stats.t.sf(abs(value) / error, dof))
     low, high = max(-1.0, min(ends[0], value)), min(1.0, max(ends[1], value))
     return AurocComparison(a, b, Figure(value, low, high, a.n, method.format(percent(level))), p)
 
@@ -203,9 +204,9 @@ def roc_band(
 def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
     """DeLong's structural components from midranks: p_i, the share of abnormal above a normal; q_j, of normal below."""
     x, y = numbers("normal", normal), numbers("abnormal", abnormal)
-    both = stats.rankdata(np.concatenate([x, y]))
-    p = 1 - (both[: len(x)] - stats.rankdata(x)) / len(y)
-    q = (both[len(x) :] - stats.rankdata(y)) / len(x)
+    both = scipy.stats.rankdata(np.concatenate([x, y]))
+    p = 1 - (both[: len(x)] - scipy.stats.rankdata(x)) / len(y)
+    q = (both[len(x) :] - scipy.stats.rankdata(y)) / len(x)
     return np.asarray(p, np.float64), np.asarray(q, np.float64)
 
 
@@ -227,7 +228,7 @@ def _auroc(p: Numbers, q: Numbers, level: float) -> Figure:
         right = [math.floor(pairs * value + ROUNDING), math.ceil(pairs * value - ROUNDING)]
         low, high = clopper_pearson(right, pairs, level=level)
         return Figure(value, float(low[0]), float(high[1]), len(p) + len(q), f"clopper-pearson {percent(level)}")
-    half = float(stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
     low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
     return Figure(value, min(float(low), value), max(float(high), value), len(p) + len(q), f"delong {percent(level)}")
 

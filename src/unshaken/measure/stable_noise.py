@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.columns import Numbers, numbers
@@ -147,8 +148,8 @@ def stable_cdf(x: float, alpha: float) -> float:
     if alpha == 1:
         return 0.5 + math.atan(x) / math.pi
     if alpha == 2:
-        return float(stats.norm.cdf(x / math.sqrt(2)))
-    return float(stats.levy_stable.cdf(x, alpha, 0))
+        return float(scipy.stats.norm.cdf(x / math.sqrt(2)))
+    return float(scipy.stats.levy_stable.cdf(x, alpha, 0))
 
 
 def cauchy_stationary(m: float, ratio: float) -> float | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
@@ -121,7 +121,7 @@ def check_rows(frame: pa.Table) -> list[Flag]:
 
 def _like_guessing(right: int, n: int, classes: int) -> bool:
     """Whether chance explains the right answers, on samples enough for a perfect model to show that it is none."""
-    by_luck: float = binomtest(right, n, 1 / classes, alternative="greater").pvalue
+    by_luck: float = scipy.stats.binomtest(right, n, 1 / classes, alternative="greater").pvalue
     return bool(classes ** -float(n) <= 0.05 < by_luck)
 
 
@@ -245,7 +245,7 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
         for how, images in tries.items():
             other = oracle.exact(images).argmax(1) == labels
             gained, lost = int((other & ~right).sum()), int((right & ~other).sum())
-            if gained > lost and binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < 1e-3:
+            if gained > lost and scipy.stats.binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < 1e-3:
                 text = (
                     f"{how} the model is right on {int(other.sum())} of {len(few)} samples, else on {int(right.sum())}"
                 )

@@ -6,9 +6,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.stats import poisson
 from torch import Tensor
 
 from unshaken.core.registry import register
@@ -69,8 +69,8 @@ def alias_tables(c: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     cells = 1 << last.bit_length()
     rate = np.arange(256)[:, None] * (c / 255)
     mass = np.zeros((256, cells))
-    mass[:, :last] = poisson.pmf(np.arange(last), rate)
-    mass[:, last] = poisson.sf(last - 1, rate[:, 0])
+    mass[:, :last] = scipy.stats.poisson.pmf(np.arange(last), rate)
+    mass[:, last] = scipy.stats.poisson.sf(last - 1, rate[:, 0])
     rows = np.arange(256)
     left, open_ = mass * cells, np.ones((256, cells), bool)
     cut, alias = np.ones((256, cells)), np.tile(np.arange(cells), (256, 1))
