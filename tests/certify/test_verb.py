@@ -25,7 +25,7 @@ def test_clean_attacked_and_certified_fall_in_this_order(tmp_path):
     assert done.summary["aggregates"]["worst_attack"] is None  # nothing attacked the network itself
 
 
-@pytest.mark.parametrize("method", ["dual-smoothing:sigma=0.15,n=500", "adaptive-smoothing:sigma=0.1,n=500"])
+@pytest.mark.parametrize("method", ["dual-smoothing:sigma=0.15,n=2000", "adaptive-smoothing:sigma=0.1,n=2000"])
 def test_whoever_votes_is_attacked_through_its_own_noise(tmp_path, method):
     done = certify(tmp_path, method)
     (one,) = done.summary["certified"]

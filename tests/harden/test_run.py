@@ -114,16 +114,13 @@ def started(out, *more):
             process.kill()
 
 
-SETTINGS = {"epochs": 4, "batch_size": 32, "check_images": 16, "save_every": 1, "limit": 300}
-
-
 @contextmanager
 def process(out, **more):
     """A training run in a process of its own, which a server that has imported everything forks; killed at the end."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["unshaken.api_harden", "unshaken.harden.loop"])
     recipes = ["at:eps=0.1,steps=2", "ema"]
-    settings = {**SETTINGS, "out": out, **more}
+    settings = {**FEW, "epochs": 4, "limit": 300, "out": out, **more}
     child = server.Process(target=harden, args=("small", "demo", recipes), kwargs=settings)
     child.start()
     try:
