@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.base import Attack
-from unshaken.attack.problem import Problem
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.problem import Problem
 from unshaken.core import Answer, Batch, Classifier, SampleRng
 from unshaken.core.query import Query
 
