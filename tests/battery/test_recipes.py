@@ -62,7 +62,7 @@ def loop_of(recipe, images, labels, run):
 def test_the_run_of_it_loads(method, gray, tmp_path):
     recipe = cheap(method)
     data = InMemory(*gray, classes=[str(i) for i in range(10)])
-    settings = TRAINING.model_dump()
+    settings = TRAINING.model_dump() | {"epochs": 1}
     made = unshaken.harden(recipe.first_try.arch, data, together(recipe), out=tmp_path / "run", **settings)
     images = gray[0][:4].float() / 255
     for file, model in (("model", made.model), ("last", None)):

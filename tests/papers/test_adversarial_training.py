@@ -15,7 +15,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.adversarial_training import AdversarialTrainingPaper
 from unshaken.run.store import RunDir
 
-TINY = "adversarial-training:images=200,epochs=1,tested=40,attacked=2"
+TINY = "adversarial-training:images=200,epochs=1,tested=40,attacked=1"
 
 
 def value(x):

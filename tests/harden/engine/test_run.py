@@ -5,8 +5,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 
 import unshaken
 from unshaken.api import harden
+from unshaken.cli import main
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 
@@ -103,18 +102,6 @@ LOOP = ["--recipe", "ema", "--epochs", "4", "--batch-size", "32", "--set", "chec
 
 
 @contextmanager
-def started(out, *more):
-    """The command under way, and the file that its stderr goes to; killed at the end if it still runs."""
-    said = out.with_name(f"{out.name}-{time.monotonic_ns()}.txt")
-    command = [sys.executable, "-m", "unshaken", *COMMAND, *LOOP, "--out", str(out), *more]
-    with said.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
-        try:
-            yield process, said
-        finally:
-            process.kill()
-
-
-@contextmanager
 def process(out, **more):
     """A training run in a process of its own, which a server that has imported everything forks; killed at the end."""
     server = multiprocessing.get_context("forkserver")
@@ -155,15 +142,15 @@ def test_killed_at_any_moment_the_weights_are_equal(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_on_one_directory(tmp_path):
-    with started(tmp_path / "run", "--quiet", "--set", "patience=99") as (first, _):
-        while not (tmp_path / "run" / "state").exists() and first.poll() is None:
+def test_two_processes_on_one_directory(tmp_path, capsys):
+    with process(tmp_path / "run", patience=99) as first:
+        while not (tmp_path / "run" / "state").exists() and first.is_alive():
             time.sleep(0.01)
-        first.send_signal(signal.SIGSTOP)  # alive, and sure to be there
-        with started(tmp_path / "run", "--resume", "--set", "patience=99") as (second, said):
-            assert second.wait(120) == 2
-        assert said.read_text().count("\n") == 1
-        assert "is writing here; wait for it" in said.read_text()
+        os.kill(first.pid, signal.SIGSTOP)  # alive, and sure to be there
+        assert main([*COMMAND, *LOOP, "--out", str(tmp_path / "run"), "--resume", "--set", "patience=99"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "is writing here; wait for it" in message
 
 
 def test_a_model_of_ones_own(data, tmp_path):
