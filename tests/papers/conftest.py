@@ -19,7 +19,7 @@ from PIL import Image
 from unshaken.papers import PaperResult, run_paper
 
 
-def tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str:
+def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str:
     """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once."""
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
@@ -35,7 +35,7 @@ def tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str
     return f"parquet:{folder}/tints.parquet"
 
 
-def bands(folder: Path, classes: int = 5) -> str:
+def make_bands(folder: Path, classes: int = 5) -> str:
     """Colour noise with a brighter band for each class, as folders of PNG; 100 training and 40 test images a class."""
     rng = np.random.default_rng(0)
     for split, n in (("train", 100), ("test", 40)):
@@ -49,7 +49,7 @@ def bands(folder: Path, classes: int = 5) -> str:
     return f"folder:{folder}"
 
 
-def stripes(folder: Path) -> str:
+def make_stripes(folder: Path) -> str:
     """Grey noise with a bright line for each of three classes, as folders of PNG; 60 training and 30 test images."""
     rng = np.random.default_rng(0)
     for split, n in (("train", 60), ("test", 30)):
@@ -78,11 +78,11 @@ class Tiny:
 
 
 TINY: dict[str, Tiny] = {
-    "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", tints, "steps=4"),
-    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", tints, "epochs=3"),
-    "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", bands, "tune=31"),
+    "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
+    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
+    "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
-        "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", stripes, "epochs=2"
+        "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
 }
 
@@ -104,6 +104,12 @@ class Finished:
     out: Path
     cache: Path
     result: PaperResult
+
+
+@pytest.fixture(scope="session")
+def tints(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """See `make_tints`."""
+    return make_tints(tmp_path_factory.mktemp("tints"))
 
 
 @pytest.fixture(scope="session")

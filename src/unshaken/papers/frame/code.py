@@ -85,11 +85,11 @@ def _tree(name: str) -> ast.Module | None:
 def _path(name: str) -> Path | None:
     """The file of a module; None where it has none, as in a notebook."""
     head, _, rest = name.partition(".")
-    if head == unshaken.__name__:
-        base = ROOT / Path(*rest.split(".")) if rest else ROOT
-        return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return Path(file) if file and file.endswith(".py") else None
+    base = ROOT / Path(*rest.split("."))
+    own = (base.with_suffix(".py"), base / "__init__.py") if head == unshaken.__name__ and rest else ()
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    paths = [*own, *([Path(loaded)] if loaded and loaded.endswith(".py") else [])]
+    return next((p for p in paths if p.is_file()), None)
 
 
 class _Plain(ast.NodeTransformer):
