@@ -79,7 +79,7 @@ def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting:
     losses = descend(
         torch.optim.AdamW(weights, lr=fitting.lr, weight_decay=fitting.weight_decay), loss, len(images),
         steps=fitting.steps, batch_size=fitting.batch_size, seed=fitting.seed, name="generate", order="generate-order",
-        title=f"fitting {model.kind}",        warmup=fitting.warmup, clip=fitting.clip, after_step=average_weights,
+        title=f"fitting {model.kind}", warmup=fitting.warmup, clip=fitting.clip, after_step=average_weights,
     )  # fmt: skip
     with torch.no_grad():
         torch._foreach_copy_(weights, average)
