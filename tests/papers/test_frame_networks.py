@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.harden.distillation import Distillation
 from unshaken.harden.training import Training
+from unshaken.models import load_model
 from unshaken.papers.frame import networks
 from unshaken.papers.frame.cache import cache_dir, cached, digest_of
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Networks, together
+from unshaken.papers.frame.networks import Networks, saved, together
 from unshaken.papers.frame.record import Record
 from unshaken.run.store import RunDir
 
@@ -79,8 +81,8 @@ def test_everything_that_decides_the_weights_is_in_the_key(made, data, monkeypat
     }
     nets = {name: made.net(name, *how) for name, how in given.items()}
     nets["statistics"] = made.net("statistics", linear, data, TRAINING, statistics="none")
-    nets["parent"] = made.net("parent", None, data, TRAINING, parent=nets["plain"])
-    nets["other parent"] = made.net("other parent", None, data, TRAINING, parent=nets["seed"])
+    nets["parent"] = made.net("parent", nets["plain"], data, TRAINING)
+    nets["other parent"] = made.net("other parent", nets["seed"].model, data, TRAINING)
     monkeypatch.setattr(networks, "code_digest", lambda *objects: "other code")
     nets["code"] = made.net("code", linear, data, TRAINING)
     assert len({n.key for n in nets.values()}) == len(nets)
@@ -95,17 +97,29 @@ def test_a_momentum_of_the_recipe_and_one_of_the_training_are_two():
 def test_a_parent_stays_as_it_is(made, data):
     parent = together([made.net(f"m{i}", linear, data, TRAINING.model_copy(update={"seed": i})) for i in (1, 2)])
     before = {k: v.clone() for k, v in parent.model.state_dict().items()}
-    child = made.net("child", None, data, TRAINING, ["dverge:eps=0.1,steps=1"], parent=parent)
+    child = made.net("child", parent, data, TRAINING, ["dverge:eps=0.1,steps=1"])
     assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
     assert not equal(parent, child)
     assert child.key != parent.key
 
 
-def test_either_an_architecture_or_a_parent(made, data):
-    with pytest.raises(ValueError, match="architecture or a parent, and not both"):
-        made.net("a", None, data, TRAINING)
+def test_an_architecture_that_does_not_exist_is_refused(made, data):
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
         made.net("a", "smal", data, TRAINING)
+
+
+def test_a_network_that_a_recipe_holds_enters_by_its_weights(made, data):
+    teachers = [made.net(f"t{i}", linear, data, TRAINING.model_copy(update={"seed": i})) for i in (0, 1)]
+    recipes = [Distillation(teacher=t.model, temperature=2) for t in (*teachers, teachers[0])]
+    keys = [made.net("ab"[i % 2], linear, data, TRAINING, [recipe]).key for i, recipe in enumerate(recipes)]
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_network_as_a_spec(made, data):
+    net = made.net("a", "strided-cnn", data, TRAINING)
+    again = load_model(saved(net, "strided-cnn"))
+    images = data.batch().images
+    assert torch.equal(again.eval()(images), net.model(images))
 
 
 def test_a_run_whose_networks_would_be_others_now_is_refused(made, data, monkeypatch):

@@ -63,7 +63,7 @@ def run(paper: DvergePaper, context: Context) -> None:
             start = baseline(part, paper, data, seed)
             for arm, learn in ARMS.items():
                 recipes = [CropFlip(pad=0), Dverge(eps=0.15, steps=5, step_size=0.2, learn=learn)]
-                net = part.net(arm, None, data, _training(paper.epochs, 0.02, seed), recipes, parent=start)
+                net = part.net(arm, start, data, _training(paper.epochs, 0.02, seed), recipes)
                 measure(part.within(arm), paper, net, test, carried)
                 task.advance()
 

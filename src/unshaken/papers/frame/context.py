@@ -22,7 +22,7 @@ from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.networks import Architecture, Net, Networks, Statistics
 from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, searched
 from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.rows import seeds_of
+from unshaken.papers.frame.rows import Rows, seeds_of
 from unshaken.papers.frame.tables import table_name
 from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
@@ -72,17 +72,15 @@ class Context:
     def net(
         self,
         name: str,
-        arch: Architecture | None,
+        start: Architecture | Classifier | Net,
         data: Split,
         training: Training,
         recipes: Sequence[str | Recipe] = (),
         *,
-        parent: Net | None = None,
         statistics: Statistics = "data",
     ) -> Net:
         """A network from the cache, or trained; see `Networks.net`."""
-        networks = Networks(self.record)
-        return networks.net(self.id(name), arch, data, training, recipes, parent=parent, statistics=statistics)
+        return Networks(self.record).net(self.id(name), start, data, training, recipes, statistics=statistics)
 
     def weights(
         self, name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]], code: Sequence[Any]
@@ -129,6 +127,10 @@ class Context:
     def id(self, label: str) -> str:
         """The id of a condition: the label behind the prefix."""
         return self.prefix + label
+
+    def rows(self) -> Rows:
+        """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
+        return Rows(self.run, self.slug, self.seed, self.prefix)
 
     def has(self, label: str, table: str = "outcomes") -> bool:
         """Whether the rows of a condition are finished."""

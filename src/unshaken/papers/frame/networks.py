@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.registry import parse_method
+from unshaken.core.registry import Parameters, parse_method
 from unshaken.harden.ensemble import ensemble
 from unshaken.harden.fit import fit
 from unshaken.harden.recipe import Recipe
 from unshaken.harden.training import Training
+from unshaken.models import save_model
 from unshaken.models.architectures import build
-from unshaken.papers.frame.cache import Weights, cached, digest_of, digest_tensors
+from unshaken.papers.frame.cache import Weights, cache_dir, cached, digest_of, digest_tensors
 from unshaken.papers.frame.code import code_digest
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.record import Record
@@ -38,12 +39,14 @@ class Net:
         key: 32 hexadecimal digits of all that decides its weights.
         curves: figures of its training, one record an epoch.
         flags: what the monitors of training noticed, by name.
+        seconds: wall time of its training, on the machine that trained it.
     """
 
     model: Classifier
     key: str
     curves: Sequence[Mapping[str, float]] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def together(nets: Sequence[Net], *, name: str = "ensemble") -> Net:
@@ -84,58 +87,54 @@ class Networks:
     def net(
         self,
         name: str,
-        arch: Architecture | None,
+        start: Architecture | Classifier | Net,
         data: Split,
         training: Training,
         recipes: Sequence[str | Recipe] = (),
         *,
-        parent: Net | None = None,
         statistics: Statistics = "data",
     ) -> Net:
         """A network from the cache, or trained by `unshaken.harden.fit`.
 
         Args:
             name: unique in the run, such as `seed0.baseline-1`.
-            arch: what is trained from fresh weights, drawn from `training.seed`; None with a parent.
+            start: an architecture, for fresh weights drawn from `training.seed`; or a network to go on from, which is
+                left as it is.
             data: what it learns from.
             training: how; its `select` decides which checkpoint is returned.
-            recipes: `NAME[:k=v,...]`, or recipes.
-            parent: the network to go on from, left as it is.
+            recipes: `NAME[:k=v,...]`, or recipes; networks that they hold enter the key by their weights.
             statistics: of a fresh classifier.
 
         Raises:
             ParameterError: there is no such architecture, or the recipes do not go together.
             RunError: training failed, or another network goes by this name in the run directory.
-            ValueError: not one of `arch` and `parent` is given.
         """
-        if (arch is None) == (parent is None):
-            raise ValueError(f"network {name!r}: give an architecture or a parent, and not both")
         made = [parse_method(r, "harden") if isinstance(r, str) else r for r in recipes]
-        start = (
-            untrained(arch, data, training.seed, statistics) if arch is not None else copy.deepcopy(parent.model)  # type: ignore[union-attr]
+        model = (
+            copy.deepcopy(start.model if isinstance(start, Net) else start)
+            if isinstance(start, Net | Classifier)
+            else untrained(start, data, training.seed, statistics)
         )
         key = {
-            "parent": None if parent is None else parent.key,
-            "start": digest_tensors(start.state_dict()),
-            "statistics": [None if v is None else v.flatten().tolist() for v in (start.mean, start.std)],
-            "structure": repr(start.net),
+            "start": described(model),
             "data": data.digest,
             "classes": data.classes,
             "training": training.model_dump(mode="json"),
-            "recipes": [_text(r) for r in made],
-            "code": code_digest("unshaken.harden.fit", *made, *_makers(arch), *start.net.modules()),
+            "recipes": [described(r) for r in made],
+            "code": code_digest("unshaken.harden.fit", *made, *_builders(start), *model.net.modules()),
         }
 
         def train() -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-            fitted = fit(copy.deepcopy(start), data.images, data.labels, made, training, classes=data.classes)
+            fitted = fit(copy.deepcopy(model), data.images, data.labels, made, training, classes=data.classes)
             progress = fitted.progress
-            return fitted.model.net.state_dict(), {"curves": progress.curves, "flags": progress.flags}
+            notes = {"curves": progress.curves, "flags": progress.flags, "seconds": progress.seconds}
+            return fitted.model.net.state_dict(), notes
 
         weights = self._kept(name, key, train)
         for recipe in made:
-            start = recipe.rebuild(start)
-        start.net.load_state_dict(weights.tensors)
-        return Net(start.eval(), digest_of(key), weights.notes["curves"], weights.notes["flags"])
+            model = recipe.rebuild(model)
+        model.net.load_state_dict(weights.tensors)
+        return Net(model.eval(), digest_of(key), **weights.notes)
 
     def weights(
         self, name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]], code: Sequence[Any]
@@ -159,14 +158,50 @@ class Networks:
         return found
 
 
-def _text(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's name, class and options, for a key."""
-    options = recipe.model_dump(mode="json")
-    return {"name": recipe.info.name, "class": type(recipe).__qualname__, "options": options}
+def saved(net: Net, arch: str) -> str:
+    """The SPEC of a network, for recipes and commands that take SPECs; it is saved beside the cache.
+
+    Args:
+        net: one whose structure is a named architecture.
+        arch: its name.
+    """
+    folder = cache_dir() / "papers" / net.key
+    if not (folder / "model.json").is_file():
+        save_model(net.model, folder, arch=arch)
+    return f"run:{folder}"
 
 
-def _makers(arch: Architecture | None) -> list[Any]:
-    """What builds a net, for the digest of its code."""
-    if isinstance(arch, partial):
-        return [arch.func]
-    return ["unshaken.models.architectures"] if arch is None or isinstance(arch, str) else [arch]
+def described(value: Any) -> Any:
+    """JSON that stands for a value in a key: modules and tensors by their content, recipes by name and options.
+
+    Raises:
+        TypeError: the value is of a kind that has no such description.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, nn.Module):
+        normalised = [None if v is None else v.flatten().tolist() for v in _statistics(value)]
+        return {"structure": repr(value), "weights": digest_tensors(value.state_dict()), "statistics": normalised}
+    if isinstance(value, Tensor):
+        return digest_tensors({"": value})
+    if isinstance(value, Mapping):
+        return {str(k): described(v) for k, v in value.items()}
+    if isinstance(value, Sequence | frozenset | set):
+        return [described(v) for v in (value if isinstance(value, Sequence) else sorted(value))]
+    if isinstance(value, Parameters):
+        options = {**{k: getattr(value, k) for k in type(value).model_fields}, **(value.__pydantic_private__ or {})}
+        return {"class": type(value).__qualname__, "options": described(options)}
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"{type(value).__qualname__} {value!r} cannot stand in the key of a network")
+
+
+def _statistics(module: nn.Module) -> tuple[Tensor | None, ...]:
+    return (module.mean, module.std) if isinstance(module, Classifier) else ()
+
+
+def _builders(start: Architecture | Classifier | Net) -> list[Any]:
+    """What builds a net, for the digest of its code; the classes of its modules are in the digest anyway."""
+    if isinstance(start, partial):
+        return [start.func]
+    return [start] if callable(start) and not isinstance(start, Classifier) else ["unshaken.models.architectures"]
