@@ -133,16 +133,23 @@ rows alone, attacks are counted.
 
 What to know:
 
-- `net(...)` returns the checkpoint that `training.select` chooses; give `select="last"` for the last. Its key holds
-  the start's weights and structure, the training images and labels, all options of training and recipes, the parent's
-  key, and a digest of the modules that define architecture and recipes with what they import from the rooms that
-  train. An architecture or recipe of the row's own stands best in a file `nets.py`, since any change of its file
-  trains its networks again. An architecture with options is `functools.partial(build, width=16)`; no lambda.
+- `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
+  and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
+  It returns the checkpoint that `training.select` chooses; give `select="last"` for the last. The key holds the start's
+  weights and structure, the training images and labels, all options of training and recipes (networks that they hold by
+  their weights), and a digest of the modules that define architecture and recipes with what they import from the rooms
+  that train. An architecture or recipe of the row's own stands best in a file `nets.py`, since any change of its file
+  trains its networks again. `Net` has the curves, flags and seconds of the training.
+- A recipe of the row's own that ends the training sets `step.stop` in `after_step`.
 - What no recipe trains (a denoiser, a linear probe) goes through `context.weights(name, key, make, code)`; an
   expensive step that is no network through `context.once(name, key, compute)` or `once_tensors`.
 - Examples that several models are shown: `found = context.search(...)`, then `context.predict(label, model, batch,
   examples=found)`; each row then bears the cost of the search.
-- Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`.
+- Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`. Rows
+  that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`.
+- What the experiment itself decides by rows reads them through `context.rows()`.
+- A user's model comes from `context.load_model(spec)`, which pins its weights; its images from
+  `context.datasets.read(None, view=model.view)`.
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
