@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import unshaken
-
 ROOMS = ("core", "models", "generate", "attack", "detect", "harden")
 """Rooms whose imports are followed. Data enters the cache's key by its content, so its code does not."""
-ROOT = Path(unshaken.__file__).parent
+PACKAGE = __name__.partition(".")[0]
+ROOT = Path(__file__).parents[2]
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "builtins", "pydantic", "abc", "typing", "functools")
 
 
@@ -73,7 +72,7 @@ def _imports(name: str) -> tuple[str, ...]:
             names |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
         elif isinstance(node, ast.Import):
             names |= {a.name for a in node.names}
-    starts = tuple(f"{unshaken.__name__}.{room}" for room in ROOMS)
+    starts = tuple(f"{PACKAGE}.{room}" for room in ROOMS)
     return tuple(sorted(n for n in names if n.startswith(starts) and _path(n) is not None))
 
 
@@ -86,7 +85,7 @@ def _path(name: str) -> Path | None:
     """The file of a module; None where it has none, as in a notebook."""
     head, _, rest = name.partition(".")
     base = ROOT / Path(*rest.split("."))
-    own = (base.with_suffix(".py"), base / "__init__.py") if head == unshaken.__name__ and rest else ()
+    own = (base.with_suffix(".py"), base / "__init__.py") if head == PACKAGE and rest else ()
     loaded = getattr(sys.modules.get(name), "__file__", None)
     paths = [*own, *([Path(loaded)] if loaded and loaded.endswith(".py") else [])]
     return next((p for p in paths if p.is_file()), None)
