@@ -6,8 +6,8 @@ A row enters the battery by a line in `TINY`.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +70,13 @@ class Tiny:
         parameters: as after the slug on the command line.
         make: writes the data into a folder, and gives its SPEC.
         other: a parameter with another value, which a resumed run must refuse.
+        patches: module attribute to a smaller value, for sizes that are no parameters.
     """
 
     parameters: str
     make: Callable[[Path], str]
     other: str
+    patches: Mapping[str, object] = field(default_factory=dict)
 
 
 TINY: dict[str, Tiny] = {
@@ -121,7 +123,7 @@ def tiny_runs() -> dict[str, Tiny]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Finished]]:
-    """From a slug to its tiny run, which is made at the first call; its cache stays set for later runs."""
+    """From a slug to its tiny run, made at the first call; its cache and patches stay in place for later runs."""
     known: dict[str, Finished] = {}
     with pytest.MonkeyPatch.context() as patch:
 
@@ -132,6 +134,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 images, cache = folder / "images", folder / "cache"
                 images.mkdir()
                 patch.setenv("UNSHAKEN_CACHE", str(cache))
+                for name, value in tiny.patches.items():
+                    patch.setattr(name, value)
                 text, data = f"{slug}:{tiny.parameters}", tiny.make(images)
                 known[slug] = Finished(
                     text, data, folder / "run", cache, run_paper(text, out=folder / "run", data=data)
