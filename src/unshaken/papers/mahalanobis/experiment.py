@@ -27,7 +27,7 @@ from unshaken.detect.fitting import Shares
 from unshaken.detect.fitting import fit as fit_detectors
 from unshaken.detect.mahalanobis import Mahalanobis
 from unshaken.detect.msp import MSP
-from unshaken.detect.screen import looks
+from unshaken.detect.screen import answered, looks
 from unshaken.harden.crop_flip import CropFlip
 from unshaken.harden.training import Training
 from unshaken.papers.frame.context import Context
@@ -191,28 +191,29 @@ class Scores:
 
     def write(self, label: str, door: Door, names: list[str], batch: Batch) -> None:
         """Rows of all detectors on one set; `prediction` is the model's, or the class nearest in a single layer."""
-        predictions = self.predictions(door, batch)
         n, split = len(batch), ["tune" if i < self.paper.tune else "test" for i in range(len(batch))]
         labels = [None] * n if batch.labels is None else batch.labels.tolist()
         columns: dict[str, list[Any]] = {}
-        for name, (method, scored) in zip(names, door.examine(batch).items(), strict=True):
+        for name, (scores, classes) in zip(names, answers(door, batch), strict=True):
             own = {"id": batch.ids, "detector": [name] * n, "split": split, "label": labels}
-            for key, values in {**own, "score": scored.score.tolist(), "prediction": predictions[method]}.items():
+            for key, values in {**own, "score": scores, "prediction": classes}.items():
                 columns.setdefault(key, []).extend(values)
         self.context.write("scores", label, columns)
 
-    def predictions(self, door: Door, batch: Batch) -> dict[str, list[int]]:
-        """By detector the class that is nearest in its one layer, or the model's own."""
-        found: dict[str, list[int]] = {label: [] for label in door.detectors}
-        methods = [f.method for f in door.detectors.values()]
-        with evaluating(door.model), torch.no_grad():
-            for look in looks(methods, door.anatomy, batch, Oracle(door.model)):
-                for label, fitted in door.detectors.items():
-                    method, classes = fitted.method, look.predictions
-                    if isinstance(method, Mahalanobis) and "+" not in method.layer:
-                        classes = method.nearest(look, fitted.bank)[:, 0]
-                    found[label] += classes.tolist()
-        return found
+
+def answers(door: Door, batch: Batch) -> list[tuple[list[float], list[int]]]:
+    """By detector the scores, and the class that is nearest in its one layer or the model's own; one pass for all."""
+    fitted = list(door.detectors.values())
+    found: list[tuple[list[float], list[int]]] = [([], []) for _ in fitted]
+    with evaluating(door.model):
+        oracle = Oracle(door.model)
+        for look in looks([f.method for f in fitted], door.anatomy, batch, oracle):
+            for (scores, classes), one in zip(found, fitted, strict=True):
+                scores += answered(one.method.examine(look, one.bank), oracle).double().tolist()
+                single = isinstance(one.method, Mahalanobis) and "+" not in one.method.layer
+                nearest = one.method.nearest(look, one.bank)[:, 0] if single else look.predictions
+                classes += nearest.tolist()
+    return found
 
 
 def redrawn(labels: Tensor, rate: float, seed: int) -> Tensor:
