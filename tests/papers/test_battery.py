@@ -9,7 +9,7 @@ import pytest
 
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.registry import list_methods
-from unshaken.harden.loop import Loop
+from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
 from unshaken.papers.frame import Paper
 from unshaken.papers.frame.datasets import Datasets

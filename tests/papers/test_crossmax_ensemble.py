@@ -9,8 +9,8 @@ from torch import nn
 
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.harden.ensemble import ensemble
-from unshaken.models.strided_cnn import StridedCNN
+from unshaken.harden.engine.ensemble import ensemble
+from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.papers import run_paper
 from unshaken.papers.crossmax_ensemble import CrossMaxPaper
 from unshaken.papers.crossmax_ensemble.experiment import reached

@@ -5,8 +5,8 @@ import types
 
 import pytest
 
-from unshaken.harden.dverge import Dverge
-from unshaken.harden.mixup import Mixup
+from unshaken.harden.recipes.augmentation.mixup import Mixup
+from unshaken.harden.recipes.ensembles.dverge import Dverge
 from unshaken.papers.frame import code
 from unshaken.papers.frame.code import code_digest
 
@@ -39,21 +39,21 @@ def test_code_counts_and_comments_do_not(module):
 
 def test_imports_of_the_rooms_that_train_are_followed(module):
     plain = module("x = 1\n")
-    followed = module("from unshaken.harden.mixup import Mixup\nx = 1\n")
+    followed = module("from unshaken.harden.recipes.augmentation.mixup import Mixup\nx = 1\n")
     assert followed != plain
     found = code._closure({"trained_elsewhere"})
-    assert {"unshaken.harden.mixup", "unshaken.harden.recipe", "unshaken.core.rng"} <= found
+    assert {"unshaken.harden.recipes.augmentation.mixup", "unshaken.harden.engine.recipe", "unshaken.core.rng"} <= found
     assert not any(name.startswith(("unshaken.run", "unshaken.measure", "unshaken.papers")) for name in found)
 
 
 def test_the_loop_its_recipes_and_the_architecture_are_all_in_it():
-    found = code._closure({"unshaken.harden.fit", Dverge.__module__})
+    found = code._closure({"unshaken.harden.engine.fit", Dverge.__module__})
     assert {
-        "unshaken.harden.loop",
-        "unshaken.harden.training",
-        "unshaken.harden.dverge",
-        "unshaken.attack.pgd",
+        "unshaken.harden.engine.loop",
+        "unshaken.harden.engine.training",
+        "unshaken.harden.recipes.ensembles.dverge",
+        "unshaken.attack.gradient.pgd",
     } <= found
-    assert "unshaken.harden.mixup" not in found
-    assert code_digest("unshaken.harden.fit", Dverge()) == code_digest(Dverge, "unshaken.harden.fit")
-    assert code_digest("unshaken.harden.fit", Dverge()) != code_digest("unshaken.harden.fit", Mixup())
+    assert "unshaken.harden.recipes.augmentation.mixup" not in found
+    assert code_digest("unshaken.harden.engine.fit", Dverge()) == code_digest(Dverge, "unshaken.harden.engine.fit")
+    assert code_digest("unshaken.harden.engine.fit", Dverge()) != code_digest("unshaken.harden.engine.fit", Mixup())

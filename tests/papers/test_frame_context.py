@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.fgsm import FGSM
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.registry import register, unregister

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import textwrap
 
 import pytest
 
@@ -19,7 +20,7 @@ def example(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     blocks = re.findall(r"```python\n(.*?)```", frame.__doc__, re.DOTALL)
     for name, text in zip(("__init__", "experiment", "figures"), blocks, strict=True):
-        (folder / f"{name}.py").write_text(text)
+        (folder / f"{name}.py").write_text(textwrap.dedent(text))
     monkeypatch.setattr(unshaken.papers, "__path__", [*unshaken.papers.__path__, str(tmp_path / "rows")])
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
     yield importlib.import_module("unshaken.papers.noisy_labels")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.harden.distillation import Distillation
-from unshaken.harden.training import Training
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.losses.distillation import Distillation
 from unshaken.models import load_model
 from unshaken.papers.frame import networks
 from unshaken.papers.frame.cache import cache_dir, cached, digest_of

@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unshaken.attack.autoattack import AutoAttack
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
-from unshaken.harden.training import Training
+from unshaken.harden.engine.training import Training
 from unshaken.papers.adversarial_training import EPS, MIXED, ORDER, AdversarialTrainingPaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.progress import track
-from unshaken.harden.adaptive import against
-from unshaken.harden.crossmax import CrossMax, crossmax, tied
-from unshaken.harden.ensemble import ensemble, members_of
-from unshaken.harden.training import Training
+from unshaken.harden.defences.crossmax import CrossMax, crossmax, tied
+from unshaken.harden.engine.adaptive import against
+from unshaken.harden.engine.ensemble import ensemble, members_of
+from unshaken.harden.engine.training import Training
 from unshaken.papers.crossmax_ensemble import EPS, FIVE, VOTES, CrossMaxPaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import together

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.crossmax import CrossMax
-from unshaken.harden.dverge import Dverge, diversity_matrix
-from unshaken.harden.ensemble import members_of
-from unshaken.harden.training import Training
-from unshaken.models.small import conv_bn
+from unshaken.harden.defences.crossmax import CrossMax
+from unshaken.harden.engine.ensemble import members_of
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.ensembles.dverge import Dverge, diversity_matrix
+from unshaken.models.networks.small import conv_bn
 from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, TINY, DvergePaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split

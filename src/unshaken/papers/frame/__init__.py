@@ -22,108 +22,108 @@ its own, a room lacks a method: add it there.
 A complete row, `unshaken/papers/noisy_labels/__init__.py`:
 
 ```python
-"""`noisy-labels`: do a third of wrong labels cost robustness?"""
+    """`noisy-labels`: do a third of wrong labels cost robustness?"""
 
-from __future__ import annotations
+    from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+    from collections.abc import Mapping
+    from typing import Any, ClassVar
 
-from pydantic import Field, PositiveInt
+    from pydantic import Field, PositiveInt
 
-from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper, seeds_in
+    from unshaken.core.registry import register
+    from unshaken.papers.frame import Check, Paper, seeds_in
 
-EPS = 8 / 255
-RATES = {"clean": 0.0, "noisy": 1 / 3}
-"""Name of a network to the share of its training labels that are wrong."""
+    EPS = 8 / 255
+    RATES = {"clean": 0.0, "noisy": 1 / 3}
+    """Name of a network to the share of its training labels that are wrong."""
 
 
-@register("noisy-labels", reference="Nobody 2026, arXiv:0000.00000")
-class NoisyLabelsPaper(Paper):
-    """Is a network that learned wrong labels easier to fool?"""
+    @register("noisy-labels", reference="Nobody 2026, arXiv:0000.00000")
+    class NoisyLabelsPaper(Paper):
+        """Is a network that learned wrong labels easier to fool?"""
 
-    title: ClassVar[str] = "Wrong Labels Cost Robustness"
-    claim: ClassVar[str] = "Wrong labels in training lower the accuracy under PGD."
-    rule: ClassVar[str] = "Reproduced if, in every seed, the accuracy under PGD at 8/255 falls."
-    expected: ClassVar[Mapping[str, Any]] = {"published": "from 0.5 to 0.3"}
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = "small-cnn"
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"wrong_labels": {"given": "int64"}}
+        title: ClassVar[str] = "Wrong Labels Cost Robustness"
+        claim: ClassVar[str] = "Wrong labels in training lower the accuracy under PGD."
+        rule: ClassVar[str] = "Reproduced if, in every seed, the accuracy under PGD at 8/255 falls."
+        expected: ClassVar[Mapping[str, Any]] = {"published": "from 0.5 to 0.3"}
+        data: ClassVar[str] = "fashion-mnist"
+        model: ClassVar[str] = "small-cnn"
+        tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"wrong_labels": {"given": "int64"}}
 
-    images: PositiveInt = Field(5000, description="training images")
-    attacked: PositiveInt = Field(200, description="test images")
-    epochs: PositiveInt = Field(3, description="epochs of training")
-    seeds: PositiveInt = Field(2, description="networks of each kind")
+        images: PositiveInt = Field(5000, description="training images")
+        attacked: PositiveInt = Field(200, description="test images")
+        epochs: PositiveInt = Field(3, description="epochs of training")
+        seeds: PositiveInt = Field(2, description="networks of each kind")
 
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `rule`."""
-        checks = []
-        for name, part in seeds_in(measured):
-            clean, noisy = (part[net]["pgd"]["value"] for net in RATES)
-            checks.append(Check(f"{name}: {clean:.3f} with right labels, {noisy:.3f} with wrong ones", noisy < clean))
-        return checks
+        def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+            """See `rule`."""
+            checks = []
+            for name, part in seeds_in(measured):
+                clean, noisy = (part[net]["pgd"]["value"] for net in RATES)
+                checks.append(Check(f"{name}: {clean:.3f} with right labels, {noisy:.3f} with wrong ones", noisy < clean))
+            return checks
 ```
 
 `experiment.py`; every method of `Context` that writes rows does nothing where they are there, so that the function is
 simply run again to resume:
 
 ```python
-"""Networks that learn right and wrong labels, attacked."""
+    """Networks that learn right and wrong labels, attacked."""
 
-from __future__ import annotations
+    from __future__ import annotations
 
-import torch
+    import torch
 
-from unshaken.attack.pgd import PGD
-from unshaken.harden.training import Training
-from unshaken.papers.frame.context import Context
-from unshaken.papers.noisy_labels import EPS, RATES, NoisyLabelsPaper
+    from unshaken.attack.gradient.pgd import PGD
+    from unshaken.harden.engine.training import Training
+    from unshaken.papers.frame.context import Context
+    from unshaken.papers.noisy_labels import EPS, RATES, NoisyLabelsPaper
 
 
-def run(paper: NoisyLabelsPaper, context: Context) -> None:
-    """Train and attack both networks of each seed."""
-    parts = context.datasets.parts(paper.images, paper.attacked)
-    test = parts.testing.batch()
-    for seed in context.seeds(paper.seeds):
-        draw = torch.Generator().manual_seed(seed)
-        other = torch.randint(parts.training.classes, (len(parts.training),), generator=draw)
-        order = torch.rand(len(parts.training), generator=draw)
-        for name, rate in RATES.items():
-            part = context.within(f"seed{seed}.{name}")  # stands before labels of conditions, networks and steps
-            data = parts.training.relabelled(torch.where(order < rate, other, parts.training.labels))
-            training = Training(epochs=paper.epochs, seed=seed, held_out=100, select="last")
-            net = part.net("net", context.model, data, training, ["crop-flip:pad=0"])
-            part.predict("clean", net.model, test)
-            part.attack("pgd", net.model, PGD(steps=10, step_size=0.25), test, norm="linf", eps=EPS, seed=seed)
-            if not part.has("labels", "wrong_labels"):
-                part.write("wrong_labels", "labels", {"id": list(data.ids), "given": data.labels.tolist()})
+    def run(paper: NoisyLabelsPaper, context: Context) -> None:
+        """Train and attack both networks of each seed."""
+        parts = context.datasets.parts(paper.images, paper.attacked)
+        test = parts.testing.batch()
+        for seed in context.seeds(paper.seeds):
+            draw = torch.Generator().manual_seed(seed)
+            other = torch.randint(parts.training.classes, (len(parts.training),), generator=draw)
+            order = torch.rand(len(parts.training), generator=draw)
+            for name, rate in RATES.items():
+                part = context.within(f"seed{seed}.{name}")  # stands before labels of conditions, networks and steps
+                data = parts.training.relabelled(torch.where(order < rate, other, parts.training.labels))
+                training = Training(epochs=paper.epochs, seed=seed, held_out=100, select="last")
+                net = part.net("net", context.model, data, training, ["crop-flip:pad=0"])
+                part.predict("clean", net.model, test)
+                part.attack("pgd", net.model, PGD(steps=10, step_size=0.25), test, norm="linf", eps=EPS, seed=seed)
+                if not part.has("labels", "wrong_labels"):
+                    part.write("wrong_labels", "labels", {"id": list(data.ids), "given": data.labels.tolist()})
 ```
 
 `figures.py`; it reads rows and nothing else, so that `figures_of(DIR)` gives the same figures years later:
 
 ```python
-"""Figures of the experiment with wrong labels."""
+    """Figures of the experiment with wrong labels."""
 
-from __future__ import annotations
+    from __future__ import annotations
 
-from typing import Any
+    from typing import Any
 
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.noisy_labels import RATES, NoisyLabelsPaper
+    from unshaken.papers.frame.rows import Rows
+    from unshaken.papers.noisy_labels import RATES, NoisyLabelsPaper
 
 
-def figures(paper: NoisyLabelsPaper, rows: Rows) -> dict[str, Any]:
-    """By seed and network."""
-    found: dict[str, Any] = {}
-    for seed in rows.seeds(paper.seeds):
-        part = rows.within(f"seed{seed}")
-        found[f"seed{seed}"] = {
-            **{net: {name: part.accuracy(f"{net}.{name}") for name in ("clean", "pgd")} for net in RATES},
-            "cost": part.difference("noisy.pgd", "clean.pgd"),
-            "labels": len(part.table("wrong_labels", "noisy.labels")),
-        }
-    return found
+    def figures(paper: NoisyLabelsPaper, rows: Rows) -> dict[str, Any]:
+        """By seed and network."""
+        found: dict[str, Any] = {}
+        for seed in rows.seeds(paper.seeds):
+            part = rows.within(f"seed{seed}")
+            found[f"seed{seed}"] = {
+                **{net: {name: part.accuracy(f"{net}.{name}") for name in ("clean", "pgd")} for net in RATES},
+                "cost": part.difference("noisy.pgd", "clean.pgd"),
+                "labels": len(part.table("wrong_labels", "noisy.labels")),
+            }
+        return found
 ```
 
 Its tests are `tests/papers/test_noisy_labels.py` (the rule by hand, both ways; the row's own pieces against direct

@@ -11,11 +11,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from unshaken.attack.base import Attack
+from unshaken.attack.engine.base import Attack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
 from unshaken.models import fingerprint, load_model
 from unshaken.papers.frame.cache import digest_of
 from unshaken.papers.frame.datasets import Datasets, Split

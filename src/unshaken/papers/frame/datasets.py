@@ -15,7 +15,7 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import Dataset, load_data, subset
 from unshaken.data.in_memory import InMemory
-from unshaken.harden._samples import Samples
+from unshaken.data.resident import Samples
 from unshaken.papers.frame.cache import digest_tensors
 
 

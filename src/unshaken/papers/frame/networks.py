@@ -13,19 +13,19 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import Parameters, parse_method
-from unshaken.harden.ensemble import ensemble
-from unshaken.harden.fit import fit
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.harden.engine.ensemble import ensemble
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
-from unshaken.models.architectures import build
+from unshaken.models.networks.architectures import build
 from unshaken.papers.frame.cache import Weights, cache_dir, cached, digest_of, digest_tensors
 from unshaken.papers.frame.code import code_digest
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.record import Record
 
 Architecture = str | Callable[[int, int, int], nn.Module]
-"""A name of `unshaken.models.architectures`, or what builds a net from classes K, channels and side in pixels."""
+"""The name of an architecture, or what builds a net from classes K, channels and side in pixels."""
 Statistics = Literal["data", "none"] | tuple[Sequence[float], Sequence[float]]
 """The mean and deviation inside a classifier: those of the training images, none, or these."""
 
@@ -94,7 +94,7 @@ class Networks:
         *,
         statistics: Statistics = "data",
     ) -> Net:
-        """A network from the cache, or trained by `unshaken.harden.fit`.
+        """A network from the cache, or trained by `unshaken.harden.engine.fit`.
 
         Args:
             name: unique in the run, such as `seed0.baseline-1`.
@@ -121,7 +121,7 @@ class Networks:
             "classes": data.classes,
             "training": training.model_dump(mode="json"),
             "recipes": [described(r) for r in made],
-            "code": code_digest("unshaken.harden.fit", *made, *_builders(start), *model.net.modules()),
+            "code": code_digest("unshaken.harden.engine.fit", *made, *_builders(start), *model.net.modules()),
         }
 
         def train() -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
@@ -204,4 +204,5 @@ def _builders(start: Architecture | Classifier | Net) -> list[Any]:
     """What builds a net, for the digest of its code; the classes of its modules are in the digest anyway."""
     if isinstance(start, partial):
         return [start.func]
-    return [start] if callable(start) and not isinstance(start, Classifier) else ["unshaken.models.architectures"]
+    named = isinstance(start, str | Net | Classifier)
+    return [build if named else start]

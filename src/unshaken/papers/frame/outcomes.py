@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from unshaken.attack.base import Attack
-from unshaken.attack.end_points import end_points
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.end_points import end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unshaken.detect._logistic import logistic_regression
+from unshaken.detect.engine.logistic import logistic_regression
 from unshaken.measure import over_seeds
-from unshaken.measure.detection import fpr95_id_accept
-from unshaken.measure.ranking import auroc
+from unshaken.measure.detection.detection import fpr95_id_accept
+from unshaken.measure.detection.ranking import auroc
 from unshaken.papers.frame.rows import Rows, means
 from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, STEPPED, TUNED, MahalanobisPaper
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.measure.temperature import interpolator
+from unshaken.measure.calibration.temperature import interpolator
 from unshaken.papers.frame import Check, Paper
 
 NETS: Mapping[str, int] = {"erm": 1, "mixup": 2, "mixup4": 4}

@@ -10,8 +10,8 @@ from torch import nn
 
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
-from unshaken.harden.mixup import Mixup
-from unshaken.harden.training import Training
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Architecture, untrained

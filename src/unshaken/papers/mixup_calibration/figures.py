@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.measure import calibration_error, nll, over_seeds, softmax, top_label
-from unshaken.measure.temperature import expected_kl, fit_temperature
+from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
 from unshaken.papers.frame.rows import Numbers, Rows, stacked
 from unshaken.papers.mixup_calibration import CLASSES, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
 
