@@ -61,7 +61,8 @@ A complete row, `unshaken/papers/noisy_labels/__init__.py`:
             checks = []
             for name, part in seeds_in(measured):
                 clean, noisy = (part[net]["pgd"]["value"] for net in RATES)
-                checks.append(Check(f"{name}: {clean:.3f} with right labels, {noisy:.3f} with wrong ones", noisy < clean))
+                words = f"{name}: {clean:.3f} with right labels, {noisy:.3f} with wrong ones"
+                checks.append(Check(words, noisy < clean))
             return checks
 ```
 
