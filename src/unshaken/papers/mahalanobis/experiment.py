@@ -210,8 +210,11 @@ def answers(door: Door, batch: Batch) -> list[tuple[list[float], list[int]]]:
         for look in looks([f.method for f in fitted], door.anatomy, batch, oracle):
             for (scores, classes), one in zip(found, fitted, strict=True):
                 scores += answered(one.method.examine(look, one.bank), oracle).double().tolist()
-                single = isinstance(one.method, Mahalanobis) and "+" not in one.method.layer
-                nearest = one.method.nearest(look, one.bank)[:, 0] if single else look.predictions
+                method = one.method
+                if isinstance(method, Mahalanobis) and "+" not in method.layer:
+                    nearest = method.nearest(look, one.bank)[:, 0]
+                else:
+                    nearest = look.predictions
                 classes += nearest.tolist()
     return found
 
