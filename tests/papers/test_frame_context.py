@@ -19,7 +19,8 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, means
-from unshaken.papers.frame.tables import register_tables
+from unshaken.papers.frame.tables import SHARED, register_tables, table_name
+from unshaken.run.rows import SCHEMAS
 from unshaken.run.store import RunDir
 
 
@@ -169,8 +170,14 @@ def test_a_table_stands_in_the_namespace_of_its_paper(context, tabled, monkeypat
     with pytest.raises(ValueError, match="toy_tables_heights"):
         register_tables([tabled])
     monkeypatch.setattr(tabled, "tables", {"outcomes": {"feet": "double"}})
-    with pytest.raises(ValueError, match="'outcomes' of toy-tables exists"):
+    with pytest.raises(ValueError, match="toy-tables: the table 'outcomes' is one of the house"):
         register_tables([tabled])
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_the_tables_of_the_house_are_declared_where_it_is_said(name):
+    assert table_name("toy", name) == name
+    assert name in SCHEMAS
 
 
 def test_split_of_what_was_made_here():

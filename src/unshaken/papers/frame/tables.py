@@ -7,18 +7,27 @@ pyarrow type, `[]` for a list. Every table also has the columns `id` and `condit
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from unshaken.run.rows import SCHEMAS
+from unshaken.run.rows import declare_table
 
 if TYPE_CHECKING:
     from unshaken.papers.frame.paper import Paper
 
-SHARED = frozenset({"outcomes", "certificates", "scores", "looks", "verifications", "flags"})
-"""Tables of the house that any row may write to under their own names."""
+SHARED: Mapping[str, str] = {
+    "outcomes": "unshaken.run.rows",
+    "flags": "unshaken.run.rows",
+    "turns": "unshaken.run.rows",
+    "scores": "unshaken.detect.engine.rows",
+    "certificates": "unshaken.certify.engine.base",
+    "verifications": "unshaken.certify.smt.smt",
+    "looks": "unshaken.harden.engine._verdict",
+}
+"""Tables of the house that any row may write to under their own names, and the modules that declare them."""
 
 
 def table_name(slug: str, name: str) -> str:
@@ -27,17 +36,20 @@ def table_name(slug: str, name: str) -> str:
     >>> table_name("crossmax-ensemble", "logit_gradients"), table_name("crossmax-ensemble", "outcomes")
     ('crossmax_ensemble_logit_gradients', 'outcomes')
     """
-    return name if name in SHARED else f"{slug.replace('-', '_')}_{name}"
+    if name in SHARED:
+        importlib.import_module(SHARED[name])
+        return name
+    return f"{slug.replace('-', '_')}_{name}"
 
 
-def schema_of(columns: Mapping[str, str]) -> pa.Schema:
-    """The schema of declared columns, with `id` and `condition` before them.
+def columns_of(columns: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """Names and types of declared columns, with `id` and `condition` before them.
 
     Raises:
         ValueError: pyarrow knows no such type.
     """
     declared = {"id": "string", "condition": "string", **columns}
-    return pa.schema([(name, _type(text)) for name, text in declared.items()])
+    return [(name, _type(text)) for name, text in declared.items()]
 
 
 def register_tables(papers: Iterable[type[Paper]]) -> None:
@@ -48,9 +60,9 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
     """
     for paper in papers:
         for name, columns in paper.tables.items():
-            full, schema = table_name(paper.info.name, name), schema_of(columns)
-            if name in SHARED or SCHEMAS.setdefault(full, schema) != schema:
-                raise ValueError(f"table {full!r} of {paper.info.name} exists with other columns: choose another name")
+            if name in SHARED:
+                raise ValueError(f"{paper.info.name}: the table {name!r} is one of the house: choose another name")
+            declare_table(table_name(paper.info.name, name), columns_of(columns))
 
 
 def _type(text: str) -> Any:

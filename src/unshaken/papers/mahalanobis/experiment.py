@@ -210,11 +210,9 @@ def answers(door: Door, batch: Batch) -> list[tuple[list[float], list[int]]]:
         for look in looks([f.method for f in fitted], door.anatomy, batch, oracle):
             for (scores, classes), one in zip(found, fitted, strict=True):
                 scores += answered(one.method.examine(look, one.bank), oracle).double().tolist()
-                method = one.method
+                method, nearest = one.method, look.predictions
                 if isinstance(method, Mahalanobis) and "+" not in method.layer:
                     nearest = method.nearest(look, one.bank)[:, 0]
-                else:
-                    nearest = look.predictions
                 classes += nearest.tolist()
     return found
 
