@@ -198,6 +198,19 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(ph
     assert all(torch.isfinite(w).all() for w in loop.live.net.state_dict().values())
 
 
+def test_a_recipe_may_end_the_training(photos, net):
+    class Enough(Recipe):
+        def after_step(self, step):
+            step.stop = step.number == 5
+
+    Enough.info = AdversarialTraining.info.__class__("enough", "harden", Enough, "none")
+    training = Training(epochs=9, batch_size=40, check_images=8)  # four steps an epoch
+    progress = fit(net(), *photos, [Enough()], training).progress
+    assert (progress.number, progress.epoch, len(progress.curves)) == (6, 9, 2)
+    assert "held_accuracy" in progress.curves[-1]
+    assert progress.forwards == 6 * 40
+
+
 def test_a_batch_of_one_with_batch_norm_is_refused(photos, net):
     with pytest.raises(ParameterError, match="a batch of 1 with batch norm"):
         fit(net(), *photos, [], Training(batch_size=1))
