@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method, parse_method, parse_number
 from unshaken.data import Dataset
-from unshaken.report import Gate, GateResult, compare_runs, write_report
+from unshaken.report import Gate, GateResult, compare_runs
+from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.write import make_report
 from unshaken.run import RunDir, execute, load_plan, read_config
 
 
@@ -38,11 +40,13 @@ class Audit:
         run: its directory.
         summary: as in `summary.json`.
         gates: what became of each gate.
+        page: what `report.html` shows, as blocks.
     """
 
     run: RunDir
     summary: dict[str, Any]
     gates: list[GateResult]
+    page: Page = field(repr=False)
 
     @property
     def held(self) -> bool:
@@ -204,8 +208,8 @@ def detect(
         model, data, detectors, chosen, accept=accept, against=_listed(against), shifts=_listed(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=_listed(eps), samples=samples,
     )  # fmt: skip
-    summary, gates = write_report(run, baseline=baseline, gates=chosen.gates)
-    return Audit(run, summary, gates)
+    made = make_report(run, baseline=baseline, gates=chosen.gates)
+    return Audit(run, made.summary, made.gates, made.page)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -311,8 +315,8 @@ def _audit(
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = ready(run, model, data, load_plan(plan), options, beside, plan_name)
     execute(job, resume=options.resume)
-    summary, gates = write_report(run, baseline=baseline, gates=options.gates)
-    return Audit(run, summary, gates)
+    made = make_report(run, baseline=baseline, gates=options.gates)
+    return Audit(run, made.summary, made.gates, made.page)
 
 
 def _checked_gates(options: Options) -> RunDir | None:

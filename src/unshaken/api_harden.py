@@ -67,7 +67,7 @@ def harden(
     from unshaken.api_job import chosen_device, default_out
     from unshaken.harden.run import train_run
     from unshaken.harden.training import Training
-    from unshaken.report.training import write_training_report
+    from unshaken.report.write import write_training_report
 
     done = train_run(
         model,

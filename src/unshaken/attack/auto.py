@@ -16,7 +16,7 @@ from unshaken.attack.budgeted import Budgeted
 from unshaken.attack.fab import FAB
 from unshaken.attack.hop_skip_jump import HopSkipJump
 from unshaken.attack.square import Square
-from unshaken.attack.stage import Scene, Stage
+from unshaken.attack.stage import ZERO_GRADIENT, Scene, Stage
 from unshaken.core.registry import register
 from unshaken.run.rows import Flag
 
@@ -114,7 +114,7 @@ def _doubts(look: Look) -> list[Flag]:
     if not look.dead:
         return []
     text = f"auto: {look.words}: attacks that follow it are blind; see what the attacks without it broke"
-    return [Flag("zero-gradient", text, look.dead)]
+    return [ZERO_GRADIENT.flag(text, look.dead)]
 
 
 def _targeted(classes: int) -> Literal["dlr-targeted", "margin-targeted"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from pydantic import Field, field_validator
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import Parameters, find_method, register
+from unshaken.core.registry import Parameters, find_method, list_methods, register
 from unshaken.detect.door import Door
 from unshaken.detect.rows import NORMAL, answers, door_of, joined, scores
 from unshaken.detect.screen import screen
@@ -34,6 +35,13 @@ class Doorstep(Parameters):
     def labels(self) -> tuple[str, ...]:
         """The detectors' labels."""
         return tuple(self.detectors.split("+"))
+
+    @property
+    def named_methods(self) -> tuple[str, ...]:
+        """The methods of the detectors; a label is a method's name, with a number where there are several."""
+        known = {m.name for m in list_methods("detect")}
+        names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.labels)
+        return tuple(dict.fromkeys(n for n in names if n in known))
 
     def door(self, context: Context) -> Door:
         """The detectors in front of the run's model."""

@@ -1,0 +1,82 @@
+"""Flags: reasons to doubt the figures, with what they mean and what to do, as the run keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unshaken.core.errors import UnshakenError
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
+from unshaken.report.cells import Row
+from unshaken.report.read.scores import inside
+from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run.flag import KINDS, FlagKind
+
+UNKNOWN_METHOD = FlagKind(
+    "unknown-method",
+    "rows of methods of which nothing is known are in no group of figures",
+    "Install the plug-in that the run was made with, then make the report again.",
+)
+
+
+class FlagsOfRun(Section):
+    """The flags of a run and of those inside it on the same data."""
+
+    name = "flags"
+    order = 8
+
+    def figures(self, source: Source) -> Found:
+        """Flags by name and detail, each with the ids of all its rows; one that says the same stands once."""
+        rows = [row for run in _places(source.run, source.config) for row in run.rows("flags").to_pylist()]
+        if source.methods.unknown:
+            names = ", ".join(source.methods.unknown)
+            flag = UNKNOWN_METHOD.flag(
+                f"rows of {names} could not be grouped: run.json does not describe these methods, and they are not "
+                "installed here"
+            )
+            rows.append({"name": flag.name, "detail": flag.detail, "id": None, **_words(flag.meaning, flag.advice)})
+        merged: dict[tuple[str, str], Row] = {}
+        for row in rows:
+            known = merged.setdefault((row["name"], row["detail"]), {"ids": {}, **_known(row)})
+            if row["id"] is not None:
+                known["ids"][row["id"]] = None
+        flags = [{"name": k[0], "detail": k[1], **v, "ids": list(v["ids"])} for k, v in merged.items()]
+        return Found({"flags": flags})
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Each flag with what was seen and what to do."""
+        flags = report.data["flags"]
+        if not flags:
+            return ()
+        text = "A flag is no error. It says that a number may not mean what it seems to."
+        doubts = tuple(Doubt(f["name"], f["detail"], f["meaning"], f["advice"], tuple(f["ids"])) for f in flags)
+        return (Heading("Flags", "flags", "Flags"), Prose(text), Flags(doubts, brief=True))
+
+
+def _places(run: RunDir, config: RunConfig) -> list[RunDir]:
+    """The run, and those inside it on the same data; one inside that cannot be read has no flags."""
+    found = [run]
+    for place in config.inside:
+        try:
+            there = inside(run, place)
+            if read_config(there).data_fingerprint == config.data_fingerprint and there.rows("flags") is not None:
+                found.append(there)
+        except UnshakenError:
+            continue
+    return found
+
+
+def _known(row: Row) -> dict[str, str]:
+    """Meaning and advice as the row has them; rows of earlier versions have none, and the kind is asked."""
+    kind = KINDS.get(row["name"])
+    return _words(
+        row.get("meaning") or (kind.meaning if kind else ""), row.get("advice") or (kind.advice if kind else "")
+    )
+
+
+def _words(meaning: str, advice: str) -> dict[str, Any]:
+    return {"meaning": meaning, "advice": advice}
+
+
+section = FlagsOfRun()
