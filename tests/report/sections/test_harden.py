@@ -284,7 +284,7 @@ def test_a_run_that_ends_has_its_pages_with_intervals_of_its_curves(trained: Pat
     for column, n, name in (("held_accuracy", 40, "unchanged"), ("held_robust", 30, "PGD-10 L∞, ε 0.1")):
         f = figure(round(record[column] * n), n)
         interval = f"{100 * f['low']:.1f} to {100 * f['high']:.1f} %"
-        assert f"| {name} | {100 * record[column]:.1f} % | {interval} | {n} |" in text
+        assert f"| {name} | {100 * record[column]:.1f} % ({interval}) | {n} |" in text
     assert "by at and ema for 1 epoch on 160 images; 40 more" in text
     page = (trained / "report.html").read_text(encoding="utf-8")
     assert "<title>small: training report</title>" in page

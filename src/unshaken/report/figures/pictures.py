@@ -24,8 +24,8 @@ from unshaken.run.rows import CLEAN
 SIDE = 112
 """Larger pictures are made smaller to this long side in pixels."""
 
-BUDGET = 600_000
-"""Characters of the pictures of one call together, so that a page stays small."""
+BUDGET = 1_200_000
+"""Characters of all pictures of a page together, so that it stays small."""
 
 FACTORS = (1, 2, 5, 10, 20, 50, 100)
 """Amplifications of a difference; the largest that clips nothing is taken."""

@@ -27,6 +27,7 @@ from unshaken.report.blocks import (
 )
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#!|~&$^@]|^[-+=])")
+_SIGN = re.compile(r"^\\([-+=])")  # escaped at the start of a line, which a cell is not
 FEW = 20
 """Ids of a flag that are named."""
 
@@ -60,14 +61,14 @@ def _piece(piece: str | Span) -> str:
     shown = escape(inner)
     if isinstance(piece, Span) and piece.mark in ("strong", "bad"):
         shown = f"**{shown}**"
-    elif isinstance(piece, Span) and piece.mark == "code" and not set(inner) & set("`|\\"):
+    elif isinstance(piece, Span) and piece.mark == "code" and not set(inner) & set("`|\\<&"):
         shown = f"`{' '.join(inner.split())}`"
     return raw[: len(raw) - len(raw.lstrip())] + shown + raw[len(raw.rstrip()) :]
 
 
 def _cell(value: Cell | Text) -> str:
     one = value if isinstance(value, Cell) else Cell(value)
-    shown = text(one.text) or "–"
+    shown = _SIGN.sub(r"\1", text(one.text)) or "–"
     shown += f" ({escape(one.interval)})" if one.interval else ""
     return shown + (f": {escape(one.note)}" if one.note else "")
 

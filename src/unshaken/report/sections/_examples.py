@@ -8,7 +8,7 @@ from typing import Any
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Details, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
-from unshaken.report.figures.pictures import Example, Examples, examples_of
+from unshaken.report.figures.pictures import BUDGET, Example, Examples, examples_of
 from unshaken.report.sections.section import Report
 
 AROUND = "The difference is shown around grey, amplified as stated."
@@ -22,8 +22,10 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
         wanted: whether a condition of the summary is shown.
     """
     source, data = report.source, report.data
-    conditions = [c for c in (*cells.changes_of(data), *data["minimal_norms"]) if wanted(c)]
-    found = examples_of(source.run, source.config, source.frame, conditions)
+    every = (*cells.changes_of(data), *data["minimal_norms"])
+    conditions = [c for c in every if wanted(c)]
+    size = BUDGET if len(conditions) == len(every) else BUDGET // 2
+    found = examples_of(source.run, source.config, source.frame, conditions, size=size)
     found.sort(key=lambda g: float((cells.metric(g.condition) or {"value": 1})["value"]))
     broken = [g for g in found if g.condition.get("eps") and any(e.fooled for e in g.examples)]
     smallest = min(broken, key=lambda g: float(g.condition["eps"]), default=None)
