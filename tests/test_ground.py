@@ -20,7 +20,7 @@ from unshaken.core.errors import MissingExtra
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
 from unshaken.models.kinds import list_kinds
-from unshaken.run.flags import NAMES as FLAGS
+from unshaken.run.flag import KINDS as FLAGS
 from unshaken.run.rows import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
