@@ -15,7 +15,7 @@ from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
 
 if TYPE_CHECKING:
-    from unshaken.harden.run import Hardened
+    from unshaken.harden.engine.run import Hardened
 
 app = typer.Typer(name="harden", invoke_without_command=True)
 app.add_typer(surgery.app, name="surgery")

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unshaken.core.errors import RunError
+from unshaken.core.version import __version__
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
 from unshaken.run.store import RunDir
@@ -127,8 +128,6 @@ def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
 
 def provenance() -> dict[str, Any]:
     """Versions and machine of this process."""
-    from unshaken import __version__
-
     return {
         "unshaken": __version__,
         "python": platform.python_version(),

@@ -10,8 +10,8 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.detect.rows import scores as score_rows
-from unshaken.detect.screen import Scored
+from unshaken.detect.engine.rows import scores as score_rows
+from unshaken.detect.engine.screen import Scored
 from unshaken.report import write_report
 from unshaken.report.blocks import plain
 from unshaken.report.gates import Gate, check_gates

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken import measure
-from unshaken.measure.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.report.read.conditions import label_of
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods

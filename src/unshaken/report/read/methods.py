@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unshaken.run import RunConfig
+from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.record import MethodRecord, StepRecord, installed, record_methods, record_steps
 
+UNKNOWN_METHOD = FlagKind(
+    "unknown-method",
+    "rows of methods of which nothing is known are in no group of figures",
+    "Install the plug-in that the run was made with, then make the report again.",
+)
 ATTACK, OTHER, UNKNOWN = "attack", "other", "unknown"
 """Groups of conditions: made by an attack; without a family; of a method of which nothing is known."""
 
@@ -30,6 +36,14 @@ class Methods:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_steps", {c: step for step in self.steps for c in step.conditions})
+
+    def flags(self) -> list[Flag]:
+        """A flag where methods are unknown."""
+        if not self.unknown:
+            return []
+        names = ", ".join(self.unknown)
+        text = f"rows of {names} could not be grouped: run.json does not describe these methods, and they are not "
+        return [UNKNOWN_METHOD.flag(f"{text}installed here")]
 
     def family(self, method: str) -> str:
         """The family of a stressor, such as `noise`; empty for none."""

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import parse_method
-from unshaken.harden.monitors import MONITORS
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.run import NAME, HardenConfig
+from unshaken.harden.engine.monitors import MONITORS
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.run import NAME, HardenConfig
 from unshaken.measure import share
 from unshaken.run.store import RunDir
 

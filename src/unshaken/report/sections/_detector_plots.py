@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure.ranking import RocBand, roc_band
+from unshaken.measure.detection.ranking import RocBand, roc_band
 from unshaken.report import wording
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Point, Trace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
@@ -11,13 +11,7 @@ from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections.section import Found, Report, Section, Source
 from unshaken.run import RunConfig, RunDir, read_config
-from unshaken.run.flag import KINDS, FlagKind
-
-UNKNOWN_METHOD = FlagKind(
-    "unknown-method",
-    "rows of methods of which nothing is known are in no group of figures",
-    "Install the plug-in that the run was made with, then make the report again.",
-)
+from unshaken.run.flag import KINDS
 
 
 class FlagsOfRun(Section):
@@ -29,13 +23,7 @@ class FlagsOfRun(Section):
     def figures(self, source: Source) -> Found:
         """Flags by name and detail, each with the ids of all its rows; one that says the same stands once."""
         rows = [row for run in _places(source.run, source.config) for row in run.rows("flags").to_pylist()]
-        if source.methods.unknown:
-            names = ", ".join(source.methods.unknown)
-            flag = UNKNOWN_METHOD.flag(
-                f"rows of {names} could not be grouped: run.json does not describe these methods, and they are not "
-                "installed here"
-            )
-            rows.append({"name": flag.name, "detail": flag.detail, "id": None, **_words(flag.meaning, flag.advice)})
+        rows += [{"id": None, **asdict(flag)} for flag in source.methods.flags()]
         merged: dict[tuple[str, str], Row] = {}
         for row in rows:
             known = merged.setdefault((row["name"], row["detail"]), {"ids": {}, **_known(row)})
@@ -70,13 +58,7 @@ def _places(run: RunDir, config: RunConfig) -> list[RunDir]:
 def _known(row: Row) -> dict[str, str]:
     """Meaning and advice as the row has them; rows of earlier versions have none, and the kind is asked."""
     kind = KINDS.get(row["name"])
-    return _words(
-        row.get("meaning") or (kind.meaning if kind else ""), row.get("advice") or (kind.advice if kind else "")
-    )
-
-
-def _words(meaning: str, advice: str) -> dict[str, Any]:
-    return {"meaning": meaning, "advice": advice}
+    return {k: row.get(k) or (getattr(kind, k) if kind else "") for k in ("meaning", "advice")}
 
 
 section = FlagsOfRun()

@@ -7,7 +7,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Method, find_method
-from unshaken.harden.training import Training
+from unshaken.harden.engine.training import Training
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
