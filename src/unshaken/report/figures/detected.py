@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken import measure
-from unshaken.measure.detection import detection
+from unshaken.measure.detection.detection import detection
 from unshaken.measure.detection.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
 from unshaken.measure.detection.ranking import compare_auroc
 from unshaken.measure.detection.selective import aurc

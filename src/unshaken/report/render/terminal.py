@@ -73,7 +73,7 @@ def _is_last(block: Block) -> bool:
 
 def _last(blocks: list[Block]) -> Iterator[tuple[str, bool]]:
     """The lines at the end, each with whether it is bad news."""
-    for block in sorted((b for b in blocks if _is_last(b)), key=lambda b: isinstance(b, Items)):
+    for block in sorted((b for b in blocks if _is_last(b)), key=lambda b: isinstance(b, Prose)):
         if isinstance(block, Flags):
             yield from ((text, False) for text in _flag_lines(block))
         elif isinstance(block, Items):

@@ -38,7 +38,7 @@ def _table(report: Report, rows: Sequence[Row], about: str, *, brief: bool = Fal
     heads = cells.columns(
         "condition",
         Column("accuracy", brief=bool(clean)),
-        Column("drop, points", brief=bool(clean)),
+        Column("drop", brief=bool(clean)),
         *(Column(f"{what}, {o.name}") for o in others),
         Column("same prediction", brief=not clean),
         *(cells.aside(title) for title in ("n", "forwards", "backwards")),
