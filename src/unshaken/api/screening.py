@@ -17,22 +17,13 @@ from unshaken.core.registry import parse_number
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.detect.engine.door import Door, digest, read_list
 from unshaken.detect.engine.rows import door_of
+from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
 from unshaken.run import Job, RunDir, execute, load_plan
-from unshaken.run.flag import Flag, FlagKind
+from unshaken.run.flag import Flag
 from unshaken.run.local import NOT_RUN
 from unshaken.run.shard import write_flags
 
-FEW_SAMPLES = FlagKind(
-    "few-calibration-samples",
-    "thresholds of detectors rest on few samples",
-    "Fit with more images, or set thresholds anew with 'unshaken detect threshold --data'.",
-)
-FITTED_ON = FlagKind(
-    "scored-on-fit-data",
-    "detectors were scored on the data that they were fitted on",
-    "Do not use these figures; score images of the same kind that no detector was fitted on.",
-)
 EVASION = "evasion"
 """Folder of the run, inside the main one, in which detectors are attacked."""
 FEW = 100

@@ -14,8 +14,20 @@ from unshaken.core.registry import Parameters, find_method, list_methods, regist
 from unshaken.detect.engine.door import Door
 from unshaken.detect.engine.rows import NORMAL, answers, door_of, joined, scores
 from unshaken.detect.engine.screen import screen
+from unshaken.run.flag import FlagKind
 from unshaken.run.order import DETECTOR
 from unshaken.run.rows import Condition, Context, Part
+
+FEW_SAMPLES = FlagKind(
+    "few-calibration-samples",
+    "thresholds of detectors rest on few samples",
+    "Fit with more images, or set thresholds anew with 'unshaken detect threshold --data'.",
+)
+FITTED_ON = FlagKind(
+    "scored-on-fit-data",
+    "detectors were scored on the data that they were fitted on",
+    "Do not use these figures; score images of the same kind that no detector was fitted on.",
+)
 
 
 class Doorstep(Parameters):

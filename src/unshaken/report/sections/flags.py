@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from unshaken.core.errors import UnshakenError
+from unshaken.core.registry import list_methods
 from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
@@ -57,6 +58,8 @@ def _places(run: RunDir, config: RunConfig) -> list[RunDir]:
 
 def _known(row: Row) -> dict[str, str]:
     """Meaning and advice as the row has them; rows of earlier versions have none, and the kind is asked."""
+    if not row.get("meaning") and row["name"] not in KINDS:
+        list_methods()  # imports every method, and with it the kinds of flags that it raises
     kind = KINDS.get(row["name"])
     return {k: row.get(k) or (getattr(kind, k) if kind else "") for k in ("meaning", "advice")}
 
