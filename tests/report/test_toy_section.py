@@ -24,7 +24,7 @@ SECTION = '''
 from unshaken.measure import share
 from unshaken.report import cells
 from unshaken.report.blocks import Heading, Table, Tile
-from unshaken.report.sections import Found, Section
+from unshaken.report.sections import SectionFigures, Section
 
 
 class Sharpness(Section):
@@ -36,7 +36,7 @@ class Sharpness(Section):
 
     def figures(self, source):
         column = source.run.rows("sharpness")["sharp"].to_pylist()
-        return Found({"sharp": share(sum(column), len(column)).to_json()}, {"sharp": "of a toy"})
+        return SectionFigures({"sharp": share(sum(column), len(column)).to_json()}, {"sharp": "of a toy"})
 
     def tiles(self, report):
         return [Tile("sharp images", f"{100 * report.data['sharp']['value']:.1f} %", "a toy")]

@@ -1,4 +1,4 @@
-"""How pages say things: names of methods, strengths and figures, and what to do about a flag."""
+"""Names of methods, conditions and strengths, and figures, as text for people."""
 
 from __future__ import annotations
 

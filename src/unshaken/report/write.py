@@ -20,7 +20,7 @@ from unshaken.run import RunDir
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ReportFiles:
     """A report that was written.
 
     Args:
@@ -34,7 +34,7 @@ class Written:
     page: Page
 
 
-def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()) -> Written:
+def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()) -> ReportFiles:
     """Make `summary.json`, `report.html`, `report.md`, and with gates `junit.xml`, from the rows of a run.
 
     Args:
@@ -60,7 +60,7 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     _write_page(run, page, "report")
     if results:
         run.write(junit(results, name=summary.config.model_name), "junit.xml")
-    return Written(summary.data, results, page)
+    return ReportFiles(summary.data, results, page)
 
 
 def write_report(

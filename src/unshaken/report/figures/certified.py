@@ -1,4 +1,4 @@
-"""Certified figures, from rows of `certificates`: how many samples hold at each radius, and at what cost."""
+"""Certified figures, from rows of `certificates`: how many samples are certified at each radius, and at what cost."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from unshaken.measure.detection.mean_auroc import Placements, mean_auroc, mean_d
 from unshaken.measure.detection.ranking import compare_auroc
 from unshaken.measure.detection.selective import aurc
 from unshaken.measure.statistics.figure import Figure
-from unshaken.report.read.scores import NORMAL, Attacked, Scores, Screened
+from unshaken.report.read.scores import NORMAL, EvasionOutcome, RunScores, Scores
 
 Row = dict[str, Any]
 
@@ -27,20 +27,20 @@ _RANKED = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy")
 _AREAS = ("aupr_normal", "aupr_abnormal")
 
 
-def detected(screened: Screened, methods: set[str]) -> list[Row]:
+def detected(scores: RunScores, methods: set[str]) -> list[Row]:
     """For each detector how well it separates, what it accepts, what it costs, and how it is evaded.
 
     Samples without a score are in no figure; they stand in `errors`.
 
     Args:
-        screened: the scores of a run and of those inside it.
+        scores: the scores of a run and of those inside it.
         methods: names of the detectors' methods; a label is one of these, with a number where there are several.
 
     Returns:
         One record a detector; see `detection` in `summary.schema.json`.
     """
-    found = [_one(label, sets, screened, methods) for label, sets in screened.sets.items() if NORMAL in sets]
-    for record, best in zip(found, _beside_best(found, screened), strict=True):
+    found = [_one(label, sets, scores, methods) for label, sets in scores.sets.items() if NORMAL in sets]
+    for record, best in zip(found, _beside_best(found, scores), strict=True):
         record["best"] = best
     return found
 
@@ -56,13 +56,13 @@ def split_of(group: Row) -> str:
     return f"{group['group']}/{group['name']}" if group["name"] else str(group["group"])
 
 
-def _one(label: str, sets: dict[str, Scores], screened: Screened, methods: set[str]) -> Row:
+def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str]) -> Row:
     normal = sets[NORMAL]
     groups = [_group(split, normal, other) for split, other in _in_order(sets)]
     return {
         "condition": label,
         "method": label if label in methods else re.sub(r"-\d+$", "", label),
-        "accept": screened.accept.get(label),
+        "accept": every.accept.get(label),
         "n": int(normal.known.sum()),
         "accepted": _share(normal, flagged=False),
         "boundary": _boundary(sets),
@@ -75,7 +75,7 @@ def _one(label: str, sets: dict[str, Scores], screened: Screened, methods: set[s
             "backwards": float(normal.backwards.mean()),
             "milliseconds": float(1000 * normal.seconds.mean()),
         },
-        "attacked": _attacked([a for a in screened.attacks if a.detector == label]),
+        "attacked": _attacked([a for a in every.attacks if a.detector == label]),
         "errors": [
             {"split": split, "id": name, "reason": reason}
             for split, scores in sets.items()
@@ -148,8 +148,8 @@ def _selective(normal: Scores) -> Row | None:
     }
 
 
-def _attacked(examples: list[Attacked]) -> list[Row]:
-    budgets: dict[tuple[str, float], dict[str, Attacked]] = {}
+def _attacked(examples: list[EvasionOutcome]) -> list[Row]:
+    budgets: dict[tuple[str, float], dict[str, EvasionOutcome]] = {}
     for one in examples:
         budgets.setdefault((one.norm, one.eps), {})[one.kind] = one
     return [
@@ -163,32 +163,32 @@ def _attacked(examples: list[Attacked]) -> list[Row]:
     ]
 
 
-def _past(one: Attacked | None) -> Row | None:
+def _past(one: EvasionOutcome | None) -> Row | None:
     if one is None or not len(one.past):
         return None
     shares = {"past": one.past, "wrong": one.wrong}
     return {name: measure.share(int(column.sum()), len(column)).to_json() for name, column in shares.items()}
 
 
-def _beside_best(found: list[Row], screened: Screened) -> list[Row | None]:
+def _beside_best(found: list[Row], scores: RunScores) -> list[Row | None]:
     """Each detector beside the one with the highest mean AUROC, in pairs of the samples that both have scores of."""
     rated = [r for r in found if r["auroc"]]
     if len(rated) < 2:
         return [None] * len(found)
     best = max(rated, key=lambda r: float(r["auroc"]["value"]))
     splits = [split_of(g) for g in ranking_sets(best["groups"])]
-    records: list[Row | None] = [_pair(one, best, splits, screened) if one["auroc"] else None for one in found]
+    records: list[Row | None] = [_pair(one, best, splits, scores) if one["auroc"] else None for one in found]
     judged = [r for r in records if r is not None and r["p_value"] is not None]
     for record, p in zip(judged, measure.holm([r["p_value"] for r in judged]) if judged else (), strict=True):
         record["p_holm"] = float(p)
     return records
 
 
-def _pair(one: Row, best: Row, splits: list[str], screened: Screened) -> Row:
+def _pair(one: Row, best: Row, splits: list[str], scores: RunScores) -> Row:
     head: Row = {"detector": best["condition"], "difference": None, "p_value": None, "p_holm": None, "sets": []}
     if one is best:
         return head
-    ours, theirs = (screened.sets[r["condition"]] for r in (one, best))
+    ours, theirs = (scores.sets[r["condition"]] for r in (one, best))
     pairs = {s: _common(ours[s], theirs[s]) for s in (NORMAL, *splits) if s in ours and s in theirs}
     kept = [s for s in splits if s in pairs and len(pairs[s][0])]
     if not kept or not len(pairs[NORMAL][0]):

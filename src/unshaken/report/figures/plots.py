@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 620, 240
 
 _LETTER, _LINE, _CLEAR, _MARK, _TRIES = 6.6, 14, 13, 8, 4
 _FAR, _TICKS = 50, 7
-"""Where the last mark is further than so many times the first, the axis is logarithmic; ticks that an axis holds."""
+"""Where the last mark is more than this many times the first, the axis is logarithmic; ticks that an axis holds."""
 
 
 def down(share: float) -> float:

@@ -60,11 +60,11 @@ def attacks(frame: Frame, run: RunDir) -> list[dict[str, Any]]:
             turns = [_whole(turns, clean, int((right == [1, 0]).all(1).sum()))]
             spent.pop(series, None)
         standing = before = turns[0]["standing"]
-        passes, told = 0.0, []
+        passes, stages = 0.0, []
         for turn in turns:
             standing -= turn["broken"]
             passes += (turn["forwards"] + turn["backwards"]) / n
-            told.append(turn | {"accuracy": measure.share(standing, n).to_json(), "passes_per_sample": passes})
+            stages.append(turn | {"accuracy": measure.share(standing, n).to_json(), "passes_per_sample": passes})
         found.append(
             {
                 "condition": one.id,
@@ -74,7 +74,7 @@ def attacks(frame: Frame, run: RunDir) -> list[dict[str, Any]]:
                 "clean": measure.share(clean, n).to_json(),
                 "before": measure.share(before, n).to_json(),
                 "passes_before": spent.get(series, 0.0),
-                "turns": [{k: v for k, v in t.items() if k != "turn"} for t in told],
+                "turns": [{k: v for k, v in t.items() if k != "turn"} for t in stages],
             }
         )
         spent[series] = spent.get(series, 0.0) + passes

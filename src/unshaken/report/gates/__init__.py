@@ -196,8 +196,8 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
     lacking = f"; not compared, absent here: {', '.join(comparison.only_baseline)}" if comparison.only_baseline else ""
     if not worse:
         return GateResult(gate.text, True, 0.0, f"no condition is significantly worse ({few}){lacking}")
-    told = "; ".join(
+    words = "; ".join(
         f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g} (p = {c.paired.p_holm:.2g} after Holm)"
         for c in worse
     )
-    return GateResult(gate.text, False, float(len(worse)), f"worse: {told} ({few}){lacking}")
+    return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")

@@ -67,9 +67,9 @@ def _other_kind(gate: Gate, summary: dict[str, Any], nearest: bool) -> None:
     """
     others = summary["conditions" if nearest else "minimal_norms"]
     if any(gate.name in _names(c) for c in others):
-        mend = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
+        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
         what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
-        raise ParameterError(f"gate {shown_gate(gate.text)}: {gate.name!r} {what}; use {mend!r}")
+        raise ParameterError(f"gate {shown_gate(gate.text)}: {gate.name!r} {what}; use {instead!r}")
 
 
 def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note: str | None) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attacked:
+class EvasionOutcome:
     """One detector at the examples of one attack.
 
     Args:
@@ -85,7 +85,7 @@ class Attacked:
 
 
 @dataclass(slots=True, eq=False)
-class Screened:
+class RunScores:
     """All scores of a run.
 
     Args:
@@ -97,13 +97,13 @@ class Screened:
     """
 
     sets: dict[str, dict[str, Scores]] = field(default_factory=dict)
-    attacks: list[Attacked] = field(default_factory=list)
+    attacks: list[EvasionOutcome] = field(default_factory=list)
     accept: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     whole: bool = True
 
 
-def read_scores(run: RunDir, config: RunConfig) -> Screened:
+def read_scores(run: RunDir, config: RunConfig) -> RunScores:
     """The scores of a run and of those inside it; the notes name an inside run that is absent or damaged.
 
     Args:
@@ -113,7 +113,7 @@ def read_scores(run: RunDir, config: RunConfig) -> Screened:
     Raises:
         RunError: a file of the main run is damaged.
     """
-    found = Screened(accept=_accepted_shares(config))
+    found = RunScores(accept=_accepted_shares(config))
     _add(found, run)
     for place in config.inside:
         try:
@@ -155,7 +155,7 @@ def _unscored(run: RunDir, config: RunConfig) -> int:
     return len({c for c, _ in run.finished() - run.finished("scores")} - {"clean"})
 
 
-def _add(found: Screened, run: RunDir) -> None:
+def _add(found: RunScores, run: RunDir) -> None:
     if not run.names("rows", "scores", suffix=".parquet"):
         return
     table = run.rows("scores")
@@ -178,7 +178,7 @@ def _add(found: Screened, run: RunDir) -> None:
         first = judged.slice(0, 1).to_pylist()[0]
         past = np.array([not right[i] for i in both], bool)
         kind = split.partition("/")[0]
-        found.attacks.append(Attacked(label, kind, first["norm"], first["eps"], past, np.asarray(wrong, bool)))
+        found.attacks.append(EvasionOutcome(label, kind, first["norm"], first["eps"], past, np.asarray(wrong, bool)))
 
 
 def _parts(table: pa.Table, keys: list[str]) -> list[tuple[Any, pa.Table]]:

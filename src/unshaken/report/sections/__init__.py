@@ -9,9 +9,9 @@ import importlib
 import pkgutil
 from importlib.metadata import entry_points
 
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
-__all__ = ["Found", "Report", "Section", "Source", "load_sections"]
+__all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]
 
 
 def load_sections() -> list[Section]:

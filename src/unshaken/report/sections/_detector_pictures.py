@@ -8,7 +8,7 @@ from unshaken.report.blocks import Block, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
 from unshaken.report.figures.detected import split_of
-from unshaken.report.read.scores import NORMAL, Scores, Screened
+from unshaken.report.read.scores import NORMAL, RunScores, Scores
 from unshaken.report.sections._detectors import by_auroc, set_name
 from unshaken.report.sections.section import Report
 from unshaken.run.rows import CLEAN
@@ -19,17 +19,17 @@ SIZE = 400_000
 """Characters of all these pictures together."""
 
 
-def galleries(report: Report, screened: Screened, *, shown: int = SHOWN, size: int = SIZE) -> list[Block]:
+def galleries(report: Report, every: RunScores, *, shown: int = SHOWN, size: int = SIZE) -> list[Block]:
     """Pictures by the scores of the best detector: the normal ones first, then each set with images of its own.
 
     Args:
         report: of the run.
-        screened: its scores.
+        every: its scores.
         shown: pictures a set at most.
         size: characters of all pictures together.
     """
     best = by_auroc(report.data)[0]
-    sets, classes = screened.sets[best["condition"]], report.source.config.classes
+    sets, classes = every.sets[best["condition"]], report.source.config.classes
     named = {NORMAL: "normal"} | {split_of(g): set_name(g) for g in best["groups"]}
     found = list[Block]()
     for split, name in named.items():

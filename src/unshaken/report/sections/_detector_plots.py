@@ -14,7 +14,7 @@ from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Point, Trace
 from unshaken.report.figures import plots
 from unshaken.report.figures.detected import RESAMPLES, split_of
-from unshaken.report.read.scores import NORMAL, Numbers, Screened
+from unshaken.report.read.scores import NORMAL, Numbers, RunScores
 from unshaken.report.sections._detectors import by_auroc, chosen, front, milliseconds, set_name, sets_of
 
 Data = Mapping[str, Any]
@@ -48,22 +48,22 @@ def front_plot(data: Data) -> Plot | None:
     joined = sorted((m.x, m.y) for m, d in zip(marks, rated, strict=True) if d["condition"] in ahead)
     trace = Trace("no other is both better and faster", 0, tuple(marks), plots.outline(joined))
     rows = tuple((down(s), f"{100 * s:.0f}") for s in np.linspace(floor, 1, 5))
-    told = "; ".join(m.text for m in marks)
+    words = "; ".join(m.text for m in marks)
     name, axis = (
         "Mean AUROC against time, %",
         "milliseconds a sample beyond the shared pass; numbers are those of the table",
     )
-    return Plot(name, axis, ticks, plots.labelled([trace]), None, f"{name}. {told}", rows, numbered=True)
+    return Plot(name, axis, ticks, plots.labelled([trace]), None, f"{name}. {words}", rows, numbered=True)
 
 
-def densities(data: Data, screened: Screened) -> list[Plot]:
+def densities(data: Data, scores: RunScores) -> list[Plot]:
     """How the scores of each set lie beside those of normal samples, one plot a chosen detector."""
-    return [p for name in chosen(data) if (p := _density(data, screened, name)) is not None]
+    return [p for name in chosen(data) if (p := _density(data, scores, name)) is not None]
 
 
-def _density(data: Data, screened: Screened, name: str) -> Plot | None:
+def _density(data: Data, scores: RunScores, name: str) -> Plot | None:
     record = next(d for d in data["detection"] if d["condition"] == name)
-    sets = screened.sets[name]
+    sets = scores.sets[name]
     groups = [g for g in record["groups"] if len(sets[split_of(g)].values)][: plots.STYLES - 1]
     if not len(sets[NORMAL].values):
         return None
@@ -84,9 +84,9 @@ def _density(data: Data, screened: Screened, name: str) -> Plot | None:
     ends = [e for e in record["boundary"].values() if e is not None]
     middle = float(np.mean(ends)) if len(ends) == 2 else None
     marker = (place(middle), "threshold") if middle is not None and low <= middle <= high else None
-    told = "; ".join(f"half of {k} lie below {np.median(v):.4g}" for k, v in columns.items())
+    words = "; ".join(f"half of {k} lie below {np.median(v):.4g}" for k, v in columns.items())
     axis = "score; further right is more abnormal"
-    return Plot(name, axis, ticks, tuple(traces), None, f"{name}. {told}", ((100.0, ""),), marker)
+    return Plot(name, axis, ticks, tuple(traces), None, f"{name}. {words}", ((100.0, ""),), marker)
 
 
 def _hills(name: str, style: int, heights: Numbers) -> Trace:
@@ -100,15 +100,15 @@ def _hills(name: str, style: int, heights: Numbers) -> Trace:
     return Trace(name, style, (), line, line if not style else "", marked=False)
 
 
-def curves(data: Data, screened: Screened) -> list[Plot]:
+def curves(data: Data, scores: RunScores) -> list[Plot]:
     """ROC curves with bands of the chosen detectors, one plot a set; false alarms on a logarithmic axis."""
-    return [p for g in sets_of(data)[:_MOST] if (p := _curves(data, screened, g)) is not None]
+    return [p for g in sets_of(data)[:_MOST] if (p := _curves(data, scores, g)) is not None]
 
 
-def _curves(data: Data, screened: Screened, group: Row) -> Plot | None:
+def _curves(data: Data, scores: RunScores, group: Row) -> Plot | None:
     split, bands = split_of(group), dict[str, RocBand]()
     for name in chosen(data):
-        sets = screened.sets[name]
+        sets = scores.sets[name]
         if split in sets and len(sets[NORMAL].values) and len(sets[split].values):
             floor = max(_FLOOR, 10 ** math.floor(math.log10(1 / len(sets[NORMAL].values))))
             grid = np.geomspace(min(floor, 0.01), 1, _RATES)
@@ -130,9 +130,9 @@ def _curves(data: Data, screened: Screened, group: Row) -> Plot | None:
         ]
         traces.append(plots.curve(name, style, points, band=True, marked=False))
     ticks = tuple((place(10.0**-k), f"{100 * 10.0**-k:g}") for k in range(decades, -1, -1))
-    told = "; ".join(f"{n}: {wording.percent(_at(b, 0.05))} at 5 % false alarms" for n, b in bands.items())
+    words = "; ".join(f"{n}: {wording.percent(_at(b, 0.05))} at 5 % false alarms" for n, b in bands.items())
     name = set_name(group)
-    return Plot(name, "false alarms, % of normal images", ticks, tuple(traces), None, f"{name}. {told}")
+    return Plot(name, "false alarms, % of normal images", ticks, tuple(traces), None, f"{name}. {words}")
 
 
 def _at(band: RocBand, rate: float) -> float:

@@ -77,7 +77,7 @@ def _curve(report: Report, rows: Sequence[Row], clean: Row | None) -> Plot:
     runs = [(OWN, [*([clean] if clean else []), *(cells.metric(r) for r in rows)])]
     names = [*(["clean"] if clean else []), *(r["condition"] for r in rows)]
     runs += [(o.name, [o.figures.get(name) for name in names]) for o in report.others if o.figures]
-    traces, told = [], list[str]()
+    traces, words = [], list[str]()
     for style, (name, figures) in enumerate(runs):
         marks = [
             plots.point(i * step, f, f"{label}: {wording.percent(f['value'])}")
@@ -85,10 +85,10 @@ def _curve(report: Report, rows: Sequence[Row], clean: Row | None) -> Plot:
             if f
         ]
         traces.append(plots.curve(name, style, marks, band=True))
-        told.append(f"{name}: " + ", ".join(m.text for m in marks))
+        words.append(f"{name}: " + ", ".join(m.text for m in marks))
     title, ticks = wording.series_name(rows[0]), tuple((round(i * step, 2), t) for i, t in enumerate(labels))
     level = plots.down(clean["value"]) if clean else None
-    return Plot(title, "", ticks, tuple(traces), level, f"{title}. {'; '.join(told)}")
+    return Plot(title, "", ticks, tuple(traces), level, f"{title}. {'; '.join(words)}")
 
 
 def heat_maps(report: Report) -> list[Table]:

@@ -74,16 +74,16 @@ def _plot(story: TrainingRun, title: str, members: list[tuple[str, str]]) -> Plo
     values = [r[c] for c, _ in members for r in story.curves if c in r]
     down, rows = (plots.down, LINES) if shares else plots.value_axis(min(values), max(values))
     epochs = len(story.curves)
-    traces, told = [], list[str]()
+    traces, words = [], list[str]()
     for style, (column, name) in enumerate(members):
         points = [_point(story, column, name, r, epochs, down) for r in story.curves if column in r]
         n = story.images_of(column)
         band = shares and column.startswith("held") and n is not None
         traces.append(plots.curve(name, style, points, band=band, marked=len(points) <= FEW_MARKS))
         few = [r for r in story.curves if column in r][:: max(1, -(-len(points) // TOLD))]
-        told.append(f"{name}: " + ", ".join(f"epoch {r['epoch'] + 1:.0f} {cell(column, r)}" for r in few))
+        words.append(f"{name}: " + ", ".join(f"epoch {r['epoch'] + 1:.0f} {cell(column, r)}" for r in few))
     marker = None if story.chosen is None else (_across(story.chosen, epochs), f"epoch {story.chosen + 1} kept")
-    text = f"{title}. {'; '.join(told)}" + (f"; {marker[1]}" if marker else "")
+    text = f"{title}. {'; '.join(words)}" + (f"; {marker[1]}" if marker else "")
     return Plot(title, "epoch", _ticks(epochs), tuple(traces), None, text, rows, marker)
 
 

@@ -12,7 +12,7 @@ from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import nearest, plots
 from unshaken.report.figures.turns import attacks
 from unshaken.report.sections import _examples
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 Data = Mapping[str, Any]
 DRAWN = 2
@@ -25,7 +25,7 @@ class AttackSection(Section):
     name = "attack"
     order = 20
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """Stages of attacks, and distances of nearest examples."""
         frame, run = source.frame, source.run
         far = nearest.distances(frame, run)
@@ -34,7 +34,7 @@ class AttackSection(Section):
             "minimal_norms": nearest.minimal_norms(frame, run, far),
             "norms": nearest.together(frame, far),
         }
-        return Found(data)
+        return SectionFigures(data)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Plots, tables and examples; nothing without attacks."""
@@ -70,20 +70,20 @@ def opening(data: Data) -> Text:
 
 
 def headline(data: Data) -> Row | None:
-    """The attack whose stages are told in a sentence: the one with most, then the strongest."""
+    """The attack whose stages stand in a sentence: the one with most, then the strongest."""
     several = [a for a in data["attacks"] if len(a["turns"]) > 1]
     return max(several, key=lambda a: (len(a["turns"]), -a["turns"][-1]["accuracy"]["value"]), default=None)
 
 
 def broken_by_stage(attack: Row) -> str:
     """What each stage of an attack broke: `apgd-ce broke 7 of 54, apgd-t 2 more; square broke none`."""
-    told = list[str]()
+    words = list[str]()
     for turn in attack["turns"]:
         if turn["broken"]:
             first = f"{turn['attack']} broke {turn['broken']} of {turn['standing']}"
-            told.append(f"{turn['attack']} {turn['broken']} more" if told else first)
+            words.append(f"{turn['attack']} {turn['broken']} more" if words else first)
     idle = [t["attack"] for t in attack["turns"] if not t["broken"]]
-    parts = [", ".join(told)] if told else []
+    parts = [", ".join(words)] if words else []
     return "; ".join([*parts, f"{cells.listed(idle)} broke none"] if idle else parts)
 
 
@@ -156,7 +156,7 @@ def tradeoffs(data: Data) -> list[Plot]:
 def _tradeoff(attacks_: list[Row]) -> Plot:
     spent = [a["passes_before"] + t["passes_per_sample"] for a in attacks_ for t in a["turns"]]
     place, ticks = plots.passes_axis(min(spent), max(spent))
-    traces, told = [], []
+    traces, words = [], []
     for style, attack in enumerate(attacks_):
         marks = []
         for turn in attack["turns"]:
@@ -167,12 +167,12 @@ def _tradeoff(attacks_: list[Row]) -> Plot:
         start = (round(place(attack["passes_before"]), 2), plots.down(attack["before"]["value"]))
         name = wording.series_name(attack)
         traces.append(plots.stairs(name, style, start, marks))
-        told.append(f"{name} from {wording.percent(attack['before']['value'])}: " + ", ".join(m.text for m in marks))
+        words.append(f"{name} from {wording.percent(attack['before']['value'])}: " + ", ".join(m.text for m in marks))
     norm = wording.NORMS.get(attacks_[0]["norm"], attacks_[0]["norm"])
     name = f"{norm}, ε {wording.budget(attacks_[0]['eps'])}"
     axis = "forward and backward passes a sample so far"
     level = plots.down(attacks_[0]["clean"]["value"])
-    return Plot(name, axis, ticks, plots.labelled(traces), level, f"{name}. {'; '.join(told)}", numbered=True)
+    return Plot(name, axis, ticks, plots.labelled(traces), level, f"{name}. {'; '.join(words)}", numbered=True)
 
 
 # Robust accuracy against eps.
@@ -215,17 +215,17 @@ def by_eps(data: Data) -> list[Plot]:
 
 def _eps_plot(norm: Row, lines: list[tuple[str, list[Row], bool]]) -> Plot:
     place, ticks = plots.linear_axis(max(p["eps"] for _, values, _ in lines for p in values) or 1.0)
-    traces, told = [], list[str]()
+    traces, words = [], list[str]()
     for style, (name, values, marked) in enumerate(lines):
         texts = [f"ε {wording.budget(p['eps'])} {wording.percent(p['accuracy']['value'])}" for p in values]
         marks = [
             plots.point(place(p["eps"]), p["accuracy"], f"{name}, {t}") for p, t in zip(values, texts, strict=True)
         ]
         traces.append(plots.curve(name, style, marks, band=style == 0, marked=marked))
-        told.append(f"{name}: " + ", ".join(texts[:: max(1, len(values) // 6)]))
+        words.append(f"{name}: " + ", ".join(texts[:: max(1, len(values) // 6)]))
     about = wording.NORMS.get(norm["norm"], str(norm["norm"]))
     level = plots.down(norm["clean"]["value"])
-    return Plot(about, f"ε ({about})", ticks, tuple(traces), level, f"{about}. {'; '.join(told)}")
+    return Plot(about, f"ε ({about})", ticks, tuple(traces), level, f"{about}. {'; '.join(words)}")
 
 
 section = AttackSection()

@@ -12,7 +12,7 @@ from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures import plots
 from unshaken.report.figures.certified import certified
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 _EDGE = 1.05  # of the largest size, so that the last step is seen
 _REASONS = 8
@@ -27,9 +27,9 @@ class CertifySection(Section):
     order = 30
     empty = {"certified": []}
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """For each certified condition the share certified at each radius."""
-        return Found({"certified": certified(source.run, source.config, source.frame, source.methods)})
+        return SectionFigures({"certified": certified(source.run, source.config, source.frame, source.methods)})
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Plots, then each certified condition."""
@@ -111,7 +111,7 @@ def _plot(one: Row) -> Plot:
         for r in one["radii"]
     ]
     traces = [_stairs("certified and correct" if key == "accuracy" else "certified", steps)]
-    told = [f"certified: {', '.join(p.text for p in steps)}"]
+    words = [f"certified: {', '.join(p.text for p in steps)}"]
     if one["attacked"]:
         start = [{"radius": 0.0, "accuracy": one["clean"]}] if one["clean"] else []
         marks = []
@@ -119,10 +119,10 @@ def _plot(one: Row) -> Plot:
             text = f"attacked within {a['radius']:.4g}: {wording.percent(a['accuracy']['value'])} left"
             marks.append(plots.point(place(a["radius"]), a["accuracy"], text))
         traces.append(plots.curve("accuracy under attack", 1, marks))
-        told.append(", ".join(m.text for m in marks))
+        words.append(", ".join(m.text for m in marks))
     level = plots.down(one["clean"]["value"]) if one["clean"] else None
     name = wording.method_name(one["condition"])
-    return Plot(name, f"size of the change ({norm})", ticks, tuple(traces), level, f"{name}. {'; '.join(told)}")
+    return Plot(name, f"size of the change ({norm})", ticks, tuple(traces), level, f"{name}. {'; '.join(words)}")
 
 
 def _stairs(name: str, steps: list[Point]) -> Trace:

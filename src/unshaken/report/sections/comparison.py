@@ -11,7 +11,7 @@ from unshaken.report.drawings import Dot, Lane, Strip, Strips
 from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._outcome_tables import measured
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run import read_config
 
 
@@ -21,14 +21,14 @@ class Comparisons(Section):
     name = "comparison"
     order = 5
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """The comparison with the baseline."""
         if source.baseline is None:
-            return Found({"comparison": None})
+            return SectionFigures({"comparison": None})
         config = read_config(source.baseline)
         before = str(source.baseline), config, read_frame(source.baseline, config)
         comparison = compare_frames(*before, str(source.run), source.config, source.frame)
-        return Found({"comparison": comparison.to_json()}, kept=comparison)
+        return SectionFigures({"comparison": comparison.to_json()}, kept=comparison)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """The strips, then each other run."""

@@ -10,7 +10,7 @@ from unshaken.report.blocks import Block, Cell, Column, Details, Heading, Items,
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plots
 from unshaken.report.figures.detected import COVARIATE, detected
-from unshaken.report.read.scores import Screened, read_scores
+from unshaken.report.read.scores import RunScores, read_scores
 from unshaken.report.sections import _detector_plots as drawn
 from unshaken.report.sections._detector_pictures import galleries
 from unshaken.report.sections._detectors import (
@@ -25,7 +25,7 @@ from unshaken.report.sections._detectors import (
     set_name,
     sets_of,
 )
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 _ERRORS = 5
 """Samples without a score that are named, a detector."""
@@ -44,11 +44,11 @@ class DetectSection(Section):
     order = 40
     empty = {"detection": []}
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """One record a detector; the scores are kept for plots and pictures."""
-        screened = read_scores(source.run, source.config)
-        records = detected(screened, source.methods.in_room("detect"))
-        return Found({"detection": records}, screened.notes, screened.whole, screened)
+        scores = read_scores(source.run, source.config)
+        records = detected(scores, source.methods.in_room("detect"))
+        return SectionFigures({"detection": records}, scores.notes, scores.whole, scores)
 
     def tiles(self, report: Report) -> Sequence[Tile]:
         """The best detector, and the share of attacks that evade it."""
@@ -69,7 +69,7 @@ class DetectSection(Section):
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """All detectors beside each other, each set by itself, thresholds, plots, attacks and pictures."""
-        data, screened = report.data, report.kept[self.name]
+        data, scores = report.data, report.kept[self.name]
         if not data["detection"]:
             return ()
         detectors, sets = by_auroc(data), sets_of(data)
@@ -85,7 +85,7 @@ class DetectSection(Section):
             tables = tuple(_set_table(group, detectors) for group in sets)
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
         found += [Heading("At the threshold", level=3), _threshold_table(detectors, sets), *_errors(detectors)]
-        return [*found, *_score_plots(data, screened), *_evasion(data), *galleries(report, screened)]
+        return [*found, *_score_plots(data, scores), *_evasion(data), *galleries(report, scores)]
 
 
 def _together(detectors: list[Row], ahead: set[str]) -> Table:
@@ -198,9 +198,9 @@ def _errors(detectors: list[Row]) -> list[Block]:
     return [Prose(text, "bad"), Items(tuple(items))]
 
 
-def _score_plots(data: Mapping[str, Any], screened: Screened) -> list[Block]:
+def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
     found = list[Block]()
-    if densities := drawn.densities(data, screened):
+    if densities := drawn.densities(data, scores):
         which = ", for the best detector and others that are fast or close"
         text = (
             "Share of images at each score, of normal images (filled) and of each set"
@@ -208,7 +208,7 @@ def _score_plots(data: Mapping[str, Any], screened: Screened) -> list[Block]:
             "rejected; scores beyond the axis are counted at its ends."
         )
         found += [Heading("Distribution of the scores", level=3), Prose(text, "small"), Plots(tuple(densities), "half")]
-    if curves := drawn.curves(data, screened):
+    if curves := drawn.curves(data, scores):
         text = (
             "Per cent of each set rejected (upwards) against the per cent of normal images rejected with it, at every "
             "threshold; the axis is logarithmic, the shade the 95 % interval at each rate."

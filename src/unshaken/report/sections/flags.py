@@ -10,7 +10,7 @@ from unshaken.core.registry import list_methods
 from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run import RunConfig, RunDir, read_config
 from unshaken.run.flag import KINDS
 
@@ -21,7 +21,7 @@ class FlagsOfRun(Section):
     name = "flags"
     order = 8
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """Flags by name and detail, each with the ids of all its rows; one that says the same stands once."""
         rows = [row for run in _places(source.run, source.config) for row in run.rows("flags").to_pylist()]
         rows += [{"id": None, **asdict(flag)} for flag in source.methods.flags()]
@@ -31,7 +31,7 @@ class FlagsOfRun(Section):
             if row["id"] is not None:
                 known["ids"][row["id"]] = None
         flags = [{"name": k[0], "detail": k[1], **v, "ids": list(v["ids"])} for k, v in merged.items()]
-        return Found({"flags": flags})
+        return SectionFigures({"flags": flags})
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Each flag with what was seen and what to do."""

@@ -14,7 +14,7 @@ from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import ATTACK, OTHER, Methods
 from unshaken.report.sections import _outcome_tables as tables
 from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run import Condition, RunConfig
 
 
@@ -24,7 +24,7 @@ class Outcomes(Section):
     name = "outcomes"
     order = 10
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """Accuracies, aggregates, worst cases and calibration."""
         frame, config = source.frame, source.config
         notes: dict[str, str] = {}
@@ -48,7 +48,7 @@ class Outcomes(Section):
             "classes": outcomes.by_class(frame, config.classes, {k: worst[k] for k in ("worst_natural", "worst_case")}),
         }
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
-        return Found(data, notes | more | _gaps(frame), complete)
+        return SectionFigures(data, notes | more | _gaps(frame), complete)
 
     def lead(self, report: Report) -> Sequence[Text]:
         """Accuracy on unchanged images, and the worst changes."""

@@ -8,7 +8,7 @@ from typing import Any
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Prose, Span, Table, Text
 from unshaken.report.figures import bookkeeping
-from unshaken.report.sections.section import Found, Report, Section, Source
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 _BAD, _NAMED = 50, 3
 """Samples left out that a page lists, and that its first line names."""
@@ -20,12 +20,12 @@ class Provenance(Section):
     name = "provenance"
     order = 90
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """Passes and seconds; model, data, plan, seed and versions; samples that could not be used."""
         bad = [{"id": b.id, "reason": b.reason} for b in source.frame.bad]
         cost = bookkeeping.cost(source.run, source.frame)
         about = bookkeeping.provenance(source.run, source.config, source.frame)
-        return Found({"cost": cost, "provenance": about, "bad_samples": bad})
+        return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Cost first, samples left out last."""

@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SectionFigures:
     """The figures of a section.
 
     Args:
@@ -88,9 +88,9 @@ class Section(ABC):
     schema: ClassVar[Mapping[str, Any]] = {}
     empty: ClassVar[Mapping[str, Any]] = {}
 
-    def figures(self, source: Source) -> Found:
+    def figures(self, source: Source) -> SectionFigures:
         """The figures, from rows and `run.json` alone; none for a section that shows those of others."""
-        return Found({})
+        return SectionFigures({})
 
     @abstractmethod
     def blocks(self, report: Report) -> Sequence[Block]:
