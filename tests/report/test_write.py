@@ -21,7 +21,7 @@ def test_a_report_is_three_files_and_a_fourth_with_gates(make_run: Make) -> None
     assert results == []
     assert json.loads(run.read("summary.json")) == data
     assert run.read("report.html").startswith(b"<!doctype html>")
-    assert run.read("report.md").startswith(b"# How shaken is small net?")
+    assert run.read("report.md").startswith(b"# Robustness of small net")
     assert not run.exists("junit.xml")
     _, results = write_report(run, gates=["clean.accuracy >= 0.5", "fog.accuracy >= 0.99"])
     assert [r.held for r in results] == [True, False]

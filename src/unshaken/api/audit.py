@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -11,8 +11,10 @@ from torch import nn
 from unshaken.api.job import Options, default_out, ready
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset
-from unshaken.report import Gate, GateResult, write_report
+from unshaken.report import Gate, GateResult
+from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.write import make_report
 from unshaken.run import RunDir, execute, load_plan, read_config
 
 
@@ -24,11 +26,13 @@ class Audit:
         run: its directory.
         summary: as in `summary.json`.
         gates: what became of each gate.
+        page: what `report.html` shows, as blocks.
     """
 
     run: RunDir
     summary: dict[str, Any]
     gates: list[GateResult]
+    page: Page = field(repr=False)
 
     @property
     def held(self) -> bool:
@@ -87,8 +91,8 @@ def run_plan(
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = ready(run, model, data, load_plan(plan), options, beside, plan_name)
     execute(job, resume=options.resume)
-    summary, gates = write_report(run, baseline=baseline, gates=options.gates)
-    return Audit(run, summary, gates)
+    made = make_report(run, baseline=baseline, gates=options.gates)
+    return Audit(run, made.summary, made.gates, made.page)
 
 
 def check_gates_early(options: Options) -> RunDir | None:

@@ -12,7 +12,7 @@ from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.job import Options, as_list
 from unshaken.api.screening import screen_run
 from unshaken.data import Dataset
-from unshaken.report import write_report
+from unshaken.report.write import make_report
 
 
 def detect(
@@ -52,5 +52,5 @@ def detect(
         model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
     )  # fmt: skip
-    summary, gates = write_report(run, baseline=baseline, gates=chosen.gates)
-    return Audit(run, summary, gates)
+    made = make_report(run, baseline=baseline, gates=chosen.gates)
+    return Audit(run, made.summary, made.gates, made.page)

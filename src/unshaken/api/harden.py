@@ -15,7 +15,7 @@ from unshaken.data import Dataset
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import Hardened, train_run
 from unshaken.harden.engine.training import Training
-from unshaken.report.training import write_training_report
+from unshaken.report.write import write_training_report
 
 
 def harden(

@@ -23,6 +23,7 @@ from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.plan import further_models, prepare
+from unshaken.run.record import record_methods, record_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,8 @@ def ready(
         provenance=provenance(),
         beside=list(beside),
         further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+        methods=record_methods(plan),
+        steps=record_steps(plan),
     )
     most = 256 if device == "cpu" else 512
     limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))

@@ -17,9 +17,11 @@ from unshaken.core.registry import parse_number
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.detect.engine.door import Door, digest, read_list
 from unshaken.detect.engine.rows import door_of
+from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
 from unshaken.run import Job, RunDir, execute, load_plan
-from unshaken.run.rows import Flag
+from unshaken.run.flag import Flag
+from unshaken.run.local import NOT_RUN
 from unshaken.run.shard import write_flags
 
 EVASION = "evasion"
@@ -163,12 +165,12 @@ def _flag(job: Job, told: dict[str, Any], missing: str | None) -> None:
     about, flags = told["about"], list[Flag]()
     n = int(about.get("samples", {}).get("calibration", 0))
     if missing is not None:
-        flags.append(Flag("not-run", f"not run: evasion; {missing}"))
+        flags.append(NOT_RUN.flag(f"not run: evasion; {missing}"))
     if n < FEW:
         text = f"thresholds were set by {n} samples, so the accepted share is known to some points only; give more"
-        flags.append(Flag("few-calibration-samples", text))
+        flags.append(FEW_SAMPLES.flag(text))
     if about.get("data_fingerprint") == job.config.data_fingerprint:
         text = f"the detectors were fitted on {about.get('data')!r}, which holds these samples: they know them by heart"
-        flags.append(Flag("scored-on-fit-data", f"{text}; score other data of the same kind"))
+        flags.append(FITTED_ON.flag(f"{text}; score other data of the same kind"))
     if flags:
         write_flags(job.run, "detectors", 0, flags)

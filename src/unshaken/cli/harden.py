@@ -11,7 +11,7 @@ from unshaken.cli.complete import complete_data, complete_model
 from unshaken.cli.options import Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
-from unshaken.cli.show import console, one_line, print_json, print_line, table
+from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -166,6 +166,10 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
     """Show what came out, and choose the exit code."""
+    from unshaken.report.read.training import read_training
+    from unshaken.report.render.terminal import warnings
+    from unshaken.report.sections.harden import training_page
+
     result = done.result
     if not result:  # the first of several processes tells
         return 0
@@ -174,24 +178,12 @@ def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
             {"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]}
         )
         return BAD_SAMPLES if done.bad else 0
+    page = training_page(read_training(done.run))
     if not session.quiet:
-        threat = result["threat"]
-        names = {
-            "held_accuracy": "clean",
-            "held_robust": f"PGD, {threat['norm']} {threat['eps']:.4g}" if threat else "",
-        }
-        rows = [
-            [names[k], f"{f['value']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}", f["n"]]
-            for k, f in result["figures"].items()
-        ]
-        console().print(table(["held-out accuracy", "", "95 % interval", "images"], rows, right=[1, 2, 3]))
-        cost = result["cost"]
-        print_line(
-            f"epoch {result['chosen_epoch']} of {result['epochs']} chosen by held-out {result['chosen_by']} accuracy; "
-            f"{cost['forwards']:,} forward and {cost['backwards']:,} backward passes, {cost['seconds']:.0f} s"
-        )
-    for flag in result["flags"]:
-        console().print(one_line(f"{flag['name']}: {flag['detail']}"), soft_wrap=True, style="bold red")
+        print_page(page)
+    else:
+        for line in warnings(page):
+            typer.echo(line, err=True)
     for name, reason in list(done.bad.items())[:3]:
         print_line(f"not used: {name}: {reason}")
     print_line(f"report: {str(done.run).rstrip('/')}/report.html")

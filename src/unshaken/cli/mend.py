@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unshaken.cli.compare import show_comparison
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
-from unshaken.cli.show import console, print_json, print_line, table
+from unshaken.cli.show import console, print_json, print_line, print_page, table
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.repair import RepairPlan
@@ -39,6 +38,7 @@ def mend_run(
         The exit code.
     """
     from unshaken import api
+    from unshaken.report.pages import comparison_page
 
     with progress(session):
         plan = api.plan_repair(run, workers=place["workers"], download=place["download"], **about)
@@ -58,8 +58,7 @@ def mend_run(
         )
         return 0
     if not session.quiet:
-        for one in done.comparison.runs:
-            show_comparison(one)
+        print_page(comparison_page(done.comparison))
     for line in costs(done.comparison):
         console().print(line, style="bold red", soft_wrap=True)
     print_line(f"before and after: {folder}/before-after/compare.html")

@@ -15,7 +15,7 @@ def report(directory: Run, json: Json = False) -> int:
 
     run = RunDir(directory)
     if run.exists("harden.json") and not run.exists("run.json"):
-        from unshaken.report.training import write_training_report
+        from unshaken.report.write import write_training_report
 
         write_training_report(run)
         shown = run.read_json("harden.json")

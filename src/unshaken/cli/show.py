@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from unshaken.report.blocks import Page
+
 WIDE = 160
 """Columns of text where no terminal says how many it has."""
 LONGEST = 1200
@@ -64,6 +66,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
     for row in rows:
         result.add_row(*(Text("–" if v is None else printable(str(v))) for v in row))
     return result
+
+
+def print_page(page: Page) -> None:
+    """The brief blocks of a page on stdout."""
+    from unshaken.report.render.terminal import render_terminal
+
+    out = console()
+    for part in render_terminal(page):
+        out.print(part, soft_wrap=not hasattr(part, "columns"))
 
 
 def print_json(value: Any) -> None:

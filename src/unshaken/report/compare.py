@@ -9,9 +9,9 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
-from unshaken.report.frame import Frame, read_frame
+from unshaken.report.read.frame import Frame, read_frame
+from unshaken.report.read.methods import read_methods
 from unshaken.run import Condition, RunConfig, RunDir, read_config
-from unshaken.run.plan import prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,15 @@ class RunComparison:
     def count(self, verdict: str) -> int:
         """How many conditions have a verdict."""
         return sum(c.verdict == verdict for c in self.conditions)
+
+    @property
+    def verdicts(self) -> str:
+        """How many conditions became better, worse, or neither, in words."""
+        better, worse, level = (self.count(v) for v in ("better", "worse", "no significant difference"))
+        n = len(self.conditions)
+        return (
+            f"better under {better}, worse under {worse}, not significantly different under {level} of {n} conditions"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As in `summary.json` and `compare.json`."""
@@ -167,9 +176,13 @@ def compare_frames(
     places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
     own = sorted([0, *new.natural, *new.attacks, *new.aside])
     shared = [j for j in own if new.conditions[j].id in places]
-    made_before, made_after = _made(before), _made(after)
+    made_before, made_after = read_methods(before).made_by, read_methods(after).made_by
     names = [new.conditions[j].id for j in shared]
-    differing = [c for c in names if made_before.get(c) != made_after.get(c)]
+    differing = [
+        c
+        for j, c in zip(shared, names, strict=True)
+        if made_before(c) != made_after(c) or new.conditions[j] != old.conditions[places[c]]
+    ]
     shared = [j for j in shared if new.conditions[j].id not in differing]
     paired, values = {}, {}
     for j in shared:
@@ -215,8 +228,3 @@ def beside(run: RunDir, config: RunConfig) -> list[RunDir]:
 
 def _ids(frame: Frame, right: Any) -> list[str]:
     return [i for i, r in zip(frame.ids, right.tolist(), strict=True) if r >= 0]
-
-
-def _made(config: RunConfig) -> dict[str, Any]:
-    """Condition id to what decides it: the method with its parameters, defaults filled in."""
-    return {c.id: (c, step.method) for step in prepare(config.plan) for c in step.conditions}

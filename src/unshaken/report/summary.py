@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from unshaken.measure import Figure, WorstCase
-from unshaken.report import bookkeeping, budgets, figures, nearest
-from unshaken.report.certified import certified
-from unshaken.report.compare import RunComparison, compare_frames
-from unshaken.report.detected import detected
-from unshaken.report.detection_rows import Screened, read_scores
-from unshaken.report.frame import Frame, read_frame
-from unshaken.report.turns import attacks
-from unshaken.run import Condition, RunConfig, RunDir, read_config
+from unshaken.report.compare import RunComparison
+from unshaken.report.read.frame import Frame, read_frame
+from unshaken.report.read.methods import read_methods
+from unshaken.report.sections import Report, Section, Source, load_sections
+from unshaken.run import RunConfig, RunDir, read_config
 
 NAME = "summary.json"
-CLASSWISE = ("worst_natural", "worst_case")
-"""The worst cases that are given for each class too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,23 +24,44 @@ class Summary:
 
     Args:
         data: what `summary.json` holds; its JSON schema is `schema()`.
-        config: of the run.
-        frame: the outcomes that the figures are made of.
-        comparison: with the baseline, if there is one.
-        screened: the scores of detectors.
+        source: what the figures are made of.
+        sections: those whose rows the run has.
+        kept: section to what it kept besides its figures.
     """
 
     data: dict[str, Any]
-    config: RunConfig
-    frame: Frame
-    comparison: RunComparison | None
-    screened: Screened = field(default_factory=Screened)
+    source: Source
+    sections: tuple[Section, ...] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of the run."""
+        return self.source.config
+
+    @property
+    def frame(self) -> Frame:
+        """The outcomes that the figures are made of."""
+        return self.source.frame
+
+    @property
+    def comparison(self) -> RunComparison | None:
+        """With the baseline, if there is one."""
+        found: RunComparison | None = self.kept.get("comparison")
+        return found
+
+    def report(self, **more: Any) -> Report:
+        """What blocks are made of; `more` are runs beside it and gates."""
+        return Report(self.source, self.data, self.kept, self.comparison, **more)
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of `summary.json`."""
+    """The JSON schema of `summary.json`, the parts of all sections included."""
     text = files("unshaken.report").joinpath("summary.schema.json").read_text(encoding="utf-8")
     result: dict[str, Any] = json.loads(text)
+    for section in load_sections():
+        result["properties"] |= section.schema
+        result["required"] += section.schema
     return result
 
 
@@ -62,55 +77,22 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         ParameterError: the baseline is not on the same samples, or one of the two has no labels.
     """
     config = read_config(run)
-    frame = read_frame(run, config)
-    notes: dict[str, str] = {}
-    error, brier, classes, note = figures.calibration(frame, run)
-    if note:
-        notes["calibration"] = note
-    clean, groups = figures.right_under(frame, 0), figures.method_groups()
-    far = nearest.distances(frame, run)
-    worst = _worst_cases(frame)
-    least = worst["worst_case"]
-    if least is None:
-        notes["worst_case"] = "no labels" if not frame.labelled else "no sample has a row in every condition"
-    elif len(least.ids) < len(frame.ids):
-        notes["worst_case"] = f"{len(frame.ids) - len(least.ids)} samples that lack a condition are left out"
-    aggregates, more = figures.corruption_figures(frame, config, classes, groups)
-    if frame.labelled:
-        absent = {"worst_natural": "no change was run that needs no attacker", "worst_attack": "no attack was run"}
-        notes |= {name: reason for name, reason in absent.items() if worst[name] is None}
-    aggregates |= {name: found and found.accuracy for name, found in worst.items()}
-    aggregates |= {"ece": error and error.ece, "brier": brier}
-    screened = read_scores(run, config)
-    notes |= more | _gaps(frame) | screened.notes
-    comparison = None
-    if baseline is not None:
-        other = read_config(baseline)
-        comparison = compare_frames(str(baseline), other, read_frame(baseline, other), str(run), config, frame)
-    data = {
-        "schema": 1,
-        "complete": screened.whole and not frame.unfinished and not frame.lacking() and not _unrun(frame, config),
-        "clean": _json(clean),
-        "conditions": [_condition(frame, j, groups) for j in sorted(frame.natural + frame.attacks + frame.aside)],
-        "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
-        "notes": notes,
-        "worst_case": _worst(least),
-        "robust": budgets.robust_by_budget(frame) if frame.labelled else [],
-        "budgets": budgets.attacks_by_budget(frame) if frame.labelled else [],
-        "attacks": attacks(frame, run),
-        "minimal_norms": nearest.minimal_norms(frame, run, far),
-        "norms": nearest.together(frame, far),
-        "calibration": _calibration(error),
-        "classes": figures.by_class(frame, config.classes, {k: worst[k] for k in CLASSWISE}),
-        "certified": certified(run, config, frame),
-        "detection": detected(screened),
-        "flags": _flags(screened.doubted),
-        "bad_samples": [{"id": b.id, "reason": b.reason} for b in frame.bad],
-        "cost": bookkeeping.cost(run, frame),
-        "provenance": bookkeeping.provenance(config, frame, classes),
-        "comparison": comparison and comparison.to_json(),
-    }
-    return Summary(finite(data), config, frame, comparison, screened)
+    source = Source(run, config, read_frame(run, config), read_methods(config), baseline)
+    data: dict[str, Any] = {"schema": 1, "complete": True, "notes": {}}
+    sections, kept = [], {}
+    for section in load_sections():
+        data |= section.empty
+        if not section.reads(run):
+            continue
+        found = section.figures(source)
+        if taken := found.data.keys() & data.keys() - section.empty.keys():
+            raise ValueError(f"the section {section.name!r} fills {sorted(taken)[0]!r}, which another has filled")
+        sections.append(section)
+        kept[section.name] = found.kept
+        data |= found.data
+        data["notes"] |= found.notes
+        data["complete"] &= found.complete
+    return Summary(finite(data), source, tuple(sections), kept)
 
 
 def finite(value: Any) -> Any:
@@ -122,102 +104,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return value
-
-
-def _flags(places: Sequence[RunDir]) -> list[dict[str, Any]]:
-    """The flags of a run and of those inside it; one that says the same stands once."""
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for flag in (f for run in places for f in bookkeeping.flags(run)):
-        known = merged.setdefault((flag["name"], flag["detail"]), {**flag, "ids": []})
-        known["ids"] = list(dict.fromkeys([*known["ids"], *flag["ids"]]))
-    return list(merged.values())
-
-
-def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
-    """The worst of all conditions, of those that need no attacker, and of the attacks; clean images always count in.
-
-    Nearest examples at any distance are in none of them.
-    """
-    kinds = {"worst_case": frame.natural + frame.attacks, "worst_natural": frame.natural, "worst_attack": frame.attacks}
-    return {
-        name: figures.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
-        for name, columns in kinds.items()
-    }
-
-
-def _json(figure: Figure | None) -> dict[str, Any] | None:
-    return None if figure is None else figure.to_json()
-
-
-def _condition(frame: Frame, place: int, groups: Mapping[str, str]) -> dict[str, Any]:
-    one = frame.conditions[place]
-    strength: dict[str, Any] = {} if one.severity is None else {"severity": one.severity}
-    if one.eps is not None:
-        strength["eps"] = one.eps
-    spent = frame.spent[one.id]
-    return {
-        "condition": one.id,
-        "method": one.method,
-        **strength,
-        "norm": one.norm,
-        "group": _group(frame, one, groups),
-        "accuracy": _json(figures.right_under(frame, place)),
-        "consistency": _json(figures.consistent_under(frame, place)),
-        "forwards": spent.forwards,
-        "backwards": spent.backwards,
-        "seconds": spent.seconds,
-    }
-
-
-def _group(frame: Frame, one: Condition, groups: Mapping[str, str]) -> str:
-    if one.id in frame.apart:
-        return frame.apart[one.id]
-    return "attack" if one.id in frame.attacked else groups.get(one.method) or "other"
-
-
-def _gaps(frame: Frame) -> dict[str, str]:
-    notes = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
-    if frame.unfinished:
-        notes["clean"] = f"{frame.unfinished} samples have no row yet: finish the run with --resume"
-    unlabelled = int((frame.labels < 0).sum())
-    if frame.labelled and unlabelled:
-        notes["labels"] = f"{unlabelled} of {len(frame.ids)} samples have no label and are left out of accuracies"
-    if not frame.labelled:
-        notes["accuracy"] = "no labels: consistency with the clean prediction is given instead"
-    return notes
-
-
-def _unrun(frame: Frame, config: RunConfig) -> set[str]:
-    return {e.method for e in config.plan} - {c.method for c in frame.conditions}
-
-
-def _worst(worst: Any) -> dict[str, Any] | None:
-    if worst is None:
-        return None
-    names, counts = worst.conditions, dict.fromkeys(worst.conditions, 0)
-    for name in worst.first_breaker:
-        if name is not None:
-            counts[name] += 1
-    return {
-        "conditions": list(names),
-        "first_broken": counts,
-        "broken_by_this_alone": worst.only,
-        "after": {name: figure.to_json() for name, figure in worst.after.items()},
-    }
-
-
-def _calibration(error: Any) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {
-        "ece": error.ece.to_json(),
-        "bias": error.bias,
-        "p_calibrated": error.p_calibrated,
-        "signed_gap": error.signed_gap,
-        "max_gap": error.max_gap,
-        "binning": error.binning,
-        "bins": [
-            {"low": b.low, "high": b.high, "confidence": b.confidence, "accuracy": b.accuracy.to_json()}
-            for b in error.bins
-        ],
-    }

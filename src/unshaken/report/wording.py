@@ -1,4 +1,4 @@
-"""How pages say things: names of methods, strengths and figures, and what to do about a flag."""
+"""Names of methods, conditions and strengths, and figures, as text for people."""
 
 from __future__ import annotations
 
@@ -16,34 +16,6 @@ _ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab
 }
 NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
-
-ADVICE = {
-    "zero-gradient": "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or "
-    "add an attack that needs none.",
-    "border-gradient": "Do not use the accuracy under gradient attacks. Where the model clips its input, use "
-    "unshaken.core.box.boxed in the place of torch.clamp.",
-    "train-mode": "Call .eval() where the model is built, and check figures of your own that were taken before.",
-    "probabilities": "Remove the last softmax, or return its logarithm; then run again.",
-    "randomness": "Make the model deterministic, or average gradients over draws; figures may differ between runs.",
-    "non-finite": "Look for divisions and logarithms of zero, and run with --precision fp32.",
-    "normalisation": "Say mean and std in one place only: in the model, or as options of its SPEC.",
-    "black-box-wins": "Do not use the accuracy under gradient attacks alone. Run --attack auto, transfer from a model "
-    "trained alike, and read the worst of all.",
-    "dynamic": "Treat figures of gradient attacks as doubtful; compare them with square and hop-skip-jump.",
-    "eps-zero": "Give the budget in units of [0, 1] pixels, such as 8/255.",
-    "out-of-budget": "Do not use the figure of that condition; mend the method's projection, or report the fault.",
-    "single-class": "Point the data SPEC at the folder that has one subfolder a class.",
-    "label-out-of-range": "Check the class names and their order in the model and in the data.",
-    "near-chance": "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
-    "certificate-broken": "Do not rely on these certificates; report the fault with the run directory.",
-    "detector-without-gradient": "Read its adaptive figure as the least that an attacker can do; choose a smoother "
-    "detector, or attack with more queries.",
-    "few-calibration-samples": "Fit with more images, or set thresholds anew with 'unshaken detect threshold --data'.",
-    "scored-on-fit-data": "Do not use these figures; score images of the same kind that no detector was fitted on.",
-    "not-run": "These conditions are missing, not passed: use methods that need no gradients, another model form, "
-    "or data with labels.",
-}
-"""Flag to what its reader should do."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:

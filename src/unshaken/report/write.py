@@ -1,31 +1,46 @@
-"""`write_report` and `write_comparison`: the files, each whole or not at all."""
+"""`write_report`, `write_training_report` and `write_comparison`: the files, each whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
 from unshaken.report.gates import Gate, GateResult, check_gates
-from unshaken.report.html import render_compare, render_report
-from unshaken.report.junit import junit
-from unshaken.report.markdown import render_compare_markdown, render_markdown
+from unshaken.report.gates.junit import junit
+from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.read.training import read_training
+from unshaken.report.render.html import render_html
+from unshaken.report.render.markdown import render_markdown
+from unshaken.report.sections.harden import training_page
 from unshaken.report.summary import NAME, build
 from unshaken.run import RunDir
 
 
-def write_report(
-    run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()
-) -> tuple[dict[str, Any], list[GateResult]]:
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """A report that was written.
+
+    Args:
+        summary: what `summary.json` holds.
+        gates: what became of each gate.
+        page: what `report.html` and `report.md` show.
+    """
+
+    summary: dict[str, Any]
+    gates: list[GateResult]
+    page: Page
+
+
+def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()) -> ReportFiles:
     """Make `summary.json`, `report.html`, `report.md`, and with gates `junit.xml`, from the rows of a run.
 
     Args:
         run: where the rows are and the files go.
         baseline: a run on the same samples to compare with.
         gates: conditions on the figures.
-
-    Returns:
-        What `summary.json` holds, and what became of each gate.
 
     Raises:
         ParameterError: a gate is not understood or names no figure (the files without it are written all the same);
@@ -39,15 +54,42 @@ def write_report(
     try:
         results = check_gates(read, summary.data, summary.comparison)
     except Exception:
-        _pages(run, summary, baseline, [])
+        _write_page(run, report_page(summary), "report")
         raise
-    _pages(run, summary, baseline, results)
+    page = report_page(summary, results)
+    _write_page(run, page, "report")
     if results:
         run.write(junit(results, name=summary.config.model_name), "junit.xml")
-    return summary.data, results
+    return ReportFiles(summary.data, results, page)
 
 
-def write_comparison(out: RunDir, comparisons: Comparisons) -> None:
+def write_report(
+    run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()
+) -> tuple[dict[str, Any], list[GateResult]]:
+    """`make_report` without its page.
+
+    Returns:
+        What `summary.json` holds, and what became of each gate.
+    """
+    written = make_report(run, baseline=baseline, gates=gates)
+    return written.summary, written.gates
+
+
+def write_training_report(run: RunDir) -> Page:
+    """Make `report.html` and `report.md` of a training run.
+
+    Args:
+        run: as for `read_training`; the pages go there too.
+
+    Raises:
+        RunError: there is no training run, it is damaged, or the pages cannot be written.
+    """
+    page = training_page(read_training(run))
+    _write_page(run, page, "report")
+    return page
+
+
+def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
     """Make `compare.json`, `compare.html` and `compare.md`.
 
     Args:
@@ -58,10 +100,11 @@ def write_comparison(out: RunDir, comparisons: Comparisons) -> None:
         RunError: they cannot be written.
     """
     out.write_json(comparisons.to_json(), "compare.json")
-    out.write(render_compare(comparisons).encode(), "compare.html")
-    out.write(render_compare_markdown(comparisons).encode(), "compare.md")
+    page = comparison_page(comparisons)
+    _write_page(out, page, "compare")
+    return page
 
 
-def _pages(run: RunDir, summary: Any, baseline: RunDir | None, results: Sequence[GateResult]) -> None:
-    run.write(render_markdown(summary, results).encode(), "report.md")
-    run.write(render_report(run, summary, baseline=baseline, gates=results).encode(), "report.html")
+def _write_page(run: RunDir, page: Page, name: str) -> None:
+    run.write(render_markdown(page).encode(), f"{name}.md")
+    run.write(render_html(page).encode(), f"{name}.html")

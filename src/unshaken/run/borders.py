@@ -10,7 +10,14 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Gradient, Objective
-from unshaken.run.rows import Flag
+from unshaken.run.flag import Flag, FlagKind
+
+BORDER_GRADIENT = FlagKind(
+    "border-gradient",
+    "pixels that are black or white have no gradient, so attacks never move them",
+    "Do not use the accuracy under gradient attacks. Where the model clips its input, use "
+    "unshaken.core.box.boxed in the place of torch.clamp.",
+)
 
 FEW = 16
 """Images looked at."""
@@ -49,4 +56,4 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
         text = (
             f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"
         )
-        yield Flag("border-gradient", f"{text}: a clamp in the model hides them from attacks; clip without it")
+        yield BORDER_GRADIENT.flag(f"{text}: a clamp in the model hides them from attacks; clip without it")

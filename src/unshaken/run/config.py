@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unshaken.core.errors import RunError
 from unshaken.core.version import __version__
 from unshaken.run.plan import Entry
+from unshaken.run.record import MethodRecord, StepRecord
 from unshaken.run.store import RunDir
 
 NAME = "run.json"
@@ -42,6 +43,8 @@ class RunConfig(BaseModel):
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
         inside: runs in folders of this one that belong to it, such as those on abnormal images.
+        methods: what reports need of the methods of the plan, by name; empty in runs of earlier versions.
+        steps: what reports need of its lines; as `methods`.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -68,6 +71,8 @@ class RunConfig(BaseModel):
     beside: list[str] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
     further_models: dict[str, str] = Field(default_factory=dict)
+    methods: dict[str, MethodRecord] = Field(default_factory=dict)
+    steps: list[StepRecord] = Field(default_factory=list)
 
     @property
     def shards(self) -> int:
@@ -83,8 +88,8 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view"}
-"""What does not decide the rows, or is held by a fingerprint already."""
+MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view", "methods", "steps"}
+"""What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 
 
 def read_config(run: RunDir) -> RunConfig:

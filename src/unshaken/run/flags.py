@@ -15,30 +15,64 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import Dataset
-from unshaken.run.rows import CLEAN, Condition, Flag
+from unshaken.run.flag import Flag, FlagKind
+from unshaken.run.rows import CLEAN, Condition
 
-NAMES = {
-    "zero-gradient": "the input gradient is exactly zero, so gradient attacks are blind",
-    "border-gradient": "pixels that are black or white have no gradient, so attacks never move them",
-    "train-mode": "the model came in training mode",
-    "probabilities": "the model gives probabilities, not logits",
-    "randomness": "the same image gets different answers",
-    "non-finite": "the model gives NaN or infinite values",
-    "normalisation": "the images reach the network on another scale than it was trained on",
-    "black-box-wins": "attacks without gradients break what attacks with gradients leave standing",
-    "dynamic": "the model calls autograd inside its forward pass",
-    "eps-zero": "an attack has no budget",
-    "out-of-budget": "a change is larger than the budget says",
-    "single-class": "all samples have one label",
-    "label-out-of-range": "labels are no classes of the model",
-    "near-chance": "clean accuracy is no better than guessing",
-    "certificate-broken": "an example lies within a radius that was certified",
-    "detector-without-gradient": "a detector gives no gradient, so the attack on it was blind",
-    "few-calibration-samples": "thresholds of detectors rest on few samples",
-    "scored-on-fit-data": "detectors were scored on the data that they were fitted on",
-    "not-run": "methods of the plan that cannot be run with this model or this data",
-}
-"""Every flag and what it means."""
+TRAIN_MODE = FlagKind(
+    "train-mode",
+    "the model came in training mode",
+    "Call .eval() where the model is built, and check figures of your own that were taken before.",
+)
+PROBABILITIES = FlagKind(
+    "probabilities",
+    "the model gives probabilities, not logits",
+    "Remove the last softmax, or return its logarithm; then run again.",
+)
+RANDOMNESS = FlagKind(
+    "randomness",
+    "the same image gets different answers",
+    "Make the model deterministic, or average gradients over draws; figures may differ between runs.",
+)
+NON_FINITE = FlagKind(
+    "non-finite",
+    "the model gives NaN or infinite values",
+    "Look for divisions and logarithms of zero, and run with --precision fp32.",
+)
+NORMALISATION = FlagKind(
+    "normalisation",
+    "the images reach the network on another scale than it was trained on",
+    "Say mean and std in one place only: in the model, or as options of its SPEC.",
+)
+DYNAMIC = FlagKind(
+    "dynamic",
+    "the model calls autograd inside its forward pass",
+    "Treat figures of gradient attacks as doubtful; compare them with square and hop-skip-jump.",
+)
+EPS_ZERO = FlagKind(
+    "eps-zero",
+    "an attack has no budget",
+    "Give the budget in units of [0, 1] pixels, such as 8/255.",
+)
+OUT_OF_BUDGET = FlagKind(
+    "out-of-budget",
+    "a change is larger than the budget says",
+    "Do not use the figure of that condition; correct the method's projection, or report the fault.",
+)
+SINGLE_CLASS = FlagKind(
+    "single-class",
+    "all samples have one label",
+    "Point the data SPEC at the folder that has one subfolder a class.",
+)
+LABEL_OUT_OF_RANGE = FlagKind(
+    "label-out-of-range",
+    "labels are no classes of the model",
+    "Check the class names and their order in the model and in the data.",
+)
+NEAR_CHANCE = FlagKind(
+    "near-chance",
+    "clean accuracy is no better than guessing",
+    "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
+)
 
 Check = Callable[[Oracle, Batch, Tensor], Iterator[Flag]]
 _checks: list[Check] = []
@@ -61,7 +95,7 @@ def check_mode(model: nn.Module) -> list[Flag]:
     if not named:
         return []
     detail = f"the model came in training mode ({', '.join(sorted(named))}); it was evaluated in evaluation mode"
-    return [Flag("train-mode", f"{detail}: call .eval() where you build it")]
+    return [TRAIN_MODE.flag(f"{detail}: call .eval() where you build it")]
 
 
 def _minds_mode(module: nn.Module) -> bool:
@@ -74,7 +108,7 @@ def _minds_mode(module: nn.Module) -> bool:
 def check_conditions(conditions: list[Condition]) -> list[Flag]:
     """Budgets of zero, which make an attack a clean evaluation."""
     zero = [c.id for c in conditions if c.eps == 0]
-    return [Flag("eps-zero", f"{', '.join(zero)}: eps is 0, so this is clean accuracy: give a budget")] if zero else []
+    return [EPS_ZERO.flag(f"{', '.join(zero)}: eps is 0, so this is clean accuracy: give a budget")] if zero else []
 
 
 def check_labels(dataset: Dataset, ids: Sequence[str], classes: Sequence[str]) -> list[Flag]:
@@ -84,7 +118,7 @@ def check_labels(dataset: Dataset, ids: Sequence[str], classes: Sequence[str]) -
     if not wrong:
         return []
     detail = f"{len(wrong)} samples have labels that are no classes of the model ({len(classes)} classes)"
-    return [Flag("label-out-of-range", f"{detail}: check the order and number of classes", wrong)]
+    return [LABEL_OUT_OF_RANGE.flag(f"{detail}: check the order and number of classes", wrong)]
 
 
 def check_rows(frame: pa.Table) -> list[Flag]:
@@ -101,21 +135,21 @@ def check_rows(frame: pa.Table) -> list[Flag]:
         right = int(pc.sum(clean["correct"]).as_py() or 0)
         if len(counts) == 1 and len(labels) > 1:
             flags.append(
-                Flag("single-class", f"all {len(labels)} samples have label {labels[0]}: use data with every class")
+                SINGLE_CLASS.flag(f"all {len(labels)} samples have label {labels[0]}: use data with every class")
             )
         elif _like_guessing(right, len(labels), len(counts)):
             text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
-            flags.append(Flag("near-chance", f"{text}: check labels, class order and preprocessing"))
+            flags.append(NEAR_CHANCE.flag(f"{text}: check labels, class order and preprocessing"))
     over = pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6))
     broken = frame.filter(pc.fill_null(over, False))
     if len(broken):
         ids = tuple(dict.fromkeys(broken["id"].to_pylist()))
-        flags.append(Flag("out-of-budget", f"{len(broken)} attacked images lie outside their budget: report this", ids))
+        flags.append(OUT_OF_BUDGET.flag(f"{len(broken)} attacked images lie outside their budget: report this", ids))
     odd = frame.filter(pc.fill_null(pc.invert(pc.is_finite(frame["confidence"])), False))
     if len(odd):
         ids = tuple(dict.fromkeys(odd["id"].to_pylist()))
         where = ", ".join(dict.fromkeys(odd["condition"].to_pylist()))
-        flags.append(Flag("non-finite", f"{len(ids)} samples get NaN or infinite outputs under {where[:200]}", ids))
+        flags.append(NON_FINITE.flag(f"{len(ids)} samples get NaN or infinite outputs under {where[:200]}", ids))
     return flags
 
 
@@ -135,7 +169,7 @@ def probabilities(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag
     """All outputs in [0, 1] and every row summing to 1 within 1e-5."""
     if bool(((logits >= 0) & (logits <= 1)).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         text = "outputs lie in [0, 1] and sum to 1: they look like probabilities; a softmax inside the model"
-        yield Flag("probabilities", f"{text} weakens gradient attacks and flattens confidence: return logits")
+        yield PROBABILITIES.flag(f"{text} weakens gradient attacks and flattens confidence: return logits")
 
 
 @_check
@@ -145,7 +179,7 @@ def randomness(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
     gap = answer_gap(oracle, few.images)
     if gap > 1e-4:
         text = f"five passes over the same {len(few)} images differ by up to {gap:.2g} in normalised logits"
-        yield Flag("randomness", f"{text}: attack with --eot 20 or more, and compare with care")
+        yield RANDOMNESS.flag(f"{text}: attack with --eot 20 or more, and compare with care")
 
 
 @_check
@@ -161,7 +195,7 @@ def dynamic(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
         oracle.exact(batch.images[:2])
     if saved:
         text = "the model takes gradients inside its forward pass: it optimises while it answers"
-        yield Flag("dynamic", f"{text}; attacks may see other gradients than it uses: compare with square")
+        yield DYNAMIC.flag(f"{text}; attacks may see other gradients than it uses: compare with square")
 
 
 def answer_gap(oracle: Oracle, images: Tensor) -> float:
@@ -182,7 +216,7 @@ def non_finite(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
     bad = (~logits.isfinite().all(1)).nonzero().flatten().tolist()
     if bad:
         ids = tuple(batch.ids[i] for i in bad)
-        yield Flag("non-finite", f"{len(bad)} of the first {len(batch)} samples get NaN or infinite logits", ids)
+        yield NON_FINITE.flag(f"{len(bad)} of the first {len(batch)} samples get NaN or infinite logits", ids)
 
 
 @_check
@@ -193,7 +227,7 @@ def normalisation(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag
         if not 1 / SPREAD < ratio < SPREAD:
             how = "wider" if ratio > 1 else "narrower"
             text = f"the input of the first batch norm is {ratio:.2g} times as spread (variance) as in training, {how}"
-            yield Flag("normalisation", f"{text}: check mean and std, and that they are applied once")
+            yield NORMALISATION.flag(f"{text}: check mean and std, and that they are applied once")
         return
     yield from _rescaled(oracle, batch, logits)
 
@@ -249,5 +283,5 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
                 text = (
                     f"{how} the model is right on {int(other.sum())} of {len(few)} samples, else on {int(right.sum())}"
                 )
-                yield Flag("normalisation", f"{text}: check mean and std, and that they are applied once")
+                yield NORMALISATION.flag(f"{text}: check mean and std, and that they are applied once")
                 return

@@ -10,13 +10,21 @@ from unshaken.core.errors import RunError
 from unshaken.core.progress import track
 from unshaken.run.config import NAME, check_same, read_config
 from unshaken.run.examples import damage, prune
+from unshaken.run.flag import FlagKind
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.lock import locked
 from unshaken.run.masking import check_masking
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
-from unshaken.run.rows import CLEAN, Flag
+from unshaken.run.rows import CLEAN
 from unshaken.run.shard import Job, run_shard, write_flags
+
+NOT_RUN = FlagKind(
+    "not-run",
+    "methods of the plan that cannot be run with this model or this data",
+    "These conditions are missing, not passed: use methods that need no gradients, another model form, or "
+    "data with labels.",
+)
 
 
 def execute(job: Job, *, resume: bool = False) -> None:
@@ -67,7 +75,7 @@ def _flag_start(job: Job) -> None:
     for step in prepare(job.config.plan):
         if (reason := job.obstacle(step)) is not None:
             skipped.setdefault(reason, []).append(step.label)
-    flags += [Flag("not-run", f"not run: {', '.join(labels)}; {reason}") for reason, labels in skipped.items()]
+    flags += [NOT_RUN.flag(f"not run: {', '.join(labels)}; {reason}") for reason, labels in skipped.items()]
     if flags:
         write_flags(job.run, "start", 0, flags)
 

@@ -7,7 +7,14 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.run.rows import Flag
+from unshaken.run.flag import Flag, FlagKind
+
+BLACK_BOX_WINS = FlagKind(
+    "black-box-wins",
+    "attacks without gradients break what attacks with gradients leave standing",
+    "Do not use the accuracy under gradient attacks alone. Run --attack auto, transfer from a model "
+    "trained alike, and read the worst of all.",
+)
 
 BEYOND = 0.002
 """Share of the samples that attacks without gradients may break beyond those with, as AutoAttack warns."""
@@ -46,7 +53,5 @@ def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
         if len(only) > max(1, BEYOND * n):
             names = ", ".join(sorted({str(r["broken_by"]) for r in blind}))
             text = f"{names} breaks {len(only)} of {n} samples at {norm} {eps:.4g} that no attack with gradients breaks"
-            flags.append(
-                Flag("black-box-wins", f"{text}: gradients may be masked; run --attack auto, or transfer", only)
-            )
+            flags.append(BLACK_BOX_WINS.flag(f"{text}: gradients may be masked; run --attack auto, or transfer", only))
     return flags

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.core.errors import ParameterError
-from unshaken.core.registry import find_method
+from unshaken.run.flag import FlagKind
 from unshaken.run.plan import Entry, prepare
+from unshaken.run.rows import MODEL as MODEL
 from unshaken.run.rows import Flag
 
 CERTIFICATE = "certificate"
@@ -19,22 +19,13 @@ CERTIFICATE = "certificate"
 DETECTOR = "detector"
 """Group of the conditions that hold answers of the model behind a detector."""
 
-MODEL = "model"
-"""Whom the rows of most methods speak of; others say so by a property `subject`."""
-
 _SLACK = 1e-6
 
-
-def stands_apart(method: str) -> str | None:
-    """The group of a method whose outcomes are answers of something else than the model, and no change of the images.
-
-    Returns:
-        `certificate`, `detector`, or None where the outcomes speak of the model on changed images.
-    """
-    try:
-        return getattr(find_method(method).cls, "apart", None)
-    except ParameterError:  # of a plug-in that is not installed here
-        return None
+BROKEN = FlagKind(
+    "certificate-broken",
+    "an example lies within a radius that was certified",
+    "Do not rely on these certificates; report the fault with the run directory.",
+)
 
 
 def subjects(plan: Sequence[Entry]) -> dict[str, str]:
@@ -78,5 +69,5 @@ def check_order(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, s
         alpha = float(pc.max(rows["alpha"]).as_py() or 0.0)
         chance = f"about {alpha * len(rows):.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"
         text = f"{name}: examples lie within the certified radius of {len(ids)} of {len(rows)} samples; {chance}"
-        flags.append(Flag("certificate-broken", f"{text}: this is an error of unshaken, report it", ids))
+        flags.append(BROKEN.flag(f"{text}: this is an error of unshaken, report it", ids))
     return flags

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
+from unshaken.run.flag import Flag as Flag
 
 OUTCOMES = pa.schema(
     [
@@ -39,7 +40,7 @@ OUTCOMES = pa.schema(
         ("error", pa.string()),
     ]
 )
-FLAGS = pa.schema([("name", pa.string()), ("detail", pa.string()), ("id", pa.string())])
+FLAGS = pa.schema([(name, pa.string()) for name in ("name", "detail", "id", "meaning", "advice")])
 COST = pa.schema(
     [
         ("step", pa.string()),
@@ -115,20 +116,8 @@ class Condition:
 
 CLEAN = Condition("clean", "clean")
 
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A reason to doubt a figure.
-
-    Args:
-        name: such as `zero-gradient`; the list stands in `unshaken.run.flags`.
-        detail: one line for a person: what was seen, with which values, and what to do.
-        ids: the samples concerned; empty when it is the model or the data as a whole.
-    """
-
-    name: str
-    detail: str
-    ids: tuple[str, ...] = ()
+MODEL = "model"
+"""The predictor that the rows of most methods evaluate; others name theirs by a property `subject`."""
 
 
 @dataclass(frozen=True, slots=True)

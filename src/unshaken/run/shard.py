@@ -218,8 +218,8 @@ def _write_flags(job: Job, shard: int, label: str, flags: list[Flag]) -> None:
 
 def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
     """Write flags as rows, one a sample concerned, or one with a null id."""
-    rows = [(f.name, f.detail, i) for f in flags for i in (f.ids or (None,))]
-    columns = {k: [r[j] for r in rows] for j, k in enumerate(("name", "detail", "id"))}
+    rows = [(f.name, f.detail, i, f.meaning, f.advice) for f in flags for i in (f.ids or (None,))]
+    columns = {k: [r[j] for r in rows] for j, k in enumerate(("name", "detail", "id", "meaning", "advice"))}
     part = Part("flags", CLEAN, columns)
     run.write_rows(table_of(part), "flags", label, shard)
 

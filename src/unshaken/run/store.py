@@ -163,7 +163,7 @@ class RunDir:
                     "the run"
                 ) from None
         if parts:
-            return pa.concat_tables(parts)
+            return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began
         empty = SCHEMAS[name].empty_table()
         return empty.select(columns) if columns else empty
 

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
+from unshaken.run.flag import FlagKind
 
 if TYPE_CHECKING:
     from unshaken.attack.engine.base import Attack
+
+ZERO_GRADIENT = FlagKind(
+    "zero-gradient",
+    "the input gradient is exactly zero, so gradient attacks are blind",
+    "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or add "
+    "an attack that needs none.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.judge import Attacked, Judged, closest, judged, merged, survival, within
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Stage, Turn
+from unshaken.attack.engine.stage import ZERO_GRADIENT, Stage, Turn
 from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
 from unshaken.core.oracle import Oracle
@@ -89,7 +89,7 @@ class Field:
         for name, dead in self.doubts.items():
             ids = tuple(self.batch.ids[i] for i in dead.nonzero().flatten().tolist())
             text = f"{name}: the input gradient is exactly zero at the start; gradients may be masked"
-            found.append(Flag("zero-gradient", f"{text}: try square, or transfer from another model", ids))
+            found.append(ZERO_GRADIENT.flag(f"{text}: try square, or transfer from another model", ids))
         return found
 
     def _notice(self, name: str, rows: Tensor, place: Tensor, step: Tensor, answer: Answer) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.budgeted import Budgeted
-from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.engine.stage import ZERO_GRADIENT, Scene, Stage
 from unshaken.attack.ensembles._inspection import Look, look_at
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
@@ -114,7 +114,7 @@ def _doubts(look: Look) -> list[Flag]:
     if not look.dead:
         return []
     text = f"auto: {look.words}: attacks that follow it are blind; see what the attacks without it broke"
-    return [Flag("zero-gradient", text, look.dead)]
+    return [ZERO_GRADIENT.flag(text, look.dead)]
 
 
 def _targeted(classes: int) -> Literal["dlr-targeted", "margin-targeted"]:

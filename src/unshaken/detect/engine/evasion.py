@@ -24,11 +24,18 @@ from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.rows import answers, scores
 from unshaken.detect.engine.screen import Scored, screen
 from unshaken.detect.engine.screening import Doorstep
+from unshaken.run.flag import FlagKind
 from unshaken.run.rows import Condition, Context, Flag, Part
 
 NAIVE, ADAPTIVE = "naive", "adaptive"
 BLIND = "square:queries=300"
 """The search through a detector that gives no gradient."""
+NO_GRADIENT = FlagKind(
+    "detector-without-gradient",
+    "a detector gives no gradient, so the attack on it was blind",
+    "Read its adaptive figure as a lower bound of what an attacker can do; choose a smoother detector, or "
+    "attack with more queries.",
+)
 
 
 @register("evasion", reference="Carlini & Wagner 2017, arXiv:1705.07263", norms=("linf", "l2", "l1"))
@@ -142,7 +149,7 @@ class _Bout:
         if not _steep(behind, self.batch):
             search = _search(BLIND)
             text = f"{label}: its score gives no gradient; the adaptive attack is {BLIND}, which sees logits only"
-            flags.append(Flag("detector-without-gradient", f"{text}: the figure may flatter the detector"))
+            flags.append(NO_GRADIENT.flag(f"{text}: the figure may flatter the detector"))
         own = self._seen(self._ends(behind, search, early=True), self.door.only(label))[label]
         naive = self.naive[label]
         better = (naive.past & ~own.past).nonzero().flatten()

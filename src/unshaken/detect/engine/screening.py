@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,12 +10,24 @@ from pydantic import Field, field_validator
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import Parameters, find_method, register
+from unshaken.core.registry import Parameters, find_method, list_methods, register
 from unshaken.detect.engine.door import Door
 from unshaken.detect.engine.rows import NORMAL, answers, door_of, joined, scores
 from unshaken.detect.engine.screen import screen
+from unshaken.run.flag import FlagKind
 from unshaken.run.order import DETECTOR
 from unshaken.run.rows import Condition, Context, Part
+
+FEW_SAMPLES = FlagKind(
+    "few-calibration-samples",
+    "thresholds of detectors rest on few samples",
+    "Fit with more images, or set thresholds anew with 'unshaken detect threshold --data'.",
+)
+FITTED_ON = FlagKind(
+    "scored-on-fit-data",
+    "detectors were scored on the data that they were fitted on",
+    "Do not use these figures; score images of the same kind that no detector was fitted on.",
+)
 
 
 class Doorstep(Parameters):
@@ -34,6 +47,13 @@ class Doorstep(Parameters):
     def labels(self) -> tuple[str, ...]:
         """The detectors' labels."""
         return tuple(self.detectors.split("+"))
+
+    @property
+    def named_methods(self) -> tuple[str, ...]:
+        """The methods of the detectors; a label is a method's name, with a number where there are several."""
+        known = {m.name for m in list_methods("detect")}
+        names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.labels)
+        return tuple(dict.fromkeys(n for n in names if n in known))
 
     def door(self, context: Context) -> Door:
         """The detectors in front of the run's model."""

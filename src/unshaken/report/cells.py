@@ -1,0 +1,78 @@
+"""Cells and sentences that several sections share, made of parts of `summary.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unshaken.report import wording
+from unshaken.report.blocks import Cell, Column
+from unshaken.report.read.methods import UNKNOWN
+from unshaken.run.order import CERTIFICATE, DETECTOR
+
+Row = dict[str, Any]
+
+
+def share(figure: Row | None, *, bar: bool = False, bad: bool = False) -> Cell:
+    """A share with its interval; a dash for none."""
+    if figure is None:
+        return Cell("")
+    value = wording.percent(figure["value"])
+    return Cell(value, wording.span(figure), bar=figure["value"] if bar else None, bad=bad)
+
+
+def value(figure: Row | None) -> Cell:
+    """A number with its interval, such as a distance; an end that is unbounded is infinite."""
+    if figure is None:
+        return Cell("")
+    ends = [wording.number(figure[k]) if figure[k] is not None else "∞" for k in ("low", "high")]
+    return Cell(wording.number(figure["value"]), f"{ends[0]} to {ends[1]}")
+
+
+def points(figure: Row | None) -> Cell:
+    """A difference of shares in percentage points, with its interval."""
+    if figure is None:
+        return Cell("")
+    value, low, high = (f"{100 * figure[k]:+.1f}" for k in ("value", "low", "high"))
+    return Cell(value, f"{low} to {high}")
+
+
+def columns(first: str, *others: str | Column | None) -> tuple[Column, ...]:
+    """Columns of numbers behind a first one of names; None stands for one that is left out."""
+    return (Column(first, number=False), *(Column(o) if isinstance(o, str) else o for o in others if o is not None))
+
+
+def aside(title: str, note: str = "") -> Column:
+    """A column of numbers that is left out where there is little room."""
+    return Column(title, note, brief=False)
+
+
+def metric(row: Mapping[str, Any]) -> Row | None:
+    """The figure that pages show: accuracy, or without labels consistency with the clean prediction."""
+    figure: Row | None = row.get("accuracy") or row.get("consistency")
+    return figure
+
+
+def is_attack(row: Mapping[str, Any]) -> bool:
+    """Whether a condition takes an attacker."""
+    return bool(row.get("group", "attack") == "attack")
+
+
+def changes_of(data: Mapping[str, Any]) -> list[Row]:
+    """The conditions that evaluate the model itself; those of certificates and detectors stand in their sections."""
+    return [row for row in data["conditions"] if row.get("group") not in (CERTIFICATE, DETECTOR, UNKNOWN)]
+
+
+def worst_of(rows: Sequence[Row]) -> Row | None:
+    """The condition with the lowest figure."""
+    return min((r for r in rows if metric(r)), key=lambda r: float((metric(r) or {})["value"]), default=None)
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 sample`, `2 samples`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

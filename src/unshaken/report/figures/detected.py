@@ -1,0 +1,211 @@
+"""Figures of detectors, from rows of `scores`: what they separate, at what cost, and how they are evaded."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from unshaken import measure
+from unshaken.measure.detection.detection import detection
+from unshaken.measure.detection.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
+from unshaken.measure.detection.ranking import compare_auroc
+from unshaken.measure.detection.selective import aurc
+from unshaken.measure.statistics.figure import Figure
+from unshaken.report.read.scores import NORMAL, EvasionOutcome, RunScores, Scores
+
+Row = dict[str, Any]
+
+COVARIATE = "covariate"
+"""The group of the run's own images under a shift. Whether these should be rejected is for the reader to say."""
+
+RESAMPLES = 200
+"""Bootstrap draws behind each interval that has no formula, so that a dozen detectors take seconds."""
+
+_RANKED = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy")
+_AREAS = ("aupr_normal", "aupr_abnormal")
+
+
+def detected(scores: RunScores, methods: set[str]) -> list[Row]:
+    """For each detector how well it separates, what it accepts, what it costs, and how it is evaded.
+
+    Samples without a score are in no figure; they stand in `errors`.
+
+    Args:
+        scores: the scores of a run and of those inside it.
+        methods: names of the detectors' methods; a label is one of these, with a number where there are several.
+
+    Returns:
+        One record a detector; see `detection` in `summary.schema.json`.
+    """
+    found = [_one(label, sets, scores, methods) for label, sets in scores.sets.items() if NORMAL in sets]
+    for record, best in zip(found, _beside_best(found, scores), strict=True):
+        record["best"] = best
+    return found
+
+
+def ranking_sets(groups: list[Row]) -> list[Row]:
+    """The sets by which detectors are ranked: all that have figures, shifts of the own images only where alone."""
+    there = [g for g in groups if g["auroc"]]
+    return [g for g in there if g["group"] != COVARIATE] or there
+
+
+def split_of(group: Row) -> str:
+    """The split that a record of `groups` speaks of."""
+    return f"{group['group']}/{group['name']}" if group["name"] else str(group["group"])
+
+
+def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str]) -> Row:
+    normal = sets[NORMAL]
+    groups = [_group(split, normal, other) for split, other in _in_order(sets)]
+    return {
+        "condition": label,
+        "method": label if label in methods else re.sub(r"-\d+$", "", label),
+        "accept": every.accept.get(label),
+        "n": int(normal.known.sum()),
+        "accepted": _share(normal, flagged=False),
+        "boundary": _boundary(sets),
+        "groups": groups,
+        "means": _means(groups, sets),
+        "auroc": _mean(ranking_sets(groups), sets),
+        "selective": _selective(normal),
+        "cost": {
+            "forwards": float(normal.forwards.mean()),
+            "backwards": float(normal.backwards.mean()),
+            "milliseconds": float(1000 * normal.seconds.mean()),
+        },
+        "attacked": _attacked([a for a in every.attacks if a.detector == label]),
+        "errors": [
+            {"split": split, "id": name, "reason": reason}
+            for split, scores in sets.items()
+            for name, reason in scores.errors.items()
+        ],
+        "best": None,
+    }
+
+
+def _in_order(sets: dict[str, Scores]) -> list[tuple[str, Scores]]:
+    """The splits besides the normal one; shifts of the own images last."""
+    others = [(split, scores) for split, scores in sets.items() if split != NORMAL]
+    return sorted(others, key=lambda pair: pair[0].partition("/")[0] == COVARIATE)
+
+
+def _share(scores: Scores, *, flagged: bool) -> Row | None:
+    known, n = scores.known, int(scores.known.sum())
+    k = int((scores.accepted[known] != flagged).sum())
+    return measure.share(k, n).to_json() if n else None
+
+
+def _boundary(sets: dict[str, Scores]) -> Row:
+    """The scores between which the threshold lies, as far as samples show it."""
+    values = np.concatenate([s.values for s in sets.values()])
+    let_in = np.concatenate([s.accepted[s.known] for s in sets.values()])
+    return {
+        "accepted_up_to": float(values[let_in].max()) if let_in.any() else None,
+        "flagged_from": float(values[~let_in].min()) if not let_in.all() else None,
+    }
+
+
+def _group(split: str, normal: Scores, other: Scores) -> Row:
+    group, _, name = split.partition("/")
+    head = {"group": group, "name": name, "n": len(other.values)}
+    if not len(normal.values) or not len(other.values):
+        return {**head, **dict.fromkeys((*_RANKED, *_AREAS, "flagged"))}
+    found = detection(normal.values, other.values, resamples=RESAMPLES)
+    areas = {k: getattr(found, k) for k in _AREAS}
+    return {
+        **head,
+        **{k: getattr(found, k).to_json() for k in _RANKED},
+        **{k: {"figure": a.figure.to_json(), "baseline": a.baseline} for k, a in areas.items()},
+        "flagged": _share(other, flagged=True),
+    }
+
+
+def _means(groups: list[Row], sets: dict[str, Scores]) -> list[Row]:
+    names = dict.fromkeys(g["group"] for g in groups)
+    members = {name: [g for g in groups if g["group"] == name and g["auroc"]] for name in names}
+    return [{"group": name, "sets": len(own), "auroc": _mean(own, sets)} for name, own in members.items()]
+
+
+def _mean(groups: list[Row], sets: dict[str, Scores]) -> Row | None:
+    if not groups:
+        return None
+    return mean_auroc(of_sets(sets[NORMAL].values, [sets[split_of(g)].values for g in groups])).to_json()
+
+
+def _selective(normal: Scores) -> Row | None:
+    """The classifier that answers where a sample is accepted; None without labels."""
+    judged = normal.known & (normal.label >= 0)
+    if not judged.any():
+        return None
+    right, let_in = (normal.prediction == normal.label)[judged], normal.accepted[judged]
+    return {
+        "n": int(judged.sum()),
+        "accuracy": measure.accuracy(right).to_json(),
+        "accuracy_accepted": measure.accuracy(right[let_in]).to_json() if let_in.any() else None,
+        "aurc": aurc(normal.score[judged], right, resamples=RESAMPLES).to_json(),
+    }
+
+
+def _attacked(examples: list[EvasionOutcome]) -> list[Row]:
+    budgets: dict[tuple[str, float], dict[str, EvasionOutcome]] = {}
+    for one in examples:
+        budgets.setdefault((one.norm, one.eps), {})[one.kind] = one
+    return [
+        {
+            "norm": norm,
+            "eps": eps,
+            "n": max(len(k.past) for k in kinds.values()),
+            **{kind: _past(kinds.get(kind)) for kind in ("naive", "adaptive")},
+        }
+        for (norm, eps), kinds in sorted(budgets.items())
+    ]
+
+
+def _past(one: EvasionOutcome | None) -> Row | None:
+    if one is None or not len(one.past):
+        return None
+    shares = {"past": one.past, "wrong": one.wrong}
+    return {name: measure.share(int(column.sum()), len(column)).to_json() for name, column in shares.items()}
+
+
+def _beside_best(found: list[Row], scores: RunScores) -> list[Row | None]:
+    """Each detector beside the one with the highest mean AUROC, in pairs of the samples that both have scores of."""
+    rated = [r for r in found if r["auroc"]]
+    if len(rated) < 2:
+        return [None] * len(found)
+    best = max(rated, key=lambda r: float(r["auroc"]["value"]))
+    splits = [split_of(g) for g in ranking_sets(best["groups"])]
+    records: list[Row | None] = [_pair(one, best, splits, scores) if one["auroc"] else None for one in found]
+    judged = [r for r in records if r is not None and r["p_value"] is not None]
+    for record, p in zip(judged, measure.holm([r["p_value"] for r in judged]) if judged else (), strict=True):
+        record["p_holm"] = float(p)
+    return records
+
+
+def _pair(one: Row, best: Row, splits: list[str], scores: RunScores) -> Row:
+    head: Row = {"detector": best["condition"], "difference": None, "p_value": None, "p_holm": None, "sets": []}
+    if one is best:
+        return head
+    ours, theirs = (scores.sets[r["condition"]] for r in (one, best))
+    pairs = {s: _common(ours[s], theirs[s]) for s in (NORMAL, *splits) if s in ours and s in theirs}
+    kept = [s for s in splits if s in pairs and len(pairs[s][0])]
+    if not kept or not len(pairs[NORMAL][0]):
+        return head
+    sides: list[Placements] = [of_sets(pairs[NORMAL][i], [pairs[s][i] for s in kept]) for i in (0, 1)]
+    difference, p_value = mean_difference(sides[1], sides[0])
+    for split in kept:
+        a, b = (pairs[NORMAL][1], pairs[split][1]), (pairs[NORMAL][0], pairs[split][0])
+        pair = compare_auroc(*a, *b)
+        group, _, name = split.partition("/")
+        gap: Figure = pair.difference
+        head["sets"].append({"group": group, "name": name, "difference": gap.to_json(), "p_value": pair.p_value})
+    return {**head, "difference": difference and difference.to_json(), "p_value": p_value}
+
+
+def _common(a: Scores, b: Scores) -> tuple[Any, Any]:
+    """The scores of both detectors of the samples that have both."""
+    _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
+    both = a.known[i] & b.known[j]
+    return a.score[i][both], b.score[j][both]

@@ -1,0 +1,216 @@
+"""The figures of a summary, each from a `Frame`: aggregates, calibration, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unshaken import measure
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.report.read.conditions import label_of
+from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.report.read.methods import Methods
+from unshaken.run import RunConfig, RunDir
+from unshaken.run.rows import CLEAN
+
+GROUPS = ("noise", "blur", "weather", "digital")
+"""The families of the common corruptions."""
+
+Notes = dict[str, str]
+
+
+def right_under(frame: Frame, place: int) -> measure.Figure | None:
+    """Accuracy under one condition, over the samples that have a label and a row; None without any."""
+    column = frame.right[:, place]
+    column = column[column >= 0]
+    return measure.accuracy(column == 1) if len(column) else None
+
+
+def consistent_under(frame: Frame, place: int) -> measure.Figure | None:
+    """Share of samples whose prediction is that of the clean image; None without rows."""
+    clean, column = frame.prediction[:, 0], frame.prediction[:, place]
+    there = (clean >= 0) & (column >= 0)
+    return measure.share(int((clean == column)[there].sum()), int(there.sum())) if there.any() else None
+
+
+def complete(frame: Frame, columns: Sequence[int]) -> NDArray[np.int64]:
+    """Places of the samples that have an outcome in all of these columns."""
+    return np.flatnonzero((frame.right[:, np.asarray(columns)] >= 0).all(1))
+
+
+def worst_case(frame: Frame, columns: Sequence[int]) -> measure.WorstCase | None:
+    """The worst of these conditions, sample by sample, over samples that have all of them."""
+    if not len(rows := complete(frame, columns)):
+        return None
+    k, n = len(columns), len(rows)
+    names = [frame.conditions[j].id for j in columns]
+    return measure.worst_case(
+        np.repeat(rows, k),
+        _tiled(names, n),
+        (frame.right[np.ix_(rows, np.asarray(columns))] == 1).ravel(),
+        order=names,
+    )
+
+
+def _tiled(names: Sequence[str], n: int) -> pa.DictionaryArray:
+    """Names over and over, n times, four bytes each."""
+    seen = list(dict.fromkeys(names))
+    codes = np.array([seen.index(name) for name in names], np.int32)
+    return pa.DictionaryArray.from_arrays(np.tile(codes, n), seen)
+
+
+def corruption_figures(frame: Frame, config: RunConfig, classes: int, methods: Methods) -> tuple[dict[str, Any], Notes]:
+    """Mean error, mCE, relative mCE and the means of the families, or in notes why not.
+
+    Only the benchmark's corruptions as the plan names them first count; a second line of one is shown by itself.
+
+    Args:
+        frame: the outcomes.
+        config: of the run.
+        classes: of the model.
+        methods: of the run.
+    """
+    names = ["mean_error", "mce", "relative_mce", *(f"mean_error_{g}" for g in GROUPS)]
+    columns = [
+        j
+        for j, c in enumerate(frame.conditions)
+        if c.severity is not None and c.method in measure.BENCHMARK and label_of(c) == c.method
+    ]
+    rows = complete(frame, [0, *columns]) if columns else np.zeros(0, np.int64)
+    if not len(rows):
+        reason = "no labels" if not frame.labelled else "no common corruption was run on a sample to its end"
+        return dict.fromkeys(names), dict.fromkeys(names, reason)
+    whole = _corruptions(frame, rows, columns, config, classes)
+    figures: dict[str, Any] = {
+        "mean_error": whole.mean_error,
+        "mce": whole.mce,
+        "relative_mce": whole.relative_mce,
+    }
+    notes = {"mce": whole.without_mce, "relative_mce": whole.without_relative_mce}
+    for group in GROUPS:
+        members = [j for j in columns if methods.family(frame.conditions[j].method) == group]
+        name = f"mean_error_{group}"
+        figures[name] = _corruptions(frame, rows, members, config, classes).mean_error if members else None
+        if not members:
+            notes[name] = f"no {group} corruption was run"
+    return figures, {k: v for k, v in notes.items() if v}
+
+
+def _corruptions(
+    frame: Frame, rows: NDArray[np.int64], columns: list[int], config: RunConfig, classes: int
+) -> measure.CorruptionError:
+    k, n = len(columns), len(rows)
+    return measure.corruption_error(
+        np.repeat(rows, k),
+        _tiled([frame.conditions[j].method for j in columns], n),
+        np.tile(np.array([frame.conditions[j].severity for j in columns]), n),
+        (frame.right[np.ix_(rows, np.asarray(columns))] == 1).ravel(),
+        imagenet=is_imagenet(config, classes),
+        clean_ids=rows,
+        clean_correct=frame.right[rows, 0] == 1,
+        not_comparable=not_comparable(config),
+    )
+
+
+def is_imagenet(config: RunConfig, classes: int) -> bool:
+    """Whether AlexNet's errors are the right unit: a thousand classes that start with ImageNet's first, if named."""
+    return classes == 1000 and (not config.classes or config.classes[0].lower().startswith(("tench", "n01440764")))
+
+
+def not_comparable(config: RunConfig) -> dict[str, str]:
+    """Corruptions of the plan that differ from the published ones, with the reason."""
+    reasons: dict[str, str] = {}
+    for entry in reversed(config.plan):
+        if entry.method not in measure.BENCHMARK:
+            continue
+        reasons.pop(entry.method, None)
+        preset = entry.params.get("preset", "auto")
+        if entry.method == "frost" and not entry.params.get("textures"):
+            reasons["frost"] = "its ice is drawn by rule; give the authors' photos as textures"
+        elif preset not in ("auto", "imagenet"):
+            reasons[entry.method] = f"made with the strengths for {preset} images"
+        elif not entry.params.get("truncate", True):
+            reasons[entry.method] = "not cut to 8 bits"
+    return reasons
+
+
+def calibration(frame: Frame, run: RunDir) -> tuple[measure.CalibrationError | None, measure.Figure | None, int, str]:
+    """Calibration error and Brier score on the clean images, the number of classes, and why not, where not."""
+    labelled, finite = frame.right[:, 0] >= 0, np.isfinite(frame.confidence[:, 0])
+    classes, terms = _brier_terms(frame, run)
+    if not labelled.any():
+        return None, None, classes, "no labels"
+    use = labelled & finite
+    if not use.any():
+        return None, None, classes, "no finite confidence"
+    error = measure.calibration_error(frame.confidence[use, 0].clip(0, 1), frame.right[use, 0] == 1)
+    note = (
+        f"{int((labelled & ~finite).sum())} samples without a finite confidence are left out"
+        if not finite.all()
+        else ""
+    )
+    if not len(terms):
+        return error, None, classes, note
+    terms = np.sort(terms)  # no figure depends on the order of the rows
+    brier = bootstrap_figure(float(terms.mean()), bootstrap_means(terms[:, None])[:, 0], len(terms))
+    return error, brier, classes, note
+
+
+def count_classes(run: RunDir) -> int:
+    """How many classes the model has, from the first logits that are there; 0 without any."""
+    for shard in shards_of(run, CLEAN.id):
+        logits = read_outcomes(run, CLEAN.id, [shard], ["logits"])["logits"].drop_null()
+        if len(logits):
+            return len(logits[0])
+    return 0
+
+
+def _brier_terms(frame: Frame, run: RunDir) -> tuple[int, NDArray[np.float64]]:
+    """The number of classes, and `sum_k (p_k - 1[y = k])^2` of each labelled sample, a shard at a time."""
+    known = dict(zip(frame.ids, frame.labels.tolist(), strict=True))
+    classes, terms = 0, []
+    for shard in shards_of(run, CLEAN.id):
+        table = read_outcomes(run, CLEAN.id, [shard], ["id", "logits", "error"])
+        table = table.filter(pc.and_(pc.is_null(table["error"]), pc.is_valid(table["logits"])))
+        if not len(table):
+            continue
+        logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        labels = np.array([known.get(i, -1) for i in table["id"].to_pylist()], np.int64)
+        classes = logits.shape[1]
+        use = (labels >= 0) & (labels < classes) & np.isfinite(logits).all(1)
+        if use.any():
+            p, y = measure.softmax(logits[use]), labels[use]
+            terms.append((p**2).sum(1) - 2 * p[np.arange(len(y)), y] + 1)
+    return classes, np.concatenate(terms) if terms else np.zeros(0)
+
+
+def by_class(frame: Frame, names: Sequence[str], worst: Mapping[str, measure.WorstCase | None]) -> list[dict[str, Any]]:
+    """Accuracy of each class that has a sample, on clean images and in worst cases.
+
+    Args:
+        frame: the outcomes.
+        names: of the classes.
+        worst: key of the result to a worst case.
+    """
+    rows = np.flatnonzero((frame.right[:, 0] >= 0) & (frame.labels >= 0))
+    if not len(rows):
+        return []
+    clean = measure.accuracy_by_class(frame.right[rows, 0] == 1, frame.labels[rows])
+    least = {
+        key: measure.accuracy_by_class(w.correct, frame.labels[np.array(w.ids, np.int64)]) if w else {}
+        for key, w in worst.items()
+    }
+    return [
+        {
+            "class": k,
+            "name": names[k] if 0 <= k < len(names) else str(k),
+            "clean": figure.to_json(),
+            **{key: found[k].to_json() if k in found else None for key, found in least.items()},
+        }
+        for k, figure in clean.items()
+    ]

@@ -1,0 +1,227 @@
+"""The most damaging examples of a run as pictures inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.run import RunConfig, RunDir
+from unshaken.run.examples import damage
+from unshaken.run.rows import CLEAN
+
+SIDE = 112
+"""Larger pictures are made smaller to this long side in pixels."""
+
+BUDGET = 1_200_000
+"""Characters of all pictures of a page together, so that it stays small."""
+
+FACTORS = (1, 2, 5, 10, 20, 50, 100)
+"""Amplifications of a difference; the largest that clips nothing is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sample before and after.
+
+    Args:
+        id: the sample.
+        clean: address of its picture.
+        changed: address of the changed picture.
+        difference: address of the amplified difference around grey.
+        factor: the amplification.
+        label: true class, or None.
+        before: predicted class on the clean image.
+        before_confidence: in [0, 1].
+        after: predicted class on the changed one.
+        after_confidence: in [0, 1].
+        fooled: the prediction changed from right to wrong (without labels: changed).
+        distance: norm of the change; None where the condition has none.
+        broken_by: stage of an attack that broke it, or None.
+    """
+
+    id: str
+    clean: str
+    changed: str
+    difference: str
+    factor: int
+    label: str | None
+    before: str
+    before_confidence: float
+    after: str
+    after_confidence: float
+    fooled: bool
+    distance: float | None
+    broken_by: str | None
+
+    @property
+    def size(self) -> int:
+        """Characters of its pictures."""
+        return len(self.clean) + len(self.changed) + len(self.difference)
+
+
+@dataclass(slots=True)
+class Examples:
+    """The examples of one condition.
+
+    Args:
+        condition: as in the summary.
+        kept: pictures that the run kept.
+        examples: those shown, worst first.
+        small: the pictures are shown enlarged, pixel by pixel.
+    """
+
+    condition: Mapping[str, Any]
+    kept: int
+    examples: list[Example] = field(default_factory=list)
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """Pictures and rows of one condition, worst first."""
+
+    found: Examples
+    place: int
+    ranked: list[tuple[int, str]]
+    images: dict[str, Tensor]
+    rows: dict[str, dict[str, Any]]
+
+
+def examples_of(
+    run: RunDir,
+    config: RunConfig,
+    frame: Frame,
+    conditions: Sequence[Mapping[str, Any]],
+    *,
+    shown: int = 8,
+    size: int = BUDGET,
+) -> list[Examples]:
+    """Pictures for a page, within a size; where it is short every condition gets its worst ones first.
+
+    Args:
+        run: where the pictures are.
+        config: of the run.
+        frame: its outcomes.
+        conditions: those wanted, as in the summary.
+        shown: examples a condition at most.
+        size: characters of all pictures together.
+    """
+    clean = run.examples(CLEAN.id)
+    sources = [s for c in conditions if (s := _source(run, frame, c, clean)) is not None]
+    for rank in range(shown):
+        for source in sources:
+            if rank < len(source.ranked):
+                example = _example(config, frame, source, *source.ranked[rank], clean)
+                size -= example.size
+                if size < 0:
+                    return [s.found for s in sources if s.found.examples]
+                source.found.examples.append(example)
+    return [s.found for s in sources if s.found.examples]
+
+
+def address(image: Tensor) -> str:
+    """A picture `[C, H, W]` in [0, 1] as a data address: PNG, or JPEG for photos that were made smaller."""
+    large = max(image.shape[1:]) > SIDE
+    if large:
+        ratio = SIDE / max(image.shape[1:])
+        size = [max(1, round(s * ratio)) for s in image.shape[1:]]
+        image = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
+    levels = (torch.nan_to_num(image.float()).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else np.ascontiguousarray(levels[:, :, :3]))
+    data = io.BytesIO()
+    if large:
+        picture.save(data, "JPEG", quality=88, subsampling=0)
+    else:
+        picture.save(data, "PNG", optimize=True)
+    return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def difference(clean: Tensor, changed: Tensor) -> tuple[Tensor, int]:
+    """The change around grey, amplified by a factor that clips nothing if one does.
+
+    Args:
+        clean: `[C, H, W]` in [0, 1].
+        changed: the same shape.
+
+    Returns:
+        `0.5 + factor (changed - clean) / 2` in [0, 1], and the factor: at 1, black is -1 and white +1.
+    """
+    change = changed.float() - clean.float()
+    most = float(change.abs().max())
+    factor = max((f for f in FACTORS if f * most <= 1), default=1)
+    return (0.5 + factor * change / 2).clamp(0, 1), factor
+
+
+def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: dict[str, Tensor]) -> _Source | None:
+    name = condition["condition"]
+    images = {i: x for i, x in run.examples(name).items() if i in clean and clean[i].shape == x.shape}
+    if not images:
+        return None
+    rows = {i: n for n, i in enumerate(frame.ids) if i in images}
+    here, there = (_columns(run, c, list(rows)) for c in (name, CLEAN.id))
+    both = [i for i in rows if i in here and i in there]
+    if not both:
+        return None
+    if "accuracy" in condition:
+        scores = damage(_stack(here, both), _stack(there, both))
+    else:  # nearest examples: the nearest first, those that were wrong before or are still right last
+        scores = -np.array([here[i]["distance"] or np.inf for i in both], float)
+    ranked = [(rows[both[k]], both[k]) for k in np.argsort(-scores, kind="stable").tolist()]
+    found = Examples(condition, len(images), small=max(next(iter(images.values())).shape[1:]) < SIDE)
+    return _Source(found, frame.column(name), ranked, images, here)
+
+
+def _columns(run: RunDir, condition: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    names = ["id", "prediction", "confidence", "correct", "loss", "distance", "broken_by", "error"]
+    table = read_outcomes(run, condition, shards_of(run, condition), names)
+    rows = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string()))).to_pylist()
+    return {r["id"]: r for r in rows if r["error"] is None}
+
+
+def _stack(rows: dict[str, dict[str, Any]], ids: Sequence[str]) -> dict[str, Any]:
+    columns: dict[str, Any] = {k: np.array([rows[i][k] for i in ids]) for k in ("prediction", "confidence")}
+    if all(rows[i]["loss"] is not None for i in ids):
+        columns |= {k: np.array([rows[i][k] for i in ids]) for k in ("correct", "loss")}
+    return columns
+
+
+def _example(
+    config: RunConfig, frame: Frame, source: _Source, row: int, name: str, clean: dict[str, Tensor]
+) -> Example:
+    j = source.place
+    before, after = int(frame.prediction[row, 0]), int(frame.prediction[row, j])
+    shown, factor = difference(clean[name], source.images[name])
+    labelled = frame.labels[row] >= 0
+    fooled = bool(frame.right[row, 0] == 1 and frame.right[row, j] == 0) if labelled else before != after
+    return Example(
+        id=name,
+        clean=address(clean[name]),
+        changed=address(source.images[name]),
+        difference=address(shown),
+        factor=factor,
+        label=class_name(config.classes, int(frame.labels[row])) if labelled else None,
+        before=class_name(config.classes, before),
+        before_confidence=float(np.nan_to_num(frame.confidence[row, 0])),
+        after=class_name(config.classes, after),
+        after_confidence=float(np.nan_to_num(frame.confidence[row, j])),
+        fooled=fooled,
+        distance=source.rows[name].get("distance"),
+        broken_by=source.rows[name].get("broken_by"),
+    )
+
+
+def class_name(names: Sequence[str], index: int) -> str:
+    """A class by name, or by number where names are unknown."""
+    return names[index] if 0 <= index < len(names) else f"class {index}"

@@ -1,0 +1,203 @@
+"""Gates: conditions on figures, read by a small grammar and never evaluated as code.
+
+gate      = "no-regression" | reference comparison number
+reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
+name      = "clean" | an aggregate | a method | a line of the plan | a condition
+key       = "severity" | "eps" | "norm" | "group" | "set"
+word      = "accuracy" | "consistency" | a figure of nearest examples or of a detector | "value" | "low" | "high"
+comparison = ">=" | "<=" | ">" | "<" | "=="
+number    = a number or a fraction such as 8/255
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.registry import parse_number
+from unshaken.report.compare import RunComparison
+from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
+from unshaken.report.gates.figures import NEAREST, figures_of, shown_gate
+
+NO_REGRESSION = "no-regression"
+
+
+def _same(a: float, b: float) -> bool:
+    """Equal but for the rounding of a sum."""
+    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">=": lambda a, b: a > b or _same(a, b),
+    "<=": lambda a, b: a < b or _same(a, b),
+    ">": lambda a, b: a > b and not _same(a, b),
+    "<": lambda a, b: a < b and not _same(a, b),
+    "==": _same,
+}
+_METRICS = ("accuracy", "consistency", *NEAREST, *DETECTOR)
+_ENDS = ("value", "low", "high")
+_KEYS = ("severity", "eps", "norm")
+_WORDS = ("norm", "group", "set")
+"""The keys whose values are words."""
+_LONGEST = 300
+_GATE = re.compile(
+    r"\s*(?P<left>[^<>=\[\]]+(?:\[[^\[\]<>]*\])?[^<>=\[\]]*?)\s*(?P<sign>>=|<=|==|>|<)\s*(?P<number>\S+)\s*"
+)
+_REFERENCE = re.compile(
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_+-]*(?:\.\d+)?)(?:\[(?P<selection>[^\]]*)\])?(?P<words>(?:\.[A-Za-z_0-9]+)*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What became of a gate.
+
+    Args:
+        text: the gate as written.
+        held: whether it held.
+        value: the figure met; for `no-regression` the number of conditions that became worse.
+        detail: one line for a person.
+    """
+
+    text: str
+    held: bool
+    value: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition on a figure.
+
+    Args:
+        text: as written.
+        name: what it is about; `no-regression` for the comparison with a baseline.
+        selection: `severity`, `eps` and `norm` that a condition must have, `group` and `set` of abnormal images.
+        metric: `accuracy`, `consistency`, of nearest examples `median`, `median_of_broken`, `mean_of_broken` or
+            `success`, or of a detector one of `DETECTOR`.
+        end: `value`, or the interval's `low` or `high`.
+        sign: `>=`, `<=`, `>`, `<` or `==`.
+        number: what to compare with.
+    """
+
+    text: str
+    name: str
+    selection: tuple[tuple[str, str | float], ...] = ()
+    metric: str = "accuracy"
+    end: str = "value"
+    sign: str = ">="
+    number: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Gate:
+        """Read a gate.
+
+        Raises:
+            ParameterError: it does not follow the grammar.
+        """
+        shown = shown_gate(text)
+        if text.strip() == NO_REGRESSION:
+            return cls(text.strip(), NO_REGRESSION)
+        whole = _GATE.fullmatch(text) if len(text) <= _LONGEST else None
+        parts = whole and _REFERENCE.fullmatch(whole["left"].strip())
+        if whole is None or parts is None:
+            raise ParameterError(
+                f"gate {shown} is not understood: write NAME[key=value].accuracy >= NUMBER, such as "
+                f"'clean.accuracy >= 0.90' or 'pgd[eps=8/255].accuracy.low >= 0.3', or {NO_REGRESSION!r}"
+            )
+        metric, end = _words(shown, parts["words"])
+        number = parse_number(whole["number"])
+        if not math.isfinite(number):
+            raise ParameterError(f"gate {shown}: {whole['number']} is no finite number")
+        chosen = _selection(shown, parts["selection"], CHOSEN_BY if metric in DETECTOR else _KEYS)
+        return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
+
+    def check(self, summary: dict[str, Any], comparison: RunComparison | None = None) -> GateResult:
+        """Hold the gate against a summary.
+
+        Args:
+            summary: what `summary.json` holds.
+            comparison: with the baseline, for `no-regression`.
+
+        Returns:
+            The result. Where several conditions are meant, the one that is nearest to breaking the gate decides.
+
+        Raises:
+            ParameterError: there is no such figure; a gate on it can neither hold nor fail.
+        """
+        if self.name == NO_REGRESSION:
+            return _no_regression(self, comparison)
+        found = (figures_of_detectors if self.metric in DETECTOR else figures_of)(self, summary)
+        where, figure = self._worst(found)
+        value = float(figure[self.end])
+        held = _COMPARE[self.sign](value, self.number)
+        among = f", the worst of {len(found)}" if len(found) > 1 else ""
+        low, high = (math.inf if figure[e] is None else figure[e] for e in ("low", "high"))
+        span = f" ({low:.4g} to {high:.4g}, n = {figure['n']})" if math.isfinite(low) else ""
+        end = "" if self.end == "value" else f"{self.end} end of "
+        return GateResult(self.text, held, value, f"{end}{where}{among}: {float(figure[self.end]):.4g}{span}")
+
+    def _worst(self, found: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+        keys: dict[str, Callable[[float], float]] = {
+            ">": float,
+            "<": operator.neg,
+            "=": lambda v: -abs(v - self.number),
+        }
+        key = keys[self.sign[0]]
+        return min(found, key=lambda pair: key(float(pair[1][self.end])))
+
+
+def check_gates(
+    gates: Iterable[str | Gate], summary: dict[str, Any], comparison: RunComparison | None = None
+) -> list[GateResult]:
+    """Hold gates against a summary; all are read before the first is held.
+
+    Raises:
+        ParameterError: a gate is not understood, or names a figure that is not there.
+    """
+    read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
+    return [g.check(summary, comparison) for g in read]
+
+
+def _words(shown: str, text: str) -> tuple[str, str]:
+    metric, end = "accuracy", "value"
+    words = text.split(".")[1:]
+    for i, word in enumerate(words):
+        if word in _METRICS and i == 0:
+            metric = word
+        elif word in _ENDS and i == len(words) - 1:
+            end = word
+        else:
+            raise ParameterError(f"gate {shown}: no figure {word!r} there; {did_you_mean(word, (*_METRICS, *_ENDS))}")
+    return metric, end
+
+
+def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tuple[str, str | float], ...]:
+    chosen: list[tuple[str, str | float]] = []
+    for part in (text or "").split(",") if text is not None else ():
+        key, equals, value = (p.strip() for p in part.partition("="))
+        if key not in keys or not equals or not value:
+            known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
+            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value")
+        chosen.append((key, value if key in _WORDS else parse_number(value)))
+    return tuple(chosen)
+
+
+def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
+    if comparison is None:
+        raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
+    worse = [c for c in comparison.conditions if c.verdict == "worse"]
+    few = f"{len(comparison.conditions)} conditions on {comparison.n} samples"
+    lacking = f"; not compared, absent here: {', '.join(comparison.only_baseline)}" if comparison.only_baseline else ""
+    if not worse:
+        return GateResult(gate.text, True, 0.0, f"no condition is significantly worse ({few}){lacking}")
+    words = "; ".join(
+        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g} (p = {c.paired.p_holm:.2g} after Holm)"
+        for c in worse
+    )
+    return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")

@@ -1,0 +1,101 @@
+"""Which figures of a summary a gate is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from unshaken.core.errors import ParameterError, did_you_mean
+
+if TYPE_CHECKING:
+    from unshaken.report.gates import Gate
+
+NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
+"""Figures of attacks that look for the nearest example."""
+
+FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
+
+Named = list[tuple[str, dict[str, Any]]]
+
+
+def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
+    """The figures that a gate is about, each with its name.
+
+    Raises:
+        ParameterError: there are none.
+    """
+    shown, aggregates = shown_gate(gate.text), summary["aggregates"]
+    if gate.name in ("clean", *aggregates) and (gate.selection or gate.metric != "accuracy"):
+        raise ParameterError(f"gate {shown}: {gate.name!r} has no severity, eps, norm or consistency to choose by")
+    if gate.name == "clean":
+        return [("clean", _there(shown, "clean", summary["clean"], gate.end, summary["notes"].get("accuracy")))]
+    if gate.name in aggregates:
+        note = summary["notes"].get(gate.name) or summary["notes"].get("calibration")
+        return [(gate.name, _there(shown, gate.name, aggregates[gate.name], gate.end, note))]
+    nearest = gate.metric in NEAREST
+    every = summary["minimal_norms" if nearest else "conditions"]
+    conditions = [c for c in every if gate.name in _names(c)]
+    if not conditions:
+        _other_kind(gate, summary, nearest)
+        known = {"clean", *aggregates, *(n for c in every for n in _names(c))}
+        raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
+    chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
+    if not chosen:
+        have = ", ".join(c["condition"] for c in conditions)
+        raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
+    note = FEW_BROKEN if nearest else summary["notes"].get("accuracy")
+    return [
+        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], _figure(c, gate.metric), gate.end, note))
+        for c in chosen
+    ]
+
+
+def _figure(condition: dict[str, Any], metric: str) -> dict[str, Any] | None:
+    """A condition's figure; a median that is beyond every distance found is infinite."""
+    figure: dict[str, Any] | None = condition[metric]
+    if metric == "median" and figure is None and condition["success"] is not None:
+        return {"value": math.inf, "low": None, "high": None, "n": condition["success"]["n"], "interval": ""}
+    return figure
+
+
+def _other_kind(gate: Gate, summary: dict[str, Any], nearest: bool) -> None:
+    """Say so where the name is right and the figure is one of the other kind of condition.
+
+    Raises:
+        ParameterError: it is.
+    """
+    others = summary["conditions" if nearest else "minimal_norms"]
+    if any(gate.name in _names(c) for c in others):
+        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
+        what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
+        raise ParameterError(f"gate {shown_gate(gate.text)}: {gate.name!r} {what}; use {instead!r}")
+
+
+def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note: str | None) -> dict[str, Any]:
+    if figure is None or figure[end] is None:
+        raise ParameterError(f"gate {shown}: this run has no figure for {name!r} ({note or 'it has no finite value'})")
+    return figure
+
+
+def _names(condition: dict[str, Any]) -> Sequence[str]:
+    """All that a condition may be called: its id, its method, and its line of the plan."""
+    name, method = condition["condition"], condition["method"]
+    for key in ("severity", "eps"):
+        if condition.get(key) is not None:
+            name = name.removesuffix(f"-{condition[key]:.6g}")
+    label = name.removesuffix(f"-{condition['norm']}") if condition["norm"] else name
+    return condition["condition"], method, name, label
+
+
+def matches(value: Any, wanted: str | float) -> bool:
+    """Whether a record has the value that a gate chose: a word, or a number but for rounding."""
+    if isinstance(wanted, str) or not isinstance(value, int | float):
+        return bool(value == wanted)
+    return math.isclose(value, wanted, rel_tol=1e-5, abs_tol=1e-12)
+
+
+def shown_gate(text: str) -> str:
+    """The gate in one short line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return repr(line if len(line) <= 80 else line[:77] + "...")

@@ -1,0 +1,68 @@
+"""Pages from blocks: of a run, of a comparison, of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unshaken.report import cells
+from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Text, Tiles
+from unshaken.report.read.others import read_others
+from unshaken.report.sections.comparison import comparison_blocks, difference_strips
+
+if TYPE_CHECKING:
+    from unshaken.report.compare import Comparisons
+    from unshaken.report.gates import GateResult
+    from unshaken.report.summary import Summary
+
+MADE = (
+    "Made by unshaken from the rows of this run alone; ",
+    Span("unshaken report DIR", "code"),
+    " makes it again. Intervals are 95 %: Clopper–Pearson for shares, the bootstrap for all else.",
+)
+
+
+def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
+    """The report of a run.
+
+    Args:
+        summary: of the run.
+        gates: results to show.
+    """
+    report, name = summary.report(others=read_others(summary), gates=gates), summary.config.model_name
+    lead = tuple(text for section in summary.sections for text in section.lead(report))
+    found: list[Block] = [Headline(f"Robustness of {name}", lead, brief=True)]
+    flags = summary.data["flags"]
+    if flags:
+        names = ", ".join(dict.fromkeys(f["name"] for f in flags))
+        head = Span(f"▲ {cells.counted(len(flags), 'reason')} to doubt these figures:", "strong")
+        found.append(Prose((head, f" {names}. Read them below before use."), "bad"))
+    if not summary.data["complete"]:
+        text = " Figures are of what is there; finish it with --resume."
+        found.append(Prose((Span("The run is not complete.", "strong"), text), "bad", brief=True))
+    tiles = tuple(tile for section in summary.sections for tile in section.tiles(report))
+    found += [Tiles(tiles)] if tiles else []
+    found += [block for section in summary.sections for block in section.blocks(report)]
+    return Page(f"{name}: robustness report", tuple(found), MADE)
+
+
+def comparison_page(comparisons: Comparisons) -> Page:
+    """Several runs, each against the first."""
+    first = comparisons.runs[0].baseline_name
+    lead: list[Text] = [
+        (Span(c.candidate_name, "strong"), f", on the same {c.n} images: {c.verdicts}.") for c in comparisons.runs
+    ]
+    found: list[Block] = [Headline(f"Comparison with {first}", tuple(lead), brief=True)]
+    for number, one in enumerate(comparisons.runs, 1):
+        places = (("baseline", Span(one.baseline, "code")), ("candidate", Span(one.candidate, "code")))
+        found += [
+            Heading(one.candidate_name, f"run-{number}", one.candidate_name),
+            difference_strips(one),
+            Details("All figures of this comparison", comparison_blocks(one, brief=True)),
+            Facts(places),
+        ]
+    footer = (
+        "Made by unshaken. Differences are paired on the sample ids; the p-values of all conditions and runs are "
+        "corrected together."
+    )
+    return Page(f"Comparison with {first}", tuple(found), footer)

@@ -1,0 +1,66 @@
+"""Runs shown side by side with the one that a report is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unshaken.core.errors import UnshakenError
+from unshaken.report.compare import RunComparison, beside, compare_frames
+from unshaken.report.figures.outcomes import consistent_under, right_under
+from unshaken.report.read.frame import read_frame
+from unshaken.run import RunDir, read_config
+
+if TYPE_CHECKING:
+    from unshaken.report.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another run's figures.
+
+    Args:
+        name: its model.
+        place: where it lies.
+        figures: condition to its figure, `clean` included; consistency where there are no labels.
+        comparison: of this report's run with it as baseline, or None.
+        note: why there is no comparison or no figure; empty when there is.
+    """
+
+    name: str
+    place: str
+    figures: dict[str, dict[str, Any]]
+    comparison: RunComparison | None
+    note: str
+
+
+def read_others(summary: Summary) -> list[Other]:
+    """The baseline first, then the runs that `run.json` names; the note of one that cannot be read says so."""
+    run, baseline = summary.source.run, summary.source.baseline
+    others = [] if baseline is None else [_read(run, summary, baseline, summary.comparison)]
+    known = {str(baseline)}
+    for place in beside(run, summary.config):
+        if str(place) not in known:
+            known.add(str(place))
+            others.append(_read(run, summary, place, None))
+    return others
+
+
+def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunComparison | None) -> Other:
+    try:
+        config = read_config(place)
+        frame = read_frame(place, config)
+    except UnshakenError as error:
+        return Other(str(place), str(place), {}, None, f"cannot be shown: {error}")
+    note = ""
+    if comparison is None:
+        try:
+            comparison = compare_frames(str(place), config, frame, str(run), summary.config, summary.frame)
+        except UnshakenError as error:
+            note = f"not compared by pairs: {error}"
+    figures = {}
+    for j in (0, *frame.natural, *frame.attacks, *frame.aside):
+        figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)
+        if figure is not None:
+            figures[frame.conditions[j].id] = figure.to_json()
+    return Other(config.model_name, str(place), figures, comparison, note)

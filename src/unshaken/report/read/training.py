@@ -1,0 +1,170 @@
+"""The directory of a training run, read: its configuration, curves and result."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.registry import parse_method
+from unshaken.harden.engine.monitors import MONITORS
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.run import NAME, HardenConfig
+from unshaken.measure import share
+from unshaken.run.store import RunDir
+
+Record = dict[str, float]
+FIGURES = ("held_accuracy", "held_robust")
+"""The columns of the curves that choose a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What the directory of a training run says, whether it has ended or not.
+
+    Args:
+        place: the directory, as it was given.
+        config: its `harden.json`.
+        curves: one record an epoch, without what was not measured; `epoch` counts from 0.
+        chosen: the epoch, from 0, whose weights are kept; None before the first check.
+        chosen_by: `robust`, `clean` or `last`.
+        threat: `norm` and `eps` of what held-out images were attacked with; None without one.
+        figures: of the chosen epoch, by column, with intervals.
+        flags: doubts, each with `name` and `detail`.
+        cost: `forwards`, `backwards` and `seconds`.
+    """
+
+    place: str
+    config: HardenConfig
+    curves: tuple[Record, ...]
+    chosen: int | None
+    chosen_by: str
+    threat: dict[str, Any] | None
+    figures: dict[str, dict[str, Any]]
+    flags: tuple[dict[str, Any], ...]
+    cost: dict[str, float]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it came to its end, or to its early stop."""
+        return self.config.result is not None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it ended before all epochs, for want of a better checkpoint."""
+        return bool((self.config.result or {}).get("stopped_early"))
+
+    @property
+    def planned(self) -> int:
+        """Epochs that were asked for."""
+        return int(self.config.training.get("epochs", len(self.curves)))
+
+    def images_of(self, column: str) -> int | None:
+        """How many images a share of the curves is over; None where that is not known."""
+        held, most = self.config.images.get("held_out"), self.config.training.get("check_images")
+        if column == "held_accuracy" or held is None or most is None:
+            return held
+        return min(held, most) if column == "held_robust" else None
+
+
+def read_training(run: RunDir) -> TrainingRun:
+    """Read the directory of a training run.
+
+    Args:
+        run: holds `harden.json`, and `curves.parquet` once an epoch has ended.
+
+    Raises:
+        RunError: it is no training run, or a file is damaged.
+    """
+    if not run.exists(NAME):
+        raise RunError(f"{run}: no {NAME} there; give the directory of a training run")
+    try:
+        config = HardenConfig.model_validate(run.read_json(NAME))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "all of it"
+        raise RunError(f"{run}: {NAME} is damaged ({where}: {first['msg']}); start the run afresh") from None
+    curves, result = _curves(run), config.result
+    place = str(run).rstrip("/")
+    if result is None:
+        return _under_way(place, config, curves)
+    try:
+        return TrainingRun(
+            place=place,
+            config=config,
+            curves=curves,
+            chosen=result["chosen_epoch"] - 1,
+            chosen_by=result["chosen_by"],
+            threat=result["threat"],
+            figures=result["figures"],
+            flags=tuple(result["flags"]),
+            cost=result["cost"],
+        )
+    except KeyError as error:
+        raise RunError(f"{run}: {NAME} is damaged (result: no {error}); start the run afresh") from None
+
+
+def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> TrainingRun:
+    """What can be said of a run that has no result yet: the best so far, by the rule of the loop."""
+    by_rule, threat = config.training.get("select", "auto"), _threat(config)
+    by = ("robust" if threat else "clean") if by_rule == "auto" else by_rule
+    checked = [c for c in curves if "held_accuracy" in c]
+    column = FIGURES[by == "robust"]
+    best = checked[-1] if by == "last" and checked else max(checked, key=lambda c: c.get(column, 0.0), default=None)
+    chosen = None if best is None else int(best["epoch"])
+    bare = TrainingRun(place, config, curves, chosen, by, threat, {}, (), {})
+    figures = {}
+    for name in FIGURES:
+        n = bare.images_of(name)
+        if best is not None and name in best and n:
+            figures[name] = share(round(best[name] * n), n).to_json()
+    last = curves[-1] if curves else {}
+    cost = {k: last.get(k, 0.0) for k in ("forwards", "backwards", "seconds")}
+    n = bare.images_of("held_robust")
+    counted = curves if n is None else tuple({"held_attacked": n, **c} for c in curves)
+    return TrainingRun(place, config, curves, chosen, by, threat, figures, _flags(counted), cost)
+
+
+def _flags(curves: tuple[Record, ...]) -> tuple[dict[str, Any], ...]:
+    """What the monitors flagged, epoch by epoch."""
+    found: dict[str, str] = {}
+    for i in range(len(curves)):
+        for name, monitor in MONITORS.items():
+            detail = monitor(curves[: i + 1])
+            if detail is not None:
+                found.setdefault(name, detail)
+    return tuple({"name": k, "detail": v, "ids": []} for k, v in found.items())
+
+
+def recipe_of(text: str) -> Recipe | None:
+    """The recipe of a line of `harden.json`; None where it is not known here, as when a plug-in is absent."""
+    try:
+        found = parse_method(text, "harden")
+    except ParameterError:
+        return None
+    return found if isinstance(found, Recipe) else None
+
+
+def _threat(config: HardenConfig) -> dict[str, Any] | None:
+    for text in config.recipes:
+        recipe = recipe_of(text)
+        if recipe is not None and recipe.threat is not None:
+            return {"norm": recipe.threat.norm, "eps": recipe.threat.eps}
+    return None
+
+
+def _curves(run: RunDir) -> tuple[Record, ...]:
+    if not run.exists("curves.parquet"):
+        return ()
+    try:
+        rows = pq.read_table(io.BytesIO(run.read("curves.parquet"))).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{run}: curves.parquet is damaged ({reason}); delete it for pages without curves") from None
+    return tuple({k: v for k, v in r.items() if v is not None and math.isfinite(v)} for r in rows)

@@ -1,0 +1,83 @@
+"""Pages as HTML: one file each, which asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from unshaken.report.blocks import Block, Cell, Group, Heading, Page, Span, Text, pieces, plain, walk
+from unshaken.report.drawings import Plots
+
+_TAGS = {
+    "strong": Markup("<strong>{}</strong>"),
+    "code": Markup("<code>{}</code>"),
+    "soft": Markup('<span class="soft">{}</span>'),
+    "good": Markup('<span class="mark good">{}</span>'),
+    "bad": Markup('<span class="mark bad">{}</span>'),
+}
+
+
+def render_html(page: Page) -> str:
+    """A page as one HTML file."""
+    environment = _environment()
+    script = environment.get_template("theme.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    nav = [b for b in walk(page.blocks) if isinstance(b, Heading) and b.nav]
+    body = render_blocks(page.blocks)
+    values = {"page": page, "nav": nav, "body": body, "script": Markup(script), "digest": digest}
+    return environment.get_template("page.html.jinja").render(**values)
+
+
+def render_blocks(blocks: Sequence[Block]) -> Markup:
+    """Blocks as a piece of HTML, for a page that has the style of `style.css.jinja`."""
+    return Markup("").join(_draw(block) for block in blocks)
+
+
+def _draw(block: Block) -> Markup:
+    name = "drawings" if type(block).__module__ == Plots.__module__ else "blocks"
+    macro = getattr(_environment().get_template(f"{name}.html.jinja").module, type(block).__name__.lower())
+    drawn: Markup = macro(block)
+    return drawn
+
+
+def text(value: Text) -> Markup:
+    """A text with its marks.
+
+    >>> text(("a < b: ", Span("x", "code")))
+    Markup('a &lt; b: <code>x</code>')
+    """
+    return Markup("").join(
+        _TAGS[p.mark].format(_unbroken(p.text)) if isinstance(p, Span) else escape(_unbroken(p)) for p in pieces(value)
+    )
+
+
+def _unbroken(value: str) -> str:
+    """The same with no line break between a number and its per cent sign."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def cell(value: Cell | Text) -> Cell:
+    """A cell of a table; one without text is a dash."""
+    found = value if isinstance(value, Cell) else Cell(value)
+    return found if found.text else Cell("–")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("unshaken.report.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {"text": text, "plain": plain, "cell": cell, "draw": render_blocks}
+    environment.filters |= filters
+    environment.tests["group"] = lambda row: isinstance(row, Group)
+    return environment

@@ -1,0 +1,116 @@
+"""Pages as text for a terminal: the brief blocks, what nobody should miss last. Wants `rich`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from unshaken.report.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Flags,
+    Group,
+    Headline,
+    Items,
+    Page,
+    Prose,
+    Span,
+    Table,
+    Text,
+    pieces,
+    plain,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LONGEST = 1200
+"""Characters of a line at most."""
+
+
+def render_terminal(page: Page) -> Iterator[RenderableType]:
+    """What `rich` prints: headline, tables, figures in a line, then flags, gates and warnings."""
+    from rich.text import Text as Line
+
+    blocks = [b for b in walk(page.blocks) if b.brief]
+    for block in blocks:
+        if isinstance(block, Headline):
+            yield Line(line(block.title), style="bold")
+            yield Line(line(" ".join(map(plain, block.lead))))
+        elif isinstance(block, Table):
+            yield Line("")
+            yield _table(block.short())
+        elif isinstance(block, Prose) and block.tone != "bad":
+            yield Line(line(plain(block.text)))
+        elif isinstance(block, Facts):
+            yield Line("")
+            yield Line(line(", ".join(f"{name} {_strong_part(value)}" for name, value in block.facts)))
+    if any(_is_last(b) for b in blocks):
+        yield Line("")
+    for text, is_bad in _last(blocks):
+        yield Line(text, style="bold red" if is_bad else "")
+
+
+def warnings(page: Page) -> list[str]:
+    """Lines of what nobody should miss: flags, gates that failed, samples left out."""
+    flags = [f for b in walk(page.blocks) if isinstance(b, Flags) for f in _flag_lines(b)]
+    bad = [text for text, is_bad in _last([b for b in walk(page.blocks) if b.brief]) if is_bad]
+    return list(dict.fromkeys([*flags, *bad]))
+
+
+def line(text: str) -> str:
+    """One printable line, not longer than anybody reads: a character that could steer a terminal becomes its escape."""
+    whole = " ".join(text.split())
+    whole = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in whole)
+    return whole if len(whole) <= LONGEST else whole[: LONGEST - 3] + "..."
+
+
+def _is_last(block: Block) -> bool:
+    return isinstance(block, Flags | Items) or (isinstance(block, Prose) and block.tone == "bad")
+
+
+def _last(blocks: list[Block]) -> Iterator[tuple[str, bool]]:
+    """The lines at the end, each with whether it is bad news."""
+    for block in sorted((b for b in blocks if _is_last(b)), key=lambda b: isinstance(b, Prose)):
+        if isinstance(block, Flags):
+            yield from ((text, False) for text in _flag_lines(block))
+        elif isinstance(block, Items):
+            for item in block.items:
+                is_bad = any(isinstance(p, Span) and p.mark == "bad" for p in pieces(item))
+                yield line(plain(item)), is_bad
+        elif isinstance(block, Prose):
+            yield line(plain(block.text)), True
+
+
+def _flag_lines(block: Flags) -> list[str]:
+    return [line(f"flag {f.name}: {f.detail}") for f in block.flags]
+
+
+def _strong_part(value: Text) -> str:
+    """A value without its less important pieces."""
+    return "".join(p.text if isinstance(p, Span) else p for p in pieces(value) if getattr(p, "mark", "") != "soft")
+
+
+def _table(block: Table) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as Drawn
+    from rich.text import Text as Line
+
+    drawn = Drawn(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in block.columns:
+        title = f"{column.title} ({column.note})" if column.note else column.title
+        drawn.add_column(Line(line(title)), justify="right" if column.number else "left", overflow="fold")
+    for row in block.rows:
+        if isinstance(row, Group):
+            drawn.add_row(Line(line(plain(row.text)), style="bold"))
+        else:
+            drawn.add_row(*(Line(line(_cell(c))) for c in row))
+    return drawn
+
+
+def _cell(value: Cell | Text) -> str:
+    one = value if isinstance(value, Cell) else Cell(value)
+    shown = plain(one.text) or "–"
+    return f"{shown} ({one.interval.removesuffix(' %')})" if one.interval else shown

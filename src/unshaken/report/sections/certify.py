@@ -1,0 +1,152 @@
+"""Certificates: the share of images whose class is proven to stay at each size of change, beside attacks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Table
+from unshaken.report.cells import Row
+from unshaken.report.drawings import Plot, Plots, Point, Trace
+from unshaken.report.figures import plots
+from unshaken.report.figures.certified import certified
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+
+_EDGE = 1.05  # of the largest size, so that the last step is seen
+_REASONS = 8
+"""Reasons shown."""
+
+
+class CertifySection(Section):
+    """Certified accuracy."""
+
+    name = "certify"
+    table = "certificates"
+    order = 30
+    empty = {"certified": []}
+
+    def figures(self, source: Source) -> SectionFigures:
+        """For each certified condition the share certified at each radius."""
+        return SectionFigures({"certified": certified(source.run, source.config, source.frame, source.methods)})
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Plots, then each certified condition."""
+        data = report.data
+        if not data["certified"]:
+            return ()
+        text = (
+            "The share of images whose class is proven to stay the same under every change of at most a size. An "
+            "attack on the same predictor bounds the robust accuracy from above: the truth lies between the two."
+        )
+        drawn = certified_plots(data)
+        found: list[Block] = [Heading("Certified robustness", "certified", "Certificates"), Prose(text)]
+        found += [Plots(tuple(drawn))] if drawn else []
+        return [*found, *(b for one in data["certified"] for b in _condition(one))]
+
+
+def _condition(one: Row) -> list[Block]:
+    name = wording.method_name(one["condition"])
+    found: list[Block] = [Heading(name, level=3)]
+    if one["broken"]:
+        n = cells.counted(len(one["broken"]), "sample")
+        text = f"Contradicted: an example lies inside the certified radius of {n}"
+        found.append(Prose(f"{text}. This is an error of unshaken; report it.", "bad", brief=True))
+    found.append(Prose(" ".join(_sentences(one)), "small", brief=True))
+    rows = tuple((f"{radius:.4g}", *(cells.share(f) for f in figures)) for radius, *figures in certified_rows(one))
+    if rows:
+        norm = wording.NORMS.get(one["norm"], one["norm"])
+        heads = ("certified and correct", "certified", "accuracy under attack")
+        head = cells.columns(f"{name}: size ({norm})", *heads)
+        found.append(Table("Shares of the images, with 95 % intervals.", head, rows, brief=True))
+    else:
+        found.append(Prose("Nothing is certified.", brief=True))
+    if one["reasons"]:
+        most = sorted(one["reasons"].items(), key=lambda pair: -pair[1])[:_REASONS]
+        title = f"Why nothing, or no larger size, is certified: {cells.counted(sum(one['reasons'].values()), 'image')}"
+        found.append(Details(title, (Items(tuple(f"{count}: {reason}" for reason, count in most)),)))
+    return found
+
+
+def _sentences(one: Row) -> list[str]:
+    """What goes with the figures: the failure probability, unchanged images, abstentions, radius, cost."""
+    found = ["Certificates are exact."]
+    if one["alpha"]:
+        found = [f"Each certificate is wrong with probability {one['alpha']:g} at most."]
+        found += ["It holds for the network as computed in bfloat16."] if one["precision"] == "bf16" else []
+    if one["clean"]:
+        found.append(f"The accuracy on unchanged images is {wording.percent(one['clean']['value'])}.")
+    found.append(f"Abstained on {wording.percent(one['abstained']['value'])} ({wording.span(one['abstained'])}).")
+    if one["average_radius"] is not None and one["alpha"]:
+        found.append(f"Average certified radius {wording.number(one['average_radius'])}.")
+    return [*found, f"Cost: {cost(one)}."]
+
+
+def certified_rows(one: Row) -> list[tuple[float, Row | None, Row | None, Row | None]]:
+    """The sizes of a certified condition, rising: share certified and correct, certified, correct under an attack."""
+    sizes = {round(r["radius"], 9): r for r in one["radii"]}
+    left = {round(a["radius"], 9): a["accuracy"] for a in one["attacked"]}
+    absent: Row = {"certified": None, "accuracy": None}
+    return [
+        (radius, row["accuracy"], row["certified"], left.get(radius))
+        for radius in sorted({*sizes, *left})
+        for row in [sizes.get(radius) or absent]
+    ]
+
+
+def certified_plots(data: Mapping[str, Any]) -> list[Plot]:
+    """Certified accuracy against the size, a stair each, beside what an attack leaves; those with two steps or more."""
+    return [_plot(one) for one in data["certified"] if len(one["radii"]) + len(one["attacked"]) > 1 and one["radii"]]
+
+
+def _plot(one: Row) -> Plot:
+    norm = wording.NORMS.get(one["norm"], str(one["norm"]))
+    key = "accuracy" if one["radii"][0]["accuracy"] else "certified"
+    place, ticks = plots.linear_axis(max(r["radius"] for r in [*one["radii"], *one["attacked"]]) * _EDGE or 1.0)
+    steps = [
+        plots.point(
+            place(r["radius"]), r[key], f"within {r['radius']:.4g}: {wording.percent(r[key]['value'])} certified"
+        )
+        for r in one["radii"]
+    ]
+    traces = [_stairs("certified and correct" if key == "accuracy" else "certified", steps)]
+    words = [f"certified: {', '.join(p.text for p in steps)}"]
+    if one["attacked"]:
+        start = [{"radius": 0.0, "accuracy": one["clean"]}] if one["clean"] else []
+        marks = []
+        for a in [*start, *one["attacked"]]:
+            text = f"attacked within {a['radius']:.4g}: {wording.percent(a['accuracy']['value'])} left"
+            marks.append(plots.point(place(a["radius"]), a["accuracy"], text))
+        traces.append(plots.curve("accuracy under attack", 1, marks))
+        words.append(", ".join(m.text for m in marks))
+    level = plots.down(one["clean"]["value"]) if one["clean"] else None
+    name = wording.method_name(one["condition"])
+    return Plot(name, f"size of the change ({norm})", ticks, tuple(traces), level, f"{name}. {'; '.join(words)}")
+
+
+def _stairs(name: str, steps: list[Point]) -> Trace:
+    """The share of a radius stands up to it, and the next one from there on."""
+
+    def corners(heights: list[float]) -> list[tuple[float, float]]:
+        found = [(0.0, heights[0]), (steps[0].x, heights[0])]
+        for (before, after), y in zip(itertools.pairwise(steps), heights[1:], strict=True):
+            found += [(before.x, y), (after.x, y)]
+        return found
+
+    band = [*corners([p.high for p in steps]), *reversed(corners([p.low for p in steps]))]
+    return Trace(name, 0, tuple(steps), plots.outline(corners([p.y for p in steps])), plots.outline(band))
+
+
+def cost(one: Row) -> str:
+    """What the certificates of a condition took: votes and time."""
+    samples = one["samples"]
+    if samples["most"] <= 1:
+        return f"no votes; {wording.seconds(one['seconds'])} in all"
+    return (
+        f"{samples['mean']:,.0f} votes a sample on average (half took {samples['median']:,.0f} or fewer, the most "
+        f"{samples['most']:,}), {wording.seconds(one['seconds'])} in all"
+    )
+
+
+section = CertifySection()

@@ -1,0 +1,103 @@
+"""The first picture, accuracy under each change, and runs side by side with this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
+from unshaken.report.compare import RunComparison, compare_frames
+from unshaken.report.drawings import Dot, Lane, Strip, Strips
+from unshaken.report.read.frame import read_frame
+from unshaken.report.sections import _strengths as strengths
+from unshaken.report.sections._outcome_tables import measured
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.run import read_config
+
+
+class Comparisons(Section):
+    """Strips of this run and of others; differences by pairs."""
+
+    name = "comparison"
+    order = 5
+
+    def figures(self, source: Source) -> SectionFigures:
+        """The comparison with the baseline."""
+        if source.baseline is None:
+            return SectionFigures({"comparison": None})
+        config = read_config(source.baseline)
+        before = str(source.baseline), config, read_frame(source.baseline, config)
+        comparison = compare_frames(*before, str(source.run), source.config, source.frame)
+        return SectionFigures({"comparison": comparison.to_json()}, kept=comparison)
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """The strips, then each other run."""
+        what = measured(report)
+        drawn, found = strengths.strips(report, what), list[Block]()
+        if drawn:
+            found += [Heading(f"{what} under each change", "picture"), drawn]
+        own = report.source.config.model_name
+        for other in report.others:
+            if other.note:
+                found.append(Prose(f"{other.name} {other.note}", "small"))
+            if other.comparison:
+                title = f"{own} against {other.name}, condition by condition"
+                found.append(Details(title, comparison_blocks(other.comparison)))
+        return found
+
+
+def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tuple[Block, ...]:
+    """The table of a comparison, and its notes; `brief` where it is what a page is about."""
+    first, second = comparison.baseline_name, comparison.candidate_name
+    caption = (
+        f"{second} against {first}, on the same {comparison.n} images. Difference in percentage points with its "
+        "interval; p by McNemar's exact test after Holm's correction."
+    )
+    heads = cells.columns("condition", first, second, "difference", cells.aside("lost / gained"), "p (Holm)", "verdict")
+    rows = tuple(
+        (
+            wording.name_of(c.condition),
+            wording.percent(c.baseline.value),
+            wording.percent(c.candidate.value),
+            cells.points(c.paired.difference.to_json()),
+            f"{c.paired.lost} / {c.paired.gained}",
+            f"{c.paired.p_holm:.2g}",
+            VERDICTS.get(c.verdict) or Span(c.verdict, "soft"),
+        )
+        for c in comparison.conditions
+    )
+    notes = [
+        f"only {name} has: {', '.join(names)}"
+        for name, names in ((first, comparison.only_baseline), (second, comparison.only_candidate))
+        if names
+    ]
+    table = Table(caption, heads, rows, brief=brief)
+    return (table, *(Prose(f"Note: {n}.", "small", brief=brief) for n in (*comparison.notes, *notes)))
+
+
+VERDICTS = {"better": Span("▲ better", "good"), "worse": Span("▼ worse", "bad")}
+
+
+def difference_strips(comparison: RunComparison) -> Strips:
+    """Each condition's difference on an axis that holds the largest."""
+    ends = [abs(e) for c in comparison.conditions for e in (c.paired.difference.low, c.paired.difference.high)]
+    scale = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0) if s >= max(ends) or s == 1.0)
+
+    def place(value: float) -> float:
+        return round(50 + 50 * max(-1.0, min(1.0, value / scale)), 2)
+
+    strips = []
+    for one in comparison.conditions:
+        d, word = one.paired.difference, one.verdict if one.verdict in VERDICTS else "level"
+        text = f"{100 * d.value:+.1f}"
+        lane = Lane("", (Dot(place(d.value), text, word != "level"),), place(d.low), place(d.high), word)
+        strips.append(Strip(wording.name_of(one.condition), "", (lane,), text, (word,)))
+    caption = (
+        "Change of the accuracy in percentage points, with its 95 % interval; to the right is better. Filled dots are "
+        "better or worse by more than chance explains; a hollow dot is level: no significant difference."
+    )
+    ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
+    return Strips(caption, ("condition", "points"), ticks, tuple(strips), 50)
+
+
+section = Comparisons()

@@ -1,0 +1,28 @@
+"""What changes that need no attacker look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unshaken.report import cells
+from unshaken.report.blocks import Block, Heading, Prose
+from unshaken.report.sections import _examples
+from unshaken.report.sections.section import Report, Section
+
+
+class ExamplesOfChanges(Section):
+    """The most damaging pictures of each change."""
+
+    name = "examples"
+    order = 50
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """A gallery a change; nothing without pictures."""
+        found = _examples.galleries(report, lambda row: not cells.is_attack(row))
+        if not found:
+            return ()
+        text = f"The most damaging of the pictures kept for each change. {_examples.AROUND}"
+        return (Heading("Examples", "examples", "Examples"), Prose(text), *found)
+
+
+section = ExamplesOfChanges()

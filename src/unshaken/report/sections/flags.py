@@ -1,0 +1,67 @@
+"""Flags: reasons to doubt the figures, with what they mean and what to do, as the run keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from unshaken.core.errors import UnshakenError
+from unshaken.core.registry import list_methods
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
+from unshaken.report.cells import Row
+from unshaken.report.read.scores import inside
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run.flag import KINDS
+
+
+class FlagsOfRun(Section):
+    """The flags of a run and of those inside it on the same data."""
+
+    name = "flags"
+    order = 8
+
+    def figures(self, source: Source) -> SectionFigures:
+        """Flags by name and detail, each with the ids of all its rows; one that says the same stands once."""
+        rows = [row for run in _places(source.run, source.config) for row in run.rows("flags").to_pylist()]
+        rows += [{"id": None, **asdict(flag)} for flag in source.methods.flags()]
+        merged: dict[tuple[str, str], Row] = {}
+        for row in rows:
+            known = merged.setdefault((row["name"], row["detail"]), {"ids": {}, **_known(row)})
+            if row["id"] is not None:
+                known["ids"][row["id"]] = None
+        flags = [{"name": k[0], "detail": k[1], **v, "ids": list(v["ids"])} for k, v in merged.items()]
+        return SectionFigures({"flags": flags})
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Each flag with what was seen and what to do."""
+        flags = report.data["flags"]
+        if not flags:
+            return ()
+        text = "A flag is no error. It says that a number may not mean what it seems to."
+        doubts = tuple(Doubt(f["name"], f["detail"], f["meaning"], f["advice"], tuple(f["ids"])) for f in flags)
+        return (Heading("Flags", "flags", "Flags"), Prose(text), Flags(doubts, brief=True))
+
+
+def _places(run: RunDir, config: RunConfig) -> list[RunDir]:
+    """The run, and those inside it on the same data; one inside that cannot be read has no flags."""
+    found = [run]
+    for place in config.inside:
+        try:
+            there = inside(run, place)
+            if read_config(there).data_fingerprint == config.data_fingerprint and there.rows("flags") is not None:
+                found.append(there)
+        except UnshakenError:
+            continue
+    return found
+
+
+def _known(row: Row) -> dict[str, str]:
+    """Meaning and advice as the row has them; rows of earlier versions have none, and the kind is asked."""
+    if not row.get("meaning") and row["name"] not in KINDS:
+        list_methods()  # imports every method, and with it the kinds of flags that it raises
+    kind = KINDS.get(row["name"])
+    return {k: row.get(k) or (getattr(kind, k) if kind else "") for k in ("meaning", "advice")}
+
+
+section = FlagsOfRun()

@@ -1,0 +1,220 @@
+"""Accuracy on unchanged and changed images: the strips of the first screen, curves and heat maps by strength."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unshaken.measure import Figure, WorstCase
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text, Tile
+from unshaken.report.cells import Row
+from unshaken.report.figures import budgets, outcomes
+from unshaken.report.read.frame import Frame
+from unshaken.report.read.methods import ATTACK, OTHER, Methods
+from unshaken.report.sections import _outcome_tables as tables
+from unshaken.report.sections import _strengths as strengths
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.run import Condition, RunConfig
+
+
+class Outcomes(Section):
+    """What the model gives on unchanged images and under every change."""
+
+    name = "outcomes"
+    order = 10
+
+    def figures(self, source: Source) -> SectionFigures:
+        """Accuracies, aggregates, worst cases and calibration."""
+        frame, config = source.frame, source.config
+        notes: dict[str, str] = {}
+        error, brier, classes, note = outcomes.calibration(frame, source.run)
+        if note:
+            notes["calibration"] = note
+        worst = _worst_cases(frame)
+        notes |= _worst_notes(frame, worst)
+        aggregates, more = outcomes.corruption_figures(frame, config, classes, source.methods)
+        aggregates |= {name: found and found.accuracy for name, found in worst.items()}
+        aggregates |= {"ece": error and error.ece, "brier": brier}
+        places = sorted(frame.natural + frame.attacks + frame.aside)
+        data = {
+            "clean": _json(outcomes.right_under(frame, 0)),
+            "conditions": [_condition(frame, j, source.methods) for j in places],
+            "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
+            "worst_case": _worst(worst["worst_case"]),
+            "robust": budgets.robust_by_budget(frame) if frame.labelled else [],
+            "budgets": budgets.attacks_by_budget(frame) if frame.labelled else [],
+            "calibration": _calibration(error),
+            "classes": outcomes.by_class(frame, config.classes, {k: worst[k] for k in ("worst_natural", "worst_case")}),
+        }
+        complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
+        return SectionFigures(data, notes | more | _gaps(frame), complete)
+
+    def lead(self, report: Report) -> Sequence[Text]:
+        """Accuracy on unchanged images, and the worst changes."""
+        data, clean = report.data, report.data["clean"]
+        source, rows = data["provenance"], cells.changes_of(data)
+        worst, natural = cells.worst_of(rows), cells.worst_of([r for r in rows if not cells.is_attack(r)])
+        found: list[Text] = []
+        if clean:
+            value, on = wording.percent(clean["value"]), f"The accuracy on {clean['n']} unchanged images of "
+            found.append(
+                (on, Span(source["data"], "code"), " is ", Span(value, "strong"), f" ({wording.span(clean)}).")
+            )
+        else:
+            about = "have no labels: figures say how often the prediction stays what it was on the unchanged image."
+            found.append((f"The {source['evaluated']} images of ", Span(source["data"], "code"), f" {about}"))
+        if worst:
+            value, name = wording.percent((cells.metric(worst) or {})["value"]), wording.condition_name(worst)
+            start = "It is lowest under " if clean else "Predictions change most under "
+            found.append(
+                (start, Span(name, "strong"), ": ", Span(value, "strong"), "." if clean else " stay the same.")
+            )
+        if natural and worst and natural["condition"] != worst["condition"]:
+            value, name = wording.percent((cells.metric(natural) or {})["value"]), wording.condition_name(natural)
+            found.append(("Of the changes that need no attacker, ", Span(name, "strong"), f" is the worst: {value}."))
+        least = data["aggregates"].get("worst_case")
+        if least and rows:
+            value = f"{wording.percent(least['value'])} ({wording.span(least)})"
+            found.append(f"{value} of the images are classified correctly under every change.")
+        pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
+        return found + [
+            ("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs
+        ]
+
+    def tiles(self, report: Report) -> Sequence[Tile]:
+        """Unchanged, worst natural change, worst attack, worst of all, as far as there are any."""
+        clean, rows = report.data["clean"], cells.changes_of(report.data)
+        found = []
+        if clean:
+            found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean)))
+        kinds = (
+            ("worst natural change", [r for r in rows if not cells.is_attack(r)]),
+            ("worst attack", [r for r in rows if cells.is_attack(r)]),
+        )
+        for title, members in kinds:
+            worst = cells.worst_of(members)
+            if worst:
+                value = wording.percent((cells.metric(worst) or {})["value"])
+                found.append(Tile(title, value, wording.condition_name(worst), bad=True))
+        least = report.data["aggregates"].get("worst_case")
+        if least and rows:
+            title = f"correct under all {len(rows)} changes"
+            found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
+        return found
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Figures by strength, and all of them as a table."""
+        curves, heats = strengths.curves(report), strengths.heat_maps(report)
+        what = tables.measured(report)
+        found: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
+        if curves:
+            line = ", the dashed line the unchanged images" if report.data["clean"] else ""
+            text = f"{what} against the strength of the change, in per cent; the shade is the 95 % interval{line}."
+            found += [Prose(text), *curves]
+        if heats:
+            found += [
+                Heading("Heat map", level=3),
+                Prose(f"{what}, in per cent; the redder, the more was lost."),
+                *heats,
+            ]
+        found.append(Details("All figures as a table", tables.condition_tables(report)))
+        if facts := tables.aggregates(report.data):
+            found.append(Details("Aggregates, and why some are absent", facts))
+        return found
+
+
+def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
+    """The worst of all conditions, of those that need no attacker, and of the attacks; clean images always count in.
+
+    Nearest examples at any distance are in none of them.
+    """
+    kinds = {"worst_case": frame.natural + frame.attacks, "worst_natural": frame.natural, "worst_attack": frame.attacks}
+    return {
+        name: outcomes.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
+        for name, columns in kinds.items()
+    }
+
+
+def _worst_notes(frame: Frame, worst: Mapping[str, WorstCase | None]) -> dict[str, str]:
+    notes, least = {}, worst["worst_case"]
+    if least is None:
+        notes["worst_case"] = "no labels" if not frame.labelled else "no sample has a row in every condition"
+    elif len(least.ids) < len(frame.ids):
+        notes["worst_case"] = f"{len(frame.ids) - len(least.ids)} samples that lack a condition are left out"
+    absent = {"worst_natural": "no change was run that needs no attacker", "worst_attack": "no attack was run"}
+    return notes | {k: reason for k, reason in absent.items() if frame.labelled and worst[k] is None}
+
+
+def _json(figure: Figure | None) -> Row | None:
+    return None if figure is None else figure.to_json()
+
+
+def _condition(frame: Frame, place: int, methods: Methods) -> Row:
+    one = frame.conditions[place]
+    strength: Row = {} if one.severity is None else {"severity": one.severity}
+    if one.eps is not None:
+        strength["eps"] = one.eps
+    spent = frame.spent[one.id]
+    return {
+        "condition": one.id,
+        "method": one.method,
+        **strength,
+        "norm": one.norm,
+        "group": _group(frame, one, methods),
+        "accuracy": _json(outcomes.right_under(frame, place)),
+        "consistency": _json(outcomes.consistent_under(frame, place)),
+        "forwards": spent.forwards,
+        "backwards": spent.backwards,
+        "seconds": spent.seconds,
+    }
+
+
+def _group(frame: Frame, one: Condition, methods: Methods) -> str:
+    if one.id in frame.apart:
+        return frame.apart[one.id]
+    return ATTACK if one.id in frame.attacked else methods.family(one.method) or OTHER
+
+
+def _gaps(frame: Frame) -> dict[str, str]:
+    notes = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
+    if frame.unfinished:
+        notes["clean"] = f"{frame.unfinished} samples have no row yet: finish the run with --resume"
+    unlabelled = int((frame.labels < 0).sum())
+    if frame.labelled and unlabelled:
+        notes["labels"] = f"{unlabelled} of {len(frame.ids)} samples have no label and are left out of accuracies"
+    if not frame.labelled:
+        notes["accuracy"] = "no labels: consistency with the clean prediction is given instead"
+    return notes
+
+
+def _unrun(frame: Frame, config: RunConfig) -> set[str]:
+    return {e.method for e in config.plan} - {c.method for c in frame.conditions}
+
+
+def _worst(worst: WorstCase | None) -> Row | None:
+    if worst is None:
+        return None
+    names, counts = worst.conditions, dict.fromkeys(worst.conditions, 0)
+    for name in worst.first_breaker:
+        if name is not None:
+            counts[name] += 1
+    return {
+        "conditions": list(names),
+        "first_broken": counts,
+        "broken_by_this_alone": worst.only,
+        "after": {name: figure.to_json() for name, figure in worst.after.items()},
+    }
+
+
+def _calibration(error: Any) -> Row | None:
+    if error is None:
+        return None
+    bins = [
+        {"low": b.low, "high": b.high, "confidence": b.confidence, "accuracy": b.accuracy.to_json()} for b in error.bins
+    ]
+    names = ("bias", "p_calibrated", "signed_gap", "max_gap", "binning")
+    return {"ece": error.ece.to_json(), **{k: getattr(error, k) for k in names}, "bins": bins}
+
+
+section = Outcomes()

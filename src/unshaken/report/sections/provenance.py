@@ -1,0 +1,100 @@
+"""What the run cost, where its figures come from, and the samples that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Prose, Span, Table, Text
+from unshaken.report.figures import bookkeeping
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+
+_BAD, _NAMED = 50, 3
+"""Samples left out that a page lists, and that its first line names."""
+
+
+class Provenance(Section):
+    """Cost, provenance, notes, samples left out."""
+
+    name = "provenance"
+    order = 90
+
+    def figures(self, source: Source) -> SectionFigures:
+        """Passes and seconds; model, data, plan, seed and versions; samples that could not be used."""
+        bad = [{"id": b.id, "reason": b.reason} for b in source.frame.bad]
+        cost = bookkeeping.cost(source.run, source.frame)
+        about = bookkeeping.provenance(source.run, source.config, source.frame)
+        return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Cost first, samples left out last."""
+        data = report.data
+        return [*_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
+
+
+def _cost(cost: Mapping[str, Any]) -> list[Block]:
+    facts: list[tuple[str, Text]] = [
+        ("forward passes", wording.number(cost["forwards"])),
+        ("backward passes", wording.number(cost["backwards"])),
+        ("time", wording.seconds(cost["seconds"])),
+    ]
+    if cost["overhead"]:
+        about = " wall time over time inside the model's passes and the methods' arithmetic"
+        facts.append(("overhead", (f"{cost['overhead']:.3f}", Span(about, "soft"))))
+    if cost["back_offs"]:
+        facts.append(("memory ran out", f"{cost['back_offs']} times; the batch was halved"))
+    found: list[Block] = [Heading("Cost", "cost", "Cost"), Facts(tuple(facts))]
+    if cost["steps"]:
+        heads = cells.columns("step", "forwards", "backwards", "model s", "method s", "wall s", "largest batch")
+        rows = tuple(
+            (
+                step["step"],
+                *(wording.number(step[k]) for k in ("forwards", "backwards")),
+                *(f"{step[k]:.2f}" for k in ("model_seconds", "method_seconds", "wall_seconds")),
+                str(step["largest_batch"]),
+            )
+            for step in cost["steps"]
+        )
+        found.append(Details("By step of the plan", (Table("Passes and seconds of each step.", heads, rows),)))
+    return found
+
+
+def _provenance(data: Mapping[str, Any]) -> list[Block]:
+    source = data["provenance"]
+
+    def marked(name: str) -> Text:
+        fingerprint = Span(source[f"{name}_fingerprint"][:16], "code")
+        return (Span(source[name], "code"), Span(" fingerprint ", "soft"), fingerprint)
+
+    limit = f", limited to {source['limit']}" if source["limit"] else ""
+    plan = ", ".join(wording.method_name(line["method"]) for line in source["methods"])
+    facts: list[tuple[str, Text]] = [
+        ("model", marked("model")),
+        ("data", marked("data")),
+        ("samples", f"{source['evaluated']} evaluated of {source['samples']}{limit}"),
+        ("view", source["view"] or "the images as they are"),
+        ("plan", f"{source['plan']}: {plan}"),
+        ("seed", str(source["seed"])),
+        ("precision, device", f"{source['precision']}, {source['device']}; every success is checked in float32"),
+        *(("protocol", line) for line in source["protocol"]),
+        *((name, str(text)) for name, text in source["versions"].items()),
+    ]
+    found: list[Block] = [Heading("Provenance", "provenance", "Provenance"), Facts(tuple(facts))]
+    if data["notes"]:
+        found.append(Details("Notes on the figures", (Facts(tuple(data["notes"].items())),)))
+    return found
+
+
+def _bad(bad: Sequence[Mapping[str, Any]]) -> list[Block]:
+    if not bad:
+        return []
+    named = "; ".join(f"{b['id']}: {b['reason']}" for b in bad[:_NAMED])
+    text = f"bad samples: {len(bad)} left out: {named}{'; ...' if len(bad) > _NAMED else ''}"
+    items: list[Text] = [(Span(b["id"], "code"), f": {b['reason']}") for b in bad[:_BAD]]
+    items += [f"and {len(bad) - _BAD} more in summary.json"] if len(bad) > _BAD else []
+    found: list[Block] = [Heading("Samples left out", "bad"), Prose(text, "bad", brief=True)]
+    return [*found, Items(tuple(items))]
+
+
+section = Provenance()

@@ -1,0 +1,106 @@
+"""What `run.json` keeps of the methods of a plan, so that a report needs the run directory alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import find_method
+from unshaken.run.plan import Entry, prepare
+from unshaken.run.rows import MODEL
+
+
+class MethodRecord(BaseModel):
+    """What a report needs of a method.
+
+    Args:
+        room: it stands in.
+        tags: such as `group` for a family of corruptions.
+        apart: group of its outcomes where these are answers of something else than the model, such as `certificate`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    room: str
+    tags: dict[str, str] = Field(default_factory=dict)
+    apart: str | None = None
+
+
+class StepRecord(BaseModel):
+    """What a report needs of a line of a plan.
+
+    Args:
+        method: its name.
+        conditions: ids of the conditions that it makes.
+        subject: which predictor their rows evaluate; see `unshaken.run.order`.
+        radii: sizes at which certificates were asked for.
+        parameters: of the method, defaults filled in.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    method: str
+    conditions: list[str]
+    subject: str = MODEL
+    radii: list[float] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def record_methods(plan: Sequence[Entry]) -> dict[str, MethodRecord]:
+    """The methods of a plan and those that they name, such as the detectors of a screening.
+
+    Raises:
+        ParameterError: a method is not known or its parameters are wrong.
+    """
+    names: dict[str, None] = {}
+    for step in prepare(plan):
+        names |= dict.fromkeys([step.entry.method, *getattr(step.method, "named_methods", ())])
+    return {name: _method(name) for name in names}
+
+
+def record_steps(plan: Sequence[Entry]) -> list[StepRecord]:
+    """The lines of a plan.
+
+    Raises:
+        ParameterError: as in `record_methods`.
+    """
+    return [
+        StepRecord(
+            method=step.entry.method,
+            conditions=[c.id for c in step.conditions],
+            subject=getattr(step.method, "subject", MODEL),
+            radii=list(getattr(step.method, "radii", ())),
+            parameters=_finite(step.method.model_dump(mode="json")) if isinstance(step.method, BaseModel) else {},
+        )
+        for step in prepare(plan)
+    ]
+
+
+def installed(plan: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """The lines of a plan whose methods are installed here, and the names of the other methods."""
+    known, unknown = list[Entry](), dict[str, None]()
+    for entry in plan:
+        try:
+            find_method(entry.method)
+            known.append(entry)
+        except ParameterError:
+            unknown[entry.method] = None
+    return known, list(unknown)
+
+
+def _method(name: str) -> MethodRecord:
+    info = find_method(name)
+    return MethodRecord(room=info.room, tags=info.tags, apart=getattr(info.cls, "apart", None))
+
+
+def _finite(value: Any) -> Any:
+    """The same with text for numbers that JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list) else value

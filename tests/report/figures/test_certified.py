@@ -1,0 +1,134 @@
+"""Certified shares by hand, and on the page."""
+
+import json
+
+import pytest
+import torch
+
+import unshaken
+from unshaken.certify.engine.base import certificates
+from unshaken.core.batch import Batch
+from unshaken.report import write_report
+from unshaken.report.figures.certified import certified
+from unshaken.report.read.frame import read_frame
+from unshaken.report.read.methods import read_methods
+from unshaken.report.sections.certify import certified_rows
+from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.run.rows import CLEAN, outcomes, table_of
+
+SMOOTH, ATTACK = Condition("smoothing-0.5", "smoothing"), "smoothing-attack"
+
+
+def logits(*classes):
+    return torch.nn.functional.one_hot(torch.tensor(classes), 2).float()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Four samples: certified at 0.5, 1 (a wrong class), 1, and abstained; attacked at 0.75 and 1.5."""
+    run, ids = RunDir(tmp_path / "run"), ["a", "b", "c", "d"]
+    batch = Batch(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 1, 0]), tuple(ids))
+    plan = [
+        {"method": "smoothing", "params": {"sigma": 0.5}},
+        {"method": ATTACK, "params": {"sigma": 0.5}, "eps": [0.75, 1.5]},
+    ]
+    config = RunConfig(
+        schema=1, model="x", data="y", plan=plan, ids=ids, shard_size=4, model_fingerprint="", data_fingerprint="",
+        model_name="x", classes=["0", "1"],
+    )  # fmt: skip
+    run.write_json(config.to_json(), "run.json")
+    part = certificates(
+        SMOOTH,
+        batch,
+        radius=torch.tensor([0.5, 1.0, 1.0, 2.0]),
+        norm="l2",
+        prediction=torch.tensor([0, 1, 0, 0]),
+        abstained=torch.tensor([False, False, False, True]),
+        samples=torch.tensor([100, 200, 300, 400]),
+        alpha=0.001,
+        seconds=0.5,
+        reason=[None, None, None, "top class got 60 of 100 votes: not shown"],
+    )
+    parts = [part, outcomes(CLEAN, batch, logits(0, 1, 1, 0)), outcomes(SMOOTH, batch, logits(0, 1, 0, 0))]
+    for eps, answers, moved in ((0.75, (1, 1, 0, 0), (0.7, 0, 0, 0)), (1.5, (1, 1, 0, 1), (0.7, 0, 0, 1.2))):
+        one = Condition(f"{ATTACK}-l2-{eps:g}", ATTACK, eps=eps, norm="l2")
+        parts.append(outcomes(one, batch, logits(*answers), distance=torch.tensor(moved)))
+    for p in parts:
+        run.write_rows(table_of(p), p.table, p.condition.id, 0)
+    return run, config
+
+
+def figures(run):
+    return certified(*run, read_frame(*run), read_methods(run[1]))
+
+
+def test_shares_at_each_radius_by_hand(run):
+    (one,) = figures(run)
+    assert (one["condition"], one["norm"], one["alpha"], one["abstained"]["value"]) == (SMOOTH.id, "l2", 0.001, 0.25)
+    # d abstained; at 0.5 a, b and c hold, c with a wrong class; at 1.0 b and c; attacked sizes stand between.
+    found = [(r["radius"], r["certified"]["value"], r["accuracy"]["value"]) for r in one["radii"]]
+    assert found == [(0.5, 0.75, 0.5), (0.75, 0.5, 0.25), (1.0, 0.5, 0.25), (1.5, 0.0, 0.0)]
+    assert one["average_radius"] == pytest.approx((0.5 + 1.0) / 4)
+    assert one["samples"] == {"mean": 250, "median": 250, "most": 400}
+    assert one["seconds"] == 2
+    assert one["reasons"] == {"top class got n of n votes: not shown": 1}
+
+
+def test_the_three_figures_stand_beside_each_other_in_order(run):
+    (one,) = figures(run)
+    assert one["clean"]["value"] == 0.75
+    assert [(a["radius"], a["accuracy"]["value"]) for a in one["attacked"]] == [(0.75, 0.5), (1.5, 0.25)]
+    for _, accuracy, _, attacked in certified_rows(one):
+        if attacked is not None:
+            assert one["clean"]["value"] >= attacked["value"] >= accuracy["value"]
+    assert one["broken"] == []
+
+
+def test_an_example_inside_a_radius_is_told(run):
+    place, config = run
+    batch = Batch(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 1, 0]), ("a", "b", "c", "d"))
+    one = Condition(f"{ATTACK}-l2-0.75", ATTACK, eps=0.75, norm="l2")
+    part = outcomes(one, batch, logits(0, 0, 0, 0), distance=torch.tensor([0.0, 0.7, 0.0, 0.0]))
+    place.write_rows(table_of(part), part.table, one.id, 0)
+    assert figures((place, config))[0]["broken"] == ["b"]
+    write_report(place)
+    text = "Contradicted: an example lies inside the certified radius of 1 sample."
+    assert text in _page(place)
+    assert text in place.read("report.md").decode()
+
+
+def _page(run):
+    return run.read("report.html").decode()
+
+
+def test_page_and_text_show_it(run):
+    write_report(run[0])
+    page, text = _page(run[0]), run[0].read("report.md").decode()
+    assert "Certified robustness" in page
+    assert "certified and correct" in page
+    assert "accuracy under attack" in page
+    assert "250 votes a sample on average (half took 250 or fewer, the most 400)" in page
+    assert "By strength" not in page  # nothing was done to the model itself
+    assert "| 0.75 | 25.0 % (0.6 to 80.6 %) | 50.0 %" in text
+    summary = json.loads(run[0].read("summary.json"))
+    assert {c["group"] for c in summary["conditions"]} == {"certificate"}
+    assert summary["aggregates"]["worst_case"] is None or summary["aggregates"]["worst_case"]["value"] == 1.0
+
+
+def test_a_run_without_certificates_has_none(run):
+    place, _ = run
+    place.fs.rm(place.at("rows", "certificates"), recursive=True)
+    data, _ = write_report(place)
+    assert data["certified"] == []
+    assert "Certified" not in _page(place)
+
+
+@pytest.mark.slow
+def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
+    plan = [{"method": "crop_selection", "severities": [1]}]
+    result = unshaken.audit("demo:standard", "demo", plan, limit=40, out=tmp_path / "run")
+    (one,) = result.summary["certified"]
+    assert one["radii"][0]["certified"]["n"] == 40
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Certified robustness" in page
+    assert "crop selection 1" in page

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from unshaken.report import build, check_gates, compare_runs
+from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.render.html import render_html
+from unshaken.report.sections.comparison import difference_strips
+from unshaken.run import RunDir
+from unshaken.run.plan import Entry
+
+Make = Callable[..., RunDir]
+HOSTILE = "<script>alert(1)</script>"
+LIMIT = 2_000_000
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the text of headings."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def every(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., RunDir]) -> str:
+    folder = tmp_path_factory.mktemp("page")
+
+    def make_run(name: str, **options: Any) -> RunDir:
+        return write(folder / name, attacks=True, **options)
+
+    base = make_run("base", shift=-2.0, model_name=f"base {HOSTILE}")
+    run = make_run(
+        "run", beside=["../other", "../absent"], model_name=f"net {HOSTILE}", data=f"folder:{HOSTILE}", view=HOSTILE
+    )
+    make_run("other", shift=1.0, model_name="other net")
+    summary = build(run, baseline=base)
+    gates = check_gates(["clean.accuracy >= 0.5", "worst_case >= 0.5"], summary.data)
+    return render_html(report_page(summary, gates))
+
+
+def test_nothing_is_fetched_and_no_text_becomes_markup(page: str) -> None:
+    outline = Outline(page)
+    assert len(outline.every("script")) == 1
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>broken" not in page
+    for _, attributes in outline.tags:
+        assert not [a for a in attributes if a.startswith("on")]
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#"))
+    assert not re.search(r"url\(|@import|https?://", page)
+
+
+def test_only_the_page_s_own_script_may_run(page: str) -> None:
+    import base64
+    import hashlib
+
+    (policy,) = [m["content"] or "" for m in Outline(page).every("meta") if m.get("http-equiv")]
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_structure_serves_a_screen_reader(page: str) -> None:
+    outline = Outline(page)
+    names = [tag for tag, _ in outline.tags]
+    for landmark in ("header", "nav", "main", "footer", "h1"):
+        assert names.count(landmark) == 1
+    assert outline.every("html")[0]["lang"] == "en"
+    levels = [int(n[1]) for n in names if re.fullmatch("h[1-6]", n)]
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+    assert names.count("caption") == names.count("table")
+    assert all("scope" in t for t in outline.every("th"))
+    assert all(i.get("alt") for i in outline.every("img"))
+    assert all(s.get("aria-hidden") or s.get("aria-label") for s in outline.every("svg") if "x" not in s)
+    ids = [a["id"] for _, a in outline.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"] for a in outline.every("a")}
+    assert {t for t in targets if t} <= {f"#{i}" for i in ids}
+
+
+def test_the_first_words_say_how_robust_under_what_and_against_what(page: str) -> None:
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page.split("<main")[1].split('id="picture"')[0]))
+    assert "is 87.5 % (74.8 to 95.3 %). It is lowest under PGD L∞, ε 0.1: 0.0 %." in text
+    assert "on the same 48 images: better under 0, worse under" in text
+    assert "2 reasons to doubt these figures" in text
+
+
+def test_runs_beside_are_shown_or_said_to_be_absent(page: str) -> None:
+    assert "other net: " in page
+    assert "no run.json there" in page
+
+
+def test_the_figures_are_those_of_the_summary(make_run: Make) -> None:
+    run = make_run(plan=[Entry(method="fog", severities=(1, 3))])
+    page = render_html(report_page(build(run)))
+    assert page.count("62.5\N{NO-BREAK SPACE}%") >= 2
+    assert '<td style="--fall:0.286" title="fog, severity 3: 62.5 %">62</td>' in page  # (7/8 - 5/8) / (7/8) = 2/7
+
+
+def test_without_labels_the_page_speaks_of_the_same_prediction(make_run: Make) -> None:
+    run = make_run(labelled=False)
+    page = render_html(report_page(build(run)))
+    assert "have no labels" in page
+    assert "stay the same" in page
+    assert 'id="classes"' not in page
+    assert 'id="calibration"' not in page
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 0, "shards": 1, "plan": [], "pictures": 0, "flags": False, "cost": False},
+        {"n": 1, "shards": 1, "bad": False},
+        {"plan": [], "bad": False, "flags": False},
+        {"plan": [Entry(method="translation", severities=(1,))], "pictures": 0},
+        {"classes": ["no", "yes"], "channels": 3},
+        {"classes": [f"class {i}" for i in range(40)], "n": 80},
+    ],
+)
+def test_small_and_odd_runs_have_pages_too(make_run: Make, options: dict[str, Any]) -> None:
+    run = make_run(**options)
+    page = render_html(report_page(build(run)))
+    assert "Robustness of small net" in page
+    assert not re.search(r"\b(nan|inf)\b", re.sub('data:image[^"]+', "", page).lower())
+    assert ">None<" not in page
+
+
+def test_a_page_with_many_large_pictures_stays_small(make_run: Make) -> None:
+    plan = [Entry(method=m, severities=(1, 2, 3, 4, 5)) for m in ("fog", "contrast", "pixelate", "brightness")]
+    run = make_run(plan=plan, n=24, shards=1, side=224, channels=3, pictures=8, bad=False)
+    page = render_html(report_page(build(run)))
+    assert len(page.encode()) < LIMIT
+    assert page.count("data:image/jpeg") >= 20 * 3
+
+
+def test_a_comparison_is_a_page_too(make_run: Make) -> None:
+    one, two = make_run("one", model_name=HOSTILE), make_run("two", shift=2.0, model_name="second")
+    page = render_html(comparison_page(compare_runs([one, two])))
+    assert HOSTILE not in page
+    assert "▼ worse" in page
+    assert "no significant difference" in page
+    assert Outline(page).every("caption")
+
+
+def test_a_change_stands_where_its_difference_is(make_run: Make) -> None:
+    plan = [Entry(method="fog", severities=(3,))]
+    (one,) = compare_runs([make_run("one", plan=plan), make_run("two", plan=plan, shift=2.0)]).runs
+    block = difference_strips(one)
+    assert block.ticks == ("−50", "0", "+50")  # the interval of -25 points ends beyond -20
+    clean, fog = block.strips
+    assert (clean.lanes[0].dots[0].x, clean.value, clean.lanes[0].tone) == (50, "+0.0", "level")
+    assert (fog.name, fog.lanes[0].dots[0].x, fog.value, fog.lanes[0].tone) == ("fog, severity 3", 25, "-25.0", "worse")
+    assert fog.lanes[0].low < 25 < fog.lanes[0].high < 50
+
+
+def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> None:
+    section = page.split('<h2 id="attacks">')[1].split("<h2")[0]
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", section))
+    assert "PGD L∞, ε 0.1: even broke 12 of 24, odd 12 more. 0.0 % are left after" in text.replace("\xa0", " ")
+    outline = Outline(section)
+    labels = [d["aria-label"] or "" for d in outline.every("div") if d.get("role") == "img"]
+    assert any(label.startswith("L∞, ε 8/255. ") and "PGD L∞ from 62.5 %: even" in label for label in labels)
+    assert any(label.startswith("L2. ") and "DeepFool, nearest examples: " in label for label in labels)
+    assert "2. odd" in text
+    assert "why &lt;script&gt;" in section
+    assert "DeepFool L2" in text
+    assert "PGD L∞, ε 0.1 6 of 6 kept" in text
+    assert 'href="#attacks"' in page
+
+
+def test_nearest_examples_are_no_condition_of_the_page_s_figures(page: str) -> None:
+    figures = page.split("<caption>Every change")[1].split("</table>")[0]
+    assert "DeepFool L2, ε 0.25" in figures
+    assert "nearest" not in figures
+    assert "spatial" in figures
+
+
+def test_a_run_without_attacks_has_no_such_section(make_run: Make) -> None:
+    run = make_run(plan=[Entry(method="fog", severities=(1, 3))], flags=False)
+    page = render_html(report_page(build(run)))
+    assert not [a for _, a in Outline(page).tags if "attacks" in (a.get("id"), (a.get("href") or "").lstrip("#"))]
+    assert "Nearest examples" not in page
+
+
+# In a browser.
+
+
+@pytest.fixture
+def opened(offline: Callable[..., Any], page: str) -> Callable[..., Any]:
+    """Opens the page."""
+    return partial(offline, page)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 768, 1200])
+def test_the_page_loads_offline_in_silence_and_fits(opened: Any, width: int) -> None:
+    tab, troubles = opened(width=width)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tab.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert troubles == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_colour_schemes(opened: Any, contrast: str, scheme: str) -> None:
+    tab, _ = opened(scheme=scheme)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert tab.evaluate(contrast) == []
+
+
+@pytest.mark.browser
+def test_the_colours_are_turned_by_keyboard(opened: Any) -> None:
+    tab, _ = opened(scheme="light")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = tab.evaluate(colour)
+    button = tab.get_by_role("button", name="Dark mode")
+    assert button.get_attribute("aria-pressed") == "false"
+    for _ in range(30):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.id") == "theme":
+            break
+    tab.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert tab.evaluate(colour) != light
+    tab.keyboard.press("Space")
+    assert tab.evaluate(colour) == light
+
+
+@pytest.mark.browser
+def test_the_first_tab_skips_to_the_content(opened: Any) -> None:
+    tab, _ = opened()
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the content"
+    box = tab.locator(".skip").bounding_box()
+    assert box["x"] >= 0
+
+
+@pytest.mark.browser
+def test_the_page_is_whole_without_scripts(opened: Any) -> None:
+    tab, troubles = opened(java_script_enabled=False, scheme="dark")
+    assert troubles == []
+    assert not tab.locator("#theme").is_visible()
+    assert tab.locator("h1").inner_text() == f"Robustness of net {HOSTILE}"
