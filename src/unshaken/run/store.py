@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -180,10 +180,10 @@ class RunDir:
                 found |= read_examples(self.read("examples", file))
         return found
 
-    def example_ids(self, shard: int) -> set[str]:
-        """The samples of a shard whose images are kept under any condition."""
-        files = [f for f in self.names("examples", suffix=".safetensors") if f.endswith(f"-{shard:05d}.safetensors")]
-        return {i for f in files for i in _ids(self.read("examples", f))}
+    def example_ids(self, shard: int, conditions: Iterable[str]) -> set[str]:
+        """The samples of a shard whose images are kept under any of these conditions."""
+        files = [f"{condition}-{shard:05d}.safetensors" for condition in conditions]
+        return {i for f in files if self.exists("examples", f) for i in _ids(self.read("examples", f))}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
