@@ -83,6 +83,14 @@ class Detector(Parameters):
         return cls.examine is not Detector.examine
 
 
+class PenultimateDetector(Detector):
+    """A detector whose score reads the values of the penultimate layer."""
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
+
+
 class Of(Objective):
     """An objective of a detector: any differentiable figure `[N]` of an answer.
 
