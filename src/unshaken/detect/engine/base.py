@@ -77,11 +77,6 @@ class Detector(Parameters):
         return self.score(look, bank)
         yield  # never reached: it makes this a generator
 
-    @classmethod
-    def asks_again(cls) -> bool:
-        """Whether it needs the model beyond the pass that all share."""
-        return cls.examine is not Detector.examine
-
 
 class PenultimateDetector(Detector):
     """A detector whose score reads the values of the penultimate layer."""
