@@ -1,6 +1,7 @@
 """Interval bounds: against numbers by hand, the dual norm of a linear net, dense samples of boxes, and PGD."""
 
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest

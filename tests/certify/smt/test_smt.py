@@ -3,6 +3,7 @@
 import itertools
 import sys
 from fractions import Fraction
+from itertools import accumulate
 
 import pytest
 import torch
