@@ -6,6 +6,7 @@ from unshaken.api.certify import certify
 from unshaken.api.compare import compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
+from unshaken.api.fool import Fooled, fool
 from unshaken.api.harden import harden
 from unshaken.api.job import Options, chosen_device, default_out
 from unshaken.api.repair import Repaired, plan_repair, repair
@@ -13,6 +14,7 @@ from unshaken.api.screening import set_thresholds
 
 __all__ = [
     "Audit",
+    "Fooled",
     "Options",
     "Repaired",
     "attack",
@@ -23,6 +25,7 @@ __all__ = [
     "corrupt",
     "default_out",
     "detect",
+    "fool",
     "harden",
     "plan_repair",
     "repair",
