@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ from unshaken.run.rows import CLEAN, OUTCOMES, Context, Flag, Part, outcomes, ta
 from unshaken.run.store import RunDir
 
 T = TypeVar("T")
+Finished: TypeAlias = set[tuple[str, int]]
+"""Conditions and shards whose rows are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Job:
         workers: threads that decode; None for the number of cores.
         stop_on_bad: raise on the first bad sample.
         search: a quicker copy of the model for searches; see `search_copy`.
+        engine: `local` or `ray`: which executor computes the shards.
+        remake: makes the same job in another process; the Ray executor needs it.
     """
 
     run: RunDir
@@ -56,6 +60,8 @@ class Job:
     workers: int | None = None
     stop_on_bad: bool = False
     search: Classifier | None = None
+    engine: str = "local"
+    remake: Callable[[], Job] | None = field(default=None, repr=False)
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -87,7 +93,7 @@ class Job:
             raise DataError("none of the run's first 64 samples can be read: see --data")
         return batch[slice(0, 32)]
 
-    def finished(self) -> set[tuple[str, int]]:
+    def finished(self) -> Finished:
         """All (condition, shard) with their rows and with the cost of these, which is written after them."""
         spent = self.run.finished("cost")
         label = {c.id: s.label for s in self.steps() for c in s.conditions}
@@ -106,7 +112,7 @@ class Job:
 def run_shard(
     job: Job,
     shard: int,
-    finished: set[tuple[str, int]],
+    finished: Finished,
     progress: Task | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> Meter:
