@@ -7,6 +7,7 @@ from unshaken.api.compare import compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
 from unshaken.api.fool import Fooled, fool
+from unshaken.api.generate import Generated, fit_generator, sample_generator
 from unshaken.api.harden import harden
 from unshaken.api.job import Options, chosen_device, default_out
 from unshaken.api.repair import Repaired, plan_repair, repair
@@ -15,6 +16,7 @@ from unshaken.api.screening import set_thresholds
 __all__ = [
     "Audit",
     "Fooled",
+    "Generated",
     "Options",
     "Repaired",
     "attack",
@@ -25,9 +27,11 @@ __all__ = [
     "corrupt",
     "default_out",
     "detect",
+    "fit_generator",
     "fool",
     "harden",
     "plan_repair",
     "repair",
+    "sample_generator",
     "set_thresholds",
 ]
