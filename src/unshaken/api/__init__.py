@@ -10,6 +10,7 @@ from unshaken.api.fool import Fooled, fool
 from unshaken.api.generate import Generated, fit_generator, sample_generator
 from unshaken.api.harden import harden
 from unshaken.api.job import Options, chosen_device, default_out
+from unshaken.api.mark import mark
 from unshaken.api.repair import Repaired, plan_repair, repair
 from unshaken.api.screening import set_thresholds
 
@@ -30,6 +31,7 @@ __all__ = [
     "fit_generator",
     "fool",
     "harden",
+    "mark",
     "plan_repair",
     "repair",
     "sample_generator",
