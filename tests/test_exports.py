@@ -27,7 +27,7 @@ EXPORTS = {
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
     "CutMix Denoise Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL "
     "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal "
+    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
     "RepresentationConsistency RepresentationTuning SmoothAdv TAP Temperature TestTimeAugmentation "
     "ThreeHeads TrAct Trades WorstClass",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
