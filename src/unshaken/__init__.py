@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unshaken.api.audit import Audit, audit
     from unshaken.api.compare import compare
     from unshaken.api.corrupt import corrupt
+    from unshaken.api.fool import fool
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "corrupt",
     "detect",
+    "fool",
     "harden",
     "list_methods",
     "load_data",
@@ -51,6 +53,7 @@ _HOMES = {
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
     "detect": "unshaken.detect",
+    "fool": "unshaken.api",
     "harden": "unshaken.harden",
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.run import RunDir, run_shard
+from unshaken.run.plan import prepare
 
 
 def test_a_shard_writes_its_own_samples_only(make, rows_of):
@@ -150,3 +154,37 @@ def test_a_plan_of_nothing_but_clean_can_keep_its_pictures(make, tiny):
     job = make.job(make.folder / "run", make.data(16), plan=plan, save_examples=-1)
     run_shard(job, 0, set())
     assert len(job.run.examples("clean")) == 16
+
+
+class Counted(tuple):
+    """Ids that count how often they are walked through."""
+
+    walks = 0
+
+    def __iter__(self):
+        type(self).walks += 1
+        return super().__iter__()
+
+
+def test_the_work_beside_a_shard_does_not_grow_with_the_run(make, monkeypatch):
+    """One plan and one walk through the ids a run, and no listing of what all shards have left."""
+    job = make.job(make.folder / "run", make.data(80), plan=[{"method": "contrast", "severities": [1, 3]}])
+    job.dataset.ids = Counted(job.dataset.ids)
+    plans, listings = [], []
+    monkeypatch.setattr("unshaken.run.shard.prepare", lambda plan, real=prepare: plans.append(1) or real(plan))
+    monkeypatch.setattr(RunDir, "names", lambda run, *parts, **_: listings.append(parts) or [])
+    Counted.walks = 0
+    for shard in range(5):
+        run_shard(job, shard, set())
+    assert (len(plans), Counted.walks) == (1, 1)
+    assert all(parts[0] == "journal" for parts in listings)  # of one step of one shard
+
+
+def test_what_is_made_once_is_let_go_with_the_job(make):
+    job = make.job(make.folder / "run", make.data(16))
+    made = job.once("detectors", lambda: torch.nn.Linear(1, 1))
+    assert job.once("detectors", lambda: None) is made
+    held = weakref.ref(made)
+    del made, job
+    gc.collect()
+    assert held() is None

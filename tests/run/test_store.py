@@ -160,7 +160,8 @@ def test_examples_are_readable_by_anyone(run):
     run.write_examples(images[:1], ["e"], "fog-31", 2)
     assert list(run.examples("fog-3")) == ["a", "b/c", "d"]
     assert torch.equal(run.examples("fog-3")["b/c"], images[1])
-    assert run.example_ids(2) == {"d", "e"}
+    assert run.example_ids(2, ["fog-3", "fog-31", "fog-1"]) == {"d", "e"}
+    assert run.example_ids(2, ["fog-3"]) == {"d"}
 
 
 def test_memory_and_unknown_places():

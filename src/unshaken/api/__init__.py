@@ -6,13 +6,18 @@ from unshaken.api.certify import certify
 from unshaken.api.compare import compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
+from unshaken.api.fool import Fooled, fool
+from unshaken.api.generate import Generated, fit_generator, sample_generator
 from unshaken.api.harden import harden
 from unshaken.api.job import Options, chosen_device, default_out
+from unshaken.api.mark import mark
 from unshaken.api.repair import Repaired, plan_repair, repair
 from unshaken.api.screening import set_thresholds
 
 __all__ = [
     "Audit",
+    "Fooled",
+    "Generated",
     "Options",
     "Repaired",
     "attack",
@@ -23,8 +28,12 @@ __all__ = [
     "corrupt",
     "default_out",
     "detect",
+    "fit_generator",
+    "fool",
     "harden",
+    "mark",
     "plan_repair",
     "repair",
+    "sample_generator",
     "set_thresholds",
 ]

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.plan import further_models, prepare
+from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
 
 
@@ -41,7 +43,7 @@ class Options:
             counts when it fools most of as many fresh passes.
         precision: `fp32`, or `bf16` for the search of attacks; every judgement is float32.
         batch_size: images in one pass at most, or `auto`; halved when memory runs out.
-        engine: `local`.
+        engine: `local`: this process; `ray`: the workers of a Ray cluster (extra `ray`).
         gates: such as `clean.accuracy >= 0.9`.
         baseline: a run to compare with.
         save_examples: pictures kept a condition; -1 for all.
@@ -68,8 +70,10 @@ class Options:
     strict_batch: bool = False
 
     def __post_init__(self) -> None:
-        if self.engine != "local":
-            raise ParameterError(f"engine {self.engine!r} is not known: use local")
+        if self.engine not in ("local", "ray"):
+            raise ParameterError(f"engine {self.engine!r} is not one of local, ray")
+        if self.engine == "ray":
+            load_ray()
         if self.limit is not None and self.limit < 1:
             raise ParameterError(f"limit {self.limit} must be 1 or more")
         if self.batch_size != "auto" and self.batch_size < 1:
@@ -161,6 +165,8 @@ def ready(
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
+        engine=options.engine,
+        remake=partial(ready, run, model, data, plan, options, beside, plan_name),
     )
 
 

@@ -16,7 +16,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import parse_number
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.detect.engine.door import Door, digest, read_list
-from unshaken.detect.engine.rows import door_of
+from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
 from unshaken.run import Job, RunDir, execute, load_plan
@@ -63,10 +63,14 @@ def screen_run(
 
     def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
-        return ready(RunDir(place), model, what, load_plan([entry]), there, [], "detect")
+        loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
+        job = ready(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect")
+        config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
+        return replace(job, config=config)
 
     entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
-    jobs = [made(out, data, entry, options.limit)]
+    jobs: list[Job] = []
+    jobs.append(made(out, data, entry, options.limit))
     for (group, name, spec), place in zip(groups, inside, strict=True):
         other = load_data(spec, download=options.download).unlabelled()
         split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
@@ -78,8 +82,10 @@ def screen_run(
         most = samples if options.limit is None else min(samples, options.limit)
         jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
         inside.append(EVASION)
-    for job in jobs:
-        door_of(shared["folder"], shared["digest"], job.model)  # detectors of another model are refused before any work
+    # Detectors of another model are refused before any work; all runs use the ones read here.
+    fitted = detectors_of(shared["folder"], shared["digest"], jobs[0].model, jobs[0].once)
+    for job in jobs[1:]:
+        job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         execute(job, resume=options.resume)

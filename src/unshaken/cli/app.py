@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, harden, papers, query, report
+from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
 from unshaken.cli import list as list_
 from unshaken.cli.failures import explain
 from unshaken.cli.session import Session
@@ -58,6 +58,7 @@ for name, command in {
 }.items():
     app.command(name)(command)
 app.add_typer(detect.app, name="detect")
+app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
 app.add_typer(papers.app, name="papers")
 

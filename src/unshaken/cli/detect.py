@@ -1,4 +1,4 @@
-"""`unshaken detect fit|score|threshold|drift`."""
+"""`unshaken detect fit|mark|score|threshold|drift`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unshaken.cli.complete import complete_detector
+from unshaken.cli.mark import mark
 from unshaken.cli.options import Data, Download, Json, Model, Run, RunOptions
 from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.progress import progress
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
 
 DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
+
+app.command("mark")(mark)
 
 Detectors = Annotated[
     str, typer.Option(metavar="DETECTORS", help="The folder that 'detect fit' wrote.", show_default=False)

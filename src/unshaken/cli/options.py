@@ -150,7 +150,14 @@ def run_options(
             metavar="N", help="Threads that decode. Default: the cores.", rich_help_panel=_SPEED, show_default=False
         ),
     ] = None,
-    engine: Annotated[str, typer.Option(metavar="local|ray", help="Who computes.", rich_help_panel=_SPEED)] = "local",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Execution engine: this process, or the workers of a Ray cluster.",
+            rich_help_panel=_SPEED,
+        ),
+    ] = "local",
     download: Download = False,
 ) -> dict[str, Any]:
     """The options of every verb that makes a run, as keywords of `unshaken.audit`."""

@@ -11,20 +11,25 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import Parameters
+from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion, NoiseNet
+from unshaken.generate.diffusion import Diffusion, DiffusionSettings, NoiseNet
 
 Schedule = Literal["linear", "cosine"]
 POSITIONS = 1000
 """Positions told to the network run from 0 to here, however many timesteps there are."""
 
 
-class DDPMSettings(Parameters):
-    """The chain of noise."""
+@register("ddpm", reference="Ho et al. 2020, arXiv:2006.11239")
+class DDPMSettings(DiffusionSettings):
+    """DDPM: a predictor of the noise along a chain of timesteps; samples by ancestral steps or DDIM's shorter way."""
 
     timesteps: PositiveInt = Field(1000, description="length T of the chain", ge=2)
     schedule: Schedule = Field("linear", description="how the betas rise; see betas")
+
+    def build(self, net: NoiseNet) -> DDPM:
+        """See `DiffusionSettings.build`."""
+        return DDPM(net, self)
 
 
 class DDPM(Diffusion):

@@ -41,6 +41,20 @@ class NoiseNet(nn.Module, ABC):
         """
 
 
+class DiffusionSettings(Parameters, ABC):
+    """The base of the room's methods: a process of noise, made into a model by a network."""
+
+    room: ClassVar[str] = "generate"
+
+    @abstractmethod
+    def build(self, net: NoiseNet) -> Diffusion:
+        """A model of this kind, untrained.
+
+        Args:
+            net: its network.
+        """
+
+
 class Diffusion(nn.Module, ABC):
     """A network and the process of noise that it was trained for.
 
@@ -53,9 +67,9 @@ class Diffusion(nn.Module, ABC):
     """
 
     kind: ClassVar[str]
-    """Its name in files."""
+    """The name of its method, also in files."""
 
-    def __init__(self, net: NoiseNet, settings: Parameters) -> None:
+    def __init__(self, net: NoiseNet, settings: DiffusionSettings) -> None:
         super().__init__()
         self.net, self.settings = net, settings
 
@@ -68,6 +82,30 @@ class Diffusion(nn.Module, ABC):
     def classes(self) -> int:
         """Number of classes K that it can be asked for; 0 for none."""
         return self.net.classes
+
+    @abstractmethod
+    def sample(
+        self,
+        n: int,
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        first: int = 0,
+        labels: Tensor | None = None,
+        guidance: float = 1.0,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Images made from noise, float32 `[n, C, H, W]` in [0, 1].
+
+        Args:
+            n: how many.
+            steps: levels of noise on the way; None for what is usual for this kind.
+            seed: of all; sample i is the same whatever n and the batch size.
+            first: number of the first sample.
+            labels: int64 `[n]`, the class of each; None for any.
+            guidance: see `say`.
+            batch_size: images in one pass.
+        """
 
     @abstractmethod
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:

@@ -12,22 +12,32 @@ from torch import Tensor
 
 from unshaken.core.box import boxed
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import Parameters
+from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion, NoiseNet
+from unshaken.generate.diffusion import Diffusion, DiffusionSettings, NoiseNet
 
 POSITION = 100
 """Positions told to the network are so many times `c_noise`: then 4% more noise is one step further."""
+STEPS = 18
+"""Points of the time grid that are usual for small images."""
 LARGEST = 80.0
 """Deviation of noise on x from which samples start."""
 
 
-class EDMSettings(Parameters):
-    """What the preconditioning assumes and which noise training draws, for x in [-1, 1]."""
+@register("edm", reference="Karras et al. 2022, arXiv:2206.00364")
+class EDMSettings(DiffusionSettings):
+    """EDM: a denoiser for every level of noise; samples by Heun's method along the probability flow.
+
+    The settings say what the preconditioning assumes and which noise training draws, for x in [-1, 1].
+    """
 
     sigma_data: PositiveFloat = Field(0.5, description="deviation of the pixels of x")
     mean: float = Field(-1.2, description="of the logarithm of the noise in training")
     std: PositiveFloat = Field(1.2, description="of the logarithm of the noise in training")
+
+    def build(self, net: NoiseNet) -> EDM:
+        """See `DiffusionSettings.build`."""
+        return EDM(net, self)
 
 
 class EDM(Diffusion):
@@ -83,7 +93,7 @@ class EDM(Diffusion):
         self,
         n: int,
         *,
-        steps: int = 18,
+        steps: int | None = None,
         seed: int = 0,
         first: int = 0,
         labels: Tensor | None = None,
@@ -94,7 +104,7 @@ class EDM(Diffusion):
 
         Args:
             n: how many.
-            steps: points of the time grid; the network is asked `2 steps - 1` times.
+            steps: points of the time grid, None for 18; the network is asked `2 steps - 1` times.
             seed: of all; sample i is the same whatever n and the batch size.
             first: number of the first sample.
             labels: int64 `[n]`, the class of each; None for any.
@@ -107,7 +117,7 @@ class EDM(Diffusion):
         Raises:
             ParameterError: a number is not allowed, or the model has no such classes.
         """
-        grid = karras_grid(steps)
+        grid = karras_grid(STEPS if steps is None else steps)
 
         def draw(rng: SampleRng, told: Tensor | None) -> Tensor:
             start = float(grid[0]) * rng.fold("start").normal(*self.image)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.generate.ddpm import DDPM, DDPMSettings
-from unshaken.generate.diffusion import Diffusion
-from unshaken.generate.edm import EDM, EDMSettings
+from unshaken.core.registry import find_method, list_methods
+from unshaken.generate.diffusion import Diffusion, DiffusionSettings
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
 from unshaken.run.store import RunDir
 
 FORMAT = "unshaken-diffusion-1"
-KINDS: dict[str, tuple[type[Any], type[Any]]] = {"edm": (EDM, EDMSettings), "ddpm": (DDPM, DDPMSettings)}
 
 
 def save(model: Diffusion, path: Path | str) -> None:
@@ -33,7 +30,7 @@ def save(model: Diffusion, path: Path | str) -> None:
         ModelError: the network is not this package's.
         RunError: the file cannot be written.
     """
-    if not isinstance(model.net, UNet) or model.kind not in KINDS:
+    if not isinstance(model.net, UNet) or not _is_known(model.kind):
         raise ModelError(f"only models with a UNet of this package are saved, not {type(model.net).__name__}")
     told = {
         "format": FORMAT,
@@ -63,15 +60,19 @@ def load(path: Path | str) -> Diffusion:
             weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is no whole safetensors file ({first_line(error)}): get it again") from None
-    if told.get("format") != FORMAT or told.get("kind") not in KINDS:
+    if told.get("format") != FORMAT or not _is_known(told.get("kind", "")):
         raise ModelError(f"{path} is no diffusion model of this package (weights of a classifier?)")
-    made, settings = KINDS[told["kind"]]
     try:
         net = UNet(UNetSettings(**json.loads(told["net"])))
-        model: Diffusion = made(net, settings(**json.loads(told["settings"])))
+        settings: DiffusionSettings = find_method(told["kind"], "generate").cls(**json.loads(told["settings"]))
+        model = settings.build(net)
     except (ParameterError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None
     load_weights(net, weights, path)
     if any(not bool(torch.isfinite(v).all()) for v in weights.values()):
         raise ModelError(f"{path} holds weights that are no numbers: it is damaged, or its training failed")
     return model.eval()
+
+
+def _is_known(kind: str) -> bool:
+    return kind in {method.name for method in list_methods("generate")}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.band_limited import BandLimitedPGD
 from unshaken.attack.gradient.pgd import PGD
@@ -19,7 +20,7 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, guarded
-from unshaken.measure.robustness.frequency import energy_inside, fourier_heat_map, high_pass, low_pass
+from unshaken.measure.robustness.frequency import energy_inside, high_pass, low_pass
 from unshaken.papers._mae_nets import Split
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes

@@ -79,9 +79,13 @@ class RunConfig(BaseModel):
         """How many shards the samples make."""
         return -(-len(self.ids) // self.shard_size)
 
+    def shard_slice(self, shard: int) -> slice:
+        """The places of one shard's samples in `ids`."""
+        return slice(shard * self.shard_size, (shard + 1) * self.shard_size)
+
     def shard_ids(self, shard: int) -> list[str]:
         """The samples of one shard."""
-        return self.ids[shard * self.shard_size : (shard + 1) * self.shard_size]
+        return self.ids[self.shard_slice(shard)]
 
     def to_json(self) -> dict[str, Any]:
         """As written to `run.json`."""

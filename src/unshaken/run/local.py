@@ -1,13 +1,15 @@
-"""The local executor: shards one after another in this process, and what is done when all are there."""
+"""A run from its first row to its last: its shards, in this process or on Ray, then what needs all rows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from unshaken.core.errors import RunError
-from unshaken.core.progress import track
+from unshaken.core.progress import Task, track
 from unshaken.run.config import NAME, check_same, read_config
 from unshaken.run.examples import damage, prune
 from unshaken.run.flag import FlagKind
@@ -16,8 +18,9 @@ from unshaken.run.lock import locked
 from unshaken.run.masking import check_masking
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
+from unshaken.run.ray_engine import run_on_ray
 from unshaken.run.rows import CLEAN
-from unshaken.run.shard import Job, run_shard, write_flags
+from unshaken.run.shard import Finished, Job, run_shard, write_flags
 
 NOT_RUN = FlagKind(
     "not-run",
@@ -52,14 +55,28 @@ def execute(job: Job, *, resume: bool = False) -> None:
         total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))
         try:
             with track(f"{config.model_name}: {config.plan_name}", total) as task:
-                for shard in range(config.shards):
-                    run_shard(job, shard, finished, task, lock.renew)
-                    lock.renew()
+                if job.engine == "ray":
+                    run_on_ray(job, _by_shard(finished), task, lock.renew)
+                else:
+                    _run_here(job, finished, task, lock.renew)
             _finish(job)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{run}: interrupted; what is finished is kept: run the same command with --resume"
             ) from None
+
+
+def _run_here(job: Job, finished: Finished, progress: Task, alive: Callable[[], None]) -> None:
+    for shard in range(job.config.shards):
+        run_shard(job, shard, finished, progress, alive)
+        alive()
+
+
+def _by_shard(finished: Finished) -> dict[int, Finished]:
+    found: dict[int, Finished] = {}
+    for condition, shard in finished:
+        found.setdefault(shard, set()).add((condition, shard))
+    return found
 
 
 class Interrupted(RunError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,6 +139,10 @@ class Part:
     flags: tuple[Flag, ...] = field(default=())
 
 
+def _make(key: Hashable, make: Callable[[], Any]) -> Any:
+    return make()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a method may use when it makes rows.
@@ -151,6 +155,8 @@ class Context:
         samples: in the whole run; 0 when unknown.
         journal: gives, for a condition, where its finished samples are kept until its rows are written; None outside a
             run.
+        once: `once(key, make)` returns what `make` made at the run's first call with this key, such as detectors read
+            from a folder; kept as long as the run is under way, and made anew at each call outside a run.
     """
 
     oracle: Oracle
@@ -159,6 +165,7 @@ class Context:
     reference: Callable[[], Batch] | None = None
     samples: int = 0
     journal: Callable[[str], Journal] | None = None
+    once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
 
 
 class Journal(Protocol):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar, cast
 
+import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
@@ -25,6 +28,10 @@ from unshaken.run.plan import Step, prepare
 from unshaken.run.rows import CLEAN, OUTCOMES, Context, Flag, Part, outcomes, table_of
 from unshaken.run.store import RunDir
 
+T = TypeVar("T")
+Finished: TypeAlias = set[tuple[str, int]]
+"""Conditions and shards whose rows are there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -40,6 +47,8 @@ class Job:
         workers: threads that decode; None for the number of cores.
         stop_on_bad: raise on the first bad sample.
         search: a quicker copy of the model for searches; see `search_copy`.
+        engine: `local` or `ray`: which executor computes the shards.
+        remake: makes the same job in another process; the Ray executor needs it.
     """
 
     run: RunDir
@@ -51,22 +60,40 @@ class Job:
     workers: int | None = None
     stop_on_bad: bool = False
     search: Classifier | None = None
-    _reference: list[Batch] = field(default_factory=list, init=False, repr=False)
+    engine: str = "local"
+    remake: Callable[[], Job] | None = field(default=None, repr=False)
+    _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, made at the first call with this key and kept as long as the job."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
 
     def steps(self) -> list[Step]:
         """The plan's steps that can be made with this model and this data."""
-        return [s for s in prepare(self.config.plan) if self.obstacle(s) is None]
+        steps = self.once("steps", lambda: prepare(self.config.plan))
+        return [s for s in steps if self.obstacle(s) is None]
+
+    def indices(self) -> NDArray[np.int64]:
+        """Where each sample of the run stands in the data set, int64 `[N]`."""
+        return self.once("indices", self._indices)
+
+    def _indices(self) -> NDArray[np.int64]:
+        places = {name: i for i, name in enumerate(self.dataset.ids)}
+        return np.fromiter((places[name] for name in self.config.ids), np.int64, len(self.config.ids))
 
     def reference(self) -> Batch:
         """The run's first samples that can be read, at most 32, for methods that look before they choose."""
-        if not self._reference:
-            batch, _ = _read(self, self.config.ids[:64])
-            if batch is None:
-                raise DataError("none of the run's first 64 samples can be read: see --data")
-            self._reference.append(batch[slice(0, 32)])
-        return self._reference[0]
+        return self.once("reference", self._first_samples)
 
-    def finished(self) -> set[tuple[str, int]]:
+    def _first_samples(self) -> Batch:
+        batch, _ = _read(self, slice(0, 64))
+        if batch is None:
+            raise DataError("none of the run's first 64 samples can be read: see --data")
+        return batch[slice(0, 32)]
+
+    def finished(self) -> Finished:
         """All (condition, shard) with their rows and with the cost of these, which is written after them."""
         spent = self.run.finished("cost")
         label = {c.id: s.label for s in self.steps() for c in s.conditions}
@@ -85,7 +112,7 @@ class Job:
 def run_shard(
     job: Job,
     shard: int,
-    finished: set[tuple[str, int]],
+    finished: Finished,
     progress: Task | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> Meter:
@@ -114,7 +141,7 @@ def run_shard(
     if clean_done and not todo:
         return Meter()
     began, config = time.perf_counter(), job.config
-    batch, bad = _read(job, config.shard_ids(shard))
+    batch, bad = _read(job, config.shard_slice(shard))
     oracle = Oracle(
         job.model,
         limit=job.limit,
@@ -140,6 +167,7 @@ def run_shard(
             job.reference,
             len(config.ids),
             lambda condition: Journal(job.run, condition, shard, alive=alive),
+            job.once,
         )
         for step in todo:
             last = step is todo[-1]
@@ -156,10 +184,9 @@ def run_shard(
     return oracle.meter
 
 
-def _read(job: Job, ids: Sequence[str]) -> tuple[Batch | None, list[BadSample]]:
-    """Samples as one batch on the model's device, and those that cannot be used."""
-    places = {name: i for i, name in enumerate(job.dataset.ids)}
-    indices = [places[i] for i in ids]
+def _read(job: Job, part: slice) -> tuple[Batch | None, list[BadSample]]:
+    """Some of the run's samples as one batch on the model's device, and those that cannot be used."""
+    indices = job.indices()[part].tolist()
     batches, bad = [], []
     for item in stream(job.dataset, indices, view=job.model.view, workers=job.workers, batch_size=max(1, len(indices))):
         if isinstance(item, Batch):
@@ -205,7 +232,10 @@ def _keep_pictures(job: Job, shard: int, parts: list[Part], clean: Part | None, 
             ids = [clean.columns["id"][i] for i in rows.tolist()]
             run.write_examples(part.images(rows), ids, part.condition.id, shard)
     if batch is not None and wanted != 0:
-        kept = set(batch.ids) if wanted < 0 else run.example_ids(shard)  # those of an interrupted run included
+        conditions = [CLEAN.id, *(c.id for s in job.steps() for c in s.conditions)]
+        kept = (
+            set(batch.ids) if wanted < 0 else run.example_ids(shard, conditions)
+        )  # those of an interrupted run included
         rows = torch.tensor([i for i, name in enumerate(batch.ids) if name in kept], dtype=torch.int64)
         if len(rows):
             run.write_examples(batch.images[rows], [batch.ids[i] for i in rows.tolist()], CLEAN.id, shard)

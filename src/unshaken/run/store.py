@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -115,7 +116,14 @@ class RunDir:
         found = (p.rpartition("/")[2] for p in self.fs.ls(folder, detail=False))
         return sorted(n for n in found if n.endswith(suffix) and not n.endswith(".tmp"))
 
-    # JSON, rows and tensors.
+    # Pictures, JSON, rows and tensors.
+
+    def write_png(self, image: Tensor, *parts: str) -> None:
+        """Write an image `[C, H, W]` in [0, 1], 1 or 3 channels, as a PNG of 8 bits, whole or not at all."""
+        pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        buffer = io.BytesIO()
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+        self.write(buffer.getvalue(), *parts)
 
     def write_json(self, value: Any, *parts: str) -> None:
         """Write JSON, whole or not at all."""
@@ -180,10 +188,10 @@ class RunDir:
                 found |= read_examples(self.read("examples", file))
         return found
 
-    def example_ids(self, shard: int) -> set[str]:
-        """The samples of a shard whose images are kept under any condition."""
-        files = [f for f in self.names("examples", suffix=".safetensors") if f.endswith(f"-{shard:05d}.safetensors")]
-        return {i for f in files for i in _ids(self.read("examples", f))}
+    def example_ids(self, shard: int, conditions: Iterable[str]) -> set[str]:
+        """The samples of a shard whose images are kept under any of these conditions."""
+        files = [f"{condition}-{shard:05d}.safetensors" for condition in conditions]
+        return {i for f in files if self.exists("examples", f) for i in _ids(self.read("examples", f))}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -7,10 +7,15 @@ import pytest
 import torch
 from scipy.optimize import brentq, linprog, minimize
 
-from unshaken.attack.minimal_norm._hyperplane import FIRST, close_gaps, onto_hyperplane
+from unshaken.attack.minimal_norm._hyperplane import FIRST, close_gaps
 
 NORMS = ("linf", "l2", "l1")
 ORDER = {"linf": np.inf, "l2": 2, "l1": 1}
+
+
+def onto_hyperplane(x, w, b, norm):
+    """The least moves d with `w.(x + d) = b`, one point a normal."""
+    return close_gaps(x[:, None], w, (b - (w * x).sum(1))[:, None], norm)[:, 0]
 
 
 def least(x, w, b, norm):

@@ -1,6 +1,7 @@
 """Interval bounds: against numbers by hand, the dual norm of a linear net, dense samples of boxes, and PGD."""
 
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.certify.bounds.ibp import IBP, margins
-from unshaken.certify.bounds.interval import box, interval_bounds, rounding
+from unshaken.certify.bounds.interval import box, rounding, step
 from unshaken.certify.engine.reading import read_chain
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
@@ -77,7 +78,7 @@ def test_bounds_by_hand_of_a_pooled_convolution():
     net[0].weight.data = torch.tensor([[[[1.0, -2.0]]]])
     x = torch.tensor([0.2, 0.5, 0.9]).view(1, 1, 1, 3)
     chain = read_chain(Classifier(net), x)
-    bounds = interval_bounds(chain, box(x, 0.1))
+    bounds = list(accumulate(chain.layers, lambda bounds, layer: step(layer, bounds), initial=box(x, 0.1)))
     assert [v.flatten().tolist() for v in bounds[1]] == [
         pytest.approx([-1.1, -1.6], abs=1e-5),
         pytest.approx([-0.5, -1.0], abs=1e-5),
@@ -150,7 +151,9 @@ def test_bounds_hold_for_float32_where_they_would_not_without_its_rounding():
 def test_rounding_bounds_what_float32_does():
     model, x = convolutional(0), samples(4, 1, 8, 8)
     chain = read_chain(model, x)
-    off = rounding(chain, interval_bounds(chain, box(x, 0.0)))
+    off = rounding(
+        chain, list(accumulate(chain.layers, lambda bounds, layer: step(layer, bounds), initial=box(x, 0.0)))
+    )
     with torch.no_grad():
         seen = (model(x).double() - chain.forward(x)).abs()
     assert bool((seen <= off).all())

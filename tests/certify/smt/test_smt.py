@@ -3,12 +3,13 @@
 import itertools
 import sys
 from fractions import Fraction
+from itertools import accumulate
 
 import pytest
 import torch
 from torch import nn
 
-from unshaken.certify.bounds.interval import interval_bounds, rounding
+from unshaken.certify.bounds.interval import rounding, step
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.reading import read_chain
 from unshaken.certify.smt._branching import Search
@@ -432,7 +433,7 @@ def test_intervals_of_a_layer_hold_all_images_of_the_grid():
     model, x = perceptron(3, 9), image(1, 1, 3, 3)
     region = Region.around(x, 0, torch.tensor([1, 4, 6]), 0.3)
     chain = read_chain(model, x[None])
-    low, high = interval_bounds(chain, region.box)[2]
+    low, high = list(accumulate(chain.layers, lambda bounds, layer: step(layer, bounds), initial=region.box))[2]
     values = points(lattice(region, 3), torch.arange(343))
     layer = model.net[1]
     with torch.no_grad():

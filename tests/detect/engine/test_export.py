@@ -73,7 +73,7 @@ def test_scores_are_those_of_torch(everything, images, n):
 def test_every_detector_of_one_pass_is_there_and_others_have_a_reason(everything):
     methods, _, written, _ = everything
     for label, method in zip(labels_of(methods), methods, strict=True):
-        if not method.asks_again():
+        if type(method).examine is Detector.examine:
             assert label in written.thresholds, written.refused[label]
         assert (label in written.thresholds) != (label in written.refused)
     assert "it asks the model again (Gradient)" in written.refused["odin"]

@@ -14,7 +14,7 @@ from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.data.resident import Samples
-from unshaken.harden.defences.mixture import Mixture, loaded, margins, mixture, one_part
+from unshaken.harden.defences.mixture import Mixture, loaded, margins, mixture
 from unshaken.harden.engine.adaptive import against
 
 EPS = 0.1
@@ -90,9 +90,6 @@ def test_one_graph_and_the_weights_left_alone(pair, batch):
     assert torch.allclose(own, x.grad, atol=1e-4)
     assert set(made.surrogates()) == {"accurate", "robust"}
     assert made.bare is pair[0]
-    with pytest.raises(ModelError, match="is no mixture"):
-        one_part(pair[0], robust=True)
-    assert torch.equal(one_part(made, robust=True)(batch.images[:3]), pair[1](batch.images[:3]))
 
 
 def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, batch):

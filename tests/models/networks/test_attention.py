@@ -13,7 +13,6 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models.networks.attention import (
     attention_layers,
     attention_maps,
-    class_attention,
     rollout,
     smoothed,
     token_side,
@@ -154,9 +153,6 @@ def test_rows_sum_to_one(vit, photos):
     maps = attention_maps(vit, photos)
     assert torch.allclose(maps.sum(-1), torch.ones(4, 3, 4, 65), atol=1e-5)
     assert torch.allclose(rollout(maps).sum(-1), torch.ones(3, 65), atol=1e-5)
-    seen = class_attention(maps)
-    assert seen.shape == (4, 3, 64)
-    assert torch.allclose(seen.sum(-1) + maps.mean(2)[:, :, 0, 0], torch.ones(4, 3), atol=1e-5)
     assert not vit.net.blocks[0].attn._forward_pre_hooks
 
 

@@ -130,27 +130,8 @@ class Ball(State):
         return x.index_put((over,), back)
 
     def steepest(self, gradient: Tensor, x: Tensor, *, quantile: float = 0.99) -> Tensor:
-        """The direction of unit norm along which the objective rises fastest from `x`.
-
-        linf: the sign. l2: `g / |g|`. l1: the sign of the largest entries only (`|g|` at or above its quantile,
-        coordinates at a wall of the box left out), over their number.
-
-        Args:
-            gradient: `[N, C, H, W]`.
-            x: where it was taken.
-            quantile: share of the coordinates left out in l1, in [0, 1).
-        """
-        if self.norm in ("linf", "region"):
-            return gradient.sign()
-        if self.norm == "l2":
-            return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-30), gradient)
-        blocked = ((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0))
-        size = gradient.abs().masked_fill(blocked, 0).flatten(1)
-        keep = max(1, round((1 - quantile) * size.shape[1]))
-        least = size.topk(keep, dim=1).values[:, -1:]
-        chosen = (size >= least) & (size > 0)
-        share = chosen / chosen.sum(1, keepdim=True).clamp_min(1)
-        return gradient.sign() * share.view_as(gradient)
+        """The direction of unit norm along which the objective rises fastest from `x`; see `steepest`."""
+        return steepest(gradient, x, self.norm, quantile=quantile)
 
     def farthest(self, gradient: Tensor) -> Tensor:
         """The point of the ball that a linear objective likes best, clipped to [0, 1].
@@ -164,6 +145,31 @@ class Ball(State):
         else:
             step = self.steepest(gradient, self.clean)
         return self._reached(self.clean + self.radius * step)
+
+
+def steepest(gradient: Tensor, x: Tensor, norm: str, *, quantile: float = 0.99) -> Tensor:
+    """The direction of unit norm along which the objective rises fastest from `x`.
+
+    linf: the sign. l2: `g / |g|`. l1: the sign of the largest entries only (`|g|` at or above its quantile,
+    coordinates at a wall of the box left out), over their number.
+
+    Args:
+        gradient: `[N, C, H, W]`.
+        x: where it was taken.
+        norm: `linf`, `l2`, `l1`, or `region`, where it is the sign.
+        quantile: share of the coordinates left out in l1, in [0, 1).
+    """
+    if norm in ("linf", "region"):
+        return gradient.sign()
+    if norm == "l2":
+        return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-30), gradient)
+    blocked = ((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0))
+    size = gradient.abs().masked_fill(blocked, 0).flatten(1)
+    keep = max(1, round((1 - quantile) * size.shape[1]))
+    least = size.topk(keep, dim=1).values[:, -1:]
+    chosen = (size >= least) & (size > 0)
+    share = chosen / chosen.sum(1, keepdim=True).clamp_min(1)
+    return gradient.sign() * share.view_as(gradient)
 
 
 def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:

@@ -21,25 +21,6 @@ TINY = 1e-30
 """Keeps divisions by zero finite."""
 
 
-def onto_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str) -> Tensor:
-    """The least move d with `w.(x + d) = b` and `0 <= x + d <= 1`; where there is none, the one that comes nearest.
-
-    Args:
-        x: float `[N, D]` in [0, 1].
-        w: normals, `[N, D]`.
-        b: offsets, `[N]`.
-        norm: `linf`, `l2` or `l1`, in which the move is least.
-
-    Returns:
-        Moves, `[N, D]`.
-
-    >>> x, w = torch.tensor([[0.2, 0.3, 0.4]]), torch.tensor([[1.0, 2.0, -1.0]])
-    >>> onto_hyperplane(x, w, torch.tensor([1.5]), "linf")
-    tensor([[ 0.2750,  0.2750, -0.2750]])
-    """
-    return close_gaps(x[:, None], w, (b - (w * x).sum(1))[:, None], norm)[:, 0]
-
-
 def close_gaps(x: Tensor, w: Tensor, gaps: Tensor, norm: str) -> Tensor:
     """The least moves d with `w.d = gap` and `0 <= x + d <= 1`, for P points that share a normal.
 

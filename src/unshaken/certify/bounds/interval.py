@@ -50,14 +50,6 @@ def reach(bounds: Bounds) -> Tensor:
     return torch.maximum(bounds[0].abs(), bounds[1].abs())
 
 
-def interval_bounds(chain: Chain, bounds: Bounds) -> list[Bounds]:
-    """Bounds of the input of each layer, and last of the logits."""
-    found = [bounds]
-    for layer in chain.layers:
-        found.append(step(layer, found[-1]))
-    return found
-
-
 def interval_margins(chain: Chain, bounds: Bounds, labels: Tensor) -> Tensor:
     """Lower bounds of `z_y - z_j`, float64 `[N, K]`, inf at y itself.
 

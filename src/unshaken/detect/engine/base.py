@@ -77,10 +77,13 @@ class Detector(Parameters):
         return self.score(look, bank)
         yield  # never reached: it makes this a generator
 
-    @classmethod
-    def asks_again(cls) -> bool:
-        """Whether it needs the model beyond the pass that all share."""
-        return cls.examine is not Detector.examine
+
+class PenultimateDetector(Detector):
+    """A detector whose score reads the values of the penultimate layer."""
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
 
 
 class Of(Objective):

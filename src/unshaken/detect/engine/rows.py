@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -40,18 +39,32 @@ NORMAL = "normal"
 """The split of a run's own samples, unchanged."""
 
 
-@lru_cache(maxsize=8)
-def door_of(folder: str, known: str, model: Classifier) -> Door:
-    """The detectors of a folder, as they were when the run began.
+Once = Callable[[Hashable, Callable[[], Any]], Any]
+"""Keeps what was made under a key; see `Context.once`."""
+
+
+def detectors_of(folder: str, known: str, model: Classifier, once: Once) -> Door:
+    """The detectors of a folder, as they were when the run began; read once a run and let go with it.
 
     Args:
         folder: of the detectors.
         known: their digest then.
         model: the one that they were fitted on.
+        once: the run's `Job.once` or `Context.once`.
 
     Raises:
         RunError: they have changed since.
     """
+    detectors: Door = once(key_of(folder, known), lambda: _read(folder, known, model))
+    return detectors
+
+
+def key_of(folder: str, known: str) -> Hashable:
+    """The key under which a run keeps the detectors of a folder."""
+    return "detectors", folder, known
+
+
+def _read(folder: str, known: str, model: Classifier) -> Door:
     if digest(folder) != known:
         raise RunError(f"{folder}: the detectors are not those that the run began with; start the run afresh")
     return Door.load(folder, model)

@@ -12,7 +12,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters, find_method, list_methods, register
 from unshaken.detect.engine.door import Door
-from unshaken.detect.engine.rows import NORMAL, answers, door_of, joined, scores
+from unshaken.detect.engine.rows import NORMAL, answers, detectors_of, joined, scores
 from unshaken.detect.engine.screen import screen
 from unshaken.run.flag import FlagKind
 from unshaken.run.order import DETECTOR
@@ -57,7 +57,7 @@ class Doorstep(Parameters):
 
     def door(self, context: Context) -> Door:
         """The detectors in front of the run's model."""
-        return door_of(self.folder, self.digest, context.oracle.model)
+        return detectors_of(self.folder, self.digest, context.oracle.model, context.once)
 
 
 @register("screening", reference="Yang et al. 2022 (OpenOOD), arXiv:2210.07242")

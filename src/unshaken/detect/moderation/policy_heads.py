@@ -12,8 +12,7 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.kept import Kept
 from unshaken.detect.engine.look import Look
 from unshaken.detect.moderation.moderation_policy import Policy, flagged_classes, read_policy
@@ -91,7 +90,7 @@ def fit_heads(features: Tensor, belongs: Tensor, c: float) -> tuple[Tensor, Tens
 
 
 @register("policy-heads", reference="Qu et al. 2025, arXiv:2405.03486", needs=("features",))
-class PolicyHeads(Detector):
+class PolicyHeads(PenultimateDetector):
     """Which category of a policy an image falls under most clearly, by linear heads on the penultimate features.
 
     It is fitted on labelled images of all kinds, allowed or not, and needs `file=policy.yaml`, or classes by name or
@@ -129,10 +128,6 @@ class PolicyHeads(Detector):
             ParameterError: it holds no policy.
         """
         return read_policy(self.file) if self.file else flagged_classes(self.unsafe, self.names)
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def rows(self, look: Look) -> Mapping[str, Tensor]:
         """Its values; the labels are kept anyway."""

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.look import Look
 from unshaken.detect.scores.energy import energy
 
@@ -86,15 +85,11 @@ def non_negative(features: Tensor, name: str) -> Tensor:
 
 
 @register("ash", reference="Djurisic et al. 2023, arXiv:2209.09858", needs=("features",))
-class ASH(Detector):
+class ASH(PenultimateDetector):
     """Energy of the logits that the head gives to the largest penultimate features, shaped."""
 
     percentile: float = Field(65.0, description="share of a sample's features that becomes 0, in per cent", ge=0, le=95)
     variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def score(self, look: Look, bank: Bank) -> Tensor:
         """See `ash` and `energy`."""

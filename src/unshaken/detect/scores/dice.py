@@ -10,8 +10,7 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.kept import Kept
 from unshaken.detect.engine.look import Look
 from unshaken.detect.scores.energy import energy
@@ -39,16 +38,12 @@ def sparse_head(weight: Tensor, mean: Tensor, percentile: float) -> Tensor:
 
 
 @register("dice", reference="Sun & Li 2022, arXiv:2111.09805", needs=("features",))
-class DICE(Detector):
+class DICE(PenultimateDetector):
     """Energy of the logits that the head gives with only those weights that contribute most on normal samples."""
 
     fits = True
 
     percentile: float = Field(90.0, description="share of the head's weights that becomes 0, in per cent", ge=0, lt=100)
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def rows(self, look: Look) -> Mapping[str, Tensor]:
         """Its values."""

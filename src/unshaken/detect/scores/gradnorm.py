@@ -6,8 +6,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.look import Look
 
 
@@ -28,14 +27,10 @@ def gradient_norm(features: Tensor, probabilities: Tensor, temperature: float = 
 
 
 @register("gradnorm", reference="Huang et al. 2021, arXiv:2110.00218", needs=("logits", "features"))
-class GradNorm(Detector):
+class GradNorm(PenultimateDetector):
     """Minus the l1 norm of the head's gradient under uniform labels."""
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def score(self, look: Look, bank: Bank) -> Tensor:
         """See `gradient_norm`; negated, for normal samples have the larger one."""

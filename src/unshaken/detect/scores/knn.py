@@ -11,8 +11,7 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.kept import Kept
 from unshaken.detect.engine.look import Look
 from unshaken.detect.scores._byte_search import search
@@ -58,16 +57,12 @@ def _slab(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
 
 
 @register("knn", reference="Sun et al. 2022, arXiv:2204.06507", needs=("features",))
-class KNN(Detector):
+class KNN(PenultimateDetector):
     """Distance of the normalised penultimate features to the k-th nearest of normal samples."""
 
     fits = True
 
     k: PositiveInt = Field(50, description="which neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet")
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def rows(self, look: Look) -> Mapping[str, Tensor]:
         """Its values."""

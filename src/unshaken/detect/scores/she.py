@@ -9,8 +9,7 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.kept import Kept
 from unshaken.detect.engine.look import Look
 
@@ -32,15 +31,11 @@ def patterns(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @register("she", reference="Zhang et al. 2023, https://openreview.net/forum?id=KkazG4lgKL", needs=("features",))
-class SHE(Detector):
+class SHE(PenultimateDetector):
     """Minus the inner product of the penultimate features with the pattern of the predicted class: `-f . S_c`."""
 
     labelled = True
     fits = True
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def rows(self, look: Look) -> Mapping[str, Tensor]:
         """Its values, and the logits."""

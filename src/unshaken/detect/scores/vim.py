@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.kept import Kept
 from unshaken.detect.engine.look import Look
 from unshaken.detect.scores.energy import energy
@@ -59,7 +59,7 @@ def residual(features: Tensor, space: Tensor, origin: Tensor) -> Tensor:
 
 
 @register("vim", reference="Wang et al. 2022, arXiv:2203.10807", needs=("features",))
-class ViM(Detector):
+class ViM(PenultimateDetector):
     """Energy plus the weighted residual of the features: `alpha r - logsumexp(z)`.
 
     alpha makes the mean residual of normal samples as large as their mean maximal logit.
@@ -72,10 +72,6 @@ class ViM(Detector):
         description="D, principal directions that are no residual; none given: 1000 of 2048 features or more, 512 of "
         "768 or more, else half; half of the directions that normal features fill, where these are not more than D",
     )
-
-    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
-        return (anatomy.penultimate,)
 
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Its second ones."""

@@ -67,12 +67,6 @@ class LearnedWatermark(nn.Module):
             )
             self.decoder = SmallNet(settings.n_bits, channels, side)
 
-    def with_key(self, key: Tensor) -> LearnedWatermark:
-        """The same networks with another key."""
-        other = LearnedWatermark(self.settings, key)
-        other.load_state_dict(self.state_dict())
-        return other.train(self.training)
-
     def hide(self, images: Tensor, messages: Tensor) -> Tensor:
         """Images `[N, C, H, W]` in [0, 1] with messages, float `[N, n_bits]` of 0 and 1; gradients pass through."""
         channels, side, _ = self.settings.image

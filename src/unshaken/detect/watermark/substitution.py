@@ -165,5 +165,6 @@ def _universal(oracle: Oracle, ball: Ball, target: Tensor, rng: SampleRng, steps
     of = CrossEntropy(target, -1)
     for _ in range(steps):
         answer = oracle.ask(Gradient(ball.project(ball.clean + change), of=of))
-        change = (change + step * required(answer.gradient).mean(0).sign()).clamp(-eps, eps)
+        mean = required(answer.gradient).mean(0, keepdim=True)
+        change = (change + step * ball.steepest(mean, ball.clean)[0]).clamp(-eps, eps)
     return ball.project(ball.clean + change)

@@ -92,10 +92,6 @@ class Prompts:
         base = low_pass(images, self.radius) if self.form == "replace" else images
         return boxed(base + change) if clip else base + change
 
-    def permuted(self, order: Tensor) -> Prompts:
-        """Clusters in another order, prototypes and prompts together: the same guard."""
-        return replace(self, **{name: getattr(self, name)[order] for name in TENSORS})
-
     def shuffled(self, seed: int = 0) -> Prompts:
         """A control: every cluster gets another's prompt.
 

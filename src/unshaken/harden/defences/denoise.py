@@ -34,18 +34,8 @@ class Denoise(Defence):
             ModelError: the denoiser cannot be loaded, or is for images of another size or number of channels.
             ParameterError: it was not trained for so much noise.
         """
-        denoiser = load_denoiser(self.denoiser)
+        denoiser = denoiser_for(self.denoiser, model)
         denoiser.check_sigma(self.sigma)
-        own = (model.view.channels, model.view.height, model.view.width) if model.view is not None else denoiser.image
-        if own != denoiser.image:
-            theirs, ours = ("x".join(str(n) for n in s) for s in (denoiser.image, own))
-            raise ModelError(
-                f"the denoiser {self.denoiser} is for images of {theirs} (channels x height x width), the model "
-                f"{model.name!r} for {ours}"
-            )
-        weight = next(model.parameters(), None)
-        if weight is not None:
-            denoiser.to(weight.device)
         return Guarded(Denoised(denoiser, self.sigma, model), model, name=self.info.name)
 
 
@@ -66,6 +56,29 @@ class Denoised(nn.Module):
         """Noisy images, not clipped, to logits `[N, K]`."""
         logits: Tensor = self.model(self.denoiser.denoise(images.float(), self.sigma).to(images))
         return logits
+
+
+def denoiser_for(text: str, model: Classifier) -> Diffusion:
+    """A diffusion model for the images of a classifier, on its device.
+
+    Args:
+        text: see `load_denoiser`.
+        model: the classifier.
+
+    Raises:
+        ParameterError: nothing is named.
+        ModelError: it cannot be loaded, or is for images of another size or number of channels.
+    """
+    denoiser = load_denoiser(text)
+    own = (model.view.channels, model.view.height, model.view.width) if model.view is not None else denoiser.image
+    if own != denoiser.image:
+        theirs, ours = ("x".join(str(n) for n in s) for s in (denoiser.image, own))
+        raise ModelError(
+            f"the denoiser {text} is for images of {theirs} (channels x height x width), the model {model.name!r} for "
+            f"{ours}"
+        )
+    weight = next(model.parameters(), None)
+    return denoiser if weight is None else denoiser.to(weight.device)
 
 
 def load_denoiser(text: str) -> Diffusion:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha, one_side
+from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -150,18 +150,3 @@ def margins(logits: Tensor, labels: Tensor, *, scale: float = 1.0) -> tuple[Tens
     """
     top = (scale * logits).softmax(1).topk(2, dim=1)
     return top.values[:, 0] - top.values[:, 1], top.indices[:, 0] == labels
-
-
-def one_part(model: Classifier, *, robust: bool) -> Classifier:
-    """One network of a mixture as a classifier of its own, with the same weights.
-
-    Args:
-        model: a mixture.
-        robust: the robust one; else the accurate one.
-
-    Raises:
-        ModelError: the model is no mixture.
-    """
-    if not isinstance(model.net, MixtureNet):
-        raise ModelError(f"model {model.name!r} is no mixture: make one by the defence mixture")
-    return one_side(model, model.net, "robust" if robust else "accurate")

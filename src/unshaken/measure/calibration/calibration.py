@@ -73,11 +73,6 @@ class CalibrationError:
         """The unweighted mean of `|acc_b - conf_b|` over bins with a sample (ACE)."""
         return float(np.mean([abs(b.gap) for b in self.bins]))
 
-    @property
-    def rms_gap(self) -> float:
-        """The root of `sum_b n_b/N (acc_b - conf_b)^2` (RMSCE)."""
-        return float(np.sqrt(sum(b.accuracy.n * b.gap**2 for b in self.bins) / self.ece.n))
-
 
 def calibration_error(
     confidence: ArrayLike,

@@ -127,35 +127,6 @@ def noise_needed(distance: float, error: float) -> float:
     return distance / (2 * NORMAL.inv_cdf(1 - error / 2))
 
 
-def point_masses(ratio: float) -> tuple[float, float]:
-    """What the best detector reaches for one image of each kind, `ratio = W / s` apart: there the error's bound is met.
-
-    Args:
-        ratio: W / s, at least 0.
-
-    Returns:
-        Its AUROC, `Phi(ratio / sqrt(2))`, and its least `e0 + e1`, `2 Phi(-ratio / 2)`.
-
-    >>> [round(v, 5) for v in point_masses(1.0)]
-    [0.76025, 0.61708]
-    """
-    return NORMAL.cdf(ratio / math.sqrt(2)), 2 * NORMAL.cdf(-ratio / 2)
-
-
-def point_mass_tpr(ratio: float, fpr: float) -> float:
-    """The same detector's true positive rate at a false positive rate inside (0, 1): `Phi(Phi^-1(FPR) + W / s)`.
-
-    Raises:
-        ParameterError: fpr is outside (0, 1).
-
-    >>> round(point_mass_tpr(1.0, 0.1), 4)
-    0.3891
-    """
-    if not 0 < fpr < 1:
-        raise ParameterError(f"fpr={fpr!r} must be inside (0, 1)")
-    return NORMAL.cdf(NORMAL.inv_cdf(fpr) + ratio)
-
-
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ParameterError(f"{name}={value!r} must be within [0, 1]")

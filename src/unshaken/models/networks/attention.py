@@ -85,18 +85,6 @@ def attention_maps(model: Classifier, images: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-def class_attention(maps: Tensor) -> Tensor:
-    """Attention of the class token to each patch, averaged over heads.
-
-    Args:
-        maps: as `attention_maps` gives them.
-
-    Returns:
-        `[L, N, T - 1]`.
-    """
-    return maps.mean(2)[:, :, 0, 1:]
-
-
 def rollout(maps: Tensor) -> Tensor:
     """Attention rollout: `R = A_L' ... A_1'` with `A_l' = (A_l + I) / 2`, heads averaged.
 

@@ -8,8 +8,14 @@ from scipy import optimize
 from sklearn.linear_model import LogisticRegression
 
 from unshaken.core.errors import ParameterError
-from unshaken.harden.recipes.adversarial.robust_linear import fit_robust_linear, robust_logistic_loss
+from unshaken.harden.recipes.adversarial.robust_linear import fit_robust_linear
 from unshaken.measure.robustness.disparity_theory import DegenerateClassifierWarning, gaussian_optimum
+
+
+def robust_logistic_loss(x, y, weights, bias, *, eps, norm):
+    """`mean softplus(-(y (w.x + b) - eps |w|_q))`."""
+    dual = weights.abs().sum() if norm == "linf" else weights.norm()
+    return torch.nn.functional.softplus(-(y * (x @ weights + bias) - eps * dual)).mean()
 
 
 def two_gaussians(n, d, mu, ratio, seed):

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from unshaken.attack.engine.ball import steepest
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.threat import Adversarial
@@ -46,4 +47,5 @@ class FreeAT(Adversarial):
         slope = step.shown.grad
         if slope is not None:
             memory = step.memory[self.info.name]
-            memory["delta"] = (memory["delta"] + self.eps * slope.sign()).clamp(-self.eps, self.eps)
+            step_up = self.eps * steepest(slope, step.shown.detach(), self.norm)
+            memory["delta"] = (memory["delta"] + step_up).clamp(-self.eps, self.eps)  # around whatever image comes next

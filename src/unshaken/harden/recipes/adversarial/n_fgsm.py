@@ -33,7 +33,7 @@ class NoisyStep(PGD):
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         """One step, not projected to the ball."""
         ball: Ball = state.problem.ball
-        x = state.x + self.step_size * ball.radius * required(answer.gradient).sign()
+        x = state.x + self.step_size * ball.radius * ball.steepest(required(answer.gradient), state.x)
         return state.replace(x=x.clamp(0, 1), step=state.step + 1)
 
 

@@ -9,10 +9,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from scipy import optimize, special
-from torch import Tensor, nn
+from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -23,24 +22,6 @@ Norm = Literal["linf", "l2"]
 RIDGE = 1e-6
 FLAT = 1e-6
 """Weights whose move of all samples stays below this are none."""
-
-
-def robust_logistic_loss(x: Tensor, y: Tensor, weights: Tensor, bias: Tensor, *, eps: float, norm: Norm) -> Tensor:
-    """`mean softplus(-(y (w.x + b) - eps |w|_q))`: the logistic loss under the worst move of every sample.
-
-    Without clipping to a range it equals the loss after one full-size sign step (linf) or normalised-gradient step
-    (l2), for any two-logit head too, with `w = w_1 - w_0`.
-
-    Args:
-        x: `[N, d]`.
-        y: -1 or +1, `[N]`.
-        weights: w `[d]`.
-        bias: b, a scalar.
-        eps: radius under the norm.
-        norm: `linf` (q = 1) or `l2` (q = 2).
-    """
-    dual = weights.abs().sum() if norm == "linf" else weights.norm()
-    return F.softplus(-(y * (x @ weights + bias) - eps * dual)).mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +78,10 @@ def fit_robust_linear(
     balanced: bool = False,
     steps: int = 2000,
 ) -> RobustLinear:
-    """Minimise `robust_logistic_loss` (convex) over all samples by L-BFGS, to convergence.
+    """Minimise the logistic loss under every sample's worst move, by L-BFGS to convergence.
+
+    `mean softplus(-(y (w.x + b) - eps |w|_q))`, which is convex, with q = 1 for linf and q = 2 for l2: without clipping
+    to a range that is the loss after one full-size step along the sign (linf) or the normalised gradient (l2).
 
     For linf the weights are split into `u - v` with `u, v >= 0`, so that the l1 norm is smooth.
 

@@ -112,7 +112,7 @@ def distil(
                 (slope,) = torch.autograd.grad((look(z) - wanted).square().sum(), z)
             size = slope.abs().sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
             g = momentum * g + slope / size
-            z = ball.project(z.detach() - step_size * eps * g.sign())
+            z = ball.project(z.detach() - step_size * eps * ball.steepest(g, z.detach()))
     if meter is not None:
         meter.forwards += (steps + 1) * len(sources)
         meter.backwards += steps * len(sources)

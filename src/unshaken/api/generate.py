@@ -1,0 +1,169 @@
+"""Small generative models from a program: train one on a data set, and make images by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unshaken.api.job import chosen_device
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.registry import parse_method
+from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.generate.diffusion import DiffusionSettings
+from unshaken.generate.fit import Fitted, Fitting, fit
+from unshaken.generate.saved import load, save
+from unshaken.generate.unet import UNet, UNetSettings
+from unshaken.run import RunDir
+
+MOST_BYTES = 2**31
+"""Of the training images, which are held in memory."""
+RECORD = "generated.json"
+"""The file that is written last: where it is, all images are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Images that a generative model made.
+
+    Args:
+        images: float32 `[n, C, H, W]` in [0, 1].
+        labels: int64 `[n]`, or None for a model without classes.
+        folder: where they are, or None when nothing was written.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    folder: RunDir | None
+
+
+def fit_generator(
+    data: str | Dataset,
+    method: str | DiffusionSettings = "edm",
+    *,
+    out: str | Path,
+    conditional: bool = False,
+    limit: int | None = None,
+    fitting: Fitting | None = None,
+    width: int = 32,
+    device: str = "auto",
+    workers: int | None = None,
+    download: bool = False,
+) -> Fitted:
+    """Train a diffusion model with a small U-Net and write it as one safetensors file.
+
+    Args:
+        data: a SPEC or a `Dataset`; all images have one size, which is a multiple of 4.
+        method: `NAME[:k=v,...]` of the room `generate`, or its settings.
+        out: the file.
+        conditional: tell the model the class of each image, so that it can be asked for one.
+        limit: images to learn from, a seeded and stratified subset; None for all.
+        fitting: how long and how fast it learns.
+        width: channels of the U-Net's first level.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        workers: threads that decode.
+        download: allow the data to be fetched from their own source.
+
+    Raises:
+        DataError: no image can be read, they do not fit into memory, or labels are asked for and absent.
+        ParameterError: a number is not allowed, or the images are of a size that the network cannot take.
+        RunError: training failed, or the file cannot be written.
+    """
+    settings = parse_method(method, "generate") if isinstance(method, str) else method
+    fitting = fitting or Fitting()
+    chosen = chosen_device(device)
+    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    if conditional and dataset.labels is None:
+        raise DataError(
+            f"data {dataset.options.spec!r} has no labels: a conditional model needs the class of each image"
+        )
+    images, labels = _in_memory(dataset, limit, fitting.seed, workers)
+    classes = max(len(dataset.classes), int(labels.max()) + 1) if conditional and labels is not None else 0
+    channels, height, side = images.shape[1:]
+    net = UNet(UNetSettings(image=(channels, height, side), width=width, classes=classes), seed=fitting.seed)
+    fitted = fit(settings.build(net).to(chosen), images, labels if conditional else None, fitting)
+    save(fitted.model, out)
+    return fitted
+
+
+def sample_generator(
+    model: str | Path,
+    n: int,
+    *,
+    out: str | Path | None = None,
+    classes: Sequence[int] | None = None,
+    guidance: float = 1.0,
+    steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> Generated:
+    """Make images by a diffusion model that `fit_generator` wrote.
+
+    With classes, image i is of class `classes[i % len(classes)]`.
+
+    Args:
+        model: the file.
+        n: how many.
+        out: a folder for PNG files, one folder a class where there are classes, and `generated.json`; None to write
+            nothing. `folder:DIR` reads it as data.
+        classes: numbers of the classes asked for; None for all that the model knows.
+        guidance: strength of the class: 0 ignores it, 1 takes it as it is.
+        steps: levels of noise on the way; None for what is usual for the method.
+        seed: image i follows from the seed and i alone.
+        batch_size: images in one pass.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises:
+        ModelError: the file is no diffusion model.
+        ParameterError: a number is not allowed, or the model has no such classes.
+        RunError: the folder holds generated images already, or cannot be written.
+    """
+    if n < 1:
+        raise ParameterError(f"n={n} must be 1 or more")
+    folder = None if out is None else RunDir(out)
+    if folder is not None and folder.exists(RECORD):
+        raise RunError(f"{out}: holds generated images already; choose another --out")
+    diffusion = load(model).to(chosen_device(device))
+    if classes is not None and not diffusion.classes:
+        raise ParameterError(f"{model} was trained without classes: leave classes out")
+    labels = None
+    if diffusion.classes:
+        wanted = torch.tensor(list(range(diffusion.classes)) if classes is None else list(classes))
+        labels = wanted[torch.arange(n) % len(wanted)]
+    images = diffusion.sample(n, steps=steps, seed=seed, labels=labels, guidance=guidance, batch_size=batch_size).cpu()
+    if folder is not None:
+        about = {"model": str(model), "method": diffusion.kind, "n": n, "seed": seed, "guidance": guidance}
+        _write(folder, images, labels, {"schema": 1, **about, "steps": steps})
+    return Generated(images, labels, folder)
+
+
+def _in_memory(dataset: Dataset, limit: int | None, seed: int, workers: int | None) -> tuple[Tensor, Tensor | None]:
+    """Images, uint8 `[N, C, H, W]`, and labels, int64 `[N]`, of the samples that can be read."""
+    images, labels, total = list[Tensor](), list[Tensor](), 0
+    for item in stream(dataset, subset(dataset, limit, seed), workers=workers, batch_size=256):
+        if isinstance(item, Batch):
+            images.append((item.images * 255).round().to(torch.uint8))
+            total += images[-1].numel()
+            if item.labels is not None:
+                labels.append(item.labels)
+        if total > MOST_BYTES:
+            raise DataError(f"images of more than {MOST_BYTES >> 30} GiB do not fit into memory: use --limit or ?size=")
+    if not images:
+        raise DataError(f"none of the samples of {dataset.options.spec!r} can be read")
+    return torch.cat(images), torch.cat(labels) if labels else None
+
+
+def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[str, Any]) -> None:
+    """The PNG files, then the record."""
+    names = list[str]()
+    for i, image in enumerate(images):
+        place = (f"{i:06d}.png",) if labels is None else (f"{int(labels[i]):04d}", f"{i:06d}.png")
+        folder.write_png(image, *place)
+        names.append("/".join(place))
+    folder.write_json({**record, "images": names}, RECORD)

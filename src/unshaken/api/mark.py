@@ -1,0 +1,65 @@
+"""`mark`: images with a watermark that a detector looks for, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.registry import parse_method
+from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.run import RunDir
+
+RECORD = "marked.json"
+"""The file that is written last: where it is, all images are there."""
+
+
+def mark(
+    data: str | Dataset,
+    method: str | WatermarkDetector,
+    *,
+    out: str | Path,
+    limit: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    download: bool = False,
+) -> RunDir:
+    """Set a watermark on images and keep them as PNG files, which `folder:DIR` reads as data.
+
+    Args:
+        data: a SPEC or a `Dataset`.
+        method: `NAME[:k=v,...]` of a watermark, such as `dct:seed=3`, or the detector itself; its parameters are the
+            key.
+        out: the folder: a folder a class where the data have labels, and `marked.json`.
+        limit: images at most, a seeded and stratified subset.
+        seed: of the choice.
+        workers: threads that decode.
+        download: allow the data to be fetched from their own source.
+
+    Raises:
+        ParameterError: the method is no watermark, or such images cannot carry it.
+        DataError: no image can be read.
+        RunError: the folder holds marked images already, or cannot be written.
+    """
+    detector = parse_method(method, "detect") if isinstance(method, str) else method
+    if not isinstance(detector, WatermarkDetector):
+        raise ParameterError(f"{detector.info.name!r} is no watermark: use spread-spectrum or dct")
+    folder = RunDir(out)
+    if folder.exists(RECORD):
+        raise RunError(f"{out}: holds marked images already; choose another --out")
+    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    names: dict[str, str] = {}
+    for item in stream(dataset, subset(dataset, limit, seed), workers=workers, batch_size=256):
+        if isinstance(item, Batch):
+            labels = [None] * len(item) if item.labels is None else item.labels.tolist()
+            for sample, image, label in zip(item.ids, detector.mark(item.images), labels, strict=True):
+                known = label is not None and label < len(dataset.classes)
+                place = dataset.classes[label] if known else f"{label:04d}" if label is not None else ""
+                names[sample] = f"{place.replace('/', '-')}/{len(names):06d}.png".lstrip("/")
+                folder.write_png(image, *names[sample].split("/"))
+    if not names:
+        raise DataError(f"none of the samples of {dataset.options.spec!r} can be read")
+    told = {"schema": 1, "method": detector.info.name, "parameters": detector.model_dump(mode="json")}
+    folder.write_json({**told, "data": dataset.options.spec, "images": names}, RECORD)
+    return folder

@@ -1,0 +1,115 @@
+"""Where in the spectrum of images a model looks: its accuracy on low or high frequencies, and under noise of one.
+
+Radii are in bins of the 2-D DFT, as in `unshaken.measure.robustness.frequency`, and belong to one image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.rng import SampleRng
+from unshaken.measure.robustness.accuracy import accuracy
+from unshaken.measure.robustness.frequency import high_pass, low_pass
+from unshaken.measure.statistics.figure import Figure
+
+Predict = Callable[[Tensor], Tensor]
+"""From images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, such as `Oracle.exact`."""
+
+
+def pass_curve(
+    predict: Predict, images: Tensor, labels: Tensor, radii: Sequence[float], *, keep: str = "low"
+) -> dict[float, Figure]:
+    """Accuracy on what is left of the images inside (or outside) each radius.
+
+    Args:
+        predict: see `Predict`; what it is given is clipped to [0, 1].
+        images: `[N, C, H, W]` in [0, 1].
+        labels: int64 `[N]`.
+        radii: in bins.
+        keep: `low` or `high`.
+
+    Raises:
+        ParameterError: `keep` is neither.
+    """
+    if keep not in ("low", "high"):
+        raise ParameterError(f"keep={keep!r} must be low or high")
+    cut = low_pass if keep == "low" else high_pass
+    found = {}
+    for radius in radii:
+        right = predict(cut(images, radius).clamp(0, 1)).argmax(1) == labels
+        found[radius] = accuracy(right.cpu().numpy())
+    return found
+
+
+def fourier_pattern(height: int, width: int, row: int, column: int) -> Tensor:
+    """The real pattern of one frequency (and its mirror), of l2 norm 1, `[H, W]`.
+
+    Args:
+        height: of the image in pixels.
+        width: likewise.
+        row: cycles over the height, -H/2 to H/2.
+        column: cycles over the width.
+    """
+    phase = (
+        2
+        * torch.pi
+        * (
+            row * torch.arange(height, dtype=torch.float64)[:, None] / height
+            + column * torch.arange(width, dtype=torch.float64)[None] / width
+        )
+    )
+    wave = torch.cos(phase) + torch.sin(phase)  # never nothing, whichever the frequency
+    unit: Tensor = wave / torch.linalg.vector_norm(wave)
+    return unit
+
+
+def fourier_heat_map(
+    predict: Predict,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    norm: float,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    radius: int | None = None,
+) -> Tensor:
+    """The error under noise of a single frequency, for every frequency: rows and columns shifted, zero in the middle.
+
+    Args:
+        predict: see `Predict`.
+        images: `[N, C, H, W]` in [0, 1].
+        labels: int64 `[N]`.
+        norm: l2 norm of the noise in each channel, in [0, 1] pixel units; its sign is drawn for each image and channel.
+        ids: of the samples, for the signs; None: their numbers.
+        seed: of the signs.
+        radius: largest frequency in both directions; None: all.
+
+    Returns:
+        `[2 R + 1, 2 R + 1]` in [0, 1]. A frequency and its mirror are the same noise up to its phase, so half of the
+        map is measured and the other half is its mirror.
+
+    Raises:
+        ParameterError: the norm is not above 0, or the radius is beyond the grid.
+    """
+    height, width = images.shape[-2:]
+    most = min(height, width) // 2
+    reach = most if radius is None else radius
+    if not norm > 0:
+        raise ParameterError(f"norm={norm!r} must be above 0")
+    if not 0 <= reach <= most:
+        raise ParameterError(f"radius={reach} must be 0 to {most} for images of {height} x {width}")
+    names = [str(i) for i in range(len(images))] if ids is None else list(ids)
+    rng = SampleRng.of(seed, "fourier-heat-map", names)
+    found = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
+    for row in range(reach + 1):
+        for column in range(-reach, reach + 1):
+            sign = rng.fold(row).fold(column).uniform(images.shape[1]).sub(0.5).sign()[..., None, None]
+            noise = norm * fourier_pattern(height, width, row, column)
+            seen = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
+            error = float((predict(seen).argmax(1) != labels).double().mean())
+            found[reach + row, reach + column] = found[reach - row, reach - column] = error
+    return found

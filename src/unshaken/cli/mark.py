@@ -1,0 +1,48 @@
+"""`unshaken detect mark`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unshaken.cli.options import Data, Download
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import print_line
+from unshaken.cli.verb import verb
+
+
+@verb
+def mark(
+    session: Session,
+    data: Data,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:k=v,...]",
+            help="A watermark, spread-spectrum or dct; its parameters are the key.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the PNG files.", show_default=False)],
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Images at most: seeded, stratified.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="Decides which images --limit takes.")] = 0,
+    download: Download = False,
+) -> int:
+    """Set a watermark on images, as PNG files that 'folder:DIR' reads as data.
+
+    The detector of the same name and parameters finds them. Exit codes: 0 done, 2 wrong use or bad input.
+    """
+    from unshaken.api.mark import RECORD
+    from unshaken.api.mark import mark as set_mark
+    from unshaken.core.errors import ParameterError
+
+    if not out:
+        raise ParameterError("--out is empty: name a folder to write to")
+    with progress(session):
+        folder = set_mark(data, method, out=out, limit=limit, seed=seed, download=download)
+    print_line(f"images: {out} ({len(folder.read_json(RECORD)['images'])} PNG files)")
+    return 0

@@ -1,0 +1,26 @@
+"""DCT watermark: bits in how low DCT coefficients are rounded, read off by vote."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from unshaken.core.registry import register
+from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.detect.watermark.watermark import DCTWatermark, Watermarker, random_key
+
+
+@register("dct", reference="Chen & Wornell 2001, doi:10.1109/18.923725", group="watermark")
+class DCTWatermarkDetector(WatermarkDetector):
+    """The share of the key's bits that are read off right; see `DCTWatermark`.
+
+    An image of H x W pixels carries `2 floor(H / 8) floor(W / 8)` bits at most. An image without the mark has each bit
+    right by chance: `false_positive_rate` says how often so many are.
+    """
+
+    seed: NonNegativeInt = Field(0, description="of the key")
+    n_bits: PositiveInt = Field(8, description="bits of the key")
+    step: PositiveFloat = Field(0.2, description="of the rounding, in [0, 1] pixel units of an orthonormal coefficient")
+
+    def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
+        """See `WatermarkDetector.watermarker`."""
+        return DCTWatermark(random_key(self.n_bits, self.seed), step=self.step)

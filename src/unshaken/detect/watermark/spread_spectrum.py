@@ -1,0 +1,21 @@
+"""Spread spectrum: a faint fixed pattern over the whole image, found again by correlation."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeInt
+
+from unshaken.core.registry import register
+from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.detect.watermark.watermark import SpreadSpectrum, Watermarker
+
+
+@register("spread-spectrum", reference="Cox et al. 1997, doi:10.1109/83.650120", group="watermark")
+class SpreadSpectrumWatermark(WatermarkDetector):
+    """The correlation of the image, its 3 x 3 means taken off, with a pattern of +-1; see `SpreadSpectrum`."""
+
+    seed: NonNegativeInt = Field(0, description="of the pattern, which is the key")
+    amplitude: float = Field(4 / 255, gt=0, le=1, description="of the pattern where it is set, in [0, 1] pixel units")
+
+    def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
+        """See `WatermarkDetector.watermarker`; images of any size carry it."""
+        return SpreadSpectrum(image, self.amplitude, seed=self.seed)

@@ -1,0 +1,75 @@
+"""What holds of every registered generative model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unshaken.core.registry import list_methods
+from unshaken.core.rng import SampleRng
+from unshaken.generate import Fitting, UNet, UNetSettings, load, save
+from unshaken.generate.fit import fit
+
+METHODS = list_methods("generate")
+SHAPES = [(1, 8, 8), (3, 8, 12)]
+
+
+def every(test):
+    """For each method, by name."""
+    return pytest.mark.parametrize("method", METHODS, ids=[m.name for m in METHODS])(test)
+
+
+def model_of(method, image=(1, 8, 8), classes=0):
+    """A tiny model of a method."""
+    return method.cls().build(UNet(UNetSettings(image=image, width=4, classes=classes))).eval()
+
+
+def test_there_are_some():
+    assert {"ddpm", "edm"} <= {m.name for m in METHODS}
+
+
+@every
+@pytest.mark.parametrize("image", SHAPES, ids=str)
+def test_samples_are_images_that_hang_on_their_number_alone(method, image):
+    model = model_of(method, image)
+    five = model.sample(5, steps=3, seed=7, batch_size=5)
+    assert five.shape == (5, *image)
+    assert five.dtype == torch.float32
+    assert 0 <= float(five.min()) <= float(five.max()) <= 1
+    alone = model.sample(2, steps=3, seed=7, first=2, batch_size=1)
+    assert torch.allclose(alone, five[2:4], atol=1e-4)
+    assert not torch.allclose(model.sample(1, steps=3, seed=8), five[:1], atol=1e-2)
+
+
+@every
+def test_a_class_can_be_asked_for_and_left_out(method):
+    model = model_of(method, classes=3)
+    labels = torch.tensor([0, 2])
+    assert model.sample(2, steps=2, labels=labels, guidance=2.0).shape == (2, 1, 8, 8)
+    torch.testing.assert_close(
+        model.sample(2, steps=2, labels=labels, guidance=0.0), model.sample(2, steps=2), atol=1e-4, rtol=0
+    )
+
+
+@every
+def test_the_loss_is_of_each_image_alone_and_falls(method):
+    model = model_of(method)
+    x = torch.rand(4, 1, 8, 8) * 2 - 1
+    rng = SampleRng.of(0, "loss", list("abcd"))
+    together = model.loss(x, rng)
+    assert together.shape == (4,)
+    assert torch.allclose(model.loss(x[1:2], rng[1:2]), together[1:2], rtol=1e-4, atol=1e-5)
+    images = (torch.arange(64).view(1, 1, 8, 8) * torch.ones(16, 1, 1, 1)).to(torch.uint8)
+    losses = fit(model, images, None, Fitting(steps=60, batch_size=16, warmup=5, lr=1e-2)).losses
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+@every
+def test_what_is_saved_is_read_back_and_denoises(method, tmp_path):
+    model = model_of(method, (3, 8, 8))
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert type(again) is type(model)
+    assert (again.kind, again.settings) == (method.name, method.cls())
+    images = torch.rand(2, 3, 8, 8)
+    assert torch.equal(again.denoise(images, 0.25), model.denoise(images, 0.25))

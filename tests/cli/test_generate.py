@@ -1,0 +1,67 @@
+"""`unshaken generate`: a model from a folder of images, and images from it that are data again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unshaken.data import load_data
+from unshaken.generate import load
+
+FIT = "generate fit --data 'folder:photos?size=8' --steps 3 --batch-size 4 --width 4"
+
+
+def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
+    fitted = unshaken(f"{FIT} --method edm:std=1.0 --conditional --seed 2 --out model.safetensors --json")
+    assert (fitted.code, fitted.err) == (0, "")
+    told = json.loads(fitted.out)
+    assert (told["method"], told["steps"]) == ("edm", 3)
+    model = load(place / "model.safetensors")
+    assert (model.settings.std, model.image, model.classes) == (1.0, (3, 8, 8), 2)
+    made = unshaken("generate sample --model model.safetensors --n 5 --steps 3 --seed 1 --out made --json")
+    assert (made.code, made.err) == (0, "")
+    assert json.loads(made.out) == {"folder": "made", "n": 5, "labels": [0, 1, 0, 1, 0]}
+    data = load_data(f"folder:{place / 'made'}")
+    assert [len(data), list(data.classes), data.labels.tolist()] == [5, ["0000", "0001"], [0, 0, 0, 1, 1]]
+    record = json.loads((place / "made/generated.json").read_text())
+    want = model.sample(5, steps=3, seed=1, labels=torch.tensor([0, 1, 0, 1, 0]))
+    for image, name in zip(want, record["images"], strict=True):
+        kept = np.array(Image.open(place / "made" / name), np.float32).transpose(2, 0, 1)
+        assert np.abs(kept - 255 * image.numpy()).max() <= 0.5 + 1e-3
+    again = unshaken("generate sample --model model.safetensors --n 5 --out made")
+    assert (again.code, again.err) == (2, "unshaken: made: holds generated images already; choose another --out\n")
+
+
+def test_a_model_without_classes_makes_loose_images(unshaken, place):
+    fitted = unshaken(f"{FIT} --method ddpm:timesteps=20 --out model.safetensors")
+    assert fitted.out.startswith("model: model.safetensors (mean loss of the last 3 steps: ")
+    made = unshaken("generate sample --model model.safetensors --n 2 --steps 4 --out made")
+    assert made.out == "images: made (2 PNG files)\n"
+    assert sorted(p.name for p in (place / "made").iterdir()) == ["000000.png", "000001.png", "generated.json"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: ddpm, edm"),
+        (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
+        (f"{FIT} --steps 0 --out m.safetensors", "Fitting: steps=0: Input should be greater than 0"),
+        (f"{FIT} --out ''", "--out is empty: name a place to write to"),
+        ("generate fit --data 'folder:photos?size=9' --out m.safetensors", "must be multiples of 4"),
+        ("generate fit --data 'folder:nothing' --out m.safetensors", "nothing"),
+        ("generate sample --model absent.safetensors --out made", "absent.safetensors"),
+        ("generate sample --model absent.safetensors --n 0 --out made", "n=0 must be 1 or more"),
+        ("generate sample --model absent.safetensors --classes a --out made", "--classes 'a': write 'all', or numbers"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, said):
+    result = unshaken(line)
+    assert result.code == 2
+    assert said in result.err
+    assert result.err.count("\n") == 1
+    assert not (place / "m.safetensors").exists()
+    assert not (place / "made").exists()

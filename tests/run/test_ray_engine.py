@@ -1,0 +1,89 @@
+"""A run on four Ray workers has the rows of a run in one process, and raises what its workers raise."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from unshaken.api.job import Options, ready
+from unshaken.core.errors import DataError, MissingExtra, RunError
+from unshaken.run import Job, RunDir, execute, load_plan
+from unshaken.run.ray_engine import Worker
+
+PLAN = [
+    {"method": "gaussian_noise", "severities": [3]},
+    {"method": "pgd", "params": {"steps": 3}, "eps": [0.03]},
+]
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Four workers, whatever the machine has."""
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
+    yield ray
+    ray.shutdown()
+
+
+def made(folder: str, data: str, shard_size: int, engine: str) -> Job:
+    """A run of small shards."""
+    options = Options(device="cpu", save_examples=2, on_error="stop" if engine == "stop" else "record")
+    job = ready(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
+    return replace(
+        job,
+        config=job.config.model_copy(update={"shard_size": shard_size}),
+        engine="ray" if engine == "stop" else engine,
+        remake=partial(made, folder, data, shard_size, engine),
+    )
+
+
+def times_of(run: RunDir) -> dict[str, float]:
+    """When each file of outcomes was written."""
+    return {k: v["mtime"] for k, v in run.fs.find(run.at("rows", "outcomes"), detail=True).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # ray's own
+def test_four_workers_give_the_rows_of_this_process(ray, make, rows_of, tmp_path):
+    data = make.data(60, bad=(20,), side=28)
+    here, there = (made(str(tmp_path / e), data, 16, e) for e in ("local", "ray"))
+    execute(here)
+    execute(there)
+    want, got = rows_of(here.run), rows_of(there.run)
+    assert want.keys() == got.keys()
+    exact = ("prediction", "correct", "label", "forwards", "backwards", "error", "survives_8bit")
+    for key, row in want.items():
+        assert [got[key][k] for k in exact] == [row[k] for k in exact], key
+        for name in ("loss", "confidence", "distance", "logits"):
+            if row[name] is None:
+                assert got[key][name] is None
+            else:
+                assert got[key][name] == pytest.approx(row[name], rel=1e-4, abs=1e-6), (key, name)
+    flags = [{(r["name"], r["detail"], r["id"]) for r in job.run.rows("flags").to_pylist()} for job in (here, there)]
+    assert flags[0] == flags[1]
+
+    # On resuming one worker computes the one shard that is absent, and what it raises is raised here.
+    there.run.remove("rows", "outcomes", "clean-00001.parquet")
+    before = times_of(there.run)
+    with pytest.raises(DataError, match=r"sample s020: .*drop --on-error stop"):
+        execute(made(str(tmp_path / "ray"), data, 16, "stop"), resume=True)
+    assert times_of(there.run) == before
+
+
+def test_a_worker_refuses_to_compute_with_other_settings(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = make.data(20, side=28)
+    job = made(str(tmp_path / "run"), data, 16, "ray")
+    worker = Worker(partial(made, str(tmp_path / "run"), data, 8, "ray"), job.config, str(tmp_path), [])
+    with pytest.raises(RunError, match="shard_size: 16 there, 8 now"):
+        worker.run(0, set())
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray'.*unshaken\[ray\]"):
+        Options(engine="ray")
