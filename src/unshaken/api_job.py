@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.device import find_device
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.models import as_classifier, check_model, fingerprint
@@ -69,16 +71,16 @@ class Options:
     def __post_init__(self) -> None:
         if self.engine != "local":
             raise ParameterError(f"engine {self.engine!r} is not known: use local")
-        if self.limit is not None and self.limit < 1:
-            raise ParameterError(f"limit {self.limit} must be 1 or more")
-        if self.batch_size != "auto" and self.batch_size < 1:
-            raise ParameterError(f"batch size {self.batch_size} must be 1 or more, or auto")
-        if self.eot < 1:
-            raise ParameterError(f"eot {self.eot} must be 1 or more")
-        if self.save_examples < -1:
-            raise ParameterError(f"save_examples {self.save_examples} must be 0 or more, or all")
-        if self.workers is not None and self.workers < 1:
-            raise ParameterError(f"workers {self.workers} must be 1 or more")
+        for name, number, least, most in (
+            ("limit", self.limit, 1, LARGEST_SEED),
+            ("seed", self.seed, 0, LARGEST_SEED),
+            ("batch size", None if self.batch_size == "auto" else self.batch_size, 1, LARGEST_BATCH),
+            ("eot", self.eot, 1, 10_000),
+            ("save_examples", self.save_examples, -1, LARGEST_COUNT),
+            ("workers", self.workers, 1, LARGEST_THREADS),
+        ):
+            if number is not None:
+                in_range(name, number, least, most)
         for name, value, known in (
             ("on-error", self.on_error, ("record", "stop")),
             ("precision", self.precision, ("fp32", "bf16")),
@@ -183,14 +185,7 @@ def chosen_device(name: str) -> str:
         ParameterError: there is no such kind.
         ModelError: it is not there.
     """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = name.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ParameterError(f"device {name!r} is not one of auto, cpu, cuda, mps")
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
-        raise ModelError(f"device {name!r} is not there; use --device cpu or auto")
-    return name
+    return str(find_device(name))
 
 
 def default_out(model: object, data: object, plan: object) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import parse_method, parse_number
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
+from unshaken.core.registry import parse_method
 from unshaken.models.spec import ModelSpec
 
 
@@ -83,7 +84,13 @@ def class_names(spec: ModelSpec) -> tuple[str, ...]:
     if "classes" not in spec.options:
         return ()
     text = spec.options["classes"]
-    names = tuple(str(i) for i in range(int(text))) if text.isdecimal() else read_lines(text, f"model {str(spec)!r}")
+    try:
+        count = parse_whole(text, least=2, most=MAX_CLASSES) if text.lstrip("+-").isdecimal() else None
+    except ParameterError as error:
+        raise ParameterError(f"model {str(spec)!r}: classes: {error}") from None
+    if count is not None:
+        return tuple(str(i) for i in range(count))
+    names = read_lines(text, f"model {str(spec)!r}")
     if len(names) < 2:
         raise ParameterError(f"model {str(spec)!r}: classes={text} gives {len(names)} classes; 2 is the least")
     return names
@@ -111,11 +118,15 @@ def image_size(spec: ModelSpec) -> tuple[int, int] | None:
     if "size" not in spec.options:
         return None
     text = spec.options["size"]
-    height, _, width = text.partition("x")
-    width = width or height
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise ParameterError(f"model {str(spec)!r}: size={text} must be pixels such as 224 or 224x288 (height x width)")
-    return int(height), int(width)
+    height, cross, width = text.partition("x")
+    try:
+        pixels = [parse_whole(part, least=1, most=MAX_SIDE) for part in (height, width if cross else height)]
+    except ParameterError:
+        raise ParameterError(
+            f"model {str(spec)!r}: size={shorten(text)} must be pixels from 1 to {MAX_SIDE}, such as 224 or 224x288 "
+            "(height x width)"
+        ) from None
+    return pixels[0], pixels[1]
 
 
 def stem_channels(net: nn.Module) -> int | None:

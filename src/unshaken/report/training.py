@@ -84,12 +84,7 @@ def read_training(run: RunDir) -> TrainingRun:
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: no {NAME} there; give the directory of a training run")
-    try:
-        config = HardenConfig.model_validate(run.read_json(NAME))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"]) or "all of it"
-        raise RunError(f"{run}: {NAME} is damaged ({where}: {first['msg']}); start the run afresh") from None
+    config = read_harden(run)
     curves, result = _curves(run), config.result
     place = str(run).rstrip("/")
     if result is None:

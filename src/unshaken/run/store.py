@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -20,7 +19,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from unshaken.core.errors import RunError
+from unshaken.core.documents import parse_json
+from unshaken.core.errors import RunError, UnshakenError
+from unshaken.run.address import check_writable, open_address
 from unshaken.run.rows import SCHEMAS
 
 
@@ -36,11 +37,7 @@ class RunDir:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.path)
-        except (ValueError, ImportError) as error:
-            raise RunError(f"run directory {self.path!r}: {error}") from None
-        self.root = self.root.rstrip("/")
+        self.fs, self.root = open_address(self.path)
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __str__(self) -> str:
@@ -61,7 +58,8 @@ class RunDir:
             RunError: the disk is full or the place is not writable; what was there before stays.
         """
         path = self.at(*parts)
-        with self._explained():
+        check_writable(self.fs, self.path)
+        with self.explained():
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
@@ -91,7 +89,7 @@ class RunDir:
         """
         try:
             return bytes(self.fs.cat_file(self.at(*parts)))
-        except OSError as error:
+        except Exception as error:  # each file system raises its own
             raise RunError(
                 f"{self.path}: cannot read {'/'.join(parts)} ({_reason(error)}); is this a run directory?"
             ) from None
@@ -127,10 +125,7 @@ class RunDir:
         Raises:
             RunError: it is absent or damaged.
         """
-        try:
-            return json.loads(self.read(*parts))
-        except ValueError as error:
-            raise RunError(f"{self.path}: {'/'.join(parts)} is damaged ({error}); start the run afresh") from None
+        return parse_json(self.read(*parts), f"{self.path}: {'/'.join(parts)}", RunError, "start the run afresh")
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
@@ -186,7 +181,7 @@ class RunDir:
         return {i for f in files for i in _ids(self.read("examples", f))}
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -195,6 +190,12 @@ class RunDir:
                     f"{self.path}: the disk is full; what is finished is kept: free some space, then run again with "
                     "--resume"
                 ) from None
+            raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+        except UnshakenError:
+            raise
+        except Exception as error:  # each remote file system raises its own
+            if self.local:
+                raise
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
 
 
@@ -210,5 +211,5 @@ def _ids(data: bytes) -> list[str]:
     return ids
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
