@@ -156,6 +156,7 @@ def plan_mending(
         RunError: the audit has not ended.
     """
     from unshaken.harden import mend as how
+    from unshaken.harden.audit_summary import read_summary
     from unshaken.harden.run import prepared
     from unshaken.harden.training import Training
 
@@ -176,7 +177,7 @@ def plan_mending(
     settings = Training.from_text({**how.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     seconds, passes = how.expected_cost(start, samples, chosen, settings)
-    before = float(directory.read_json("summary.json")["cost"]["seconds"])
+    before = read_summary(directory).cost.seconds
     told = source if isinstance(source, str) else dataset.options.spec
     return how.MendingPlan(
         spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before

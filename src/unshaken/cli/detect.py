@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
 
+USUAL = 0.95
+"""Share of normal images that is let in at least."""
 DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 
 Detectors = Annotated[
     str, typer.Option(metavar="DETECTORS", help="The folder that 'detect fit' wrote.", show_default=False)
 ]
 Accept = Annotated[
-    float, typer.Option(metavar="SHARE", **SHARE, help="Share of normal images that is let in at least.")
+    float | None,
+    typer.Option(
+        metavar="SHARE", **SHARE, help="Share of normal images that is let in at least (0.95).", show_default=False
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(metavar="N", **LIMIT, help="Take so many samples: seeded, stratified.", show_default=False)
@@ -63,7 +68,7 @@ def fit(
     calibration: Annotated[
         float, typer.Option(metavar="SHARE", **SHARE, help="Share of the data that sets thresholds.")
     ] = 0.2,
-    accept: Accept = 0.95,
+    accept: Accept = None,
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Annotated[
@@ -89,6 +94,7 @@ def fit(
             data,
             list(method or DEFAULT),
             shares=Shares(keep, tune, calibration),
+            accept=accept,
             seed=seed,
             take=limit,
             batch_size=batch_size,
@@ -97,7 +103,7 @@ def fit(
             download=download,
         )
         done.door.save(out)
-    _told(session, done.door, accept, json)
+    _told(session, done.door, accept or USUAL, json)
     if not json:
         print_line(f"detectors: {out}")
     for bad in done.bad[:FEW]:
@@ -113,7 +119,7 @@ def score(
     model: Model,
     data: Data,
     detectors: Detectors,
-    accept: Accept = 0.95,
+    accept: Accept = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -168,7 +174,7 @@ def score(
 def threshold(
     session: Session,
     detectors: Detectors,
-    accept: Accept = 0.95,
+    accept: Accept = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="With --data: the model they were fitted on.", show_default=False),
@@ -191,7 +197,7 @@ def threshold(
     """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
     from unshaken.api_detect import set_thresholds
     from unshaken.core.errors import ParameterError
-    from unshaken.detect.door import thresholds
+    from unshaken.detect.door import check_accept, thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
         raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
@@ -201,7 +207,10 @@ def threshold(
                 detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
             door.save(out or detectors)
-    _show(session, thresholds(out or detectors, accept), json)
+    found = thresholds(out or detectors, USUAL if accept is None else accept)
+    if accept is not None:
+        check_accept(accept, min(one.n for one in found.values()))
+    _show(session, found, json)
     return 0
 
 

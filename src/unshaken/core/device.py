@@ -23,7 +23,9 @@ def find_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     found = _NAME.fullmatch(name)
     if not found:
-        raise ParameterError(f"device {shorten(name)} is not one of auto, cpu, cuda, mps, or a numbered one like cuda:1")
+        raise ParameterError(
+            f"device {shorten(name)} is not one of auto, cpu, cuda, mps, or a numbered one like cuda:1"
+        )
     kind, number = found[1], int(found[2] or 0)
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
     if kind == "cuda" and not torch.cuda.is_available():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,10 +69,10 @@ def validate(model: type[M], value: Any, where: str, error: type[UnshakenError],
     raise error(f"{where} is damaged ({why}){advice and f'; {advice}'}")
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found, with the field's name."""
+def first_problem(error: ValidationError, whole: str = "all of it") -> str:
+    """The first thing that pydantic found, with the field's name, or `whole` where it is about no field."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(p) for p in first["loc"]) or "all of it"
+    place = ".".join(str(p) for p in first["loc"]) or whole
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
@@ -144,7 +143,8 @@ def _resolvers() -> None:
 _resolvers()
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    "tag:yaml.org,2002:float",
+    lambda loader, node: float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan")),
 )
 
 

@@ -70,7 +70,7 @@ def parse_number(text: str) -> float:
             value = math.nan
         if math.isfinite(value):
             return value
-    raise ParameterError(f"{shorten(text)} is not a finite number or a fraction such as 8/255")
+    raise ParameterError(f"{shorten(text)} is not a number or a fraction such as 8/255")
 
 
 def in_range(name: str, value: object, least: float, most: float) -> None:

@@ -141,8 +141,10 @@ class Tracker:
             )
 
     def _kept(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.run.read_json(NAME) if self.run.exists(NAME) else {}
-        return found
+        found: Any = self.run.read_json(NAME) if self.run.exists(NAME) else {}
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise RunError(f"{self.run}: {NAME} is damaged (it is no table of texts); delete it")
+        return dict(found)
 
     def _keep(self) -> None:
         self.run.write_json({**self._kept(), self.uri: self.place}, NAME)

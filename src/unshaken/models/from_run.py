@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -14,13 +15,12 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import ModelError
-from unshaken.core.registry import parse_method
-from unshaken.models.architectures import build, build_for
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE
+from unshaken.core.registry import parse_method
+from unshaken.models.architectures import SMALL, build, build_for
 from unshaken.models.kinds import find_kind, model_kind
 from unshaken.models.spec import ModelSpec, parse_model_spec
 from unshaken.models.weights import load_weights, read_weights
-
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 """Pixels."""
@@ -145,8 +145,11 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         view=None if options.view is None else View(**options.view.model_dump()),
         name=f"run:{spec.name}",
     )
-    for recipe in record.recipes:
-        model = parse_method(recipe, "harden").rebuild(model)
+    for text in record.recipes:
+        recipe = parse_method(text, "harden")
+        if not hasattr(recipe, "rebuild"):
+            raise ModelError(f"{directory}: model.json is damaged ({text!r} is no recipe for training)")
+        model = recipe.rebuild(model)
     load_weights(model.net, weights, path)
     return model
 
@@ -179,10 +182,29 @@ def _record(spec: ModelSpec) -> ModelRecord:
     return record
 
 
+def _check_size(arch: str, shape: ShapeRecord, weights: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Refuse a shape that makes a far larger net than the file's weights are, before it is built.
+
+    Raises:
+        ModelError: it does.
+    """
+    if arch not in SMALL:
+        return
+    with torch.device("meta"):
+        wanted = sum(p.numel() for p in build(arch, **shape.model_dump()).parameters())
+    there = sum(w.numel() for w in weights.values())
+    if wanted > 4 * there + 10_000_000:
+        raise ModelError(
+            f"{spec.name}: model.json is damaged (its shape makes a net of {wanted:,} numbers, and the weights are "
+            f"{there:,}): train the model again"
+        )
+
+
 def _net(record: ModelRecord, spec: ModelSpec, weights: Mapping[str, Tensor]) -> nn.Module:
     if record.arch.startswith("py:"):
         own = parse_model_spec(record.arch)
         return find_kind(own.kind).load(own, False).net
     if record.shape is not None:
+        _check_size(record.arch, record.shape, weights, spec)
         return build(record.arch, **record.shape.model_dump())
     return build_for(record.arch, weights)[0]

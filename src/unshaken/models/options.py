@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole
 from unshaken.core.registry import parse_method
 from unshaken.models.spec import ModelSpec
 
@@ -85,12 +85,10 @@ def class_names(spec: ModelSpec) -> tuple[str, ...]:
         return ()
     text = spec.options["classes"]
     try:
-        count = parse_whole(text, least=2, most=MAX_CLASSES) if text.lstrip("+-").isdecimal() else None
+        count = parse_whole(text, least=0, most=MAX_CLASSES) if text.lstrip("+-").isdecimal() else None
     except ParameterError as error:
         raise ParameterError(f"model {str(spec)!r}: classes: {error}") from None
-    if count is not None:
-        return tuple(str(i) for i in range(count))
-    names = read_lines(text, f"model {str(spec)!r}")
+    names = read_lines(text, f"model {str(spec)!r}") if count is None else tuple(str(i) for i in range(count))
     if len(names) < 2:
         raise ParameterError(f"model {str(spec)!r}: classes={text} gives {len(names)} classes; 2 is the least")
     return names
@@ -123,8 +121,8 @@ def image_size(spec: ModelSpec) -> tuple[int, int] | None:
         pixels = [parse_whole(part, least=1, most=MAX_SIDE) for part in (height, width if cross else height)]
     except ParameterError:
         raise ParameterError(
-            f"model {str(spec)!r}: size={shorten(text)} must be pixels from 1 to {MAX_SIDE}, such as 224 or 224x288 "
-            "(height x width)"
+            f"model {str(spec)!r}: size={text[:40]} must be pixels such as 224 or 224x288 (height x width), each from 1 "
+            f"to {MAX_SIDE}"
         ) from None
     return pixels[0], pixels[1]
 

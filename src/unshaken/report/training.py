@@ -9,13 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import parse_method
+from unshaken.harden.harden_file import NAME, HardenConfig, read_harden
 from unshaken.harden.monitors import MONITORS
 from unshaken.harden.recipe import Recipe
-from unshaken.harden.run import NAME, HardenConfig
 from unshaken.measure import share
 from unshaken.run.store import RunDir
 
@@ -89,20 +88,17 @@ def read_training(run: RunDir) -> TrainingRun:
     place = str(run).rstrip("/")
     if result is None:
         return _under_way(place, config, curves)
-    try:
-        return TrainingRun(
-            place=place,
-            config=config,
-            curves=curves,
-            chosen=result["chosen_epoch"] - 1,
-            chosen_by=result["chosen_by"],
-            threat=result["threat"],
-            figures=result["figures"],
-            flags=tuple(result["flags"]),
-            cost=result["cost"],
-        )
-    except KeyError as error:
-        raise RunError(f"{run}: {NAME} is damaged (result: no {error}); start the run afresh") from None
+    return TrainingRun(
+        place=place,
+        config=config,
+        curves=curves,
+        chosen=result["chosen_epoch"] - 1,
+        chosen_by=result["chosen_by"],
+        threat=result["threat"],
+        figures=result["figures"],
+        flags=tuple(result["flags"]),
+        cost=result["cost"],
+    )
 
 
 def write_training_report(run: RunDir) -> None:
@@ -179,4 +175,6 @@ def _curves(run: RunDir) -> tuple[Record, ...]:
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{run}: curves.parquet is damaged ({reason}); delete it for pages without curves") from None
+    if any(not isinstance(v, int | float) for r in rows for v in r.values() if v is not None):
+        raise RunError(f"{run}: curves.parquet is damaged (a value is no number); delete it for pages without curves")
     return tuple({k: v for k, v in r.items() if v is not None and math.isfinite(v)} for r in rows)

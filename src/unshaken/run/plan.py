@@ -165,7 +165,7 @@ def _entry(line: Any, number: int, source: str) -> Entry:
         entry = Entry.model_validate(line)
     except (ValidationError, ParameterError) as error:
         if isinstance(error, ValidationError):
-            raise ParameterError(f"plan {source!r}, line {number}: {first_problem(error)}") from None
+            raise ParameterError(f"plan {source!r}, line {number}: {first_problem(error, 'line')}") from None
         raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
     known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}
     if entry.method not in known:
