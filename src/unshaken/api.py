@@ -23,7 +23,8 @@ from unshaken.api_job import ready
 from unshaken.attack.base import Attack
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method, parse_method, parse_number
+from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
+from unshaken.core.registry import find_method, parse_method
 from unshaken.data import Dataset
 from unshaken.report import Gate, GateResult, compare_runs, write_report
 from unshaken.report.gates import NO_REGRESSION
@@ -229,10 +230,10 @@ def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
 
 def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     try:
-        value = number(text)
-    except ValueError:
-        value = number(-1)
-    if value <= 0:
+        value = parse_whole(text) if number is int else parse_number(text)
+    except ParameterError:
+        value = -1
+    if not 0 < value <= LARGEST_COUNT:
         raise ParameterError(f"budget {whole!r} is neither passes a sample such as 2000 nor seconds such as 60s")
     return value
 

@@ -23,6 +23,7 @@ from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
+from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.plan import further_models, prepare
 
@@ -112,13 +113,14 @@ def ready(
     Raises:
         UnshakenError: model, data, plan or device is wrong.
     """
-    prepare(plan)  # a wrong plan is refused before anything is loaded
+    steps = prepare(plan)  # a wrong plan is refused before anything is loaded
     device = chosen_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
     first = _first_images(dataset, classifier)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
+    check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
     dataset = aligned(dataset, classifier.classes).within(classes)
     ids = list(dataset.ids)

@@ -197,7 +197,7 @@ def threshold(
     """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
     from unshaken.api_detect import set_thresholds
     from unshaken.core.errors import ParameterError
-    from unshaken.detect.door import check_accept, thresholds
+    from unshaken.detect.door import thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
         raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
@@ -207,10 +207,7 @@ def threshold(
                 detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
             door.save(out or detectors)
-    found = thresholds(out or detectors, USUAL if accept is None else accept)
-    if accept is not None:
-        check_accept(accept, min(one.n for one in found.values()))
-    _show(session, found, json)
+    _show(session, thresholds(out or detectors, USUAL if accept is None else accept), json)
     return 0
 
 

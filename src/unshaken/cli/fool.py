@@ -50,10 +50,11 @@ def fool(
     Exit codes: 0 done, 2 wrong use or bad input.
     """
     from unshaken.core import Oracle
+    from unshaken.core.device import find_device
     from unshaken.models import load_model
 
     chosen = _settings(encoding, generations, population, seed)
-    net = load_model(model, download=download, device=device)
+    net = load_model(model, download=download, device=str(find_device(device)))
     oracle = Oracle(net)
     shape = _shape(net, model)
     numbers = _classes(classes, oracle, shape)
@@ -111,14 +112,18 @@ def _classes(text: str, oracle: Oracle, shape: tuple[int, int, int]) -> tuple[in
 
     from unshaken.core.classifier import evaluating
     from unshaken.core.errors import ParameterError
+    from unshaken.core.numbers import parse_whole
 
-    if text != "all":
-        try:
-            return tuple(int(part) for part in text.split(","))
-        except ValueError:
-            raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None
     with evaluating(oracle.model):
         k = oracle.exact(torch.full((1, *shape), 0.5, device=oracle.device)).shape[1]
+    if text != "all":
+        try:
+            numbers = tuple(parse_whole(part, least=0, most=k - 1) for part in text.split(","))
+        except ParameterError as error:
+            raise ParameterError(f"--classes: {error}, with commas between, or 'all'") from None
+        if len(set(numbers)) < len(numbers):
+            raise ParameterError(f"--classes {text!r} names a class twice: name each once")
+        return numbers
     if k > MOST:
         raise ParameterError(f"the model has {k} classes: name some with --classes, as in --classes 0,7,99")
     return tuple(range(k))

@@ -157,6 +157,13 @@ def harden(
     from unshaken.core.errors import ParameterError
 
     loop = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, **_settings(set_ or [])}
+    given = [
+        k for k in _settings(set_ or []) if {"epochs": epochs, "batch_size": batch_size, "lr": lr}.get(k) is not None
+    ]
+    if given:
+        raise ParameterError(
+            f"{given[0]!r} is given twice, as --{given[0].replace('_', '-')} and as --set: give it once"
+        )
     training = {k: v for k, v in loop.items() if v is not None}
     where = {"device": device, "devices": devices, "nodes": nodes, "workers": workers, "download": download}
     where["track"] = track
@@ -189,6 +196,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
+        if key.strip() in found:
+            raise ParameterError(f"--set {key.strip()!r} is given twice: give it once")
         found[key.strip()] = value.strip()
     return found
 

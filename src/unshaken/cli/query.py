@@ -78,8 +78,11 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
     from unshaken.core.errors import ParameterError
 
+    reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
     with open_rows(run) as connection:
         try:
+            if any(s.type not in reading for s in connection.extract_statements(sql)):
+                raise ParameterError("the statement gives no rows: write one that only reads, such as select ...")
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
                 raise ParameterError("the statement gives no rows: write one that does, such as select ...")

@@ -70,6 +70,10 @@ def numbers(spec: ModelSpec, option: str) -> list[float] | None:
         values = [parse_number(v) for v in spec.options[option].split(",")]
     except ParameterError as error:
         raise ParameterError(f"model {str(spec)!r}: {option}: {error}") from None
+    if max(abs(v) for v in values) > 1e6 or (option == "std" and 0 < min(values) < 1e-6):
+        raise ParameterError(
+            f"model {str(spec)!r}: {option} must be of a sensible size, from 1e-6 to 1e6, in [0, 1] units"
+        )
     if option == "std" and min(values) <= 0:
         raise ParameterError(f"model {str(spec)!r}: std must be above 0, not {min(values):g}")
     return values
@@ -121,8 +125,8 @@ def image_size(spec: ModelSpec) -> tuple[int, int] | None:
         pixels = [parse_whole(part, least=1, most=MAX_SIDE) for part in (height, width if cross else height)]
     except ParameterError:
         raise ParameterError(
-            f"model {str(spec)!r}: size={text[:40]} must be pixels such as 224 or 224x288 (height x width), each from 1 "
-            f"to {MAX_SIDE}"
+            f"model {str(spec)!r}: size={text[:40]} must be pixels such as 224 or 224x288 (height x width), at most "
+            f"{MAX_SIDE}"
         ) from None
     return pixels[0], pixels[1]
 

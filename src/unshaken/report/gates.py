@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.registry import parse_number
+from unshaken.core.numbers import parse_number
 from unshaken.report._gate_detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
 from unshaken.report._gate_figures import NEAREST, figures_of, shown_gate
 from unshaken.report.compare import RunComparison
@@ -114,6 +114,11 @@ class Gate:
         number = parse_number(whole["number"])
         if not math.isfinite(number):
             raise ParameterError(f"gate {shown}: {whole['number']} is no finite number")
+        if (parts["name"] == "clean" or ".accuracy" in parts["words"]) and not 0 <= number <= 1:
+            raise ParameterError(
+                f"gate {shown}: {whole['number']} is no share, so the gate could never decide anything: write a number "
+                "from 0 to 1"
+            )
         chosen = _selection(shown, parts["selection"], CHOSEN_BY if metric in DETECTOR else _KEYS)
         return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
 

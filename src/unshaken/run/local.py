@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from unshaken.core.errors import RunError
 from unshaken.core.progress import track
-from unshaken.run.config import NAME, check_same, read_config
+from unshaken.run.config import NAME, RunConfig, check_same, read_config
 from unshaken.run.examples import damage, prune
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.lock import locked
@@ -17,6 +17,7 @@ from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN, Flag
 from unshaken.run.shard import Job, run_shard, write_flags
+from unshaken.run.store import RunDir
 
 
 def execute(job: Job, *, resume: bool = False) -> None:
@@ -77,6 +78,7 @@ def _finish(job: Job) -> None:
     run, config = job.run, job.config
     columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
+    _check_complete(run, config, frame)
     frame = frame.filter(pc.is_null(frame["error"]))
     flags = [*check_rows(frame), *check_masking(frame, run.rows("turns"))]
     if run.names("rows", "certificates", suffix=".parquet"):
@@ -86,6 +88,26 @@ def _finish(job: Job) -> None:
         write_flags(run, "finish", 0, flags)
     if config.save_examples >= 0 and run.names("examples"):
         prune(run, _damages(frame), config.save_examples)
+
+
+def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table) -> None:
+    """Refuse rows that are not those of the run's samples, as in a directory that somebody changed.
+
+    Raises:
+        RunError: samples are absent, stand twice, or are not the run's.
+    """
+    wanted = pa.array(sorted(config.ids))
+    for condition in pc.unique(frame["condition"]).to_pylist():
+        ids = frame.filter(pc.equal(frame["condition"], condition))["id"].combine_chunks().sort()
+        whole = condition == CLEAN.id
+        right = (
+            ids.equals(wanted) if whole else len(pc.unique(ids)) == len(ids) and pc.all(pc.is_in(ids, wanted)).as_py()
+        )
+        if right is False:
+            raise RunError(
+                f"{run}: the rows of {condition!r} are not those of the run's {len(wanted):,} samples; delete "
+                f"rows/outcomes/{condition}-*.parquet and resume the run"
+            )
 
 
 def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:

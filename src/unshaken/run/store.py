@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch import Tensor
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.run.address import check_writable, open_address
+from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import SCHEMAS
 
 
@@ -150,15 +152,13 @@ class RunDir:
         """
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
-            try:
-                parts.append(pq.read_table(io.BytesIO(self.read("rows", name, file)), columns=columns))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise RunError(
-                    f"{self.path}: rows/{name}/{file} is damaged ({str(error).splitlines()[0]}); delete it and resume "
-                    "the run"
-                ) from None
+            parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns))
         if parts:
-            return pa.concat_tables(parts)
+            try:
+                return pa.concat_tables(parts)
+            except pa.ArrowException as error:
+                why = str(error).partition("\n")[0]
+                raise RunError(f"{self.path}: files of rows/{name} do not go together ({why}); start afresh") from None
         empty = SCHEMAS[name].empty_table()
         return empty.select(columns) if columns else empty
 
@@ -172,13 +172,31 @@ class RunDir:
         found: dict[str, Tensor] = {}
         for file in self.names("examples", suffix=".safetensors"):
             if file.rpartition("-")[0] == condition:
-                found |= read_examples(self.read("examples", file))
+                found |= self.read_examples(file)
         return found
 
     def example_ids(self, shard: int) -> set[str]:
         """The samples of a shard whose images are kept under any condition."""
         files = [f for f in self.names("examples", suffix=".safetensors") if f.endswith(f"-{shard:05d}.safetensors")]
-        return {i for f in files for i in _ids(self.read("examples", f))}
+        return {i for f in files for i in self.read_examples(f)}
+
+    def read_examples(self, file: str) -> dict[str, Tensor]:
+        """The kept images of one file by sample id.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        data = self.read("examples", file)
+        try:
+            images = load_tensors(data)["images"]
+            size = int.from_bytes(data[:8], "little")
+            ids = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
+            if images.ndim != 4 or not all(isinstance(i, str) for i in ids):
+                raise ValueError("it does not hold images with ids")
+            return dict(zip(ids, torch.unbind(images), strict=True))
+        except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise RunError(f"{self.path}: examples/{file} is damaged ({why}); delete it") from None
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -198,18 +216,6 @@ class RunDir:
             if self.local:
                 raise
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
-
-
-def read_examples(data: bytes) -> dict[str, Tensor]:
-    """Images by sample id, from the bytes of an examples file."""
-    images = load_tensors(data)["images"]
-    return dict(zip(_ids(data), torch.unbind(images), strict=True))
-
-
-def _ids(data: bytes) -> list[str]:
-    size = int.from_bytes(data[:8], "little")
-    ids: list[str] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
-    return ids
 
 
 def _reason(error: Exception) -> str:
