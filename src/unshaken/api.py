@@ -110,7 +110,7 @@ def attack(
     if eps is None:
         eps = "8/255" if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
-    budgets = [parse_number(e) if isinstance(e, str) else e for e in given]
+    budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
     entry = {
         "method": method.info.name,
         "params": method.model_dump(exclude_defaults=True),
@@ -158,7 +158,7 @@ def certify(
     """
     certifier = parse_method(method, "certify")
     given = [] if radii is None else _listed(radii)
-    sizes = [parse_number(r) if isinstance(r, str) else float(r) for r in given]
+    sizes = [parse_number(r, "radius") if isinstance(r, str) else float(r) for r in given]
     entry = {
         "method": certifier.info.name,
         "params": certifier.model_dump(exclude_defaults=True),

@@ -75,7 +75,7 @@ def screen_run(
         jobs.append(made(f"{out}/{place}", other, split, options.limit))
     missing = _obstacle(jobs[0])
     if attacked and missing is None:
-        budgets = [parse_number(e) if isinstance(e, str) else float(e) for e in eps]
+        budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
         guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
         most = samples if options.limit is None else min(samples, options.limit)
         jobs.append(made(f"{out}/{EVASION}", data, guarded, most))

@@ -82,7 +82,9 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     with open_rows(run) as connection:
         try:
             if any(s.type not in reading for s in connection.extract_statements(sql)):
-                raise ParameterError("the statement gives no rows: write one that only reads, such as select ...")
+                raise ParameterError(
+                    "the statement does more than read: write one that gives rows and changes nothing, such as select ..."
+                )
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
                 raise ParameterError("the statement gives no rows: write one that does, such as select ...")

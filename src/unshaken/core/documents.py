@@ -153,7 +153,7 @@ def _check_events(text: str, what: str, error: type[UnshakenError]) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
-            raise error(f"{what} is no YAML that is read here: the tag {shorten(event.tag)} is not allowed; remove it")
+            raise error(f"{what} is no YAML: the tag {event.tag[:100]!r} is not read here; remove it")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise error(f"{what} is nested more than {DEEPEST} levels deep; write it flatter")

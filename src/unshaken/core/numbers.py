@@ -53,8 +53,12 @@ def parse_whole(text: str, *, least: int | None = None, most: int | None = None)
     return value
 
 
-def parse_number(text: str) -> float:
+def parse_number(text: str, what: str = "") -> float:
     """A finite number or a fraction such as `8/255`.
+
+    Args:
+        text: ASCII digits with an optional sign, point, exponent and `/`, and nothing else.
+        what: it is, for messages.
 
     Raises:
         ParameterError: it is neither.
@@ -70,7 +74,7 @@ def parse_number(text: str) -> float:
             value = math.nan
         if math.isfinite(value):
             return value
-    raise ParameterError(f"{shorten(text)} is not a number or a fraction such as 8/255")
+    raise ParameterError(f"{what}{what and ': '}{shorten(text)} is not a number or a fraction such as 8/255")
 
 
 def in_range(name: str, value: object, least: float, most: float) -> None:

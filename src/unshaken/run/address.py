@@ -38,7 +38,7 @@ def open_address(address: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(address)
     except Exception as error:  # each file system raises its own
-        raise RunError(f"{what} cannot be opened: {_reason(error, protocol)}; give a local folder") from None
+        raise RunError(f"{what}: {_reason(error, protocol)}; give a local folder") from None
     return fs, root.rstrip("/") or root
 
 

@@ -52,7 +52,7 @@ class Entry(BaseModel):
     @classmethod
     def _fractions(cls, value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
-        return tuple(parse_number(v) if isinstance(v, str) else v for v in values)
+        return tuple(parse_number(v, "eps") if isinstance(v, str) else v for v in values)
 
     def build(self) -> Any:
         """The method with its parameters.
