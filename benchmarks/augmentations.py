@@ -34,11 +34,11 @@ from unshaken.core import Batch, Classifier, SampleRng
 from unshaken.core.classifier import evaluating
 from unshaken.core.memory import keep_freed_memory
 from unshaken.core.registry import find_method, parse_method
-from unshaken.harden._samples import Samples
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.inner import Inner
-from unshaken.harden.recipe import Recipe, Setup, Step
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.engine.training import Training
 from unshaken.measure import BENCHMARK, Figure, accuracy, paired_difference
 
 BASE = "crop-flip"

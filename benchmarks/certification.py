@@ -9,9 +9,9 @@ The network is trained here with Gaussian noise (recipe `gaussian-augmented`), o
 `votes`: `--n` votes for each of `--images` images. The reference is a loop in the style of the published code of Cohen
 et al. (one image repeated, `randn_like`, argmax, counts by a loop over a numpy array) at the best of its batch sizes
 256, 400 and 1,000. It draws another noise, so its counts differ by chance alone: the last column is the largest
-difference of a top class's share, in standard errors. Ours is `unshaken.certify.votes.vote`, in float32 and in
-bfloat16. Every contender has a process of its own (unshaken tells the allocator to keep freed memory, which would speed
-up the others too); they take turns for `--repeats` rounds.
+difference of a top class's share, in standard errors. Ours is `unshaken.certify.smoothing.votes.vote`, in float32
+and in bfloat16. Every contender has a process of its own (unshaken tells the allocator to keep freed memory, which
+would speed up the others too); they take turns for `--repeats` rounds.
 
 `curve`: certified accuracy at multiples of sigma/2 up to 3 sigma of `smoothing` (n=100,000, alpha=0.001) and of
 `smoothing-sequential` with its defaults, on the same images and the same votes as far as each reads them, and the
@@ -31,16 +31,16 @@ import torch
 from torch import Tensor
 
 from unshaken.certify import SequentialSmoothing, Smoothing
-from unshaken.certify.votes import vote
+from unshaken.certify.smoothing.votes import vote
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.search_copy import search_copy
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.gaussian_augmented import GaussianAugmented
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented
 from unshaken.models import load_model
 from unshaken.papers._training import cached
 

@@ -36,7 +36,7 @@ from scipy import ndimage, stats
 
 import unshaken
 from unshaken.core import Batch, list_methods
-from unshaken.stress.base import Corruption
+from unshaken.stress.engine.base import Corruption
 
 SEVERITIES = (1, 2, 3, 4, 5)
 Pixels = NDArray[np.uint8]

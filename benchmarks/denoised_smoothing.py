@@ -25,16 +25,16 @@ import torch
 from _peers import machine
 from torch import Tensor
 
-from unshaken.certify.smoothing import Smoothing
+from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.oracle import required
 from unshaken.data import load_data
+from unshaken.data.resident import Samples
 from unshaken.generate import DDPM, EDM, Fitting, UNet, UNetSettings, load, save
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.fit import fit
-from unshaken.harden._samples import Samples
-from unshaken.harden.denoise import Denoise
+from unshaken.harden.defences.denoise import Denoise
 from unshaken.models import load_model
 
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -51,7 +51,7 @@ def ours(model: Classifier, chosen: argparse.Namespace, images: Tensor) -> Calla
     from unshaken.core.oracle import Oracle
     from unshaken.core.search_copy import search_copy
     from unshaken.detect import Shares, fit
-    from unshaken.detect.screen import screen
+    from unshaken.detect.engine.screen import screen
 
     data = load_data(chosen.data)
     names = [f"knn:k={chosen.k}" if n == "knn" else n for n in DETECTORS]
@@ -70,7 +70,7 @@ def theirs(model: Classifier, chosen: argparse.Namespace, images: Tensor) -> Cal
     """All scores, one detector after another."""
     import pytorch_ood.detector as peer
 
-    from unshaken.detect.anatomy import Anatomy
+    from unshaken.detect.engine.anatomy import Anatomy
 
     anatomy = Anatomy.of(model, images[:2])
     if anatomy.weight is None or anatomy.bias is None:

@@ -31,9 +31,9 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.detect import Detector
-from unshaken.detect.anatomy import Anatomy
-from unshaken.detect.kept import Kept, Moments
-from unshaken.detect.screen import Fitted, answered, looks, screen
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.kept import Kept, Moments
+from unshaken.detect.engine.screen import Fitted, answered, looks, screen
 
 TRAIN, TEST, CLASSES = 700, 300, 10
 ONE = 0.99995

@@ -64,7 +64,7 @@ def start(arguments: argparse.Namespace, out: Path) -> int:
 
 def small_shards(size: int) -> None:
     """Make every run's shards this small, so that there are many gaps to be killed in."""
-    from unshaken import api_job
+    from unshaken.api import job as api_job
 
     kind = api_job.RunConfig
     api_job.RunConfig = lambda **values: kind(**{**values, "shard_size": size})

@@ -7,12 +7,12 @@
 `uniform` directions are the hard case for any pruning: no row is much nearer than another. `clusters` are non-negative
 and lie around `--clusters` centres, as penultimate features behind a ReLU do.
 
-Contenders: `unshaken.detect.knn.kth_distance` as a saved detector calls it (a bank in bytes, read from its file), the
-same made in memory (with the float32 bank that it is made of), the same without bytes, plain torch (one product and
-`topk`), and scikit-learn and faiss where they are installed. Each has a process of its own, which makes the bank (not
-timed), prepares (timed apart: bytes, or an index), warms up on 16 queries and then answers `--repeats` times. The
-processes follow one another, for their banks together would not fit in memory: run it on a quiet machine. Memory is the
-largest resident size of the process from its start to its last answer, libraries and bank included. `off` is the
+Contenders: `unshaken.detect.scores.knn.kth_distance` as a saved detector calls it (a bank in bytes, read from its
+file), the same made in memory (with the float32 bank that it is made of), the same without bytes, plain torch (one
+product and `topk`), and scikit-learn and faiss where they are installed. Each has a process of its own, which makes the
+bank (not timed), prepares (timed apart: bytes, or an index), warms up on 16 queries and then answers `--repeats` times.
+The processes follow one another, for their banks together would not fit in memory: run it on a quiet machine. Memory is
+the largest resident size of the process from its start to its last answer, libraries and bank included. `off` is the
 largest difference from distances in float64 over 50 of the queries.
 """
 
@@ -34,9 +34,9 @@ from _peers import machine, spread
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unshaken.detect.banks import read_banks
-from unshaken.detect.knn import LARGE, kth_distance
-from unshaken.detect.quantised import Quantised, fast_bytes, restored, saved
+from unshaken.detect.engine.banks import read_banks
+from unshaken.detect.scores._quantised import Quantised, fast_bytes, restored, saved
+from unshaken.detect.scores.knn import LARGE, kth_distance
 
 Answer = Callable[[Tensor], Tensor]
 PART = 8192

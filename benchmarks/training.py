@@ -34,12 +34,12 @@ from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.search_copy import search_copy
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.adversarial_training import AdversarialTraining
-from unshaken.harden.fit import fresh
-from unshaken.harden.loop import Loop
-from unshaken.harden.trades import Trades
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fresh
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.harden.recipes.adversarial.trades import Trades
 
 BATCH, RATE, BETA = 128, 0.05, 6.0
 WARM = 1024

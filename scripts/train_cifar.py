@@ -27,7 +27,7 @@ import unshaken
 from unshaken.core import Batch
 from unshaken.core.oracle import required
 from unshaken.data import stream
-from unshaken.models.small import SmallNet
+from unshaken.models.networks.small import SmallNet
 
 EPS = 8 / 255
 HELD_OUT = 1000

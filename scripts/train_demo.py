@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unshaken.models.small import SmallNet
+from unshaken.models.networks.small import SmallNet
 
 MEAN, STD = 0.2860, 0.3530
 

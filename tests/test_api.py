@@ -1,15 +1,16 @@
 """`unshaken.attack`: mode and budget."""
 
-from __future__ import annotations
+import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import unshaken
+import unshaken.api
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.models.load import second_model
-from unshaken.models.small import SmallNet
+from unshaken.models.loaders.load import second_model
+from unshaken.models.networks.small import SmallNet
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,9 @@ def test_a_wrong_mode_or_budget_is_refused_before_anything_is_loaded(attack, opt
 )
 def test_mode_and_budget_become_parameters(options, params, monkeypatch):
     seen = []
-    monkeypatch.setattr("unshaken.api._audit", lambda model, data, plan, *a, **k: seen.extend(plan))
+    monkeypatch.setattr(
+        sys.modules["unshaken.api.attack"], "run_plan", lambda model, data, plan, *a, **k: seen.extend(plan)
+    )
     unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
     assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -19,7 +18,7 @@ import unshaken
 from unshaken.core.errors import MissingExtra
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
-from unshaken.models.kinds import list_kinds
+from unshaken.models.loaders.kinds import list_kinds
 from unshaken.run.flags import NAMES as FLAGS
 from unshaken.run.rows import SCHEMAS
 
@@ -199,28 +198,3 @@ def test_no_file_names_a_place_of_one_machine():
             lines = enumerate(path.read_bytes().decode(errors="ignore").splitlines(), 1)
             found += [f"{path.relative_to(ROOT)}:{number} {line[:100]}" for number, line in lines if place.search(line)]
     assert found == []
-
-
-def imported_rooms(path: Path) -> set[str]:
-    """What a file imports of the package, wherever in it the import stands."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [a.name for a in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [f"unshaken.{a.name}" for a in node.names] if node.module == "unshaken" else [node.module]
-    return {name.split(".")[1] for name in names if name.startswith("unshaken.")}
-
-
-def test_a_room_imports_only_rooms_below_it():
-    table = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    floors = [re.findall(r"`(\w+)`", head) for head in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)]
-    floor = {room: number for number, rooms in enumerate(floors) for room in rooms}
-    wrong = []
-    for path in sources(PACKAGE):
-        room = path.relative_to(PACKAGE).parts[0]
-        if path.suffix == ".py" and room in floor:
-            above = {name for name in imported_rooms(path) if floor.get(name, 99) < floor[room]}
-            wrong += [f"{path.relative_to(PACKAGE)} imports {name}" for name in sorted(above)]
-    assert wrong == []
-    assert len(floor) == 18

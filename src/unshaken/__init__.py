@@ -8,21 +8,23 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from unshaken.core.lazy import attribute_of
+from unshaken.core.room import bind_verb
+from unshaken.core.version import __version__
 
 if TYPE_CHECKING:
     from unshaken import attack, certify, detect, harden
-    from unshaken.api import Audit, audit, compare, corrupt
+    from unshaken.api.audit import Audit, audit
+    from unshaken.api.compare import compare
+    from unshaken.api.corrupt import corrupt
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data
     from unshaken.models import load_model
-
-try:
-    __version__ = version("unshaken")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "Audit",
@@ -56,12 +58,18 @@ _HOMES = {
 }
 
 
+def _load_verb(name: str) -> Callable[..., Any]:
+    verb: Callable[..., Any] = getattr(importlib.import_module("unshaken.api"), name)
+    return verb
+
+
+for _room in ("attack", "certify", "detect", "harden"):
+    bind_verb(f"unshaken.{_room}", partial(_load_verb, _room))
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import unshaken` is quick."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'unshaken' has no attribute {name!r}")
-    module = importlib.import_module(_HOMES[name])
-    return module if _HOMES[name] == f"unshaken.{name}" else getattr(module, name)
+    return attribute_of(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.stage import Scene
+from unshaken.attack.engine.stage import Scene
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.run.rows import SCHEMAS, Context, table_of

@@ -16,10 +16,10 @@ from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
 from unshaken.data.in_memory import InMemory
 from unshaken.detect import Detector, Door, fit
-from unshaken.detect.guard import guard
-from unshaken.measure.ranking import auroc
-from unshaken.models.from_open_clip import ZeroShot
-from unshaken.models.small_cnn import SmallCNN
+from unshaken.detect.engine.guard import guard
+from unshaken.measure.detection.ranking import auroc
+from unshaken.models.loaders.from_open_clip import ZeroShot
+from unshaken.models.networks.small_cnn import SmallCNN
 
 DETECTORS = [m for m in list_methods("detect") if issubclass(m.cls, Detector)]
 BLIND = {"opennsfw", "nudenet"}

@@ -11,13 +11,13 @@ from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
 from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
-from unshaken.harden._compose import Composition
-from unshaken.harden._samples import Samples
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.loop import Loop
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.run import recipe_text
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.run import recipe_text
+from unshaken.harden.engine.training import Training
 from unshaken.run.store import RunDir
 
 RECIPES = [m for m in list_methods("harden") if issubclass(m.cls, Recipe)]

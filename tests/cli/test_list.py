@@ -11,9 +11,9 @@ from unshaken.cli.complete import complete_attack, complete_data, complete_model
 from unshaken.core.registry import list_methods, register, unregister
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
-from unshaken.models.kinds import list_kinds
+from unshaken.models.loaders.kinds import list_kinds
 from unshaken.run import PLANS
-from unshaken.stress.base import Stressor
+from unshaken.stress.engine.base import Stressor
 
 
 @pytest.fixture

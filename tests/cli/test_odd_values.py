@@ -14,8 +14,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api import Options
-from unshaken.api_detect import parse_against
+from unshaken.api.job import Options
+from unshaken.api.screening import parse_against
 from unshaken.cli.app import app
 from unshaken.cli.failures import is_usage
 from unshaken.cli.options import run_options
@@ -25,13 +25,13 @@ from unshaken.core.numbers import LARGEST, LARGEST_SEED
 from unshaken.core.registry import list_methods, parse_method
 from unshaken.data.shards import _spread
 from unshaken.data.spec import divide, existing, options_of
-from unshaken.detect.detector_list import LIST, read_list
-from unshaken.detect.moderation_policy import read_policy
-from unshaken.harden.audit_summary import read_summary
-from unshaken.harden.harden_file import read_harden
-from unshaken.models.from_run import read_record
-from unshaken.models.options import class_names, image_size, numbers
-from unshaken.models.spec import parse_model_spec
+from unshaken.detect.engine.detector_list import LIST, read_list
+from unshaken.detect.moderation.moderation_policy import read_policy
+from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.harden_file import read_harden
+from unshaken.models.loaders.from_run import read_record
+from unshaken.models.loaders.options import class_names, image_size, numbers
+from unshaken.models.loaders.spec import parse_model_spec
 from unshaken.report.gates import Gate
 from unshaken.run import RunDir, load_plan, read_config
 from unshaken.run.address import check_writable, open_address
@@ -221,12 +221,15 @@ def documents(tmp_path):
     shape = {"classes": 2, "channels": 3, "side": 8}
     audit = {"schema": 1, "model": "demo", "data": "demo", "plan": [{"method": "fog"}], "ids": ["a"], "shard_size": 16}
     harden = {"schema": 1, "model": "small", "data": "demo", "recipes": [], "training": {"epochs": 1}, "arch": "small"}
+    audit |= dict.fromkeys(("model_fingerprint", "data_fingerprint", "model_name"), "x")
+    harden |= {"classes": ["a", "b"], "shape": shape, "data_fingerprint": "x", "images": {"usable": 9}}
+    summary = {"clean": {"value": 0.5}, "conditions": [{"condition": "fog-1", "method": "fog"}]}
     return {
         LIST: (lambda: read_list(str(tmp_path)), detectors),
-        "run.json": (lambda: read_config(run), {**audit, **dict.fromkeys(("model_fingerprint", "data_fingerprint", "model_name"), "x")}),
+        "run.json": (lambda: read_config(run), audit),
         "model.json": (lambda: read_record(tmp_path), {"arch": "small", "options": {"mean": [0.0]}, "shape": shape}),
-        "harden.json": (lambda: read_harden(run), {**harden, "classes": ["a", "b"], "shape": shape, "data_fingerprint": "x", "images": {"usable": 9}}),
-        "summary.json": (lambda: read_summary(run), {"clean": {"value": 0.5}, "conditions": [{"condition": "fog-1", "method": "fog"}]}),
+        "harden.json": (lambda: read_harden(run), harden),
+        "summary.json": (lambda: read_summary(run), summary),
     }  # fmt: skip
 
 

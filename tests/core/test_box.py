@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack._overlay import Overlay
+from unshaken.attack.patch._overlay import Overlay
 from unshaken.core.box import boxed
-from unshaken.harden._prompts import Prompts
-from unshaken.harden.multi_resolution import MultiResolution
+from unshaken.harden.defences._prompts import Prompts
+from unshaken.harden.defences.multi_resolution import MultiResolution
 
 
 def test_values_are_those_of_clamp():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core import Classifier
-from unshaken.detect.anatomy import Anatomy
+from unshaken.detect.engine.anatomy import Anatomy
 
 
 class Toy(nn.Module):

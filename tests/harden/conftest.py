@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.inner import Inner
-from unshaken.harden.recipe import Step
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.recipe import Step
 
 CARD_CLEAN = torch.tensor([[2.0, 0, -1], [0.5, 0.2, 0]])
 CARD_ADVERSARIAL = torch.tensor([[0.5, 1, -1], [0, 1, 0.3]])

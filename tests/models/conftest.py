@@ -5,7 +5,7 @@ import socket
 import pytest
 import torch
 
-from unshaken.models.small import SmallNet
+from unshaken.models.networks.small import SmallNet
 
 
 @pytest.fixture(autouse=True)

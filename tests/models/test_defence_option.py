@@ -23,9 +23,9 @@ def test_the_model_is_behind_the_defence():
 
 
 def test_a_recipe_or_an_unknown_name_is_refused():
-    with pytest.raises(ParameterError, match="'at' is a recipe for training, not a defence"):
+    with pytest.raises(ParameterError, match="'at' is no defence at inference"):
         unshaken.load_model("demo?defence=at")
-    with pytest.raises(ParameterError, match="no method 'input-transfrom' in harden: did you mean 'input-transform'"):
+    with pytest.raises(ParameterError, match="no method 'input-transfrom': did you mean 'input-transform'"):
         unshaken.load_model("demo?defence=input-transfrom")
 
 

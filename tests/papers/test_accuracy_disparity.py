@@ -8,7 +8,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.measure.fairness import signed_gap
+from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
 from unshaken.papers._disparity_run import best_threshold, load_pair
 from unshaken.papers.accuracy_disparity import AccuracyDisparityPaper

@@ -16,7 +16,7 @@ from PIL import Image
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.measure import Figure
-from unshaken.measure.wasserstein_bound import wasserstein_bound
+from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
 from unshaken.papers._limits_figures import Figures, best_threshold, precision, threshold_at, two_shares
 from unshaken.papers._limits_generated import resized

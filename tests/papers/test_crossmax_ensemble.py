@@ -14,7 +14,7 @@ from torch import nn
 
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.harden.ensemble import ensemble
+from unshaken.harden.engine.ensemble import ensemble
 from unshaken.papers import run_paper
 from unshaken.papers._crossmax_nets import Strided
 from unshaken.papers._crossmax_run import reached

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
-from unshaken.harden.fit import fresh
+from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import run_paper
 from unshaken.papers._rigid_figures import Figures, flagged

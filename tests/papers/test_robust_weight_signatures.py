@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from unshaken.core.errors import ParameterError
-from unshaken.harden.surgery import body_of
+from unshaken.harden.surgery.surgery import body_of
 from unshaken.papers import run_paper
 from unshaken.papers._rws_figures import mean_of, seed_figures
 from unshaken.papers._rws_nets import SixConvs

@@ -15,7 +15,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.harden.representation_consistency import RepresentationConsistency
+from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
 from unshaken.papers import run_paper
 from unshaken.papers._rrcm_nets import Sizes, Workshop
 from unshaken.papers._rrcm_run import counted

@@ -9,7 +9,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
 from unshaken.papers._shifted import EIGHT, FOUR, Look, agreed, answers, ball, looked, named, places
 from unshaken.run.rows import table_of
-from unshaken.stress.translation import window
+from unshaken.stress.geometry.translation import window
 
 LOOKS = [
     Look("plain-20", "centre_crop", 20),

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.attack.ball import Ball
-from unshaken.certify.smt import most_extreme
+from unshaken.attack.engine.ball import Ball
+from unshaken.certify.smt.smt import most_extreme
 from unshaken.core.errors import DataError, MissingExtra
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
@@ -169,6 +169,6 @@ def test_data_or_package_that_is_absent(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="mnist"):
         run_paper(TINY, out=tmp_path / "run", data="mnist")
     absent = types.SimpleNamespace(import_module=_absent)
-    monkeypatch.setattr("unshaken.models.extras.importlib", absent)
+    monkeypatch.setattr("unshaken.core.extras.importlib", absent)
     with pytest.raises(MissingExtra, match="scikit-learn"):
         run_paper(TINY, out=tmp_path / "other")

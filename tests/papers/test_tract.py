@@ -14,7 +14,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.harden.tract import TrAct
+from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
 from unshaken.papers._tract_nets import Arm, Pictures, built
 from unshaken.papers._tract_run import Figures, epochs_to

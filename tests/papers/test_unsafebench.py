@@ -12,8 +12,8 @@ from sklearn.metrics import f1_score
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, MissingExtra, ParameterError
-from unshaken.detect.base import Detector
-from unshaken.harden.fit import fresh
+from unshaken.detect.engine.base import Detector
+from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import run_paper
 from unshaken.papers._unsafe_figures import Figures

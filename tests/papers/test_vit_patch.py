@@ -15,7 +15,7 @@ from PIL import Image
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.models.small_vit import SmallViT
+from unshaken.models.networks.small_vit import SmallViT
 from unshaken.papers import run_paper
 from unshaken.papers._vit_nets import shown
 from unshaken.papers._vit_run import looked_at

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import unshaken
-from unshaken.certify.base import certificates
+from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.report import certify_view, write_report
 from unshaken.report.certified import certified

@@ -11,8 +11,8 @@ import torch
 from unshaken.cli.outcome_detectors import detector_tables
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.detect.rows import scores as score_rows
-from unshaken.detect.screen import Scored
+from unshaken.detect.engine.rows import scores as score_rows
+from unshaken.detect.engine.screen import Scored
 from unshaken.report import detect_plots, detect_view, write_report
 from unshaken.report.detect_pictures import walls
 from unshaken.report.gates import Gate, check_gates

@@ -228,7 +228,7 @@ def test_label_out_of_range_names_the_samples(job, make, tiny):
 
 
 def test_out_of_budget_is_found_in_rows_and_named(job, monkeypatch):
-    from unshaken.attack.ball import Ball
+    from unshaken.attack.engine.ball import Ball
 
     monkeypatch.setattr(Ball, "farthest", lambda self, gradient: self.clean + 1.01 * self.radius * gradient.sign())
     monkeypatch.setattr(Ball, "contains", lambda self, x: torch.ones(len(x), dtype=torch.bool))

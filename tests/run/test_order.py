@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from unshaken.certify.base import CERTIFICATES
+from unshaken.certify.engine.base import CERTIFICATES
 from unshaken.run import load_plan
 from unshaken.run.order import broken, check_order, subjects
 from unshaken.run.rows import OUTCOMES

@@ -11,7 +11,7 @@ from scipy.ndimage import zoom
 from torch import Tensor
 
 from unshaken.core import Batch
-from unshaken.stress.base import Corruption, to_8_bit
+from unshaken.stress.engine.base import Corruption, to_8_bit
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

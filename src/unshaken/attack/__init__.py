@@ -2,4 +2,4 @@
 
 from unshaken.core.room import open_room
 
-__all__ = open_room(__name__, __path__, verb="attack")  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = open_room(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from unshaken.core.sources import ROOMS, keys_of, sources_of
+
 PLANS = ("quick", "corruptions", "attacks", "full")
-DATA = ("demo", "folder:", "parquet:", "idx:", "torchvision:", "hf:", "wds:", "fashion-mnist", "mnist", "cifar10")
-_HERE = Path(__file__).parent.parent
 
 
-def names(room: str, decorator: str) -> list[str]:
+def names(room: str, decorator: str = "register") -> list[str]:
     """The names that a decorator enters in the files of a room, without running them.
 
-    >>> "pgd" in names("attack", "register"), "timm" in names("models", "model_kind")
+    >>> "pgd" in names("attack"), "timm" in names("models", "model_kind")
     (True, True)
     """
-    pattern = re.compile(rf"^@{decorator}\(\s*\"([^\"]+)\"", re.MULTILINE)
-    files = sorted((_HERE / room).glob("*.py"))
-    return sorted(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
+    return sorted(source.name for source in sources_of(room, decorator))
 
 
 def complete_plan(incomplete: str) -> list[str]:
@@ -29,7 +26,8 @@ def complete_plan(incomplete: str) -> list[str]:
 
 def complete_data(incomplete: str) -> list[str]:
     """Kinds of data and named sets."""
-    return _starting(incomplete, DATA)
+    kinds, named = keys_of("data/load.py", "SOURCES"), keys_of("data/named.py", "NAMED")
+    return _starting(incomplete, ["demo", *(f"{kind}:" for kind in kinds), *named])
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -40,22 +38,22 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_attack(incomplete: str) -> list[str]:
     """Attacks."""
-    return _starting(incomplete, names("attack", "register"))
+    return _starting(incomplete, names("attack"))
 
 
 def complete_certifier(incomplete: str) -> list[str]:
     """Certifiers."""
-    return _starting(incomplete, names("certify", "register"))
+    return _starting(incomplete, names("certify"))
 
 
 def complete_detector(incomplete: str) -> list[str]:
     """Detectors."""
-    return _starting(incomplete, names("detect", "register"))
+    return _starting(incomplete, names("detect"))
 
 
 def complete_room(incomplete: str) -> list[str]:
     """Rooms of methods."""
-    return _starting(incomplete, [r.name for r in sorted(_HERE.iterdir()) if names(r.name, "register")])
+    return _starting(incomplete, [room for room in ROOMS if names(room)])
 
 
 def _starting(incomplete: str, known: Iterable[str]) -> list[str]:

@@ -195,9 +195,9 @@ def threshold(
     json: Json = False,
 ) -> int:
     """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
-    from unshaken.api_detect import set_thresholds
+    from unshaken.api import set_thresholds
     from unshaken.core.errors import ParameterError
-    from unshaken.detect.door import thresholds
+    from unshaken.detect.engine.door import thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
         raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
@@ -229,7 +229,7 @@ def drift(
 
     Exit codes: 0 no alarm, 1 a detector lets in surely less than is promised, 2 wrong use or bad input.
     """
-    from unshaken.detect.over_time import over_time
+    from unshaken.detect.engine.over_time import over_time
     from unshaken.run import RunDir
 
     found = over_time(RunDir(run), window=window, promised=promised, alpha=alpha)

@@ -17,7 +17,7 @@ from unshaken.cli.verb import verb
 from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
-    from unshaken.harden.run import Hardened
+    from unshaken.harden.engine.run import Hardened
 
 app = typer.Typer(name="harden", invoke_without_command=True)
 app.add_typer(surgery.app, name="surgery")

@@ -10,7 +10,7 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, table
 
 if TYPE_CHECKING:
-    from unshaken.harden.mend import MendingPlan
+    from unshaken.harden.engine.repair import RepairPlan
     from unshaken.report import Comparisons
 
 
@@ -41,7 +41,7 @@ def mend_run(
     from unshaken import api
 
     with progress(session):
-        plan = api.plan_mending(run, workers=place["workers"], download=place["download"], **about)
+        plan = api.plan_repair(run, workers=place["workers"], download=place["download"], **about)
     if not as_json:
         show_plan(plan)
     if dry_run:
@@ -51,7 +51,7 @@ def mend_run(
     folder = out or f"{run.rstrip('/')}-mended"
     session.makes_run(folder, given=out is not None)
     with progress(session):
-        done = api.mend(run, plan, out=folder, limit=about["limit"], **place)
+        done = api.repair(run, plan, out=folder, limit=about["limit"], **place)
     if as_json:
         print_json(
             {"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": done.comparison.to_json()}
@@ -79,7 +79,7 @@ def costs(comparison: Comparisons) -> list[str]:
     ]
 
 
-def show_plan(plan: MendingPlan) -> None:
+def show_plan(plan: RepairPlan) -> None:
     """Findings with their recipes, and the expected cost."""
     rows = [[f.what, f"{100 * f.loss:.1f}", f.recipe, f.left_out] for f in plan.findings]
     console().print(table(["what shook the model", "points lost", "recipe", "left out, because"], rows, right=[1]))
@@ -102,7 +102,7 @@ def minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def plan_json(plan: MendingPlan) -> dict[str, Any]:
+def plan_json(plan: RepairPlan) -> dict[str, Any]:
     """The plan as JSON."""
     from dataclasses import asdict
 

@@ -83,11 +83,11 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         try:
             if any(s.type not in reading for s in connection.extract_statements(sql)):
                 raise ParameterError(
-                    "the statement does more than read: write one that gives rows and changes nothing, such as select ..."
+                    "the statement does more than read: write one that gives rows and changes nothing, such as select"
                 )
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
-                raise ParameterError("the statement gives no rows: write one that does, such as select ...")
+                raise ParameterError("the statement gives no rows: write one that does, such as select")
             return [column[0] for column in cursor.description], cursor.fetchall()
         except duckdb.Error as error:
             said = str(error).partition("\n\nLINE")[0]

@@ -45,7 +45,7 @@ def extract(
     ] = 0,
 ) -> int:
     """Take the signature of robustness out of three files of weights."""
-    from unshaken.harden import surgery
+    from unshaken.harden.surgery import surgery
 
     report = surgery.extract(
         pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption, levels=levels
@@ -58,7 +58,7 @@ def extract(
 @verb
 def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
     """Add a signature to weights."""
-    from unshaken.harden import surgery
+    from unshaken.harden.surgery import surgery
 
     surgery.add(base, signature, alpha, out)
     print_line(f"weights: {out}")
@@ -69,7 +69,7 @@ def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: 
 @verb
 def subtract(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
     """Take a signature off again."""
-    from unshaken.harden import surgery
+    from unshaken.harden.surgery import surgery
 
     surgery.subtract(base, signature, alpha, out)
     print_line(f"weights: {out}")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,11 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number as parse_number
 from unshaken.core.numbers import shorten
+from unshaken.core.sources import ROOMS, modules_named, sources_of
 from unshaken.core.texts import parse_values
 from unshaken.core.values import strict_values
-
-ROOMS = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks", "papers")
-"""The rooms that hold methods, in the order of lists."""
 
 
 class Parameters(BaseModel):
@@ -91,6 +87,7 @@ class Method:
 
 _methods: dict[tuple[bool, str], Method] = {}
 """By whether it is a paper, and by name: a paper and the method that it is about may share a name."""
+_plugins: set[EntryPoint] = set()
 C = TypeVar("C", bound=Parameters)
 
 
@@ -137,38 +134,40 @@ def unregister(name: str) -> None:
         _methods.pop((paper, name), None)
 
 
-def discover(package: str, path: Iterable[str]) -> dict[str, type[Any]]:
-    """Import every file of a room, and return the classes registered there by class name; folders are left alone."""
-    for module in pkgutil.iter_modules(path):
-        if not module.ispkg:
-            importlib.import_module(f"{package}.{module.name}")
-    return {m.cls.__name__: m.cls for m in _methods.values() if m.cls.__module__.startswith(package + ".")}
-
-
 def list_methods(room: str | None = None) -> list[Method]:
     """Every method, in the order of rooms and names, those of installed plug-ins (group `unshaken.methods`) included.
+
+    Args:
+        room: only the methods of one room; no other room is imported.
 
     Raises:
         ParameterError: there is no such room.
     """
-    _load()
+    _load_plugins()
     rooms = sorted({m.room for m in _methods.values()} | set(ROOMS))
     if room is not None and room not in rooms:
         raise ParameterError(f"no room {room!r}: {did_you_mean(room, rooms)}")
+    for one in ROOMS if room is None else (room,):
+        for source in sources_of(one):
+            importlib.import_module(source.module)
     chosen = [m for m in _methods.values() if room in (None, m.room)]
     return sorted(chosen, key=lambda m: (ROOMS.index(m.room) if m.room in ROOMS else len(ROOMS), m.name))
 
 
 def find_method(name: str, room: str | None = None) -> Method:
-    """The method of a name.
+    """The method of a name. Only its file is imported; plug-ins are asked where no file bears the name.
 
     Raises:
         ParameterError: there is none, with near names.
     """
-    _load()
-    usual = _methods.get((False, name))
-    if usual is not None and room in (None, usual.room):
-        return usual
+    for load in (_load_nothing, _load_named, _load_plugins):
+        load(name, room)
+        usual = _methods.get((False, name))
+        if usual is not None and room in (None, usual.room):
+            return usual
+    paper = _methods.get((True, name))
+    if paper is not None and room in (None, paper.room):
+        return paper
     known = {m.name: m for m in list_methods(room)}
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
@@ -185,16 +184,23 @@ def parse_method(text: str, room: str | None = None) -> Any:
     return find_method(name, room).cls.from_text(values)
 
 
-@cache
-def _load() -> None:
-    """Import the rooms that hold methods, and installed plug-ins, once a process."""
-    unshaken = importlib.import_module("unshaken")
-    present = {m.name for m in pkgutil.iter_modules(unshaken.__path__)}
-    for room in ROOMS:
-        if room in present:
-            importlib.import_module(f"unshaken.{room}")
+def _load_nothing(name: str, room: str | None) -> None:
+    """What is imported already may do."""
+
+
+def _load_named(name: str, room: str | None) -> None:
+    """Import the files that bear a method's name, in one room or in all but that of papers."""
+    for one in ROOMS if room is None else (room,):
+        for module in modules_named(one, name):
+            importlib.import_module(module)
+
+
+def _load_plugins(name: str = "", room: str | None = None) -> None:
+    """Load installed plug-ins, once a process."""
     for plugin in entry_points(group="unshaken.methods"):
-        plugin.load()
+        if plugin not in _plugins:
+            _plugins.add(plugin)
+            plugin.load()
 
 
 def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:

@@ -1,39 +1,60 @@
-"""`open_room`: a room's package finds its methods by itself, and may be called as its verb."""
+"""`open_room`: a room's package gives its registered classes as attributes, each imported when it is first used."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from unshaken.core.registry import discover
+from unshaken.core.sources import sources_of
+
+Verb = Callable[..., Any]
+
+_verbs: dict[str, Callable[[], Verb]] = {}
+
+
+def bind_verb(room: str, load: Callable[[], Verb]) -> None:
+    """Say what calling a room does, as in `unshaken.attack(...)`.
+
+    Args:
+        room: the package's `__name__`.
+        load: gives the function; asked at the first call.
+    """
+    _verbs[room] = load
 
 
 class Room(ModuleType):
-    """A package whose registered classes are its attributes; `unshaken.attack(...)` calls its verb."""
+    """A package whose registered classes are its attributes, and which may be called as its verb."""
+
+    def __getattr__(self, name: str) -> Any:
+        """The registered class of a name; only the file that defines it is imported."""
+        for source in sources_of(self.__name__.partition(".")[2]):
+            if source.symbol == name:
+                found = getattr(importlib.import_module(source.module), name)
+                self.__dict__[name] = found
+                return found
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__all__})
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the room's verb; see the function of the same name in `unshaken.api`."""
-        verb = self.__dict__["_verb"]
-        if verb is None:
+        if self.__name__ not in _verbs:
             raise TypeError(f"{self.__name__} is a room, not a verb")
-        return getattr(importlib.import_module("unshaken.api"), verb)(*args, **options)
+        return _verbs[self.__name__]()(*args, **options)
 
 
-def open_room(name: str, path: list[str], verb: str | None = None) -> list[str]:
-    """Import every file of a room and put its registered classes into the package.
+def open_room(name: str) -> list[str]:
+    """Make a package a room.
 
     Args:
         name: the package's `__name__`.
-        path: its `__path__`.
-        verb: the function of `unshaken.api` that calling the package means.
 
     Returns:
-        The names of the classes, for `__all__`.
+        The names of its registered classes, for `__all__`.
     """
-    module = sys.modules[name]
-    methods = discover(name, path)
-    module.__class__ = Room
-    module.__dict__.update(methods, _verb=verb)
-    return sorted(methods)
+    sys.modules[name].__class__ = Room
+    return sorted(source.symbol for source in sources_of(name.partition(".")[2]))

@@ -9,5 +9,5 @@ from unshaken.generate.unet import UNet, UNetSettings
 
 __all__ = [
     "DDPM", "DDPMSettings", "EDM", "EDMSettings", "Fitting", "UNet", "UNetSettings", "karras_grid", "load", "save",
-    *open_room(__name__, __path__),  # pyright: ignore[reportUnsupportedDunderAll]
+    *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
 ]  # fmt: skip

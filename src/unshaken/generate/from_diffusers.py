@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from unshaken.core.errors import ModelError
+from unshaken.core.extras import need
 from unshaken.generate.ddpm import DDPM, DDPMSettings
 from unshaken.generate.diffusion import NoiseNet
-from unshaken.models.extras import need
-from unshaken.models.weights import first_line
+from unshaken.models.loaders.weights import first_line
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 

@@ -15,7 +15,7 @@ from unshaken.generate.ddpm import DDPM, DDPMSettings
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.edm import EDM, EDMSettings
 from unshaken.generate.unet import UNet, UNetSettings
-from unshaken.models.weights import first_line, load_weights, refuse_disguised
+from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
 from unshaken.run.store import RunDir
 
 FORMAT = "unshaken-diffusion-1"

@@ -1,11 +1,16 @@
 """Figures with intervals, from columns of rows: numpy and scipy alone, no model and no run directory."""
 
-from unshaken.measure.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
-from unshaken.measure.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
-from unshaken.measure.calibration import CalibrationError, ReliabilityBin, calibration_error
-from unshaken.measure.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
-from unshaken.measure.corruption import CorruptionError, corruption_error
-from unshaken.measure.detection import (
+from unshaken.measure.calibration.calibration import CalibrationError, ReliabilityBin, calibration_error
+from unshaken.measure.calibration.proper_scores import brier, nll, softmax, top_label
+from unshaken.measure.calibration.temperature import (
+    Temperature,
+    VectorScaling,
+    expected_kl,
+    fit_temperature,
+    fit_vector_scaling,
+)
+from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
+from unshaken.measure.detection.detection import (
     Aupr,
     Detection,
     aupr,
@@ -14,20 +19,27 @@ from unshaken.measure.detection import (
     fpr95_ood_recall,
     paired_bootstrap,
 )
-from unshaken.measure.drift import Drift, Window
-from unshaken.measure.effective_robustness import (
+from unshaken.measure.detection.drift import Drift, Window
+from unshaken.measure.detection.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
+from unshaken.measure.detection.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
+from unshaken.measure.detection.wasserstein_bound import WassersteinBound, wasserstein_bound
+from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
+from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
+from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
+from unshaken.measure.robustness.effective_robustness import (
     EffectiveRobustness,
     RobustnessLine,
     effective_robustness,
     fit_line,
     relative_robustness,
 )
-from unshaken.measure.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
-from unshaken.measure.figure import Figure
-from unshaken.measure.intervals import clopper_pearson, share
-from unshaken.measure.join import match
-from unshaken.measure.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
-from unshaken.measure.paired import (
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
+from unshaken.measure.robustness.worst_case import WorstCase, worst_case
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import clopper_pearson, share
+from unshaken.measure.statistics.join import match
+from unshaken.measure.statistics.paired import (
     Comparison,
     compare,
     compare_by_id,
@@ -36,18 +48,6 @@ from unshaken.measure.paired import (
     mcnemar,
     paired_difference,
 )
-from unshaken.measure.proper_scores import brier, nll, softmax, top_label
-from unshaken.measure.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
-from unshaken.measure.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
-from unshaken.measure.temperature import (
-    Temperature,
-    VectorScaling,
-    expected_kl,
-    fit_temperature,
-    fit_vector_scaling,
-)
-from unshaken.measure.wasserstein_bound import WassersteinBound, wasserstein_bound
-from unshaken.measure.worst_case import WorstCase, worst_case
 
 __all__ = [
     "ALEXNET_CLEAN_ERROR",

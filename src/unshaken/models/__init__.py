@@ -1,10 +1,10 @@
 """Models: one SPEC string names any of them, and each becomes a `Classifier` from images in [0, 1] to logits."""
 
-from unshaken.models.check import check_model, fingerprint
-from unshaken.models.from_run import save_model
-from unshaken.models.kinds import Kind, list_kinds, model_kind
-from unshaken.models.load import as_classifier, load_model
-from unshaken.models.spec import ModelSpec, parse_model_spec
+from unshaken.models.loaders.check import check_model, fingerprint
+from unshaken.models.loaders.from_run import save_model
+from unshaken.models.loaders.kinds import Kind, list_kinds, model_kind
+from unshaken.models.loaders.load import as_classifier, load_model
+from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 
 __all__ = [
     "Kind",

@@ -5,4 +5,4 @@ from unshaken.papers._run import PaperInfo, list_papers, run_paper
 from unshaken.papers._table import write_table
 from unshaken.papers.base import PaperResult
 
-__all__ = [*open_room(__name__, __path__), "PaperInfo", "PaperResult", "list_papers", "run_paper", "write_table"]  # pyright: ignore
+__all__ = [*open_room(__name__), "PaperInfo", "PaperResult", "list_papers", "run_paper", "write_table"]  # pyright: ignore

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure import accuracy, compare, paired_difference, share
-from unshaken.measure.columns import Flags, Numbers
+from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers._shifted import Look, Shift, named
 from unshaken.run.store import RunDir
 

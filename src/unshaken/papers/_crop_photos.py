@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unshaken.certify.crop_selection import CropSelection, four_neighbours_rate, same_crop_rate
+from unshaken.certify.crops.crop_selection import CropSelection, four_neighbours_rate, same_crop_rate
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import Dataset, load_data, stream, subset
-from unshaken.measure.columns import Flags
+from unshaken.measure.statistics.columns import Flags
 from unshaken.models import fingerprint, load_model
 from unshaken.papers._crop_figures import Seen, against, looked_figures, rate, read_agreed, read_seen
 from unshaken.papers._shifted import FOUR, Look, agreed, ball, looked, named

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unshaken.certify.crop_selection import CropSelection, ball_rate, resize
+from unshaken.certify.crops.crop_selection import CropSelection, ball_rate, resize
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import DataError

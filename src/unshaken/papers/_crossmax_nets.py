@@ -13,12 +13,12 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import Dataset, load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.ensemble import ensemble
-from unshaken.harden.fit import fit
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.ensemble import ensemble
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.training import Training
 from unshaken.models import load_model
-from unshaken.models.small import conv_bn
+from unshaken.models.networks.small import conv_bn
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 

@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.attack.end_points import end_points
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
-from unshaken.harden.adaptive import against
-from unshaken.harden.crossmax import CrossMax, crossmax, tied
-from unshaken.harden.ensemble import members_of
+from unshaken.harden.defences.crossmax import CrossMax, crossmax, tied
+from unshaken.harden.engine.adaptive import against
+from unshaken.harden.engine.ensemble import members_of
 from unshaken.measure import compare, paired_difference, share
 from unshaken.papers._crossmax_nets import Group
 from unshaken.papers.base import Bench

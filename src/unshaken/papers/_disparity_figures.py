@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.measure.disparity_theory import gaussian_optimum
-from unshaken.measure.fairness import gap_change, over_seeds, signed_gap
-from unshaken.measure.stable_noise import stable_rule
+from unshaken.measure.robustness.disparity_theory import gaussian_optimum
+from unshaken.measure.robustness.fairness import gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.stable_noise import stable_rule
 from unshaken.papers._disparity_nets import BUDGETS, REMEDIES
 from unshaken.papers._disparity_run import CAUCHY, CENTRE, FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS
 from unshaken.run.store import RunDir

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task
 from unshaken.core.search_copy import search_copy
-from unshaken.harden.adversarial_training import AdversarialTraining
-from unshaken.harden.class_balanced import ClassBalanced
-from unshaken.harden.fit import fit
-from unshaken.harden.imbalance import imbalanced
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
-from unshaken.harden.worst_class import WorstClass
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.imbalance import imbalanced
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.harden.recipes.losses.class_balanced import ClassBalanced
+from unshaken.harden.recipes.losses.worst_class import WorstClass
 from unshaken.papers._disparity_run import FEWER, Pair, classwise
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench

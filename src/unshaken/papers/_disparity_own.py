@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import DataError, ParameterError
@@ -14,7 +14,7 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.search_copy import search_copy
 from unshaken.data import load_data, stream
 from unshaken.data.subset import subset
-from unshaken.measure.fairness import Disparity, disparity, gap_change
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change
 from unshaken.models import load_model
 from unshaken.papers.base import Bench
 from unshaken.run.rows import Condition, Part

@@ -16,10 +16,10 @@ from torch import Tensor
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import Task
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.imbalance import imbalanced
-from unshaken.harden.robust_linear import Norm, fit_robust_linear
-from unshaken.measure.disparity_theory import DegenerateClassifierWarning
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.imbalance import imbalanced
+from unshaken.harden.recipes.adversarial.robust_linear import Norm, fit_robust_linear
+from unshaken.measure.robustness.disparity_theory import DegenerateClassifierWarning
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part
 

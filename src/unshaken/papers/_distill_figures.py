@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unshaken.measure import accuracy, compare, minimal_norm, share, success_curve
-from unshaken.measure.columns import Flags, Numbers
-from unshaken.measure.gradient_masking import gradient_masking
+from unshaken.measure.robustness.gradient_masking import gradient_masking
+from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers._distill_nets import PLAIN, STUDENT
 from unshaken.papers._distill_run import UNBOUNDED, Plan
 from unshaken.run.store import RunDir

@@ -10,10 +10,11 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import load_data, stream, subset
-from unshaken.harden.distillation import Distillation, Temperature
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.losses.distillation import Distillation
+from unshaken.harden.recipes.losses.temperature import Temperature
 from unshaken.models import load_model
 from unshaken.papers._tract_nets import Pictures, read_pictures
 from unshaken.papers._training import cached

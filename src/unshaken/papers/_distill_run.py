@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from unshaken.attack.budgeted import Budgeted
-from unshaken.attack.carlini_wagner import CarliniWagner
-from unshaken.attack.fgsm import FGSM
-from unshaken.attack.gradient_masking import gradient_sizes, transferred
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.gradient_masking import gradient_sizes, transferred
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
 from unshaken.core.oracle import Oracle

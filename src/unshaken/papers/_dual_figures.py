@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.certify.dual_radius import released_radius
-from unshaken.certify.guard import reach
-from unshaken.certify.votes import lower_bound
+from unshaken.certify.smoothing.dual_radius import released_radius
+from unshaken.certify.smoothing.guard import reach
+from unshaken.certify.smoothing.votes import lower_bound
 from unshaken.measure import accuracy, paired_difference
 from unshaken.papers._dual_nets import NETS
 from unshaken.papers._dual_votes import POLLS, Polls, tally_of, together

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unshaken.certify._halves import Side, halves
+from unshaken.certify.smoothing.halves import Side, halves
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data, subset
-from unshaken.harden._samples import Samples
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.gaussian_augmented import GaussianAugmented, with_noise
-from unshaken.harden.half_noise import HalfNoise, noisy_half
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented, with_noise
+from unshaken.harden.recipes.augmentation.half_noise import HalfNoise, noisy_half
 from unshaken.models import load_model
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench

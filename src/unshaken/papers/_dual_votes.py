@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from unshaken.certify.dual_smoothing import DualSmoothing
-from unshaken.certify.smoothing import Smoothing
-from unshaken.certify.votes import Tally, vote
+from unshaken.certify.smoothing.dual_smoothing import DualSmoothing
+from unshaken.certify.smoothing.smoothing import Smoothing
+from unshaken.certify.smoothing.votes import Tally, vote
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
-from unshaken.attack.end_points import end_points
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
-from unshaken.harden.crossmax import CrossMax
-from unshaken.harden.dverge import diversity_matrix
-from unshaken.harden.ensemble import members_of, transferability
+from unshaken.harden.defences.crossmax import CrossMax
+from unshaken.harden.engine.ensemble import members_of, transferability
+from unshaken.harden.recipes.ensembles.dverge import diversity_matrix
 from unshaken.measure import compare, paired_difference, share
 from unshaken.papers._dverge_nets import COUNT
 from unshaken.papers.base import Bench

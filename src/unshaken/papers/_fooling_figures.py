@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.measure import accuracy, share
-from unshaken.measure.intervals import median
+from unshaken.measure.statistics.intervals import median
 from unshaken.run.store import RunDir
 
 Row = dict[str, Any]

@@ -7,9 +7,9 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from unshaken.harden._three_heads_net import HEADS, Mode, decided, route
+from unshaken.harden.recipes.losses.three_heads_net import HEADS, Mode, decided, route
 from unshaken.measure import accuracy, paired_difference
-from unshaken.measure.columns import Numbers
+from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers._heads_run import ARMS, CHANGES
 from unshaken.run.store import RunDir
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.models.small import conv_bn
+from unshaken.models.networks.small import conv_bn
 
 WIDTHS = (20, 40, 40, 80, 80)
 STRIDES = (1, 2, 1, 2, 1)

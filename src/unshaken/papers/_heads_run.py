@@ -19,20 +19,20 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden._three_heads_net import HEADS
-from unshaken.harden.corruptions import Corruptions
-from unshaken.harden.fit import fit
-from unshaken.harden.noise import noisy
-from unshaken.harden.surgery import checksum, interpolate
-from unshaken.harden.three_heads import ThreeHeads, cost, heads, original
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.corruptions import Corruptions
+from unshaken.harden.recipes.augmentation.noise import noisy
+from unshaken.harden.recipes.losses.three_heads import ThreeHeads, cost, heads, original
+from unshaken.harden.recipes.losses.three_heads_net import HEADS
+from unshaken.harden.surgery.surgery import checksum, interpolate
 from unshaken.papers._heads_nets import SECTION, blocks, with_weights
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
-from unshaken.stress.contrast import contrast
-from unshaken.stress.gaussian_blur import correlate_along
+from unshaken.stress.corruptions.contrast import contrast
+from unshaken.stress.corruptions.gaussian_blur import correlate_along
 
 SCHEMAS["costs"] = pa.schema(
     [("id", pa.string()), ("condition", pa.string()), ("method", pa.string()), ("value", pa.float64())]

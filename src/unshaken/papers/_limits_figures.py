@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.detect.purify import equivalent_noise
+from unshaken.detect.watermark.purify import equivalent_noise
 from unshaken.generate import DDPM, UNet, UNetSettings
 from unshaken.measure import Figure, clopper_pearson, paired_difference, share
-from unshaken.measure.intervals import bootstrap_figure, bootstrap_means
-from unshaken.measure.ranking import auroc
-from unshaken.measure.wasserstein_bound import wasserstein_bound
+from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.papers._limits_generated import ATTACKED, PROCESSES
 from unshaken.papers._limits_marks import AMPLITUDES, DENOISED, FRACTIONS, MODES, NOISES, PEAKS
 from unshaken.run.store import RunDir

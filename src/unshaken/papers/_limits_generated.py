@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.rng import SampleRng
-from unshaken.detect.purify import add_noise
-from unshaken.detect.substitution import transferred
+from unshaken.detect.watermark.purify import add_noise
+from unshaken.detect.watermark.substitution import transferred
 from unshaken.generate import EDM
 from unshaken.papers._limits_nets import score, told_apart
 from unshaken.papers._limits_rows import as_saved, drawn_from, peak_signal_to_noise, scored, to_bytes
 from unshaken.papers.base import Bench
-from unshaken.stress.gaussian_blur import gaussian_blur
-from unshaken.stress.jpeg_compression import jpeg_compression
+from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
+from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
 
 Process = Callable[[Tensor, float, SampleRng], Tensor]
 """Images in [0, 1], a strength and the images' streams to processed images."""

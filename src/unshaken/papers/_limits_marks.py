@@ -9,11 +9,11 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
-from unshaken.detect.learned_watermark import LearnedWatermark
-from unshaken.detect.purify import DiffusionPurification, NoiseThenDenoise, Purifier, add_noise, as_ddpm
-from unshaken.detect.spoof import blend, noise_images
-from unshaken.detect.substitution import CLEAN, MARKED, Mode, transferred
-from unshaken.detect.watermark import DCTWatermark, SpreadSpectrum, Watermarker, random_key
+from unshaken.detect.watermark.learned_watermark import LearnedWatermark
+from unshaken.detect.watermark.purify import DiffusionPurification, NoiseThenDenoise, Purifier, add_noise, as_ddpm
+from unshaken.detect.watermark.spoof import blend, noise_images
+from unshaken.detect.watermark.substitution import CLEAN, MARKED, Mode, transferred
+from unshaken.detect.watermark.watermark import DCTWatermark, SpreadSpectrum, Watermarker, random_key
 from unshaken.generate import EDM
 from unshaken.papers._limits_nets import score, told_apart
 from unshaken.papers._limits_rows import as_saved, drawn_from, peak_signal_to_noise, scored, to_bytes

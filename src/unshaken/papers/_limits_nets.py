@@ -15,13 +15,13 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.data import load_data, subset
-from unshaken.detect.learned_watermark import LearnedWatermark, WatermarkSettings, fit_watermark
-from unshaken.detect.substitution import train_substitute
-from unshaken.detect.watermark import random_key
+from unshaken.data.resident import Samples
+from unshaken.detect.watermark.learned_watermark import LearnedWatermark, WatermarkSettings, fit_watermark
+from unshaken.detect.watermark.substitution import train_substitute
+from unshaken.detect.watermark.watermark import random_key
 from unshaken.generate import EDM, EDMSettings, Fitting, UNet, UNetSettings
 from unshaken.generate.fit import fit
-from unshaken.harden._samples import Samples
-from unshaken.models.architectures import build
+from unshaken.models.networks.architectures import build
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from unshaken.detect.watermark import against_the_detector
+from unshaken.detect.watermark.watermark import against_the_detector
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part
 

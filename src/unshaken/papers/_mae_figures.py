@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unshaken.measure import accuracy, compare, paired_difference, share
-from unshaken.measure.columns import Flags
+from unshaken.measure.statistics.columns import Flags
 from unshaken.papers._mae_run import CONTROLS, EPS, MAIN, RADII, VARIANTS
 from unshaken.run.store import RunDir
 

@@ -12,9 +12,9 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import Dataset, load_data, subset
-from unshaken.harden._samples import Samples
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
 from unshaken.models import load_model
 from unshaken.papers._training import cached
 from unshaken.papers.base import Bench

@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from unshaken.attack.pgd import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.masked_autoencoder import MaskedAutoencoding
-from unshaken.harden.training import Training
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.pretraining.mae import MaskedAutoencoding
 from unshaken.measure import accuracy, compare
-from unshaken.measure.frequency import low_pass
+from unshaken.measure.robustness.frequency import low_pass
 from unshaken.papers._mae_nets import Split
 from unshaken.papers._training import cached
 from unshaken.papers.base import Bench

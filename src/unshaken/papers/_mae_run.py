@@ -9,17 +9,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from unshaken.attack.autoattack import AutoAttack
-from unshaken.attack.budgeted import Budgeted
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.ensembles.autoattack import AutoAttack
+from unshaken.attack.gradient.band_limited import BandLimitedPGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
-from unshaken.harden._band_limited import BandLimitedPGD
-from unshaken.harden.frequency_prompt import FrequencyPrompt, Prompts, guarded
-from unshaken.measure.frequency import energy_inside, fourier_heat_map, high_pass, low_pass
+from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, guarded
+from unshaken.measure.robustness.frequency import energy_inside, fourier_heat_map, high_pass, low_pass
 from unshaken.papers._mae_nets import Split
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unshaken.detect._logistic import logistic_regression
-from unshaken.measure.detection import fpr95_id_accept
-from unshaken.measure.fairness import over_seeds
-from unshaken.measure.ranking import auroc
+from unshaken.detect.engine.logistic import logistic_regression
+from unshaken.measure.detection.detection import fpr95_id_accept
+from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.robustness.fairness import over_seeds
 from unshaken.papers._mahalanobis_run import ATTACKS, EPS, RATES
 from unshaken.run.store import RunDir
 

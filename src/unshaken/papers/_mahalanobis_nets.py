@@ -17,7 +17,7 @@ from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.oracle import required
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data, subset
-from unshaken.harden._samples import Samples
+from unshaken.data.resident import Samples
 from unshaken.papers._tract_nets import read_pictures
 from unshaken.papers._training import cached, train_classifier
 from unshaken.papers.base import Bench

@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unshaken.attack.base import Attack
-from unshaken.attack.end_points import end_points
-from unshaken.attack.fgsm import FGSM
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.data.in_memory import InMemory
-from unshaken.detect.anatomy import Anatomy
-from unshaken.detect.base import Detector
-from unshaken.detect.door import Door
-from unshaken.detect.fitting import Shares
-from unshaken.detect.fitting import fit as fit_detectors
-from unshaken.detect.mahalanobis import Mahalanobis
-from unshaken.detect.msp import MSP
-from unshaken.detect.screen import looks
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.fitting import Shares
+from unshaken.detect.engine.fitting import fit as fit_detectors
+from unshaken.detect.engine.screen import looks
+from unshaken.detect.scores.mahalanobis import Mahalanobis
+from unshaken.detect.scores.msp import MSP
 from unshaken.papers._mahalanobis_nets import World, trained
 from unshaken.papers.base import Bench
 from unshaken.run.rows import Condition, Part

@@ -14,13 +14,13 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.data import load_data, subset
-from unshaken.harden._samples import Samples
-from unshaken.harden.adversarial_training import AdversarialTraining
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.gaussian_augmented import GaussianAugmented
-from unshaken.harden.mixing_network import MixingNetwork
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented
+from unshaken.harden.recipes.ensembles.mixing_network import MixingNetwork
 from unshaken.models import load_model
 from unshaken.papers._tract_nets import read_pictures
 from unshaken.papers._training import cached_weights

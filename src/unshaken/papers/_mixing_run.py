@@ -8,18 +8,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from unshaken.attack.base import Attack
-from unshaken.attack.end_points import end_points
-from unshaken.attack.pgd import PGD, PGDState
-from unshaken.certify.adaptive_smoothing import judged
-from unshaken.certify.base import certificates
-from unshaken.certify.votes import vote
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.gradient.pgd import PGD, PGDState
+from unshaken.certify.engine.base import certificates
+from unshaken.certify.smoothing.adaptive_smoothing import judged
+from unshaken.certify.smoothing.votes import vote
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
-from unshaken.harden.mixing_network import GatePGD, MixingNet
-from unshaken.harden.mixture import mixture
+from unshaken.harden.defences.mixture import mixture
+from unshaken.harden.recipes.ensembles.mixing_network import GatePGD, MixingNet
 from unshaken.papers._mixing_nets import Pair
 from unshaken.papers.base import Bench
 from unshaken.run.rows import Condition, outcomes

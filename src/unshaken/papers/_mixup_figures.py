@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure import calibration_error, nll, softmax, top_label
-from unshaken.measure.fairness import over_seeds
-from unshaken.measure.temperature import expected_kl, fit_temperature
+from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
+from unshaken.measure.robustness.fairness import over_seeds
 from unshaken.papers._mixup_run import CLASSES, OVERLAPS, RATES, SEPARATIONS
 from unshaken.run.store import RunDir
 

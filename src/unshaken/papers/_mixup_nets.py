@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.mixup import Mixup
-from unshaken.harden.training import Training
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.papers._overlap_data import REACH
 from unshaken.papers._training import cached_weights
 

@@ -16,7 +16,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
+from unshaken.data.resident import Samples
 from unshaken.papers._mixup_nets import for_photos, mlp, trained
 from unshaken.papers._overlap_data import OverlappingPairs, PairFlips, Points, TwoGaussians
 from unshaken.papers.base import Bench

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import accuracy, compare, paired_difference
-from unshaken.measure.columns import Flags
+from unshaken.measure.statistics.columns import Flags
 from unshaken.run.store import RunDir
 
 

@@ -12,16 +12,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from unshaken.attack.autoattack import AutoAttack
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method, parse_method
 from unshaken.core.search_copy import search_copy
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part, outcomes

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unshaken.measure.columns import Flags, Numbers
-from unshaken.measure.detection import detection
-from unshaken.measure.intervals import share
-from unshaken.measure.ranking import auroc
+from unshaken.measure.detection.detection import detection
+from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.measure.statistics.intervals import share
 from unshaken.papers._rigid_run import AGAIN, AS_IS, MAIN, STAND_INS
 from unshaken.run.store import RunDir
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.rng import SampleRng
-from unshaken.detect._descent import descend
+from unshaken.detect.engine.descent import descend
 from unshaken.generate.edm import EDM
 from unshaken.generate.fit import Fitting, fit
 from unshaken.generate.unet import UNet, UNetSettings

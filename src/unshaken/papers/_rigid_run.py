@@ -15,15 +15,15 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.detect.anatomy import Anatomy
-from unshaken.detect.rigid import RIGID
-from unshaken.detect.screen import Fitted, screen
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.screen import Fitted, screen
+from unshaken.detect.scores.rigid import RIGID
 from unshaken.generate.edm import EDM
 from unshaken.papers._rigid_nets import AutoEncoder
 from unshaken.papers._rigid_sets import drawings, halved, levels, low_rank, spectrum
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part
-from unshaken.stress.jpeg_compression import jpeg_compression
+from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
 
 SCHEMAS["rigid_scores"] = pa.schema(
     [

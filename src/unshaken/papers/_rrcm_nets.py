@@ -14,13 +14,13 @@ from unshaken.generate.edm import EDM
 from unshaken.generate.fit import Fitting
 from unshaken.generate.fit import fit as fit_diffusion
 from unshaken.generate.unet import UNet, UNetSettings
-from unshaken.harden.denoise import Denoised
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.representation_consistency import RepresentationConsistency
-from unshaken.harden.representation_tuning import RepresentationTuning
-from unshaken.harden.training import Training
-from unshaken.models.timed_cnn import TimedCNN
+from unshaken.harden.defences.denoise import Denoised
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
+from unshaken.harden.recipes.pretraining.rrcm_tune import RepresentationTuning
+from unshaken.models.networks.timed_cnn import TimedCNN
 from unshaken.papers._tract_nets import Pictures
 from unshaken.papers._training import cached_weights
 

@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor, nn
 
-from unshaken.certify.smoothing import Smoothing
+from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
-from unshaken.harden.denoise import Denoised
-from unshaken.harden.gaussian_augmented import with_noise
+from unshaken.harden.defences.denoise import Denoised
+from unshaken.harden.recipes.augmentation.gaussian_augmented import with_noise
 from unshaken.papers._rrcm_nets import BATCH, CURVES, HELD, Workshop
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes

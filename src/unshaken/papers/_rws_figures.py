@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from unshaken.harden.surgery import Trial, best_trial
+from unshaken.harden.surgery.surgery import Trial, best_trial
 from unshaken.measure import accuracy, compare
-from unshaken.measure.columns import Flags
+from unshaken.measure.statistics.columns import Flags
 from unshaken.papers._rws_run import ALLOWED, RANDOM
 from unshaken.run.store import RunDir
 

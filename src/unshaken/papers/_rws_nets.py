@@ -15,13 +15,13 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
-from unshaken.harden._samples import Samples
-from unshaken.harden.corruptions import Corruptions
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.fit import fit
-from unshaken.harden.noise import Noise, noisy
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.training import Training
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.augmentation.corruptions import Corruptions
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.augmentation.noise import Noise, noisy
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 

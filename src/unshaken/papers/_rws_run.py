@@ -12,7 +12,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
 from unshaken.core.oracle import required
 from unshaken.core.progress import track
-from unshaken.harden.surgery import (
+from unshaken.harden.surgery.surgery import (
     Body,
     Signature,
     Trial,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unshaken.certify.base import certificates
-from unshaken.certify.crop_selection import CropSelection, resize
+from unshaken.certify.crops.crop_selection import CropSelection, resize
+from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.run.rows import Condition, Part, outcomes
-from unshaken.stress.translation import window
+from unshaken.stress.geometry.translation import window
 
 Shift = tuple[int, int]
 FOUR: tuple[Shift, ...] = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
+from unshaken.core.extras import need
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import load_data, subset
-from unshaken.harden._samples import Samples
-from unshaken.harden.adversarial_training import AdversarialTraining
-from unshaken.harden.fit import fit
-from unshaken.harden.training import Training
-from unshaken.models.extras import need
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 

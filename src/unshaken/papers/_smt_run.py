@@ -10,9 +10,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from unshaken.attack.ball import Ball
-from unshaken.attack.pgd import PGD
-from unshaken.certify.smt import SMT, most_extreme
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.certify.smt.smt import SMT, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from unshaken.measure import accuracy, paired_difference
-from unshaken.measure.columns import Flags, Numbers
+from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers._token_run import KINDS, MEASURES
 from unshaken.run.store import RunDir
 

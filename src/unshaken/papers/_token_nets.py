@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.classifier import Classifier
-from unshaken.harden.attention_diversification import ADL
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.recipe import Recipe
-from unshaken.harden.token_pooling import TAP
-from unshaken.harden.training import Training
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.architecture.tap import TAP
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.losses.adl import ADL
 from unshaken.papers._mae_nets import Split
 from unshaken.papers._training import cached, cached_weights
 

@@ -11,15 +11,15 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import parse_method
-from unshaken.harden.attention_diversification import (
+from unshaken.harden.recipes.architecture.tap import scale_shares
+from unshaken.harden.recipes.losses.adl import (
     attention_diversification,
     attention_entropy,
     attention_stability,
     overfocus,
     surviving,
 )
-from unshaken.harden.token_pooling import scale_shares
-from unshaken.models.attention import attention_maps
+from unshaken.models.networks.attention import attention_maps
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
 

@@ -15,13 +15,13 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import load_data, subset
-from unshaken.harden._samples import Samples
-from unshaken.harden.crop_flip import CropFlip
-from unshaken.harden.fit import fit, fresh
-from unshaken.harden.recipe import Epoch, Recipe
-from unshaken.harden.tract import TrAct
-from unshaken.harden.training import Training
-from unshaken.models.small import conv_bn
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Epoch, Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.architecture.tract import TrAct
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.models.networks.small import conv_bn
 from unshaken.papers._training import cached_weights
 from unshaken.papers.base import Bench
 

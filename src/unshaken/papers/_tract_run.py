@@ -17,8 +17,8 @@ from unshaken.papers._tract_nets import ARMS, Arm, Pictures, Trained
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
 from unshaken.run.store import RunDir
-from unshaken.stress.contrast import contrast
-from unshaken.stress.gaussian_noise import GaussianNoise
+from unshaken.stress.corruptions.contrast import contrast
+from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 
 SCHEMAS["epochs"] = pa.schema(
     [

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.models import load_model, save_model
-from unshaken.models.architectures import build
+from unshaken.models.networks.architectures import build
 from unshaken.run.store import RunDir
 
 Stop = Callable[[Classifier, float], bool]
@@ -56,7 +56,7 @@ def train_classifier(
     Args:
         images: uint8 `[N, C, H, W]`, all in memory.
         labels: int64 `[N]`, from 0.
-        arch: as in `unshaken.models.architectures`.
+        arch: as in `unshaken.models.networks.architectures`.
         side: height and width in pixels of what `augment` gives.
         augment: see `Augment`.
         epochs: passes over the images.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.measure import accuracy
-from unshaken.measure.intervals import share
-from unshaken.measure.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
+from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
+from unshaken.measure.statistics.intervals import share
 from unshaken.papers._unsafe_run import ARMS, CASES, EPS
 from unshaken.papers._unsafe_sets import REAL, SOURCES
 from unshaken.run.store import RunDir

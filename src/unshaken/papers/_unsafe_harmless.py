@@ -10,11 +10,11 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import MissingExtra
 from unshaken.core.progress import track
 from unshaken.data import load_data, stream, subset
-from unshaken.detect.anatomy import Anatomy
-from unshaken.detect.base import Detector
-from unshaken.detect.look import Look
-from unshaken.detect.nudenet import NudeNet
-from unshaken.detect.opennsfw import OpenNSFW
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.look import Look
+from unshaken.detect.moderation.nudenet import NudeNet
+from unshaken.detect.moderation.opennsfw import OpenNSFW
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part
 

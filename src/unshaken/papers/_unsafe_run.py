@@ -9,23 +9,23 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.budgeted import Budgeted
-from unshaken.attack.fgsm import FGSM
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Features
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.detect.anatomy import Anatomy
-from unshaken.detect.base import Bank
-from unshaken.detect.kept import Kept
-from unshaken.detect.look import Look
-from unshaken.detect.policy import PolicyHeads, category_margins, memberships
-from unshaken.detect.policy_classifier import policy_classifier
-from unshaken.detect.policy_conditional import fit_conditional, policy_target
-from unshaken.measure.moderation_rules import rms_of_l2
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.moderation.policy_classifier import policy_classifier
+from unshaken.detect.moderation.policy_conditional import fit_conditional, policy_target
+from unshaken.detect.moderation.policy_heads import PolicyHeads, category_margins, memberships
+from unshaken.measure.detection.moderation_rules import rms_of_l2
 from unshaken.papers._unsafe_sets import AI, REAL, SOURCES, Moderated, collected_for
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes

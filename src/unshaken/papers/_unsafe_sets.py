@@ -13,8 +13,8 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import required
-from unshaken.stress.jpeg_compression import jpeg_compression
-from unshaken.stress.saturate import saturate
+from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
+from unshaken.stress.corruptions.saturate import saturate
 
 Style = Literal["poster", "painted"]
 REAL, AI = "real", "ai"

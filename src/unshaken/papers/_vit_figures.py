@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unshaken.measure import accuracy, compare, paired_difference, share
-from unshaken.measure.columns import Flags, Numbers
+from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers._vit_run import ADVERSARIAL, CELLS, KINDS, TEMPERATURES
 from unshaken.run.store import RunDir
 

@@ -9,18 +9,18 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from unshaken.attack.patch import Patch
+from unshaken.attack.patch.patch import Patch
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
-from unshaken.models.attention import attention_maps, rollout, smoothed, token_side
+from unshaken.models.networks.attention import attention_maps, rollout, smoothed, token_side
 from unshaken.papers._vit_nets import Pair
 from unshaken.papers.base import Bench
 from unshaken.run.rows import SCHEMAS, Condition, Context, Part, outcomes
-from unshaken.stress.gaussian_noise import GaussianNoise
-from unshaken.stress.patch_corruption import PatchCorruption, paste
+from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
+from unshaken.stress.patch.patch_corruption import PatchCorruption, paste
 
 ATTENTION = pa.schema(
     [

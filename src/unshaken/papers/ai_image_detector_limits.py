@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from unshaken.core.errors import ParameterError
 from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.detect.learned_watermark import WatermarkSettings
+from unshaken.detect.watermark.learned_watermark import WatermarkSettings
 from unshaken.generate import EDM
 from unshaken.papers._limits_figures import Figures
 from unshaken.papers._limits_generated import Generated, Kinds, drawn

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from unshaken.attack.end_points import end_points
-from unshaken.attack.pgd import PGD
+from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.papers._dverge_nets import ARMS, COUNT, TINY, Ensembles, Lengths

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from unshaken.attack.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.registry import register
 from unshaken.papers._distill_figures import Figures
 from unshaken.papers._distill_nets import SMALL, STUDENT, Lessons, given, taught

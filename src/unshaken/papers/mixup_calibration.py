@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.measure.temperature import interpolator
+from unshaken.measure.calibration.temperature import interpolator
 from unshaken.papers._mixup_figures import Figures
 from unshaken.papers._mixup_run import OVERLAPS, Study
 from unshaken.papers.base import Bench, Check, Paper

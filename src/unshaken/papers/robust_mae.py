@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.measure.frequency import white_share
+from unshaken.measure.robustness.frequency import white_share
 from unshaken.papers._mae_figures import MOST, Figures
 from unshaken.papers._mae_nets import SMALL, network, own_model, split_of
 from unshaken.papers._mae_pretraining import Pretraining, pretraining_figures, settled

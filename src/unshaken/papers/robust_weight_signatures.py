@@ -23,7 +23,7 @@ class RobustWeightSignaturesPaper(Paper):
 
     Six convolutions without norms, pretrained and fine-tuned here on CIFAR-10; noise in all seeds, blur, contrast, two
     patches at once and the transfer between classes in the first. For weights of one's own there is
-    `unshaken.harden.surgery`.
+    `unshaken.harden.surgery.surgery`.
     """
 
     title: ClassVar[str] = "Robust Weight Signatures: Gaining Robustness as Easy as Patching Weights?"

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.models import load_model
-from unshaken.models.attention import attention_layers
+from unshaken.models.networks.attention import attention_layers
 from unshaken.papers._mae_nets import split_of
 from unshaken.papers._token_figures import Figures
 from unshaken.papers._token_nets import SMALL, Arms

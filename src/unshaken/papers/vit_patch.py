@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from unshaken.attack.patch import Patch
+from unshaken.attack.patch.patch import Patch
 from unshaken.core.registry import register
-from unshaken.models.attention import token_side
+from unshaken.models.networks.attention import token_side
 from unshaken.papers._vit_figures import Figures
 from unshaken.papers._vit_nets import SMALL, GivenPairs, TrainedPairs
 from unshaken.papers._vit_run import Study

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure.ranking import RocBand, roc_band
+from unshaken.measure.detection.ranking import RocBand, roc_band
 from unshaken.report import detect_view, plots, wording
 from unshaken.report.detected import RESAMPLES, split_of
 from unshaken.report.detection_rows import NORMAL, Numbers, Screened

@@ -9,11 +9,11 @@ import numpy as np
 
 from unshaken import measure
 from unshaken.core.registry import list_methods
-from unshaken.measure.detection import detection
-from unshaken.measure.figure import Figure
-from unshaken.measure.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
-from unshaken.measure.ranking import compare_auroc
-from unshaken.measure.selective import aurc
+from unshaken.measure.detection.detection import detection
+from unshaken.measure.detection.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
+from unshaken.measure.detection.ranking import compare_auroc
+from unshaken.measure.detection.selective import aurc
+from unshaken.measure.statistics.figure import Figure
 from unshaken.report.detection_rows import NORMAL, Attacked, Scores, Screened
 
 Row = dict[str, Any]

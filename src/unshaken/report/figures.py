@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unshaken import measure
 from unshaken.core.registry import list_methods
-from unshaken.measure.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.report.conditions import label_of
 from unshaken.report.frame import Frame, read_outcomes, shards_of
 from unshaken.run import RunConfig, RunDir

@@ -9,7 +9,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Method, find_method
-from unshaken.harden.training import Training
+from unshaken.harden.engine.training import Training
 from unshaken.measure import share
 from unshaken.report import plots, wording
 from unshaken.report.html import page

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import LARGEST_SEED
+from unshaken.core.version import __version__
 from unshaken.run.plan import Entry
 from unshaken.run.store import RunDir
 
@@ -119,8 +120,6 @@ def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
 
 def provenance() -> dict[str, Any]:
     """Versions and machine of this process."""
-    from unshaken import __version__
-
     return {
         "unshaken": __version__,
         "python": platform.python_version(),

@@ -68,7 +68,26 @@ TURNS = pa.schema(
     ]
 )
 SCHEMAS: dict[str, pa.Schema] = {"outcomes": OUTCOMES, "turns": TURNS, "flags": FLAGS, "cost": COST}
-"""Table name to columns; rooms that keep other rows add theirs."""
+"""Table name to columns; rooms that keep other rows enter theirs by `declare_table`."""
+
+
+def declare_table(name: str, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    """Enter a table of rows.
+
+    Args:
+        name: unique over all rooms, letters and underscores.
+        columns: name and type of each.
+
+    Returns:
+        Its schema.
+
+    Raises:
+        ValueError: another table has this name.
+    """
+    schema = pa.schema(columns)
+    if not SCHEMAS.setdefault(name, schema).equals(schema):
+        raise ValueError(f"the table {name!r} is declared already, with other columns: choose another name")
+    return schema
 
 
 @dataclass(frozen=True, slots=True)

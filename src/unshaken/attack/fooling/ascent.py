@@ -22,7 +22,7 @@ from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.stress.gaussian_blur import gaussian_blur
+from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 
 CROSSINGS = ("majority", "0.99", "0.999", "0.9999")
 """What the first step is noted of: the class is the largest, then its confidence."""

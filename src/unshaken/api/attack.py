@@ -1,0 +1,97 @@
+"""`attack`: one attack, or two behind a defence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from unshaken.api.audit import Audit, run_plan
+from unshaken.api.job import Options
+from unshaken.attack.engine.base import Attack
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
+from unshaken.core.registry import parse_method
+from unshaken.data import Dataset
+
+
+def attack(
+    model: str | nn.Module,
+    data: str | Dataset,
+    attack: str = "pgd",
+    *,
+    norm: str | None = None,
+    eps: float | str | Sequence[float | str] | None = None,
+    mode: str | None = None,
+    budget: str | None = None,
+    defence: str | None = None,
+    **options: Any,
+) -> Audit:
+    """Run one attack: an audit whose plan has one line, or, behind a defence, two.
+
+    Args:
+        model: as for `audit`.
+        data: as for `audit`.
+        attack: `NAME[:k=v,...]`.
+        norm: `linf`, `l2` or `l1`; default the first that the attack has.
+        eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
+            minimal-norm attack needs none, an attack without a norm has none.
+        mode: `strict` or `fast`, of `autoattack` and `auto`.
+        budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
+        defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
+            stands the naive figure, of examples that the same attack (APGD for one that is no single search) made on
+            the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
+        options: see `Options`.
+    """
+    method = _with_budget(parse_method(attack, "attack"), mode, budget)
+    if eps is None:
+        eps = "8/255" if method.norms and not method.minimal else ()
+    given = [eps] if isinstance(eps, float | int | str) else list(eps)
+    budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
+    entry = {
+        "method": method.info.name,
+        "params": method.model_dump(exclude_defaults=True),
+        "norm": norm if method.norms else None,
+        "eps": budgets,
+    }
+    if defence is None:
+        return run_plan(model, data, [entry], Options(**options), name=method.info.name)
+    if not isinstance(model, str):
+        raise ParameterError("defence is for a model SPEC: wrap a model of your own with the defence's wrap(model)")
+    if getattr(parse_method(defence, "harden"), "random", False):
+        options = {"eot": 10, **options}
+    same = attack if isinstance(method, Attack) and not method.minimal else ""
+    naive = {
+        "method": "transfer",
+        "params": {"surrogate": model, "search": same},
+        "norm": entry["norm"],
+        "eps": budgets,
+    }
+    plan = [entry, naive] if budgets else [entry]
+    guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
+    return run_plan(guarded, data, plan, Options(**options), name=method.info.name)
+
+
+def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
+    """The method with mode and budget put into its parameters."""
+    changes: dict[str, Any] = {} if mode is None else {"mode": mode}
+    if budget is not None:
+        amount, seconds = budget.removesuffix("s"), budget.endswith("s")
+        changes["seconds" if seconds else "passes"] = _budget(amount, budget, float if seconds else int)
+    for name, value in changes.items():
+        if name not in type(method).model_fields:
+            raise ParameterError(
+                f"{method.info.name} has no {name} ({value!r}): that is for auto, mode for autoattack too"
+            )
+    return type(method)(**{**method.model_dump(exclude_defaults=True), **changes}) if changes else method
+
+
+def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
+    try:
+        value = parse_whole(text) if number is int else parse_number(text)
+    except ParameterError:
+        value = -1
+    if not 0 < value <= LARGEST_COUNT:
+        raise ParameterError(f"budget {whole!r} is neither passes a sample such as 2000 nor seconds such as 60s")
+    return value

@@ -1,0 +1,103 @@
+"""`audit`: stress and attack a model, and keep rows, figures, flags and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from unshaken.api.job import Options, default_out, ready
+from unshaken.core.errors import ParameterError
+from unshaken.data import Dataset
+from unshaken.report import Gate, GateResult, write_report
+from unshaken.report.gates import NO_REGRESSION
+from unshaken.run import RunDir, execute, load_plan, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A finished run.
+
+    Args:
+        run: its directory.
+        summary: as in `summary.json`.
+        gates: what became of each gate.
+    """
+
+    run: RunDir
+    summary: dict[str, Any]
+    gates: list[GateResult]
+
+    @property
+    def held(self) -> bool:
+        """Whether all gates held."""
+        return all(g.held for g in self.gates)
+
+
+def audit(
+    model: str | nn.Module | None = None,
+    data: str | Dataset = "demo",
+    plan: str | Sequence[Any] = "quick",
+    **options: Any,
+) -> Audit:
+    """Stress and attack a model, and keep rows, figures, flags and a report.
+
+    Args:
+        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits. None: both networks of the embedded
+            default, side by side.
+        data: a SPEC or a `Dataset`.
+        plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm}`.
+        options: see `Options`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UnshakenError: model, data, plan, gate or directory is wrong; the message says how to mend it.
+    """
+    chosen = Options(**options)
+    if model is None:
+        return _audit_demo(data, plan, chosen)
+    return run_plan(model, data, plan, chosen)
+
+
+def _audit_demo(data: str | Dataset, plan: str | Sequence[Any], options: Options) -> Audit:
+    """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
+    check_gates_early(options)
+    out = str(options.out or default_out(None, data, plan))
+    robust = run_plan("demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None))
+    beside = [str(robust.run).removeprefix(f"{out}/")]
+    return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
+
+
+def run_plan(
+    model: str | nn.Module,
+    data: str | Dataset,
+    plan: str | Sequence[Any],
+    options: Options,
+    *,
+    beside: Sequence[str] = (),
+    name: str | None = None,
+) -> Audit:
+    """Run a plan and write its report: what every verb with one model and one data set ends in."""
+    run = RunDir(options.out or default_out(model, data, name or plan))
+    baseline = check_gates_early(options)
+    plan_name = name or (plan if isinstance(plan, str) else "custom")
+    job = ready(run, model, data, load_plan(plan), options, beside, plan_name)
+    execute(job, resume=options.resume)
+    summary, gates = write_report(run, baseline=baseline, gates=options.gates)
+    return Audit(run, summary, gates)
+
+
+def check_gates_early(options: Options) -> RunDir | None:
+    """The baseline. A gate or baseline that is wrong is refused before hours are spent."""
+    gates = [Gate.parse(g) for g in options.gates]
+    if options.baseline is None:
+        if any(g.name == NO_REGRESSION for g in gates):
+            raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
+        return None
+    baseline = RunDir(options.baseline)
+    read_config(baseline)
+    return baseline

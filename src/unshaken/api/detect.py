@@ -1,0 +1,57 @@
+"""`detect`: score images by fitted detectors, and say which are accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from unshaken.api.audit import Audit, check_gates_early
+from unshaken.api.job import Options, as_list
+from unshaken.api.screening import screen_run
+from unshaken.data import Dataset
+from unshaken.report import write_report
+
+
+def detect(
+    model: str | nn.Module,
+    data: str | Dataset,
+    detectors: str | Path,
+    *,
+    accept: float | None = None,
+    against: str | Sequence[str] = (),
+    shifts: str | Sequence[str] = (),
+    attacked: bool = True,
+    attack: str = "pgd:steps=20,step_size=0.1",
+    norm: str = "linf",
+    eps: float | str | Sequence[float | str] = "8/255",
+    samples: int = 50,
+    **options: Any,
+) -> Audit:
+    """Score images by fitted detectors, all in one pass, and say who is let in; see `unshaken.detect.fit`.
+
+    Args:
+        model: as for `audit`; the one that the detectors were fitted on.
+        data: as for `audit`; normal samples, where figures are wanted of how well abnormal ones are told from them.
+        detectors: the folder that `fit` or `unshaken detect fit` wrote.
+        accept: share of normal images that are let in at least, by a conformal threshold; None for 0.95. One that is
+            given must be a share that the calibration samples can promise.
+        against: abnormal sets, `GROUP=SPEC` or `GROUP/NAME=SPEC`, such as `far=mnist`.
+        shifts: stressors under which the same images are scored too, `NAME-SEVERITY`, such as `gaussian_noise-3`.
+        attacked: attack model and detectors together on some labelled samples, beside the naive figure.
+        attack: the search, `NAME[:k=v,...]`.
+        norm: of its budget.
+        eps: its budgets; fractions such as `8/255` will do.
+        samples: that are attacked at most.
+        options: see `Options`.
+    """
+    chosen = Options(**options)
+    baseline = check_gates_early(chosen)
+    run = screen_run(
+        model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
+        attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
+    )  # fmt: skip
+    summary, gates = write_report(run, baseline=baseline, gates=chosen.gates)
+    return Audit(run, summary, gates)

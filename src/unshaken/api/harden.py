@@ -1,0 +1,101 @@
+"""`harden`: train a model by recipes, in a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from unshaken.api.job import chosen_device, default_out
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import parse_method
+from unshaken.data import Dataset
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.run import Hardened, train_run
+from unshaken.harden.engine.training import Training
+from unshaken.report.training import write_training_report
+
+
+def harden(
+    model: str | nn.Module,
+    data: str | Dataset,
+    recipes: str | Sequence[Any] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    new_head: bool = False,
+    limit: int | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    workers: int | None = None,
+    download: bool = False,
+    track: str | None = None,
+    **training: Any,
+) -> Hardened:
+    """Train a model by recipes, in a run directory that `run:DIR` loads.
+
+    Args:
+        model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
+            `new:timm:NAME`), or a SPEC or module whose weights are trained on.
+        data: a SPEC or a `Dataset`, labelled; a seeded part of it is held out and chooses the checkpoint.
+        recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
+        out: the run directory; default `runs/` and a name.
+        resume: go on with the run that is there; the weights are those of a run that never stopped.
+        new_head: replace the last linear layer where the data has other classes than the model.
+        limit: take so many images: seeded, stratified.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        devices: processes that train together on this machine; under `torchrun` what it started.
+        nodes: machines.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        track: tell each epoch to MLflow (a folder or a tracking URI), or write event files (`tensorboard:DIR`).
+        training: see `unshaken.harden.engine.training.Training`.
+
+    Returns:
+        A `Hardened`: its run, the chosen model, and the result.
+
+    Raises:
+        UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
+    """
+    done = train_run(
+        model,
+        data,
+        parse_recipes(recipes),
+        Training.from_text(training),
+        out=str(out or default_out(model, data, "harden")),
+        resume=resume,
+        new_head=new_head,
+        limit=limit,
+        device=chosen_device(device),
+        devices=devices,
+        nodes=nodes,
+        workers=workers,
+        download=download,
+        track=track,
+    )
+    if done.result:  # the first of several processes has it
+        write_training_report(done.run)
+    return done
+
+
+def parse_recipes(given: str | Sequence[Any]) -> list[Any]:
+    """Recipes from texts; what is an object already stays."""
+    texts = [given] if isinstance(given, str) else list(given)
+    return [_recipe(r) if isinstance(r, str) else r for r in texts]
+
+
+def _recipe(text: str) -> Any:
+    """The recipe of a text.
+
+    Raises:
+        ParameterError: the name is not a recipe's.
+    """
+    found = parse_method(text, "harden")
+    if not isinstance(found, Recipe):
+        raise ParameterError(
+            f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence"
+        )
+    return found

@@ -1,0 +1,208 @@
+"""From what a caller names to a run that is ready: options, model, data, device, directory."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import find_device
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
+from unshaken.core.search_copy import search_copy
+from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.models import as_classifier, check_model, fingerprint
+from unshaken.models.loaders.load import second_model
+from unshaken.run import Entry, Job, RunConfig, RunDir
+from unshaken.run.align import aligned
+from unshaken.run.class_bounds import check_class_counts
+from unshaken.run.config import provenance
+from unshaken.run.plan import further_models, prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What every verb that makes a run takes.
+
+    Args:
+        limit: samples at most, a seeded and stratified subset.
+        seed: the run seed.
+        out: the run directory, local or any fsspec address; default `runs/` and a name made of model, data and time.
+        resume: go on with the run that is there.
+        on_error: `record` keeps a bad sample as a row, `stop` ends the run at the first.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        eot: passes whose gradients attacks average, above 1 for a model with randomness of its own; an example then
+            counts when it fools most of as many fresh passes.
+        precision: `fp32`, or `bf16` for the search of attacks; every judgement is float32.
+        batch_size: images in one pass at most, or `auto`; halved when memory runs out.
+        engine: `local`.
+        gates: such as `clean.accuracy >= 0.9`.
+        baseline: a run to compare with.
+        save_examples: pictures kept a condition; -1 for all.
+        download: allow model and data to be fetched from their own source.
+        workers: threads that decode; default the number of cores.
+        strict_batch: fail instead of halving the batch size.
+    """
+
+    limit: int | None = None
+    seed: int = 0
+    out: str | Path | None = None
+    resume: bool = False
+    on_error: Literal["record", "stop"] = "record"
+    device: str = "auto"
+    eot: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    batch_size: int | Literal["auto"] = "auto"
+    engine: str = "local"
+    gates: Sequence[str] = ()
+    baseline: str | Path | None = None
+    save_examples: int = 20
+    download: bool = False
+    workers: int | None = None
+    strict_batch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine != "local":
+            raise ParameterError(f"engine {self.engine!r} is not known: use local")
+        for name, number, least, most in (
+            ("limit", self.limit, 1, LARGEST_SEED),
+            ("seed", self.seed, 0, LARGEST_SEED),
+            ("batch size", None if self.batch_size == "auto" else self.batch_size, 1, LARGEST_BATCH),
+            ("eot", self.eot, 1, 10_000),
+            ("save_examples", self.save_examples, -1, LARGEST_COUNT),
+            ("workers", self.workers, 1, LARGEST_THREADS),
+        ):
+            if number is not None:
+                in_range(name, number, least, most)
+        for name, value, known in (
+            ("on-error", self.on_error, ("record", "stop")),
+            ("precision", self.precision, ("fp32", "bf16")),
+        ):
+            if value not in known:
+                raise ParameterError(f"{name} {value!r} is not one of {', '.join(known)}")
+
+
+def ready(
+    run: RunDir,
+    model: str | nn.Module,
+    data: str | Dataset,
+    plan: list[Entry],
+    options: Options,
+    beside: Sequence[str],
+    plan_name: str,
+) -> Job:
+    """A run made ready: model and data loaded and looked at, the configuration that decides its rows.
+
+    Args:
+        run: its directory.
+        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
+        data: a SPEC or a `Dataset`.
+        plan: its lines.
+        options: as the caller gave them.
+        beside: runs shown side by side with it.
+        plan_name: for reports.
+
+    Raises:
+        UnshakenError: model, data, plan or device is wrong.
+    """
+    steps = prepare(plan)  # a wrong plan is refused before anything is loaded
+    device = chosen_device(options.device)
+    classifier = as_classifier(model, download=options.download).to(device)
+    dataset = load_data(data, download=options.download) if isinstance(data, str) else data
+    first = _first_images(dataset, classifier)
+    check_model(classifier, first)
+    classes = _count_classes(classifier, first.to(device))
+    check_class_counts(steps, classes)
+    names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
+    dataset = aligned(dataset, classifier.classes).within(classes)
+    ids = list(dataset.ids)
+    if options.limit is not None:
+        ids = [ids[i] for i in subset(dataset, options.limit, options.seed)]
+    numbers = first[0].numel()
+    config = RunConfig(
+        schema=1,
+        model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
+        data=data if isinstance(data, str) else dataset.options.spec,
+        plan=plan,
+        plan_name=Path(plan_name).stem,
+        seed=options.seed,
+        ids=ids,
+        shard_size=max(16, min(1024, 2**24 // numbers)),
+        eot=options.eot,
+        precision=options.precision,
+        device=device,
+        save_examples=options.save_examples,
+        model_fingerprint=fingerprint(classifier),
+        data_fingerprint=dataset.fingerprint,
+        model_name=classifier.name,
+        classes=list(names) or [str(i) for i in range(classes)],
+        view=str(classifier.view or "as they are"),
+        limit=options.limit,
+        provenance=provenance(),
+        beside=list(beside),
+        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+    )
+    most = 256 if device == "cpu" else 512
+    limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))
+    return Job(
+        run,
+        config,
+        classifier,
+        dataset,
+        limit,
+        strict_batch=options.strict_batch,
+        workers=options.workers,
+        stop_on_bad=options.on_error == "stop",
+        search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
+    )
+
+
+def _first_images(dataset: Dataset, model: Classifier) -> Tensor:
+    """The first two readable images, as the model looks at them."""
+    found: list[Tensor] = []
+    for item in stream(dataset, range(min(len(dataset), 64)), view=model.view, workers=1, batch_size=2):
+        if isinstance(item, Batch):
+            return item.images
+        found.append(torch.empty(0))
+    raise DataError(f"none of the first {len(found)} samples of {dataset.options.spec!r} can be read; see --data")
+
+
+def _count_classes(model: Classifier, images: Tensor) -> int:
+    with evaluating(model), torch.no_grad():
+        return int(model(images[:1]).shape[1])
+
+
+def chosen_device(name: str) -> str:
+    """The device of a name; `auto` takes the best that is there.
+
+    Raises:
+        ParameterError: there is no such kind.
+        ModelError: it is not there.
+    """
+    return str(find_device(name))
+
+
+def default_out(model: object, data: object, plan: object) -> str:
+    """The run directory where none is given: `runs/` and a name made of model, data, plan and time.
+
+    Args:
+        model: a SPEC or an object; None for the embedded networks.
+        data: a SPEC or an object.
+        plan: a name, a file, or lines.
+    """
+    words = ["demo" if w is None else w if isinstance(w, str) else type(w).__name__ for w in (model, data, plan)]
+    name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", Path(w.partition("?")[0]).name).strip("-") for w in words)
+    return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def as_list(value: Any) -> list[Any]:
+    """One value or several, as a list."""
+    return [value] if isinstance(value, str | float | int) else list(value)

@@ -1,0 +1,130 @@
+"""`plan_repair` and `repair`: train a model on what an audit found to affect it, and audit it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unshaken.api.audit import Audit, audit
+from unshaken.api.compare import compare
+from unshaken.api.harden import harden, parse_recipes
+from unshaken.core.errors import ParameterError
+from unshaken.data import Dataset, load_data
+from unshaken.harden.engine import repair as planning
+from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.repair import RepairPlan, read_audit
+from unshaken.harden.engine.run import Hardened, prepared
+from unshaken.harden.engine.training import Training
+from unshaken.report import Comparisons, write_comparison
+from unshaken.run.store import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A model that was trained on what affected it, and its audits before and after.
+
+    Args:
+        plan: what was done.
+        hardened: the training run.
+        after: the audit of the trained model, on the samples of the one before.
+        comparison: before and after, paired.
+    """
+
+    plan: RepairPlan
+    hardened: Hardened
+    after: Audit
+    comparison: Comparisons
+
+
+def plan_repair(
+    run: str | Path,
+    *,
+    model: str | None = None,
+    data: str | Dataset | None = None,
+    recipes: str | Sequence[Any] = (),
+    limit: int | None = None,
+    workers: int | None = None,
+    download: bool = False,
+    **training: Any,
+) -> RepairPlan:
+    """Recipes against what an audit found, and what they would cost.
+
+    Args:
+        run: of a finished audit.
+        model: SPEC to train on; default the audited one, but a `py:` model must be given again, for loading runs it.
+        data: training images; default the training part of a named set that was audited.
+        recipes: further ones, before those proposed.
+        limit: take so many images.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02.
+
+    Raises:
+        ParameterError: nothing was shaken, or the training images are those that were audited.
+        RunError: the audit has not ended.
+    """
+    directory = RunDir(run)
+    config = planning.read_audit(directory)
+    findings, chosen = planning.choose(planning.findings_of(directory), parse_recipes(recipes))
+    if not chosen:
+        raise ParameterError(
+            f"{run}: no condition of this audit lowered the accuracy by {planning.SHAKEN:.0%} of it or more, so no "
+            "recipe is proposed; choose one yourself with --recipe and --model"
+        )
+    spec = model or config.model
+    if model is None and spec.startswith(("py:", "<")):
+        raise ParameterError(f"the audited model is {spec!r}, code of your own: give it again with --model")
+    source = data if data is not None else planning.training_data(config)
+    dataset = load_data(source, download=download) if isinstance(source, str) else source
+    planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
+    settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
+    start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
+    seconds, passes = planning.expected_cost(start, samples, chosen, settings)
+    before = read_summary(directory).cost.seconds
+    told = source if isinstance(source, str) else dataset.options.spec
+    return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
+
+
+def repair(
+    run: str | Path,
+    plan: RepairPlan,
+    *,
+    out: str | Path,
+    data: str | Dataset | None = None,
+    resume: bool = False,
+    limit: int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    download: bool = False,
+    track: str | None = None,
+) -> Repaired:
+    """Carry out a plan: train, audit the trained model on the same samples, and compare with the audit before.
+
+    Args:
+        run: of the audit before.
+        plan: see `plan_repair`.
+        out: the training run; the audit goes to `audit` in it, the page of both to `before-after`.
+        data: training images where they are no SPEC.
+        resume: go on with what is there.
+        limit: as for the plan.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        track: of the training; see `harden`.
+    """
+    config = read_audit(RunDir(run))
+    hardened = harden(
+        plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
+        device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
+    )  # fmt: skip
+    own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
+    entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
+    after = audit(
+        f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
+        seed=config.seed, device=device, workers=workers, download=download, eot=config.eot, precision=config.precision,
+    )  # fmt: skip
+    comparison = compare(RunDir(run), after.run)
+    write_comparison(RunDir(f"{out}/before-after"), comparison)
+    return Repaired(plan, hardened, after, comparison)

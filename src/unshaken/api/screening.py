@@ -1,0 +1,184 @@
+"""Detectors from a program: score data in a run, and set thresholds anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.api.job import Options, chosen_device, default_out, ready
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
+from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.detect.engine.detector_list import DetectorList, read_list
+from unshaken.detect.engine.door import Door, check_accept, digest
+from unshaken.detect.engine.rows import door_of
+from unshaken.models import as_classifier
+from unshaken.run import Job, RunDir, execute, load_plan
+from unshaken.run.rows import Flag
+from unshaken.run.shard import write_flags
+
+EVASION = "evasion"
+"""Folder of the run, inside the main one, in which detectors are attacked."""
+FEW = 100
+"""Calibration samples below which the accepted share is known to some points only."""
+
+
+def screen_run(
+    model: str | nn.Module,
+    data: str | Dataset,
+    detectors: str | Path,
+    options: Options,
+    *,
+    accept: float | None,
+    against: Sequence[str],
+    shifts: Sequence[str],
+    attacked: bool,
+    attack: str,
+    norm: str,
+    eps: Sequence[float | str],
+    samples: int,
+) -> RunDir:
+    """The rows of `unshaken.detect`, in one run directory and others inside it."""
+    found = read_list(str(detectors))
+    labels = [entry.label for entry in found.detectors]
+    if accept is not None:
+        check_accept(accept, found.about.samples.get("calibration", 0))
+    in_range("samples", samples, 1, LARGEST_COUNT)
+    shared: dict[str, Any] = {
+        "folder": str(detectors),
+        "digest": digest(detectors),
+        "detectors": "+".join(labels),
+        "accept": 0.95 if accept is None else accept,
+    }
+    out = str(options.out or default_out(model, data, "detect"))
+    groups = [parse_against(a) for a in against]
+    names = [f"{group}/{name}" for group, name, _ in groups]
+    if len(set(names)) < len(names):
+        raise ParameterError(f"against names {max(names, key=names.count)!r} twice: give each set once")
+    inside = [f"against/{n.replace('/', '-')}" for n in names]
+
+    def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
+        there = replace(options, out=place, limit=limit, gates=(), baseline=None)
+        return ready(RunDir(place), model, what, load_plan([entry]), there, [], "detect")
+
+    entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
+    jobs = [made(out, data, entry, options.limit)]
+    for (group, name, spec), place in zip(groups, inside, strict=True):
+        other = load_data(spec, download=options.download).unlabelled()
+        split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
+        jobs.append(made(f"{out}/{place}", other, split, options.limit))
+    missing = _obstacle(jobs[0])
+    if attacked and missing is None:
+        budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
+        guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
+        most = samples if options.limit is None else min(samples, options.limit)
+        jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
+        inside.append(EVASION)
+    for job in jobs:
+        door_of(shared["folder"], shared["digest"], job.model)  # detectors of another model are refused before any work
+    jobs[0].config.inside.extend(inside)
+    for job in jobs:
+        execute(job, resume=options.resume)
+    _flag(jobs[0], found, missing if attacked else None)
+    return jobs[0].run
+
+
+def set_thresholds(
+    detectors: str | Path,
+    model: str | nn.Module,
+    data: str | Dataset,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+    download: bool = False,
+) -> Door:
+    """The same detectors with thresholds set by other normal samples.
+
+    Args:
+        detectors: the folder.
+        model: the one that they were fitted on.
+        data: normal samples that no detector was fitted on.
+        limit: samples at most, seeded and stratified.
+        seed: of the choice.
+        workers: threads that decode.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        download: allow model and data to be fetched from their own source.
+
+    Raises:
+        DataError: no sample can be read, or a score is no number.
+    """
+    classifier = as_classifier(model, download=download).to(chosen_device(device))
+    door = Door.load(detectors, classifier)
+    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    found: dict[str, list[Tensor]] = {label: [] for label in door.detectors}
+    for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
+        if isinstance(item, Batch):
+            here = item.to(next((p.device for p in classifier.parameters()), torch.device("cpu")))
+            for label, values in door.score(here).items():
+                found[label].append(values.cpu())
+    if not all(found.values()):
+        raise DataError(f"none of the samples of {dataset.options.spec!r} can be read: no threshold can be set")
+    return door.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec)
+
+
+def parse_against(text: str) -> tuple[str, str, str]:
+    """Group, name and data SPEC of `GROUP=SPEC` or `GROUP/NAME=SPEC`; a SPEC alone is of the group `far`.
+
+    >>> parse_against("near/held-out=folder:photos?size=32")
+    ('near', 'held-out', 'folder:photos?size=32')
+    >>> parse_against("mnist")
+    ('far', 'mnist', 'mnist')
+
+    Raises:
+        ParameterError: a part is empty or has letters that no folder's name may have.
+    """
+    head, equals, spec = text.partition("=")
+    if not equals or any(c in head for c in ":?"):
+        head, spec = "far", text
+    group, _, name = head.partition("/")
+    plain = "".join(c if c.isalnum() else " " for c in spec.partition("?")[0])
+    name = name or "-".join(plain.split())
+    if (
+        not group
+        or not spec
+        or group[0] == "."
+        or name[:1] == "."
+        or not all(c.isalnum() or c in "._-" for c in group + name)
+    ):
+        raise ParameterError(
+            f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
+        )
+    return group, name, spec
+
+
+def _obstacle(job: Job) -> str | None:
+    """Why model and detectors cannot be attacked; None where they can."""
+    if job.dataset.labels is None:
+        return "the data has no labels, and an attack needs the true class of each image"
+    if not job.model.differentiable:
+        return "the model gives no gradients (black box)"
+    return None
+
+
+def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
+    """What makes the figures of a run doubtful."""
+    about, flags = listed.about, list[Flag]()
+    n = about.samples.get("calibration", 0)
+    if missing is not None:
+        flags.append(Flag("not-run", f"not run: evasion; {missing}"))
+    if n < FEW:
+        text = f"thresholds were set by {n} samples, so the accepted share is known to some points only; give more"
+        flags.append(Flag("few-calibration-samples", text))
+    if about.data_fingerprint == job.config.data_fingerprint:
+        text = f"the detectors were fitted on {about.data!r}, which holds these samples: they know them by heart"
+        flags.append(Flag("scored-on-fit-data", f"{text}; score other data of the same kind"))
+    if flags:
+        write_flags(job.run, "detectors", 0, flags)

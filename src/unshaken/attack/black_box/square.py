@@ -1,0 +1,234 @@
+"""Square: random search with square windows, from scores alone."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.black_box._bumps import moved, profiles, tiled, tiles, window
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.losses import margin
+from unshaken.attack.engine.problem import Problem
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Logits
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Query indices after which the windows' area is halved."""
+AHEAD = 16
+"""Queries whose draws are made at once."""
+LOOKS = (500, 1000, 2000, 4000, 8000)
+"""Queries at which the pace since the look before is measured: twice as many each time."""
+PACE = 4
+"""How much more than lately a margin may yet fall for each doubling of the queries."""
+
+
+class SquareState(State):
+    """One row a sample.
+
+    Args:
+        problem: its task.
+        x: the candidate that is asked about.
+        best: the point of the smallest margin so far.
+        margin: there, `[N]`.
+        query: index of the candidate's window, int64 `[N]`; 0 is the start, window i of the schedule has i + 1.
+        rng: the sample's stream.
+        draws: uniform numbers of the next windows, `[N, AHEAD, n]`.
+        first: query of the first of them, int64 `[N]`.
+        past: margin at the look before, `[N]`; infinite until the first.
+    """
+
+    problem: Problem
+    x: Tensor
+    best: Tensor
+    margin: Tensor
+    query: Tensor
+    rng: SampleRng
+    draws: Tensor
+    first: Tensor
+    past: Tensor
+
+
+@lru_cache(maxsize=64)
+def window_sides(p_init: float, height: int, width: int, norm: str) -> tuple[int, ...]:
+    """The windows' sides, from the first queries to the last: `round(sqrt(p h w))` with p halved nine times.
+
+    Args:
+        p_init: share of the image that the first windows cover.
+        height: of the image, in pixels.
+        width: as `height`.
+        norm: `linf`; in `l2` and `l1` the sides are odd, and 3 at least.
+
+    >>> window_sides(0.8, 32, 32, "linf")
+    (29, 20, 14, 10, 7, 5, 4, 3, 2, 1)
+    """
+    sides = []
+    for k in range(len(HALVED_AFTER) + 1):
+        side = round(math.sqrt(p_init / 2**k * height * width))
+        side = max(side, 1) if norm == "linf" else max(side, 3) | 1
+        sides.append(min(side, height, width))
+    return tuple(sides)
+
+
+def stamped(best: Tensor, lower: Tensor, upper: Tensor, corner: Tensor, side: Tensor, plus: Tensor) -> Tensor:
+    """Points with one square window a sample pushed to the bounds.
+
+    Adding `2 eps` with a sign and clipping to the ball leads to a bound from anywhere in the ball. Signs that would
+    change nothing are turned round, for such a query tells nothing (the authors draw again until something changes).
+
+    Args:
+        best: `[N, C, H, W]`.
+        lower: least value of each pixel.
+        upper: as `lower`.
+        corner: int64 `[N, 2]`: row and column of the window's first pixel.
+        side: int64 `[N]`.
+        plus: bool `[N, C]`: which bound.
+    """
+    n, channels, _, width = best.shape
+    place = window(corner, side, width, int(side.max()))[:, None].expand(-1, channels, -1)
+    planes = best.view(n, channels, -1)
+    high, low = (bound.reshape(n, channels, -1).gather(2, place) for bound in (upper, lower))
+    new = torch.where(plus[:, :, None], high, low)
+    idle = (new == planes.gather(2, place)).flatten(1).all(1)
+    if bool(idle.any()):
+        new = torch.where((plus ^ idle[:, None])[:, :, None], high, low)
+    return planes.scatter(2, place, new).view_as(best)
+
+
+@register("square", reference="Andriushchenko et al. 2020, arXiv:1912.00049", needs=("logits",))
+class Square(Attack[SquareState]):
+    """Random search over square windows: a change stays if the margin `z_y - max z_k` falls.
+
+    In linf a window goes to a bound of the ball, a sign a channel; in l2 and l1 mass moves between two windows. The
+    windows shrink with the number of the query. Towards a target t the margin is `max z_k - z_t`.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    queries: PositiveInt = Field(5000, description="windows tried on a sample, after one query for the start")
+    p_init: float = Field(0.8, gt=0, le=1, description="share of the image that the first windows cover")
+    rescale: bool = Field(False, description="stretch the schedule of sizes, made for 10,000 queries, to `queries`")
+    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    give_up: bool = Field(False, description="in linf, end a run early that at its pace would not reach the boundary")
+
+    def start(self, problem: Problem, rng: SampleRng) -> SquareState:
+        """Vertical stripes at the bounds (linf), or the image tiled by bumps."""
+        ball = problem.ball
+        n, channels, height, width = ball.clean.shape
+        if ball.norm in ("linf", "region"):
+            plus = rng.fold("stripes").uniform(channels, 1, width) >= 0.5
+            x = torch.where(plus, ball.upper, ball.lower)
+        else:
+            _, rows, columns = tiles((height, width))
+            drawn = rng.fold("tiles").uniform(channels + 1, rows * columns).to(ball.clean)
+            delta = tiled((height, width), drawn[:, :1] < 0.5, _signs(drawn[:, 1:]), ball.norm)
+            x = self._scaled(problem, delta)
+        query = torch.zeros_like(problem.labels)
+        none = ball.clean.new_zeros(n, AHEAD, self._numbers(ball.norm, channels))
+        far = none.new_full((n,), math.inf)
+        return SquareState(problem, x, x, far, query, rng, none, query - AHEAD, far)
+
+    def ask(self, state: SquareState) -> Logits:
+        """The logits of the candidate."""
+        return Logits(state.x)
+
+    def tell(self, state: SquareState, answer: Answer) -> SquareState:
+        """Keep the candidate where the margin fell, and try the next window."""
+        problem = state.problem
+        value = margin(required(answer.logits), problem.labels)
+        if problem.targeted:
+            value = -value
+        rows = (value < state.margin).nonzero().flatten()
+        best = state.best
+        if len(rows):  # seldom many: cheaper than a choice between all pixels
+            best = best.index_copy(0, rows, state.x.index_select(0, rows))
+        draws, first = state.draws, state.first
+        if bool((state.query - first >= AHEAD).any()):
+            draws, first = self._drawn(state), state.query
+        at = torch.arange(len(first), device=first.device) * AHEAD + (state.query - first)
+        x = self._candidate(problem, best, state.query, draws.flatten(0, 1).index_select(0, at))
+        told = state.replace(
+            x=x, best=best, margin=torch.minimum(value, state.margin), query=state.query + 1, draws=draws, first=first
+        )
+        return self._without_hopeless(told, state.query) if self.give_up and problem.ball.norm == "linf" else told
+
+    def done(self, state: SquareState) -> Tensor:
+        """All windows tried. A success ends the search before, in the driver."""
+        return state.query > self.queries
+
+    def result(self, state: SquareState) -> Found:
+        """The candidate; at the end the best point."""
+        return Found(torch.where(self.done(state).view(-1, 1, 1, 1), state.best, state.x))
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """The start and the windows."""
+        return self.queries + 1, 0
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts
+
+    def _without_hopeless(self, told: SquareState, query: Tensor) -> SquareState:
+        """End the runs whose margin would not reach 0 at PACE times what it fell for the last doubling of queries.
+
+        A margin that did not move tells nothing, as behind outputs that are rounded: such a run goes on.
+        """
+        look = torch.isin(query, torch.tensor(LOOKS, device=query.device))
+        if not bool(look.any()):
+            return told
+        fell = told.past - told.margin
+        doublings = torch.log2(self.queries / query.clamp_min(1))
+        lost = look & (fell > 0) & (told.margin > PACE * fell * doublings)
+        ended = torch.where(lost, self.queries + 1, told.query)
+        return told.replace(query=ended, past=torch.where(look, told.margin, told.past))
+
+    @staticmethod
+    def _numbers(norm: str, channels: int) -> int:
+        """Draws a window: corner and signs; in l2 and l1 a second corner, and whether the bump is transposed."""
+        return (2 if norm in ("linf", "region") else 5) + channels
+
+    def _drawn(self, state: SquareState) -> Tensor:
+        """The draws of the next windows; those of one query are the same whenever they are made."""
+        n, _, numbers = state.draws.shape
+        queries = state.query[:, None] + torch.arange(AHEAD, device=state.query.device)
+        each = SampleRng(state.rng.keys.repeat_interleave(AHEAD))
+        return each.fold(queries.flatten()).fresh(numbers).view(n, AHEAD, numbers)
+
+    def _candidate(self, problem: Problem, best: Tensor, index: Tensor, drawn: Tensor) -> Tensor:
+        """`best` with the window of one query, `index` in the schedule."""
+        ball, (height, width) = problem.ball, best.shape[2:]
+        sides = window_sides(self.p_init, height, width, "linf" if ball.norm == "region" else ball.norm)
+        if self.rescale:
+            index = index * 10000 // self.queries
+        stage = torch.bucketize(index, torch.tensor(HALVED_AFTER, device=index.device))
+        side = torch.tensor(sides, device=index.device)[stage]
+        room = torch.tensor((height + 1, width + 1), device=index.device) - side[:, None]
+        if ball.norm in ("linf", "region"):
+            corner = (drawn[:, :2] * room).long()
+            return stamped(best, ball.lower, ball.upper, corner, side, drawn[:, 2:] < 0.5)
+        corners = (drawn[:, :4].view(-1, 2, 2) * room[:, None]).long()
+        span = int(side.max())
+        bumps = profiles(sides, ball.norm, best.device)[stage, (drawn[:, 4] < 0.5).long(), :span, :span]
+        delta = moved(best - ball.clean, ball.eps, corners, side, bumps, _signs(drawn[:, 5:]), ball.norm)
+        return self._scaled(problem, delta)
+
+    @staticmethod
+    def _scaled(problem: Problem, delta: Tensor) -> Tensor:
+        """The point at `delta`, in l2 stretched to eps, in l1 projected."""
+        ball = problem.ball
+        if ball.norm == "l2":
+            length = torch.linalg.vector_norm(delta.flatten(1), dim=1).clamp_min(1e-30)
+            delta = delta * (ball.eps / length).view(-1, 1, 1, 1)
+        return ball.project(ball.clean + delta)
+
+
+def _signs(drawn: Tensor) -> Tensor:
+    return torch.where(drawn < 0.5, -1.0, 1.0)

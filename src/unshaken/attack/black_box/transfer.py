@@ -1,0 +1,95 @@
+"""Transfer: adversarial examples of a surrogate, tried on the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.gradient.apgd import APGD
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import parse_method, register
+from unshaken.models.loaders.load import second_model
+from unshaken.run.rows import Flag
+
+
+@register("transfer", reference="Papernot et al. 2016, arXiv:1605.07277", needs=("labels",))
+class Transfer(Budgeted):
+    """APGD on a surrogate that has gradients; what it ends with is judged on the model, by one look a loss.
+
+    Nothing of the model is asked while searching, so it works on black boxes, and where the model's own gradients are
+    masked. The search makes all its steps: an example that fools the surrogate by far is likelier to fool the model.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+
+    surrogate: str = Field("", description="SPEC of the surrogate; empty for the model itself, where it has gradients")
+    steps: PositiveInt = Field(100, description="gradient steps on the surrogate, for each loss")
+    loss: Literal["ce", "margin", "both"] = Field("both", description="what is raised on the surrogate")
+    search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The surrogate."""
+        return (self.surrogate,) if self.surrogate else ()
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One search a loss.
+
+        Raises:
+            ParameterError: there is no surrogate with gradients and the model's classes.
+        """
+        model = scene.oracle.model
+        surrogate = second_model(self.surrogate).to(scene.oracle.device) if self.surrogate else model
+        if not surrogate.differentiable:
+            raise ParameterError(
+                f"transfer: {surrogate.name!r} gives no gradients: name a surrogate that does, such as "
+                "transfer:surrogate=torchvision:resnet18"
+            )
+        if self.surrogate and scene.reference is not None:
+            _check_fit(surrogate, scene)
+        if self.search:
+            why = f"{self.search} on {surrogate.name}"
+            return [Stage(self._single(), "transfer", why=why, surrogate=surrogate)], []
+        losses: list[Literal["ce", "margin"]] = ["ce", "margin"] if self.loss == "both" else [self.loss]
+        return [
+            Stage(
+                APGD(loss=loss, steps=self.steps),
+                f"transfer-{loss}",
+                why=f"{loss} on {surrogate.name}",
+                surrogate=surrogate,
+            )
+            for loss in losses
+        ], []
+
+    def _single(self) -> Attack[Any]:
+        """The attack that `search` names."""
+        found = parse_method(self.search, "attack")
+        if not isinstance(found, Attack) or found.minimal or not found.norms:
+            raise ParameterError(
+                f"transfer: search {self.search!r} is no single search inside a norm's budget: take one such as pgd"
+            )
+        return found
+
+
+def _check_fit(surrogate: Classifier, scene: Scene) -> None:
+    images = scene.reference.images[:1] if scene.reference is not None else torch.zeros(0)
+    try:
+        with torch.no_grad():
+            classes = surrogate(images).shape[1]
+    except RuntimeError as error:
+        shape = tuple(images.shape[1:])
+        raise ParameterError(
+            f"transfer: the surrogate {surrogate.name!r} cannot take images {shape}: {str(error).splitlines()[0]}"
+        ) from None
+    if classes != scene.classes:
+        raise ParameterError(
+            f"transfer: the surrogate {surrogate.name!r} has {classes} classes, the model {scene.classes}: "
+            "name one with the same classes in the same order"
+        )

@@ -1,0 +1,98 @@
+"""`Attack`: the mathematics of one search for an adversarial example."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Self, TypeVar
+
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.judge import Attacked, Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.core.batch import Batch
+from unshaken.core.oracle import Oracle
+from unshaken.core.query import Answer, Query
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Flag
+
+__all__ = ["Attack", "Attacked", "Found"]
+
+S = TypeVar("S", bound=State)
+
+
+class Attack(Budgeted, Generic[S]):
+    """A search that asks the model and is told, one row a sample.
+
+    A subclass writes `start`, `ask`, `tell`, `done`, `result` and `cost`. Checks, budgets, restarts, early leaving,
+    float32 confirmation, counting and rows live in `Budgeted` and in the driver. A point asked about that fools inside
+    the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
+    """
+
+    reads_clean: ClassVar[bool] = True
+    """Whether it starts from the logits of the clean image; one that does not may be run without them."""
+
+    @abstractmethod
+    def start(self, problem: Problem, rng: SampleRng) -> S:
+        """The first state of each sample."""
+
+    @abstractmethod
+    def ask(self, state: S) -> Query:
+        """What to ask the model next."""
+
+    @abstractmethod
+    def tell(self, state: S, answer: Answer) -> S:
+        """The next state."""
+
+    @abstractmethod
+    def done(self, state: S) -> Tensor:
+        """Bool `[N]`: the search is over."""
+
+    @abstractmethod
+    def result(self, state: S) -> Found:
+        """The point to be judged when the search is over; for minimal norms the nearest that fooled."""
+
+    @abstractmethod
+    def cost(self, classes: int) -> tuple[int, int]:
+        """Forward and backward passes that one run spends on a sample at most, the driver's confirmations left out.
+
+        Args:
+            classes: K.
+        """
+
+    def prepared(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+        """The search, made ready on all samples that a stage will run over; what is spent here they share evenly.
+
+        For what cannot be asked sample by sample; nothing to do for other attacks.
+
+        Args:
+            oracle: the model's counted door.
+            batch: the samples; labels to leave, or targets to reach.
+            targeted: which of the two.
+        """
+        return self
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """The set that is searched; attacks without a norm give their own.
+
+        Args:
+            clean: `[N, C, H, W]`.
+            eps: `[N]`.
+            norm: one of `norms`.
+            rng: the samples' streams.
+        """
+        return Ball.of(clean, eps, norm)
+
+    @property
+    def runs(self) -> int:
+        """Runs from fresh random starts; a fooled sample leaves."""
+        return 1
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """Itself, once a run."""
+        name = self.info.name
+        return [Stage(self, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []

@@ -1,0 +1,206 @@
+"""`Budgeted`: the one final public method of all attacks, and their rows."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.engine.ball import NORMS
+from unshaken.attack.engine.judge import Attacked, untouched
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.engine.stages import Field, minimal_norms, one_budget
+from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.registry import Parameters
+from unshaken.run.rows import TURNS, Condition, Context, Flag, Part, outcomes
+
+
+class Budgeted(Parameters):
+    """A way to look for adversarial examples inside budgets: one search (`Attack`), or several in turn.
+
+    A subclass says what its stages are.
+    """
+
+    room: ClassVar[str] = "attack"
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    norms: ClassVar[tuple[str, ...]] = NORMS
+    """Empty for an attack whose budget is not a norm, such as a rotation."""
+    minimal: ClassVar[bool] = False
+    """Whether it looks for the smallest norm; then one run answers all budgets, and `inf` is one."""
+    needs_labels: ClassVar[bool] = True
+
+    @abstractmethod
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """What to run in turn, and doubts met while choosing.
+
+        Raises:
+            ParameterError: the attack cannot be run here; the message proposes what can.
+        """
+
+    @final
+    def attack(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        *,
+        norm: str | None = None,
+        eps: Sequence[float] = (),
+        seed: int = 0,
+        targets: Tensor | None = None,
+        clean: Tensor | None = None,
+        reference: Batch | None = None,
+        samples: int = 0,
+    ) -> tuple[list[Attacked], list[Flag]]:
+        """Attack every sample under each budget.
+
+        Budgets are taken from small to large; an example found in a smaller ball stands in the larger too and costs
+        nothing there. A minimal-norm attack runs once for all budgets; the cost stands with the first.
+
+        Args:
+            oracle: the model's counted door; the model in evaluation mode.
+            batch: labelled images in [0, 1].
+            norm: one of the attack's `norms`; None for an attack that has none.
+            eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms. `inf`, for
+                minimal-norm attacks, asks for the nearest example at any distance.
+            seed: the run seed.
+            targets: int64 `[N]`: classes to reach; None for any class but the label.
+            clean: logits `[N, K]` of the images, when already paid for.
+            reference: the run's first samples, for attacks that look before they choose; default the batch.
+            samples: in the whole run; 0 when unknown.
+
+        Returns:
+            One record a budget, in the order of `eps`, and the flags raised.
+
+        Raises:
+            ParameterError: norm, eps, labels or targets are not allowed.
+            ModelError: the attack needs gradients and the model has none.
+        """
+        radii = self._check_budgets(norm, eps)
+        if "gradient" in self.needs and not oracle.model.differentiable:
+            raise ModelError(_black_box(self.info.name, oracle.model.name))
+        labels = self._aims(batch, targets)
+        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
+        if clean is None:
+            clean = oracle.exact(batch.images)
+        _check_classes(torch.cat([labels, required(batch.labels)]), clean.shape[1])
+        norm = norm or "linf"
+        finite = [r for r in radii if r < math.inf]
+        seen = batch if reference is None else reference
+        scene = Scene(oracle, norm, max(finite, default=math.inf), clean.shape[1], seed, seen, samples)
+        result = untouched(batch.images, clean, labels, targets is not None)
+        stages, flags = ([], []) if bool(result.fooled.all()) else self.stages(scene)
+        field = Field(oracle, batch, labels, targets is not None, norm, seed, clean)
+        if self.minimal:
+            found = minimal_norms(field, stages, result, sorted(set(radii)))
+        else:
+            found = {}
+            for radius in sorted(set(radii)):
+                found[radius] = result = one_budget(field, stages, result, radius)
+        return [found[e] for e in radii], [*flags, *field.flags()]
+
+    def _check_budgets(self, norm: str | None, eps: Sequence[float]) -> list[float]:
+        name = self.info.name
+        if not self.norms:
+            if eps:
+                raise ParameterError(f"{name}: has no eps, its budget is its own parameters; leave eps out")
+            return [math.inf]
+        if norm not in self.norms:
+            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
+        if not eps:
+            raise ParameterError(f"{name}: give eps, such as [8/255]")
+        for radius in eps:
+            if not (radius >= 0 and (math.isfinite(radius) or self.minimal)):
+                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
+        return list(eps)
+
+    def _aims(self, batch: Batch, targets: Tensor | None) -> Tensor:
+        """The labels to leave, or the targets to reach."""
+        name = self.info.name
+        if batch.labels is None:
+            raise ParameterError(f"{name}: the data has no labels; an attack needs the true class of each image")
+        if targets is None:
+            return batch.labels
+        if targets.shape != batch.labels.shape or bool((targets == batch.labels).any()):
+            raise ParameterError(f"{name}: give one target a sample, each another class than the label")
+        return targets
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a budget; of a minimal-norm attack one more, without a budget; one for an attack without norms.
+
+        Raises:
+            ParameterError: norm or eps is not allowed, or severities are given.
+        """
+        if severities:
+            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
+        if not self.norms:
+            self._check_budgets(None, eps)
+            return [Condition(label, self.info.name)]
+        if self.minimal:
+            eps = [*(e for e in eps if e < math.inf), math.inf]
+        return [
+            Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm)
+            if e < math.inf
+            else Condition(f"{label}-{norm}", self.info.name, norm=norm)
+            for e in self._check_budgets(norm, eps)
+        ]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard: the exact prediction on the attacked image, and what each stage bought."""
+        found, flags = self.attack(
+            context.oracle,
+            batch,
+            norm=conditions[0].norm,
+            eps=[math.inf if c.eps is None else c.eps for c in conditions] if self.norms else (),
+            seed=context.seed,
+            clean=context.clean,
+            reference=context.reference() if context.reference else None,
+            samples=context.samples,
+        )
+        parts = []
+        for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
+            parts.append(_turns(condition, one))
+            parts.append(
+                outcomes(
+                    condition,
+                    batch,
+                    one.logits,
+                    forwards=one.forwards,
+                    backwards=one.backwards,
+                    seconds=one.seconds,
+                    distance=one.distance if self.norms else None,
+                    survives_8bit=one.survives_8bit,
+                    broken_by=one.breakers(),
+                    step=one.step,
+                    images=one.images.__getitem__,
+                    flags=flags if i == 0 else (),
+                )
+            )
+        return parts
+
+
+def _turns(condition: Condition, one: Attacked) -> Part:
+    names = [name for name in TURNS.names if name not in ("condition", "turn")]
+    columns: dict[str, Any] = {name: [getattr(t, name) for t in one.turns] for name in names}
+    columns |= {"condition": [condition.id] * len(one.turns), "turn": list(range(len(one.turns)))}
+    return Part("turns", condition, columns)
+
+
+def _check_classes(labels: Tensor, classes: int) -> None:
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+        wrong = labels[(labels < 0) | (labels >= classes)][0].item()
+        raise ParameterError(f"label or target {wrong} is not a class of the model, which has 0 to {classes - 1}")
+
+
+def _black_box(method: str, model: str) -> str:
+    return (
+        f"{method}: model {model!r} gives no gradients (black box): use square, spsa or spatial, which need logits, "
+        "hop-skip-jump, which needs labels, or transfer from a surrogate"
+    )

@@ -1,0 +1,75 @@
+"""Where an attack ends on a model, for all samples, to be judged elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.task import Task
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.driver import drive
+from unshaken.core.oracle import Meter, Oracle, required
+from unshaken.core.rng import SampleRng
+from unshaken.core.search_copy import search_copy
+from unshaken.core.state import State
+
+LIMIT = 256
+"""Images of one pass."""
+
+
+class Ends(State):
+    """Where a search ended.
+
+    Args:
+        x: `[N, C, H, W]`, inside the balls and [0, 1].
+        forwards: passes spent on each sample, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+    """
+
+    x: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+def end_points(
+    model: Classifier,
+    attack: Attack[Any],
+    batch: Batch,
+    *,
+    norm: str,
+    eps: float,
+    seed: int,
+    draws: int = 1,
+    early: bool = False,
+    meter: Meter | None = None,
+) -> Ends:
+    """The point that an attack ends with for each image, success or not.
+
+    Args:
+        model: searched, in evaluation mode, without weight gradients.
+        attack: a single search.
+        batch: labelled images.
+        norm: of the budget.
+        eps: radius in [0, 1] pixel units.
+        seed: of the search.
+        draws: passes averaged at each step, for a random model.
+        early: end a sample's search with its first success, instead of after all steps.
+        meter: where to count.
+    """
+    labels = required(batch.labels)
+    rng = SampleRng.of(seed, attack.info.name, batch.ids).to(batch.images.device)
+    with evaluating(model):
+        quick = search_copy(model, batch.images[:2]) if draws == 1 else None
+        oracle = Oracle(model, limit=LIMIT, draws=draws, search_copy=quick, meter=meter)
+        clean = oracle.exact(batch.images) if attack.reads_clean else batch.images.new_empty(len(batch), 0)
+        radius = torch.full((len(batch),), eps, dtype=batch.images.dtype, device=batch.images.device)
+        problem = Problem(attack.ball(batch.images, radius, norm, rng), labels, False, clean, model.reject)
+        outcome = drive(Task(attack, early=early), problem, oracle, rng)
+    return Ends(outcome.result.x, outcome.forwards, outcome.backwards, outcome.seconds)

@@ -1,0 +1,225 @@
+"""What an attack leaves behind, and the last look that decides what counts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.engine.ball import TOLERANCE
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Turn
+from unshaken.core.driver import Outcome
+from unshaken.core.oracle import Oracle
+from unshaken.core.state import State
+
+
+class Found(State):
+    """Where a search ended: points `[N, C, H, W]`."""
+
+    x: Tensor
+
+
+class Attacked(State):
+    """What an attack did to each sample, in the order of the batch.
+
+    Args:
+        images: the adversarial image where fooled, else where the last search ended inside the budget, or clean.
+        fooled: bool `[N]`: misclassified (targeted: as the target) by a fresh float32 pass, inside ball and box.
+        logits: `[N, K]` of `images` by that pass.
+        distance: norm of the change, float64 `[N]`; infinite where the nearest example at any distance was asked for
+            and none was found.
+        survives_8bit: int8 `[N]`: 1 still fooled after rounding to 8 bits, 0 not, -1 not fooled.
+        forwards: passes of this budget, int64 `[N]`; a sample wrong from the start costs none.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+        step: answers told before the success, int64 `[N]`, in the stage that succeeded or the last one.
+        turn: the stage that succeeded, as its place in `turns`; -1 where none did or none was needed.
+        turns: what each stage did.
+    """
+
+    images: Tensor
+    fooled: Tensor
+    logits: Tensor
+    distance: Tensor
+    survives_8bit: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+    step: Tensor
+    turn: Tensor
+    turns: tuple[Turn, ...] = ()
+
+    def breakers(self) -> list[str | None]:
+        """The name of the stage that broke each sample; `clean` where it was wrong before any, None where none did."""
+        names = [t.attack for t in self.turns]
+        return [
+            None if not fooled else "clean" if turn < 0 else names[turn]
+            for fooled, turn in zip(self.fooled.tolist(), self.turn.tolist(), strict=True)
+        ]
+
+    def unpaid(self) -> Attacked:
+        """The same with nothing spent, for the next budget."""
+        zero = torch.zeros_like(self.forwards)
+        return self.replace(forwards=zero, backwards=zero, seconds=zero.double())
+
+
+class Judged(State):
+    """The end points of one search under a fresh float32 pass."""
+
+    images: Tensor
+    fooled: Tensor
+    logits: Tensor
+    distance: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+    step: Tensor
+
+
+OUTWARDS = (1e-4, 1e-3, 1e-2)
+"""Shares by which a nearest example that the last look refutes is moved on, one after the other."""
+
+
+def judged(
+    oracle: Oracle, problem: Problem, outcome: Outcome[Found], logits: Tensor, *, outwards: bool = False
+) -> Judged:
+    """The last look: where no success ended the search, its end point may fool all the same.
+
+    Args:
+        oracle: the model's counted door.
+        problem: the samples' tasks.
+        outcome: of the search.
+        logits: `[N, K]`, already those of the confirming pass where the search was stopped by success.
+        outwards: move end points that were thought to fool, and do not, a little further from the clean image.
+    """
+    x, fooled = outcome.result.x, outcome.stopped.clone()
+    rows = (~fooled).nonzero().flatten()
+    spent = torch.zeros_like(outcome.forwards)
+    if len(rows):
+        looks = [oracle.exact(x[rows]) for _ in range(oracle.draws)]  # of a random model, most must agree
+        hits = torch.stack([problem[rows].fooled(x[rows], z) for z in looks]).sum(0)
+        fooled[rows], spent[rows] = hits * 2 > oracle.draws, oracle.draws
+        logits = logits.index_copy(0, rows, looks[0])
+    for share in OUTWARDS if outwards else ():
+        rows = (~fooled & (problem.ball.distance(x) > 0)).nonzero().flatten()
+        if not len(rows):
+            break
+        clean = problem.ball.clean[rows]
+        moved = (clean + (1 + share) * (outcome.result.x[rows] - clean)).clamp(0, 1)
+        look = oracle.exact(moved)
+        hit, spent[rows] = problem[rows].fooled(moved, look), spent[rows] + 1
+        x, logits = x.index_copy(0, rows[hit], moved[hit]), logits.index_copy(0, rows[hit], look[hit])
+        fooled[rows[hit]] = True
+    right = logits.argmax(1) == problem.labels
+    astray = (~fooled & ~(problem.ball.contains(x) & (right | problem.targeted))).nonzero().flatten()
+    if len(astray):
+        x = x.index_copy(0, astray, problem.ball.clean[astray])
+        logits = logits.index_copy(0, astray, problem.logits[astray])
+    return Judged(
+        x,
+        fooled,
+        logits,
+        problem.ball.distance(x),
+        outcome.forwards + spent,
+        outcome.backwards,
+        outcome.seconds,
+        outcome.steps,
+    )
+
+
+def untouched(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool) -> Attacked:
+    """The state before any search: a sample that is wrong already counts as fooled, at no cost."""
+    n, device = len(images), images.device
+    zeros = torch.zeros(n, dtype=torch.int64, device=device)
+    hit = clean.argmax(1) == labels
+    return Attacked(
+        images,
+        hit if targeted else ~hit,
+        clean,
+        zeros.double(),
+        zeros.to(torch.int8) - 1,
+        zeros,
+        zeros,
+        zeros.double(),
+        zeros,
+        zeros - 1,
+    )
+
+
+def merged(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacked:
+    """What a further stage found written over the rows it worked on; costs add up.
+
+    Args:
+        result: so far.
+        rows: that the stage worked on.
+        new: what it found.
+        number: the stage's place.
+    """
+
+    def put(old: Tensor, values: Tensor) -> Tensor:
+        return old.index_copy(0, rows, values.to(old))
+
+    return result.replace(
+        images=put(result.images, new.images),
+        fooled=put(result.fooled, new.fooled),
+        logits=put(result.logits, new.logits),
+        distance=put(result.distance, new.distance),
+        forwards=result.forwards.index_add(0, rows, new.forwards.to(result.forwards)),
+        backwards=result.backwards.index_add(0, rows, new.backwards.to(result.backwards)),
+        seconds=result.seconds.index_add(0, rows, new.seconds.to(result.seconds)),
+        step=put(result.step, new.step),
+        turn=result.turn.index_fill(0, rows[new.fooled], number),
+    )
+
+
+def closest(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacked:
+    """As `merged`, but an example stays unless the new one is nearer."""
+    better = new.fooled & ~(result.fooled[rows] & (result.distance[rows] <= new.distance))
+    kept = result[rows]
+    wide = better.view(-1, 1, 1, 1)
+    mixed = new.replace(
+        images=torch.where(wide, new.images, kept.images),
+        fooled=better | kept.fooled,
+        logits=torch.where(better[:, None], new.logits, kept.logits),
+        distance=torch.where(better, new.distance, kept.distance),
+        step=torch.where(better, new.step, kept.step),
+    )
+    turn = result.turn.index_fill(0, rows[better], number)
+    return merged(result, rows, mixed, number).replace(turn=turn)
+
+
+def within(result: Attacked, clean: Attacked, radius: float) -> Attacked:
+    """The nearest examples that a budget holds; the other samples stand, unchanged.
+
+    Args:
+        result: nearest examples at any distance.
+        clean: the samples before the attack.
+        radius: eps.
+    """
+    lost = ~(result.fooled & (result.distance <= radius * (1 + TOLERANCE)))
+    wide = lost.view(-1, 1, 1, 1)
+    far = torch.full_like(result.distance, 0.0 if radius < math.inf else math.inf)
+    return result.replace(
+        images=torch.where(wide, clean.images, result.images),
+        fooled=~lost,
+        logits=torch.where(lost[:, None], clean.logits, result.logits),
+        distance=torch.where(lost, far, result.distance),
+        survives_8bit=result.survives_8bit.masked_fill(lost, -1),
+        turn=result.turn.masked_fill(lost, -1),
+    )
+
+
+def survival(oracle: Oracle, result: Attacked, labels: Tensor, targeted: bool) -> Attacked:
+    """Whether each example, where not known yet, still fools when its pixels are rounded to 8 bits; one pass each."""
+    rows = (result.fooled & (result.distance > 0) & (result.survives_8bit < 0)).nonzero().flatten()
+    if not len(rows):
+        return result
+    answer = oracle.exact((result.images[rows] * 255).round() / 255).argmax(1)
+    hit = answer == labels[rows]
+    if oracle.model.reject is not None:
+        hit |= (answer == oracle.model.reject) & (not targeted)
+    kept = (hit if targeted else ~hit).to(torch.int8)
+    forwards = result.forwards.index_add(0, rows, torch.ones_like(rows))
+    return result.replace(survives_8bit=result.survives_8bit.index_copy(0, rows, kept), forwards=forwards)

@@ -1,0 +1,93 @@
+"""`Stage` and `Turn`: what an attack will run, one search after the other, and what each of them bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.core.oracle import Oracle
+
+if TYPE_CHECKING:
+    from unshaken.attack.engine.base import Attack
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an attack knows before it chooses its stages; the same for every part of a run.
+
+    Args:
+        oracle: the model's counted door.
+        norm: of the budget.
+        eps: the largest budget, in [0, 1] pixel units under the norm.
+        classes: K.
+        seed: the run seed.
+        reference: the run's first samples, the same whatever the part of the run; outside a run those attacked.
+        samples: in the whole run; 0 outside a run.
+    """
+
+    oracle: Oracle
+    norm: str
+    eps: float
+    classes: int
+    seed: int
+    reference: Batch | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One search over the samples that still stand.
+
+    Args:
+        search: the method.
+        name: what rows and reports call it.
+        restart: number of the run from a fresh random start.
+        why: the reason for this choice, for a person.
+        precision: of the search, `fp32` or `bf16`; None for the oracle's own.
+        draws: passes averaged, and passes of which most must be fooled; None for the oracle's own.
+        surrogate: searched in the place of the model; what is found there is judged on the model.
+        heed: whether the search stays clear of a model's rejections, or lets the last look see to them.
+        skip: left out; `why` says so.
+    """
+
+    search: Attack[Any]
+    name: str
+    restart: int = 0
+    why: str = ""
+    precision: str | None = None
+    draws: int | None = None
+    surrogate: Classifier | None = None
+    heed: bool = True
+    skip: bool = False
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it follows the model's own gradients."""
+        return "gradient" in self.search.info.needs and self.surrogate is None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a stage did.
+
+    Args:
+        attack: the stage's name.
+        why: the reason for this choice.
+        gradients: whether it follows the model's own gradients.
+        standing: samples not broken before it.
+        broken: by it.
+        forwards: passes spent.
+        backwards: as `forwards`.
+        seconds: wall time.
+    """
+
+    attack: str
+    why: str
+    gradients: bool
+    standing: int
+    broken: int
+    forwards: int
+    backwards: int
+    seconds: float

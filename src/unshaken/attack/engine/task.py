@@ -1,0 +1,101 @@
+"""A stage under one budget, as the driver sees it."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.engine.judge import Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Goal, Gradient, Objective, Query
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+S = TypeVar("S", bound=State)
+
+
+class Work(State, Generic[S]):
+    """Each sample's task, and the search's own state."""
+
+    problem: Problem
+    state: S
+
+
+class Seen(Objective):
+    """An objective on logits in which a rejection stands for the label."""
+
+    of: Objective
+    problem: Problem
+
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`."""
+        return self.of(answer.replace(logits=self.problem.seen(required(answer.logits))))
+
+
+class Steps(Protocol[S]):
+    """The part of an `Attack` that is its mathematics."""
+
+    def start(self, problem: Problem, rng: SampleRng) -> S:
+        """The first state of each sample."""
+
+    def ask(self, state: S) -> Query:
+        """What to ask the model next."""
+
+    def tell(self, state: S, answer: Answer) -> S:
+        """The next state."""
+
+    def done(self, state: S) -> Tensor:
+        """Bool `[N]`: nothing more to ask."""
+
+    def result(self, state: S) -> Found:
+        """Where the search ended."""
+
+
+class Task(Generic[S]):
+    """An attack over problems.
+
+    Args:
+        attack: the method.
+        early: whether a success ends a sample's search: not of a random model, which one lucky draw must not break,
+            and not where the smallest norm is wanted.
+    """
+
+    def __init__(self, attack: Steps[S], *, early: bool) -> None:
+        self.attack, self.early = attack, early
+
+    def start(self, samples: Any, rng: SampleRng) -> Work[S]:
+        """Each sample's first state."""
+        problem: Problem = samples
+        return Work(problem, self.attack.start(problem, rng))
+
+    def ask(self, work: Work[S]) -> Query:
+        """The attack's question; its objective sees a rejection as the label."""
+        query = self.attack.ask(work.state)
+        if work.problem.reject is not None and isinstance(query, Gradient):
+            return query.replace(of=Seen(query.of, work.problem))
+        return query
+
+    def done(self, work: Work[S]) -> Tensor:
+        """The attack's end."""
+        return self.attack.done(work.state)
+
+    def result(self, work: Work[S]) -> Found:
+        """The attack's result."""
+        return self.attack.result(work.state)
+
+    def tell(self, work: Work[S], answer: Answer) -> Work[S]:
+        """The attack's next state; where it asked for classes only, a rejection is the label."""
+        problem = work.problem
+        if problem.reject is not None and answer.logits is not None and answer.logits.ndim == 2:
+            answer = answer.replace(logits=problem.seen(answer.logits))
+        elif problem.reject is not None and answer.logits is None and not problem.targeted:
+            labels = required(answer.labels)
+            answer = answer.replace(labels=torch.where(labels == problem.reject, problem.labels, labels))
+        return work.replace(state=self.attack.tell(work.state, answer))
+
+    def goal(self, work: Work[S]) -> Goal | None:
+        """The problem's goal, where one success is enough."""
+        return work.problem.fooled if self.early else None

@@ -1,0 +1,1 @@
+"""Attacks that run other attacks, one after the other."""

@@ -1,0 +1,121 @@
+"""Auto: looks at the model first, then chooses the attacks that can break it, the cheapest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
+from unshaken.attack.black_box.square import Square
+from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.ensembles._inspection import Look, look_at
+from unshaken.attack.ensembles.autoattack import EOT
+from unshaken.attack.gradient.apgd import APGD
+from unshaken.attack.minimal_norm.fab import FAB
+from unshaken.core.registry import register
+from unshaken.run.rows import Flag
+
+
+@register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))
+class Auto(Budgeted):
+    """Chooses attacks by what the model offers, says why, and stops before the budget would be exceeded.
+
+    A look at the run's first samples tells whether the model has gradients, whether they are zero, whether its answers
+    are random and how many classes there are. Where all is well the stages are those of AutoAttack. Where the
+    cross-entropy's gradient vanishes, losses that do not saturate and attacks that ask for no gradient come first;
+    a random model is attacked through its randomness; a black box by its scores, then by its decisions; a model that
+    rejects what it doubts also by examples far beyond the boundary.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+
+    passes: NonNegativeInt = Field(0, description="passes a sample, forward and backward, that may be spent; 0 for all")
+    seconds: NonNegativeFloat = Field(
+        0.0, description="seconds for the whole run, by the speed of the first look; 0 for all"
+    )
+    mode: Literal["strict", "fast"] = Field("strict", description="float32 throughout, or a bfloat16 search first")
+    steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
+    queries: int = Field(5000, ge=1, description="queries of Square")
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """What fits the model and the budget, the cheapest first."""
+        look = look_at(scene)
+        chosen = self._chosen(scene, look)
+        if scene.oracle.model.reject is not None and look.gradient:
+            chosen.insert(1, self._past_alarms(chosen[0].draws))
+        if self.mode == "fast" and look.gradient and not look.random:
+            chosen = [s if s.search.needs != {"gradient"} else replace(s, precision="bf16") for s in chosen]
+            finish = APGD(loss=_targeted(scene.classes), steps=20)
+            chosen.append(Stage(finish, "finish", restart=1, why="float32 finish for those who survived bfloat16"))
+        return self._within(chosen, self._allowed(scene, look), scene), _doubts(look)
+
+    def _chosen(self, scene: Scene, look: Look) -> list[Stage]:
+        square = Square(queries=self.queries)
+        ce, dlr = APGD(steps=self.steps), APGD(loss="dlr" if scene.classes >= 3 else "margin", steps=self.steps)
+        if look.random:
+            draws = scene.oracle.draws if scene.oracle.draws > 1 else EOT
+            why = f"{look.words}: answers and gradients averaged over {draws} passes"
+            found = [Stage(ce, "apgd-ce", why=why, draws=draws), Stage(dlr, "apgd-dlr", why=why, draws=draws)]
+            fewer = Square(queries=max(1, self.queries // 5))
+            return [*(found if look.gradient else []), Stage(fewer, "square", why=why, draws=draws)]
+        if not look.gradient:
+            found = [Stage(square, "square", why=f"{look.words}: its scores are searched")]
+            return [*found, *self._decisions(scene, "and then its decisions alone")]
+        targeted = APGD(loss=_targeted(scene.classes), steps=self.steps)
+        if look.masked:
+            why = f"{look.words}: a loss that does not saturate"
+            found = [Stage(dlr, "apgd-dlr", why=why), Stage(targeted, "apgd-t", why=why)]
+            return [*found, Stage(square, "square", why="gradients may be masked"), *self._decisions(scene, "the same")]
+        fab = FAB(targeted=True, steps=self.steps)
+        return [
+            Stage(ce, "apgd-ce", why=f"{look.words}: the cheapest strong attack"),
+            Stage(targeted, "apgd-t", why="towards each of the likeliest other classes"),
+            Stage(fab, "fab-t", why="for examples near the boundary that ascent steps over"),
+            Stage(square, "square", why="without gradients, lest these mislead"),
+        ]
+
+    def _past_alarms(self, draws: int | None) -> Stage:
+        """For a model that rejects: far into another class, whatever alarm is raised on the way."""
+        why = "detectors that look for doubt let confident mistakes through"
+        return Stage(APGD(loss="margin", steps=self.steps), "apgd-far", restart=1, why=why, draws=draws, heed=False)
+
+    def _decisions(self, scene: Scene, why: str) -> list[Stage]:
+        return [Stage(HopSkipJump(), "hop-skip-jump", why=why)] if scene.norm in HopSkipJump.info.norms else []
+
+    def _allowed(self, scene: Scene, look: Look) -> float:
+        """Passes a sample."""
+        allowed, seen = float(self.passes or math.inf), scene.reference
+        samples = scene.samples or (0 if seen is None else len(seen))
+        if self.seconds and samples:
+            allowed = min(allowed, self.seconds / samples / look.seconds_a_pass)
+        return allowed
+
+    def _within(self, stages: list[Stage], allowed: float, scene: Scene) -> list[Stage]:
+        """The stages, those that would exceed the budget marked as left out."""
+        left, found = allowed, []
+        for stage in stages:
+            draws = stage.draws or 1
+            most = draws * sum(stage.search.cost(scene.classes))
+            if most > left:
+                why = f"left out: up to {most:,} passes a sample, {int(left):,} are left of the budget"
+                found.append(replace(stage, why=why, skip=True))
+            else:
+                left -= most
+                found.append(stage)
+        return found
+
+
+def _doubts(look: Look) -> list[Flag]:
+    if not look.dead:
+        return []
+    text = f"auto: {look.words}: attacks that follow it are blind; see what the attacks without it broke"
+    return [Flag("zero-gradient", text, look.dead)]
+
+
+def _targeted(classes: int) -> Literal["dlr-targeted", "margin-targeted"]:
+    return "dlr-targeted" if classes >= 4 else "margin-targeted"

@@ -1,0 +1,135 @@
+"""APGD: projected gradient ascent with momentum and a step size that needs no tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.losses import DLR, Difference, Margin, TargetedDLR
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.gradient._apgd_momentum import hopeless, momentum_step
+from unshaken.attack.gradient._apgd_sparse import sparse_step
+from unshaken.attack.gradient._apgd_state import APGDState, Phases, advanced, begun
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient, Objective
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.run.rows import Flag
+
+LEAST_CLASSES = {"dlr": 3, "dlr-targeted": 4}
+
+
+@register("apgd", reference="Croce & Hein 2020, arXiv:2003.01690")
+class APGD(Attack[APGDState]):
+    """Auto-PGD: `x <- P(x + 0.75 (u - x) + 0.25 (x - x_prev))` with `u = P(x + a s(g))`, and `a` halved when stuck.
+
+    At checkpoints the step size a, 2 eps at first, is halved where too few steps raised the loss, and the search goes
+    on from the best point. In l1 (Croce & Hein 2021, arXiv:2103.01208) steps are sparse, and the ball shrinks in three
+    phases from 3 eps to eps.
+
+    The losses ending in `-targeted` run once for each of the classes likeliest on the clean image (the run for the next
+    class begins where the sample has survived the one before), and any class but the label is a success.
+    """
+
+    steps: PositiveInt = Field(100, description="gradient steps of one run")
+    loss: Literal["ce", "dlr", "margin", "dlr-targeted", "margin-targeted"] = Field(
+        "ce", description="what is raised: cross-entropy, difference of logits ratio, or difference of logits"
+    )
+    targets: PositiveInt = Field(
+        9,
+        description="classes tried by a targeted loss, the likeliest first",
+        json_schema_extra={"most": "classes - 1"},
+    )
+    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
+    give_up: bool = Field(
+        False, description="in linf and l2, end a run early that at its pace would not reach the boundary; not for ce"
+    )
+
+    @model_validator(mode="after")
+    def _boundary(self) -> Self:
+        if self.give_up and self.loss == "ce":
+            raise ValueError("give_up: the cross-entropy does not tell where the boundary is: use another loss")
+        return self
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One a restart.
+
+        Raises:
+            ParameterError: the loss needs more classes than there are.
+        """
+        least = LEAST_CLASSES.get(self.loss, 2)
+        if scene.classes < least:
+            other = "margin-targeted" if self.loss.endswith("targeted") else "ce or loss=margin"
+            raise ParameterError(
+                f"apgd: loss={self.loss} needs {least} classes, the model has {scene.classes}: use loss={other}"
+            )
+        return super().stages(scene)
+
+    def start(self, problem: Problem, rng: SampleRng) -> APGDState:
+        """A random point of the sphere, with the first of the targets."""
+        n = self.targets if self.loss.endswith("targeted") else 1
+        targets = problem.labels[:, None] if problem.targeted else problem.rivals(n)
+        return begun(problem, rng, targets, self._phases(problem.ball.norm))
+
+    def ask(self, state: APGDState) -> Gradient:
+        """The gradient of the loss at the current point."""
+        return Gradient(state.x, of=self.objective(state))
+
+    def tell(self, state: APGDState, answer: Answer) -> APGDState:
+        """Keep the best point, adapt the step size, and step; at its end begin the next phase or target."""
+        phases = self._phases(state.problem.ball.norm)
+        ended = state.t >= phases.steps(state)
+        told = sparse_step if state.problem.ball.norm == "l1" else momentum_step
+        stepped = told(state, required(answer.value), required(answer.gradient), phases)
+        if self.give_up and told is momentum_step:
+            lost = hopeless(state, stepped, phases)
+            stepped = stepped.replace(t=torch.where(lost, phases.steps(state), stepped.t))
+        rows = ended.nonzero().flatten()
+        return stepped.put(rows, advanced(stepped[rows], phases)) if len(rows) else stepped
+
+    def done(self, state: APGDState) -> Tensor:
+        """The last step of the last run is made; the driver's last look tells whether the end point fools."""
+        phases = self._phases(state.problem.ball.norm)
+        last = (state.phase == len(phases) - 1) & (state.turn == state.targets.shape[1] - 1)
+        return last & (state.t >= phases.steps(state))
+
+    def result(self, state: APGDState) -> Found:
+        """The current point."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step and start, for each target."""
+        runs = min(self.targets, classes - 1) if self.loss.endswith("targeted") else 1
+        most = runs * (self.steps + 3)  # three phases at most, each with a start
+        return most, most
+
+    def _phases(self, norm: str) -> Phases:
+        return Phases.shrinking(self.steps) if norm == "l1" and self.shrink else Phases((1.0,), (self.steps,))
+
+    def objective(self, state: APGDState) -> Objective:
+        """The loss of each sample, against its present target."""
+        problem = state.problem
+        if self.loss == "ce":
+            return problem.loss
+        if self.loss == "margin":
+            return Margin(problem.labels, problem.targeted)
+        target = state.targets.gather(1, state.turn[:, None])[:, 0]
+        label = problem.logits.argmax(1) if problem.targeted else problem.labels
+        if self.loss == "margin-targeted":
+            return Difference(label, target)
+        if self.loss == "dlr-targeted":
+            return TargetedDLR(label, target)
+        return DLR(problem.labels, -1 if problem.targeted else 1)

@@ -1,0 +1,77 @@
+"""FGSM: one step of the fast gradient sign method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.loss_choice import Loss, check_loss, chosen_loss
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Flag
+
+
+class FGSMState(State):
+    """One row a sample: its task, the current point, and whether the step is made."""
+
+    problem: Problem
+    x: Tensor
+    stepped: Tensor
+
+
+@register("fgsm", reference="Goodfellow et al. 2015, arXiv:1412.6572")
+class FGSM(Attack[FGSMState]):
+    """One step to the point that the linearised loss likes best: `x' = clip(x + eps sign(g))` in linf.
+
+    Where logits are large the cross-entropy saturates, its gradient rounds to zero and the step goes nowhere: the
+    model looks robust and is not. `tau` divides the logits first; `margin` and `dlr` do not saturate at all.
+    """
+
+    reads_clean: ClassVar[bool] = False
+
+    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
+    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One.
+
+        Raises:
+            ParameterError: the loss needs more classes than there are.
+        """
+        check_loss(self.info.name, self.loss, self.tau, scene.classes)
+        return super().stages(scene)
+
+    def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
+        """The clean image."""
+        return FGSMState(problem, problem.ball.clean, torch.zeros_like(problem.labels, dtype=torch.bool))
+
+    def ask(self, state: FGSMState) -> Gradient:
+        """The gradient of the loss at the clean image."""
+        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
+
+    def tell(self, state: FGSMState, answer: Answer) -> FGSMState:
+        """The one step."""
+        x = state.problem.ball.farthest(required(answer.gradient))
+        return state.replace(x=x, stepped=torch.ones_like(state.stepped))
+
+    def done(self, state: FGSMState) -> Tensor:
+        """After the step."""
+        return state.stepped
+
+    def result(self, state: FGSMState) -> Found:
+        """The point reached."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One gradient."""
+        return 1, 1

@@ -1,0 +1,80 @@
+"""MI-FGSM: sign steps along an accumulated gradient."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+
+def accumulated(momentum: Tensor, gradient: Tensor, mu: float) -> Tensor:
+    """`g_{t+1} = mu g_t + grad / |grad|_1`, sample by sample.
+
+    Args:
+        momentum: g_t `[N, C, H, W]`.
+        gradient: of the loss, as `momentum`.
+        mu: decay factor.
+    """
+    length = gradient.flatten(1).abs().sum(1).clamp_min(1e-30).view(-1, 1, 1, 1)
+    return mu * momentum + gradient / length
+
+
+class MIFGSMState(State):
+    """One row a sample: its task, the current point, the accumulated gradient and the steps made."""
+
+    problem: Problem
+    x: Tensor
+    momentum: Tensor
+    step: Tensor
+
+
+@register("mi-fgsm", reference="Dong et al. 2018, arXiv:1710.06081")
+class MIFGSM(Attack[MIFGSMState]):
+    """Momentum iterative FGSM: `g <- mu g + grad / |grad|_1`, `x <- P(x + a s(g))`, from the clean image.
+
+    The accumulator holds gradients of unit l1 norm, not their signs: small components can win over time.
+    """
+
+    reads_clean: ClassVar[bool] = False
+
+    steps: PositiveInt = Field(10, description="gradient steps T")
+    step_size: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")
+    mu: NonNegativeFloat = Field(1.0, description="decay factor of the accumulated gradient; 0 is plain ascent")
+
+    def start(self, problem: Problem, rng: SampleRng) -> MIFGSMState:
+        """The clean image."""
+        clean = problem.ball.clean
+        return MIFGSMState(problem, clean, torch.zeros_like(clean), torch.zeros_like(problem.labels))
+
+    def ask(self, state: MIFGSMState) -> Gradient:
+        """The gradient of the loss at the current point."""
+        return Gradient(state.x, of=state.problem.loss)
+
+    def tell(self, state: MIFGSMState, answer: Answer) -> MIFGSMState:
+        """Accumulate, then step along the accumulated gradient."""
+        ball = state.problem.ball
+        momentum = accumulated(state.momentum, required(answer.gradient), self.mu)
+        x = ball.project(state.x + self.step_size * ball.radius * ball.steepest(momentum, state.x))
+        return state.replace(x=x, momentum=momentum, step=state.step + 1)
+
+    def done(self, state: MIFGSMState) -> Tensor:
+        """All steps made."""
+        return state.step >= self.steps
+
+    def result(self, state: MIFGSMState) -> Found:
+        """The current point."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step."""
+        return self.steps, self.steps

@@ -1,0 +1,88 @@
+"""PGD: projected gradient ascent on the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.loss_choice import Loss, check_loss, chosen_loss
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Flag
+
+
+class PGDState(State):
+    """One row a sample: its task, the current point and the steps made."""
+
+    problem: Problem
+    x: Tensor
+    step: Tensor
+
+
+@register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
+class PGD(Attack[PGDState]):
+    """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`.
+
+    Other losses, and a temperature, are for models whose cross-entropy saturates; see `fgsm`.
+    """
+
+    reads_clean: ClassVar[bool] = False
+
+    steps: PositiveInt = Field(40, description="gradient steps")
+    step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
+    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
+    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """One a restart.
+
+        Raises:
+            ParameterError: the loss needs more classes than there are.
+        """
+        check_loss(self.info.name, self.loss, self.tau, scene.classes)
+        return super().stages(scene)
+
+    def start(self, problem: Problem, rng: SampleRng) -> PGDState:
+        """A random point of the ball, or the clean image."""
+        x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
+        return PGDState(problem, x, torch.zeros_like(problem.labels))
+
+    def ask(self, state: PGDState) -> Gradient:
+        """The gradient of the loss at the current point."""
+        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
+
+    def tell(self, state: PGDState, answer: Answer) -> PGDState:
+        """One step along the steepest direction s(g) of the norm, and back into the ball."""
+        ball = state.problem.ball
+        direction = ball.steepest(required(answer.gradient), state.x)
+        x = ball.project(state.x + self.step_size * ball.radius * direction)
+        return state.replace(x=x, step=state.step + 1)
+
+    def done(self, state: PGDState) -> Tensor:
+        """All steps made; the driver's last look tells whether the end point fools."""
+        return state.step >= self.steps
+
+    def result(self, state: PGDState) -> Found:
+        """The current point."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step."""
+        return self.steps, self.steps
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts

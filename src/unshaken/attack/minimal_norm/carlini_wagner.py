@@ -1,0 +1,207 @@
+"""Carlini and Wagner's attack: Adam in tanh space on the squared norm and a hinge, with a search for its weight."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.minimal_norm._hinge import Hinge, Weight, image_space, tanh_space
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+PROGRESS = 0.9999
+"""A run of Adam ends where a tenth of its steps did not bring the loss below this share."""
+BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
+"""Adam's decay rates and epsilon."""
+
+
+class CarliniWagnerState(State):
+    """One row a sample; `w`, `m`, `v` and `best` are written over at each step.
+
+    Args:
+        problem: its task.
+        weight: the search for c.
+        x: the current point; the nearest example, or the clean image, when the search is over.
+        w: the current point in tanh space.
+        m: Adam's mean of gradients by w.
+        v: Adam's mean of their squares.
+        origin: `x(w_0)`, the clean image within the guard.
+        step: looks of this run of Adam.
+        found: whether this run has found an example.
+        before: the loss at the last check.
+        best: the nearest example, or the clean image.
+        least: squared norm of its change, infinite before the first.
+        low: the largest share of the way to `best` that is known not to fool, once all runs are over.
+        polished: looks at shorter ways.
+    """
+
+    problem: Problem
+    weight: Weight
+    x: Tensor
+    w: Tensor
+    m: Tensor
+    v: Tensor
+    origin: Tensor
+    step: Tensor
+    found: Tensor
+    before: Tensor
+    best: Tensor
+    least: Tensor
+    low: Tensor
+    polished: Tensor
+
+
+@register("carlini-wagner", reference="Carlini & Wagner 2017, arXiv:1608.04644")
+class CarliniWagner(Attack[CarliniWagnerState]):
+    """Adam on the squared l2 norm and a weighted hinge of logits, with a search for the weight; for the smallest norm.
+
+    With `x' = (tanh(w) + 1) / 2` it lowers `|x' - x|_2^2 + c max(z_y - max_{k != y} z_k + kappa, 0)` from
+    `w_0 = atanh((2x - 1)(1 - 1e-6))`, in `search_steps` runs with another c each. The nearest example of all runs is
+    kept. A sample's run ends for itself when a tenth of its steps brought less than a ten-thousandth, and its next run
+    starts at once. In the end the way from the clean image to the nearest example is halved `polish` times, for the
+    nearest point on it that fools: the published attack ends without, where its last step happened to be.
+
+    The published setting is 10,000 steps a run; 1,000 is the default here. Black and white pixels have a way of about 7
+    in w before they are grey, which takes 700 steps of 0.01, and while they are far from it the loss may fall too
+    little for the rule that ends runs: where an image has many, take more steps, or larger ones.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l2",)
+    minimal: ClassVar[bool] = True
+
+    steps: PositiveInt = Field(1000, description="steps of Adam in each run at most")
+    search_steps: PositiveInt = Field(9, description="runs, each with a weight c of its own")
+    initial_c: PositiveFloat = Field(1e-3, description="weight c of the first run, squared pixels a logit")
+    step_size: PositiveFloat = Field(0.01, description="Adam's step size, in tanh space")
+    kappa: NonNegativeFloat = Field(0.0, description="confidence: logits by which an example must lead")
+    polish: NonNegativeInt = Field(8, description="halvings of the way to the nearest example in the end; published: 0")
+
+    def start(self, problem: Problem, rng: SampleRng) -> CarliniWagnerState:
+        """The clean image, with the first c."""
+        clean = problem.ball.clean
+        w = tanh_space(clean)
+        c = clean.new_full((len(clean),), self.initial_c)
+        origin, none = image_space(w), torch.full_like(c, math.inf)
+        zero = torch.zeros_like(problem.labels)
+        m, v = torch.zeros_like(w), torch.zeros_like(w)
+        best, low = clean.clone(), torch.zeros_like(c)
+        weight = Weight.of(c)
+        return CarliniWagnerState(
+            problem, weight, origin, w, m, v, origin, zero, zero.bool(), none, best, none.clone(), low, zero
+        )
+
+    def ask(self, state: CarliniWagnerState) -> Gradient:
+        """The gradient of the weighted hinge at the current point."""
+        problem = state.problem
+        return Gradient(state.x, of=Hinge(problem.labels, state.weight.c, problem.targeted, self.kappa))
+
+    def tell(self, state: CarliniWagnerState, answer: Answer) -> CarliniWagnerState:
+        """Keep the point if it is the nearest example, make one step of Adam, and see whose run is over."""
+        change = state.x - state.origin
+        size = change.flatten(1).square().sum(1)
+        hit = self._leads(state.problem, required(answer.logits))
+        better = hit & (size < state.least)
+        if bool(better.any()):
+            state.best[better] = state.x[better]
+        least = torch.where(better, size, state.least)
+        loss = required(answer.value) + size
+        check = state.step % math.ceil(self.steps / 10) == 0
+        over = self._over(state)
+        ended = ~over & (check & ~(loss <= PROGRESS * state.before)) | (state.step + 1 >= self.steps)
+        state = state.replace(
+            x=self._adam(state, required(answer.gradient), change),
+            step=state.step + 1,
+            found=state.found | hit,
+            before=torch.where(check, loss, state.before),
+            least=least,
+        )
+        state = self._next_run(state, ended) if bool(ended.any()) else state
+        return self._polish(state, over, hit) if bool(over.any()) else state
+
+    def done(self, state: CarliniWagnerState) -> Tensor:
+        """All runs have ended, and the way to what they found is short."""
+        return self._over(state) & ((state.polished >= self.polish) | (state.least == math.inf))
+
+    def result(self, state: CarliniWagnerState) -> Found:
+        """The nearest example of all runs."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step, if no run ends early."""
+        looks = self.steps * self.search_steps + self.polish
+        return looks, looks
+
+    def _over(self, state: CarliniWagnerState) -> Tensor:
+        return state.weight.runs >= self.search_steps
+
+    def _polish(self, state: CarliniWagnerState, rows: Tensor, hit: Tensor) -> CarliniWagnerState:
+        """After a look at a point on the way to the nearest example: halve what is left of the way.
+
+        Args:
+            state: `best` is that point where it fooled.
+            rows: bool `[N]`: who has looked there.
+            hit: bool `[N]`: whom it fooled.
+        """
+        share = (1 + state.low) / 2
+        low = torch.where(rows, torch.where(hit, state.low / share, share), state.low)
+        polished = state.polished + rows
+        x = torch.where((polished < self.polish).view(-1, 1, 1, 1), self._on_the_way(state, low), state.best)
+        return state.replace(x=torch.where(rows.view(-1, 1, 1, 1), x, state.x), low=low, polished=polished)
+
+    @staticmethod
+    def _on_the_way(state: CarliniWagnerState, low: Tensor) -> Tensor:
+        return torch.lerp(state.problem.ball.clean, state.best, ((1 + low) / 2).view(-1, 1, 1, 1))
+
+    def _leads(self, problem: Problem, logits: Tensor) -> Tensor:
+        """Bool `[N]`: another class leads the label, or the target all others, by more than kappa."""
+        kappa = -self.kappa if problem.targeted else self.kappa
+        if kappa:
+            logits = logits.scatter_add(1, problem.labels[:, None], torch.full_like(logits[:, :1], kappa))
+        return (logits.argmax(1) == problem.labels) == problem.targeted
+
+    def _adam(self, state: CarliniWagnerState, gradient: Tensor, change: Tensor) -> Tensor:
+        """One step of each sample, with its own count; `w`, `m`, `v`, `gradient` and `change` are written over.
+
+        Args:
+            state: before the step.
+            gradient: of the weighted hinge by x.
+            change: `x - origin`.
+
+        Returns:
+            The next point.
+        """
+        x, w, m, v = state.x, state.w, state.m, state.v
+        gradient.add_(change, alpha=2).mul_(torch.addcmul(x, x, x, value=-1).mul_(2))  # dx / dw = 2 x (1 - x)
+        m.lerp_(gradient, 1 - BETA1)
+        v.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        count = (state.step + 1).to(w)
+        rate = (-self.step_size / (1 - BETA1**count)).view(-1, 1, 1, 1)
+        spread = torch.sqrt(v, out=change).div_((1 - BETA2**count).sqrt().view(-1, 1, 1, 1)).add_(TINY)
+        w.addcdiv_(torch.mul(m, rate, out=gradient), spread)
+        return image_space(w)
+
+    def _next_run(self, state: CarliniWagnerState, ended: Tensor) -> CarliniWagnerState:
+        """Start anew, with the next c, where a run has ended; after the last one go back half the way to the image."""
+        weight = state.weight.next(ended, state.found, self.search_steps)
+        rows = ended.nonzero().flatten()
+        over = (weight.runs[rows] >= self.search_steps).view(-1, 1, 1, 1)
+        state.w[rows] = tanh_space(state.problem.ball.clean[rows])
+        state.m[rows], state.v[rows] = 0, 0
+        first = self._on_the_way(state, state.low)[rows] if self.polish else state.best[rows]
+        x = torch.where(over, first, state.origin[rows])
+        return state.replace(
+            weight=weight,
+            x=state.x.index_copy(0, rows, x),
+            step=state.step.masked_fill(ended, 0),
+            found=state.found & ~ended,
+            before=state.before.masked_fill(ended, math.inf),
+        )

@@ -1,0 +1,192 @@
+"""FAB: steps along the linearised boundary, drawn towards the clean image."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.ball import ORDERS
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.minimal_norm._crossing import Crossing
+from unshaken.attack.minimal_norm._hyperplane import close_gaps
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+
+DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
+REACH = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
+"""Stands for eps in the radius of random starts where there is none, as in the authors' code."""
+
+GAIN = 1e-3
+"""Least share by which a norm must fall to count as nearer where runs end early."""
+
+
+class FABState(State):
+    """One row a sample.
+
+    Args:
+        problem: its task.
+        rng: its stream, for random starts.
+        x: the point to be tested; the nearest that fooled once all is done.
+        best: the nearest point that fooled, else the clean image.
+        distance: of `best`, float32 `[N]`; infinite while none fooled.
+        rivals: int64 `[N, T]`: the targets of the runs, one after the other; none where all classes compete.
+        step: steps made in all runs together; those that a run spared count as made.
+        near: the least norm that fooled in the present run, float32 `[N]`.
+        stale: int64 `[N]`: steps since `near` fell.
+    """
+
+    problem: Problem
+    rng: SampleRng
+    x: Tensor
+    best: Tensor
+    distance: Tensor
+    rivals: Tensor
+    step: Tensor
+    near: Tensor
+    stale: Tensor
+
+
+@register("fab", reference="Croce & Hein 2020, arXiv:1907.02044")
+class FAB(Attack[FABState]):
+    """Fast adaptive boundary attack: steps onto the linearised boundary, drawn to the image; for the smallest norm.
+
+    With f the lead of another class over the label at `x_t` and w its gradient, `d_1` and `d_2` are the shortest
+    moves of `x_t` and of the clean x onto `f + w.(u - x_t) = 0` inside the box, and
+
+        a = min(|d_1| / (|d_1| + |d_2|), alpha_max)
+        x_{t+1} = clip((1 - a) (x_t + eta d_1) + a (x + eta d_2)).
+
+    Where `x_{t+1}` fools, it is kept if it is the nearest yet, and the next step starts at `x + beta (x_{t+1} - x)`.
+    The class is the one of least `|f| / |w|_dual`; with `targeted` (FAB-T) each of the likeliest rivals on the clean
+    image has a run of its own, in which a point of any other class counts. Where a class is to be reached, f is its
+    lead over the best other class.
+
+    The authors look at all K - 1 classes, with a backward pass for each; here at the `candidates` of least `|f|`.
+    """
+
+    minimal: ClassVar[bool] = True
+
+    steps: PositiveInt = Field(100, description="steps of a run")
+    restarts: PositiveInt = Field(1, description="runs (for each target); the first starts at the clean image")
+    targeted: bool = Field(False, description="FAB-T: one run towards each of the likeliest rivals")
+    targets: PositiveInt = Field(9, description="rivals that have a run, when targeted")
+    candidates: PositiveInt = Field(
+        4, description="classes that compete in a step, when not targeted", json_schema_extra={"most": "classes - 1"}
+    )
+    patience: NonNegativeInt = Field(0, description="a run ends after so many steps without a nearer point; 0: never")
+    alpha_max: float = Field(0.1, ge=0, le=1, description="largest share of the clean image's move")
+    eta: PositiveFloat = Field(1.05, description="factor of overshooting the linearised boundary")
+    beta: float = Field(0.9, gt=0, le=1, description="share of the way from the clean image kept after a success")
+
+    def start(self, problem: Problem, rng: SampleRng) -> FABState:
+        """The clean image."""
+        clean, zeros = problem.ball.clean, torch.zeros_like(problem.labels)
+        rivals = problem.rivals(self.targets if self._one_by_one(problem) else 0)
+        never = torch.full_like(clean[:, 0, 0, 0], math.inf)
+        return FABState(problem, rng, clean, clean, never, rivals, zeros, never, zeros)
+
+    def ask(self, state: FABState) -> Crossing:
+        """Whether `x_t` fools, and f and w where the next step starts: before it, there, or at the next run's start."""
+        problem, run = state.problem, state.step // self.steps
+        fresh = state.step % self.steps == 0
+        begin = problem.ball.clean if self.restarts == 1 else self._starts(state, run % self.restarts, fresh)
+        rivals = state.rivals
+        if self._one_by_one(problem):
+            rivals = rivals.gather(1, (run // self.restarts).clamp_max(rivals.shape[1] - 1)[:, None])
+        return Crossing(state.x, problem, begin, fresh, rivals, self.beta, self.candidates)
+
+    def tell(self, state: FABState, answer: Answer) -> FABState:
+        """Keep the point if it is the nearest that fooled, and make a step."""
+        query, logits, ball = self.ask(state), required(answer.logits), state.problem.ball
+        distance = _length((state.x - ball.clean)[:, None], ball.norm)[:, 0]
+        distance = distance.masked_fill(~query.hit(logits), math.inf)
+        nearer = distance < state.distance
+        best = torch.where(nearer.view(-1, 1, 1, 1), state.x, state.best)
+        over = state.step >= self._total(state.rivals)
+        x = self._step(query.following(logits), ball.clean, required(answer.value), required(answer.slopes), ball.norm)
+        return state.replace(
+            x=torch.where(over.view(-1, 1, 1, 1), best, x),
+            best=best,
+            distance=torch.minimum(distance, state.distance),
+            **self._paced(state, distance, query.fresh),
+        )
+
+    def _paced(self, state: FABState, distance: Tensor, fresh: Tensor) -> dict[str, Tensor]:
+        """`step`, `near` and `stale` after a step; a run that comes no nearer ends, as if its steps were made."""
+        step = state.step + 1
+        if not self.patience:
+            return {"step": step}
+        fell = distance < state.near * (1 - GAIN)
+        near = torch.where(fell, distance, state.near).masked_fill(fresh, math.inf)
+        stale = torch.where(fell | near.isinf(), 0, state.stale + 1)
+        spent = stale >= self.patience
+        return {"step": torch.where(spent, -(-step // self.steps) * self.steps, step), "near": near, "stale": stale}
+
+    def done(self, state: FABState) -> Tensor:
+        """All steps of all runs made, and the last point tested."""
+        return state.step > self._total(state.rivals)
+
+    def result(self, state: FABState) -> Found:
+        """The nearest point that fooled; the point just tested where that ended the search."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """A step costs two forward passes and a backward pass for each class; so does the test of the last point."""
+        runs = self.restarts * (min(self.targets, classes - 1) if self.targeted else 1)
+        looks = runs * self.steps + 1
+        return 2 * looks, looks * (1 if self.targeted else min(self.candidates, classes - 1))
+
+    def _one_by_one(self, problem: Problem) -> bool:
+        return self.targeted and not problem.targeted
+
+    def _total(self, rivals: Tensor) -> int:
+        """Steps of all runs."""
+        return self.steps * self.restarts * max(1, rivals.shape[1])
+
+    def _step(self, x: Tensor, clean: Tensor, f: Tensor, slopes: Tensor, norm: str) -> Tensor:
+        """`x_{t+1}` from `x_t` `[N, C, H, W]`, leads `[N, Q]` and their gradients `[N, Q, C, H, W]`."""
+        w = slopes.flatten(2)
+        if w.shape[1] == 1:
+            f, w = f[:, 0], w[:, 0]
+        else:
+            nearest = (f.abs() / torch.linalg.vector_norm(w, DUAL[norm], dim=2).add_(1e-12)).argmin(1)
+            rows = torch.arange(len(w), device=w.device)
+            f, w = f[rows, nearest], w[rows, nearest]
+        pair = torch.stack([x.flatten(1), clean.flatten(1)], 1)
+        gaps = torch.stack([-f, (w * (pair[:, 0] - pair[:, 1])).sum(1) - f], 1)
+        moves = close_gaps(pair, w, gaps, norm)
+        lengths = _length(moves, norm).clamp_min_(1e-8)
+        share = (lengths[:, :1] / lengths.sum(1, keepdim=True)).clamp_max_(self.alpha_max)
+        pair.add_(moves, alpha=self.eta)
+        return torch.lerp(pair[:, 0], pair[:, 1], share).clamp_(0, 1).view_as(x)
+
+    def _starts(self, state: FABState, restart: Tensor, fresh: Tensor) -> Tensor:
+        """Where new runs start: the clean image, or from the second run (towards a target) on, a random point.
+
+        That is on the sphere of radius `min(distance, eps) / 2`, clipped to [0, 1].
+        """
+        ball = state.problem.ball
+        rows = (fresh & (restart > 0)).nonzero().flatten()
+        if not len(rows):
+            return ball.clean
+        rng, norm, shape = state.rng[rows].fold(state.step[rows]), ball.norm, ball.clean.shape[1:]
+        toward = rng.uniform(*shape, low=-1, high=1) if norm == "linf" else rng.normal(*shape)
+        toward = toward.to(ball.clean)
+        reach = torch.minimum(state.distance[rows], ball.eps[rows])
+        reach = torch.where(reach.isinf(), REACH[norm], reach) / 2
+        share = (reach / _length(toward.flatten(1)[:, None], norm)[:, 0]).view(-1, 1, 1, 1)
+        return ball.clean.index_copy(0, rows, (ball.clean[rows] + share * toward).clamp_(0, 1))
+
+
+def _length(moves: Tensor, norm: str) -> Tensor:
+    """The norm of moves `[N, P, ...]`, `[N, P]`."""
+    length: Tensor = torch.linalg.vector_norm(moves.flatten(2), ORDERS[norm], dim=2)
+    return length

@@ -1,0 +1,1 @@
+"""Attacks that change some pixels freely and leave the others."""

@@ -1,0 +1,128 @@
+"""Adversarial patch: some pixels are free, all others stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Flag
+from unshaken.stress.patch.patch_corruption import cell_masks, cell_side
+
+
+class PatchState(State):
+    """One row a sample: its task, the current point and the steps made."""
+
+    problem: Problem
+    x: Tensor
+    step: Tensor
+
+
+@register("patch", reference="Gu et al. 2022, arXiv:2111.10659")
+class Patch(Attack[PatchState]):
+    """Signed gradient ascent on the pixels of a patch, `d <- clip(d + a sign(g), 0, 1)`, one patch for each image.
+
+    The patch is one cell of a grid, or several, drawn for each sample: the same in every run from a fresh start, and
+    more cells hold those of fewer. Or it is one square at a fixed place, which need not lie on the grid.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ()
+
+    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    cells: PositiveInt = Field(1, description="cells that are free, where drawn")
+    place: Literal["random", "fixed"] = Field("random", description="cells drawn for each sample, or one fixed square")
+    row: NonNegativeInt = Field(0, description="upper row of the fixed square in pixels")
+    column: NonNegativeInt = Field(0, description="left column of the fixed square in pixels")
+    offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
+    steps: NonNegativeInt = Field(50, description="gradient steps; 0 leaves the start as it is")
+    step_size: PositiveFloat = Field(0.1, description="step a, in units of the pixel range")
+    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    random_start: bool = Field(True, description="start with random pixels, else with the image's own")
+    _run: int = PrivateAttr(0)
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """All images that differ from the clean one under the patch alone.
+
+        Raises:
+            ParameterError: the patch does not fit into the images.
+        """
+        return Ball.region(clean, self.mask(rng, *clean.shape[2:]).to(clean.device))
+
+    def placed(self, batch: Batch, seed: int = 0) -> Tensor:
+        """Where `attack` puts the patch of each sample under a run seed, bool `[N, 1, H, W]`."""
+        rng = SampleRng.of(seed, self.info.name, batch.ids).fold(0)  # as the stages below are numbered
+        return self.mask(rng, *batch.images.shape[2:])
+
+    def mask(self, rng: SampleRng, height: int, width: int) -> Tensor:
+        """Where the patch of each sample lies, bool `[N, 1, H, W]`.
+
+        Raises:
+            ParameterError: the patch does not fit into the images.
+        """
+        side = cell_side(self.size, height, width)
+        if self.place == "random":
+            return cell_masks(rng, height, width, side=side, cells=self.cells, offset=self.offset)
+        if self.row + side > height or self.column + side > width or self.cells > 1:
+            raise ParameterError(
+                f"patch: {self.cells} squares of {side} pixels at row {self.row}, column {self.column} do not fit into "
+                f"images of {height} x {width}; a fixed place takes one square inside the image"
+            )
+        mask = torch.zeros(len(rng), 1, height, width, dtype=torch.bool)
+        mask[:, :, self.row : self.row + side, self.column : self.column + side] = True
+        return mask
+
+    def start(self, problem: Problem, rng: SampleRng) -> PatchState:
+        """Random pixels under the patch, or the clean image."""
+        ball = problem.ball
+        x = ball.random_point(rng.fold(self._run)) if self.random_start else ball.clean
+        return PatchState(problem, x, torch.zeros_like(problem.labels))
+
+    def ask(self, state: PatchState) -> Gradient:
+        """The gradient of the cross-entropy at the current point."""
+        return Gradient(state.x, of=state.problem.loss)
+
+    def tell(self, state: PatchState, answer: Answer) -> PatchState:
+        """One step; outside the patch the bounds keep the image as it is."""
+        ball = state.problem.ball
+        step = ball.steepest(required(answer.gradient), state.x)
+        return state.replace(x=ball.project(state.x + self.step_size * step), step=state.step + 1)
+
+    def done(self, state: PatchState) -> Tensor:
+        """All steps made; the driver's last look tells whether the end point fools."""
+        return state.step >= self.steps
+
+    def result(self, state: PatchState) -> Found:
+        """The current point."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step."""
+        return self.steps, self.steps
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """Itself, once a run; the place stays, the start is a fresh one."""
+        return [Stage(self._copy(r), "patch" if r == 0 else f"patch+{r + 1}") for r in range(self.runs)], []
+
+    def _copy(self, run: int) -> Patch:
+        copy = self.model_copy()
+        copy._run = run
+        return copy

@@ -1,0 +1,206 @@
+"""Universal patch: one patch for all images, wherever it is stuck."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.problem import CrossEntropy, Problem
+from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.patch._overlay import Overlay
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Gradient, Logits
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Flag
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the stages of one attack share.
+
+    Args:
+        seed: the run seed.
+        reference: the run's first samples; None outside a run.
+        patch: once it is fitted.
+    """
+
+    seed: int = 0
+    reference: Batch | None = None
+    patch: Tensor | None = None
+
+
+class StuckState(State):
+    """One row a sample: the image with the patch."""
+
+    x: Tensor
+
+
+@register("universal-patch", reference="Brown et al. 2017, arXiv:1712.09665")
+class UniversalPatch(Attack[StuckState]):
+    """One patch that is to fool on every image, `max_p E[loss(A(p, x, place, angle, scale))]`, fitted by Adam.
+
+    The patch is fitted on the run's first samples (outside a run on the samples themselves) and then stuck on each
+    sample at a place, angle and scale of its own. It depends on the seed and those first samples alone. All samples
+    share its gradients, so it cannot be asked for sample by sample: it is fitted before the search, through the same
+    counted door, and its passes are shared evenly among the samples.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ()
+
+    mask: Literal["circle", "square"] = Field("circle", description="the patch's outline")
+    place: Literal["random", "fixed"] = Field("random", description="drawn for each image, or upright at a fixed place")
+    row: NonNegativeInt = Field(0, description="upper row of the patch in pixels, where fixed")
+    column: NonNegativeInt = Field(0, description="left column of the patch in pixels, where fixed")
+    rotation: float = Field(22.5, ge=0, le=180, description="largest angle either way, in degrees")
+    scale_min: float = Field(0.1, gt=0, le=1, description="smallest side of the patch, as a share of the short side")
+    scale_max: float = Field(1.0, gt=0, le=1, description="largest side, as a share; the one of a fixed patch")
+    steps: PositiveInt = Field(500, description="steps of Adam")
+    rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
+    batch: PositiveInt = Field(16, description="images and placements a step")
+    restarts: PositiveInt = Field(1, description="placements tried on a sample that still stands")
+    _kept: Kept = PrivateAttr(default_factory=Kept)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min={self.scale_min} is above scale_max={self.scale_max}")
+        return self
+
+    def prepared(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+        """With the patch fitted, once for all stages.
+
+        Raises:
+            ParameterError: samples have different targets, or the patch does not fit into the images.
+        """
+        kept, labels = self._kept, required(batch.labels)
+        if kept.patch is not None:
+            return self
+        shown = batch if kept.reference is None else kept.reference.to(batch.images.device)
+        aims = required(shown.labels)
+        if targeted:
+            if bool((labels != labels[0]).any()):
+                raise ParameterError("universal-patch: one patch has one target; give the same target for all samples")
+            aims = labels[:1].expand(len(shown))
+        order = torch.tensor(sorted(range(len(shown)), key=lambda i: shown.ids[i]), device=aims.device)
+        kept.patch = self.fit(oracle, shown.images[order].float(), aims[order], targeted, kept.seed)
+        return self
+
+    def fit(self, oracle: Oracle, images: Tensor, aims: Tensor, targeted: bool, seed: int) -> Tensor:
+        """The patch.
+
+        Args:
+            oracle: the model's counted door.
+            images: `[N, C, H, W]` in [0, 1].
+            aims: int64 `[N]`: labels to leave, or targets to reach.
+            targeted: which of the two.
+            seed: of placements and order.
+
+        Returns:
+            `[C, S, S]` in [0, 1]; S is the largest side in pixels.
+        """
+        height, width = images.shape[2:]
+        rng = SampleRng.of(seed, "universal-patch/fit", ("patch",)).to(images.device)
+        order = rng.fold("order").fresh(len(images))[0].argsort(stable=True)
+        side = self._side(height, width)
+        patch = torch.full((images.shape[1], side, side), 0.5, device=images.device, requires_grad=True)
+        adam = torch.optim.Adam([patch], lr=self.rate)
+        for step in range(self.steps):
+            rows = order[(torch.arange(self.batch, device=order.device) + step * self.batch) % len(order)]
+            draws = rng.fold("place").fold(step).fresh(4 * self.batch).view(self.batch, 4)
+            with torch.enable_grad():
+                stuck, _ = self.placement(draws, height, width).paste(images[rows], patch)
+            loss = CrossEntropy(aims[rows], -1 if targeted else 1)
+            slope = required(oracle.ask(Gradient(stuck.detach(), of=loss)).gradient)
+            (patch.grad,) = torch.autograd.grad(stuck, patch, grad_outputs=-slope / self.batch)
+            adam.step()
+            with torch.no_grad():
+                patch.clamp_(0, 1)
+        return patch.detach()
+
+    def placement(self, draws: Tensor, height: int, width: int) -> Overlay:
+        """Where the patch lies, from four uniform draws an image: row, column, scale and angle.
+
+        Args:
+            draws: `[N, 4]` in [0, 1).
+            height: of the images in pixels.
+            width: of the images in pixels.
+
+        Raises:
+            ParameterError: a fixed patch does not fit into the images.
+        """
+        one = torch.ones_like(draws[:, 0])
+        if self.place == "fixed":
+            pixels = self._side(height, width)
+            if self.row + pixels > height or self.column + pixels > width:
+                raise ParameterError(
+                    f"universal-patch: a patch of {pixels} pixels at row {self.row}, column {self.column} does not fit "
+                    f"into images of {height} x {width}"
+                )
+            row, column = one * (self.row + pixels / 2), one * (self.column + pixels / 2)
+            return Overlay(row, column, one * pixels, 0 * one, self.mask == "circle")
+        side = min(height, width) * (self.scale_min + (self.scale_max - self.scale_min) * draws[:, 2])
+        angle = math.radians(self.rotation) * (2 * draws[:, 3] - 1)
+        row, column = (side / 2 + (room - side) * draws[:, i] for i, room in enumerate((height, width)))
+        return Overlay(row, column, side, angle, self.mask == "circle")
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """All images that differ from the clean one under the patch alone."""
+        return Ball.region(clean, self._stuck(clean, rng)[1] > 0)
+
+    def start(self, problem: Problem, rng: SampleRng) -> StuckState:
+        """The image with the patch."""
+        return StuckState(self._stuck(problem.ball.clean, rng)[0])
+
+    def ask(self, state: StuckState) -> Logits:
+        """Nothing is asked: the driver's last look tells whether the patch fools."""
+        return Logits(state.x)
+
+    def tell(self, state: StuckState, answer: Answer) -> StuckState:
+        """The same."""
+        return state
+
+    def done(self, state: StuckState) -> Tensor:
+        """From the start."""
+        return torch.ones(len(state.x), dtype=torch.bool, device=state.x.device)
+
+    def result(self, state: StuckState) -> Found:
+        """The image with the patch."""
+        return Found(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """None; the fit costs `steps * batch` passes each way, once for all samples."""
+        return 0, 0
+
+    @property
+    def runs(self) -> int:
+        """As many as `restarts`."""
+        return self.restarts
+
+    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+        """The patch at one placement after the other, fitted when the first sample needs it."""
+        copy = self.model_copy()
+        copy._kept = Kept(scene.seed, scene.reference)
+        name = self.info.name
+        return [Stage(copy, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
+
+    def _side(self, height: int, width: int) -> int:
+        return max(1, round(self.scale_max * min(height, width)))
+
+    def _stuck(self, images: Tensor, rng: SampleRng) -> tuple[Tensor, Tensor]:
+        if self._kept.patch is None:
+            raise ParameterError("universal-patch: it is fitted by attack(), not searched for one sample at a time")
+        placement = self.placement(rng.fold("place").fresh(4), *images.shape[2:])
+        with torch.no_grad():
+            return placement.paste(images, self._kept.patch)

@@ -1,0 +1,1 @@
+"""Certified inference by crop selection."""

@@ -1,0 +1,277 @@
+"""Robust inference by crop selection (RICS): look at a crop that the content alone decides, wherever it lies.
+
+The publication's own score and crop sizes are not known here. The scores, the tie rule, the laws and the certificate
+are this package's, derived from what its abstract claims.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor
+
+from unshaken.certify.crops._choice import (
+    Candidates,
+    Selection,
+    candidates,
+    central,
+    cut,
+    resize,
+    to_levels,
+    windows_agree,
+    wrapped,
+)
+from unshaken.certify.crops._laws import (
+    ball_rate,
+    candidates_for,
+    four_neighbours_rate,
+    same_crop_rate,
+    shift_rate,
+)
+from unshaken.certify.crops._scores import ScoreName, Size, score_named
+from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, View
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.stress.geometry.translation import window
+
+__all__ = [
+    "CropSelected",
+    "CropSelection",
+    "Selection",
+    "ball_rate",
+    "candidates_for",
+    "four_neighbours_rate",
+    "resize",
+    "same_crop_rate",
+    "shift_rate",
+    "windows_agree",
+]
+
+
+@register("crop_selection", reference="Shifman & Weiss 2024, arXiv:2404.07153", group="translation")
+class CropSelection(Certifier):
+    """Select the crop of best score, resize it to the network's size, and classify that (RICS).
+
+    A window of a photo that moves by a pixel sees nearly the same candidates, so nearly always the same best crop: then
+    the network's input is the same to the bit. With K candidates an axis, one pixel changes the crop in `2 / (K + 1)`
+    of cases (score `hash`; see `ball_rate` and its kin for other shifts). For cyclic shifts it never does. Noise,
+    resampling and an adversary who changes pixels are not covered.
+
+    As a certifier, an image is a photo with a margin: severity d cuts it to a window d pixels smaller on each side,
+    classifies that, and certifies, without a network, that every shift of up to d pixels selects the same crop.
+    """
+
+    apart: ClassVar[str | None] = None  # its outcomes are of windows of the images
+
+    score: ScoreName = Field("hash", description="hash, laplacian, random_filter; box_energy and box_mean fail")
+    ratio: float = Field(0.875, gt=0, le=1, description="side of the crop as a share of the image's")
+    crop: PositiveInt | None = Field(None, description="side of the crop in pixels, in the place of ratio")
+    block: PositiveInt | None = Field(None, description="candidates an axis, a central block; all unless given")
+    top: PositiveInt = Field(1, description="crops selected an image; their logits are averaged")
+    cyclic: bool = Field(False, description="wrapped crops too: exactly invariant to cyclic shifts")
+    score_seed: int = Field(0, ge=0, description="of the random weights of hash and random_filter")
+
+    @model_validator(mode="after")
+    def _whole_torus(self) -> CropSelection:
+        if self.cyclic and self.block is not None:
+            raise ValueError("cyclic selection takes every position; leave block away")
+        return self
+
+    def crop_size(self, height: int, width: int) -> Size:
+        """Height and width in pixels of the crops of images of that size.
+
+        Raises:
+            ParameterError: the crop does not fit.
+        """
+        if self.crop is None:
+            return max(1, round(self.ratio * height)), max(1, round(self.ratio * width))
+        if self.crop > min(height, width):
+            raise ParameterError(
+                f"crop_selection: crop={self.crop} does not fit into images of {height} x {width} pixels"
+            )
+        return self.crop, self.crop
+
+    def candidates(self, images: Tensor, size: Size) -> Candidates:
+        """All scored crops of one size of images `[N, C, H, W]` in [0, 1], read as 8-bit levels."""
+        pixels = to_levels(wrapped(images, size) if self.cyclic else images)
+        return candidates(pixels, size, score_named(self.score, self.score_seed))
+
+    def select(self, images: Tensor) -> Selection:
+        """The selected crops of images.
+
+        Args:
+            images: `[N, C, H, W]` in [0, 1] with 1 or 3 channels.
+
+        Returns:
+            Position, score and margin of `top` crops an image. Cyclic crops may reach over the border.
+
+        Raises:
+            ParameterError: the crop, or the block that the score reads, does not fit.
+        """
+        found = self.candidates(images, self.crop_size(*images.shape[2:]))
+        return (found if self.block is None else central(found, self.block, self.block)).best(self.top)
+
+    def crops(self, images: Tensor) -> Tensor:
+        """The selected crops `[N, top, C, h, w]`; gradients pass to the pixels cut, not through the choice."""
+        size = self.crop_size(*images.shape[2:])
+        selection = self.select(images)
+        return cut(wrapped(images, size) if self.cyclic else images, selection, size)
+
+    def wrap(self, model: Classifier) -> Classifier:
+        """The defended model: a classifier that takes images of any size and can be attacked as any other.
+
+        Where the model's preprocessing cuts a centre out of a larger photo, the defended one looks at all of it.
+        """
+        return CropSelected(model, self)
+
+    def certify(self, photos: Tensor, d: int) -> Tensor:
+        """Whether every shift of up to d pixels along each axis selects the same crop. No network is asked.
+
+        Args:
+            photos: `[N, C, H, W]` in [0, 1]; a window has d pixels less on each side.
+            d: pixels, at least 0.
+
+        Returns:
+            Bool `[N]`: exact; where it is false, at least two of the `(2 d + 1)^2` windows select different crops.
+
+        Raises:
+            ParameterError: no window is left, the crop does not fit, or the selection is cyclic or of several crops.
+        """
+        height, width = _window_of(photos, d)
+        return self._certify(photos, d, self.crop_size(height, width))
+
+    def _certify(self, photos: Tensor, d: int, size: Size) -> Tensor:
+        if self.cyclic or self.top > 1:
+            raise ParameterError("crop_selection: the certificate needs one crop and no torus: top=1, cyclic=false")
+        found = self.candidates(photos, size)
+        rows, columns = (n - 2 * d for n in found.scores.shape[1:])
+        if min(rows, columns) < 1:
+            raise ParameterError(f"crop_selection: crops of {size} pixels do not fit into windows for d={d}")
+        a, b = min(self.block or rows, rows), min(self.block or columns, columns)
+        return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """Shifts in whole pixels are severities.
+
+        Raises:
+            ParameterError: one is no whole number.
+        """
+        if any(r != int(r) for r in radii):
+            raise ParameterError(f"crop_selection: a radius is a shift in whole pixels, not {max(radii):g}")
+        return {"severities": [int(r) for r in radii]}
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a severity, which is the largest shift in pixels; 1 unless given.
+
+        Raises:
+            ParameterError: eps is given, or a severity is below 1.
+        """
+        if eps:
+            raise ParameterError("crop_selection: shifts are whole pixels: give severities, not eps")
+        for severity in severities:
+            if severity < 1:
+                raise ParameterError(f"crop_selection: severity {severity} must be a shift of at least 1 pixel")
+        return [Condition(f"{label}-{d}", "crop_selection", severity=d) for d in severities or (1,)]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """For each condition the certificates, then the defended model's answers to the unshifted windows."""
+        return [part for condition in conditions for part in self._rows(batch, condition, context)]
+
+    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
+        d, oracle, began = condition.severity or 1, context.oracle, time.perf_counter()
+        height, width = _window_of(batch.images, d)
+        logits, radius = [], []
+        for photos in torch.split(batch.images, max(1, oracle.limit // self.top)):
+            with oracle.meter.method():
+                crops = self.crops(window(photos, 0, 0, height, width))
+                inputs = resize(crops.flatten(0, 1), oracle.model.input_size)
+                radius.append(self._radius(photos, d, self.crop_size(height, width)))
+            logits.append(oracle.exact(inputs).reshape(len(photos), self.top, -1).mean(1))
+        answer, seconds = torch.cat(logits), (time.perf_counter() - began) / len(batch)
+        prediction = answer.argmax(1)
+        rows = certificates(
+            condition, batch, radius=torch.cat(radius), norm="translation", prediction=prediction, seconds=seconds
+        )
+
+        def seen(chosen: Tensor) -> Tensor:
+            return window(batch.images[chosen], 0, 0, height, width)
+
+        return [rows, outcomes(condition, batch, answer, forwards=self.top, seconds=seconds, images=seen)]
+
+    def _radius(self, photos: Tensor, d: int, size: Size) -> Tensor:
+        """The largest certified shift of the window that d leaves, in pixels `[N]`; 0 for none."""
+        height, width = _window_of(photos, d)
+        radius = torch.zeros(len(photos), dtype=torch.int64, device=photos.device)
+        for shift in range(1, d + 1):
+            photo = window(photos, 0, 0, height + 2 * shift, width + 2 * shift)
+            radius += self._certify(photo, shift, size)
+        return radius
+
+
+class CropSelected(Classifier):
+    """A classifier that looks at the selected crop of each image.
+
+    Args:
+        model: what classifies the crop, resized to its input size where it has one.
+        selection: how the crop is selected.
+    """
+
+    def __init__(self, model: Classifier, selection: CropSelection) -> None:
+        super().__init__(
+            model,
+            classes=model.classes,
+            view=_whole(model.view),
+            differentiable=model.differentiable,
+            name=f"{model.name}+crop_selection",
+        )
+        self.selection = selection
+        text = selection.model_dump_json().encode()
+        self.register_buffer("settings", torch.tensor(list(text), dtype=torch.uint8))  # part of the fingerprint
+
+    @property
+    def model(self) -> Classifier:
+        """What classifies the crop."""
+        return cast(Classifier, self.net)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, averaged over the selected crops."""
+        logits: Tensor = self.model(self._inputs(images))
+        return _averaged(logits, len(images))
+
+    def features(self, images: Tensor, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and named layers of the model inside, averaged over the selected crops."""
+        logits, found = self.model.features(self._inputs(images), layers)
+        return _averaged(logits, len(images)), {k: _averaged(v, len(images)) for k, v in found.items()}
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        return resize(self.selection.crops(images).flatten(0, 1), self.model.input_size)
+
+
+def _averaged(values: Tensor, n: int) -> Tensor:
+    """`[N k, ...]` to `[N, ...]`."""
+    return values.reshape(n, -1, *values.shape[1:]).mean(1)
+
+
+def _whole(view: View | None) -> View | None:
+    """The view without its cut of the centre: the whole short side of the photo at the model's own scale."""
+    if view is None:
+        return None
+    side = max(view.resize or 0, view.height, view.width)
+    return replace(view, height=side, width=side, resize=side)
+
+
+def _window_of(photos: Tensor, d: int) -> Size:
+    height, width = photos.shape[2] - 2 * d, photos.shape[3] - 2 * d
+    if d < 0 or min(height, width) < 1:
+        raise ParameterError(f"crop_selection: a shift of {d} pixels leaves no window of {tuple(photos.shape[2:])}")
+    return height, width

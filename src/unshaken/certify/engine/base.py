@@ -1,0 +1,127 @@
+"""`Certifier`: what all certificates share, and the table that their rows go into."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.registry import Parameters
+from unshaken.run.order import CERTIFICATE, MODEL
+from unshaken.run.rows import Condition, Context, Part, declare_table
+
+CERTIFICATES = declare_table(
+    "certificates",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("label", pa.int64()),
+        ("prediction", pa.int64()),
+        ("abstained", pa.bool_()),
+        ("radius", pa.float64()),
+        ("norm", pa.string()),
+        ("p_lower", pa.float64()),
+        ("samples", pa.int64()),
+        ("alpha", pa.float64()),
+        ("seconds", pa.float64()),
+        ("reason", pa.string()),
+        ("error", pa.string()),
+    ],
+)
+
+
+class Certifier(Parameters):
+    """A method that says, for each sample, how far its input may be changed without a change of the answer."""
+
+    room: ClassVar[str] = "certify"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    apart: ClassVar[str | None] = CERTIFICATE
+    """Its outcomes are answers to the images as they are, and so no change that a model is tried with."""
+
+    @property
+    def subject(self) -> str:
+        """Whom the certificates speak of; attacks on the same one may contradict them."""
+        return MODEL
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """How a plan asks for sizes: the fields of an entry, such as `eps` (the default), or changed `params`.
+
+        Args:
+            radii: in the unit of the method's norm; empty for its own.
+        """
+        return {"eps": list(radii)}
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """Attacks on what the certificate speaks of, as entries of a plan: what they leave standing lies above it.
+
+        Args:
+            radii: as for `asked`.
+        """
+        return []
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    @abstractmethod
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """The conditions of one line of a plan."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard: for each condition its `certificates`, then the `outcomes` of the model they speak of."""
+
+
+def certificates(
+    condition: Condition,
+    batch: Batch,
+    *,
+    radius: Tensor,
+    norm: str,
+    prediction: Tensor | None = None,
+    abstained: Tensor | None = None,
+    p_lower: Tensor | None = None,
+    samples: Tensor | int = 1,
+    alpha: float = 0.0,
+    seconds: Tensor | float = 0.0,
+    reason: Sequence[str | None] | None = None,
+) -> Part:
+    """The `certificates` rows of one condition.
+
+    Args:
+        condition: where the rows belong.
+        batch: the samples; without labels `label` is null.
+        radius: `[N]`: every change of at most this size leaves the answer as it is; 0 where nothing is certified.
+        norm: the size's unit, such as `l2`, or `translation` for whole pixels along either axis.
+        prediction: int64 `[N]`, the certified class; None where the certificate speaks of no class.
+        abstained: bool `[N]`: the method gave no answer; None for never.
+        p_lower: `[N]`, lower bound of the top class's probability, for randomised certificates.
+        samples: draws a sample, for randomised certificates; 1 for exact ones.
+        alpha: the probability that a certificate is wrong; 0 for exact ones.
+        seconds: a sample's share of the time.
+        reason: why nothing, or no more, is certified of each, or its verdict; None where there is nothing to say.
+    """
+    n = len(batch)
+
+    def column(value: Tensor | float) -> list[float | int | bool]:
+        return list(value.cpu().tolist()) if isinstance(value, Tensor) else [value] * n
+
+    columns: dict[str, list[float | int | bool] | list[str]] = {
+        "id": list(batch.ids),
+        "abstained": column(False if abstained is None else abstained),
+        "radius": column(radius.double()),
+        "norm": [norm] * n,
+        "samples": column(samples),
+        "alpha": column(alpha),
+        "seconds": column(seconds),
+    }
+    for name, values in (("label", batch.labels), ("prediction", prediction), ("p_lower", p_lower)):
+        if values is not None:
+            columns[name] = column(values)
+    found: dict[str, object] = dict(columns)
+    if reason is not None:
+        found["reason"] = list(reason)
+    return Part("certificates", condition, found)

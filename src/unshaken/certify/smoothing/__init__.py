@@ -1,0 +1,1 @@
+"""Randomised smoothing: votes under noise, and what they guarantee."""

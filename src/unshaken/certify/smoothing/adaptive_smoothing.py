@@ -1,0 +1,210 @@
+"""Adaptive smoothing: an accurate model mixed with a smoothed one, certified by the smoothed one's margin."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.certify.engine.base import certificates
+from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
+from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
+from unshaken.certify.smoothing.votes import lower_bound, upper_bound
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Context, Part, outcomes
+
+NAME = "adaptive-smoothing"
+TINY = 1e-12
+
+
+class Verdict(State):
+    """What is known of a mixture with a smoothed model, up to the failure probability.
+
+    Args:
+        logits: log of the mixture's estimated probabilities, `[N, K]`.
+        prediction: int64 `[N]`, their largest.
+        abstained: bool `[N]`: another class may be the mixture's.
+        radius: float64 `[N]`, in l2; 0 where nothing is certified.
+        p_lower: float64 `[N]`: lower bound of the smoothed model's probability of the prediction.
+    """
+
+    logits: Tensor
+    prediction: Tensor
+    abstained: Tensor
+    radius: Tensor
+    p_lower: Tensor
+
+
+def judged(
+    accurate: Tensor,
+    selected: Tensor,
+    counts: Tensor,
+    *,
+    weights: Tensor,
+    least: float,
+    sigma: float,
+    alpha_error: float,
+    rule: Literal["sharp", "published"] = "sharp",
+) -> Verdict:
+    """From g's probabilities and h's votes to prediction and radius, all of a sample's claims wrong at most so often.
+
+    The class is chosen by the first votes, the bounds come from the fresh ones: with K > 2 classes half of
+    `alpha_error` is for the lower bound of its probability, the other half for the K - 1 upper bounds of the others;
+    with 2 classes all is for the lower bound, and one less it is the upper one.
+
+    Args:
+        accurate: probabilities of g, `[N, K]`, on the CPU like all else.
+        selected: first votes of h, int64 `[N, K]`.
+        counts: fresh votes of h, int64 `[N, K]`.
+        weights: weight of h on each image, `[N]`.
+        least: the smallest weight that h can have on any image; radii rest on it alone.
+        sigma: deviation of the noise.
+        alpha_error: failure probability.
+        rule: see `unshaken.certify.smoothing.mixture_certificates`.
+    """
+    accurate, a = accurate.double(), weights.double()[:, None]
+    first = (1 - a) * accurate + a * selected / selected.sum(1, keepdim=True).clamp(min=1)
+    chosen = first.argmax(1, keepdim=True)
+    lower, upper = bounds(counts, chosen, alpha_error)
+    others = torch.ones_like(upper, dtype=torch.bool).scatter(1, chosen, False)
+    gap = (1 - a) * (accurate.gather(1, chosen) - accurate) + a * (lower - upper)
+    sure = torch.where(others, gap, torch.inf).amin(1) > 0
+    rival = torch.where(others, upper, -torch.inf).amax(1)
+    find = sharp_radius if rule == "sharp" else smoothing_radius
+    radius = find(lower[:, 0], rival, least, sigma)
+    mixture = (1 - a) * accurate + a * counts / counts.sum(1, keepdim=True).clamp(min=1)
+    prediction = torch.where(sure, chosen[:, 0], mixture.argmax(1))
+    return Verdict(mixture.clamp(min=TINY).log().float(), prediction, ~sure, radius * sure, lower[:, 0])
+
+
+def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, Tensor]:
+    """Lower bound of the chosen class's probability `[N, 1]`, upper bounds of all others `[N, K]`, in float64.
+
+    All of a sample's bounds hold at once with a probability of at least `1 - alpha_error`.
+
+    Args:
+        counts: fresh votes, int64 `[N, K]`.
+        chosen: int64 `[N, 1]`, chosen without them.
+        alpha_error: in (0, 1).
+    """
+    k, trials = counts.shape[1], counts.sum(1, keepdim=True)
+    won = counts.gather(1, chosen)
+    if k == 2:
+        lower = lower_bound(won, trials, alpha_error)
+        return lower, (1 - lower).expand(-1, 2)
+    lower = lower_bound(won, trials, alpha_error / 2)
+    upper = upper_bound(counts, trials.expand_as(counts), alpha_error / (2 * (k - 1)))
+    return lower, torch.minimum(upper, 1 - lower)
+
+
+@register("adaptive-smoothing", reference="Bai et al. 2023, arXiv:2301.12554", norms=("l2",))
+class AdaptiveSmoothing(SmoothedMixture):
+    """Mix an accurate model g with this model h, smoothed by votes, and certify by h's margin whatever g says.
+
+    The classifier of which the rows speak is `(1 - a) softmax(T g(x)) + a h(x)`: h is the share of noisy copies
+    `x + N(0, s^2 I)` that the model calls each class, so the model should have been trained with such noise. Where h
+    prefers its class by more than `(1 - a) / a`, no g can overrule it, and the radius says how far that lasts. With a
+    probability of at most `alpha_error` a sample's row is wrong.
+
+    A model that is a mixture already (defence `mixture`, recipe `mixing-network`) is taken apart: its h is smoothed,
+    and where its weight depends on the image, radii rest on the smallest that it can be.
+    """
+
+    n0: PositiveInt = Field(100, description="votes that choose the class")
+    n: PositiveInt = Field(10_000, description="fresh votes for the bounds")
+    alpha_error: float = Field(0.001, gt=0, lt=0.5, description="probability that a sample's row is wrong, at most")
+    rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """Radii are found.
+
+        Raises:
+            ParameterError: some are given.
+        """
+        if radii:
+            raise ParameterError(f"{NAME}: radii are found, not given: leave --radius out")
+        return {}
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """The attack through the noise on the whole mixture."""
+        own = {name: getattr(self, name) for name in SmoothedMixture.model_fields}
+        return [{"method": "adaptive-smoothing-attack", "params": own, "eps": []}]
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One: the radius is found, not given.
+
+        Raises:
+            ParameterError: severities or eps are given.
+        """
+        if severities or eps:
+            raise ParameterError(f"{NAME}: radii are found, not given: leave severities and eps out")
+        return [Condition(label, NAME)]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """For each condition the certificates, then the mixture's answers."""
+        return [part for condition in conditions for part in self._rows(batch, condition, context)]
+
+    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
+        began, oracle = time.perf_counter(), context.oracle
+        journal = None if context.journal is None else context.journal(condition.id)
+        heard = self.hear(context, batch, stream=NAME, n0=self.n0, n=self.n, journal=journal)
+        with oracle.meter.method():
+            found = judged(
+                heard.accurate,
+                heard.tally.selected.cpu(),
+                heard.tally.counts.cpu(),
+                weights=heard.weights,
+                least=heard.least,
+                sigma=self.sigma,
+                alpha_error=self.alpha_error,
+                rule=self.rule,
+            )
+        seconds = (time.perf_counter() - began) / len(batch)
+        rows = certificates(
+            condition,
+            batch,
+            radius=found.radius,
+            norm="l2",
+            prediction=found.prediction,
+            abstained=found.abstained,
+            p_lower=found.p_lower,
+            samples=heard.tally.forwards,
+            alpha=self.alpha_error,
+            seconds=seconds,
+            reason=self._reasons(found, heard.least),
+        )
+        return [rows, outcomes(condition, batch, found.logits, forwards=heard.forwards, seconds=seconds)]
+
+    def _reasons(self, found: Verdict, least: float) -> list[str | None]:
+        """Why a sample has no radius."""
+        needed, few = margin_needed(least), votes_needed(least, self.alpha_error, found.logits.shape[1])
+        words = f"the smoothed model's margin is not shown to exceed (1 - a) / a = {needed:.4f}"
+        if self.n < few:
+            words += f", which takes {few} votes, all for one class, not n={self.n}"
+        return [
+            None if r > 0 else f"{words}; nor is the class at the image" if gone else words
+            for r, gone in zip(found.radius.tolist(), found.abstained.tolist(), strict=True)
+        ]
+
+
+def votes_needed(alpha: float, alpha_error: float, classes: int) -> int:
+    """The fewest votes, all for one class, that certify anything: lower bound L with `2 L - 1 > (1 - a) / a`.
+
+    Args:
+        alpha: the smallest weight of the smoothed model, in (1/2, 1].
+        alpha_error: failure probability.
+        classes: K.
+
+    >>> votes_needed(0.8, 0.001, 10), votes_needed(1.0, 0.001, 2)
+    (17, 10)
+    """
+    share = alpha_error if classes == 2 else alpha_error / 2
+    return math.floor(math.log(share) / math.log((1 + margin_needed(alpha)) / 2)) + 1

@@ -1,0 +1,60 @@
+"""The attack on adaptive smoothing, through both parts of the mixture."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from pydantic import Field
+
+from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
+from unshaken.certify.smoothing.adaptive_smoothing import judged
+from unshaken.certify.smoothing.mixed_gradient import MixedGradient, Voice
+from unshaken.certify.smoothing.noise_attack import Asker, Look, NoiseAttack
+from unshaken.core.batch import Batch
+from unshaken.core.oracle import Oracle
+from unshaken.core.registry import register
+from unshaken.run.rows import Context
+
+CHOOSE = 100
+"""Votes that choose the class which fresh ones are to show."""
+
+
+@register(
+    "adaptive-smoothing-attack",
+    reference="Salman et al. 2019, arXiv:1906.04584; Bai et al. 2023, arXiv:2301.12554",
+    needs=("logits", "gradient"),
+    norms=("l2",),
+)
+class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
+    """PGD on a mixture with a smoothed model: through the noise, and past it through the accurate part.
+
+    The upper bound beside `adaptive-smoothing`. Where the weight depends on the image, its gradient is followed too. An
+    example counts only where fresh votes show that the mixture gives another class than the label, wrong with
+    probability `alpha_error` at most.
+    """
+
+    alpha_error: float = Field(0.001, gt=0, lt=0.5, description="probability that an example counts by chance")
+
+    def asker(self, oracle: Oracle, batch: Batch) -> Asker:
+        """G looks at the image as it is, h at noisy copies."""
+        parts = self.parts(oracle)
+        accurate = Voice(oracle.beside(parts.accurate), scale=parts.scale_accurate)
+        robust = Voice(oracle.beside(parts.robust), sigma=self.sigma)
+        share = parts.least_alpha if parts.weights is None else oracle.beside(parts.weights)
+        return lambda x, labels, noises: MixedGradient(x, labels, noises, accurate, robust, share)
+
+    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+        """The mixture's class where no other can be it."""
+        oracle = context.oracle
+        known = context
+        if self.parts(oracle).accurate is oracle.model:  # g's logits at these images, not at the unchanged ones
+            known = dataclasses.replace(context, clean=oracle.exact(batch.images))
+        heard = self.hear(known, batch, stream=stream, n0=CHOOSE, n=self.votes)
+        found = judged(
+            heard.accurate, heard.tally.selected.cpu(), heard.tally.counts.cpu(), weights=heard.weights,
+            least=heard.least, sigma=self.sigma, alpha_error=self.alpha_error,
+        )  # fmt: skip
+        device = batch.images.device
+        winner = torch.where(found.abstained, -1, found.prediction).to(device)
+        return Look(found.logits.to(device), winner, heard.forwards + (known is not context))

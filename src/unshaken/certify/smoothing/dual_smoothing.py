@@ -1,0 +1,207 @@
+"""Dual randomised smoothing: two networks vote, each on half of the pixels, and their shares are added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.certify.smoothing._sides import Hopeless, SideOf
+from unshaken.certify.smoothing._two_halves import TwoHalves
+from unshaken.certify.smoothing.dual_radius import both_radius, dual_radius, two_sided_radius
+from unshaken.certify.smoothing.guard import reach, votes_for
+from unshaken.certify.smoothing.halves import Side
+from unshaken.certify.smoothing.smoothing import Certified, Randomised
+from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.registry import register
+from unshaken.run.rows import Journal
+
+Aggregation = Literal["sum", "two-sided", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class DualCertified(Certified):
+    """What is guaranteed of each sample, and the votes of each side.
+
+    Args:
+        left: votes on the left half; `tally` holds both sides' together.
+        right: votes on the right half.
+        p_left: lower bound of the probability of `prediction` on the left half, float64 `[N]`; holds together with
+            `p_right`. `p_lower` is their mean, which is above one half where something is guaranteed.
+        p_right: on the right half.
+    """
+
+    left: Tally
+    right: Tally
+    p_left: Tensor
+    p_right: Tensor
+
+
+@register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",))
+class DualSmoothing(TwoHalves, Randomised):
+    """Dual randomised smoothing: two halves of the pixels, each with noise and votes of its own; the shares are added.
+
+    The certificate speaks of the classifier that gives the class with the largest sum of the two probabilities. `n` and
+    `n0` are counted on each side, so a sample costs 2(n + n0) passes. Train for it with the recipe `half-noise`, with
+    the same split, expansion and sigma; sigma of smoothing over the square root of 2 reaches as far.
+    """
+
+    n: int = Field(100_000, gt=0, description="fresh votes a side")
+    n0: int = Field(100, gt=0, description="votes a side before these; of both together the class is chosen")
+    aggregation: Aggregation = Field(
+        "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
+    )
+
+    def check(self) -> None:
+        """Refuse radii that no votes could certify.
+
+        Raises:
+            ParameterError: with the n or the sigma that would do.
+        """
+        s, t = self.sigmas.values()
+        whole = min(s, t) if self.aggregation == "both" else 2 / (s**-2 + t**-2) ** 0.5
+        level = self._levels(2)[0]
+        best, wanted = max(0.0, reach(whole, self.n, level)), max(self.radii, default=0.0)
+        if best >= wanted:
+            return
+        needed = votes_for(wanted, whole, level)
+        more = f"n={needed} or more, or a larger sigma" if needed <= 10**9 else "a larger sigma, and networks for it"
+        raise ParameterError(
+            f"{self.name}: n={self.n} votes a side at alpha={self.alpha:g} and sigma={self.sigma:g} certify a radius "
+            f"of {best:.4g} at most, not {wanted:g}: give {more}"
+        )
+
+    def certify(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        *,
+        seed: int = 0,
+        journal: Journal | None = None,
+        right: Classifier | None = None,
+    ) -> DualCertified:
+        """Vote on both sides, and say what follows.
+
+        Args:
+            oracle: the model's counted door.
+            batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
+            seed: the run seed.
+            journal: where finished samples are kept, and found again.
+            right: a network for the right half, in evaluation mode, in the place of the one that is named.
+
+        Raises:
+            ParameterError: the split leaves one side of such images empty.
+            ModelError: the right half's model is absent, or has other classes.
+        """
+        left = self.votes(oracle, batch, "left", seed=seed, journal=journal)
+        door = self.beyond(oracle) if right is None else oracle.beside(right)
+        with evaluating(door.model):
+            return self.judge(left, self.votes(door, batch, "right", seed=seed, journal=journal, left=left))
+
+    def votes(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        side: Side,
+        *,
+        seed: int = 0,
+        journal: Journal | None = None,
+        left: Tally | None = None,
+    ) -> Tally:
+        """The votes of a network on one side's sub-images, with noise on these pixels alone.
+
+        Args:
+            oracle: the network's counted door.
+            batch: whole images.
+            side: which half.
+            seed: the run seed.
+            journal: where finished samples are kept, and found again.
+            left: the finished votes of the left side, for `skip_wrong` on the right one.
+
+        Raises:
+            ParameterError: the split leaves one side of such images empty.
+        """
+        lost = None
+        if self.skip_wrong and left is not None and batch.labels is not None:
+            lost = Hopeless(left, batch.labels)
+        kept = None if journal is None else SideOf(journal, side)
+        return self.poll(
+            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, doomed=lost, journal=kept
+        )
+
+    def judge(self, left: Tally, right: Tally) -> DualCertified:
+        """What follows from the votes of both sides."""
+        if left.counts.shape != right.counts.shape:
+            raise ModelError(
+                f"{self.name}: the two halves' models have {left.counts.shape[1]} and {right.counts.shape[1]} classes: "
+                "give a right model with the same classes"
+            )
+        whole = Tally(
+            left.selected + right.selected, left.counts + right.counts, left.level, left.decided & right.decided,
+            left.seconds + right.seconds,
+        )  # fmt: skip
+        at, level = whole.candidate[:, None], self._levels(left.counts.shape[1])[0]
+        hits = [t.counts.gather(1, at).squeeze(1) for t in (left, right)]
+        p, q = (lower_bound(k.cpu(), t.drawn.cpu(), level) for k, t in zip(hits, (left, right), strict=True))
+        radius = self._radius(p, q, left, right, whole.candidate)
+        gone = radius <= 0
+        mean = torch.minimum(p, q) if self.aggregation == "both" else (p + q) / 2
+        told = self._told(gone, whole, left, right, hits)
+        return DualCertified(whole.candidate, gone, radius, mean, told, whole, left, right, p, q)
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """The attack through the noise on both halves, at the same radii."""
+        own = {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
+        eps = [r for r in radii or self.radii if r > 0]
+        return [{"method": "dual-smoothing-attack", "params": own, "eps": eps}]
+
+    def _levels(self, classes: int) -> tuple[float, float]:
+        """The failure probability of each lower bound, and of each upper one; all that are needed hold together.
+
+        Of `both`, a radius is too large only where the bound of the side with the smaller true radius is.
+        """
+        if self.aggregation == "both":
+            return self.alpha, 0.0
+        if self.aggregation == "sum" or classes == 2:  # of two classes one is the rest
+            return self.alpha / 2, 0.0
+        return self.alpha / 4, self.alpha / (4 * (classes - 1))
+
+    def _radius(self, p: Tensor, q: Tensor, left: Tally, right: Tally, candidate: Tensor) -> Tensor:
+        s, t = self.sigmas.values()
+        if self.aggregation == "both":
+            return both_radius(p.numpy(), q.numpy(), s, t)
+        level = self._levels(left.counts.shape[1])[1]
+        if not level:
+            return dual_radius(p.numpy(), q.numpy(), s, t)
+        tables = [upper_bound(x.counts.cpu(), x.drawn[:, None].cpu(), level) for x in (left, right)]
+        found = []
+        for row, winner in enumerate(candidate.tolist()):
+            bounds = [table[row].tolist() for table in tables]
+            bounds[0][winner], bounds[1][winner] = float(p[row]), float(q[row])
+            found.append(two_sided_radius(bounds[0], bounds[1], winner, s, t))
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _told(self, gone: Tensor, whole: Tally, left: Tally, right: Tally, hits: list[Tensor]) -> list[str | None]:
+        """Why nothing is guaranteed, sample by sample."""
+        wanted = "each above one half" if self.aggregation == "both" else "above one half on average"
+        told: list[str | None] = []
+        for i, lost in enumerate(gone.tolist()):
+            k, m = (int(h[i]) for h in hits)
+            if not lost:
+                told.append(None)
+            elif not right.drawn[i]:
+                told.append("the label plainly loses on the left half: no more votes were drawn on the right")
+            else:
+                told.append(
+                    f"top class got {k} and {m} of {int(right.drawn[i])} votes on the halves: not shown to be {wanted} "
+                    f"at alpha={self.alpha:g}"
+                )
+        return told

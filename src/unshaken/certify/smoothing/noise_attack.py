@@ -1,0 +1,190 @@
+"""Attacks on randomised classifiers, through the noise: what is left standing must lie above every certificate."""
+
+from __future__ import annotations
+
+import functools
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball, distance
+from unshaken.certify.engine.base import Certifier
+from unshaken.core.batch import Batch
+from unshaken.core.driver import drive
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Goal, Query
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Context, Part, outcomes
+
+Asker = Callable[[Tensor, Tensor, Tensor], Query]
+"""From points `[N, C, H, W]`, labels `[N]` and noises of deviation 1 `[N, M, C, H, W]` to a gradient's query."""
+
+
+class Look(State):
+    """What fresh votes say of the images.
+
+    Args:
+        logits: log of the classifier's estimated probabilities, `[N, K]`.
+        winner: the class that they show to win, beyond chance; -1 where they show none. int64 `[N]`.
+        forwards: passes, int64 `[N]`.
+    """
+
+    logits: Tensor
+    winner: Tensor
+    forwards: Tensor
+
+
+class NoiseAttack(Certifier):
+    """PGD through fresh noise at every step, in l2.
+
+    An example counts only where fresh votes show, beyond chance, that another class than the label wins there. A sample
+    that the classifier gets wrong without any change is left alone. Without labels, the class of the unchanged image is
+    attacked.
+    """
+
+    needs = frozenset({"logits", "gradient"})
+
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
+    steps: PositiveInt = Field(10, description="gradient steps")
+    step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
+    draws: PositiveInt = Field(8, description="noisy copies that each gradient is averaged over")
+    votes: PositiveInt = Field(1000, description="fresh votes that judge an end point")
+
+    @abstractmethod
+    def asker(self, oracle: Oracle, batch: Batch) -> Asker:
+        """How the gradient of the classifier's loss is asked for."""
+
+    @abstractmethod
+    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+        """Fresh votes, drawn from a stream of this name, at a batch's images."""
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a radius, in l2; `sigma/2` to `3 sigma` unless given.
+
+        Raises:
+            ParameterError: severities are given, or a radius is not above 0.
+        """
+        name = self.info.name
+        if severities:
+            raise ParameterError(f"{name}: it has no severities: give eps, l2 radii")
+        if any(e <= 0 for e in eps):
+            raise ParameterError(f"{name}: eps={min(eps):g} must be above 0")
+        radii = sorted(eps) or [self.sigma * z / 2 for z in range(1, 7)]
+        return [Condition(f"{label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Each radius in turn, the smallest first; an example found within a smaller one stands.
+
+        Raises:
+            ModelError: the model gives no gradients.
+        """
+        context.oracle.check_gradients()
+        began = time.perf_counter()
+        plain = self.look(batch, context, f"{self.info.name}: clean")
+        predicted = plain.logits.argmax(1)
+        labels = predicted if batch.labels is None else batch.labels
+        so_far = _SoFar(batch.images, plain.logits, predicted == labels)
+        forwards = plain.forwards
+        parts = []
+        for condition in conditions:
+            backwards = torch.zeros_like(forwards)
+            rows = so_far.standing.nonzero().flatten()
+            if len(rows):
+                some = Batch(batch.images[rows], labels[rows], tuple(batch.ids[i] for i in rows.tolist()))
+                x, there, back = self._climb(some, float(condition.eps or 0), context)
+                found = self.look(some.with_images(x), context, f"{self.info.name}: {condition.id}")
+                beaten = (found.winner >= 0) & (found.winner != labels[rows])
+                so_far = so_far.with_examples(rows, x, found.logits, beaten)
+                forwards = forwards.index_add(0, rows, there + found.forwards)
+                backwards = backwards.index_add(0, rows, back)
+            seconds, began = (time.perf_counter() - began) / len(batch), time.perf_counter()
+            images = so_far.images
+            parts.append(
+                outcomes(
+                    condition,
+                    batch,
+                    so_far.logits,
+                    forwards=forwards,
+                    backwards=backwards,
+                    seconds=seconds,
+                    distance=distance(images, batch.images, "l2"),
+                    images=functools.partial(images.__getitem__),
+                )
+            )
+            forwards = torch.zeros_like(forwards)
+        return parts
+
+    def _climb(self, batch: Batch, eps: float, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """The end points of the ascent, and the passes there and back."""
+        ball = Ball.of(batch.images, torch.full((len(batch),), eps, device=batch.images.device), "l2")
+        rng = SampleRng.of(context.seed, f"{self.info.name}: {eps:.6g}", batch.ids).to(context.oracle.device)
+        ascent = _Ascent(self, self.asker(context.oracle, batch))
+        width = max(1, context.oracle.limit // self.draws)
+        found = drive(ascent, _Task(ball, required(batch.labels)), context.oracle, rng, width=width)
+        return found.result.x, found.forwards, found.backwards
+
+
+class _Task(State):
+    ball: Ball
+    labels: Tensor
+
+
+class _Climb(State):
+    task: _Task
+    rng: SampleRng
+    x: Tensor
+    step: Tensor
+
+
+class _Point(State):
+    x: Tensor
+
+
+class _Ascent:
+    """Projected gradient ascent through fresh noise at every step."""
+
+    def __init__(self, rule: NoiseAttack, asker: Asker) -> None:
+        self.rule, self.asker = rule, asker
+
+    def start(self, samples: _Task, rng: SampleRng) -> _Climb:
+        return _Climb(samples, rng, samples.ball.clean, torch.zeros_like(samples.labels))
+
+    def ask(self, state: _Climb) -> Query:
+        noises = state.rng.fold(state.step).normal(self.rule.draws, *state.x.shape[1:])
+        return self.asker(state.x, state.task.labels, noises.to(state.x))
+
+    def tell(self, state: _Climb, answer: Answer) -> _Climb:
+        ball = state.task.ball
+        direction = ball.steepest(required(answer.gradient), state.x)
+        x = ball.project(state.x + self.rule.step_size * ball.radius * direction)
+        return state.replace(x=x, step=state.step + 1)
+
+    def done(self, state: _Climb) -> Tensor:
+        return state.step >= self.rule.steps
+
+    def result(self, state: _Climb) -> _Point:
+        return _Point(state.x)
+
+    def goal(self, state: _Climb) -> Goal | None:
+        return None
+
+
+class _SoFar(State):
+    """The nearest examples yet, what the classifier says of them, and who stands."""
+
+    images: Tensor
+    logits: Tensor
+    standing: Tensor
+
+    def with_examples(self, rows: Tensor, x: Tensor, logits: Tensor, shown: Tensor) -> _SoFar:
+        """Those of the rows that were shown are put in."""
+        new = _SoFar(x, logits, ~shown)
+        order = torch.arange(len(self.standing), device=rows.device)
+        order[rows[shown]] = len(order) + shown.nonzero().flatten()
+        return _SoFar.concat([self, new])[order]

@@ -1,0 +1,214 @@
+"""Randomised smoothing: the class that most noisy copies are given, and how far it is certain to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from scipy.special import ndtri
+from torch import Tensor
+
+from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.certify.smoothing.guard import check_reach
+from unshaken.certify.smoothing.votes import Rule, Tally, lower_bound, upper_bound, vote
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.registry import register
+from unshaken.run.rows import Condition, Context, Journal, Part, outcomes
+
+STREAM = "smoothing"
+"""Stream of the noise: draw j of a sample is the same under every rule that reads the votes of one classifier."""
+PLAIN = 0.001
+"""How unlikely a label must be to win before a sample is given up as plainly wrong. No certificate depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What is guaranteed of each sample.
+
+    Args:
+        prediction: the candidate class, int64 `[N]`.
+        abstained: bool `[N]`: nothing is guaranteed, not even the class at the image itself.
+        radius: l2, in [0, 1] pixel units, float64 `[N]`: within it (at 0: at the image itself) the smoothed classifier
+            gives `prediction`; 0 where it abstained.
+        p_lower: lower bound of the probability of `prediction` under the noise, float64 `[N]`.
+        reasons: why nothing, or no more, is guaranteed; None where there is nothing to say.
+        tally: the votes.
+    """
+
+    prediction: Tensor
+    abstained: Tensor
+    radius: Tensor
+    p_lower: Tensor
+    reasons: list[str | None]
+    tally: Tally
+
+
+class Randomised(Certifier):
+    """What smoothing with Gaussian noise shares: the votes, the rows, the guard.
+
+    A certificate speaks of the smoothed classifier, which gives the class that the network gives most often under the
+    noise; with bfloat16 votes (`--precision bf16`), of the network as computed in bfloat16. It is wrong with
+    probability alpha at most, for each sample.
+    """
+
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
+    n: PositiveInt = Field(100_000, description="fresh votes a sample, at most")
+    n0: PositiveInt = Field(100, description="votes before these, which choose the class")
+    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
+    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii asked for; as text 0.25+0.5")
+    skip_wrong: bool = Field(False, description="no fresh votes where the label, if known, plainly loses")
+
+    @field_validator("radii", mode="before")
+    @classmethod
+    def _split(cls, radii: Any) -> Any:
+        values = radii.split("+") if isinstance(radii, str) else [radii] if isinstance(radii, int | float) else radii
+        return tuple(sorted({float(v) for v in values}))
+
+    @model_validator(mode="after")
+    def _reaches(self) -> Randomised:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Refuse parameters that cannot certify what is asked for, before anything is run.
+
+        Raises:
+            ParameterError: with the n or the sigma that would do.
+        """
+        check_reach(self.name, self.radii, sigma=self.sigma, n=self.n, alpha=self.alpha)
+
+    @property
+    def subject(self) -> str:
+        """The smoothed classifier."""
+        return smoothed_at(self.sigma)
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+        return self.info.name
+
+    def certify(self, oracle: Oracle, batch: Batch, *, seed: int = 0, journal: Journal | None = None) -> Certified:
+        """Vote, and say what follows.
+
+        Args:
+            oracle: the model's counted door.
+            batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
+            seed: the run seed.
+            journal: where finished samples are kept, and found again.
+        """
+        known = batch.labels is not None and self.skip_wrong
+        tally = vote(
+            oracle,
+            batch.images,
+            batch.ids,
+            sigma=self.sigma,
+            n0=self.n0,
+            n=self.n,
+            seed=seed,
+            method=STREAM,
+            labels=batch.labels,
+            rule=self.rule(),
+            doomed=self.plainly_wrong if known else None,
+            journal=journal,
+        )
+        return self.conclude(tally)
+
+    def rule(self) -> Rule | None:
+        """When a sample has enough votes; None for after all n."""
+        return None
+
+    def conclude(self, tally: Tally) -> Certified:
+        """What follows from votes."""
+        p = lower_bound(tally.hits, tally.drawn, self.alpha)
+        abstained = p <= 0.5
+        radius = torch.where(abstained, 0.0, self.sigma * torch.from_numpy(ndtri(p.numpy())))
+        return Certified(tally.candidate, abstained, radius, p, self.reasons(tally, abstained), tally)
+
+    def reasons(self, tally: Tally, abstained: Tensor) -> list[str | None]:
+        """Why the method abstained, sample by sample."""
+        rows = zip(abstained.tolist(), tally.hits.tolist(), tally.drawn.tolist(), strict=True)
+        return [
+            None
+            if not gone
+            else f"top class got {k} of {n} votes: not shown to be above one half at alpha={self.alpha:g}"
+            if n
+            else f"the label plainly loses the first {self.n0} votes: no more were drawn"
+            for gone, k, n in rows
+        ]
+
+    @staticmethod
+    def plainly_wrong(tally: Tally, labels: Tensor) -> Tensor:
+        """Bool `[N]`: with few of the first votes, the label's share is shown to be below one half."""
+        ours = tally.selected.gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
+        high = upper_bound(ours, tally.selected.sum(1), PLAIN).to(labels.device)
+        return (labels >= 0) & (high < 0.5)
+
+    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
+        """Radii are a parameter."""
+        own = self.model_dump(exclude_defaults=True)
+        return {"params": {**own, "radii": list(radii)} if radii else own}
+
+    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
+        """The attack through the noise, at the same radii."""
+        eps = [r for r in radii or self.radii if r > 0]
+        return [{"method": "smoothing-attack", "params": {"sigma": self.sigma}, "eps": eps}]
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition.
+
+        Raises:
+            ParameterError: severities or eps are given.
+        """
+        if severities or eps:
+            raise ParameterError(f"{self.name}: it has neither severities nor eps: give radii=0.25+0.5")
+        return [Condition(f"{label}-{self.sigma:g}", self.name)]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """The certificates, then the smoothed classifier's answers."""
+        (condition,) = conditions
+        journal = None if context.journal is None else context.journal(condition.id)
+        found = self.certify(context.oracle, batch, seed=context.seed, journal=journal)
+        tally = found.tally
+        rows = certificates(
+            condition,
+            batch,
+            radius=found.radius,
+            norm="l2",
+            prediction=found.prediction,
+            abstained=found.abstained,
+            p_lower=found.p_lower,
+            samples=tally.forwards,
+            alpha=self.alpha,
+            seconds=tally.seconds,
+            reason=found.reasons,
+        )
+        return [
+            rows,
+            outcomes(condition, batch, vote_logits(tally), forwards=tally.forwards, seconds=tally.seconds),
+        ]
+
+
+def smoothed_at(sigma: float) -> str:
+    """What the classifier smoothed at a sigma is called."""
+    return f"smoothed at sigma={sigma:g}"
+
+
+def vote_logits(tally: Tally) -> Tensor:
+    """The smoothed classifier's answer as logits `[N, K]`: the logarithm of each class's share of all votes.
+
+    A vote that nobody gave counts half a vote.
+    """
+    votes = tally.counts + tally.selected + 0.5
+    return (votes / votes.sum(1, keepdim=True)).log()
+
+
+@register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",))
+class Smoothing(Randomised):
+    """Randomised smoothing by n votes a sample: `sigma Phi^-1(p)`, p the Clopper-Pearson bound of the top class."""

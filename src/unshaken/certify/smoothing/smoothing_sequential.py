@@ -1,0 +1,88 @@
+"""Randomised smoothing on a grid of radii, with votes only until each sample is decided."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat
+from scipy.special import ndtr
+from torch import Tensor
+
+from unshaken.certify.smoothing.alpha_spending import boundaries, chance_to_end_within, look_times
+from unshaken.certify.smoothing.smoothing import Certified, Randomised
+from unshaken.certify.smoothing.votes import ASK, Rule, Tally
+from unshaken.core.registry import register
+
+GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""Default radii, in units of sigma."""
+
+
+class Ladder:
+    """Which of several rising shares the top class is above, decided look by look.
+
+    All steps are tested at the full alpha: a certificate is wrong only if the lowest step that is not true is passed,
+    and that step is passed with probability alpha at most. A sample stops at the top, or when its chance of another
+    step is small; that costs power and no validity.
+
+    Args:
+        shares: the steps, rising.
+        n: votes at most.
+        alpha: of a false certificate.
+        give_up: probability of stopping at a step that is true.
+    """
+
+    def __init__(self, shares: tuple[float, ...], n: int, alpha: float, give_up: float) -> None:
+        self.n, self.give_up, looks = n, give_up, look_times(n, ASK)
+        spent = (alpha * np.sqrt(np.array(looks) / n)).tolist()
+        self._number = {look: i for i, look in enumerate(looks)}
+        self._most = np.stack([boundaries(p, looks, spent) for p in shares])
+
+    def look(self, tally: Tally) -> tuple[Tensor, Tensor]:
+        """The steps passed by now, int64 `[N]`, and who is decided, bool `[N]`."""
+        level, drawn = tally.level.cpu().numpy().copy(), tally.drawn.cpu().numpy()
+        failures, top = drawn - tally.hits.cpu().numpy(), len(self._most)
+        due = np.array([i for i, t in enumerate(drawn.tolist()) if t in self._number], dtype=np.int64)
+        at = np.array([self._number[t] for t in drawn[due].tolist()], dtype=np.int64)
+        passing = level[due] < top
+        while passing.any():
+            passing &= failures[due] <= self._most[np.minimum(level[due], top - 1), at]
+            level[due[passing]] += 1
+            passing &= level[due] < top
+        decided = level >= top
+        end = self._most[np.minimum(level[due], top - 1), -1]
+        chance = chance_to_end_within(failures[due], drawn[due], end, self.n)
+        decided[due] |= chance < self.give_up * np.sqrt(1 - drawn[due] / self.n)
+        device = tally.level.device
+        return torch.from_numpy(level).to(device), torch.from_numpy(decided).to(device)
+
+
+@register("smoothing-sequential", reference="Lan & DeMets 1983, doi:10.2307/2336502", norms=("l2",))
+class SequentialSmoothing(Randomised):
+    """Randomised smoothing (Cohen et al. 2019) at given radii, with votes only until each sample is decided.
+
+    The certified radius is the largest of `radii` that was shown. Failure probability alpha holds over all looks at the
+    votes together: the square root of the share of n that is drawn is the share of alpha that is spent by then.
+    """
+
+    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii, as text 0.25+0.5; none: sigma/2 to 3 sigma")
+    skip_wrong: bool = Field(True, description="no fresh votes where the label, if known, plainly loses")
+    give_up: float = Field(
+        0.035, ge=0, lt=1, description="a sample stops when the chance that more votes show its next radius falls below"
+    )
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The radii that are tested, rising from 0."""
+        return tuple(sorted({0.0, *(self.radii or (self.sigma * z for z in GRID))}))
+
+    def rule(self) -> Rule:
+        """See `Ladder`."""
+        shares = tuple(float(ndtr(r / self.sigma)) for r in self.grid)
+        return Ladder(shares, self.n, self.alpha, self.give_up)
+
+    def conclude(self, tally: Tally) -> Certified:
+        """The largest radius that was passed."""
+        passed = torch.tensor((0.0, *self.grid), dtype=torch.float64)[tally.level.cpu()]
+        abstained = tally.level.cpu() == 0
+        p = torch.where(abstained, 0.0, torch.from_numpy(ndtr((passed / self.sigma).numpy())))
+        return Certified(tally.candidate, abstained, passed, p, self.reasons(tally, abstained), tally)

@@ -1,0 +1,237 @@
+"""Votes of a smoothed classifier: few choose a class, fresh ones judge it; and the exact bounds that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from unshaken.core.driver import Outcome, drive
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.progress import track
+from unshaken.core.query import Answer, Goal, Votes
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.measure.statistics.intervals import clopper_pearson
+from unshaken.run.rows import Journal
+
+ASK = 256
+"""Votes asked of a sample at a time: a batch of their own, and how often a sequential rule looks."""
+TOGETHER = 8
+"""Samples in work at once, so that a stop loses few."""
+
+
+class Tally(State):
+    """What was voted for each sample.
+
+    Args:
+        selected: votes a class of the first draws, which choose the candidate, int64 `[N, K]`.
+        counts: votes a class of the fresh draws after them, int64 `[N, K]`.
+        level: steps of a sequential rule that are passed, int64 `[N]`.
+        decided: bool `[N]`: the rule has seen enough.
+        seconds: a sample's share of the time, float64 `[N]`.
+    """
+
+    selected: Tensor
+    counts: Tensor
+    level: Tensor
+    decided: Tensor
+    seconds: Tensor
+
+    @property
+    def candidate(self) -> Tensor:
+        """The class most voted for among the first draws, int64 `[N]`; of equal ones the first."""
+        return self.selected.argmax(1)
+
+    @property
+    def hits(self) -> Tensor:
+        """Fresh votes for the candidate, int64 `[N]`."""
+        return self.counts.gather(1, self.candidate[:, None]).squeeze(1)
+
+    @property
+    def drawn(self) -> Tensor:
+        """Fresh votes, int64 `[N]`."""
+        return self.counts.sum(1)
+
+    @property
+    def forwards(self) -> Tensor:
+        """Passes of each sample, int64 `[N]`."""
+        return self.drawn + self.selected.sum(1)
+
+
+class Rule(Protocol):
+    """When a sample has enough fresh votes."""
+
+    def look(self, tally: Tally) -> tuple[Tensor, Tensor]:
+        """`level` and `decided` of each sample; called whenever fresh votes have come in."""
+
+
+class Ballot(State):
+    """A sample whose votes are being counted; see `Tally`."""
+
+    points: Tensor
+    labels: Tensor
+    rng: SampleRng
+    tally: Tally
+
+
+class _Points(State):
+    images: Tensor
+    labels: Tensor
+
+
+class Poll:
+    """The search: n0 votes that choose, then up to n fresh ones, fewer where a rule has seen enough.
+
+    Args:
+        sigma: deviation of the noise, in [0, 1] pixel units.
+        n0: votes that choose.
+        n: fresh votes at most.
+        classes: K.
+        rule: when to stop; None for after n.
+        doomed: which samples need no fresh votes, from the tally of the first draws and the labels; None for none.
+    """
+
+    def __init__(self, sigma: float, n0: int, n: int, classes: int, rule: Rule | None, doomed: Doomed | None) -> None:
+        self.sigma, self.n0, self.n, self.classes, self.rule, self.doomed = sigma, n0, n, classes, rule, doomed
+
+    def start(self, samples: _Points, rng: SampleRng) -> Ballot:
+        """No votes yet."""
+        none = torch.zeros(len(samples), self.classes, dtype=torch.int64, device=samples.images.device)
+        zero = none[:, 0]
+        return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero.double()))
+
+    def ask(self, state: Ballot) -> Votes:
+        """The next draws; a sample's draws are numbered from 0 on, those that choose first."""
+        drawn = state.tally.forwards
+        left = torch.where(drawn < self.n0, self.n0, self.n0 + self.n) - drawn
+        return Votes(state.points, state.rng, drawn, left.clamp(max=ASK), self.sigma)
+
+    def tell(self, state: Ballot, answer: Answer) -> Ballot:
+        """Count."""
+        tally, counts = state.tally, required(answer.counts)
+        choosing = (tally.forwards < self.n0)[:, None]
+        tally = tally.replace(selected=tally.selected + counts * choosing, counts=tally.counts + counts * ~choosing)
+        if self.rule is not None and bool((tally.drawn > 0).any()):
+            level, decided = self.rule.look(tally)
+            tally = tally.replace(level=level, decided=decided & (tally.drawn > 0))
+        return state.replace(tally=tally)
+
+    def done(self, state: Ballot) -> Tensor:
+        """All votes are in, or enough."""
+        tally = state.tally
+        done = tally.decided | (tally.drawn >= self.n)
+        if self.doomed is not None:
+            done = done | ((tally.forwards >= self.n0) & self.doomed(tally, state.labels))
+        return done
+
+    def result(self, state: Ballot) -> Tally:
+        """The votes."""
+        return state.tally
+
+    def goal(self, state: Ballot) -> Goal | None:
+        """None: no vote ends it alone."""
+        return None
+
+
+class Doomed(Protocol):
+    """Which samples need no fresh votes."""
+
+    def __call__(self, tally: Tally, labels: Tensor) -> Tensor:
+        """Bool `[N]` from the votes that chose, and the labels (-1 where unknown)."""
+
+
+def vote(
+    oracle: Oracle,
+    images: Tensor,
+    ids: Sequence[str],
+    *,
+    sigma: float,
+    n0: int,
+    n: int,
+    seed: int,
+    method: str,
+    labels: Tensor | None = None,
+    rule: Rule | None = None,
+    doomed: Doomed | None = None,
+    journal: Journal | None = None,
+) -> Tally:
+    """Count the votes of a model over copies of images with Gaussian noise.
+
+    Args:
+        oracle: the model's counted door.
+        images: `[N, C, H, W]`, on its device.
+        ids: of the samples; draw j of a sample follows from (seed, method, id, j) alone.
+        sigma: deviation of the noise, in [0, 1] pixel units.
+        n0: votes that choose the candidate.
+        n: fresh votes at most.
+        seed: the run seed.
+        method: name of the stream of randomness.
+        labels: int64 `[N]`, for `doomed`.
+        rule: when a sample has enough; None for after n.
+        doomed: which samples need no fresh votes.
+        journal: where finished samples are kept, and found again.
+    """
+    classes = oracle.exact(images[:0]).shape[1]
+    known = {} if journal is None else journal.found()
+    tallies: dict[str, Tally] = {i: _from_record(known[i], oracle.device) for i in ids if i in known}
+    rest = [j for j, i in enumerate(ids) if i not in tallies]
+    at = torch.tensor(rest, dtype=torch.int64, device=images.device)
+    unknown = torch.full((len(images),), -1, device=images.device)
+    samples = _Points(images[at], (unknown if labels is None else labels)[at])
+
+    def ended(places: Tensor, outcome: Outcome[Tally]) -> None:
+        found = outcome.result.replace(seconds=outcome.seconds)
+        for k, place in enumerate(places.tolist()):
+            name = ids[rest[place]]
+            tallies[name] = found[slice(k, k + 1)]
+            if journal is not None:
+                journal.keep(name, _record(tallies[name]))
+
+    if rest:
+        rng = SampleRng.of(seed, method, [ids[j] for j in rest]).to(oracle.device)
+        search = Poll(sigma, n0, n, classes, rule, doomed)
+        with track(f"{method}: votes", len(rest)) as task:
+            drive(search, samples, oracle, rng, width=TOGETHER, ended=ended, progress=task)
+    if journal is not None:
+        journal.flush()
+    return Tally.concat([tallies[i] for i in ids])
+
+
+def lower_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha: float) -> Tensor:
+    """The exact lower bound of a binomial share that is wrong with probability alpha at most (Clopper-Pearson).
+
+    Args:
+        successes: k, any shape.
+        trials: the same shape, or one number; where 0 the bound is 0.
+        alpha: of this bound alone, in (0, 1/2).
+
+    Returns:
+        float64, in the common shape.
+
+    >>> round(float(lower_bound(100_000, 100_000, 0.001)), 9)
+    0.999930925
+    """
+    k, m = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
+    low = clopper_pearson(k, np.maximum(m, 1), level=1 - 2 * alpha)[0]
+    return torch.from_numpy(np.where(m > 0, low, 0.0))
+
+
+def upper_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha: float) -> Tensor:
+    """As `lower_bound`, from above; 1 where there are no trials."""
+    k, m = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
+    high = clopper_pearson(k, np.maximum(m, 1), level=1 - 2 * alpha)[1]
+    return torch.from_numpy(np.where(m > 0, high, 1.0))
+
+
+def _record(tally: Tally) -> dict[str, object]:
+    return {name: getattr(tally, name)[0].tolist() for name in Tally._names}
+
+
+def _from_record(record: dict[str, object], device: torch.device) -> Tally:
+    values = {name: torch.tensor([record[name]], device=device) for name in Tally._names}
+    return Tally(**{**values, "seconds": values["seconds"].double()})

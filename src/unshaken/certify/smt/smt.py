@@ -1,0 +1,190 @@
+"""Safety verification (DLV): can any image of a small region have another class?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from torch import Tensor
+
+from unshaken.certify.bounds.bounding import linf_conditions
+from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.certify.engine.layers import Chain
+from unshaken.certify.engine.reading import read_chain
+from unshaken.certify.smt._covering import covering
+from unshaken.certify.smt._exact import Limits, exact
+from unshaken.certify.smt._grid import corners, lattice, looked_at
+from unshaken.certify.smt._layer import layer_search
+from unshaken.certify.smt._region import Finding, Region, most_extreme
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.progress import track
+from unshaken.core.registry import register
+from unshaken.run.rows import Condition, Context, Part, declare_table, outcomes
+
+__all__ = ["SMT", "Finding", "Region", "most_extreme"]
+
+EPS = 0.2
+declare_table(
+    "verifications",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("eps", pa.float64()),
+        ("mode", pa.string()),
+        ("label", pa.int64()),
+        ("pixels", pa.int64()),
+        ("verdict", pa.string()),
+        ("detail", pa.string()),
+        ("margin", pa.float64()),
+        ("points", pa.int64()),
+        ("calls", pa.int64()),
+        ("changed", pa.float64()),
+        ("l1", pa.float64()),
+        ("l2", pa.float64()),
+        ("seconds", pa.float64()),
+    ],
+)
+"""One row a region: `label` is the class that must win, `pixels` how many are free; the rest as in `Finding`."""
+
+
+@register("smt", reference="Huang et al. 2017, arXiv:1610.06940")
+class SMT(Certifier):
+    """Safety of an image in a box of a few free pixels: verified, refuted by an image, or unknown.
+
+    Modes: `exact` decides by linear bounds and a solver (extra `smt`); `covering` proves by a grid whose points reach
+    halfway to each other at the margin's Lipschitz bound; `grid` and `corners` look at points and prove nothing else;
+    `layer` looks at points of a hidden layer, mapped back. A tie counts as unsafe, and an adversarial image only after
+    the model itself has seen it in float32. Only `safe_general` certifies: it holds for exact numbers and for float32.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf",)
+
+    mode: Literal["exact", "grid", "corners", "covering", "layer"] = Field("exact", description="see above")
+    pixels: PositiveInt = Field(10, description="free pixels: those farthest from the image's mean")
+    places: tuple[int, ...] = Field((), description="free pixels in the flat image, in their place; as text 3+17")
+    steps: PositiveInt = Field(1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
+    layer: PositiveInt = Field(1, description="hidden layer of mode layer, from 1")
+    seconds: PositiveFloat = Field(60.0, description="of the solver on one image, after which it is unknown")
+    memory_mb: int = Field(4000, description="of the solver, in this process, in MiB", ge=256)
+    max_units: PositiveInt = Field(400, description="units in doubt beyond which the solver is not asked")
+    max_points: PositiveInt = Field(2**20, description="points beyond which a grid is not begun")
+
+    @field_validator("places", mode="before")
+    @classmethod
+    def _split(cls, places: Any) -> Any:
+        return tuple(places.split("+")) if isinstance(places, str) and places else places or ()
+
+    def region(self, image: Tensor, label: int, eps: float) -> Region:
+        """The free pixels of an image, each within eps of its value and within [0, 1].
+
+        Args:
+            image: `[C, H, W]` in [0, 1].
+            label: the class that must win.
+            eps: in [0, 1] pixel units.
+
+        Raises:
+            ParameterError: a place lies outside the image or is named twice.
+        """
+        free = torch.tensor(self.places) if self.places else most_extreme(image, self.pixels)
+        return Region.around(image, label, free.to(image.device), eps)
+
+    def verify(self, model: Classifier | Oracle, region: Region) -> Finding:
+        """Whether another class, or a tie, is anywhere in a region.
+
+        Args:
+            model: whose layers are known; see `docs/certify/bounds.md`.
+            region: of `region`, or with bounds of one's own.
+
+        Raises:
+            ModelError: the network has a layer that is not known.
+            MissingExtra: z3 is needed and absent.
+        """
+        oracle = model if isinstance(model, Oracle) else Oracle(model)
+        with evaluating(oracle.model):
+            return self._verify(read_chain(oracle.model, region.image[None]), oracle, region)
+
+    def _verify(self, chain: Chain, oracle: Oracle, region: Region) -> Finding:
+        if not 0 <= region.label < chain.classes:
+            raise ParameterError(f"smt: label {region.label} must lie below {chain.classes}, the number of classes")
+        limits = Limits(self.seconds, self.memory_mb, self.max_units)
+        with torch.no_grad():
+            if self.mode == "exact":
+                return exact(chain, oracle, region, limits)
+            if self.mode == "layer":
+                return layer_search(chain, oracle, region, self.layer, self.steps, self.max_points, limits)
+            if self.mode == "covering":
+                return covering(chain, oracle, region, lattice(region, self.steps), self.max_points)
+            axes = corners(region) if self.mode == "corners" else lattice(region, self.steps)
+            return looked_at(chain, oracle, region, axes, self.max_points, self.mode)
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition an eps, 0.2 unless given.
+
+        Raises:
+            ParameterError: severities, another norm, or an eps outside (0, 1].
+        """
+        return linf_conditions(self.info.name, label, severities, eps, norm, EPS)
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """For each condition the certificates of the model's own answers, what was found, and these answers."""
+        with context.oracle.meter.method():
+            chain = read_chain(context.oracle.model, batch.images)
+        return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]
+
+    def _rows(self, chain: Chain, batch: Batch, condition: Condition, context: Context) -> list[Part]:
+        prediction, eps = context.clean.argmax(1), float(condition.eps or EPS)
+        findings, regions, seconds = [], [], []
+        with track(f"smt: {self.mode}", len(batch)) as task:
+            for image, label in zip(batch.images.float(), prediction.tolist(), strict=True):
+                began = time.perf_counter()
+                with context.oracle.meter.method():
+                    regions.append(self.region(image, label, eps))
+                    findings.append(self._verify(chain, context.oracle, regions[-1]))
+                seconds.append(time.perf_counter() - began)
+                task.advance()
+        spent = torch.tensor(seconds)
+        rows = certificates(
+            condition,
+            batch,
+            radius=torch.tensor([eps if f.verdict == "safe_general" else 0.0 for f in findings], dtype=torch.float64),
+            norm=f"linf of {len(regions[0].free)} pixels",
+            prediction=prediction,
+            seconds=spent,
+            reason=[f"{f.verdict}: {f.detail}" for f in findings],
+        )
+        return [
+            rows,
+            self._findings(condition, batch, findings, regions, seconds),
+            outcomes(condition, batch, context.clean, forwards=0, seconds=spent, images=lambda i: batch.images[i]),
+        ]
+
+    def _findings(
+        self,
+        condition: Condition,
+        batch: Batch,
+        findings: list[Finding],
+        regions: list[Region],
+        seconds: list[float],
+    ) -> Part:
+        """Rows of `verifications`."""
+        far = [f.distances(r) for f, r in zip(findings, regions, strict=True)]
+        columns = {
+            "id": list(batch.ids),
+            "mode": [self.mode] * len(findings),
+            "label": [r.label for r in regions],
+            "pixels": [len(r.free) for r in regions],
+            "seconds": seconds,
+            **{k: [getattr(f, k) for f in findings] for k in ("verdict", "detail", "margin", "points", "calls")},
+            **{k: [d.get(k) for d in far] for k in ("changed", "l1", "l2")},
+        }
+        return Part("verifications", condition, columns)

@@ -1,0 +1,86 @@
+"""Methods found in the source files of a room, without importing any: for lazy imports, completion and lists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks", "papers")
+_ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
+
+
+def find_rooms() -> tuple[str, ...]:
+    """The rooms that hold methods, in the order of lists: those planned, then every other package that is a room."""
+    packages = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+    opened = [p.name for p in packages if "open_room(" in (p / "__init__.py").read_text(encoding="utf-8")]
+    return (*_ORDER, *(name for name in opened if name not in _ORDER))
+
+
+ROOMS = find_rooms()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A decorated class or function as its file says it.
+
+    Args:
+        name: the name that the decorator enters.
+        symbol: the class or function.
+        module: where it stands.
+    """
+
+    name: str
+    symbol: str
+    module: str
+
+
+@cache
+def sources_of(room: str, decorator: str = "register") -> tuple[Source, ...]:
+    """What a decorator enters in the files of a room, at any depth.
+
+    >>> [(s.symbol, s.module) for s in sources_of("attack") if s.name == "pgd"]
+    [('PGD', 'unshaken.attack.gradient.pgd')]
+    """
+    found = []
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        entries = _ENTRY.findall(path.read_text(encoding="utf-8"))
+        found += [Source(name, symbol, module_of(path)) for mark, name, symbol in entries if mark == decorator]
+    return tuple(found)
+
+
+def keys_of(file: str, variable: str) -> list[str]:
+    """The keys of a dictionary that a file writes out, such as the kinds of data, without importing the file.
+
+    Args:
+        file: relative to the package.
+        variable: the dictionary's name at the top level of the file.
+
+    >>> keys_of("data/load.py", "SOURCES")[:2]
+    ['folder', 'parquet']
+    """
+    for node in ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.value, ast.Dict)
+            and ast.unparse(node.target) == variable
+        ):
+            return [str(ast.literal_eval(key)) for key in node.value.keys if key is not None]
+    raise LookupError(f"{file} writes out no dictionary {variable}")
+
+
+def modules_named(room: str, name: str) -> Iterator[str]:
+    """The modules of a room that bear a method's name: `n-fgsm` is `n_fgsm.py`, or a package of that name."""
+    stem, folder = re.sub(r"[^0-9a-z]", "_", name.lower()), PACKAGE / room
+    for pattern in (f"{stem}.py", f"{stem}/__init__.py"):
+        yield from (module_of(path) for path in sorted(folder.rglob(pattern)))
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file of this package."""
+    parts = (PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

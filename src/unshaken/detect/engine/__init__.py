@@ -1,0 +1,1 @@
+"""What all detectors share: fitting, screening, thresholds, export, and attacks on them."""

@@ -1,0 +1,263 @@
+"""`Door`: fitted detectors in front of a model. It scores, decides, and is kept as a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.oracle import Oracle
+from unshaken.core.registry import find_method
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.banks import read_banks
+from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.detector_list import BANKS, LIST, DetectorList, read_list
+from unshaken.detect.engine.screen import Fitted, Scored, check_scores, screen
+from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
+from unshaken.models import fingerprint
+from unshaken.run.store import RunDir
+
+CALIBRATION = "calibration"
+
+
+class Door:
+    """Fitted detectors in front of the model that they were fitted on.
+
+    Args:
+        model: the classifier.
+        anatomy: what is known of its inside.
+        detectors: by label, such as `knn`.
+        about: where they come from: `fingerprint` of the model, `data`, how many samples served for what, `seed`.
+    """
+
+    def __init__(
+        self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, Fitted], about: Mapping[str, Any]
+    ) -> None:
+        self.model, self.anatomy, self.detectors, self.about = model, anatomy, dict(detectors), dict(about)
+
+    def __repr__(self) -> str:
+        return f"<Door of {self.model.name!r}: {', '.join(self.detectors)}>"
+
+    def only(self, *labels: str) -> Door:
+        """The same door with some of its detectors.
+
+        Raises:
+            ParameterError: there is no such detector.
+        """
+        for label in labels:
+            if label not in self.detectors:
+                raise ParameterError(f"no detector {label!r} is fitted here; {did_you_mean(label, self.detectors)}")
+        return Door(self.model, self.anatomy, {n: self.detectors[n] for n in labels}, self.about)
+
+    def examine(self, batch: Batch | Tensor, *, limit: int = 256) -> dict[str, Scored]:
+        """Scores with their cost; see `screen`.
+
+        Args:
+            batch: samples, or images float `[N, C, H, W]` in [0, 1].
+            limit: images in one pass at most.
+
+        Raises:
+            DataError: a value is outside [0, 1], or a score is no number.
+        """
+        oracle = Oracle(self.model, limit=limit)
+        samples = _samples(batch).to(oracle.device)
+        with evaluating(self.model), torch.inference_mode(False):  # some detectors need gradients, whoever asks
+            if samples.images.is_inference():
+                samples = samples.with_images(samples.images.clone())
+            return screen(self.detectors, self.anatomy, samples, oracle, int(self.about.get("seed", 0)))
+
+    def score(self, batch: Batch | Tensor) -> dict[str, Tensor]:
+        """How abnormal each image is, by each detector: float64 `[N]`, **higher is more abnormal**.
+
+        Args:
+            batch: samples, or images float `[N, C, H, W]` in [0, 1].
+
+        Raises:
+            DataError: a value is outside [0, 1], or a score is no number.
+        """
+        samples = _samples(batch)
+        scores = {label: scored.score for label, scored in self.examine(samples).items()}
+        for label, values in scores.items():
+            check_scores(label, values, samples.ids)
+        return scores
+
+    def decide(self, batch: Batch | Tensor, *, accept: float = 0.95) -> dict[str, Tensor]:
+        """Whether each image is let in, by each detector: bool `[N]`.
+
+        Args:
+            batch: as for `score`.
+            accept: share of normal images that are let in at least; see `threshold`.
+        """
+        return {n: s.cpu() <= self.threshold(n, accept).value for n, s in self.score(batch).items()}
+
+    def threshold(self, label: str, accept: float = 0.95) -> Threshold:
+        """The largest score that is let in, with what is promised of it.
+
+        Args:
+            label: of the detector.
+            accept: the share of normal images that are let in at least, in (0, 1).
+
+        Raises:
+            ParameterError: there is no such detector, or the share is outside (0, 1).
+        """
+        return conformal_threshold(self.only(label).detectors[label].calibration.numpy(), accept=accept)
+
+    def calibrated(self, scores: Mapping[str, Tensor], data: str) -> Door:
+        """The same detectors with other normal scores to set thresholds by.
+
+        Args:
+            scores: label to scores `[n]` of normal samples.
+            data: where these come from.
+        """
+        fitted = {
+            n: Fitted(f.method, f.bank, scores[n].double().cpu().sort().values) for n, f in self.detectors.items()
+        }
+        samples = {**self.about.get("samples", {}), CALIBRATION: len(next(iter(scores.values())))}
+        return Door(self.model, self.anatomy, fitted, {**self.about, "samples": samples, "calibrated_on": data})
+
+    def save(self, folder: str | Path) -> None:
+        """Write `banks.safetensors`, and last `detectors.json` with their digest: a list never goes with other banks.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        tensors = {f"{n}/{k}": v.cpu().contiguous() for n, f in self.detectors.items() for k, v in f.bank.items()}
+        tensors |= {f"{n}/{CALIBRATION}": f.calibration.cpu().contiguous() for n, f in self.detectors.items()}
+        listed = [
+            {"label": n, "method": f.method.info.name, "params": f.method.model_dump(mode="json")}
+            for n, f in self.detectors.items()
+        ]
+        inside = {"head": self.anatomy.head, "stages": list(self.anatomy.stages), "classes": self.anatomy.classes}
+        run, banks = RunDir(str(folder)), save_tensors(tensors)
+        run.write(banks, BANKS)
+        own = {"banks": hashlib.sha256(banks).hexdigest()}
+        run.write_json({"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}, LIST)
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Classifier) -> Door:
+        """Read what `save` wrote.
+
+        Args:
+            folder: of the detectors.
+            model: the classifier they were fitted on.
+
+        Raises:
+            RunError: there are no detectors, or they are damaged.
+            ModelError: they were fitted on another model.
+        """
+        found = read_list(str(folder))
+        about, own = found.about, fingerprint(model)
+        if about.fingerprint != own:
+            raise ModelError(
+                f"{folder}: fitted on another model ({about.model}, {str(about.fingerprint)[:12]}), not "
+                f"on {model.name!r} ({own[:12]}): fit again with this one"
+            )
+        tensors, inside = _tensors(folder, found), found.anatomy
+        anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        detectors = {}
+        for entry in found.detectors:
+            label = entry.label
+            own_tensors = {k.removeprefix(f"{label}/"): v for k, v in tensors.items() if k.startswith(f"{label}/")}
+            calibration = own_tensors.pop(CALIBRATION)
+            bank = {k: v.to(device) for k, v in own_tensors.items()}
+            method = find_method(entry.method, "detect").cls(**entry.params)
+            if not isinstance(method, Detector):
+                raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
+            detectors[label] = Fitted(method, bank, calibration)
+        return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))
+
+
+def thresholds(folder: str | Path, accept: float = 0.95) -> dict[str, Threshold]:
+    """The thresholds of a folder's detectors, by label; no model is needed.
+
+    Raises:
+        RunError: there are no detectors, or they are damaged.
+        ParameterError: the share is outside (0, 1).
+    """
+    found = read_list(str(folder))
+    tensors = _tensors(folder, found)
+    labels = [entry.label for entry in found.detectors]
+    return {n: conformal_threshold(tensors[f"{n}/{CALIBRATION}"].numpy(), accept=accept) for n in labels}
+
+
+def check_accept(accept: float, samples: int) -> None:
+    """Refuse a share that a number of calibration samples cannot promise.
+
+    Args:
+        accept: share of normal samples to accept.
+        samples: that set the thresholds.
+
+    Raises:
+        ParameterError: the threshold would be infinite, or the share is outside (0, 1).
+    """
+    needed = calibration_needed(accept)
+    if needed > samples:
+        raise ParameterError(
+            f"accept={accept:g} needs {needed:,} calibration samples and there are {samples:,}, so everything would be "
+            "accepted: give more data, or a smaller share"
+        )
+
+
+def digest(folder: str | Path) -> str:
+    """32 hexadecimal digits that change when the detectors of a folder do.
+
+    Raises:
+        RunError: there are none.
+    """
+    read_list(str(folder))
+    run = RunDir(str(folder))
+    return hashlib.sha256("".join(_sha256(run, name) for name in (LIST, BANKS)).encode()).hexdigest()[:32]
+
+
+def _sha256(run: RunDir, name: str) -> str:
+    found = hashlib.sha256()
+    try:
+        with run.fs.open(run.at(name), "rb") as file:
+            while piece := file.read(2**24):
+                found.update(piece)
+    except OSError as error:
+        raise RunError(f"{run}: {name} cannot be read ({error.strerror or error}); fit again") from None
+    return found.hexdigest()
+
+
+def _tensors(folder: str | Path, listed: DetectorList) -> dict[str, Tensor]:
+    """The banks, which must be those of the list, and a calibration for each detector.
+
+    Raises:
+        RunError: they are not, or they are damaged.
+    """
+    run = RunDir(str(folder))
+    try:
+        tensors = read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
+    if listed.banks is not None and _sha256(run, BANKS) != listed.banks:
+        raise RunError(
+            f"{folder}: {BANKS} and {LIST} are of two different fits, as when a fit was stopped between them; fit again"
+        )
+    for entry in listed.detectors:
+        scores = tensors.get(f"{entry.label}/{CALIBRATION}")
+        if scores is None:
+            raise RunError(f"{folder}: {BANKS} holds nothing of {entry.label!r}; fit the detectors again")
+        if scores.ndim != 1 or not len(scores) or not scores.is_floating_point() or bool(scores.isnan().any()):
+            raise RunError(f"{folder}: the calibration scores of {entry.label!r} are damaged; fit the detectors again")
+    return tensors
+
+
+def _samples(batch: Batch | Tensor) -> Batch:
+    if isinstance(batch, Batch):
+        return batch
+    if batch.ndim != 4:
+        raise DataError(f"images must be [N, C, H, W], not of shape {tuple(batch.shape)}")
+    return Batch(in_unit_range(batch, "images"), None, tuple(str(i) for i in range(len(batch))))

@@ -1,0 +1,198 @@
+"""`evasion`: adversarial examples for model and detector together, beside those that know of the model only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.end_points import Ends, end_points
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
+from unshaken.core.oracle import required
+from unshaken.core.registry import parse_method, register
+from unshaken.core.state import State
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.guard import guard
+from unshaken.detect.engine.rows import answers, scores
+from unshaken.detect.engine.screen import Scored, screen
+from unshaken.detect.engine.screening import Doorstep
+from unshaken.run.rows import Condition, Context, Flag, Part
+
+NAIVE, ADAPTIVE = "naive", "adaptive"
+BLIND = "square:queries=300"
+"""The search through a detector that gives no gradient."""
+
+
+@register("evasion", reference="Carlini & Wagner 2017, arXiv:1705.07263", norms=("linf", "l2", "l1"))
+class Evasion(Doorstep):
+    """Who gets past: a wrong class and an accepted score, at examples for the model alone, and for model and detector.
+
+    The naive figure takes examples that an attack made on the bare model and shows them to each detector. The adaptive
+    one attacks the model behind the detector (see `guard`); a naive example that gets past counts there too, so the
+    adaptive figure is never the better one. Every example is judged by a fresh pass and the detector as it stands.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"logits", "gradient"})
+    needs_labels: ClassVar[bool] = True
+
+    attack: str = Field("pgd:steps=20,step_size=0.1", description="the search, NAME[:k=v,...], of the room attack")
+
+    @field_validator("attack")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        _search(value)
+        return value
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """Two a detector and budget.
+
+        Raises:
+            ParameterError: severities are given, or no budget is.
+        """
+        if severities or not eps:
+            raise ParameterError(f"{label}: give budgets eps, such as [8/255], and no severities")
+        if norm not in (known := _search(self.attack).norms):
+            raise ParameterError(f"{label}: no norm {norm!r}; {did_you_mean(norm, known)}")
+        return [
+            Condition(_name(one, kind, norm, e), "evasion", eps=e, norm=norm)
+            for e in eps
+            for one in self.labels
+            for kind in (NAIVE, ADAPTIVE)
+        ]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard: scores at the examples, and who got past (`correct` is false)."""
+        door, parts = self.door(context).only(*self.labels), list[Part]()
+        for radius in dict.fromkeys(c.eps for c in conditions):
+            bout = _Bout(self, door, batch, context, str(conditions[0].norm), float(radius or 0.0))
+            named = {c.id: c for c in conditions if c.eps == radius}
+            for label in self.labels:
+                for kind in (NAIVE, ADAPTIVE):
+                    condition = named[_name(label, kind, bout.norm, bout.radius)]
+                    parts += bout.parts(condition, label, kind)
+        return parts
+
+
+def _name(label: str, kind: str, norm: str, eps: float) -> str:
+    return f"{label}-{kind}-{norm}-{eps:.6g}"
+
+
+class _Shown(State):
+    """What model and detector say of one image a sample, in fresh passes.
+
+    Args:
+        images: `[N, C, H, W]`.
+        logits: `[N, K]`, the model's.
+        scored: the detector's score.
+        past: bool `[N]`: a wrong class, and an accepted score.
+        forwards: passes that the search spent, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+    """
+
+    images: Tensor
+    logits: Tensor
+    scored: Scored
+    past: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+class _Bout:
+    """One budget: the examples for the bare model, made once, and those through each detector."""
+
+    def __init__(self, method: Evasion, door: Door, batch: Batch, context: Context, norm: str, radius: float) -> None:
+        self.method, self.door, self.batch, self.context = method, door, batch, context
+        self.norm, self.radius, self.labels = norm, radius, required(batch.labels)
+        self.bare = self._ends(door.model, _search(method.attack), early=False)  # all steps: the surest wrong class
+        self.naive = self._seen(self.bare, door)
+
+    def parts(self, condition: Condition, label: str, kind: str) -> list[Part]:
+        """Rows of one detector at one kind of examples."""
+        shown, flags = self.naive[label], list[Flag]()
+        if kind == ADAPTIVE:
+            shown, flags = self._adaptive(label)
+        threshold = self.door.threshold(label, self.method.accept).value
+        split = f"{kind}/{self.norm}-{self.radius:.6g}"
+        batch = self.batch.with_images(shown.images)
+        rows = scores(condition, label, batch, shown.scored, split=split, threshold=threshold, logits=shown.logits)
+        radius = torch.full((len(batch),), self.radius, device=batch.images.device)
+        more: dict[str, Any] = {
+            "distance": Ball.of(self.batch.images, radius, self.norm).distance(shown.images).cpu().numpy(),
+            "forwards": shown.forwards.cpu().numpy(),
+            "backwards": shown.backwards.cpu().numpy(),
+            "seconds": shown.seconds.cpu().numpy(),
+        }
+        fitted = self.door.detectors[label]
+        part = answers(condition, batch, shown.scored, fitted, threshold, shown.logits, **more)
+        part.columns["correct"] = (~shown.past).cpu().numpy()
+        return [rows, replace(part, flags=tuple(flags))]
+
+    def _adaptive(self, label: str) -> tuple[_Shown, list[Flag]]:
+        """Examples through the detector; where one fails and the naive one gets past, that stands."""
+        behind, flags = guard(self.door, label, self.method.accept), list[Flag]()
+        search = _search(self.method.attack)
+        if not _steep(behind, self.batch):
+            search = _search(BLIND)
+            text = f"{label}: its score gives no gradient; the adaptive attack is {BLIND}, which sees logits only"
+            flags.append(Flag("detector-without-gradient", f"{text}: the figure may flatter the detector"))
+        own = self._seen(self._ends(behind, search, early=True), self.door.only(label))[label]
+        naive = self.naive[label]
+        better = (naive.past & ~own.past).nonzero().flatten()
+        kept = (~(naive.past & ~own.past)).nonzero().flatten()
+        order = torch.cat([kept, better]).argsort()
+        best = _Shown.concat([own[kept], naive[better]])[order]
+        cost = {k: getattr(own, k) + getattr(naive, k) for k in ("forwards", "backwards", "seconds")}
+        return best.replace(**cost), flags
+
+    def _ends(self, model: Classifier, search: Attack[Any], *, early: bool) -> Ends:
+        return end_points(
+            model, search, self.batch, norm=self.norm, eps=self.radius, seed=self.context.seed, early=early,
+            meter=self.context.oracle.meter,
+        )  # fmt: skip
+
+    def _seen(self, ends: Ends, door: Door) -> dict[str, _Shown]:
+        """What model and detectors say of the end points; one outside the ball counts as the clean image."""
+        radius = torch.full((len(self.batch),), self.radius, device=self.labels.device)
+        inside = Ball.of(self.batch.images, radius, self.norm).contains(ends.x)
+        images = torch.where(inside.view(-1, 1, 1, 1), ends.x, self.batch.images)
+        batch, oracle = self.batch.with_images(images), self.context.oracle
+        logits = oracle.exact(images)
+        found = screen(door.detectors, door.anatomy, batch, oracle, self.context.seed)
+        shown = {}
+        for label, scored in found.items():
+            accepted = (scored.score <= self.door.threshold(label, self.method.accept).value).to(logits.device)
+            past = accepted & (logits.argmax(1) != self.labels)
+            shown[label] = _Shown(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
+        return shown
+
+
+def _steep(behind: Classifier, batch: Batch) -> bool:
+    """Whether the rejection's logit has a gradient of its own at some image."""
+    points = batch.images[:4].detach().requires_grad_(True)
+    try:
+        with evaluating(behind), torch.enable_grad():
+            logits = behind(points)
+            away = logits[:, -1] - logits[:, :-1].amax(1)
+            if not away.requires_grad:
+                return False
+            (gradient,) = torch.autograd.grad(away.sum(), points, allow_unused=True)
+    except (RuntimeError, UnshakenError):
+        return False
+    return gradient is not None and bool((gradient != 0).any())
+
+
+def _search(text: str) -> Attack[Any]:
+    found = parse_method(text, "attack")
+    if not isinstance(found, Attack):
+        raise ParameterError(f"{text!r} is no single search: choose pgd, apgd, square or another that is one attack")
+    return found

@@ -1,0 +1,196 @@
+"""Fitted detectors and their model as one ONNX graph: `images` in, `logits` and one `score_LABEL` each out."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.batch import in_unit_range
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenError
+from unshaken.core.extras import need
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.screen import Fitted
+from unshaken.models.loaders.weights import first_line
+
+LARGEST = 2**31 - 2**24
+"""Bytes that a file of this format can hold, with room for the graph itself."""
+SCORE = "score_"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Args:
+        file: the graph.
+        thresholds: label to the largest score that is let in, of each detector in the graph.
+        refused: label to the reason, of each detector that is not in it.
+    """
+
+    file: Path
+    thresholds: Mapping[str, float]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def export(door: Door, file: str | Path, images: Tensor, *, accept: float = 0.95) -> Exported:
+    """Write model and detectors as one ONNX graph for any number of images.
+
+    Input is `images`, float32 `[N, C, H, W]` in [0, 1]; outputs are `logits` `[N, K]` and for each detector
+    `score_LABEL`, float64 `[N]`, **higher is more abnormal**. The file's metadata hold `accept`, a `threshold_LABEL`
+    for each (let in what is not above it), `detectors` (their parameters, JSON) and `fingerprint` of the model.
+
+    A detector that asks the model again, or draws at random, is no function of one pass: it is left out, and named.
+
+    Args:
+        door: the fitted detectors.
+        file: where to write, `NAME.onnx`.
+        images: at least two, float `[N, C, H, W]` in [0, 1], of the size that the graph is for.
+        accept: share of normal images that are let in at least, in (0, 1).
+
+    Raises:
+        MissingExtra: onnx or onnxscript is absent.
+        ParameterError: no detector can be written, or they are too large for the format.
+        ModelError: the model cannot be written.
+        RunError: the file cannot be written.
+    """
+    onnx = need("onnx", "onnx", "onnx", "export")
+    need("onnxscript", "onnxscript", "onnx", "export")
+    pixels = in_unit_range(images, "images")
+    if len(pixels) < 2:
+        raise ParameterError(
+            f"images of shape {tuple(pixels.shape)}: give two or more, so that their number stays open"
+        )
+    with evaluating(door.model):
+        refused = {label: reason for label, f in door.detectors.items() if (reason := _refusal(door, f, pixels))}
+        able = {label: f for label, f in door.detectors.items() if label not in refused}
+        if not able:
+            raise ParameterError("no detector can be exported: " + "; ".join(f"{k}: {v}" for k, v in refused.items()))
+        _check_size(door.model, able)
+        proto, untranslated = _written(door, able, pixels)
+    refused |= untranslated
+    able = {label: f for label, f in able.items() if label not in refused}
+    thresholds = {label: door.threshold(label, accept).value for label in able}
+    told = {
+        label: {"method": f.method.info.name, "params": f.method.model_dump(mode="json")} for label, f in able.items()
+    }
+    metadata = {"accept": repr(accept), **{f"threshold_{k}": repr(v) for k, v in thresholds.items()}}
+    metadata |= {"detectors": json.dumps(told), "fingerprint": str(door.about.get("fingerprint", ""))}
+    onnx.helper.set_model_props(proto, metadata)
+    try:
+        onnx.save(proto, str(file))
+    except OSError as error:
+        raise RunError(f"{file}: cannot be written ({error.strerror or error})") from None
+    return Exported(Path(file), thresholds, refused)
+
+
+class Graph(nn.Module):
+    """One pass of the model, and the detectors' scores.
+
+    Args:
+        model: the classifier.
+        anatomy: what is known of its inside.
+        detectors: by label; each a function of one pass.
+    """
+
+    def __init__(self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, Fitted]) -> None:
+        super().__init__()
+        self.model, self.anatomy, self.detectors = model, anatomy, dict(detectors)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]` and scores `[N]`."""
+        methods = [f.method for f in self.detectors.values()]
+        layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(self.anatomy)))
+        logits, features = self.model.features(images, layers)
+        look = Look(self.anatomy, logits.float(), features, images)
+        return (look.logits, *(_score(f, look).double() for f in self.detectors.values()))
+
+
+def _score(fitted: Fitted, look: Look) -> Tensor:
+    """The score of a detector that asks nothing more.
+
+    Raises:
+        ParameterError: it asks.
+    """
+    try:
+        query = next(fitted.method.examine(look, fitted.bank))
+    except StopIteration as stop:
+        found: Tensor = stop.value
+        return found
+    raise ParameterError(f"it asks the model again ({type(query).__name__})")
+
+
+def _refusal(door: Door, fitted: Fitted, images: Tensor) -> str | None:
+    """Why a detector is no function of one pass, or None."""
+    try:
+        with torch.no_grad():
+            Graph(door.model, door.anatomy, {"": fitted})(images[:2])
+    except UnshakenError as error:
+        return str(error)
+    return None
+
+
+def _check_size(model: Classifier, detectors: Mapping[str, Fitted]) -> None:
+    sizes = {label: sum(t.nbytes for t in f.bank.values()) for label, f in detectors.items()}
+    total = sum(sizes.values()) + sum(p.nbytes for p in model.parameters())
+    if total > LARGEST:
+        largest = max(sizes, key=lambda label: sizes[label])
+        raise ParameterError(
+            f"model and detectors have {total / 2**30:.1f} GiB, and an ONNX file holds 2: leave out {largest!r} "
+            f"({sizes[largest] / 2**30:.1f} GiB), or fit it on fewer samples"
+        )
+
+
+def _written(door: Door, detectors: Mapping[str, Fitted], images: Tensor) -> tuple[Any, dict[str, str]]:
+    """The graph as a model proto, and why detectors are missing that ONNX has no operations for."""
+
+    def graph(some: Mapping[str, Fitted]) -> Any:
+        return _traced(Graph(door.model, door.anatomy, some), images, [SCORE + label for label in some])
+
+    try:
+        return graph(detectors), {}
+    except Exception as whole:
+        reasons = {}
+        for label, fitted in detectors.items():
+            try:
+                graph({label: fitted})
+            except Exception as error:
+                reasons[label] = f"it cannot be written as an ONNX graph: {_root(error)}"
+        if len(reasons) == len(detectors) or not reasons:
+            raise ModelError(f"model {door.model.name!r} cannot be written as an ONNX graph: {_root(whole)}") from whole
+        return graph({label: f for label, f in detectors.items() if label not in reasons}), reasons
+
+
+def _traced(graph: Graph, images: Tensor, scores: list[str]) -> Any:
+    """A module as a model proto, its first axis open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own making: it reports what it does there
+        program = torch.onnx.export(
+            graph.eval(),
+            (images[:2],),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits", *scores],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    proto = None if program is None else program.model_proto
+    if proto is None or not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ModelError("it fixes the number of images")
+    return proto
+
+
+def _root(error: BaseException) -> str:
+    """What the exporter says at the bottom of its tracebacks."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error)

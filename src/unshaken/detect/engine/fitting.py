@@ -1,0 +1,290 @@
+"""`fit`: from a model and normal data to fitted detectors, in one stream over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.progress import Task, track
+from unshaken.core.registry import parse_method
+from unshaken.core.rng import SampleRng
+from unshaken.core.search_copy import search_copy
+from unshaken.data import BadSample, Dataset, load_data, stream, subset
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.door import Door, check_accept
+from unshaken.detect.engine.kept import Kept, Moments, Reservoir
+from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.screen import Fitted, answered, check_scores, looks, screen
+from unshaken.models import as_classifier, check_model, fingerprint
+from unshaken.run.align import aligned
+
+LEAST = 20
+"""Samples below which nothing is fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How a fit divides its data; nobody serves twice.
+
+    Args:
+        keep: samples kept for banks at most; moments are of all.
+        tune: samples at most on which temperatures, weights and scales are set.
+        calibration: share of the data whose scores set thresholds, in (0, 1).
+    """
+
+    keep: int = 20_000
+    tune: int = 500
+    calibration: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.keep < 1 or self.tune < 1:
+            raise ParameterError(f"keep={self.keep} and tune={self.tune} must be 1 or more")
+        if not 0 < self.calibration < 1:
+            raise ParameterError(f"calibration={self.calibration} must lie inside (0, 1); 0.2 is usual")
+
+    def divide(self, ids: Sequence[str], seed: int) -> tuple[NDArray[np.int64], ...]:
+        """Indices of the samples for the bank, for tuning and for calibration.
+
+        A sample's place hangs on (seed, its id) alone.
+
+        Raises:
+            DataError: a part would be empty.
+        """
+        if len(ids) < LEAST:
+            raise DataError(f"{len(ids)} samples are too few to fit on: give {LEAST} or more, better 1,000")
+        order = np.argsort(SampleRng.of(seed, "detect/shares", ids).keys.numpy(), kind="stable")
+        calibration = round(self.calibration * len(ids))
+        tune = min(self.tune, len(ids) // 10)
+        if min(calibration, len(ids) - calibration - tune) < 1:
+            raise DataError(
+                f"calibration={self.calibration} of {len(ids)} samples leaves {calibration} to set thresholds and "
+                f"{len(ids) - calibration - tune} to fit on: choose another share"
+            )
+        parts = np.split(order, [calibration, calibration + tune])
+        return parts[2], parts[1], parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What came of a fit.
+
+    Args:
+        door: the fitted detectors in front of the model.
+        bad: samples that could not be read.
+    """
+
+    door: Door
+    bad: tuple[BadSample, ...]
+
+
+def fit(
+    model: str | nn.Module,
+    data: str | Dataset,
+    methods: Sequence[str | Detector],
+    *,
+    shares: Shares | None = None,
+    accept: float | None = None,
+    seed: int = 0,
+    take: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    download: bool = False,
+) -> Fit:
+    """Fit detectors on normal data.
+
+    The model looks at each sample once. Sums over the samples are kept, and a random set of bounded size, so that the
+    memory does not grow with the data.
+
+    Args:
+        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
+        data: normal samples, a SPEC or a `Dataset`; their labels where a detector needs them.
+        methods: the detectors, objects or `NAME[:k=v,...]`.
+        shares: how the data is divided.
+        accept: a share of normal samples that the thresholds must be able to promise; None for any.
+        seed: decides who serves for what, and what detectors draw.
+        take: samples at most, a seeded and stratified subset; None for all.
+        batch_size: images in one pass at most; None for a size by their pixels.
+        workers: threads that decode; None for the number of cores.
+        device: `cpu`, `cuda`, `mps`.
+        download: allow model and data to be fetched from their own source.
+
+    Raises:
+        ParameterError: no detector is given.
+        DataError: too few samples, no labels where some are needed, or values that nothing can be fitted on.
+        ModelError: the model has no such layer, or gives no gradient where one is needed.
+    """
+    detectors = [parse_method(m, "detect") if isinstance(m, str) else m for m in methods]
+    wrong = next((m.info.name for m in detectors if not isinstance(m, Detector)), None)
+    if wrong is not None or not detectors:
+        raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
+    shares = shares or Shares()
+    classifier = as_classifier(model, download=download).to(device)
+    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = aligned(dataset, classifier.classes)
+    chosen = subset(dataset, take, seed)
+    _check_labels(dataset, detectors)
+    fitting = _Fitting(classifier, dataset, detectors, seed, batch_size, workers)
+    parts = shares.divide([dataset.ids[i] for i in chosen], seed)
+    bank, tune, calibration = (np.sort(chosen[p]) for p in parts)
+    if accept is not None:
+        check_accept(accept, len(calibration))
+    with evaluating(classifier), track("fit", len(chosen)) as task:
+        kept = fitting.kept(bank, tune, shares.keep, task)
+        labels = labels_of(detectors)
+        banks = {label: fitting.learn(label, m, kept) for label, m in zip(labels, detectors, strict=True)}
+        fitted = {n: Fitted(m, banks[n], torch.zeros(0)) for n, m in zip(labels, detectors, strict=True)}
+        scores = fitting.scores(fitted, calibration, task)
+    fitted = {n: Fitted(f.method, f.bank, scores[n]) for n, f in fitted.items()}
+    about = {
+        "model": classifier.name,
+        "fingerprint": fingerprint(classifier),
+        "data": dataset.options.spec,
+        "data_fingerprint": dataset.fingerprint,
+        "samples": {
+            "bank": kept.n,
+            "tune": len(kept.held_out),
+            "calibration": len(scores[labels[0]]),
+            "bad": len(fitting.bad),
+        },
+        "keep": shares.keep,
+        "seed": seed,
+    }
+    return Fit(Door(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad))
+
+
+def labels_of(methods: Sequence[Detector]) -> list[str]:
+    """A name for each, made unique: `knn`, `knn-2`.
+
+    >>> from unshaken.detect import MSP
+    >>> labels_of([MSP(), MSP()])
+    ['msp', 'msp-2']
+    """
+    names: list[str] = []
+    for method in methods:
+        name, number = method.info.name, 1
+        while (label := name if number == 1 else f"{name}-{number}") in names:
+            number += 1
+        names.append(label)
+    return names
+
+
+class _Fitting:
+    """One fit: the model behind its door, the stream of samples, and who could not be read."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        dataset: Dataset,
+        methods: Sequence[Detector],
+        seed: int,
+        limit: int | None,
+        workers: int | None,
+    ) -> None:
+        self.dataset, self.methods, self.seed, self.workers = dataset, list(methods), seed, workers
+        self.model, self.bad = model, list[BadSample]()
+        first = next((b for b in self._batches(range(min(len(dataset), 64)), 2, keep_bad=False)), None)
+        if first is None:
+            raise DataError(
+                f"none of the first {min(len(dataset), 64)} samples of {dataset.options.spec!r} can be read"
+            )
+        check_model(model, first.images)
+        self.anatomy = Anatomy.of(model, first.images)
+        self.dataset = dataset.within(self.anatomy.classes)
+        size = limit or max(8, min(256, 2**23 // first.images[0].numel()))
+        self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, first.images))
+
+    def kept(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> Kept:
+        """One look at every sample of the bank, and the tuning samples with their images."""
+        moments = {layer: Moments(self.anatomy.classes) for m in self.methods for layer in m.moments(self.anatomy)}
+        reservoir = Reservoir(keep)
+        for batch in self._batches(bank, self.oracle.limit):
+            for look in looks(self.methods, self.anatomy, batch, self.oracle, self.seed):
+                self._add(look, moments, reservoir)
+            task.advance(len(batch))
+        held = list(self._batches(tune, self.oracle.limit))
+        task.advance(sum(len(b) for b in held))
+        rows = reservoir.rows()
+        if not reservoir.seen:
+            raise DataError(f"no sample of {self.dataset.options.spec!r} can be read: there is nothing to fit on")
+        names = self.model.classes or self.dataset.classes
+        return Kept(self.anatomy, moments, rows, self._whole(held), reservoir.seen, tuple(names))
+
+    def learn(self, label: str, method: Detector, kept: Kept) -> Bank:
+        """What a detector makes of it."""
+        bank = answered(method.learn(kept), self.oracle)
+        wrong = next((k for k, v in bank.items() if not bool(v.isfinite().all())), None)
+        if wrong is not None:
+            raise DataError(
+                f"{label}: what was fitted ({wrong}) is not finite: the model's values on this data are not"
+            )
+        return {k: v.detach().contiguous() for k, v in bank.items()}
+
+    def scores(self, fitted: dict[str, Fitted], calibration: NDArray[np.int64], task: Task) -> dict[str, Tensor]:
+        """The calibration samples' scores, rising."""
+        found: dict[str, list[Tensor]] = {label: [] for label in fitted}
+        for batch in self._batches(calibration, self.oracle.limit):
+            for label, scored in screen(fitted, self.anatomy, batch, self.oracle, self.seed).items():
+                check_scores(label, scored.score, batch.ids)
+                found[label].append(scored.score.cpu())
+            task.advance(len(batch))
+        if not all(found.values()):
+            raise DataError(f"none of the {len(calibration)} samples that set thresholds can be read")
+        return {label: torch.cat(parts).sort().values for label, parts in found.items()}
+
+    def _add(self, look: Look, moments: dict[str, Moments], reservoir: Reservoir) -> None:
+        labels = look.labels if look.labels is not None else torch.zeros_like(look.predictions)
+        for layer, sums in moments.items():
+            values = look.pooled(layer)
+            if not bool(values.isfinite().all()):
+                raise DataError(f"layer {layer!r} of {self.model.name!r} gives values that are no numbers on this data")
+            sums.add(values, labels)
+        rows = {name: row for m in self.methods for name, row in m.rows(look).items()}
+        if look.labels is not None:
+            rows["labels"] = look.labels
+        reservoir.add(rows or {"logits": look.logits}, look.streams)
+
+    def _whole(self, held: list[Batch]) -> Look | None:
+        """All tuning samples as one look."""
+        if not held:
+            return None
+        batch = Batch.concat(held)
+        parts = list(looks(self.methods, self.anatomy, batch, self.oracle, self.seed))
+        features = {k: torch.cat([p.features[k] for p in parts]) for k in parts[0].features}
+        rng = SampleRng.of(self.seed, "detect", batch.ids)
+        return Look(self.anatomy, torch.cat([p.logits for p in parts]), features, batch.images, rng, batch.labels)
+
+    def _batches(
+        self, indices: Sequence[int] | NDArray[np.int64] | range, size: int, keep_bad: bool = True
+    ) -> Iterator[Batch]:
+        tensor = next(iter(self.model.parameters()), None)
+        device = torch.device("cpu") if tensor is None else tensor.device
+        for item in stream(self.dataset, indices, view=self.model.view, workers=self.workers, batch_size=size):
+            if isinstance(item, Batch):
+                yield item.to(device)
+            elif keep_bad:
+                self.bad.append(item)
+
+
+def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:
+    needy = [m.info.name for m in methods if m.labelled]
+    if needy and dataset.labels is None:
+        raise DataError(
+            f"{', '.join(needy)}: a fit needs the class of each image, and {dataset.options.spec!r} has none; "
+            "use data with labels, or detectors that need none, such as knn or vim"
+        )
+    if needy and dataset.labels is not None:
+        present = np.unique(dataset.labels[dataset.labels >= 0])
+        if len(present) < 2:
+            name = dataset.classes[present[0]] if len(present) and dataset.classes else str(present[:1].tolist())
+            raise DataError(f"{', '.join(needy)}: a fit needs two classes or more, and the data has only {name!r}")

@@ -1,0 +1,116 @@
+"""`guard`: model and detector as one classifier that may say "rejected", for attacks that know of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.query import Answer, Features, Logits, Query
+from unshaken.core.rng import SampleRng
+from unshaken.detect.engine.base import Asking, T
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.look import Look
+
+
+def guard(door: Door, label: str, accept: float = 0.95) -> Classifier:
+    """The model behind one of its detectors: K + 1 logits, the last one the largest where the score is above threshold.
+
+    The rejection's logit is `max_c z_c + (s - t) / d` with s the score, t the threshold and d the spread of normal
+    scores (Carlini & Wagner 2017, arXiv:1705.07263, with a sum in the place of their product, which needs positive
+    logits). Where the score is differentiable, so is this; through the input step of a detector that moves the image
+    first the gradient goes straight (BPDA, Athalye et al. 2018, arXiv:1802.00420). What a detector draws is the same
+    for every image and every pass.
+
+    Args:
+        door: the fitted detectors.
+        label: of the one.
+        accept: share of normal images that are let in.
+    """
+    model = door.model
+    net = Guard(door, label, accept)
+    classes = (*model.classes, "rejected") if model.classes else ()
+    return Classifier(
+        net,
+        classes=classes,
+        view=model.view,
+        differentiable=model.differentiable,
+        name=f"{model.name} behind {label}",
+        reject=door.anatomy.classes,
+    ).eval()
+
+
+class Guard(nn.Module):
+    """See `guard`."""
+
+    def __init__(self, door: Door, label: str, accept: float) -> None:
+        super().__init__()
+        self.model, self.anatomy = door.model, door.anatomy
+        self.fitted = door.only(label).detectors[label]
+        self.threshold = door.threshold(label, accept).value
+        spread = self.fitted.calibration.std() if len(self.fitted.calibration) > 1 else torch.ones(())
+        self.spread = float(spread.clamp(min=1e-9))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`[N, C, H, W]` in [0, 1] to `[N, K + 1]`."""
+        method = self.fitted.method
+        logits, features = self.model.features(images, method.layers(self.anatomy))
+        rng = SampleRng(torch.zeros(len(images), dtype=torch.int64, device=images.device))
+        look = Look(self.anatomy, logits, features, images, rng)
+        score = _through(method.examine(look, self.fitted.bank), self.model)
+        away = ((score - self.threshold) / self.spread).clamp(-1e4, 1e4).to(logits)
+        return torch.cat([logits, (logits.amax(1) + away)[:, None]], 1)
+
+
+def _through(asking: Asking[T], model: Classifier) -> T:
+    """A detector's questions, answered with a graph."""
+    answer: Any = None
+    while True:
+        try:
+            query: Query = asking.send(answer)
+        except StopIteration as stop:
+            found: T = stop.value
+            return found
+        answer = _said(query, model)
+
+
+def _said(query: Query, model: Classifier) -> Answer:
+    if isinstance(query, Logits | Features) and query.points.ndim == 4:
+        layers = query.layers if isinstance(query, Features) else ()
+        logits, features = model.features(query.points, layers)
+        return Answer(logits=logits, labels=logits.argmax(1), features=features)
+    with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
+        return query.evaluate(Straight(model), None)
+
+
+class Straight:
+    """The door that a query is evaluated through (`Passes`), without counting: the guard's own pass is counted."""
+
+    draws = 1
+    limit = 1 << 30
+
+    def __init__(self, model: Classifier) -> None:
+        self.model = model
+
+    def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and features."""
+        return self.model.features(images, layers)
+
+    def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
+        """The gradient of `value.sum()` by `points`."""
+        if not value.requires_grad:
+            return torch.zeros_like(points)
+        (found,) = torch.autograd.grad(value.sum(), points, retain_graph=keep, allow_unused=True)
+        return torch.zeros_like(points) if found is None else found
+
+    def method(self) -> AbstractContextManager[None]:
+        """Times nothing."""
+        return nullcontext()
+
+    def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
+        """All at once."""
+        return function(images)

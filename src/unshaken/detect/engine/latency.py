@@ -1,0 +1,100 @@
+"""What a door costs: seconds an image with and without it, and of each detector."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.search_copy import search_copy
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.screen import screen
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Medians of repeated, alternating runs, in seconds an image.
+
+    Args:
+        without: a plain forward pass of the model.
+        with_all: the model's answer and all scores.
+        alone: by detector, its own part beyond the pass that all share.
+        spread: the quarter and three-quarter points of `with_all / without`.
+        images: of one run.
+    """
+
+    without: float
+    with_all: float
+    alone: dict[str, float]
+    spread: tuple[float, float]
+    images: int
+
+    @property
+    def ratio(self) -> float:
+        """What the door makes of a plain pass: 1 would be free."""
+        return self.with_all / self.without
+
+
+def latency(door: Door, images: Tensor, *, batch_size: int = 64, repeats: int = 5, warm_up: int = 1) -> Latency:
+    """Time the model with its detectors against the model alone, in turns, on the same images.
+
+    Args:
+        door: the fitted detectors.
+        images: float `[N, C, H, W]` in [0, 1], on the model's device.
+        batch_size: images in one pass; 1 for what a single request takes.
+        repeats: timed rounds.
+        warm_up: rounds before them that are not timed.
+
+    Raises:
+        ParameterError: there is no image, or a number is below 1.
+    """
+    if not len(images) or min(batch_size, repeats) < 1 or warm_up < 0:
+        raise ParameterError(
+            f"latency: {len(images)} images, batch_size={batch_size}, repeats={repeats}: give 1 or more"
+        )
+    model, samples = door.model, Batch(images, None, tuple(str(i) for i in range(len(images))))
+    oracle = Oracle(model, limit=batch_size, search_copy=search_copy(model, images[:2]))
+    plain: list[float] = []
+    full: list[float] = []
+    alone: dict[str, list[float]] = {label: [] for label in door.detectors}
+    with evaluating(model):
+        for number in range(warm_up + repeats):
+            took = _timed(lambda: _plain(model, images, batch_size))
+            began = time.perf_counter()
+            found = screen(door.detectors, door.anatomy, samples, oracle)
+            both = time.perf_counter() - began
+            if number >= warm_up:
+                plain.append(took)
+                full.append(both)
+                for label, scored in found.items():
+                    alone[label].append(float(scored.seconds.sum()))
+    n = len(images)
+    ratios = sorted(b / a for a, b in zip(plain, full, strict=True))
+    quarter = len(ratios) // 4
+    return Latency(
+        statistics.median(plain) / n,
+        statistics.median(full) / n,
+        {label: statistics.median(times) / n for label, times in alone.items()},
+        (ratios[quarter], ratios[-1 - quarter]),
+        n,
+    )
+
+
+def _plain(model: Classifier, images: Tensor, batch_size: int) -> None:
+    with torch.inference_mode():
+        for piece in torch.split(images, batch_size):
+            model(piece)
+
+
+def _timed(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began

@@ -1,0 +1,126 @@
+"""`Look`: what one pass of a model said of some samples, for all detectors to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from unshaken.core.errors import ModelError
+from unshaken.core.rng import SampleRng
+from unshaken.detect.engine.anatomy import Anatomy
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Samples as the model sees them. What several detectors want of it is worked out once.
+
+    Args:
+        anatomy: of the model.
+        logits: z, `[N, K]`.
+        features: layer to its values `[N, ...]`, of the layers that were asked for.
+        images: `[N, C, H, W]` in [0, 1]; None where only the model's answer is at hand.
+        rng: the samples' streams, for detectors that draw.
+        labels: int64 `[N]`, where they are known.
+    """
+
+    anatomy: Anatomy
+    logits: Tensor
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    images: Tensor | None = None
+    rng: SampleRng | None = None
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @cached_property
+    def z(self) -> Tensor:
+        """Logits in float64: a maximal probability of 1 - 1e-9 is no tie with one of 1 - 1e-12."""
+        return self.logits.double()
+
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """Log softmax(z), float64 `[N, K]`."""
+        return self.z.log_softmax(1)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """softmax(z), float64 `[N, K]`."""
+        return self.log_probabilities.exp()
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """The class of the largest logit, int64 `[N]`."""
+        return self.logits.argmax(1)
+
+    @property
+    def penultimate(self) -> Tensor:
+        """f, what the head weighs, `[N, d]`."""
+        return self.pooled(self.anatomy.penultimate)
+
+    def pooled(self, layer: str) -> Tensor:
+        """A layer's values `[N, d]`: maps `[N, d, H, W]` and tokens `[N, T, d]` are averaged over places.
+
+        Raises:
+            ModelError: the layer was not asked for, or gives no such values.
+        """
+        cache: dict[str, Tensor] = self.__dict__.setdefault("_pooled", {})
+        if layer not in cache:
+            cache[layer] = pool(self.values(layer), layer)
+        return cache[layer]
+
+    def values(self, layer: str) -> Tensor:
+        """A layer's values as it gave them.
+
+        Raises:
+            ModelError: the layer was not asked for.
+        """
+        if layer not in self.features:
+            raise ModelError(f"no values of layer {layer!r} are at hand; there are {sorted(self.features) or 'none'}")
+        return self.features[layer]
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images.
+
+        Raises:
+            ModelError: only the model's answer is at hand.
+        """
+        if self.images is None:
+            raise ModelError("a detector that looks again at the images cannot score features alone: give the images")
+        return self.images
+
+    @property
+    def streams(self) -> SampleRng:
+        """The samples' streams.
+
+        Raises:
+            ModelError: there are none.
+        """
+        if self.rng is None:
+            raise ModelError("a detector that draws at random cannot score features alone: give the images")
+        return self.rng
+
+
+def pool(values: Tensor, layer: str) -> Tensor:
+    """One vector a sample.
+
+    Args:
+        values: `[N, d]`, maps `[N, d, H, W]` or tokens `[N, T, d]`.
+        layer: for the message.
+
+    Raises:
+        ModelError: another shape.
+    """
+    if values.ndim == 2:
+        return values
+    if values.ndim == 4:
+        return values.mean((2, 3))
+    if values.ndim == 3:
+        return values.mean(1)
+    raise ModelError(
+        f"layer {layer!r} gives values of shape {tuple(values.shape)}, not [N, d], [N, d, H, W] or [N, T, d]"
+    )

@@ -1,0 +1,138 @@
+"""The table `scores`: what each detector says of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import RunError
+from unshaken.detect.engine.door import Door, digest
+from unshaken.detect.engine.screen import Fitted, Scored
+from unshaken.run.rows import Condition, Part, declare_table
+
+SCORES = declare_table(
+    "scores",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("detector", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.int64()),
+        ("prediction", pa.int64()),
+        ("score", pa.float64()),
+        ("accepted", pa.bool_()),
+        ("forwards", pa.int64()),
+        ("backwards", pa.int64()),
+        ("seconds", pa.float64()),
+        ("error", pa.string()),
+    ],
+)
+
+NORMAL = "normal"
+"""The split of a run's own samples, unchanged."""
+
+
+@lru_cache(maxsize=8)
+def door_of(folder: str, known: str, model: Classifier) -> Door:
+    """The detectors of a folder, as they were when the run began.
+
+    Args:
+        folder: of the detectors.
+        known: their digest then.
+        model: the one that they were fitted on.
+
+    Raises:
+        RunError: they have changed since.
+    """
+    if digest(folder) != known:
+        raise RunError(f"{folder}: the detectors are not those that the run began with; start the run afresh")
+    return Door.load(folder, model)
+
+
+def scores(
+    condition: Condition,
+    detector: str,
+    batch: Batch,
+    scored: Scored,
+    *,
+    split: str,
+    threshold: float,
+    logits: Tensor,
+) -> Part:
+    """The `scores` rows of one detector; a score that is no number becomes its sample's `error`.
+
+    Args:
+        condition: where the rows belong.
+        detector: its label.
+        batch: the samples.
+        scored: what it says.
+        split: `normal`, or what the samples are instead, as `GROUP/NAME`.
+        threshold: the largest score that is let in.
+        logits: `[N, K]`, the model's own.
+    """
+    value = scored.score.cpu()
+    fine = value.isfinite().tolist()
+    columns: dict[str, Any] = {
+        "id": list(batch.ids),
+        "detector": [detector] * len(batch),
+        "split": [split] * len(batch),
+        "prediction": logits.argmax(1).cpu().numpy(),
+        "score": [v if ok else None for v, ok in zip(value.tolist(), fine, strict=True)],
+        "accepted": [a if ok else None for a, ok in zip((value <= threshold).tolist(), fine, strict=True)],
+        "forwards": scored.forwards.cpu().numpy(),
+        "backwards": scored.backwards.cpu().numpy(),
+        "seconds": scored.seconds.cpu().numpy(),
+        "error": [None if ok else f"the score is {v}" for v, ok in zip(value.tolist(), fine, strict=True)],
+    }
+    if batch.labels is not None:
+        columns["label"] = batch.labels.cpu().numpy()
+    return Part("scores", condition, columns)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """The rows of several splits as those of one condition."""
+    first = parts[0]
+    columns = {k: [v for p in parts for v in p.columns[k]] for k in first.columns}
+    return Part(first.table, first.condition, columns)
+
+
+def answers(
+    condition: Condition, batch: Batch, scored: Scored, fitted: Fitted, threshold: float, logits: Tensor, **more: Any
+) -> Part:
+    """The `outcomes` rows of the model behind a detector: its prediction, or class K where the sample is turned away.
+
+    Args:
+        condition: where the rows belong.
+        batch: the samples.
+        scored: what the detector says.
+        fitted: the detector.
+        threshold: the largest score that is let in.
+        logits: `[N, K]`, the model's own.
+        more: further columns.
+
+    Returns:
+        With `confidence` the model's own where a sample is let in, else the share of normal scores that are lower.
+    """
+    score, logits = scored.score.cpu(), logits.cpu()
+    accepted = score <= threshold
+    confidence, predictions = logits.softmax(1).max(1)
+    normal = fitted.calibration.cpu()
+    lower = torch.searchsorted(normal, score.nan_to_num(torch.inf)) / max(1, len(normal))
+    columns: dict[str, Any] = {
+        "id": list(batch.ids),
+        "prediction": torch.where(accepted, predictions, logits.shape[1]).numpy(),
+        "confidence": torch.where(accepted, confidence, lower.float()).numpy(),
+        **more,
+    }
+    if batch.labels is not None:
+        labels = batch.labels.cpu()
+        columns = {"label": labels.numpy(), "correct": (accepted & (predictions == labels)).numpy(), **columns}
+    return Part("outcomes", condition, columns, batch.images.__getitem__)

@@ -1,0 +1,134 @@
+"""`screen`: one pass of the model, all detectors; those that ask again are answered one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Features, Logits, Query
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Asking, Bank, Detector, T
+from unshaken.detect.engine.look import Look
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A detector with what was fitted.
+
+    Args:
+        method: its parameters.
+        bank: what the fit left.
+        calibration: scores of held-out normal samples, float64 `[n]`, rising.
+    """
+
+    method: Detector
+    bank: Bank
+    calibration: Tensor
+
+
+class Scored(State):
+    """What a detector says of samples.
+
+    Args:
+        score: float64 `[N]`, higher is more abnormal.
+        forwards: passes a sample beyond the one that all detectors share, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: a sample's share of the time, the shared pass left out, `[N]`.
+    """
+
+    score: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+def screen(
+    detectors: Mapping[str, Fitted], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
+) -> dict[str, Scored]:
+    """Scores of all detectors.
+
+    Args:
+        detectors: by label.
+        anatomy: of the model.
+        batch: any number of samples; they are taken in pieces that fit the memory.
+        oracle: the model's counted door, the model in evaluation mode.
+        seed: of the run, for detectors that draw.
+
+    Returns:
+        Label to scores. A score is NaN where the model's values are no numbers.
+    """
+    parts: dict[str, list[Scored]] = {label: [] for label in detectors}
+    for look in looks([f.method for f in detectors.values()], anatomy, batch, oracle, seed):
+        for label, fitted in detectors.items():
+            parts[label].append(_scored(fitted, look, oracle))
+    return {label: Scored.concat(found) for label, found in parts.items()}
+
+
+def looks(methods: list[Detector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0) -> Iterator[Look]:
+    """The samples in pieces that one pass holds, each with what the model said of it, once for all detectors.
+
+    Args:
+        methods: the detectors whose layers are wanted.
+        anatomy: of the model.
+        batch: the samples.
+        oracle: the model's counted door.
+        seed: of the run.
+    """
+    layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(anatomy)))
+    start = 0
+    while start < len(batch):
+        piece = batch[slice(start, start + oracle.limit)]
+        answer = oracle.ask(Features(piece.images, layers) if layers else Logits(piece.images))
+        rng = SampleRng.of(seed, "detect", piece.ids)
+        yield Look(anatomy, required(answer.logits), answer.features or {}, piece.images, rng, piece.labels)
+        start += len(piece)
+
+
+def answered(asking: Asking[T], oracle: Oracle) -> T:
+    """Run a detector's questions to the end, in pieces that fit the memory."""
+    answer: Any = None
+    while True:
+        with oracle.meter.method(), torch.no_grad():
+            try:
+                query: Query = asking.send(answer)
+            except StopIteration as stop:
+                found: T = stop.value
+                return found
+        answer = oracle.ask(query)
+
+
+def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:
+    """Refuse scores that are no numbers.
+
+    Raises:
+        DataError: one is not finite; the message names the sample.
+    """
+    wrong = (~scores.isfinite()).nonzero().flatten().tolist()
+    if wrong:
+        raise DataError(
+            f"{label}: the score of sample {ids[wrong[0]]!r} is {scores[wrong[0]].item()}, and {len(wrong) - 1} more "
+            "are no finite numbers: look at what the model says of such images"
+        )
+
+
+def _scored(fitted: Fitted, look: Look, oracle: Oracle) -> Scored:
+    began, before = time.perf_counter(), (oracle.meter.forwards, oracle.meter.backwards)
+    score = answered(fitted.method.examine(look, fitted.bank), oracle).double()
+    n, seconds = len(look), time.perf_counter() - began
+    forwards, backwards = oracle.meter.forwards - before[0], oracle.meter.backwards - before[1]
+    return Scored(
+        score=score,
+        forwards=torch.full((n,), forwards // n, device=score.device),
+        backwards=torch.full((n,), backwards // n, device=score.device),
+        seconds=torch.full((n,), seconds / n, dtype=torch.float64, device=score.device),
+    )

@@ -1,0 +1,90 @@
+"""`screening`: fitted detectors as one step of a run; the model looks once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import Parameters, find_method, register
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.rows import NORMAL, answers, door_of, joined, scores
+from unshaken.detect.engine.screen import screen
+from unshaken.run.order import DETECTOR
+from unshaken.run.rows import Condition, Context, Part
+
+
+class Doorstep(Parameters):
+    """What all steps with fitted detectors are told."""
+
+    room: ClassVar[str] = "detect"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    apart: ClassVar[str] = DETECTOR
+    """Its outcomes are answers of the model behind a detector, and no change that the model itself is tried with."""
+
+    folder: str = Field(description="where the detectors are kept")
+    digest: str = Field(description="what they were when the run began")
+    detectors: str = Field(description="labels, a+b+c")
+    accept: float = Field(0.95, gt=0, lt=1, description="share of normal images that are let in at least")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The detectors' labels."""
+        return tuple(self.detectors.split("+"))
+
+    def door(self, context: Context) -> Door:
+        """The detectors in front of the run's model."""
+        return door_of(self.folder, self.digest, context.oracle.model)
+
+
+@register("screening", reference="Yang et al. 2022 (OpenOOD), arXiv:2210.07242")
+class Screening(Doorstep):
+    """Scores of all fitted detectors in one pass, and who is let in; also of shifted copies of the images."""
+
+    split: str = Field(NORMAL, description="what the samples are: normal, or GROUP/NAME")
+    shifts: str = Field("", description="stressors that the images are scored under as well, NAME-SEVERITY+...")
+
+    @field_validator("shifts")
+    @classmethod
+    def _stressors(cls, value: str) -> str:
+        for part in filter(None, value.split("+")):
+            name, _, severity = part.rpartition("-")
+            if not severity.isdigit() or not 1 <= int(severity) <= 5:
+                raise ValueError(f"{part!r} is not of the form NAME-SEVERITY, such as gaussian_noise-3")
+            find_method(name, "stress")
+        return value
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One a detector.
+
+        Raises:
+            ParameterError: severities or budgets are given.
+        """
+        if severities or eps:
+            raise ParameterError(f"{label}: detectors have no severities and no eps; leave them out")
+        return [Condition(one, "screening") for one in self.labels]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard: scores, and the answers of the model behind each detector."""
+        door, oracle = self.door(context).only(*self.labels), context.oracle
+        views = {self.split: (batch, context.clean)}
+        for part in filter(None, self.shifts.split("+")):
+            name, _, severity = part.rpartition("-")
+            moved = find_method(name, "stress").cls().apply(batch, int(severity), context.seed)
+            views[f"covariate/{part}"] = moved, oracle.exact(moved.images)
+        found = {s: screen(door.detectors, door.anatomy, b, oracle, context.seed) for s, (b, _) in views.items()}
+        parts = []
+        for condition in conditions:
+            label = condition.id
+            threshold, own = door.threshold(label, self.accept).value, found[self.split][label]
+            rows = [
+                scores(condition, label, b, found[s][label], split=s, threshold=threshold, logits=z)
+                for s, (b, z) in views.items()
+            ]
+            cost = {k: getattr(own, k).cpu().numpy() for k in ("forwards", "backwards", "seconds")}
+            answer = answers(condition, batch, own, door.detectors[label], threshold, context.clean, **cost)
+            parts += [joined(rows), answer]
+        return parts

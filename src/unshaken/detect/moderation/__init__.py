@@ -1,0 +1,1 @@
+"""Detectors of unsafe content, and policies."""

@@ -1,0 +1,1 @@
+"""Scores of abnormality from a model's logits, features and gradients."""

@@ -1,0 +1,74 @@
+"""DICE: energy of a head whose small contributions are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.energy import energy
+
+
+def sparse_head(weight: Tensor, mean: Tensor, percentile: float) -> Tensor:
+    """W with 0 for the weights that contribute least to the logits of normal samples.
+
+    The contribution is `V_cj = W_cj E[f_j]`; what stays is what lies above the percentile of all of V.
+
+    Args:
+        weight: W, `[K, d]`.
+        mean: E[f], `[d]`.
+        percentile: share of weights that becomes 0, in per cent.
+
+    Returns:
+        `[K, d]`.
+    """
+    contribution = (weight * mean).flatten()
+    place = int(
+        percentile / 100 * (len(contribution) - 1)
+    )  # quantile(interpolation="lower"), which ends at 2^24 values
+    least = contribution.kthvalue(place + 1).values
+    return weight * (contribution > least).view_as(weight)
+
+
+@register("dice", reference="Sun & Li 2022, arXiv:2111.09805", needs=("features",))
+class DICE(Detector):
+    """Energy of the logits that the head gives with only those weights that contribute most on normal samples."""
+
+    fits = True
+
+    percentile: float = Field(90.0, description="share of the head's weights that becomes 0, in per cent", ge=0, lt=100)
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """Its values."""
+        return {"penultimate": look.penultimate}
+
+    def fit(self, kept: Kept) -> Bank:
+        """The sparse head.
+
+        Raises:
+            DataError: no weight would stay.
+        """
+        weight, bias = kept.anatomy.linear
+        sparse = sparse_head(weight, kept.rows["penultimate"].to(weight).mean(0), self.percentile)
+        if not bool(sparse.any()):
+            raise DataError(
+                f"dice: no weight of the head contributes above the percentile {self.percentile:g}: the features of "
+                "normal samples are constant, or 0; take a lower percentile"
+            )
+        return {"weight": sparse, "bias": bias}
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `sparse_head` and `energy`."""
+        return energy(F.linear(look.penultimate.to(bank["weight"]), bank["weight"], bank["bias"]).double())

@@ -1,0 +1,49 @@
+"""Ensemble: how far several models disagree."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Asking, Bank, Detector
+from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.members import Members
+from unshaken.detect.scores._disagreement import Measure, disagreement
+
+
+@register("ensemble", reference="Lakshminarayanan et al. 2017, arXiv:1612.01474", needs=("logits",))
+class EnsembleDisagreement(Detector):
+    """Disagreement between the model and others that answer the same question.
+
+    Their passes are counted with the model's own.
+    """
+
+    members: str = Field(description="SPECs of further models with + between", min_length=1)
+    measure: Measure = Field("mutual-information", description="how disagreement is measured")
+
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """The members' SPECs.
+
+        Raises:
+            ParameterError: one is empty.
+        """
+        specs = tuple(s.strip() for s in self.members.split("+"))
+        if not all(specs):
+            raise ParameterError(f"ensemble: members={self.members!r} has an empty SPEC; write SPEC+SPEC")
+        return specs
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """A forward pass a member.
+
+        Raises:
+            ModelError: a member is absent, or has other classes than the model.
+        """
+        answer = yield Members(look.pixels, self.specs, look.logits.shape[1])
+        own = look.logits.to(required(answer.logits))[:, None]
+        every = torch.cat([own, required(answer.logits)], 1)
+        return disagreement(every.double().softmax(-1), self.measure)

@@ -1,0 +1,30 @@
+"""Entropy."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.look import Look
+
+
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """`-sum_c p_c log p_c`, in nats.
+
+    Args:
+        log_probabilities: log p, finite, `[N, K]`.
+
+    Returns:
+        `[N]` in [0, log K].
+    """
+    return -(log_probabilities.exp() * log_probabilities).sum(1)
+
+
+@register("entropy", reference="Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x")
+class Entropy(Detector):
+    """The entropy of the softmax probabilities in nats."""
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `entropy`."""
+        return entropy(look.log_probabilities)

@@ -1,0 +1,93 @@
+"""Fusion: several detectors as one, each on the scale of what normal samples score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import parse_method, register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Asking, Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.standard import spread
+
+
+@register("fusion", reference="Kriegel et al. 2011, doi:10.1137/1.9781611972818.2")
+class Fusion(Detector):
+    """`sum_i (s_i - m_i) / sd_i`: mean and deviation of each score are those of held-out normal samples."""
+
+    fits = True
+
+    of: str = Field("msp+knn+vim", description="detectors with + between, each NAME or NAME:k=v", min_length=1)
+
+    @property
+    def parts(self) -> tuple[Detector, ...]:
+        """The detectors.
+
+        Raises:
+            ParameterError: there are fewer than two, or one is not known.
+        """
+        names = [part.strip() for part in self.of.split("+")]
+        if len(names) < 2 or not all(names):
+            raise ParameterError(f"fusion: of={self.of!r} must name two detectors or more, such as msp+knn")
+        return tuple(cast(Detector, parse_method(name, "detect")) for name in names)
+
+    @property
+    def labelled(self) -> bool:  # type: ignore[override]  # known of an instance only
+        """Whether a part needs the samples' classes."""
+        return any(part.labelled for part in self.parts)
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(dict.fromkeys(layer for part in self.parts for layer in part.layers(anatomy)))
+
+    def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(dict.fromkeys(layer for part in self.parts for layer in part.moments(anatomy)))
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """Those of all parts."""
+        return {name: row for part in self.parts for name, row in part.rows(look).items()}
+
+    def learn(self, kept: Kept) -> Asking[Bank]:
+        """The banks of all parts, and the scales of their scores.
+
+        Raises:
+            DataError: a part's score is constant on held-out samples.
+        """
+        bank: Bank = {}
+        for number, part in enumerate(self.parts):
+            own = yield from part.learn(kept)
+            bank |= {f"{number}/{key}": value for key, value in own.items()}
+        scores = yield from self._scores(kept.held_out, bank)
+        mean, deviation = spread(scores, [part.info.name for part in self.parts], "fusion")
+        return {**bank, "mean": mean, "deviation": deviation}
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """The sum."""
+        scores = yield from self._scores(look, bank)
+        return ((scores - bank["mean"]) / bank["deviation"]).sum(1)
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """The sum, of parts that have a score from one pass."""
+        scores = [part.score(look, _own(bank, number)) for number, part in enumerate(self.parts)]
+        return ((torch.stack(scores, 1) - bank["mean"]) / bank["deviation"]).sum(1)
+
+    def _scores(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """Of all parts, `[N, P]`."""
+        found = []
+        for number, part in enumerate(self.parts):
+            score = yield from part.examine(look, _own(bank, number))
+            found.append(score.double())
+        return torch.stack(found, 1)
+
+
+def _own(bank: Bank, number: int) -> Bank:
+    prefix = f"{number}/"
+    return {key.removeprefix(prefix): value for key, value in bank.items() if key.startswith(prefix)}

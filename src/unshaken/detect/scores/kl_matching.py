@@ -1,0 +1,64 @@
+"""How far the probabilities are from those that the model usually gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.entropy import entropy
+
+
+def templates(logits: Tensor) -> Tensor:
+    """Log d_k, where d_k is the mean of the probabilities of the samples that are given to class k.
+
+    Args:
+        logits: z, `[M, K]`.
+
+    Returns:
+        Finite float64 `[k, K]`, for each of the k classes that some sample is given to.
+    """
+    probabilities = logits.double().softmax(1)
+    given = F.one_hot(logits.argmax(1), logits.shape[1]).to(probabilities.dtype)
+    given = given[:, given.any(0)]
+    means = given.T @ probabilities / given.sum(0)[:, None]
+    return means.clamp_min(torch.finfo(means.dtype).tiny).log()
+
+
+def kl_matching(log_probabilities: Tensor, log_templates: Tensor) -> Tensor:
+    """`min_k KL(p || d_k)` in nats.
+
+    Args:
+        log_probabilities: log p, finite float64 `[N, K]`.
+        log_templates: log d_k, as `templates` gives them.
+
+    Returns:
+        `[N]`, 0 or more.
+    """
+    cross = -log_probabilities.exp() @ log_templates.T
+    return (cross.amin(1) - entropy(log_probabilities)).clamp_min(0)
+
+
+@register("kl-matching", reference="Hendrycks et al. 2022, arXiv:1911.11132")
+class KLMatching(Detector):
+    """Divergence of the softmax probabilities from the nearest of the means by predicted class."""
+
+    fits = True
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """The logits."""
+        return {"logits": look.logits}
+
+    def fit(self, kept: Kept) -> Bank:
+        """See `templates`."""
+        return {"log_templates": templates(kept.rows["logits"])}
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `kl_matching`."""
+        return kl_matching(look.log_probabilities, bank["log_templates"])

@@ -1,0 +1,95 @@
+"""Distance to the k-th nearest normal feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores._byte_search import search
+from unshaken.detect.scores._nearest import SLAB, nearest
+from unshaken.detect.scores._quantised import Quantised, fast_bytes, restored, saved
+
+LARGE = 2**17
+"""Rows from which on a bank is kept in bytes."""
+
+
+def kth_distance(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+    """Euclidean distance `|u - u_(k)|` on the unit sphere to the k-th nearest of a bank.
+
+    Who is the k-th is decided by float32 similarities (two rows whose similarities differ by no more than their
+    rounding may change places); the distance to it has the digits of the vectors themselves, and passes a gradient.
+
+    Args:
+        queries: u, of length 1, `[N, d]`.
+        bank: of length 1, `[M, d]`, M at least k; in bytes the answer is the same, and faster.
+        k: 1 is the nearest.
+
+    Returns:
+        `[N]` in [0, 2].
+    """
+    distance: Tensor = torch.linalg.vector_norm(queries - bank[_kth(queries.detach(), bank, k)], dim=1)
+    return distance
+
+
+@torch.no_grad()
+def _kth(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+    if torch.compiler.is_compiling():
+        return nearest(queries, bank, k)
+    return torch.cat([_slab(some, bank, k) for some in torch.split(queries, SLAB)])
+
+
+def _slab(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+    if isinstance(bank, Tensor) or queries.device.type != "cpu" or not fast_bytes():
+        return nearest(queries, bank, k)
+    index, decided = search(queries, bank, k)
+    if not decided.all():
+        index[~decided] = nearest(queries[~decided], bank, k)
+    return index
+
+
+@register("knn", reference="Sun et al. 2022, arXiv:2204.06507", needs=("features",))
+class KNN(Detector):
+    """Distance of the normalised penultimate features to the k-th nearest of normal samples."""
+
+    fits = True
+
+    k: PositiveInt = Field(50, description="which neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet")
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """Its values."""
+        return {"penultimate": look.penultimate}
+
+    def fit(self, kept: Kept) -> Bank:
+        """The bank of directions; a large one in bytes.
+
+        Raises:
+            DataError: fewer samples than k.
+        """
+        bank = F.normalize(kept.rows["penultimate"].float())
+        if len(bank) < self.k:
+            raise DataError(
+                f"knn: the bank has {len(bank)} samples, fewer than k={self.k}: give more data or a smaller k"
+            )
+        if len(bank) < LARGE:
+            return {"bank": bank}
+        drawn = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))
+        return saved(Quantised.of(bank, drawn))
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `kth_distance`."""
+        rows = bank["bank"] if "bank" in bank else restored(bank)
+        return kth_distance(F.normalize(look.penultimate.float()), rows, self.k).double()

@@ -1,0 +1,177 @@
+"""Mahalanobis distance to the nearest class, over one layer or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Asking, Bank, Of
+from unshaken.detect.engine.kept import Kept, Moments
+from unshaken.detect.engine.look import Look, pool
+from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, shrunk, squared_distances, whitening
+from unshaken.detect.scores._layered import Layered, looked_at
+
+LARGEST = 2**27
+"""Numbers that covariances of single classes may take (1 GiB)."""
+
+
+@register("mahalanobis", reference="Lee et al. 2018, arXiv:1807.03888", needs=("features",))
+class Mahalanobis(Layered):
+    """Squared distance `min_c (f - mu_c)^T Sigma^+ (f - mu_c)` to the nearest class mean, layer by layer.
+
+    Sigma is the covariance within the classes, divided by N, and inverted over the directions in which features vary.
+    With `eps` each layer first moves the image towards the class that is nearest there, `x' = x - eps sign(grad_x d^2)`
+    (sign(0) counts as 1, nothing is clipped), which draws normal images closer than others; that costs a backward and
+    a forward pass a layer. It is no defence: who knows of it can attack it.
+    """
+
+    labelled = True
+
+    eps: NonNegativeFloat = Field(0.0, description="step towards the nearest class in [0, 1] pixel units; 0 for none")
+    covariance: Literal["tied", "class"] = Field("tied", description="one for all classes, or one for each")
+    shrinkage: Literal["ledoit-wolf"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="share of the covariance replaced by its mean variance (of a class: by the tied), or ledoit-wolf",
+    )
+
+    def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Those of all its layers."""
+        return self.layers(anatomy)
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """Features, where fourth moments or covariances of single classes are wanted."""
+        if self.covariance == "tied" and self.shrinkage != "ledoit-wolf":
+            return {}
+        return {f"pooled/{name}": look.pooled(name) for name in self.layers(look.anatomy)}
+
+    def layer_bank(self, kept: Kept) -> Bank:
+        """Whitening, origin and whitened class means of each layer; with `covariance=class` another whitening a class.
+
+        Raises:
+            ParameterError: Ledoit-Wolf shrinkage is asked for single classes.
+            DataError: features are constant, or a class has too few samples for a covariance of its own.
+        """
+        if self.covariance == "class" and self.shrinkage == "ledoit-wolf":
+            raise ParameterError(
+                "mahalanobis: ledoit-wolf shrinks the tied covariance; with covariance=class give a share"
+            )
+        bank: Bank = {}
+        for number, name in enumerate(self.layers(kept.anatomy)):
+            moments = kept.moments[name]
+            share: float | Tensor = 0.0 if self.covariance == "class" else self._share(kept, name)
+            found = class_gaussian(moments, share)
+            if self.covariance == "class":
+                found["classes"] = self._own(kept, name, found)
+            bank |= {f"{number}.{key}": value for key, value in found.items()}
+        return bank
+
+    def layer_scores(self, look: Look, bank: Bank) -> Tensor:
+        """The smallest squared distance in each layer."""
+        names = self.layers(look.anatomy)
+        return torch.stack([self._distances(look.pooled(n), bank, i).amin(1) for i, n in enumerate(names)], 1)
+
+    def nearest(self, look: Look, bank: Bank) -> Tensor:
+        """The class whose mean is nearest in each layer, int64 `[N, L]`: a classifier of its own."""
+        names = self.layers(look.anatomy)
+        found = [self._distances(look.pooled(n), bank, i).argmin(1) for i, n in enumerate(names)]
+        return torch.stack([bank[f"{i}.present"][f] for i, f in enumerate(found)], 1)
+
+    def asked_scores(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """The same after the step, which each layer makes for itself."""
+        if self.eps == 0:
+            return self.layer_scores(look, bank)
+        found = []
+        for number, name in enumerate(self.layers(look.anatomy)):
+            nearest = self._distances(look.pooled(name), bank, number).argmin(1)
+
+            def figure(answer: Answer, classes: Tensor, name: str = name, number: int = number) -> Tensor:
+                features = pool((answer.features or {})[name], name)
+                return self._distances(features, bank, number).gather(1, classes[:, None])[:, 0]
+
+            answer = yield Gradient(look.pixels, of=Of(figure, nearest), layers=(name,))
+            step = torch.where(required(answer.gradient) >= 0, self.eps, -self.eps)
+            moved = yield from looked_at(look, look.pixels - step.to(look.pixels), (name,))
+            found.append(self._distances(moved.pooled(name), bank, number).amin(1))
+        return torch.stack(found, 1)
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """The layers' scores, put together."""
+        scores = yield from self.asked_scores(look, bank)
+        return self.together(scores, bank)
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """As `examine`, without a step.
+
+        Raises:
+            ModelError: there is a step, for which the model must be asked.
+        """
+        if self.eps > 0:
+            raise ModelError(f"mahalanobis with eps={self.eps:g} asks the model again: it has no score from one pass")
+        return super().score(look, bank)
+
+    def _distances(self, features: Tensor, bank: Bank, number: int) -> Tensor:
+        """Squared distances `[N, K]` in one layer."""
+        whiten, origin, centres = (bank[f"{number}.{key}"] for key in ("whiten", "origin", "centres"))
+        if self.covariance == "tied":
+            return squared_distances(features, whiten, origin, centres)
+        away = ((features.double() - origin) @ whiten.T)[:, None] - centres
+        return torch.einsum("nkr,ksr->nks", away, bank[f"{number}.classes"]).square().sum(2)
+
+    def _share(self, kept: Kept, name: str) -> float | Tensor:
+        """Of the tied covariance that is replaced."""
+        if self.shrinkage != "ledoit-wolf":
+            return self.shrinkage
+        moments = kept.moments[name]
+        away = kept.rows[f"pooled/{name}"].double() - moments.means()[kept.rows["labels"]]
+        return ledoit_wolf(eigen(moments, "within")[0], (away**2).sum(1).square().mean(), moments.n)
+
+    def _own(self, kept: Kept, name: str, tied: Bank) -> Tensor:
+        """Whitening of each class on top of the tied one, `[K, r, r]`, from the samples kept."""
+        share = float(self.shrinkage)
+        present, labels, r = tied["present"], kept.rows["labels"], len(tied["whiten"])
+        if len(present) * r * r > LARGEST:
+            raise DataError(
+                f"mahalanobis: {len(present)} covariances of {r} x {r} take more than 1 GiB: use covariance=tied"
+            )
+        white = (kept.rows[f"pooled/{name}"].double() - tied["origin"]) @ tied["whiten"].T
+        found = []
+        for number, label in enumerate(present.tolist()):
+            away = white[labels == label] - tied["centres"][number]
+            if share == 0 and len(away) <= r:
+                raise DataError(
+                    f"mahalanobis: class {label} has {len(away)} samples for a covariance in {r} directions of layer "
+                    f"{name!r}: give more data, a shrinkage above 0, or covariance=tied"
+                )
+            spread = away.T @ away / max(1, len(away))
+            values, vectors = torch.linalg.eigh(spread * (1 - share) + torch.eye(r).to(spread) * share)
+            found.append((vectors / values.clamp(min=1e-9).sqrt()).T)
+        return torch.stack(found)
+
+
+def class_gaussian(moments: Moments, share: float | Tensor = 0.0) -> Bank:
+    """Class means and the covariance within the classes, ready for `squared_distances`.
+
+    Args:
+        moments: of one layer.
+        share: see `shrunk`.
+
+    Returns:
+        `whiten` `[r, d]`, `origin` `[d]`, `present`, the K' classes that have samples, and their `centres` `[K', r]`.
+
+    Raises:
+        DataError: the features are constant within the classes.
+    """
+    origin, present = moments.mean(), (moments.counts > 0).nonzero()[:, 0]
+    means = moments.means()[present]
+    variances, directions = eigen(moments, "within")
+    whiten = whitening(shrunk(variances, share), directions, means.abs().max())
+    return {"whiten": whiten, "origin": origin, "present": present, "centres": (means - origin) @ whiten.T}

@@ -1,0 +1,34 @@
+"""Monte Carlo dropout: how unsure a model is when parts of it are left out at random."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.oracle import required
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Asking, Bank, Detector
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores._disagreement import disagreement
+from unshaken.detect.scores._dropout import DropoutDraws
+
+
+@register("mc-dropout", reference="Gal & Ghahramani 2016, arXiv:1506.02142", needs=("logits",))
+class MCDropout(Detector):
+    """Entropy of the mean prediction under dropout, or the information that the dropped parts hold of the class."""
+
+    draws: int = Field(20, description="passes with dropout", ge=2)
+    measure: Literal["entropy", "mutual-information"] = Field(
+        "entropy", description="of the mean prediction, or its part that stems from disagreement"
+    )
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """`draws` forward passes.
+
+        Raises:
+            ModelError: the model has no dropout.
+        """
+        answer = yield DropoutDraws(look.pixels, look.streams.fold("dropout"), self.draws)
+        return disagreement(required(answer.logits).double().softmax(-1), self.measure)

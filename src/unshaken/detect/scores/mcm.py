@@ -1,0 +1,62 @@
+"""Maximum concept matching: how well an image fits its best class name, for zero-shot models."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from unshaken.core.errors import ModelError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Goal, Passes, Query
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Asking, Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.msp import msp
+from unshaken.models.loaders.from_open_clip import ZeroShot
+
+
+class CosineScale(Query):
+    """What a zero-shot model multiplies its cosines by, as `value` `[N]`; it costs no pass.
+
+    Args:
+        points: `[N, C, H, W]`.
+    """
+
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """Read it off the model.
+
+        Raises:
+            ModelError: the model's logits are no multiples of cosines.
+        """
+        net = passes.model.net if isinstance(passes, Oracle) else None
+        if not isinstance(net, ZeroShot):
+            name = passes.model.name if isinstance(passes, Oracle) else "model"
+            raise ModelError(
+                f"mcm: {name!r} is no zero-shot model (openclip:...): its logits are not cosines between an image and "
+                "class names; use msp or max-logit"
+            )
+        return Answer(value=net.scale.detach().double().reshape(1).expand(len(self.points)))
+
+
+@register("mcm", reference="Ming et al. 2022, arXiv:2211.13445", needs=("logits", "text"))
+class MCM(Detector):
+    """`1 - max_c softmax(cos_c / T)_c` of the cosines between an image and the class names."""
+
+    fits = True
+
+    temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
+
+    def learn(self, kept: Kept) -> Asking[Bank]:
+        """The model's scale, by which its logits become cosines again.
+
+        Raises:
+            ModelError: this is no zero-shot model.
+        """
+        answer = yield CosineScale(kept.held_out.pixels[:1])
+        return {"scale": required(answer.value)[0].clone()}
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `msp`, of cosines in the place of logits."""
+        return msp(torch.softmax(look.z / (bank["scale"] * self.temperature), 1))

@@ -1,0 +1,32 @@
+"""Maximum softmax probability."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.look import Look
+
+
+def msp(probabilities: Tensor) -> Tensor:
+    """What the model leaves to all other classes: `1 - max_c softmax(z)_c`.
+
+    It is summed over these classes, for next to a probability of 1 the difference has no digits left.
+
+    Args:
+        probabilities: `[N, K]`.
+
+    Returns:
+        `[N]` in [0, 1 - 1/K].
+    """
+    return probabilities.sort(1).values[:, :-1].sum(1)
+
+
+@register("msp", reference="Hendrycks & Gimpel 2017, arXiv:1610.02136")
+class MSP(Detector):
+    """One minus the maximum softmax probability."""
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `msp`."""
+        return msp(look.probabilities)

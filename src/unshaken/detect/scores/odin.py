@@ -1,0 +1,37 @@
+"""ODIN: temperature, and one step of the image towards what the model says it is."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient, Logits
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Asking, Bank, Detector, Of
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.msp import msp
+
+
+@register("odin", reference="Liang et al. 2018, arXiv:1706.02690", needs=("logits", "gradient"))
+class ODIN(Detector):
+    """One minus the maximum softmax probability at a high temperature, after one small step that raises it.
+
+    `x' = x - eps sign(grad_x CE(z(x) / T, c))` with c the predicted class; normal images gain more by it.
+    """
+
+    temperature: PositiveFloat = Field(1000.0, description="T, divides the logits")
+    eps: NonNegativeFloat = Field(0.0014, description="step in [0, 1] pixel units; 0 for none")
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """A backward pass, and a fresh forward pass at the new point."""
+        if self.eps == 0:
+            return msp((look.z / self.temperature).softmax(1))
+        answer = yield Gradient(look.pixels, of=Of(self._loss, look.predictions))
+        moved = look.pixels - self.eps * required(answer.gradient).sign()
+        again = yield Logits(moved)
+        return msp((required(again.logits).double() / self.temperature).softmax(1))
+
+    def _loss(self, answer: Answer, classes: Tensor) -> Tensor:
+        return F.cross_entropy(required(answer.logits) / self.temperature, classes, reduction="none")

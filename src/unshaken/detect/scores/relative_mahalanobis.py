@@ -1,0 +1,65 @@
+"""Relative Mahalanobis distance: how much farther the nearest class is than the data as a whole."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores._gaussian import eigen, shrunk, squared_distances, whitening
+from unshaken.detect.scores._layered import named_layers
+from unshaken.detect.scores.mahalanobis import class_gaussian
+
+
+@register("relative-mahalanobis", reference="Ren et al. 2021, arXiv:2106.09022", needs=("features",))
+class RelativeMahalanobis(Detector):
+    """`min_c d_c^2 - d_0^2`: distance to the nearest class less that to one Gaussian of all normal samples.
+
+    What is unusual for every class and for the data alike, in directions that tell no class from another, drops out.
+    """
+
+    fits = True
+    labelled = True
+
+    layer: str = Field("penultimate", description="penultimate, or the name of a layer", min_length=1)
+    shrinkage: float = Field(0.0, description="share of both covariances replaced by their mean variance", ge=0, le=1)
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The one of the parameter `layer`.
+
+        Raises:
+            ParameterError: it names several.
+        """
+        names = named_layers(anatomy, self.layer)
+        if len(names) != 1:
+            raise ParameterError(f"relative-mahalanobis: layer={self.layer!r} names {len(names)} layers; name one")
+        return names
+
+    def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Its own."""
+        return self.layers(anatomy)
+
+    def fit(self, kept: Kept) -> Bank:
+        """The classes' Gaussian and the background's, both divided by N.
+
+        Raises:
+            DataError: the features are constant.
+        """
+        moments = kept.moments[self.layers(kept.anatomy)[0]]
+        bank = class_gaussian(moments, self.shrinkage)
+        variances, directions = eigen(moments, "covariance")
+        background = whitening(shrunk(variances, self.shrinkage), directions, bank["origin"].abs().max())
+        return {**bank, "background": background}
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """The difference of two squared distances; the origin is the background's mean."""
+        features = look.pooled(self.layers(look.anatomy)[0])
+        classes = squared_distances(features, bank["whiten"], bank["origin"], bank["centres"]).amin(1)
+        centre = torch.zeros_like(bank["background"][:1, :1]).expand(1, len(bank["background"]))
+        return classes - squared_distances(features, bank["background"], bank["origin"], centre)[:, 0]

@@ -1,0 +1,127 @@
+"""RIGID: generated images move more in feature space under a slight change than photos do."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
+from torch import Tensor
+
+from unshaken.core.classifier import INPUT
+from unshaken.core.oracle import required
+from unshaken.core.query import Features
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Asking, Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look, pool
+from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
+from unshaken.stress.engine.jpeg import jpeg_compression
+
+Perturbation = Literal["noise", "blur", "sharpen", "jpeg"]
+SOFT = 1.0
+"""Deviation in pixels of the blur that sharpening takes away."""
+
+
+def feature_shift(clean: Tensor, moved: Tensor) -> Tensor:
+    """How far features turn: `1 - cos(f, f')`, as `|u - v|^2 / 2` of the unit vectors u, v.
+
+    In this form it is 0 for equal features and keeps its digits next to 0, in float64; `1 - u v` does neither.
+
+    Args:
+        clean: f(x), `[N, d]`.
+        moved: f(x'), `[N, d]`.
+
+    Returns:
+        float64 `[N]` in [0, 2].
+
+    >>> round(1 - feature_shift(torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 4.0]])).item(), 6)
+    0.989949
+    """
+    u, v = (F.normalize(f.double()) for f in (clean, moved))
+    return (u - v).square().sum(1) / 2
+
+
+def sharpened(images: Tensor, amount: float) -> Tensor:
+    """Unsharp masking, `x + a (x - blur(x))`, of images `[N, C, H, W]`."""
+    return images + amount * (images - gaussian_blur(images, SOFT))
+
+
+@register("rigid", reference="He et al. 2024, arXiv:2405.20112", needs=("features",))
+class RIGID(Detector):
+    """How far the features of an image turn under a slight change; of several kinds of change, the farthest.
+
+    Nothing is learned. The paper's backbone is a self-supervised one (DINOv2), its noise 0.05 in units of ImageNet's
+    deviations, which is 0.0113 in pixels, its draws 1. `perturbation=noise+blur` is the variant MINDER.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+
+    perturbation: tuple[Perturbation, ...] = Field(
+        ("noise",), description="what is done: noise, blur, sharpen, jpeg; of several, as noise+blur, the largest score"
+    )
+    sigma: NonNegativeFloat = Field(0.0113, description="deviation of the noise, in `units`; 0 changes nothing")
+    units: Literal["pixel", "normalised"] = Field(
+        "pixel", description="of sigma: [0, 1] pixels, or these divided by the deviations inside the model"
+    )
+    draws: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
+    blur: NonNegativeFloat = Field(0.55, description="deviation of the blur, in pixels")
+    amount: NonNegativeFloat = Field(0.5, description="of sharpening, by unsharp masking")
+    quality: int = Field(90, description="of JPEG, 1 to 100", ge=1, le=100)
+    layer: str = Field("", description="name of the layer whose values are compared; empty for what the head weighs")
+
+    @field_validator("perturbation", mode="before")
+    @classmethod
+    def _split(cls, kinds: Any) -> Any:
+        kinds = tuple(kinds.split("+")) if isinstance(kinds, str) else tuple(kinds)
+        if not kinds or len(set(kinds)) < len(kinds):
+            raise ValueError("name one kind of change or more, each once, such as noise+blur")
+        return kinds
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The one compared."""
+        return (self.layer or anatomy.penultimate,)
+
+    def learn(self, kept: Kept) -> Asking[Bank]:
+        """The model's own deviations, where noise is in their units: black and white are shown to it.
+
+        Raises:
+            DataError: there is no image to take the size from.
+        """
+        if self.units == "pixel":
+            return {}
+        black = torch.zeros_like(kept.held_out.pixels[:1])
+        inside = (yield Features(torch.cat([black, black + 1]), (INPUT,))).features or {}
+        span = inside[INPUT].double().diff(dim=0)  # 1 / std at each pixel
+        return {"std": 1 / span.mean((0, 2, 3))}
+
+    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+        """A pass for each copy; the score of a kind is the mean over its copies."""
+        (layer,) = self.layers(look.anatomy)
+        sigma: float | Tensor = self.sigma
+        if self.units == "normalised":
+            sigma = self.sigma * bank["std"].to(look.pixels).view(-1, 1, 1)
+        scores = []
+        for kind in self.perturbation:
+            total = torch.zeros(len(look), dtype=torch.float64, device=look.pixels.device)
+            copies = self.draws if kind == "noise" else 1
+            for draw in range(copies):
+                # The layers of the shared pass, so that both passes take the same way through the model.
+                answer = yield Features(self.changed(look, kind, sigma, draw), tuple(look.features))
+                moved = pool(required((answer.features or {}).get(layer)), layer)
+                total = total + feature_shift(look.pooled(layer), moved)
+            scores.append(total / copies)
+        return torch.stack(scores).amax(0)
+
+    def changed(self, look: Look, kind: Perturbation, sigma: float | Tensor, draw: int) -> Tensor:
+        """The images x' of one kind of change, not clipped; noise hangs on sample and draw alone."""
+        if kind == "noise":
+            noise = look.streams.fold("rigid").fold(draw).normal(*look.pixels.shape[1:])
+            return look.pixels + sigma * noise.to(look.pixels)
+        if kind == "blur":
+            return gaussian_blur(look.pixels, self.blur) if self.blur else look.pixels
+        if kind == "sharpen":
+            return sharpened(look.pixels, self.amount)
+        return jpeg_compression(look.pixels, self.quality)

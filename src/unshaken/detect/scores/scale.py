@@ -1,0 +1,29 @@
+"""SCALE: energy of stretched features."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.ash import largest, non_negative, stretch
+from unshaken.detect.scores.energy import energy
+
+
+@register("scale", reference="Xu et al. 2024, arXiv:2310.00227", needs=("features",))
+class SCALE(Detector):
+    """Energy of the logits that the head gives to `f exp(sum of f / sum of its largest)`; nothing is pruned."""
+
+    percentile: float = Field(85.0, description="share of a sample's features that are not its largest", ge=0, le=95)
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `stretch` and `energy`."""
+        features = non_negative(look.penultimate, "scale")
+        return energy(look.anatomy.read_out(features * stretch(features, largest(features, self.percentile))))

@@ -1,0 +1,119 @@
+"""ViM: energy, and what of the features lies outside the space that normal ones fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.registry import register
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.scores.energy import energy
+
+FLOOR = 1e-10
+"""Directions of less than this share of the largest eigenvalue are empty: rounding, no residual."""
+
+
+def principal_dimensions(d: int) -> int:
+    """The usual D of d features: 1000 from 2048 on, 512 from 768 on, else half.
+
+    >>> principal_dimensions(2048), principal_dimensions(768), principal_dimensions(80)
+    (1000, 512, 40)
+    """
+    return 1000 if d >= 2048 else 512 if d >= 768 else d // 2
+
+
+def origin(weight: Tensor, bias: Tensor) -> Tensor:
+    """`o = -pinv(W) b`, the features to which the head gives logits nearest to 0.
+
+    Args:
+        weight: W, `[K, d]`.
+        bias: b, `[K]`.
+
+    Returns:
+        float64 `[d]`.
+    """
+    inverse: Tensor = torch.linalg.pinv(weight.double())
+    return -inverse @ bias.double()
+
+
+def residual(features: Tensor, space: Tensor, origin: Tensor) -> Tensor:
+    """`r = |R^T (f - o)|`.
+
+    Args:
+        features: f, `[N, d]`.
+        space: R, orthonormal columns, float64 `[d, d - D]`.
+        origin: o, `[d]`.
+
+    Returns:
+        float64 `[N]`.
+    """
+    size: Tensor = torch.linalg.vector_norm((features.double() - origin) @ space, dim=1)
+    return size
+
+
+@register("vim", reference="Wang et al. 2022, arXiv:2203.10807", needs=("features",))
+class ViM(Detector):
+    """Energy plus the weighted residual of the features: `alpha r - logsumexp(z)`.
+
+    alpha makes the mean residual of normal samples as large as their mean maximal logit.
+    """
+
+    fits = True
+
+    dimensions: PositiveInt | None = Field(
+        None,
+        description="D, principal directions that are no residual; none given: 1000 of 2048 features or more, 512 of "
+        "768 or more, else half; half of the directions that normal features fill, where these are not more than D",
+    )
+
+    def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """The penultimate one."""
+        return (anatomy.penultimate,)
+
+    def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Its second ones."""
+        return (anatomy.penultimate,)
+
+    def rows(self, look: Look) -> Mapping[str, Tensor]:
+        """Its values and the logits, for alpha."""
+        return {"penultimate": look.penultimate, "logits": look.logits}
+
+    def fit(self, kept: Kept) -> Bank:
+        """Origin, residual space and alpha.
+
+        Raises:
+            ParameterError: D leaves no residual.
+            DataError: normal features have no residual.
+        """
+        o = origin(*kept.anatomy.linear)
+        values, vectors = torch.linalg.eigh(kept.moments[kept.anatomy.penultimate].second(o))
+        space = vectors[:, : len(o) - self._principal(values)]  # rising eigenvalues: the first are the smallest
+        size = residual(kept.rows["penultimate"], space, o).mean()
+        alpha = kept.rows["logits"].double().amax(1).mean().abs() / size  # of logits below 0 the size is meant too
+        return {"origin": o, "space": space.contiguous(), "alpha": alpha}
+
+    def _principal(self, eigenvalues: Tensor) -> int:
+        """D, checked against the directions that normal features fill at all."""
+        d, filled = len(eigenvalues), int((eigenvalues > FLOOR * eigenvalues[-1]).sum())
+        chosen = principal_dimensions(d) if self.dimensions is None else self.dimensions
+        if chosen >= d and self.dimensions is not None:
+            raise ParameterError(f"vim: dimensions={chosen} of {d} features leave no residual; give fewer than {d}")
+        if chosen >= filled and self.dimensions is None:
+            chosen = filled // 2
+        if chosen >= filled or chosen < 1:
+            raise DataError(
+                f"vim: normal features fill {filled} of {d} directions, which leaves no residual beside "
+                f"dimensions={chosen}; give fewer, or leave it out"
+            )
+        return chosen
+
+    def score(self, look: Look, bank: Bank) -> Tensor:
+        """See `residual` and `energy`."""
+        return bank["alpha"] * residual(look.penultimate, bank["space"], bank["origin"]) + energy(look.z)

@@ -1,0 +1,1 @@
+"""Watermarks: marking images, finding marks, and attacks on both."""

@@ -1,0 +1,1 @@
+"""Defences at inference: they change the input or the answer, and no weights."""

@@ -1,0 +1,100 @@
+"""Test-time augmentation: the mean answer over several views of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from torch import Tensor, nn
+
+from unshaken.core.box import boxed
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.draws import Draws
+from unshaken.harden.engine.ensemble import mean_prediction
+
+WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+
+
+def shifted(images: Tensor, down: int, right: int) -> Tensor:
+    """Moved by whole pixels; the border's pixels are repeated behind.
+
+    Args:
+        images: `[B, C, H, W]`.
+        down: pixels; below zero for up.
+        right: pixels; below zero for left.
+    """
+    height, width = images.shape[2:]
+    rows = (torch.arange(height, device=images.device) - down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - right).clamp(0, width - 1)
+    return images[:, :, rows][:, :, :, columns]
+
+
+@register("test-time-augmentation", reference="Krizhevsky et al. 2012, doi:10.1145/3065386")
+class TestTimeAugmentation(Defence):
+    """The mean prediction over the image and its mirrored, shifted and noisy views; each view is one pass more."""
+
+    __test__ = False  # no test case, whatever its name begins with
+
+    mirror: bool = Field(True, description="mirrored left to right as well")
+    shift: NonNegativeInt = Field(0, description="pixels of four views moved each way; 0 for none")
+    noisy: NonNegativeInt = Field(0, description="views with noise of their own at every pass")
+    noise: NonNegativeFloat = Field(0.05, description="deviation of that normal noise, in [0, 1] pixel units")
+    mean: Literal["probabilities", "logits"] = Field("probabilities", description="what is averaged")
+    seed: NonNegativeInt = Field(0, description="of the noise")
+
+    @property
+    def random(self) -> bool:
+        """With noisy views."""
+        return self.noisy > 0 and self.noise > 0
+
+    def views(self, images: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """All views of images `[B, C, H, W]`, the images themselves first."""
+        yield images
+        if self.mirror:
+            yield images.flip(3)
+        for down, right in WAYS if self.shift else ():
+            yield shifted(images, down * self.shift, right * self.shift)
+        if self.noisy:
+            generator = draws.next()
+            for _ in range(self.noisy):
+                yield boxed(images + self.noise * torch.randn(images.shape, generator=generator).to(images))
+
+    def wrap(self, model: Classifier) -> Guarded:
+        """The mean over views.
+
+        Raises:
+            ParameterError: there is one view only.
+        """
+        if not (self.mirror or self.shift or self.noisy):
+            raise ParameterError("test-time-augmentation: one view only: give mirror, shift or noisy")
+
+        def surrogates() -> Mapping[str, Classifier]:
+            if self.mean == "logits":
+                return {}
+            plain = Viewed(self.model_copy(update={"mean": "logits"}), model)
+            return {"logits": Classifier(plain, classes=model.classes, view=model.view, name="mean-logits").eval()}
+
+        return Guarded(Viewed(self, model), model, name=self.info.name, random=self.random, surrogates=surrogates)
+
+
+class Viewed(nn.Module):
+    """A model that looks at several views.
+
+    Args:
+        rule: which views, and what is averaged.
+        model: from images in [0, 1] to logits.
+    """
+
+    def __init__(self, rule: TestTimeAugmentation, model: Classifier) -> None:
+        super().__init__()
+        self.rule, self.model, self.draws = rule, model, Draws(rule.seed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to log-probabilities or mean logits `[B, K]`."""
+        logits = torch.stack([self.model(view) for view in self.rule.views(images, self.draws)], 1)
+        return mean_prediction(logits) if self.rule.mean == "probabilities" else logits.mean(1)

@@ -1,0 +1,129 @@
+"""The resumable state of a training run: one safetensors file, there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from unshaken.core.errors import RunError
+from unshaken.harden.engine.recipe import Memory
+from unshaken.models.loaders.weights import first_line
+from unshaken.run.store import RunDir
+
+PLACE = ("state", "checkpoint.safetensors")
+
+
+class Progress(BaseModel):
+    """Where a run is, beside its tensors.
+
+    Args:
+        epoch: epochs finished.
+        batch: batches of the next epoch that are done.
+        number: optimizer steps made.
+        seconds: wall time spent.
+        best: the best figure so far that chooses the checkpoint; None before the first check.
+        best_epoch: when it was reached.
+        waited: checks since.
+        curves: one record an epoch.
+        flags: name to detail of doubts met.
+        losses: sum of the epoch's losses so far, and their number.
+        sums: the same of what recipes told of their steps.
+        forwards: image passes so far, those of the inner search and of training.
+        backwards: as `forwards`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    epoch: int = 0
+    batch: int = 0
+    number: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int = -1
+    waited: int = 0
+    curves: list[dict[str, float]] = []
+    flags: dict[str, str] = {}
+    losses: tuple[float, int] = (0.0, 0)
+    sums: dict[str, tuple[float, int]] = {}
+    forwards: int = 0
+    backwards: int = 0
+
+
+def save_state(
+    run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory], progress: Progress
+) -> None:
+    """Write the state; what was there before stays until the new one is whole."""
+    tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
+    tensors |= {f"memory.{name}.{k}": v for name, m in memory.items() for k, v in m.items()}
+    state = optimizer.state_dict()
+    scalars: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        for k, v in values.items():
+            if isinstance(v, Tensor):
+                tensors[f"optimizer.{index}.{k}"] = v
+            else:
+                scalars.setdefault(str(index), {})[k] = v
+    meta = {"progress": progress.model_dump_json(), "scalars": json.dumps(scalars)}
+    whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    run.write(save_tensors(whole, metadata=meta), *PLACE)
+
+
+def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory]) -> Progress:
+    """Put a saved state back, bit by bit.
+
+    Raises:
+        RunError: it is absent or damaged.
+    """
+    data = run.read(*PLACE)
+    try:
+        tensors = load_tensors(data)
+        size = int.from_bytes(data[:8], "little")
+        meta = json.loads(data[8 : 8 + size])["__metadata__"]
+        progress = Progress.model_validate_json(meta["progress"])
+        scalars = json.loads(meta["scalars"])
+        rest = {int(i): dict(values) for i, values in scalars.items()}
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({first_line(error)}); start the run afresh") from None
+    try:
+        _put_back(tensors, rest, net, optimizer, memory)
+    except (RuntimeError, ValueError, LookupError) as error:
+        raise RunError(
+            f"{run}: {'/'.join(PLACE)} is of another training ({first_line(error)}); start the run afresh"
+        ) from None
+    return progress
+
+
+def _put_back(
+    tensors: Mapping[str, Tensor],
+    rest: Mapping[int, dict[str, Any]],
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    memory: Mapping[str, Memory],
+) -> None:
+    net.load_state_dict(_under(tensors, "net."))
+    for name, held in memory.items():
+        held.clear()
+        device = next(net.parameters()).device
+        held.update({k: v.to(device) for k, v in _under(tensors, f"memory.{name}.").items()})
+    state = optimizer.state_dict()
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    found = {i: dict(values) for i, values in rest.items()}
+    for key, value in _under(tensors, "optimizer.").items():
+        index, _, name = key.partition(".")
+        like = weights[int(index)]
+        if value.shape == like.shape:  # in the layout of the weights, so that no kernel takes another way
+            value = torch.empty_like(like).copy_(value).detach()
+        found.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**state, "state": found})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,45 @@
+"""PGD from given points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.gradient.pgd import PGD, PGDState
+from unshaken.core.batch import Batch
+from unshaken.core.rng import SampleRng
+
+
+class Onward(PGD):
+    """PGD that starts where another search ended; the samples are known by their streams.
+
+    Args:
+        keys: int64 `[N]`, rising.
+        points: `[N, C, H, W]` in the same order.
+    """
+
+    keys: Tensor
+    points: Tensor
+
+    @classmethod
+    def from_points(cls, batch: Batch, points: Tensor, seed: int, settings: Mapping[str, Any]) -> Onward:
+        """Start each sample of a batch at its point.
+
+        Args:
+            batch: the samples.
+            points: `[N, C, H, W]`.
+            seed: of the run.
+            settings: parameters of PGD.
+        """
+        keys, order = SampleRng.of(seed, PGD.info.name, batch.ids).keys.sort()
+        return cls(keys=keys, points=points[order.to(points.device)], **settings)
+
+    def start(self, problem: Problem, rng: SampleRng) -> PGDState:
+        """The samples' points."""
+        place = torch.searchsorted(self.keys, rng.keys.cpu())
+        x = problem.ball.project(self.points[place.to(self.points.device)])
+        return PGDState(problem, x, torch.zeros_like(problem.labels))

@@ -1,0 +1,104 @@
+"""Recipes together: what goes with what, and each hook over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.harden.engine.recipe import Memory, Recipe, Step, Threat
+
+MEANING = {
+    "inner": "an inner search",
+    "loss": "a loss",
+    "targets": "mixed labels",
+    "views": "further views with a loss of their own",
+    "weights": "moved weights",
+    "average": "an average of the weights",
+    "layer": "a layer's own gradient",
+    "net": "another network",
+}
+"""What a recipe may take, in words."""
+
+
+class Composition:
+    """Recipes that were checked against one another.
+
+    Args:
+        recipes: in the order in which their hooks run.
+
+    Raises:
+        ParameterError: two of them do the same thing, or one makes no sense beside another.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe]) -> None:
+        self.recipes = tuple(recipes)
+        taken: dict[str, str] = {}
+        names = [r.info.name for r in recipes]
+        for recipe in recipes:
+            name = recipe.info.name
+            if names.count(name) > 1:
+                raise ParameterError(f"recipe {name!r} is given {names.count(name)} times: give it once")
+            for what in sorted(recipe.takes):
+                if what in taken:
+                    raise ParameterError(
+                        f"recipes {taken[what]!r} and {name!r} both bring {MEANING[what]}: choose one of them"
+                    )
+                taken[what] = name
+        for recipe in recipes:
+            for what, why in recipe.refuses.items():
+                if taken.get(what, recipe.info.name) != recipe.info.name:
+                    raise ParameterError(f"recipe {recipe.info.name!r} does not go with {taken[what]!r}: {why}")
+        self.taken = taken
+
+    @property
+    def threat(self) -> Threat | None:
+        """The first recipe's that has one."""
+        return next((r.threat for r in self.recipes if r.threat is not None), None)
+
+    @property
+    def replays(self) -> int:
+        """Optimizer steps on each batch."""
+        return max((r.replays for r in self.recipes), default=1)
+
+    def prepare(self, step: Step) -> None:
+        """Augmentation, in order."""
+        for recipe in self.recipes:
+            recipe.augment(step)
+
+    def search(self, step: Step) -> None:
+        """The inner search, where a recipe has one."""
+        for recipe in self.recipes:
+            found = recipe.inner(step)
+            if found is not None:
+                step.adversarial = found
+
+    def loss(self, step: Step, smoothing: float) -> Tensor:
+        """The one loss and all penalties."""
+        losses = [v for r in self.recipes if (v := r.loss(step)) is not None]
+        total = losses[0] if losses else step.cross_entropy(step.model(step.shown), smoothing=smoothing)
+        for recipe in self.recipes:
+            more = recipe.penalty(step)
+            if more is not None:
+                total = total + more
+        return total
+
+    @contextmanager
+    def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
+        """Within all of `around`."""
+        with ExitStack() as stack:
+            for recipe in self.recipes:
+                stack.enter_context(recipe.around(step, loss))
+            yield
+
+    def after_step(self, step: Step) -> None:
+        """After the optimizer's step, in order."""
+        for recipe in self.recipes:
+            recipe.after_step(step)
+
+    def kept(self, memory: Mapping[str, Memory]) -> Mapping[str, Tensor] | None:
+        """The state dict to measure and keep, where a recipe has one."""
+        found = (r.kept(memory[r.info.name]) for r in self.recipes)
+        return next((weights for weights in found if weights is not None), None)

@@ -1,0 +1,87 @@
+"""`fit`: train a model on images in memory; the loop without a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.data.resident import Samples
+from unshaken.harden.engine._check import moved
+from unshaken.harden.engine._checkpoint import Progress
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.models.networks.architectures import build
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model.
+
+    Args:
+        model: chosen on held-out images, in evaluation mode.
+        last: after the last step.
+        progress: curves, flags and cost.
+    """
+
+    model: Classifier
+    last: Classifier
+    progress: Progress
+
+
+def fit(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    recipes: Sequence[Recipe] = (),
+    training: Training | None = None,
+    *,
+    classes: int | None = None,
+) -> Fitted:
+    """Train a model; the same arguments give the same weights on a CPU.
+
+    Args:
+        model: as it starts; trained in place.
+        images: uint8 `[N, C, H, W]`, all in memory.
+        labels: int64 `[N]`, from 0.
+        recipes: what is learned; none for plain cross-entropy.
+        training: how long, how fast, how checked.
+        classes: number of classes K; default the largest label and one.
+
+    Raises:
+        ParameterError: recipes do not go together.
+        DataError: a class has no image.
+        RunError: the loss is no number any more.
+    """
+    for recipe in recipes:
+        model = recipe.rebuild(model)
+    kept: dict[str, dict[str, Tensor]] = {}
+
+    def keep(found: Classifier, name: str, progress: Progress) -> None:
+        kept[name] = {k: v.detach().cpu().clone() for k, v in found.net.state_dict().items()}
+
+    samples = Samples.of(images, labels, int(labels.max()) + 1 if classes is None else classes)
+    loop = Loop(model, samples, recipes, training or Training(), keep=keep)
+    progress = loop.train()
+    last = loop.kept()
+    return Fitted(moved(last, kept["model"]).eval(), last.eval(), progress)
+
+
+def fresh(arch: str, images: Tensor, *, classes: int, seed: int) -> Classifier:
+    """A classifier with weights drawn from a seed and the mean and deviation of images' channels inside.
+
+    Args:
+        arch: as in `unshaken.models.networks.architectures`.
+        images: uint8 `[N, C, H, W]`.
+        classes: number of classes K.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        net = build(arch, classes=classes, channels=images.shape[1], side=images.shape[2])
+    some = images[:5000].float() / 255
+    return Classifier(net, mean=some.mean((0, 2, 3)).tolist(), std=some.std((0, 2, 3)).clamp(min=1e-3).tolist())

@@ -1,0 +1,335 @@
+"""The one training loop. What is learned is the recipes' matter; how it is run, kept and chosen is decided here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.memory import keep_freed_memory
+from unshaken.core.progress import Task, track
+from unshaken.data.resident import Samples, order
+from unshaken.harden.engine._check import Check, moved
+from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save_state
+from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.monitors import MONITORS
+from unshaken.harden.engine.recipe import Epoch, Memory, Recipe, Setup, Step
+from unshaken.harden.engine.training import Training, build_optimizer, rate
+from unshaken.run.store import RunDir
+
+Keep = Callable[[Classifier, str, Progress], None]
+"""Writes a classifier under a name: `model` for the chosen one, `last`."""
+
+
+class Loop:
+    """A training run.
+
+    Args:
+        model: trained in place, on its device.
+        samples: what may be seen.
+        recipes: what is learned.
+        training: how.
+        processes: the processes that train together.
+        run: where the state is kept; None for nowhere.
+        keep: see `Keep`; None for nothing.
+
+    Raises:
+        ParameterError: recipes do not go together, or batch and model do not.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        samples: Samples,
+        recipes: Sequence[Recipe],
+        training: Training,
+        *,
+        processes: Processes | None = None,
+        run: RunDir | None = None,
+        keep: Keep | None = None,
+    ) -> None:
+        self.training, self.samples, self.run, self.keep = training, samples, run, keep
+        self.together = Composition(recipes)
+        self.processes = processes or Processes(precision=training.precision)
+        self.rows, held = samples.split(training.held_out, training.seed)
+        share = training.batch_size // self.processes.world
+        if training.batch_size % self.processes.world:
+            raise ParameterError(
+                f"batch size {training.batch_size} does not divide among {self.processes.world} processes"
+            )
+        self.size = min(share, len(self.rows) // self.processes.world)
+        if self.size < 2 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+            raise ParameterError(
+                f"a batch of {self.size} with batch norm has no statistics: give a batch size of 2 or more"
+            )
+        self.steps = max(1, len(self.rows) // (self.size * self.processes.world))
+        self.held = samples.whole(held if len(held) else self.rows[:PEEK])
+        self.threat = self.together.threat
+        self.check = Check(
+            self.held,
+            samples.whole(order(self.rows, training.seed, 0, "monitor")[: training.check_images // 2]),
+            self.threat,
+            attacked=training.check_images,
+            steps=training.check_steps,
+            seed=training.seed,
+        )
+        self.select = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
+        if self.select == "robust" and self.threat is None:
+            raise ParameterError("select=robust needs a recipe with a threat, such as at; choose clean or last")
+        self.keys = samples.keys(training.seed)
+        self.memory: dict[str, Memory] = {r.info.name: {} for r in recipes}
+        self.progress = Progress()
+        self.live = model
+        self.renew: Callable[[], object] = lambda: None
+        self.told: Callable[[dict[str, float]], object] = lambda record: None
+
+    def train(self, *, resume: bool = False) -> Progress:
+        """Train to the end, or to the early stop.
+
+        Args:
+            resume: go on from the state that is kept.
+
+        Returns:
+            What was done and measured; `live` is the model after the last step.
+
+        Raises:
+            RunError: the loss is no number any more; what was kept before stays.
+        """
+        keep_freed_memory()
+        self.model: nn.Module = self.live
+        self._begin()
+        if resume and self.run is not None and self.run.exists(*PLACE):
+            self.progress = load_state(self.run, self.live.net, self.optimizer, self.memory)
+        total = self.training.epochs * self.steps
+        done = self.progress.epoch * self.steps + self.progress.batch
+        self._since = time.perf_counter() - self.progress.seconds
+        with track("training", total) as task:
+            task.advance(done)
+            while self.progress.epoch < self.training.epochs and not self._enough():
+                self._epoch(task)
+        for recipe in self.together.recipes:
+            recipe.end(self.live)
+        self.model = self.live  # what reduces gradients goes before the group does: see `Processes.end`
+        return self.progress
+
+    # One run.
+
+    def _begin(self) -> None:
+        training, device = self.training, next(self.live.parameters()).device
+        if training.channels_last:
+            self.live.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = self.held.images[:PEEK].to(device)
+        for recipe in self.together.recipes:
+            memory = self.memory[recipe.info.name]
+            shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
+            recipe.begin(Setup(*shown, memory, self._sample))
+        self.optimizer = build_optimizer(self.live, training)
+        self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
+        self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
+
+    def _call(self, images: Tensor) -> Tensor:
+        """A counted training pass; those of the inner search have their own meter."""
+        n = len(images) * self.processes.world
+        self.progress.forwards += n
+        self.progress.backwards += n * torch.is_grad_enabled()
+        logits: Tensor = self.model(images)
+        return logits
+
+    def _sample(self, n: int) -> tuple[Tensor, Tensor]:
+        some = self.samples.whole(order(self.rows, self.training.seed, 0, "sample")[:n])
+        device = next(self.live.parameters()).device
+        return some.images.to(device), some.labels.to(device)  # type: ignore[union-attr]
+
+    def _enough(self) -> bool:
+        patience = self.training.patience
+        return patience is not None and self.progress.waited >= patience
+
+    # One epoch.
+
+    def _epoch(self, task: Task) -> None:
+        progress, training = self.progress, self.training
+        second = self._second()
+        for rows, images, labels in self._batches("order", progress.batch):
+            with _drawn(training.seed, progress.number, self.processes.rank):
+                for _ in range(self.together.replays):
+                    step = self._step(rows, images, labels, second)
+                    self._descend(step)
+            progress.batch += 1
+            progress.seconds = time.perf_counter() - self._since
+            task.advance(1, self._note())
+            self.renew()
+            if progress.batch < self.steps and progress.number % training.save_every < self.together.replays:
+                self._save()
+        record = {"epoch": float(progress.epoch), "lr": self._rate() * training.lr}
+        record["loss"] = progress.losses[0] / max(1, progress.losses[1])
+        record |= {name: total / n for name, (total, n) in progress.sums.items()}
+        for recipe in self.together.recipes:
+            recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
+        last = progress.epoch + 1 == training.epochs
+        if last or (progress.epoch + 1) % training.check_every == 0:
+            self._measure(record)
+        self._count()
+        record |= {"seconds": progress.seconds, "forwards": float(progress.forwards)}
+        record |= {"backwards": float(progress.backwards)}
+        progress.curves.append(record)
+        progress.epoch, progress.batch, progress.losses, progress.sums = progress.epoch + 1, 0, (0.0, 0), {}
+        self._save()
+        self.told(record)
+
+    def _batches(self, use: str, skip: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """This process's batches of the epoch, on the device."""
+        progress, world = self.progress, self.processes.world
+        rows = order(self.rows, self.training.seed, progress.epoch, use)[: self.steps * self.size * world]
+        rows = rows.reshape(self.steps, world, -1)[skip:, self.processes.rank].reshape(-1)
+        device = next(self.live.parameters()).device
+        for part, images, labels in self.samples.batches(rows, self.size):
+            shown = images.to(device)
+            if self.training.channels_last:
+                shown = shown.contiguous(memory_format=torch.channels_last)
+            yield part, shown, labels.to(device)
+
+    def _second(self) -> Callable[[], tuple[Tensor, Tensor]]:
+        """Batches of an order of its own, from the place where the epoch is."""
+        batches = self._batches("second", self.progress.batch)
+        return lambda: next(batches)[1:]
+
+    # One step.
+
+    def _step(self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], tuple[Tensor, Tensor]]) -> Step:
+        progress, training = self.progress, self.training
+        return Step(
+            model=self._call,
+            classifier=self.live,
+            images=images,
+            labels=labels,
+            rng=self.keys[rows].fold(progress.epoch),
+            inner=self.inner,
+            epoch=progress.epoch,
+            number=progress.number,
+            share=progress.number / (training.epochs * self.steps * self.together.replays),
+            epochs=training.epochs,
+            steps=self.steps,
+            classes=self.samples.classes,
+            second=second,
+            memory=self.memory,
+            average=self.processes.average,
+        )
+
+    def _rate(self) -> float:
+        total = self.training.epochs * self.steps * self.together.replays
+        training = self.training
+        share = min(1.0, (self.progress.number + 0.5) / total)  # the middle of the step: neither end is nought
+        return rate(share, training.schedule, warmup=training.warmup, milestones=training.milestones)
+
+    def _descend(self, step: Step) -> None:
+        """Augment, search, learn."""
+        together, training, progress = self.together, self.training, self.progress
+        together.prepare(step)
+        together.search(step)
+        self.live.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.lr * self._rate()
+        with self.processes.autocast(), together.around(step, lambda: self._probe(step)):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = together.loss(step, training.smoothing)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._lost(value)
+            self.processes.backward(loss)
+            if training.clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
+            self.optimizer.step()
+        progress.number += 1
+        together.after_step(step)
+        progress.losses = (progress.losses[0] + value, progress.losses[1] + 1)
+        for name, figure in step.figures.items():
+            total, n = progress.sums.get(name, (0.0, 0))
+            progress.sums[name] = (total + figure, n + 1)
+
+    def _probe(self, step: Step) -> Tensor:
+        """The loss of this process's batch, past what reduces gradients over processes."""
+        step.model = self.live
+        try:
+            return self.together.loss(step, self.training.smoothing)
+        finally:
+            step.model = self._call
+
+    def _lost(self, value: float) -> RunError:
+        kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
+        return RunError(
+            f"the loss became {value} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
+            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
+        )
+
+    # After an epoch.
+
+    def kept(self) -> Classifier:
+        """The classifier that is measured and kept: the live one, or one with an average of its weights."""
+        weights = self.together.kept(self.memory)
+        return self.live if weights is None else moved(self.live, weights)
+
+    def _measure(self, record: dict[str, float]) -> None:
+        progress, kept = self.progress, self.kept()
+        if self.processes.rank == 0:
+            record |= self.check(self.live, kept)
+        record.update(self.processes.same(record))
+        figure = record.get(f"held_{'robust' if self.select == 'robust' else 'accuracy'}", 0.0)
+        if self.select == "last" or progress.best is None or figure > progress.best:
+            progress.best, progress.best_epoch, progress.waited = figure, progress.epoch, 0
+            self._keep(kept, "model")
+        else:
+            progress.waited += 1
+        for name, monitor in MONITORS.items():
+            said = monitor([*progress.curves, record])
+            if said is not None:
+                progress.flags.setdefault(name, said)
+
+    def _keep(self, model: Classifier, name: str) -> None:
+        if self.keep is not None and self.processes.rank == 0:
+            self.keep(model, name, self.progress)
+
+    def _count(self) -> None:
+        meter = self.inner.meter
+        self.progress.forwards += meter.forwards * self.processes.world
+        self.progress.backwards += meter.backwards * self.processes.world
+        meter.forwards = meter.backwards = 0
+
+    def _save(self) -> None:
+        self._count()
+        if self.progress.batch == 0:  # before the state, which says that the epoch is done
+            self._keep(self.kept(), "last")
+        if self.run is not None and self.processes.rank == 0:
+            save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress)
+
+    def _note(self) -> str:
+        """The live remark beside the progress bar."""
+        progress = self.progress
+        parts = [f"loss {progress.losses[0] / max(1, progress.losses[1]):.3f}"]
+        last: Mapping[str, Any] = progress.curves[-1] if progress.curves else {}
+        if "held_accuracy" in last:
+            parts.append(f"held-out {last['held_accuracy']:.1%}")
+        if "held_robust" in last:
+            parts.append(f"robust {last['held_robust']:.1%}")
+        return ", ".join([*parts, *progress.flags])
+
+
+PEEK = 8
+"""Images that a copy of the model is checked on."""
+
+
+@contextmanager
+def _drawn(seed: int, number: int, rank: int) -> Iterator[None]:
+    """What modules such as dropout draw depends on the step alone; the caller's random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        state = torch.Generator().manual_seed(hash((seed, number, rank)) % 2**63).get_state()
+        torch.set_rng_state(state)
+        yield

@@ -1,0 +1,258 @@
+"""`Recipe`: the hooks of one training loop. Recipes compose; each is one idea of a paper."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.inner import Inner
+
+Memory = dict[str, Tensor]
+"""What a recipe remembers from step to step: named tensors, kept in the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """What a recipe makes a model hold against: balls of one radius.
+
+    Args:
+        norm: `linf`, `l2` or `l1`.
+        eps: radius in [0, 1] pixel units under the norm.
+    """
+
+    norm: str
+    eps: float
+
+
+@dataclass(slots=True)
+class Setup:
+    """A run before its first step. A recipe may change the model here.
+
+    Args:
+        model: what will be trained, on its device.
+        images: a few training images `[N, C, H, W]` in [0, 1], on the model's device.
+        classes: number of classes K.
+        seed: the run seed.
+        steps: optimizer steps of an epoch.
+        epochs: passes over the data.
+        memory: the recipe's own.
+        sample: draws training samples: from a count to images `[n, C, H, W]` and labels `[n]`, the same every time.
+    """
+
+    model: Classifier
+    images: Tensor
+    classes: int
+    seed: int
+    steps: int
+    epochs: int
+    memory: Memory
+    sample: Callable[[int], tuple[Tensor, Tensor]]
+
+
+@dataclass(slots=True)
+class Step:
+    """One batch on its way through the loop. Hooks read it and write to it.
+
+    Args:
+        model: from images to logits `[N, K]` in training mode; call it for outputs that the loss learns from.
+        classifier: the same weights without the wrapping of several processes; for its modules, never to be called
+            for the loss.
+        images: `[N, C, H, W]` in [0, 1], as augmented so far.
+        labels: int64 `[N]`.
+        rng: the samples' streams of this epoch; fold the recipe's name into it.
+        inner: the inner search.
+        epoch: from 0.
+        number: optimizer steps made before, over all epochs.
+        share: of the whole run that is done, in [0, 1).
+        epochs: passes over the data in all.
+        steps: optimizer steps of an epoch.
+        classes: number of classes K.
+        second: gives another batch, drawn in an order of its own: images and labels.
+        targets: class probabilities `[N, K]` in the place of labels, where a recipe mixed them.
+        adversarial: what the inner search found, `[N, C, H, W]`.
+        clean_logits: of `images` in evaluation mode, where the inner search needed them.
+        views: further augmented views of the images.
+        extra: what else a recipe hands from one of its hooks to another.
+        figures: named numbers for the curves.
+        memory: each recipe's own, by its registry name.
+        average: makes tensors the mean over all processes, in place.
+    """
+
+    model: Callable[[Tensor], Tensor]
+    classifier: Classifier
+    images: Tensor
+    labels: Tensor
+    rng: SampleRng
+    inner: Inner
+    epoch: int
+    number: int
+    share: float
+    epochs: int
+    steps: int
+    classes: int
+    second: Callable[[], tuple[Tensor, Tensor]]
+    memory: dict[str, Memory]
+    average: Callable[[list[Tensor]], None]
+    targets: Tensor | None = None
+    adversarial: Tensor | None = None
+    clean_logits: Tensor | None = None
+    views: list[Tensor] = field(default_factory=list)
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> Tensor:
+        """What the model is to learn from: the adversarial images where there are some, else the images."""
+        return self.images if self.adversarial is None else self.adversarial
+
+    @property
+    def soft_labels(self) -> Tensor:
+        """The targets `[N, K]`: as mixed, or one-hot."""
+        return F.one_hot(self.labels, self.classes).float() if self.targets is None else self.targets
+
+    def cross_entropy(self, logits: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        """The mean cross-entropy against the labels, or against the mixed targets.
+
+        Args:
+            logits: `[N, K]`.
+            smoothing: share of the target that is spread evenly over all K classes.
+        """
+        wanted = self.labels if self.targets is None else self.targets
+        return F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """An epoch that has ended.
+
+    Args:
+        model: the live classifier.
+        number: from 0.
+        memory: the recipe's own.
+        figures: what was measured; a recipe may add to it.
+    """
+
+    model: Classifier
+    number: int
+    memory: Memory
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """What a recipe needs at least.
+
+    Args:
+        arch: an architecture of this package that it works on.
+        parameters: where there is no default.
+        beside: `NAME[:k=v,...]` of recipes without which it makes no sense, to stand after it.
+    """
+
+    arch: str = "small-cnn"
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+
+
+class Recipe(Parameters, ABC):
+    """One idea of how to train; its fields are its parameters. Every hook may be left out.
+
+    A recipe holds no state: what it must remember lies in its `memory`, which the loop keeps in the checkpoint. In one
+    step the loop calls, over all recipes in the order given: `augment`, `inner`, then within all `around`: `loss` and
+    `penalty`, backward and the optimizer's step, then `after_step`.
+    """
+
+    room: ClassVar[str] = "harden"
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """What only one recipe of a run may do; see `MEANING` in `unshaken.harden.engine.compose`."""
+    refuses: ClassVar[Mapping[str, str]] = {}
+    """What no other recipe of the run may take, with the reason."""
+
+    first_try: ClassVar[FirstTry] = FirstTry()
+    """How to try it where defaults do not do."""
+
+    @property
+    def threat(self) -> Threat | None:
+        """What it makes the model hold against; held-out robustness is measured with it."""
+        return None
+
+    @property
+    def replays(self) -> int:
+        """Optimizer steps on each batch."""
+        return 1
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The classifier with the structure that this recipe trains; called before training and on loading.
+
+        Weights that the recipe adds are fresh here. A recipe that keeps the structure leaves this out.
+        """
+        return model
+
+    def begin(self, setup: Setup) -> None:
+        """Before the first step, and again when a run goes on (then the memory is restored afterwards)."""
+
+    def augment(self, step: Step) -> None:
+        """Change the images (and targets) of a batch; never in place."""
+
+    def inner(self, step: Step) -> Tensor | None:
+        """The images that the model finds hardest; only for a recipe that takes `inner`."""
+        return None
+
+    def loss(self, step: Step) -> Tensor | None:
+        """The loss, a scalar; only for a recipe that takes `loss`. Without any: cross-entropy on `step.shown`."""
+        return None
+
+    def penalty(self, step: Step) -> Tensor | None:
+        """A scalar to be added to the loss."""
+        return None
+
+    @contextmanager
+    def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
+        """Around backward and the optimizer's step, such as weights moved for as long.
+
+        Args:
+            step: the batch.
+            loss: the batch's loss under the weights as they are, with a graph.
+        """
+        yield
+
+    def after_step(self, step: Step) -> None:
+        """After the optimizer's step."""
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """After an epoch, before it is measured."""
+
+    def kept(self, memory: Memory) -> Mapping[str, Tensor] | None:
+        """The state dict to be measured and kept in the place of the live one; only for one that takes `average`."""
+        return None
+
+    def end(self, model: Classifier) -> None:
+        """After the last step: take out what only training needed."""
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Forward passes in training mode inside leave the running statistics of batch norms as they were."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@torch.no_grad()
+def soft_predictions(logits: Tensor) -> Tensor:
+    """`softmax(logits)` cut from the graph, `[N, K]`."""
+    return logits.softmax(1)

@@ -1,0 +1,233 @@
+"""From finding to mending: what an audit found shaken, the recipes for it, their cost, and the audit again."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.registry import parse_method
+from unshaken.data.named import NAMED
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.start import Start
+from unshaken.harden.engine.training import Training
+from unshaken.measure import accuracy_by_class
+from unshaken.run.config import RunConfig, read_config
+from unshaken.run.store import RunDir
+
+SHAKEN = 0.05
+"""A loss of accuracy that asks for mending."""
+UNEVEN = 0.15
+"""A gap between the best and the worst class that asks for mending."""
+TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02}
+"""What differs from a training from scratch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that shook the model.
+
+    Args:
+        what: in words.
+        loss: accuracy lost, in [0, 1].
+        recipe: `NAME[:k=v,...]` that mends it.
+        left_out: why this recipe is not in the plan; empty where it is.
+    """
+
+    what: str
+    loss: float
+    recipe: str
+    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """What will be done, and what it will cost.
+
+    Args:
+        model: SPEC that is trained on.
+        data: SPEC of the training images.
+        findings: from the largest loss to the smallest.
+        recipes: in the order of the loop.
+        training: of the loop.
+        images: to train on.
+        seconds: expected, of training on this machine; the audit afterwards takes what it took before.
+        passes: expected, forward and backward.
+        audit_seconds: what the audit took.
+    """
+
+    model: str
+    data: str
+    findings: tuple[Finding, ...]
+    recipes: tuple[Recipe, ...]
+    training: Training
+    images: int
+    seconds: float
+    passes: int
+    audit_seconds: float
+
+
+@dataclass(slots=True)
+class _Losses:
+    """Accuracy lost under conditions of one kind."""
+
+    values: list[float] = field(default_factory=list)
+    worst: tuple[float, float] = (0.0, 0.0)
+
+    def add(self, loss: float, strength: float = 0.0) -> None:
+        self.values.append(loss)
+        self.worst = max(self.worst, (strength, loss))
+
+
+def findings_of(run: RunDir) -> list[Finding]:
+    """What an audit found, from the largest loss to the smallest.
+
+    Args:
+        run: a finished run on labelled data.
+
+    Raises:
+        RunError: there is no finished run, or it has no clean accuracy to compare with.
+    """
+    summary = read_summary(run)
+    if summary.clean is None:
+        raise RunError(f"{run}: without labels there is no accuracy to mend; audit labelled images")
+    clean = summary.clean.value
+    groups: dict[str, _Losses] = {}
+    for condition in summary.conditions:
+        if condition.accuracy is None:
+            continue
+        loss = clean - condition.accuracy.value
+        if condition.norm:
+            groups.setdefault(f"attack {condition.norm}", _Losses()).add(loss, condition.eps or 0.0)
+        elif condition.method in ("translation", "cyclic_translation"):
+            groups.setdefault("translation", _Losses()).add(loss)
+        elif condition.group in ("noise", "blur", "weather", "digital"):
+            groups.setdefault(condition.group, _Losses()).add(loss)
+    found = [f for kind, losses in groups.items() if (f := _finding(kind, losses)) is not None]
+    return sorted([*found, *_disparity(run)], key=lambda f: -f.loss)
+
+
+def _finding(kind: str, losses: _Losses) -> Finding | None:
+    mean = statistics.fmean(losses.values)
+    if kind.startswith("attack"):
+        norm, (eps, _) = kind.split()[1], losses.worst
+        loss = max(losses.values)
+        found = Finding(f"{norm} attacks up to {eps:.4g}", loss, f"trades:norm={norm},eps={eps:.6g},beta=6.0")
+        return found if loss >= SHAKEN and eps > 0 else None
+    recipe = {"noise": "noise", "translation": "crop-flip:mirror=0"}.get(kind, "augmix")
+    name = "translation" if kind == "translation" else f"{kind} corruptions"
+    return Finding(name, mean, recipe) if mean >= SHAKEN else None
+
+
+def _disparity(run: RunDir) -> list[Finding]:
+    """The gap between classes on unchanged images."""
+    rows = run.rows("outcomes", ["condition", "label", "correct"]).to_pydict()
+    keep = [i for i, c in enumerate(rows["condition"]) if c == "clean" and rows["correct"][i] is not None]
+    if not keep:
+        return []
+    correct, labels = (np.array([rows[k][i] for i in keep]) for k in ("correct", "label"))
+    classes = accuracy_by_class(correct, labels)
+    shares = [f.value for f in classes.values()]
+    gap = max(shares) - min(shares)
+    worst = min(classes, key=lambda c: classes[c].value)
+    if gap < UNEVEN:
+        return []
+    return [Finding(f"class {worst} is {gap:.0%} below the best class", gap, "worst-class")]
+
+
+def choose(findings: Iterable[Finding], given: Sequence[Recipe] = ()) -> tuple[list[Finding], list[Recipe]]:
+    """The recipes that go together, the larger loss first; each finding with the reason where its recipe is left out.
+
+    Args:
+        findings: from the largest loss to the smallest.
+        given: the user's own recipes, which come before all.
+    """
+    recipes, told = list(given), []
+    for finding in findings:
+        recipe: Recipe = parse_method(finding.recipe, "harden")
+        if recipe.info.name in {r.info.name for r in recipes}:
+            told.append(finding)
+            continue
+        try:
+            Composition([*recipes, recipe])
+        except ParameterError as error:
+            told.append(Finding(finding.what, finding.loss, finding.recipe, str(error)))
+            continue
+        recipes.append(recipe)
+        told.append(finding)
+    return told, recipes
+
+
+def training_data(config: RunConfig) -> str:
+    """The training images that belong to what was audited.
+
+    Raises:
+        ParameterError: they are not known: the audited samples themselves must not be trained on.
+    """
+    spec = config.data.partition("?")[0]
+    if spec == "demo":
+        return "fashion-mnist?split=train"
+    if spec in NAMED and "split=train" not in config.data:
+        return f"{spec}?split=train"
+    raise ParameterError(
+        f"the audit saw {config.data!r}; to train on it would make the audit worthless: give other images of these "
+        "classes with --data"
+    )
+
+
+def check_apart(config: RunConfig, data: str, fingerprint: str) -> None:
+    """Refuse to train on what was audited.
+
+    Raises:
+        ParameterError: the two are the same data.
+    """
+    if fingerprint == config.data_fingerprint:
+        raise ParameterError(f"{data!r} is the data that was audited: give other images of these classes with --data")
+
+
+def expected_cost(start: Start, samples: Samples, recipes: Sequence[Recipe], training: Training) -> tuple[float, int]:
+    """Seconds and passes of a training, from three steps of it on a copy of the model.
+
+    Args:
+        start: left as it is.
+        samples: of the training.
+        recipes: of the training.
+        training: of the loop.
+    """
+    model = copy.deepcopy(start.model)
+    for recipe in recipes:
+        model = recipe.rebuild(model)
+    loop = Loop(model, samples, recipes, training)
+    steps, loop.steps, loop.training = loop.steps, 3, training.model_copy(update={"epochs": 1})
+    check, loop.check = loop.check, lambda live, kept: {}  # type: ignore[assignment]
+    began = time.perf_counter()
+    progress = loop.train()
+    step = (time.perf_counter() - began) / 3
+    began = time.perf_counter()
+    check(loop.live, loop.kept())
+    checks = time.perf_counter() - began
+    passes = (progress.forwards + progress.backwards) / 3
+    epochs = training.epochs
+    return epochs * (steps * step + checks / training.check_every), round(epochs * steps * passes)
+
+
+def read_audit(run: RunDir) -> RunConfig:
+    """The configuration of a finished audit.
+
+    Raises:
+        RunError: it is not finished, or there is none.
+    """
+    config = read_config(run)
+    if not run.exists("summary.json"):
+        raise RunError(f"{run}: the audit has not ended; finish it with --resume")
+    return config

@@ -1,0 +1,254 @@
+"""`harden`: a training run with a directory: what decides it, what came out, and the weights that `run:DIR` loads."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.data import load_data
+from unshaken.data.dataset import Dataset
+from unshaken.data.resident import Samples
+from unshaken.harden.engine._checkpoint import PLACE, Progress
+from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine._trackers import sink_of
+from unshaken.harden.engine.harden_file import NAME as NAME
+from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
+from unshaken.harden.engine.harden_file import read_harden
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.start import Start, start_from, with_new_head
+from unshaken.harden.engine.tracking import tracked
+from unshaken.harden.engine.training import Training
+from unshaken.measure import share
+from unshaken.models.loaders.from_run import ShapeRecord, record_of, tensors_of
+from unshaken.run.align import aligned
+from unshaken.run.config import provenance
+from unshaken.run.lock import locked
+from unshaken.run.store import RunDir
+
+FREE = {"provenance", "result", "model", "data"}
+"""What may differ on resuming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardened:
+    """A finished training run.
+
+    Args:
+        run: its directory.
+        model: the chosen checkpoint, in evaluation mode.
+        result: what `harden.json` says of it.
+        bad: id to reason of samples that could not be used.
+    """
+
+    run: RunDir
+    model: Classifier
+    result: dict[str, Any]
+    bad: dict[str, str]
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as it is written on the command line.
+
+    >>> from unshaken.harden.recipes.adversarial.trades import Trades
+    >>> recipe_text(Trades(beta=1.0))
+    'trades:beta=1.0'
+    """
+    given = recipe.model_dump(mode="json", exclude_defaults=True)
+    return recipe.info.name + (":" + ",".join(f"{k}={v}" for k, v in given.items()) if given else "")
+
+
+def train_run(
+    model: str | nn.Module,
+    data: str | Dataset,
+    recipes: Sequence[Recipe],
+    training: Training,
+    *,
+    out: str,
+    resume: bool = False,
+    new_head: bool = False,
+    limit: int | None = None,
+    device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
+    workers: int | None = None,
+    download: bool = False,
+    track: str | None = None,
+) -> Hardened:
+    """Train in a run directory; see `unshaken.api.harden`."""
+    run, sink = RunDir(out), sink_of(track)
+    processes = Processes(
+        accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
+    )
+    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    start, samples = prepared(
+        model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download
+    )
+    classifier = start.model
+    for recipe in recipes:
+        classifier = recipe.rebuild(classifier)
+    classifier.to(processes.device)
+    shaping = [*start.recipes, *(recipe_text(r) for r in recipes if type(r).rebuild is not Recipe.rebuild)]
+    names = list(classifier.classes or dataset.classes) or [str(i) for i in range(samples.classes)]
+    config = HardenConfig(
+        schema=1,
+        model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
+        data=dataset.options.spec,
+        recipes=[recipe_text(r) for r in recipes],
+        training=training.model_dump(mode="json"),
+        arch=start.arch,
+        classes=names,
+        shape=ShapeRecord(classes=samples.classes, channels=samples.shape[0], side=samples.shape[1]),
+        data_fingerprint=dataset.fingerprint,
+        images={"usable": len(samples.good)},
+        processes=processes.world,
+        provenance=provenance(),
+    )
+    record = record_of(classifier, arch=start.arch, shape=config.shape if shaping else None, recipes=shaping)
+    classifier.classes = tuple(names)
+
+    def keep(kept: Classifier, name: str, progress: Progress) -> None:
+        run.write(save_tensors(tensors_of(kept)), f"{name}.safetensors")
+        run.write(record.model_dump_json(indent=1).encode() + b"\n", "model.json")
+        run.write(_curves(progress), "curves.parquet")
+
+    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep)
+    config.images["held_out"] = len(loop.held)
+    if processes.rank:
+        loop.train(resume=resume)
+        processes.end()
+        return Hardened(run, classifier, {}, {})
+    with locked(run) as lock:
+        _opened(run, config, resume=resume)
+        loop.renew = lock.renew
+        with tracked(sink, run, config, recipes, lambda: loop.progress.flags) as tracker:
+            loop.told = tracker.told
+            progress = loop.train(resume=resume)
+            processes.end()
+            config.result = _result(loop, progress)
+            run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
+            tracker.ended(config.result)
+    bad = {dataset.ids[i]: reason for i, reason in samples.bad.items()}
+    return Hardened(run, _chosen(loop.kept(), run), config.result, bad)
+
+
+def prepared(
+    model: str | nn.Module, dataset: Dataset, training: Training, *, new_head: bool, limit: int | None,
+    workers: int | None, download: bool,
+) -> tuple[Start, Samples]:  # fmt: skip
+    """The model to start from, and the samples that fit it; see `unshaken.api.harden`.
+
+    Raises:
+        ParameterError: the data has no labels.
+        ModelError: the model does not fit the data.
+    """
+    if dataset.labels is None:
+        raise ParameterError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
+    classes = len(dataset.classes) or int(dataset.labels.max()) + 1
+    if isinstance(model, str) and not model.startswith("new:") and ":" in model:
+        shape = ShapeRecord(classes=classes, channels=3, side=1)
+        start = start_from(
+            model, classes=classes, names=dataset.classes, shape=shape, statistics=([], []), seed=0, download=download
+        )
+    elif isinstance(model, nn.Module):
+        own = model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
+        start = Start(own, f"py:<{type(own.net).__name__}>")
+    else:
+        start = None
+    view = start.model.view if start else None
+    own_classes, shown = dataset.classes, aligned(dataset, start.model.classes) if start else dataset
+    sparse = shown is not dataset
+    samples = Samples(shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse)
+    if start is None:
+        start = start_from(
+            str(model),
+            classes=classes,
+            names=dataset.classes,
+            shape=ShapeRecord(classes=classes, channels=samples.shape[0], side=samples.shape[1]),
+            statistics=samples.statistics(),
+            seed=training.seed,
+            download=download,
+        )
+    return _fitting(start, samples, new_head, own_classes, training.seed), samples
+
+
+def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
+    """The model with as many outputs as the data has classes."""
+    with torch.no_grad():
+        outputs = start.model.eval()(torch.zeros(2, *samples.shape)).shape[1]
+    if new_head and outputs != samples.classes:
+        return Start(with_new_head(start.model, samples.classes, names, seed), start.arch, start.recipes)
+    if outputs < samples.classes or (outputs > samples.classes and not start.model.classes):
+        raise ModelError(
+            f"model {start.model.name!r} has {outputs} outputs, the data {samples.classes} classes: give --new-head to "
+            "replace its last layer, or data of its classes"
+        )
+    samples.classes = outputs
+    return start
+
+
+def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
+    """Write the configuration; refuse a directory that holds another run."""
+    wanted = config.model_dump(mode="json", by_alias=True)
+    if run.exists(NAME):
+        there = read_harden(run).model_dump(mode="json", by_alias=True)
+        if not resume:
+            raise RunError(f"{run}: holds a training run already; go on with --resume, or choose another --out")
+        differ = [k for k in wanted if k not in FREE and json.dumps(there.get(k)) != json.dumps(wanted[k])]
+        if differ:
+            told = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted[k])} now" for k in differ)
+            raise RunError(f"{run}: cannot resume with another configuration ({told}); choose another --out")
+        return
+    if resume and run.exists(*PLACE):
+        raise RunError(f"{run}: has a state but no {NAME}; choose another --out")
+    run.write_json(wanted, NAME)
+
+
+def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
+    chosen: dict[str, float] = next((c for c in progress.curves if c["epoch"] == progress.best_epoch), {})
+    figures: dict[str, Any] = {}
+    for name, n in (("held_accuracy", len(loop.held)), ("held_robust", min(len(loop.held), loop.check.attacked))):
+        if name in chosen:
+            figures[name] = share(round(chosen[name] * n), n).to_json()
+    threat = loop.threat
+    return {
+        "chosen_epoch": progress.best_epoch + 1,
+        "chosen_by": loop.select,
+        "epochs": progress.epoch,
+        "stopped_early": progress.epoch < loop.training.epochs,
+        "threat": None if threat is None else {"norm": threat.norm, "eps": threat.eps},
+        "figures": figures,
+        "flags": [{"name": k, "detail": v, "ids": []} for k, v in progress.flags.items()],
+        "cost": {"forwards": progress.forwards, "backwards": progress.backwards, "seconds": progress.seconds},
+    }
+
+
+def _curves(progress: Progress) -> bytes:
+    names = list(dict.fromkeys(k for record in progress.curves for k in record))
+    table = pa.table({n: pa.array([r.get(n) for r in progress.curves], pa.float64()) for n in names})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _chosen(model: Classifier, run: RunDir) -> Classifier:
+    from safetensors.torch import load as load_tensors
+
+    model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
+    return model.eval()
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

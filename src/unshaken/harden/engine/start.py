@@ -1,0 +1,113 @@
+"""The model that a training run starts from: a fresh architecture, or any SPEC with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.models import load_model
+from unshaken.models.loaders.from_run import ShapeRecord, read_record
+from unshaken.models.loaders.kinds import list_kinds
+from unshaken.models.loaders.spec import parse_model_spec
+from unshaken.models.networks.architectures import SMALL, build
+
+FRESH = "new:"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model before training.
+
+    Args:
+        model: on the CPU.
+        arch: as in `model.json`.
+        recipes: texts of those whose structure it has already.
+    """
+
+    model: Classifier
+    arch: str
+    recipes: tuple[str, ...] = ()
+
+
+def start_from(
+    spec: str, *, classes: int, names: tuple[str, ...], shape: ShapeRecord, statistics: tuple[list[float], list[float]],
+    seed: int, download: bool,
+) -> Start:  # fmt: skip
+    """A model to train.
+
+    Args:
+        spec: an architecture (`small`, `small-cnn`, `small-vit`, `new:torchvision:resnet18`, `new:timm:NAME`), which
+            gets fresh weights, or a model SPEC, which keeps its own.
+        classes: of the data.
+        names: of the classes.
+        shape: of the data's images.
+        statistics: mean and deviation of the data's channels, which a fresh net normalises with.
+        seed: of fresh weights.
+        download: whether weights may be fetched.
+
+    Raises:
+        ParameterError: there is no such architecture or model.
+        ModelError: the model gives no gradients, or cannot be kept.
+    """
+    if spec.startswith(FRESH) or spec in SMALL:
+        arch = spec.removeprefix(FRESH)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+            net = build(arch, classes=classes, channels=shape.channels, side=shape.side)
+        mean, std = statistics
+        return Start(Classifier(net, mean=mean, std=std, classes=names, name=spec), arch)
+    if ":" not in spec and spec not in {k.name for k in list_kinds()}:
+        known = (*SMALL, "demo", "new:torchvision:NAME", "new:timm:NAME")
+        raise ParameterError(f"no architecture {spec!r}, and no model SPEC; {did_you_mean(spec, known)}")
+    model = load_model(spec, download=download)
+    if not model.differentiable:
+        raise ModelError(f"model {spec!r} gives no gradients and cannot be trained: give an architecture or weights")
+    arch, recipes = _arch(spec)
+    return Start(model, arch, recipes)
+
+
+def _arch(spec: str) -> tuple[str, tuple[str, ...]]:
+    """Under which architecture what a SPEC loads can be kept."""
+    parsed = parse_model_spec(spec)
+    if parsed.kind == "demo":
+        return "small", ()
+    if parsed.kind == "weights":
+        return parsed.options["arch"], ()
+    if parsed.kind in ("torchvision", "timm"):
+        return f"{parsed.kind}:{parsed.name.partition('@')[0]}", ()
+    if parsed.kind == "py":
+        return f"py:{parsed.name}", ()
+    if parsed.kind == "run":
+        record = read_record(parsed.name)
+        return record.arch, tuple(record.recipes)
+    raise ModelError(
+        f"a model of the kind {parsed.kind!r} cannot be kept after training: wrap it in a file and give py:FILE:FACTORY"
+    )
+
+
+def with_new_head(model: Classifier, classes: int, names: tuple[str, ...], seed: int) -> Classifier:
+    """The same network with its last linear layer replaced by a fresh one for other classes.
+
+    Raises:
+        ModelError: it has no linear layer by a name.
+    """
+    last = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear) and name][-1:]
+    if not last:
+        raise ModelError(f"model {model.name!r} has no linear layer to replace: give an architecture with the classes")
+    old = model.net.get_submodule(last[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        new = nn.Linear(old.in_features, classes, bias=old.bias is not None)  # type: ignore[arg-type]
+    model.net.set_submodule(last[0], new.to(next(model.parameters()).device))
+    return Classifier(
+        model.net,
+        mean=None if model.mean is None else model.mean.flatten().tolist(),
+        std=None if model.std is None else model.std.flatten().tolist(),
+        classes=names,
+        view=model.view,
+        name=model.name,
+    )

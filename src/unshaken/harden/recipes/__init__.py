@@ -1,0 +1,1 @@
+"""Training recipes, each one idea of a publication."""

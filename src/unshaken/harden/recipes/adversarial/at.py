@@ -1,0 +1,35 @@
+"""PGD adversarial training: learn from the worst images that an attack finds."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Step
+from unshaken.harden.engine.threat import Iterated
+
+
+@register("at", reference="Madry et al. 2018, arXiv:1706.06083")
+class AdversarialTraining(Iterated):
+    """Adversarial training: `min_w E max_{x' in ball} CE(f_w(x'), y)`, the last iterate of the attack being learned.
+
+    The attack looks at the model in evaluation mode; mixed labels are attacked as they are mixed.
+    """
+
+    def inner(self, step: Step) -> Tensor:
+        """The end point of the attack on the cross-entropy."""
+        objective = None if step.targets is None else SoftCrossEntropy(step.targets)
+        return step.inner.find(
+            self.search(),
+            step.images,
+            step.labels,
+            step.rng.fold("at"),
+            norm=self.norm,
+            eps=self.eps,
+            objective=objective,
+        )
+
+    def loss(self, step: Step) -> Tensor:
+        """The cross-entropy on the images found; no clean term."""
+        return step.cross_entropy(step.model(step.shown))

@@ -1,0 +1,34 @@
+"""FGSM-RS: adversarial training by a single step from a random start, fast and prone to catastrophic overfitting."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Step
+from unshaken.harden.engine.threat import Adversarial
+
+
+@register("fgsm-rs", reference="Wong et al. 2020, arXiv:2001.03994")
+class FgsmRs(Adversarial):
+    """FGSM-RS: `d ~ U(-eps, eps)`, `d <- clip(d + a sign(g), -eps, eps)`; learn from `x + d`.
+
+    With `random_start` off it is FGSM training from the clean image, the classic way into catastrophic overfitting.
+    """
+
+    step_size: PositiveFloat = Field(1.25, description="length a of the one step, as a share of eps")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+
+    def inner(self, step: Step) -> Tensor:
+        """One projected step; mixed labels are attacked as they are mixed."""
+        objective = None if step.targets is None else SoftCrossEntropy(step.targets)
+        attack = PGD(steps=1, step_size=self.step_size, random_start=self.random_start)
+        rng = step.rng.fold("fgsm-rs")
+        return step.inner.find(attack, step.images, step.labels, rng, norm=self.norm, eps=self.eps, objective=objective)
+
+    def loss(self, step: Step) -> Tensor:
+        """The cross-entropy on the images found."""
+        return step.cross_entropy(step.model(step.shown))

@@ -1,0 +1,49 @@
+"""Free adversarial training: one gradient for the weights and for the perturbation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Step
+from unshaken.harden.engine.threat import Adversarial
+
+
+@register("free-at", reference="Shafahi et al. 2019, arXiv:1904.12843")
+class FreeAT(Adversarial):
+    """Free-AT: each batch is replayed m times; a backward pass moves the weights and, by its sign, the perturbation.
+
+    The perturbation is carried over from batch to batch. Epochs count batches: for the cost of E plain epochs give
+    `epochs = E / m`.
+    """
+
+    norm: Literal["linf"] = Field("linf", description="of the budget")
+    m: PositiveInt = Field(8, description="replays of a batch")
+
+    @property
+    def replays(self) -> int:
+        """As many as `m`."""
+        return self.m
+
+    def inner(self, step: Step) -> Tensor:
+        """The images with the perturbation as it stands, a leaf of the graph."""
+        memory = step.memory[self.info.name]
+        delta = memory.get("delta")
+        if delta is None or delta.shape != step.images.shape:
+            delta = memory["delta"] = torch.zeros_like(step.images)
+        return (step.images + delta).clamp(0, 1).requires_grad_()
+
+    def loss(self, step: Step) -> Tensor:
+        """The cross-entropy on the perturbed images."""
+        return step.cross_entropy(step.model(step.shown))
+
+    def after_step(self, step: Step) -> None:
+        """`delta <- clip(delta + eps sign(g), -eps, eps)`, from the gradient that the weights had."""
+        slope = step.shown.grad
+        if slope is not None:
+            memory = step.memory[self.info.name]
+            memory["delta"] = (memory["delta"] + self.eps * slope.sign()).clamp(-self.eps, self.eps)

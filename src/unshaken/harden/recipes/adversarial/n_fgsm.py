@@ -1,0 +1,58 @@
+"""N-FGSM: a single step from far noise, without clipping; fast, and steady."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
+from unshaken.attack.gradient.pgd import PGD, PGDState
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.recipe import Step
+from unshaken.harden.engine.threat import Adversarial
+
+
+class NoisyStep(PGD):
+    """`x + eta + a sign(g(x + eta))` with `eta ~ U(-k eps, k eps)`, clipped to [0, 1] alone."""
+
+    noise: float
+
+    def start(self, problem: Problem, rng: SampleRng) -> PGDState:
+        """The image and the noise; not clipped."""
+        state = super().start(problem, rng)
+        ball = problem.ball
+        eta = rng.fold("noise").uniform(*ball.clean.shape[1:], low=-1, high=1).to(ball.clean)
+        return state.replace(x=ball.clean + self.noise * ball.radius * eta)
+
+    def tell(self, state: PGDState, answer: Answer) -> PGDState:
+        """One step, not projected to the ball."""
+        ball: Ball = state.problem.ball
+        x = state.x + self.step_size * ball.radius * required(answer.gradient).sign()
+        return state.replace(x=x.clamp(0, 1), step=state.step + 1)
+
+
+@register("n-fgsm", reference="de Jorge et al. 2022, arXiv:2202.01181")
+class NFgsm(Adversarial):
+    """N-FGSM: noise of twice the radius, one step of the radius, no clipping to the ball."""
+
+    norm: Literal["linf"] = Field("linf", description="of the budget")
+    step_size: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
+    noise: NonNegativeFloat = Field(2.0, description="half-width k of the noise, as a share of eps")
+
+    def inner(self, step: Step) -> Tensor:
+        """The noisy step; its points may lie outside the ball."""
+        objective = None if step.targets is None else SoftCrossEntropy(step.targets)
+        attack = NoisyStep(steps=1, step_size=self.step_size, noise=self.noise, random_start=False)
+        return step.inner.find(
+            attack, step.images, step.labels, step.rng.fold("n-fgsm"), norm="linf", eps=self.eps, objective=objective
+        )
+
+    def loss(self, step: Step) -> Tensor:
+        """The cross-entropy on the images found."""
+        return step.cross_entropy(step.model(step.shown))

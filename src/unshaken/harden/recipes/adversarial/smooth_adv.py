@@ -1,0 +1,92 @@
+"""SmoothAdv: adversarial training of the smoothed classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.gradient.pgd import PGD, PGDState
+from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
+from unshaken.core.query import Query
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.harden.recipes.augmentation.gaussian_augmented import with_noise
+from unshaken.stress.corruptions.gaussian_noise import unit_normal
+
+
+class SmoothPGDState(PGDState):
+    """As `PGDState`, with the noises `[N, M, C, H, W]` that all steps share."""
+
+    noises: Tensor
+
+
+class SmoothPGD(PGD):
+    """PGD on the smoothed classifier: the same M noises at every step.
+
+    Args:
+        sigma: deviation of the noise in units of the pixel range.
+        copies: M.
+    """
+
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range")
+    copies: PositiveInt = Field(1, description="noises of each image")
+
+    def start(self, problem: Problem, rng: SampleRng) -> SmoothPGDState:
+        """PGD's start, and the noises: noise i is that of `rng.fold(i)`, as `with_noise` draws it."""
+        first, clean = super().start(problem, rng), problem.ball.clean
+        noises = [unit_normal(rng.fold(i), *clean.shape[1:]).mul_(self.sigma) for i in range(self.copies)]
+        return SmoothPGDState(first.problem, first.x, first.step, torch.stack(noises, 1).to(clean))
+
+    def ask(self, state: PGDState) -> Query:  # type: ignore[override]
+        """The gradient of the smoothed loss at the current point."""
+        return SmoothedGradient(state.x, state.problem.labels, cast(SmoothPGDState, state).noises)
+
+
+@register("smooth-adv", reference="Salman et al. 2019, arXiv:1906.04584")
+class SmoothAdv(Recipe):
+    """SmoothAdv: `x'` raises `-log mean_i softmax(f(x' + n_i))_y` in an l2 ball, then `x' + n_i` are learned.
+
+    PGD in evaluation mode from the image, with the noises drawn once for all its steps and for the learning after it;
+    they are not clipped, `x'` itself stays in [0, 1]. The radius rises over the first epochs. It costs
+    `copies * (steps + 1)` passes each way. Give `select=last`: held-out accuracy is that of images without noise.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
+    refuses: ClassVar[Mapping[str, str]] = {"targets": "the search raises the loss of one label; leave mixing out"}
+
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range")
+    copies: PositiveInt = Field(1, description="m, noises of each image, in the search and in the learning")
+    eps: PositiveFloat = Field(0.25, description="l2 radius in [0, 1] pixel units; 0.25 to 2 is usual")
+    steps: PositiveInt = Field(2, description="gradient steps of the search; 2 to 10 is usual")
+    step_size: PositiveFloat | None = Field(None, description="length of a step, as a share of eps; default 2 / steps")
+    random_start: bool = Field(False, description="start at a random point of the ball, else at the image")
+    warmup: NonNegativeInt = Field(1, description="epochs in which the radius rises to eps; 0 and 1 for none")
+
+    def radius(self, epoch: int) -> float:
+        """`min(eps, (e + 1) eps / warmup)` in epoch e, from 0."""
+        return self.eps * min(1.0, (epoch + 1) / max(1, self.warmup))
+
+    def inner(self, step: Step) -> Tensor:
+        """The point of the ball whose noisy copies the model finds hardest, taken together."""
+        search = SmoothPGD(
+            steps=self.steps,
+            step_size=self.step_size or 2 / self.steps,
+            random_start=self.random_start,
+            sigma=self.sigma,
+            copies=self.copies,
+        )
+        rng, eps = step.rng.fold(self.info.name), self.radius(step.epoch)
+        return step.inner.find(search, step.images, step.labels, rng, norm="l2", eps=eps)
+
+    def loss(self, step: Step) -> Tensor:
+        """The mean cross-entropy over the copies, with the noises of the search."""
+        rng = step.rng.fold(self.info.name)
+        noisy = torch.cat([with_noise(step.shown, self.sigma, rng.fold(i)) for i in range(self.copies)])
+        logits = step.model(noisy).view(self.copies, len(step.images), -1)
+        return torch.stack([step.cross_entropy(one) for one in logits]).mean()

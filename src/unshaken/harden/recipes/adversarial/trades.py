@@ -1,0 +1,70 @@
+"""TRADES: a clean loss, and a prediction that does not change in the ball."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
+from unshaken.attack.gradient.pgd import PGD, PGDState
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.recipe import Step, soft_predictions
+from unshaken.harden.engine.threat import Iterated
+
+NOISE = 1e-3
+"""Deviation of the normal noise from which the search starts: at the image itself the gradient of the KL is zero."""
+
+
+class FromNoise(PGD):
+    """PGD that starts a thousandth away from the image."""
+
+    def start(self, problem: Problem, rng: SampleRng) -> PGDState:
+        """The clean image and a little normal noise."""
+        state = super().start(problem, rng)
+        ball = problem.ball
+        noise = rng.fold("start").normal(*ball.clean.shape[1:]).to(ball.clean)
+        return state.replace(x=ball.project(ball.clean + NOISE * noise))
+
+
+def trades_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float) -> Tensor:
+    """`CE(f(x), y) + beta KL(p(x) || p(x'))`, both means over the batch; gradients flow through both predictions.
+
+    Args:
+        clean: logits `[N, K]` of the images.
+        adversarial: logits `[N, K]` of the perturbed images.
+        labels: int64 `[N]`, or class probabilities `[N, K]`.
+        beta: weight of the second term.
+    """
+    kl = F.kl_div(adversarial.log_softmax(1), clean.log_softmax(1), reduction="batchmean", log_target=True)
+    return F.cross_entropy(clean, labels) + beta * kl
+
+
+@register("trades", reference="Zhang et al. 2019, arXiv:1901.08573")
+class Trades(Iterated):
+    """TRADES: `CE(f(x), y) + beta max_{x'} KL(p(x) || p(x'))`, searched in evaluation mode from x + 0.001 N(0, 1)."""
+
+    beta: NonNegativeFloat = Field(6.0, description="weight of the KL term, 1 to 10")
+
+    def inner(self, step: Step) -> Tensor:
+        """The point whose prediction differs most from the clean one."""
+        clean = step.inner.logits(step.images)
+        search = self.search()
+        if isinstance(search, PGD):
+            search = FromNoise(steps=self.steps, step_size=self.step_size, random_start=False)
+        return step.inner.find(
+            search,
+            step.images,
+            step.labels,
+            step.rng.fold("trades"),
+            norm=self.norm,
+            eps=self.eps,
+            objective=SoftCrossEntropy(soft_predictions(clean)),
+            logits=clean,
+        )
+
+    def loss(self, step: Step) -> Tensor:
+        """See `trades_loss`; both predictions in training mode."""
+        wanted = step.labels if step.targets is None else step.targets
+        return trades_loss(step.model(step.images), step.model(step.shown), wanted, self.beta)

@@ -1,0 +1,1 @@
+"""Recipes that change a layer of the network."""

@@ -1,0 +1,1 @@
+"""Recipes that change the training images."""

@@ -1,0 +1,110 @@
+"""Corruptions: learn from images with the common corruptions, each image with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import find_method, list_methods, register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.stress.engine.base import Corruption
+
+
+def corrupted(
+    images: Tensor, stressors: Sequence[Corruption], chosen: Tensor, severity: Tensor, rng: SampleRng
+) -> Tensor:
+    """Images, each changed by one corruption.
+
+    Args:
+        images: float32 `[N, C, H, W]` in [0, 1].
+        stressors: M corruptions.
+        chosen: int64 `[N]`: the place in `stressors`; an image with -1 stays as it is.
+        severity: int64 `[N]`; the images of a corruption share that of the first of them, for a pass over one image is
+            hardly quicker than one over ten.
+        rng: one stream a sample.
+
+    Returns:
+        The same shape, in [0, 1]; `images` is left as it is.
+    """
+    found = images.clone()
+    order = chosen.argsort(stable=True)
+    counts = torch.bincount(chosen + 1, minlength=len(stressors) + 1).tolist()
+    for place, rows in enumerate(torch.split(order, counts), -1):
+        if place >= 0 and len(rows):
+            changed = stressors[place].run(images[rows].contiguous(), int(severity[rows[0]]), rng[rows])
+            found[rows] = changed.to(found)
+    return found
+
+
+@register("corruptions", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261")
+class Corruptions(Recipe):
+    """Fine-tuning on corruptions: each image gets one of those named, or stays clean; drawn anew in each epoch.
+
+    In a batch the images of one corruption share a severity. Judge what is learned on corruptions that are
+    not named here: those named say nothing of the unforeseen.
+    """
+
+    names: str = Field("all", description="corruptions of the room stress, joined by +; all: the 15 of ImageNet-C")
+    severities: str = Field("1+2+3+4+5", description="severities to draw from, joined by +")
+    clean: float = Field(0.0, ge=0, le=1, description="share of the images that stay as they are, each by its own draw")
+    preset: Literal["auto", "imagenet", "cifar", "tiny"] = Field(
+        "auto", description="table of strengths; auto: by size"
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: str) -> str:
+        try:
+            _corruptions(names, "auto")
+        except ParameterError as error:
+            raise ValueError(str(error)) from None
+        return names
+
+    @field_validator("severities")
+    @classmethod
+    def _levels(cls, severities: str) -> str:
+        if not severities or any(part not in ("1", "2", "3", "4", "5") for part in severities.split("+")):
+            raise ValueError("severities are numbers from 1 to 5 joined by +, as in 1+3+5")
+        return severities
+
+    def stressors(self) -> list[Corruption]:
+        """The corruptions that are named."""
+        return _corruptions(self.names, self.preset)
+
+    @torch.no_grad()
+    def augment(self, step: Step) -> None:
+        """One corruption an image, by its own stream."""
+        stressors, rng = self.stressors(), step.rng.fold("corruptions")
+        draws = rng.fold("choice").fresh(3)
+        chosen = (draws[:, 0] * len(stressors)).long().clamp_(max=len(stressors) - 1)
+        chosen[draws[:, 1] < self.clean] = -1
+        severities = torch.tensor([int(part) for part in self.severities.split("+")], device=draws.device)
+        severity = severities[(draws[:, 2] * len(severities)).long().clamp_(max=len(severities) - 1)]
+        step.images = corrupted(step.images, stressors, chosen, severity, rng)
+
+
+def _corruptions(names: str, preset: str) -> list[Corruption]:
+    """The corruptions of a text.
+
+    Raises:
+        ParameterError: one is not known, or is no common corruption.
+    """
+    if names == "all":
+        methods = [
+            m for m in list_methods("stress") if _is_one(m.cls) and "extra" not in (*m.tags, m.tags.get("group"))
+        ]
+    else:
+        methods = [find_method(name.strip(), "stress") for name in names.split("+")]
+        if odd := [m.name for m in methods if not _is_one(m.cls)]:
+            raise ParameterError(f"{odd[0]!r} is no common corruption")
+    return [m.cls(preset=preset) for m in methods]
+
+
+def _is_one(cls: type) -> bool:
+    return issubclass(cls, Corruption)

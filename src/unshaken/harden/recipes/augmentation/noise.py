@@ -1,0 +1,55 @@
+"""Noise: learn from images with normal noise."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, PositiveFloat, model_validator
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.stress.corruptions.gaussian_noise import unit_normal
+
+
+def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
+    """`clip(x + sd n)` with n standard normal, each image with its own deviation.
+
+    Args:
+        images: float32 `[N, C, H, W]` in [0, 1].
+        sd: deviations `[N]` in units of the pixel range; an image with 0 stays as it is.
+        rng: one stream a sample.
+
+    Returns:
+        The same shape, in [0, 1]; `images` is left as it is.
+    """
+    rows = (sd > 0).nonzero().flatten()
+    draws = unit_normal(rng[rows], *images.shape[1:])
+    found = images.clone()
+    found[rows] = draws.to(images).mul_(sd[rows].view(-1, 1, 1, 1)).add_(images[rows]).clamp_(0, 1)
+    return found
+
+
+@register("noise", reference="Rusak et al. 2020, arXiv:2001.06057")
+class Noise(Recipe):
+    """Normal noise of a deviation, or of one drawn for each image, on a share of the images."""
+
+    sd: PositiveFloat = Field(
+        0.2, description="deviation in units of the pixel range; the largest one where one is drawn"
+    )
+    least: float = Field(-1.0, description="smallest deviation, for one drawn evenly up to sd; below 0: always sd")
+    share: float = Field(1.0, ge=0, le=1, description="of the images that get noise, each by its own draw")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Noise:
+        if self.least > self.sd:
+            raise ValueError(f"least={self.least} is above sd={self.sd}")
+        return self
+
+    def augment(self, step: Step) -> None:
+        """Noise on each image by its own stream."""
+        rng = step.rng.fold("noise")
+        draws = rng.fold("strength").fresh(2)
+        low = self.sd if self.least < 0 else self.least
+        sd = torch.where(draws[:, 0] < self.share, low + (self.sd - low) * draws[:, 1], 0.0)
+        step.images = noisy(step.images, sd.to(step.images), rng)

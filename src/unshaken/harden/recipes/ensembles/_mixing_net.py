@@ -1,0 +1,237 @@
+"""The mixing network: from feature maps of two frozen networks to the weight of the robust one, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unshaken.certify.smoothing.mixture import MixtureNet
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+
+Join = Literal["direct", "conv"]
+CLIP = 0.6
+"""Deviations of the batch from its mean to which the gate is clipped in training."""
+
+
+class Block(nn.Module):
+    """A pre-activation residual block: `x + conv(relu(bn(conv(relu(bn(x))))))`, the shortcut a 1 x 1 convolution.
+
+    Args:
+        width_in: channels.
+        width_out: channels.
+        stride: of the first convolution.
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.BatchNorm2d(width_in), nn.BatchNorm2d(width_out)
+        self.down = nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False)
+        self.last = nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False)
+        same = stride == 1 and width_in == width_out
+        self.short = None if same else nn.Conv2d(width_in, width_out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C', H', W']`."""
+        active = F.relu(self.first(x))
+        inner: Tensor = self.last(F.relu(self.second(self.down(active))))
+        return inner + (x if self.short is None else self.short(active))
+
+
+def stage(width_in: int, width_out: int, blocks: int) -> nn.Sequential:
+    """Blocks of which the first has stride 2."""
+    return nn.Sequential(
+        *(Block(width_in if i == 0 else width_out, width_out, 2 if i == 0 else 1) for i in range(blocks))
+    )
+
+
+class Trunk(nn.Module):
+    """Earlier maps through a stage, later maps added, two more stages, the mean over places, one number.
+
+    Args:
+        early: channels of the earlier maps of both networks together.
+        late: of the later ones.
+        widths: channels of the three stages.
+        blocks: in each stage.
+        join: how later maps are added: `direct` where their shape is that of the stage, or through a 1 x 1 `conv`.
+
+    Raises:
+        ModelError: `direct`, and the channels differ.
+    """
+
+    def __init__(self, early: int, late: int, widths: Sequence[int], blocks: int, join: Join) -> None:
+        super().__init__()
+        one, two, three = widths
+        if join == "direct" and late != one:
+            raise ModelError(
+                f"mixing-network: the later layers have {late} channels together, the first stage {one}: give widths "
+                f"that begin with {late}, or join=conv"
+            )
+        self.first, self.second, self.third = (
+            stage(early, one, blocks), stage(one, two, blocks), stage(two, three, blocks),
+        )  # fmt: skip
+        self.join = None if join == "direct" else nn.Conv2d(late, one, 1, bias=False)
+        self.head = nn.Linear(three, 1, bias=False)
+
+    def forward(self, early: Tensor, late: Tensor) -> Tensor:
+        """Maps `[N, C, H, W]` and `[N, C', H', W']` to `[N]`."""
+        x = self.first(early)
+        if self.join is not None:
+            late = _sized(self.join(late), (x.shape[2], x.shape[3]))
+        elif late.shape != x.shape:
+            raise ModelError(
+                f"mixing-network: later maps of {tuple(late.shape[1:])} are not of the first stage's shape "
+                f"{tuple(x.shape[1:])}: give join=conv"
+            )
+        x = self.third(self.second(x + late))
+        found: Tensor = self.head(x.mean((2, 3)))[:, 0]
+        return found
+
+
+class Gate(nn.Module):
+    """From the trunk's number to gamma, a logit of "attacked", and to the weight of the robust network.
+
+    `gamma = s BN(c) + b`. In training c is clipped to the batch's mean and 0.6 of its deviation, and the weight is
+    `sigmoid(gamma)`; afterwards it is `low + span sigmoid(gamma)`.
+
+    Args:
+        scale: s.
+        bias: b in use; it moves with the share of attacked images that one reckons with.
+        training_bias: b in training.
+        low: the smallest weight in use.
+        span: how much larger it may be.
+        momentum: of the batch norm's statistics.
+    """
+
+    def __init__(
+        self, *, scale: float, bias: float, training_bias: float, low: float, span: float, momentum: float = 0.01
+    ) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1, affine=False, momentum=momentum)
+        self.scale, self.bias, self.training_bias, self.low, self.span = scale, bias, training_bias, low, span
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Numbers `[N]` to gamma `[N]`."""
+        if self.training:
+            mean, deviation = raw.detach().mean(), raw.detach().std(correction=0)
+            raw = torch.clamp(raw, mean - CLIP * deviation, mean + CLIP * deviation)
+        normal: Tensor = self.norm(raw[:, None])[:, 0]
+        return self.scale * normal + (self.training_bias if self.training else self.bias)
+
+    def alpha(self, gamma: Tensor) -> Tensor:
+        """Gamma `[N]` to the weight of the robust network `[N]`."""
+        if self.training:
+            return gamma.sigmoid()
+        if self.span == 0:
+            return torch.full_like(gamma, self.low)
+        return self.low + self.span * gamma.sigmoid()
+
+
+class MixingNet(MixtureNet):
+    """A mixture whose weight depends on the image; both networks are frozen, in evaluation mode always.
+
+    Args:
+        model: g. The mixture is to stand in its net's place, behind its normalisation.
+        robust: h, a classifier of images in [0, 1].
+        layers: two names of layers of each: earlier and later, first g's.
+        trunk: see `Trunk`.
+        gate: see `Gate`.
+        scale_accurate: T_g.
+        scale_robust: T_h.
+    """
+
+    varies: ClassVar[bool] = True
+    robust: Classifier
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        model: Classifier,
+        robust: Classifier,
+        layers: tuple[tuple[str, str], tuple[str, str]],
+        trunk: Trunk,
+        gate: Gate,
+        *,
+        scale_accurate: float,
+        scale_robust: float,
+    ) -> None:
+        super().__init__(
+            model.net.requires_grad_(False),
+            robust.requires_grad_(False),
+            alpha=gate.low + gate.span,
+            scale_accurate=scale_accurate,
+            scale_robust=scale_robust,
+        )
+        self.trunk, self.gate, self.layers = trunk, gate, layers
+        self.register_buffer("mean", model.mean, persistent=False)
+        self.register_buffer("std", model.std, persistent=False)
+        self.tells_gamma = False
+        self.accurate.eval()
+        self.robust.eval()
+
+    @property
+    def least_alpha(self) -> float:
+        """The smallest weight of the robust network."""
+        return self.gate.low + min(0.0, self.gate.span)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for trunk and gate alone."""
+        super().train(mode)
+        self.accurate.eval()
+        self.robust.eval()
+        return self
+
+    def robust_logits(self, images: Tensor) -> Tensor:
+        """Logits of h, T_h left out."""
+        logits: Tensor = self.robust(self._restored(images))
+        return logits
+
+    def weights(self, images: Tensor) -> Tensor:
+        """The weight of h on each image, `[N]`."""
+        return self.gate.alpha(self.seen(images)[2])
+
+    def seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of g and of h, both `[N, K]`, and gamma `[N]`, from one pass through each.
+
+        Args:
+            images: normalised for g, `[N, C, H, W]`.
+        """
+        g = Classifier(self.accurate)
+        accurate, ours = g.features(images, self.layers[0])
+        robust, theirs = self.robust.features(self._restored(images), self.layers[1])
+        early, late = (_level([ours[a], theirs[b]]) for a, b in zip(*self.layers, strict=True))
+        gamma: Tensor = self.gate(self.trunk(early, late))
+        return accurate, robust, gamma
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images to log-probabilities `[N, K]`; while it tells gamma, `[N, K + 1]` with that as the last."""
+        accurate, robust, gamma = self.seen(images)
+        found = self.mix(accurate, robust, self.gate.alpha(gamma))
+        return torch.cat([found, gamma[:, None]], 1) if self.tells_gamma else found
+
+    def _restored(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] again."""
+        if self.mean is None or self.std is None:
+            return images
+        return images * self.std + self.mean
+
+
+def _level(maps: list[Tensor]) -> Tensor:
+    """Maps of several networks side by side, the larger ones pooled to the smallest."""
+    for found in maps:
+        if found.ndim != 4:
+            raise ModelError(
+                f"mixing-network: a layer gives {tuple(found.shape[1:])}: name layers with maps [C, H, W], such as "
+                "convolutions"
+            )
+    size = min(m.shape[2] for m in maps), min(m.shape[3] for m in maps)
+    return torch.cat([_sized(m, size) for m in maps], 1)
+
+
+def _sized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return maps if tuple(maps.shape[2:]) == size else F.adaptive_avg_pool2d(maps, size)

@@ -1,0 +1,214 @@
+"""DVERGE: members of an ensemble that are vulnerable to different things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.ensemble import members_of
+from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.recipe import Setup, Step
+from unshaken.harden.recipes.ensembles._distil import LOGITS, distil, distillation_points, features_at
+from unshaken.harden.recipes.ensembles._members import Members, alike, apart, members_in, summed_cross_entropy
+
+__all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
+
+DISTILLED, ATTACKED = "dverge.distilled", "dverge.attacked"
+
+
+@register("dverge", reference="Yang et al. 2020, arXiv:2009.14720")
+class Dverge(Members):
+    """DVERGE: `min_{f_i} sum_{j != i} CE(f_i(x'_j(x, x_s)), y_s)`, x'_j distilled from member j by feature matching.
+
+    Members start from trained ones (an ensemble), or from `warmup` epochs of cross-entropy. The layer is drawn anew
+    every epoch (or batch), the same for all members; images are distilled in evaluation mode with the weights of all
+    members as they are before the step. Sources are the batch, targets a batch drawn in an order of its own. It
+    withstands attacks carried over from other networks, not attacks on itself.
+
+    Controls have the same number of members and a loss of the same size: `own` learns from the images distilled from
+    the member itself, `noise` from noise of random signs and size eps, `clean` from the sources.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
+    refuses: ClassVar[Mapping[str, str]] = {
+        "targets": "distilled images keep the label of their source; leave one of the two out"
+    }
+
+    eps: PositiveFloat = Field(0.07, description="linf radius of the distilled images in [0, 1] pixel units")
+    steps: PositiveInt = Field(10, description="steps of the feature matching")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    momentum: NonNegativeFloat = Field(1.0, description="of the feature matching; 0 for plain sign descent")
+    layers: tuple[str, ...] = Field(
+        (), description="layers of a member to draw from; default: before each ReLU, logits"
+    )
+    learn: Literal["others", "own", "noise", "clean"] = Field(
+        "others", description="what a member learns from: images distilled from the others, or a control: see the class"
+    )
+    draw: Literal["epoch", "batch"] = Field("epoch", description="how often the layer is drawn anew")
+    warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")
+    adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
+    attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
+    attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
+
+    def begin(self, setup: Setup) -> None:
+        """Draw a layer for each epoch, or each batch.
+
+        Raises:
+            ParameterError: there is a single member.
+            ModelError: a member has no such layer.
+        """
+        super().begin(setup)
+        members = members_of(setup.model)
+        names = self.layers or distillation_points(members[0])
+        for member in members:
+            for name in self.layers:
+                with features_at(member, name):
+                    pass
+        times = setup.epochs * (setup.steps if self.draw == "batch" else 1)
+        draws = SampleRng.of(setup.seed, "dverge", [str(t) for t in range(times)]).integers(0, len(names))
+        setup.memory["layers"] = draws
+
+    def inner(self, step: Step) -> None:
+        """Distil a batch from every member, all with the weights of before the step."""
+        if step.epoch < self.warmup:
+            return
+        if self.adversarial:
+            attacked = [self._attacked(step, i, m) for i, m in enumerate(members_in(step))]
+            step.extra[ATTACKED] = torch.stack(attacked)
+        if self.learn in ("others", "own"):
+            step.extra[DISTILLED] = self._distilled(step)
+
+    def _distilled(self, step: Step) -> Tensor:
+        """`[N, B, C, H, W]`: a batch distilled from each member."""
+        members, (targets, _) = members_in(step), step.second()
+        names = self.layers or distillation_points(members[0])
+        drawn = step.memory[self.info.name]["layers"]
+        layer = names[int(drawn[step.number % len(drawn) if self.draw == "batch" else step.epoch])]
+        found = []
+        for member in members:
+            with evaluating(member):
+                found.append(
+                    distil(
+                        member,
+                        step.images,
+                        targets.to(step.images),
+                        layer=layer,
+                        eps=self.eps,
+                        steps=self.steps,
+                        step_size=self.step_size,
+                        momentum=self.momentum,
+                        meter=step.inner.meter,
+                    )
+                )
+        return torch.stack(found)
+
+    def loss(self, step: Step) -> Tensor:
+        """See the class; the sum over the members."""
+        if step.epoch < self.warmup:
+            return summed_cross_entropy(alike(step, step.images), step.labels)
+        turns = range(1, len(members_in(step)))
+        if self.learn in ("others", "noise"):
+            parts = [summed_cross_entropy(apart(step, self._shown(step, k)), step.labels) for k in turns]
+            total = torch.stack(parts).sum()
+        else:
+            total = len(turns) * summed_cross_entropy(apart(step, self._shown(step, 0)), step.labels)
+        if self.adversarial:
+            total = self.adversarial * total + summed_cross_entropy(apart(step, step.extra[ATTACKED]), step.labels)
+        return total
+
+    def _shown(self, step: Step, turn: int) -> Tensor:
+        """What each member is shown, `[N, B, C, H, W]`: images distilled from the k-th before it in turn k."""
+        n, images = len(members_in(step)), step.images
+        if self.learn in ("others", "own"):
+            return step.extra[DISTILLED].roll(turn, 0)
+        if self.learn == "clean":
+            return images.expand(n, *images.shape)
+        rng = step.rng.fold("dverge-noise").fold(turn)
+        signs = torch.stack([rng.fold(i).uniform(*images.shape[1:], low=-1, high=1).sign() for i in range(n)])
+        return (images + self.eps * signs.to(images)).clamp(0, 1)
+
+    def _attacked(self, step: Step, number: int, member: Classifier) -> Tensor:
+        inner = Inner(member, step.images[:1], copied=False)
+        inner.meter = step.inner.meter
+        rng = step.rng.fold("dverge").fold(number)
+        attack = PGD(steps=self.attack_steps, step_size=0.25)
+        return inner.find(attack, step.images, step.labels, rng, norm="linf", eps=self.attack_eps)
+
+
+def diversity_matrix(
+    model: Classifier,
+    batch: Batch,
+    *,
+    eps: float = 0.07,
+    steps: int = 10,
+    step_size: float = 0.1,
+    momentum: float = 1.0,
+    layers: tuple[str, ...] = (),
+    piece: int = 10,
+    seed: int = 0,
+) -> Tensor:
+    """`L[i, j]`: the mean cross-entropy of member j on images distilled from member i, against the target's label.
+
+    Each image of the batch is a target once; the sources are the same images in another order. High values off the
+    diagonal mean that the members are vulnerable to different things; `symmetric` gives `d_ij`.
+
+    Args:
+        model: an ensemble.
+        batch: labelled images.
+        eps: linf radius in [0, 1] pixel units.
+        steps: of the feature matching.
+        step_size: as a share of eps.
+        momentum: as in `distil`.
+        layers: as in the recipe.
+        piece: images between draws of the layer.
+        seed: of pairs and layers.
+
+    Returns:
+        Float64 `[N, N]`, in nats.
+
+    Raises:
+        ModelError: the model is a single network.
+        ParameterError: there are fewer than two images.
+    """
+    members, labels = members_of(model), required(batch.labels)
+    if len(batch) < 2:
+        raise ParameterError(f"diversity_matrix: {len(batch)} image makes no pair: give 2 or more")
+    names = layers or distillation_points(members[0])
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0x64766572]))
+    order = torch.from_numpy(rng.permutation(len(batch))).to(batch.images.device)
+    partner = order[order.argsort().add(1).remainder(len(batch))]  # the next of a cycle: nobody pairs with itself
+    total = torch.zeros(len(members), len(members), dtype=torch.float64)
+    with evaluating(model):
+        for rows in torch.split(torch.arange(len(batch), device=order.device), piece):
+            layer = names[int(rng.integers(len(names)))]
+            for i, member in enumerate(members):
+                made = distil(
+                    member, batch.images[partner[rows]], batch.images[rows], layer=layer, eps=eps, steps=steps,
+                    step_size=step_size, momentum=momentum,
+                )  # fmt: skip
+                with torch.no_grad():
+                    for j, other in enumerate(members):
+                        total[i, j] += float(F.cross_entropy(other(made), labels[rows], reduction="sum"))
+    return total / len(batch)
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """`d_ij = (L_ij + L_ji) / 2`.
+
+    Args:
+        matrix: `[N, N]`, see `diversity_matrix`.
+    """
+    return (matrix + matrix.T) / 2

@@ -1,0 +1,35 @@
+"""Adversarial training of an ensemble: attacked as a whole, learned from by each member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Step
+from unshaken.harden.engine.threat import Iterated
+from unshaken.harden.recipes.ensembles._members import Members, alike, summed_cross_entropy
+
+
+@register("ensemble-at", reference="Tramèr et al. 2018, arXiv:1705.07204")
+class EnsembleAT(Iterated, Members):
+    """Adversarial training of several members: `sum_i CE(f_i(x'), y)`, x' the worst image for the whole ensemble."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
+    refuses: ClassVar[Mapping[str, str]] = {"targets": "it is not defined for mixed labels; leave one of the two out"}
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The ensemble."""
+        return Members.rebuild(self, model)
+
+    def inner(self, step: Step) -> Tensor:
+        """The end point of the attack on the mean prediction."""
+        rng = step.rng.fold("ensemble-at")
+        return step.inner.find(self.search(), step.images, step.labels, rng, norm=self.norm, eps=self.eps)
+
+    def loss(self, step: Step) -> Tensor:
+        """The sum of the members' cross-entropies."""
+        return summed_cross_entropy(alike(step, step.shown), step.labels)

@@ -1,0 +1,144 @@
+"""Layer heads: classifiers on the layers of one network, whose weights stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.core.registry import register
+from unshaken.harden.engine.ensemble import mean_prediction
+from unshaken.harden.engine.probe import probe
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.harden.recipes.ensembles._members import summed_cross_entropy
+
+
+class LayerHeads(nn.Module):
+    """One predictor a layer, and the network's own answer as the last.
+
+    A head pools its layer's output to a small grid, then batch norm and a linear layer. The network stays in
+    evaluation mode without weight gradients.
+
+    Args:
+        net: the network.
+        layers: as in its `named_modules()`.
+        shapes: of the layers' outputs without the sample: `[C, H, W]`, or `[T, D]` and `[D]` for tokens and vectors.
+        classes: number of classes K.
+        grid: side of the pooled output.
+    """
+
+    def __init__(
+        self, net: nn.Module, layers: Sequence[str], shapes: Sequence[torch.Size], classes: int, grid: int
+    ) -> None:
+        super().__init__()
+        self.net, self.layers, self.grid = net.requires_grad_(False), tuple(layers), grid
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, classes))
+            for size in (_size(shape, grid) for shape in shapes)
+        )
+        self.count = len(self.heads) + 1
+        self.all = False
+
+    def predictors(self, images: Tensor) -> Tensor:
+        """Normalised images to logits `[B, N, K]`, the network's own last."""
+        found: dict[str, Tensor] = {}
+        modules = dict(self.net.named_modules())
+        handles = [
+            modules[layer].register_forward_hook(
+                lambda _m, _i, out, layer=layer: found.__setitem__(layer, _pooled(out, self.grid))
+            )
+            for layer in self.layers
+        ]
+        try:
+            own: Tensor = self.net(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return torch.stack([*(h(found[n]) for h, n in zip(self.heads, self.layers, strict=True)), own], 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logarithm of the mean of all probabilities, `[B, K]`; `[B, N, K]` while heads are trained."""
+        logits = self.predictors(images)
+        return logits if self.all else mean_prediction(logits)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the heads alone."""
+        super().train(mode)
+        self.net.eval()
+        return self
+
+
+def _pooled(features: Tensor, grid: int) -> Tensor:
+    """A copy, flat: a later layer may work in place."""
+    if features.ndim == 4:
+        return F.adaptive_avg_pool2d(features, grid).flatten(1)
+    return features.mean(1) if features.ndim == 3 else features.flatten(1).clone()
+
+
+def _size(shape: torch.Size, grid: int) -> int:
+    return shape[0] * grid * grid if len(shape) == 3 else shape[-1]
+
+
+@register("layer-heads", reference="Fort & Lakshminarayanan 2024, arXiv:2408.05446")
+class LayerHeadsRecipe(Recipe):
+    """Train a linear head on each of several layers of a network, which itself is left alone.
+
+    What comes out answers by the mean of all heads and the network; `crossmax` lets them vote.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+
+    layers: tuple[str, ...] = Field(
+        (), description="names in net.named_modules(); default: up to 7 of its blocks, spread"
+    )
+    grid: PositiveInt = Field(2, description="side to which a layer's output is pooled before its head")
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The network with fresh heads.
+
+        Raises:
+            ModelError: there is no such layer, or no image size is known to look at the layers' outputs with.
+        """
+        if isinstance(model.net, LayerHeads):
+            return model
+        layers = self.layers or spread(model)
+        shapes, classes = probe(model, layers)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(torch.Generator().manual_seed(len(layers)).get_state())
+            model.net = LayerHeads(model.net, layers, shapes, classes, self.grid)
+        return model
+
+    def loss(self, step: Step) -> Tensor:
+        """The sum of the heads' cross-entropies; the network's own answer is learned from by nobody."""
+        net = step.classifier.net
+        if not isinstance(net, LayerHeads):
+            raise ModelError("layer-heads: the model lost its heads to another recipe")
+        net.all = True
+        try:
+            logits = step.model(step.shown)
+        finally:
+            net.all = False
+        return summed_cross_entropy(logits[:, :-1].transpose(0, 1), step.labels)
+
+
+def spread(model: Classifier, most: int = 7) -> tuple[str, ...]:
+    """Names of up to so many layers, evenly spread over a network: its convolutions' batch norms, else its modules.
+
+    Raises:
+        ModelError: there is none.
+    """
+    named = [(n, m) for n, m in model.net.named_modules() if n]
+    found = [n for n, m in named if isinstance(m, nn.BatchNorm2d)] or [
+        n for n, m in named if isinstance(m, nn.Conv2d | nn.LayerNorm)
+    ]
+    if not found:
+        raise ModelError(f"layer-heads: model {model.name!r} has no convolution or norm to put a head on: give layers")
+    if len(found) <= most:
+        return tuple(found)
+    return tuple(found[round((i + 1) * len(found) / most) - 1] for i in range(most))

@@ -1,0 +1,1 @@
+"""Recipes that change what is minimised."""

@@ -1,0 +1,73 @@
+"""`Taught`: what recipes share that learn from the answers of another network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, PrivateAttr, field_serializer, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.harden.engine.logits import refuse_probabilities
+from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup
+from unshaken.models import load_model
+
+
+class Taught(Recipe):
+    """A recipe that learns from the answers of another network."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+    first_try: ClassVar[FirstTry] = FirstTry(parameters={"teacher": "demo:standard"})
+
+    teacher: str | SkipJsonSchema[Classifier] = Field(description="SPEC of the teacher, or the classifier itself")
+    _loaded: Classifier | None = PrivateAttr(default=None)
+
+    @field_validator("teacher")
+    @classmethod
+    def _named(cls, teacher: str | Classifier) -> str | Classifier:
+        if isinstance(teacher, str) and not teacher:
+            raise ValueError("name the teacher, as in teacher=run:DIR")
+        return teacher
+
+    @field_serializer("teacher")
+    def _written(self, teacher: str | Classifier) -> str:
+        return teacher if isinstance(teacher, str) else f"<{teacher.name}>"
+
+    def begin(self, setup: Setup) -> None:
+        """Load the teacher and see that it answers as the student must.
+
+        Raises:
+            ModelError: it cannot take the images, has other classes, or gives probabilities.
+        """
+        found = load_model(self.teacher) if isinstance(self.teacher, str) else self.teacher
+        found = found.to(setup.images.device)
+        what = f"the teacher {found.name!r}"
+        try:
+            refuse_probabilities(found, setup.images, what)
+            with torch.no_grad(), evaluating(found):
+                classes = found(setup.images).shape[1]
+        except RuntimeError as error:
+            shape = tuple(setup.images.shape[1:])
+            raise ModelError(f"{what} cannot take images {shape}: {str(error).splitlines()[0]}") from None
+        if classes != setup.classes:
+            raise ModelError(f"{what} has {classes} classes, the data {setup.classes}: train one on the same classes")
+        self._loaded = found
+
+    @torch.no_grad()
+    def taught(self, images: Tensor) -> Tensor:
+        """The teacher's logits `[N, K]` on images as the student sees them.
+
+        Args:
+            images: `[N, C, H, W]` in [0, 1], augmented.
+
+        Raises:
+            ParameterError: training has not begun.
+        """
+        if self._loaded is None:
+            raise ParameterError(f"{self.info.name}: the teacher is loaded when training begins; call begin first")
+        with evaluating(self._loaded):
+            logits: Tensor = self._loaded(images)
+        return logits.to(images.dtype)

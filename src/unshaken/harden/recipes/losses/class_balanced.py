@@ -1,0 +1,49 @@
+"""Class-balanced loss: each class counts alike, however many images it has."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.recipes.losses._classes import begin_counts, class_shares, weigh
+
+
+def balanced_weights(shares: Tensor, samples: int, beta: float = 1.0) -> Tensor:
+    """`w_k` in proportion to `(1 - beta) / (1 - beta^n_k)`, the inverse effective number; its mean over samples is 1.
+
+    Args:
+        shares: of each class in the training images, `[K]`, all above 0, of sum 1.
+        samples: N, so that `n_k = shares_k N`.
+        beta: in [0, 1]: 0 leaves all classes as they are, 1 is the limit `1 / n_k`, by which each class counts alike.
+
+    >>> import torch
+    >>> balanced_weights(torch.tensor([0.8, 0.2]), 100).tolist()
+    [0.625, 2.5]
+    """
+    weights = 1 / shares if beta == 1 else (1 - beta) / (1 - beta ** (shares * samples))
+    return weights / (weights * shares).sum()
+
+
+@register("class-balanced", reference="Cui et al. 2019, arXiv:1901.05555")
+class ClassBalanced(Recipe):
+    """Reweighing by class: the loss of class k counts `w_k`, the inverse of its (effective) number of images.
+
+    It goes with plain training and with adversarial recipes; their search stays as it is.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"targets"})
+
+    beta: float = Field(1.0, ge=0, le=1, description="1 is the inverse frequency, 0 no reweighing, 0.999 in between")
+
+    def begin(self, setup: Setup) -> None:
+        """Count."""
+        begin_counts(setup)
+
+    def augment(self, step: Step) -> None:
+        """Weigh the batch."""
+        shares = class_shares(step, step.memory[self.info.name])
+        weigh(step, balanced_weights(shares, step.steps * len(step.labels), self.beta))

@@ -1,0 +1,74 @@
+"""Worst-class reweighing: after each epoch the classes with more robust error count more."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step
+from unshaken.harden.recipes.losses._classes import begin_counts, class_shares, weigh
+
+
+def hedge(weights: Tensor, errors: Tensor, eta: float) -> Tensor:
+    """Exponentiated gradient: `q_k <- q_k exp(eta e_k)`, of sum 1.
+
+    Args:
+        weights: q `[K]`, of sum 1.
+        errors: e `[K]` in [0, 1].
+        eta: step.
+
+    >>> hedge(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]), 1.0)
+    tensor([0.2689, 0.7311])
+    """
+    return torch.softmax(weights.log() + eta * errors, 0)
+
+
+@register("worst-class", reference="after Li & Liu 2023, arXiv:2302.04025, and Sagawa et al. 2020, arXiv:1911.08731")
+class WorstClass(Recipe):
+    """Worst-class training: `min_w max_q sum_k q_k L_k`, q on the simplex, raised by each epoch's error of its class.
+
+    It starts with all classes alike (`class-balanced` at eta = 0). The error is measured in evaluation mode on the
+    images as they are learned from, so beside an adversarial recipe it is the robust training error; this costs a
+    forward pass a step. Held-out errors, which the first source has, are not at hand for a recipe.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"targets"})
+
+    eta: NonNegativeFloat = Field(1.0, description="step of the class weights after each epoch")
+    floor: float = Field(0.0, ge=0, lt=1, description="share of the weight that stays spread evenly over the classes")
+
+    def begin(self, setup: Setup) -> None:
+        """All classes alike."""
+        begin_counts(setup)
+        counts = setup.memory["counts"]
+        setup.memory["q"] = torch.full_like(counts, 1 / setup.classes)
+        setup.memory["errors"] = torch.zeros(2, setup.classes, dtype=torch.float64, device=counts.device)
+
+    def augment(self, step: Step) -> None:
+        """Weigh by `q_k` over the class's share, whose mean over samples is 1."""
+        memory = step.memory[self.info.name]
+        shares = class_shares(step, memory)
+        q = (1 - self.floor) * memory["q"] + self.floor / step.classes
+        weigh(step, q.to(shares) / shares)
+
+    def after_step(self, step: Step) -> None:
+        """Count who is wrong under the search."""
+        wrong = step.inner.logits(step.shown).argmax(1) != step.labels
+        tallies = [torch.bincount(y, minlength=step.classes).double() for y in (step.labels[wrong], step.labels)]
+        counted = [torch.stack(tallies)]
+        step.average(counted)
+        memory = step.memory[self.info.name]
+        memory["errors"] = memory["errors"].to(counted[0]) + counted[0]
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """Raise the weights of the classes that were wrong."""
+        wrong, seen = epoch.memory["errors"]
+        errors = wrong / seen.clamp(min=1)
+        epoch.memory["q"] = hedge(epoch.memory["q"].to(errors), errors, self.eta)
+        epoch.memory["errors"] = torch.zeros_like(epoch.memory["errors"])
+        epoch.figures["worst_class_error"] = float(errors.max())
+        epoch.figures["worst_class_weight"] = float(epoch.memory["q"].max())

@@ -1,0 +1,210 @@
+"""Networks that are told the noise level, and what stands around them: scaling, projector, which output is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeGuard, cast
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.harden.recipes.pretraining._masked import Parts
+from unshaken.models.networks.timed_cnn import CLEAN, time_embedding
+
+DATA = 0.5
+"""Deviation of the data on the scale of [-1, 1], as the input scaling takes it."""
+EMBEDDED = 64
+
+Injection = Literal["bias", "film", "token"]
+Output = Literal["logits", "features", "projection"]
+
+
+class TimedEncoder(Protocol):
+    """What a network of one's own must have to be used as it is; any other gets the noise level by `Injected`.
+
+    Args:
+        width: D, numbers a feature vector.
+        head: a linear layer from D numbers to K logits.
+    """
+
+    width: int
+    head: nn.Linear
+
+    def features(self, images: Tensor, time: Tensor) -> Tensor:
+        """Scaled noisy images `[N, C, H, W]` and their noise levels `[N]` to `[N, D]`."""
+
+
+def is_timed(net: object) -> TypeGuard[TimedEncoder]:
+    """Whether a network has what a `TimedEncoder` has; as a module's layers are found, which `isinstance` overlooks."""
+    return all(hasattr(net, name) for name in ("width", "head", "features"))
+
+
+def input_scale(time: Tensor) -> Tensor:
+    """`c_in = 1 / sqrt(t^2 + 0.25)`: noisy images in [-1, 1] brought to a deviation of about 1.
+
+    >>> [round(c, 6) for c in input_scale(torch.tensor([0.5, 1.0, 2.0])).tolist()]
+    [1.414214, 0.894427, 0.485071]
+    """
+    return (time.square() + DATA**2).rsqrt()
+
+
+class Injected(nn.Module):
+    """Any classifying network, its last linear layer set apart, with the noise level brought in.
+
+    Args:
+        net: it gives up its last linear layer.
+        injection: `bias` adds a vector to the features, `film` scales and shifts them, each before a layer norm;
+            `token` gives a vision transformer one token more.
+
+    Raises:
+        ModelError: the net has no linear layer by a name, or is no transformer of a known form where that is needed.
+    """
+
+    def __init__(self, net: nn.Module, injection: Injection) -> None:
+        super().__init__()
+        parts = Parts(net) if injection == "token" else None
+        last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name][-1:]
+        if not last:
+            raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
+        head = cast(nn.Linear, net.get_submodule(last[0]))
+        net.set_submodule(last[0], nn.Identity())
+        self.injection, self.net, self.width = injection, net, head.in_features
+        self.time = nn.Linear(EMBEDDED, self.width * (2 if injection == "film" else 1))
+        if parts is None:
+            self.norm = nn.LayerNorm(self.width)
+        else:
+            self.place = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.width), std=0.02))
+        self.head = head  # the last linear layer that is registered: another number of classes replaces it
+
+    def features(self, images: Tensor, time: Tensor) -> Tensor:
+        """See `TimedEncoder.features`.
+
+        Raises:
+            ModelError: what stands before the last linear layer gives no `[N, D]`.
+        """
+        told = self.time(time_embedding(time, EMBEDDED).to(self.time.weight))
+        if self.injection == "token":
+            return self._among_tokens(images, told)
+        found = self.net(images)
+        if found.shape != (len(images), self.width):
+            raise ModelError(
+                f"{type(self.net).__name__} gives {tuple(found.shape)} without its last linear layer: "
+                f"[N, {self.width}] is wanted"
+            )
+        if self.injection == "film":
+            scale, shift = told.chunk(2, 1)
+            found = found * (1 + scale) + shift
+        else:
+            found = found + told
+        normed: Tensor = self.norm(found)
+        return normed
+
+    def _among_tokens(self, images: Tensor, told: Tensor) -> Tensor:
+        parts = Parts(self.net)
+        tokens = parts.tokens(images)
+        more = told[:, None] + self.place
+        found = parts.encode(torch.cat([tokens[:, : parts.prefix], more.to(tokens), tokens[:, parts.prefix :]], 1))
+        return found[:, 0] if parts.prefix else found.mean(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]`, taken for clean, to logits `[N, K]`."""
+        logits: Tensor = self.head(self.features(images, images.new_full((len(images),), CLEAN)))
+        return logits
+
+
+def projector(width: int, hidden: int, out: int) -> nn.Sequential:
+    """Three linear layers without bias, with batch norm and ReLU between them."""
+    return nn.Sequential(
+        nn.Linear(width, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, out, bias=False),
+    )
+
+
+class TimedNet(nn.Module):
+    """A classifier's net for one noise level: scales its input by `c_in`, and tells the encoder the level.
+
+    As a classifier it works at `level`, which stands among its weights. Under `asked` it takes other levels and gives
+    other outputs.
+
+    Args:
+        encoder: told the level.
+        informed: whether it is; else it hears the same level always.
+    """
+
+    level: Tensor
+    projector: nn.Module | None
+
+    def __init__(self, encoder: TimedEncoder, *, informed: bool = True) -> None:
+        super().__init__()
+        self.register_module("projector", None)  # before the encoder, whose head stays the last layer
+        self.encoder: Any = encoder
+        self.informed = informed
+        self.register_buffer("level", torch.tensor(CLEAN))
+        self._asked: tuple[Tensor, Output] | None = None
+        self.detached = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Noisy images `[N, C, H, W]` on the scale of [-1, 1] to logits `[N, K]`, or to what is asked."""
+        time, output = (self.level.expand(len(images)), "logits") if self._asked is None else self._asked
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detached):
+            scaled = images * input_scale(time.to(images)).view(-1, 1, 1, 1)
+            features: Tensor = self.encoder.features(scaled, time if self.informed else torch.ones_like(time))
+        if output == "features":
+            return features
+        found: Tensor = (self.encoder.head if output == "logits" else self.projector)(features)  # type: ignore[misc]
+        return found
+
+    @contextmanager
+    def asked(self, time: Tensor, output: Output) -> Iterator[None]:
+        """Calls inside are of other levels, `[N]`, and give logits, features `[N, D]` or their projection."""
+        self._asked = (time, output)
+        try:
+            yield
+        finally:
+            self._asked = None
+
+    @contextmanager
+    def head_only(self, only: bool) -> Iterator[None]:
+        """No gradient reaches the encoder inside, where `only`."""
+        self.detached = only
+        try:
+            yield
+        finally:
+            self.detached = False
+
+
+def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int) -> TimedNet:
+    """The classifier's net as a `TimedNet`, and its images on the scale of [-1, 1]; both are changed in place.
+
+    A net that is one already is left as it is.
+
+    Args:
+        model: any.
+        injection: see `Injected`; for a net that takes no level of its own.
+        informed: see `TimedNet`.
+        seed: of the weights that are added.
+
+    Raises:
+        ModelError: see `Injected`.
+    """
+    if isinstance(model.net, TimedNet):
+        return model.net
+    device = next(model.parameters()).device
+    filters = (p.shape[1] for p in model.net.parameters() if p.ndim == 4)
+    channels = next(filters, 1) if model.mean is None else len(model.mean)
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        encoder = model.net if is_timed(model.net) else Injected(model.net, injection)
+    net = TimedNet(encoder, informed=informed).to(device)
+    model.net = net
+    half = torch.full((channels, 1, 1), 0.5, device=device)
+    model.mean, model.std = half, half.clone()
+    return net

@@ -1,0 +1,139 @@
+"""MAE: pretraining a vision transformer by rebuilding hidden patches, in pixels or in a teacher's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, cast
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup, Step
+from unshaken.harden.recipes.pretraining._masked import (
+    HEADS,
+    Decoder,
+    MaskedAutoencoder,
+    Parts,
+    bare_keys,
+    cells_of,
+    patches_of,
+    visible,
+)
+from unshaken.models import load_model
+
+
+def reconstruction_loss(predicted: Tensor, wanted: Tensor, hidden: Tensor) -> Tensor:
+    """The mean squared error over the hidden patches alone, a scalar.
+
+    Args:
+        predicted: `[N, P, F]`.
+        wanted: `[N, P, F]`.
+        hidden: bool `[N, P]`.
+    """
+    error = (predicted - wanted).square().mean(-1)
+    return (error * hidden).sum() / hidden.sum()
+
+
+@register("mae", reference="He et al. 2021, arXiv:2111.06377")
+class MaskedAutoencoding(Recipe):
+    """Masked autoencoding: most patches are hidden, the encoder sees the others, a small decoder rebuilds the hidden.
+
+    Labels are not used, and the head is not trained: fine-tune what comes out. The decoder leaves after the last step.
+    Targets are the patch's own pixels, or the features of a teacher at its place, each brought to mean 0 and
+    deviation 1. It knows `small-vit` and timm's plain vision transformers. Give `select=last`, for held-out accuracy
+    says nothing here.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
+    refuses: ClassVar[Mapping[str, str]] = {
+        "inner": "there is no label to attack; pretrain first, then train adversarially",
+        "targets": "labels are not used; leave it for fine-tuning",
+        "views": "one view is rebuilt; leave it for fine-tuning",
+    }
+
+    mask: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
+    target: Literal["pixels", "features"] = Field("pixels", description="what is rebuilt")
+    teacher: str = Field("", description="model SPEC, for features")
+    layer: str = Field("", description="of the teacher: a layer whose output is [N, F, H, W]")
+    features: NonNegativeInt = Field(0, description="F of that layer")
+    width: PositiveInt = Field(64, multiple_of=HEADS, description="numbers a token in the decoder")
+    depth: PositiveInt = Field(1, description="blocks of the decoder")
+    seed: int = Field(0, ge=0, description="of the decoder's first weights")
+
+    @model_validator(mode="after")
+    def _whole(self) -> MaskedAutoencoding:
+        given = (bool(self.teacher), bool(self.layer), bool(self.features))
+        if not (all(given) if self.target == "features" else not any(given)):
+            raise ValueError("target=features needs teacher, layer and features; pixels need none of them")
+        return self
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The model with a decoder beside its net, which stays out of its logits.
+
+        Raises:
+            ModelError: the net is no vision transformer of a known form.
+        """
+        if isinstance(model.net, MaskedAutoencoder):
+            return model
+        parts = Parts(model.net)
+        count = parts.grid[0] * parts.grid[1]
+        if count < 2:
+            raise ModelError(f"mae: model {model.name!r} has {count} patch: there is nothing to hide")
+        channels = next(p.shape[1] for p in model.net.parameters() if p.ndim == 4)
+        out = self.features or channels * parts.patch[0] * parts.patch[1]
+        device = next(model.parameters()).device
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
+            decoder = Decoder(parts.width, count, out, inner=self.width, depth=self.depth)
+        model.net = MaskedAutoencoder(model.net, decoder.to(device))
+        return model
+
+    def begin(self, setup: Setup) -> None:
+        """The teacher must fit; weights that the reconstruction does not reach are set aside."""
+        net = cast(MaskedAutoencoder, setup.model.net)
+        parts = Parts(net.encoder)
+        if self.target == "features":
+            net.teacher = [load_model(self.teacher).eval().requires_grad_(False).to(setup.images.device)]
+        self._wanted(net, setup.images, parts.grid)
+        draws = torch.zeros(len(setup.images), parts.grid[0] * parts.grid[1], device=setup.images.device)
+        with net.showing(visible(draws, self.mask)[0]):
+            named = {k: p for k, p in net.named_parameters() if p.requires_grad}
+            slopes = torch.autograd.grad(setup.model(setup.images).sum(), list(named.values()), allow_unused=True)
+        net.unused = [*net.unused, *(k for k, g in zip(named, slopes, strict=True) if g is None)]
+        for name in net.unused:
+            net.get_parameter(name).requires_grad_(False)
+
+    def loss(self, step: Step) -> Tensor:
+        """See `reconstruction_loss`; patches hidden by each sample's own stream."""
+        net = cast(MaskedAutoencoder, step.classifier.net)
+        grid = Parts(net.encoder).grid
+        count = grid[0] * grid[1]
+        shown, hidden = visible(step.rng.fold("mae").uniform(count).to(step.images.device), self.mask)
+        with net.showing(shown):
+            predicted = step.model(step.images).reshape(len(step.images), count, -1)
+        return reconstruction_loss(predicted.float(), self._wanted(net, step.images, grid), hidden)
+
+    def end(self, model: Classifier) -> None:
+        """The net alone again; weights that were saved with the decoder load into it too."""
+        net = cast(MaskedAutoencoder, model.net)
+        for name in net.unused:
+            net.get_parameter(name).requires_grad_(True)
+        net.encoder.register_load_state_dict_pre_hook(bare_keys)  # type: ignore[no-untyped-call]
+        model.net = net.encoder
+
+    @torch.no_grad()
+    def _wanted(self, net: MaskedAutoencoder, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        if self.target == "pixels":
+            return patches_of(images, grid)
+        found = net.teacher[0].features(images, [self.layer])[1][self.layer]
+        if found.ndim != 4 or found.shape[1] != self.features:
+            raise ParameterError(
+                f"mae: layer {self.layer!r} of the teacher gives {tuple(found.shape)}: [N, {self.features}, H, W] is "
+                "wanted; set layer and features"
+            )
+        return cells_of(found, grid)

@@ -1,0 +1,1 @@
+"""Recipes that average, perturb or hold back the weights."""

@@ -1,0 +1,52 @@
+"""EMA: an exponential moving average of the weights, measured and kept in the place of the live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
+
+
+def ema_decay(step: int, most: float) -> float:
+    """`min(most, (1 + k) / (10 + k))` at the k-th averaged step.
+
+    >>> [round(ema_decay(k, 0.995), 4) for k in (0, 10, 100, 1000)]
+    [0.1, 0.55, 0.9182, 0.9911]
+    """
+    return min(most, (1 + step) / (10 + step))
+
+
+@register("ema", reference="Gowal et al. 2020, arXiv:2010.03593")
+class EMA(Recipe):
+    """EMA: `w_ema <- t w_ema + (1 - t) w` after every step; statistics of batch norms are those of the live model."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"average"})
+
+    decay: float = Field(0.995, description="largest t", ge=0, lt=1)
+    warmup: NonNegativeInt = Field(0, description="epochs in which the average is the live weights")
+
+    def begin(self, setup: Setup) -> None:
+        """The live weights."""
+        setup.memory.update({k: v.detach().clone() for k, v in setup.model.net.state_dict().items()})
+
+    @torch.no_grad()
+    def after_step(self, step: Step) -> None:
+        """One step of the average."""
+        memory = step.memory[self.info.name]
+        live = step.classifier.net.state_dict()
+        learned = {name for name, _ in step.classifier.net.named_parameters()}
+        averaged = max(0, step.number - self.warmup * step.steps)
+        t = 0.0 if step.epoch < self.warmup else ema_decay(averaged, self.decay)
+        torch._foreach_lerp_([memory[k] for k in live if k in learned], [live[k] for k in live if k in learned], 1 - t)
+        for name in live.keys() - learned:
+            memory[name].copy_(live[name])
+
+    def kept(self, memory: Memory) -> Mapping[str, Tensor]:
+        """The average."""
+        return memory

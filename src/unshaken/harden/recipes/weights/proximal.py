@@ -1,0 +1,29 @@
+"""Proximal penalty: fine-tuning that stays near the weights it started from."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Recipe, Setup, Step
+
+
+@register("proximal", reference="Li et al. 2018, arXiv:1802.01483")
+class Proximal(Recipe):
+    """L2-SP: `mu / 2 |w - w_0|^2` is added to the loss, w_0 being the weights before training."""
+
+    mu: NonNegativeFloat = Field(0.01, description="weight of the penalty")
+
+    def begin(self, setup: Setup) -> None:
+        """Remember where the weights that learn began."""
+        there = setup.model.net.named_parameters()
+        setup.memory.update({name: p.detach().clone() for name, p in there if p.requires_grad})
+
+    def penalty(self, step: Step) -> Tensor:
+        """See the class."""
+        start = step.memory[self.info.name]
+        live = dict(step.classifier.net.named_parameters())
+        gaps = torch._foreach_sub([live[name] for name in start], list(start.values()))
+        return self.mu / 2 * torch.stack([(gap * gap).sum() for gap in gaps]).sum()

@@ -1,0 +1,1 @@
+"""Weight surgery: robustness as a file that is added to weights."""

@@ -1,0 +1,179 @@
+"""Calibration error: how far confidence and accuracy part, with the bias of its estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.columns import Indices, Numbers, flags, numbers, same_length
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import bootstrap_means, percent, share
+
+Binning = Literal["equal-width", "equal-mass"]
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """One bin of the reliability diagram.
+
+    Args:
+        low: lower edge of the confidence, exclusive (inclusive at 0, and at the least confidence of equal mass).
+        high: upper edge, inclusive.
+        confidence: mean confidence of its samples.
+        accuracy: share of its samples that are correct, with a Clopper-Pearson interval; its n is the bin's.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: Figure
+
+    @property
+    def gap(self) -> float:
+        """Accuracy minus confidence: below zero is overconfident."""
+        return self.accuracy.value - self.confidence
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationError:
+    """Calibration of one confidence column.
+
+    Args:
+        ece: `sum_b n_b/N |acc_b - conf_b|`, the plug-in estimate that the field reports. It is biased upwards: the
+            fewer samples a bin has, the more. The interval is that of the plug-in at this N and these bins (bootstrap
+            over samples, centred on the value); compare models at the same N, bins and binning only.
+        bias: the ECE that a perfectly calibrated model with these very confidences would show on average.
+        p_calibrated: share of such perfectly calibrated draws whose ECE is at least the one seen; small means that
+            the model is miscalibrated beyond chance.
+        signed_gap: accuracy minus mean confidence over all samples: below zero is overconfident.
+        binning: `equal-width` or `equal-mass`.
+        bins: the bins that have a sample, in ascending order.
+    """
+
+    ece: Figure
+    bias: float
+    p_calibrated: float
+    signed_gap: float
+    binning: Binning
+    bins: tuple[ReliabilityBin, ...]
+
+    @property
+    def max_gap(self) -> float:
+        """The largest `|acc_b - conf_b|` (the field's MCE: maximum calibration error)."""
+        return max(abs(b.gap) for b in self.bins)
+
+    @property
+    def average_gap(self) -> float:
+        """The unweighted mean of `|acc_b - conf_b|` over bins with a sample (ACE)."""
+        return float(np.mean([abs(b.gap) for b in self.bins]))
+
+    @property
+    def rms_gap(self) -> float:
+        """The root of `sum_b n_b/N (acc_b - conf_b)^2` (RMSCE)."""
+        return float(np.sqrt(sum(b.accuracy.n * b.gap**2 for b in self.bins) / self.ece.n))
+
+
+def calibration_error(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    bins: int = 15,
+    binning: Binning = "equal-width",
+    level: float = 0.95,
+    resamples: int = 2000,
+    simulations: int = 1000,
+    seed: int = 0,
+) -> CalibrationError:
+    """Expected calibration error with its bias, and the reliability diagram's table.
+
+    From probabilities: `calibration_error(*top_label(probabilities, labels))`. Of one class k (classwise):
+    `calibration_error(probabilities[:, k], labels == k)`.
+
+    Args:
+        confidence: `[N]` in [0, 1].
+        correct: bool `[N]`.
+        bins: B. Equal width: the bins (i/B, (i+1)/B]. Equal mass: as even as N allows, equal confidences kept together.
+        binning: `equal-width` or `equal-mass`.
+        level: coverage of the intervals.
+        resamples: bootstrap draws of samples; the bins stay as they are.
+        simulations: draws of a perfectly calibrated model.
+        seed: of both.
+
+    Raises:
+        ParameterError: there is no sample; a value is missing or outside [0, 1]; lengths differ; bins or simulations
+            below 1; an unknown binning.
+
+    Source: Naeini et al. 2015 (ECE); Guo et al. 2017, arXiv:1706.04599 (15 bins); Vaicenavicius et al. 2019,
+    arXiv:1902.06977 (draws of a calibrated model).
+    """
+    conf, right = numbers("confidence", confidence, low=0, high=1), flags("correct", correct)
+    n = same_length(confidence=conf, correct=right)
+    if bins < 1 or simulations < 1:
+        raise ParameterError(f"bins and simulations must be at least 1, not {bins} and {simulations}")
+    order = np.lexsort((right, conf))  # no figure depends on the order of the rows
+    conf, right = conf[order], right[order]
+    starts, edges = _bins(conf, bins, binning)
+    gap = right - conf
+    ece = float(np.abs(np.add.reduceat(gap, starts)).sum() / n)
+    null = _calibrated_draws(conf, starts, simulations, seed)
+    return CalibrationError(
+        ece=_centred(ece, _resampled(gap, starts, resamples, seed), n, level),
+        bias=float(null.mean()),
+        p_calibrated=float((1 + (null >= ece - 1e-12).sum()) / (1 + simulations)),
+        signed_gap=float(gap.mean()),
+        binning=binning,
+        bins=tuple(
+            ReliabilityBin(low, high, float(c.mean()), share(int(r.sum()), len(r), level=level))
+            for (low, high), c, r in zip(edges, np.split(conf, starts[1:]), np.split(right, starts[1:]), strict=True)
+        ),
+    )
+
+
+def _bins(conf: Numbers, bins: int, binning: Binning) -> tuple[Indices, list[tuple[float, float]]]:
+    """Where each non-empty bin starts in ascending confidences, and its edges."""
+    n = len(conf)
+    if binning == "equal-width":
+        edges = np.arange(bins + 1) / bins
+        place = np.maximum(np.searchsorted(edges, conf, side="left") - 1, 0)
+        starts = np.flatnonzero(np.diff(place, prepend=-1))
+        return starts, [(float(edges[b]), float(edges[b + 1])) for b in place[starts]]
+    if binning == "equal-mass":
+        cuts = np.array([len(part) for part in np.array_split(conf, min(bins, n))]).cumsum()
+        ends = np.unique(np.searchsorted(conf, conf[cuts - 1], side="right"))
+        highs = conf[ends - 1].tolist()
+        return np.concatenate([[0], ends[:-1]]), list(zip([float(conf[0]), *highs[:-1]], highs, strict=True))
+    raise ParameterError(f"binning {binning!r} is not one of ['equal-width', 'equal-mass']")
+
+
+def _resampled(gap: Numbers, starts: Indices, resamples: int, seed: int) -> Numbers:
+    """ECE on each bootstrap resample `[B]`: the bins' sums are means of one column a bin."""
+    member = np.zeros((len(gap), len(starts)))
+    sizes = np.diff(np.append(starts, len(gap)))
+    member[np.arange(len(gap)), np.repeat(np.arange(len(starts)), sizes)] = gap
+    return np.asarray(np.abs(bootstrap_means(member, resamples=resamples, seed=seed)).sum(1), np.float64)
+
+
+def _calibrated_draws(conf: Numbers, starts: Indices, simulations: int, seed: int) -> Numbers:
+    """ECE `[simulations]` when each sample is correct with exactly the probability of its confidence."""
+    rng, n = np.random.default_rng(seed), len(conf)
+    out = np.empty(simulations)
+    rows = max(1, _CHUNK // n)
+    for first in range(0, simulations, rows):
+        size = min(rows, simulations - first)
+        gap = (rng.random((size, n)) < conf) - conf
+        out[first : first + size] = np.abs(np.add.reduceat(gap, starts, axis=1)).sum(1) / n
+    return out
+
+
+def _centred(value: float, draws: Numbers, n: int, level: float) -> Figure:
+    """The draws' spread around the value: their own centre carries the bias a second time."""
+    method = f"bootstrap {percent(level)} ({len(draws)}), centred"
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
+    ends = max(0.0, value + min(0.0, float(low))), min(1.0, value + max(0.0, float(high)))
+    return Figure(value, ends[0], max(value, ends[1]), n, method)

@@ -1,0 +1,1 @@
+"""Figures of detectors, thresholds and moderation."""

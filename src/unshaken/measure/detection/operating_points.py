@@ -1,0 +1,190 @@
+"""Two groups of scores as operating points: how many of each are accepted at every threshold, and their bootstrap.
+
+A score is an abnormality score: higher is more abnormal. A threshold t accepts the samples with `score <= t` and flags
+the others. Every figure of detection is a function of the two counts of accepted samples, so that scores are sorted
+once and a resample costs two counts and two cumulative sums, however many figures are taken from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.columns import Indices, Numbers, numbers
+from unshaken.measure.statistics.intervals import clopper_pearson
+
+ROUNDING = 1e-12  # 0.07 of 100 samples are 7 samples, not the 7.000000000000001 of float64
+
+_BLOCK = 1 << 17  # counts of one group held at once: 1 MiB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatingPoints:
+    """Accepted samples at each cut, from none to all.
+
+    Args:
+        normal: `[..., K + 1]`: normal samples among the k lowest of K distinct scores, k = 0..K; the last is n.
+        abnormal: as `normal`, of the abnormal samples; the last is m.
+    """
+
+    normal: Numbers
+    abnormal: Numbers
+
+    def mirrored(self) -> OperatingPoints:
+        """The points when scores change their sign and the two groups their roles: flagged abnormal, flagged normal."""
+        return OperatingPoints(_flagged(self.abnormal), _flagged(self.normal))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Scores as places among their distinct values.
+
+    Args:
+        values: `[K]`, the distinct scores of both groups, ascending.
+        normal: `[n]`, the place of each normal sample in `values`.
+        abnormal: `[m]`, the place of each abnormal sample.
+    """
+
+    values: Numbers
+    normal: Indices
+    abnormal: Indices
+
+    @property
+    def n(self) -> int:
+        """Samples of both groups."""
+        return len(self.normal) + len(self.abnormal)
+
+    def points(self) -> OperatingPoints:
+        """The operating points of the samples themselves, `[K + 1]` each."""
+        k = len(self.values)
+        return OperatingPoints(*(cumulated(np.bincount(g, minlength=k)) for g in (self.normal, self.abnormal)))
+
+    def extremes(self, level: float) -> tuple[OperatingPoints, OperatingPoints]:
+        """The worst and the best populations that could have shown only what these samples show.
+
+        n of n samples within a set bound its share in the population from below: by `((1 - level)/4)^(1/n)` for each
+        group, both together with confidence `(1 + level)/2`. The rest of each group goes where it does most harm
+        (normal above all, abnormal below all) or most good. Where no resample differs from the samples, as with
+        perfectly separated groups, this bounds every figure that such moves cannot better, whatever the distribution.
+
+        Returns:
+            Worst, best: `[K + 3]` each, with the totals n and m.
+        """
+        sizes = [len(self.normal), len(self.abnormal)]
+        held, _ = clopper_pearson(sizes, sizes, level=(1 + level) / 2)
+        own = self.points()
+        low = [g * h for g, h in zip((own.normal, own.abnormal), held, strict=True)]
+        high = [g * h + (1 - h) * g[-1] for g, h in zip((own.normal, own.abnormal), held, strict=True)]
+        bottom, top = ([np.concatenate([[0.0], g, [g[-1]]]) for g in ends] for ends in (high, low))
+        for padded, size in zip(top, sizes, strict=True):
+            padded[-1] = size
+        return OperatingPoints(top[0], bottom[1]), OperatingPoints(bottom[0], top[1])
+
+
+def levels(normal: ArrayLike, abnormal: ArrayLike) -> Levels:
+    """Check and sort the scores of two groups.
+
+    Args:
+        normal: `[n]`; infinity is a rank like any other.
+        abnormal: `[m]`.
+
+    Raises:
+        ParameterError: a group is empty, not one-dimensional, or has missing values.
+    """
+    groups = numbers("normal", normal), numbers("abnormal", abnormal)
+    values, places = np.unique(np.concatenate(groups), return_inverse=True)
+    n = len(groups[0])
+    return Levels(values, places[:n].astype(np.int64), places[n:].astype(np.int64))
+
+
+def resampled(*detectors: Levels, resamples: int, seed: int) -> Iterator[tuple[OperatingPoints, ...]]:
+    """Bootstrap resamples, each group drawn with replacement on its own; all detectors see the same draws.
+
+    Args:
+        detectors: scores of the same samples in the same order.
+        resamples: B, at least 1.
+        seed: the draws depend on it, B and the samples, not on their order.
+
+    Yields:
+        Blocks of one `[rows, K + 1]` of operating points for each detector; the rows of all blocks are B.
+
+    Raises:
+        ParameterError: resamples is below 1.
+    """
+    check_resamples(resamples)
+    rng = np.random.default_rng(seed)
+    normal, abnormal = _sorted([d.normal for d in detectors]), _sorted([d.abnormal for d in detectors])
+    rows = rows_at_once(max(len(d.values) for d in detectors))
+    for first in range(0, resamples, rows):
+        size = min(rows, resamples - first)
+        counts = [np.empty((2, size, len(d.values)), np.int64) for d in detectors]
+        for row in range(size):
+            for group, places in enumerate((normal, abnormal)):
+                drawn = rng.integers(len(places[0]), size=len(places[0]))
+                for count, place in zip(counts, places, strict=True):
+                    count[group, row] = np.bincount(place[drawn], minlength=count.shape[2])
+        yield tuple(OperatingPoints(*cumulated(c)) for c in counts)
+
+
+def check_resamples(resamples: int) -> None:
+    """Refuse a number of bootstrap draws below 1.
+
+    Raises:
+        ParameterError: it is.
+    """
+    if resamples < 1:
+        raise ParameterError(f"resamples must be at least 1, not {resamples}; 1000 is usual")
+
+
+def rows_at_once(levels: int) -> int:
+    """Resamples that fit in one block, at so many counts each."""
+    return max(1, _BLOCK // levels)
+
+
+def cumulated(counts: Indices) -> Numbers:
+    """Counts `[..., K]` added up from none to all, `[..., K + 1]`; whole numbers add up faster than floats."""
+    out = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), np.int64)
+    np.cumsum(counts, axis=-1, out=out[..., 1:])
+    return out.astype(np.float64)
+
+
+def accepted_at(points: OperatingPoints, share: float) -> Numbers:
+    """Share of the abnormal accepted by the lowest threshold that accepts at least `share` of the normal, `[...]`."""
+    a, b = points.normal, points.abnormal
+    cut = (a >= share * a[..., -1:] * (1 - ROUNDING)).argmax(-1)
+    return np.take_along_axis(b, cut[..., None], -1)[..., 0] / b[..., -1]
+
+
+def average_precision(points: OperatingPoints) -> Numbers:
+    """`sum_k (R_k - R_{k-1}) P_k` with the normal as positives, from the lowest score up, `[...]`."""
+    a, b = points.normal, points.abnormal
+    retrieved = a + b
+    precision = np.divide(a, retrieved, out=np.zeros_like(a), where=retrieved > 0)
+    return np.asarray((np.diff(a) * precision[..., 1:]).sum(-1) / a[..., -1])
+
+
+def ranking_share(points: OperatingPoints) -> Numbers:
+    """AUROC: the share of pairs whose abnormal sample has the higher score, half credit for ties, `[...]`."""
+    a, b = points.normal, points.abnormal
+    below = (a[..., 1:] + a[..., :-1]) / 2
+    return np.asarray((below * np.diff(b)).sum(-1) / (a[..., -1] * b[..., -1]))
+
+
+def best_accuracy(points: OperatingPoints) -> Numbers:
+    """`max_t 0.5 (share of normal accepted + share of abnormal flagged)`, at least 0.5, `[...]`."""
+    a, b = points.normal, points.abnormal
+    return 0.5 + 0.5 * np.asarray((a / a[..., -1:] - b / b[..., -1:]).max(-1))
+
+
+def _flagged(accepted: Numbers) -> Numbers:
+    return np.asarray((accepted[..., -1:] - accepted)[..., ::-1])
+
+
+def _sorted(places: list[Indices]) -> list[Indices]:
+    """The same samples in an order that depends on their scores alone."""
+    order = np.lexsort(places)
+    return [p[order] for p in places]

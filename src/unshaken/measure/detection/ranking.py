@@ -1,0 +1,245 @@
+"""AUROC with DeLong's interval, its paired comparison, and the ROC curve with a band.
+
+A score is an abnormality score: higher is more abnormal. Detectors that give confidences pass them with a minus sign.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike
+from scipy import special
+
+from unshaken.measure.detection.operating_points import ROUNDING, OperatingPoints, levels, resampled
+from unshaken.measure.statistics.columns import Numbers, numbers, same_length
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import clopper_pearson, percent
+
+_NO_SPREAD = 1e-30  # variances of equal placements, which lie in [0, 1], in float64
+
+
+@dataclass(frozen=True, slots=True)
+class AurocComparison:
+    """Two detectors on the same samples.
+
+    Args:
+        a: AUROC of the first.
+        b: AUROC of the second.
+        difference: b minus a, in [-1, 1], with DeLong's interval of the pair.
+        p_value: two-sided, that the difference is zero.
+    """
+
+    a: Figure
+    b: Figure
+    difference: Figure
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roc:
+    """The ROC curve at every threshold that can be told apart.
+
+    Args:
+        thresholds: `[K + 1]`, the distinct scores in descending order, then minus infinity, which flags everything.
+        false_alarm_rate: `[K + 1]`, share of the normal with a score above the threshold, from 0 to 1.
+        detection_rate: `[K + 1]`, share of the abnormal with a score above the threshold, from 0 to 1.
+    """
+
+    thresholds: Numbers
+    false_alarm_rate: Numbers
+    detection_rate: Numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RocBand:
+    """The ROC curve on a grid of false-alarm rates, with an interval for each (not one for all together).
+
+    Args:
+        false_alarm_rate: `[G]`, the grid.
+        detection_rate: `[G]`, the highest share of abnormal flagged at a false-alarm rate of at most this.
+        low: `[G]`, lower ends.
+        high: `[G]`, upper ends.
+        interval: their method and level.
+    """
+
+    false_alarm_rate: Numbers
+    detection_rate: Numbers
+    low: Numbers
+    high: Numbers
+    interval: str
+
+
+def auroc(normal: ArrayLike, abnormal: ArrayLike, *, level: float = 0.95) -> Figure:
+    """Chance that an abnormal sample scores above a normal one: `P(o > a) + 0.5 P(o = a)`.
+
+    Args:
+        normal: `[n]`, abnormality scores: higher is more abnormal.
+        abnormal: `[m]`.
+        level: coverage of the interval, approximately.
+
+    Returns:
+        The figure over n + m samples. The interval is DeLong's on the logit scale, with the t quantile of
+        Satterthwaite's degrees of freedom, so that it stays inside (0, 1) and holds for small groups. Where DeLong's
+        variance is zero or undefined (AUROC 0 or 1, all scores equal, a group of one) it is Clopper-Pearson's of
+        min(n, m) trials: as many pairs without a common sample there are, each right with the chance AUROC. At 0 and
+        1 this is exact. Simulated normal scores at 95%: 0.94 to 0.98 from 20 + 20 samples on, wider than need be below,
+        0.90 where one group has 10 and the other 200.
+
+    Raises:
+        ParameterError: a group is empty or has missing values; the level is outside (0, 1).
+
+    Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44(3); Sun & Xu 2014, IEEE SPL 21(11), for its O(n log n)
+    form; Qin & Hotilovac 2008, SMMR 17(2), for the logit.
+
+    >>> figure = auroc([0.1, 0.4, 0.35], [0.4, 0.8])
+    >>> round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)
+    (0.9167, 0.0532, 0.9995)
+    """
+    return _auroc(*placements(normal, abnormal), level)
+
+
+def compare_auroc(
+    normal_a: ArrayLike, abnormal_a: ArrayLike, normal_b: ArrayLike, abnormal_b: ArrayLike, *, level: float = 0.95
+) -> AurocComparison:
+    """DeLong's test of two detectors on the same samples, in the same order.
+
+    Args:
+        normal_a: `[n]`, scores of the first detector.
+        abnormal_a: `[m]`.
+        normal_b: `[n]`, scores of the second detector on the same samples.
+        abnormal_b: `[m]`.
+        level: coverage of the intervals.
+
+    Returns:
+        The comparison. Interval and p-value use the t distribution as in `auroc`. Without spread (the same ranking
+        twice, both detectors perfect) they rest on the min(n, m) pairs without a common sample, which all showed the
+        same difference: their share has Clopper-Pearson's lower end, the others may differ by anything in [-1, 1].
+
+    Raises:
+        ParameterError: as in `auroc`; the two detectors have different numbers of samples.
+
+    Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44(3).
+    """
+    (p_a, q_a), (p_b, q_b) = placements(normal_a, abnormal_a), placements(normal_b, abnormal_b)
+    same_length(normal_a=p_a, normal_b=p_b)
+    same_length(abnormal_a=q_a, abnormal_b=q_b)
+    a, b = _auroc(p_a, q_a, level), _auroc(p_b, q_b, level)
+    variance, dof = _delong(p_b - p_a, q_b - q_a)
+    value, pairs = b.value - a.value, min(len(p_a), len(q_a))
+    if variance is None:
+        held = float(clopper_pearson(pairs, pairs, level=level)[0])
+        ends, method = (held * value - (1 - held), held * value + (1 - held)), "clopper-pearson {} (no spread)"
+        p = min(1.0, 2 * (1 + abs(value)) ** -pairs)  # all pairs alike, though their mean difference is 0
+    else:
+        error, method = math.sqrt(variance), "delong {}"
+        half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * error
+        ends = value - half, value + half
+        p = 2 * float(scipy.stats.t.sf(abs(value) / error, dof))
+    low, high = max(-1.0, min(ends[0], value)), min(1.0, max(ends[1], value))
+    return AurocComparison(a, b, Figure(value, low, high, a.n, method.format(percent(level))), p)
+
+
+def roc(normal: ArrayLike, abnormal: ArrayLike) -> Roc:
+    """False-alarm and detection rate at all distinct thresholds; a sample is flagged when its score is above.
+
+    Args:
+        normal: `[n]`, abnormality scores: higher is more abnormal.
+        abnormal: `[m]`.
+
+    Raises:
+        ParameterError: a group is empty or has missing values.
+
+    >>> curve = roc([1, 2], [2, 3])
+    >>> curve.thresholds.tolist(), curve.false_alarm_rate.tolist(), curve.detection_rate.tolist()
+    ([3.0, 2.0, 1.0, -inf], [0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
+    """
+    scores = levels(normal, abnormal)
+    detected, alarms = _rates(scores.points())
+    return Roc(np.append(scores.values[::-1], -np.inf), alarms, detected)
+
+
+def roc_band(
+    normal: ArrayLike,
+    abnormal: ArrayLike,
+    *,
+    grid: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> RocBand:
+    """Detection rate at given false-alarm rates, with a band for a chart.
+
+    Args:
+        normal: `[n]`, abnormality scores: higher is more abnormal.
+        abnormal: `[m]`.
+        grid: `[G]` false-alarm rates in [0, 1]; default 0, 0.01, ... 1.
+        level: coverage at each rate of the grid.
+        resamples: bootstrap draws, each group on its own: the thresholds move with the normal samples.
+        seed: of the draws.
+
+    Returns:
+        The band: percentiles of the draws, widened to hold Clopper-Pearson's interval at the fixed thresholds, since a
+        bootstrap has no width where all or no abnormal samples are flagged.
+
+    Raises:
+        ParameterError: a group is empty or has missing values; the grid is outside [0, 1]; resamples below 1.
+    """
+    method = f"bootstrap {percent(level)} ({resamples}), at least clopper-pearson"
+    rates = np.linspace(0, 1, 101) if grid is None else numbers("grid", grid, low=0, high=1)
+    scores = levels(normal, abnormal)
+    value, m = _detected(scores.points(), rates), len(scores.abnormal)
+    blocks = [
+        _detected(OperatingPoints(a, b), rates)
+        for (points,) in resampled(scores, resamples=resamples, seed=seed)
+        for a, b in zip(points.normal, points.abnormal, strict=True)
+    ]
+    low, high = np.quantile(np.stack(blocks), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    share_low, share_high = clopper_pearson(np.rint(value * m), m, level=level)
+    return RocBand(rates, value, np.minimum(low, share_low), np.maximum(high, share_high), method)
+
+
+def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
+    """DeLong's structural components from midranks: p_i, the share of abnormal above a normal; q_j, of normal below."""
+    x, y = numbers("normal", normal), numbers("abnormal", abnormal)
+    both = scipy.stats.rankdata(np.concatenate([x, y]))
+    p = 1 - (both[: len(x)] - scipy.stats.rankdata(x)) / len(y)
+    q = (both[len(x) :] - scipy.stats.rankdata(y)) / len(x)
+    return np.asarray(p, np.float64), np.asarray(q, np.float64)
+
+
+def _delong(p: Numbers, q: Numbers) -> tuple[float | None, float]:
+    """`Var(p)/n + Var(q)/m` and Satterthwaite's degrees of freedom; None where there is no spread to measure."""
+    if min(len(p), len(q)) < 2:
+        return None, 1.0
+    parts = np.array([p.var(ddof=1) / len(p), q.var(ddof=1) / len(q)])
+    variance = float(parts.sum())
+    if variance < _NO_SPREAD:
+        return None, 1.0
+    return variance, variance**2 / float((parts**2 / [len(p) - 1, len(q) - 1]).sum())
+
+
+def _auroc(p: Numbers, q: Numbers, level: float) -> Figure:
+    value, pairs = float(np.clip(q.mean(), 0, 1)), min(len(p), len(q))
+    variance, dof = _delong(p, q)
+    if variance is None:
+        right = [math.floor(pairs * value + ROUNDING), math.ceil(pairs * value - ROUNDING)]
+        low, high = clopper_pearson(right, pairs, level=level)
+        return Figure(value, float(low[0]), float(high[1]), len(p) + len(q), f"clopper-pearson {percent(level)}")
+    half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
+    return Figure(value, min(float(low), value), max(float(high), value), len(p) + len(q), f"delong {percent(level)}")
+
+
+def _rates(points: OperatingPoints) -> tuple[Numbers, Numbers]:
+    """Detection and false-alarm rate, from nothing flagged to all."""
+    flagged = points.mirrored()
+    return flagged.normal / flagged.normal[-1], flagged.abnormal / flagged.abnormal[-1]
+
+
+def _detected(points: OperatingPoints, rates: Numbers) -> Numbers:
+    """The highest detection rate at a false-alarm rate of at most each of `rates`."""
+    detected, alarms = _rates(points)
+    return np.asarray(detected[np.searchsorted(alarms, rates + ROUNDING, side="right") - 1])

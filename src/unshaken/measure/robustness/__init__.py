@@ -1,0 +1,1 @@
+"""Accuracy, and how it falls under corruption, attack and shift."""

@@ -1,0 +1,181 @@
+"""Effective robustness: accuracy under a shift beyond what accuracy without it foretells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike
+from scipy import special
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.columns import Indices, Numbers, numbers, same_length
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import bootstrap_figure
+from unshaken.measure.statistics.paired import compare
+
+Transform = Literal["logit", "probit", "linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessLine:
+    """A line through baseline models, after a transform `g` of both accuracies: `g(shifted) = a + b g(clean)`.
+
+    Args:
+        slope: b.
+        intercept: a.
+        transform: g.
+        models: the number of baseline models.
+    """
+
+    slope: float
+    intercept: float
+    transform: Transform
+    models: int
+
+    def predict(self, clean: float) -> float:
+        """The shifted accuracy that goes with a clean accuracy, both shares."""
+        x = _forth(numbers("clean", [clean], low=0, high=1), self.transform)
+        return float(_back(self.intercept + self.slope * x, self.transform)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRobustness:
+    """How far a model stands above the line of the baseline models.
+
+    Args:
+        rho: shifted accuracy minus the predicted one, in accuracy (0.06 is six points). The interval is that of the
+            line alone, from a bootstrap over baseline models (its n counts them): the sampling error of the model's
+            own two accuracies is not in it.
+        predicted: the shifted accuracy that the line foretells.
+        line: the line.
+    """
+
+    rho: Figure
+    predicted: float
+    line: RobustnessLine
+
+
+def fit_line(clean: ArrayLike, shifted: ArrayLike, *, transform: Transform = "logit") -> RobustnessLine:
+    """Least-squares line through baseline models.
+
+    Args:
+        clean: accuracies without the shift `[M]` in [0, 1]; 0 and 1 only with the linear transform.
+        shifted: accuracies of the same models under the shift.
+        transform: `logit`, `probit` or `linear`.
+
+    Raises:
+        ParameterError: fewer than two models of different clean accuracy; an accuracy outside the range; lengths
+            differ; an unknown transform.
+
+    Source: Taori et al. 2020, arXiv:2007.00644.
+
+    >>> line = fit_line([0.5, 0.6, 0.7, 0.8], [0.3, 0.4, 0.52, 0.66])
+    >>> round(line.slope, 6), round(line.intercept, 6)
+    (1.090377, -0.846749)
+    """
+    x, y = _points(clean, shifted, transform)
+    slope, intercept = _least_squares(x[None], y[None])
+    return RobustnessLine(float(slope[0]), float(intercept[0]), transform, len(x))
+
+
+def effective_robustness(
+    clean: float,
+    shifted: float,
+    baseline_clean: ArrayLike,
+    baseline_shifted: ArrayLike,
+    *,
+    transform: Transform = "logit",
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> EffectiveRobustness:
+    """Effective robustness of one model against the line of baseline models.
+
+    Args:
+        clean: the model's accuracy without the shift, a share.
+        shifted: its accuracy under the shift.
+        baseline_clean: accuracies of the baseline models `[M]`; the model itself is not one of them.
+        baseline_shifted: as `baseline_clean`, under the shift.
+        transform: `logit`, `probit` or `linear`.
+        level: coverage of the interval.
+        resamples: bootstrap draws of models; a draw of models of one and the same clean accuracy is drawn again.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: as in `fit_line`; resamples below 1.
+    """
+    if resamples < 1:
+        raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
+    line = fit_line(baseline_clean, baseline_shifted, transform=transform)
+    own = float(numbers("shifted", [shifted], low=0, high=1)[0])
+    predicted = line.predict(clean)
+    x, y = _points(baseline_clean, baseline_shifted, transform)
+    place = _draws(x, resamples, seed)
+    slope, intercept = _least_squares(x[place], y[place])
+    at = _forth(numbers("clean", [clean], low=0, high=1), transform)
+    rho = own - _back(intercept + slope * at, transform)
+    return EffectiveRobustness(bootstrap_figure(own - predicted, rho, len(x), level=level), predicted, line)
+
+
+def relative_robustness(
+    baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Figure:
+    """Accuracy under the shift that an intervention adds: candidate minus baseline, paired on the same samples.
+
+    Args:
+        baseline: bool `[N]`, correctness under the shift without the intervention.
+        candidate: bool `[N]`, with it.
+        level: coverage of the interval.
+        resamples: bootstrap draws of samples.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: as in `compare`.
+    """
+    return compare(baseline, candidate, level=level, resamples=resamples, seed=seed).difference
+
+
+def _points(clean: ArrayLike, shifted: ArrayLike, transform: Transform) -> tuple[Numbers, Numbers]:
+    x = numbers("clean accuracies", clean, low=0, high=1)
+    y = numbers("shifted accuracies", shifted, low=0, high=1)
+    same_length(clean=x, shifted=y)
+    x, y = _forth(x, transform), _forth(y, transform)
+    if np.ptp(x) == 0:
+        raise ParameterError("a line needs baseline models of at least two different clean accuracies, not 1")
+    return x, y
+
+
+def _forth(accuracy: Numbers, transform: Transform) -> Numbers:
+    if transform == "linear":
+        return accuracy
+    if transform not in ("logit", "probit"):
+        raise ParameterError(f"transform {transform!r} is not one of ['linear', 'logit', 'probit']")
+    if ((accuracy <= 0) | (accuracy >= 1)).any():
+        raise ParameterError(f"an accuracy of 0 or 1 has no {transform}: leave that model out, or use 'linear'")
+    return np.asarray(special.logit(accuracy) if transform == "logit" else scipy.stats.norm.ppf(accuracy), np.float64)
+
+
+def _back(value: Numbers, transform: Transform) -> Numbers:
+    if transform == "linear":
+        return value
+    return np.asarray(special.expit(value) if transform == "logit" else scipy.stats.norm.cdf(value), np.float64)
+
+
+def _least_squares(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    """Slope and intercept of each row of `[B, M]` points."""
+    mx, my = x.mean(1), y.mean(1)
+    dx = x - mx[:, None]
+    slope = (dx * (y - my[:, None])).sum(1) / (dx**2).sum(1)
+    return slope, my - slope * mx
+
+
+def _draws(x: Numbers, resamples: int, seed: int) -> Indices:
+    """Models drawn with replacement `[B, M]`, each draw with at least two different clean accuracies."""
+    rng = np.random.default_rng(seed)
+    place = rng.integers(len(x), size=(resamples, len(x)))
+    while (flat := np.flatnonzero(np.ptp(x[place], axis=1) == 0)).size:
+        place[flat] = rng.integers(len(x), size=(flat.size, len(x)))
+    return place

@@ -1,0 +1,226 @@
+"""Accuracy disparity: how far apart the accuracies of classes lie, clean or robust, of one model or between two.
+
+A robust figure is made of the same columns as a clean one: `correct` then means correct under the attack as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, numbers, same_length
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import bootstrap_figure, percent, share
+
+
+@dataclass(frozen=True, slots=True)
+class Disparity:
+    """How unequal the classes are.
+
+    Args:
+        gap: the largest accuracy minus the smallest, in [0, 1]. Picking the extremes of K noisy shares makes it too
+            large; the interval is the bootstrap's spread around the value, `by_chance` says by how much.
+        by_chance: the mean gap if all classes had the common accuracy, at these counts.
+        p_equal: share of such draws whose gap is at least the one seen; small means unequal beyond chance.
+        deviation: standard deviation of the classes' accuracies (over K, not K - 1).
+        worst: accuracy of the worst class, with its Clopper-Pearson interval.
+        worst_class: the first of them where several tie.
+        best_class: likewise.
+        by_class: accuracy of each class that has a sample.
+    """
+
+    gap: Figure
+    by_chance: float
+    p_equal: float
+    deviation: Figure
+    worst: Figure
+    worst_class: int
+    best_class: int
+    by_class: dict[int, Figure]
+
+
+def disparity(
+    correct: ArrayLike, labels: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Disparity:
+    """Max-min gap, worst class and spread of the classes' accuracies, each class counting once.
+
+    Measure it on balanced data: on imbalanced data the small classes' noise widens the gap.
+
+    Args:
+        correct: bool `[N]`.
+        labels: int `[N]`, the true classes; two of them at least.
+        level: coverage of each interval.
+        resamples: bootstrap draws of samples within each class; only the counts are drawn, so that N costs nothing.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: there is no sample, a value is missing, lengths differ, or there is one class only.
+    """
+    names, hits, sizes = _counted(correct, labels, resamples)
+    rates = hits / sizes
+    rng = np.random.default_rng(seed)
+    drawn = rng.binomial(sizes, rates, size=(resamples, len(names))) / sizes
+    even = rng.binomial(sizes, hits.sum() / sizes.sum(), size=(resamples, len(names))) / sizes
+    gap, chance = float(np.ptp(rates)), np.ptp(even, axis=1)
+    worst = int(rates.argmin())
+    n = int(sizes.sum())
+    return Disparity(
+        gap=_centred(gap, np.ptp(drawn, axis=1), n, level),
+        by_chance=float(chance.mean()),
+        p_equal=float((1 + (chance >= gap - 1e-12).sum()) / (1 + resamples)),
+        deviation=_centred(float(rates.std()), drawn.std(1), n, level),
+        worst=share(int(hits[worst]), int(sizes[worst]), level=level),
+        worst_class=int(names[worst]),
+        best_class=int(names[rates.argmax()]),
+        by_class={int(c): share(int(k), int(m), level=level) for c, k, m in zip(names, hits, sizes, strict=True)},
+    )
+
+
+def signed_gap(
+    correct: ArrayLike,
+    labels: ArrayLike,
+    *,
+    majority: int,
+    minority: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Figure:
+    """Accuracy of the majority class minus that of the minority class, in [-1, 1]; the sign is never dropped.
+
+    Args:
+        correct: bool `[N]`.
+        labels: int `[N]`; samples of other classes are left alone.
+        majority: the class that training saw more of.
+        minority: the class that it saw less of.
+        level: coverage of the interval.
+        resamples: bootstrap draws of samples within each class.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: as in `disparity`, or one of the two classes has no sample.
+    """
+    right, classes = _columns(correct, labels, resamples)
+    many, few = (_within(right, classes, c) for c in (majority, minority))
+    rng = np.random.default_rng(seed)
+    draws = _draw(rng, many, resamples) - _draw(rng, few, resamples)
+    return bootstrap_figure(float(many.mean() - few.mean()), draws, len(many) + len(few), level=level)
+
+
+def gap_change(
+    baseline: ArrayLike,
+    candidate: ArrayLike,
+    labels: ArrayLike,
+    *,
+    majority: int | None = None,
+    minority: int | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Figure:
+    """The candidate's disparity minus the baseline's on the same samples: above zero, the candidate is less equal.
+
+    Args:
+        baseline: bool `[N]`, correctness of the first model.
+        candidate: bool `[N]`, of the second, in the same order.
+        labels: int `[N]`.
+        majority: with `minority`, compare the signed gap of these two; without, the max-min gap over all classes.
+        minority: see `majority`.
+        level: coverage of the interval.
+        resamples: bootstrap draws of pairs within each class.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: columns do not fit, one of the two classes is given without the other, or has no sample.
+    """
+    before, classes = _columns(baseline, labels, resamples)
+    after = flags("candidate", candidate)
+    same_length(baseline=before, candidate=after)
+    if (majority is None) != (minority is None):
+        raise ParameterError("give majority and minority together, or neither for the max-min gap over all classes")
+    names: list[int] = np.unique(classes).tolist()
+    if majority is not None and minority is not None:
+        names = [majority, minority]
+    if len(names) < 2 or len(set(names)) < 2:
+        raise ParameterError(f"a gap needs two classes, not {names}")
+    rng = np.random.default_rng(seed)
+    values, draws = [], []
+    for name in names:
+        pairs = 2 * _within(before, classes, name).astype(np.int64) + _within(after, classes, name)
+        shares = np.bincount(pairs, minlength=4) / len(pairs)
+        drawn = rng.multinomial(len(pairs), shares, size=resamples) / len(pairs)
+        values.append(np.array([[shares[2] + shares[3], shares[1] + shares[3]]]))
+        draws.append(np.stack([drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3]], 1))
+
+    def change(rates: list[Numbers]) -> Numbers:  # each [B, 2]: baseline and candidate
+        table = np.stack(rates)
+        gaps = np.ptp(table, axis=0) if majority is None else table[0] - table[1]
+        return np.asarray(gaps[:, 1] - gaps[:, 0], np.float64)
+
+    value, n = float(change(values)[0]), int(np.isin(classes, names).sum())
+    found = change(draws)
+    return _centred(value, found, n, level, -1) if majority is None else bootstrap_figure(value, found, n, level=level)
+
+
+def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Figure:
+    """The mean over repetitions with Student's interval; n counts repetitions. For pairs, give the differences.
+
+    Args:
+        values: finite numbers `[S]`, one a seed, two at least.
+        level: coverage of the interval.
+
+    Raises:
+        ParameterError: fewer than two, or one is not finite.
+
+    >>> over_seeds([0.25, 0.5, 0.75]).value
+    0.5
+    """
+    largest = float(np.finfo(np.float64).max)
+    column = np.sort(numbers("values", values, low=-largest, high=largest))
+    n = len(column)
+    if n < 2:
+        raise ParameterError("an interval over seeds needs two of them at least, not 1")
+    mean, error = float(column.mean()), float(column.std(ddof=1)) / math.sqrt(n)
+    half = error * float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
+    return Figure(mean, mean - half, mean + half, n, f"student {percent(level)} over seeds")
+
+
+def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Flags, Indices]:
+    right, classes = flags("correct", correct), integers("labels", labels)
+    same_length(correct=right, labels=classes)
+    if resamples < 1:
+        raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
+    return right, classes
+
+
+def _counted(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Indices, Indices, Indices]:
+    right, classes = _columns(correct, labels, resamples)
+    names, codes = np.unique(classes, return_inverse=True)
+    if len(names) < 2:
+        raise ParameterError(f"a disparity needs two classes at least, but all labels are {names[0]}")
+    return names, np.bincount(codes, weights=right).astype(np.int64), np.bincount(codes)
+
+
+def _within(right: Flags, classes: Indices, name: int) -> Flags:
+    chosen: Flags = right[classes == name]
+    if not len(chosen):
+        raise ParameterError(f"class {name} has no sample; there are {np.unique(classes).tolist()}")
+    return chosen
+
+
+def _draw(rng: np.random.Generator, right: Flags, resamples: int) -> Numbers:
+    return np.asarray(rng.binomial(len(right), right.mean(), size=resamples) / len(right), np.float64)
+
+
+def _centred(value: float, draws: Numbers, n: int, level: float, least: float = 0.0) -> Figure:
+    """The draws' spread around the value: an extreme over classes is too large in them a second time."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
+    ends = max(least, value + min(0.0, float(low))), min(1.0, value + max(0.0, float(high)))
+    return Figure(
+        value, min(ends[0], value), max(ends[1], value), n, f"bootstrap {percent(level)} ({len(draws)}), centred"
+    )

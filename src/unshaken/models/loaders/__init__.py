@@ -1,0 +1,1 @@
+"""From a SPEC to a classifier: one file a kind of model."""

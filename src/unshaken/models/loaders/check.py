@@ -1,0 +1,114 @@
+"""Does a model behave as a classifier, and which model is it: `check_model` and `fingerprint`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError
+from unshaken.models.loaders.options import stem_channels
+from unshaken.models.loaders.source import source_of
+from unshaken.models.loaders.weights import first_line
+
+
+def check_model(classifier: Classifier, images: Tensor) -> None:
+    """Pass two of the images through the model, and one alone, and look at what comes out.
+
+    Args:
+        classifier: left in the mode it was found in.
+        images: float `[N, C, H, W]` in [0, 1], at least one.
+
+    Raises:
+        ModelError: the images do not fit the model, or the output is no finite float tensor `[N, K]` with K >= 2.
+    """
+    if not len(images):
+        raise ModelError(f"model {classifier.name!r} cannot be checked without an image")
+    _check_fit(classifier, images)
+    tensor = next(iter(classifier.parameters()), None)
+    pair = images[[0, min(1, len(images) - 1)]].to("cpu" if tensor is None else tensor.device)
+    with evaluating(classifier), torch.inference_mode():
+        for batch in (pair, pair[:1]):
+            try:
+                output = classifier(batch)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}: "
+                    f"{type(error).__name__}: {first_line(error)}"
+                ) from error
+            _check_output(classifier, output, len(batch))
+
+
+def fingerprint(classifier: Classifier) -> str:
+    """What tells this model from another: SHA-256 over its modules' classes, weights, mean and std.
+
+    It is the same in every process and on every device. Where a model's file says more than its weights do (the graph
+    of `onnx:`, the source of `py:`), that file's hash enters too.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, module in classifier.net.named_modules():
+        digest.update(f"{name}={type(module).__qualname__};".encode())
+    digest.update(source_of(classifier.net).encode())
+    tensors = {**classifier.state_dict(), "mean": classifier.mean, "std": classifier.std}
+    for key, value in sorted(tensors.items()):
+        digest.update(f"{key}=".encode())
+        if isinstance(value, Tensor):
+            flat = value.detach().to("cpu").contiguous()
+            digest.update(f"{flat.dtype}{tuple(flat.shape)}".encode())
+            digest.update(flat.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _check_fit(classifier: Classifier, images: Tensor) -> None:
+    view, name, channels, size = classifier.view, classifier.name, images.shape[1], tuple(images.shape[2:])
+    takes = stem_channels(classifier.net) if view is None else view.channels
+    if classifier.mean is not None and len(classifier.mean) not in (1, channels):
+        takes = takes or len(classifier.mean)
+    if takes is not None and takes != channels:
+        raise ModelError(
+            f"model {name!r} takes {takes} channels but the images have {channels}: "
+            f"load them with mode={'L' if takes == 1 else 'RGB'}"
+        )
+    if classifier.mean is not None and len(classifier.mean) not in (1, channels):
+        raise ModelError(f"model {name!r} has {len(classifier.mean)} means but the images have {channels} channels")
+    if view is not None and size != (view.height, view.width):
+        raise ModelError(
+            f"model {name!r} takes {view.height} x {view.width} pixels but the images have {size[0]} x {size[1]}: "
+            f"load them with size={view.height if view.height == view.width else f'{view.height}x{view.width}'}"
+        )
+
+
+def _check_output(classifier: Classifier, output: Any, n: int) -> None:
+    what = f"model {classifier.name!r} must return logits, a float tensor [N, K]; it returns"
+    if isinstance(output, Mapping):
+        raise ModelError(f"{what} a {type(output).__name__} with keys {list(output)}: return {_likely(output)}")
+    if isinstance(output, tuple | list):
+        raise ModelError(f"{what} a {type(output).__name__} of {len(output)}: return the entry with the logits alone")
+    if not isinstance(output, Tensor):
+        raise ModelError(f"{what} a {type(output).__name__}")
+    if not output.is_floating_point():
+        raise ModelError(f"{what} {output.dtype}: return logits, not labels or anything complex")
+    if output.ndim != 2 or len(output) != n:
+        raise ModelError(f"{what} shape {tuple(output.shape)} for {n} image{'s' * (n > 1)}")
+    if output.shape[1] < 2:
+        raise ModelError(f"{what} {output.shape[1]} logit a sample; 2 is the least: return one logit for each class")
+    if classifier.classes and len(classifier.classes) != output.shape[1]:
+        raise ModelError(
+            f"model {classifier.name!r} gives {output.shape[1]} logits, but {len(classifier.classes)} classes are named"
+        )
+
+
+def _likely(output: Mapping[Any, Any]) -> str:
+    """The entry that most looks like logits, as an index expression."""
+    keys = [k for k, v in output.items() if isinstance(v, Tensor) and v.ndim == 2] or list(output)
+    key = next((k for k in ("logits", "out") if k in keys), keys[0] if keys else "logits")
+    return f"output[{key!r}]"

@@ -1,0 +1,34 @@
+"""`demo`: the two small Fashion-MNIST networks that come with this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unshaken.core.classifier import Classifier, View
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.models.loaders.kinds import model_kind
+from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.weights import load_weights, read_weights
+from unshaken.models.networks.small import SmallNet
+
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+MEAN, STD = 0.2860, 0.3530
+NAMES = ("standard", "robust")
+
+
+@model_kind("demo", form="demo[:standard|:robust]")
+def load(spec: ModelSpec, download: bool) -> Classifier:
+    """`demo`, `demo:standard` (trained plainly) or `demo:robust` (trained adversarially, linf 0.1).
+
+    Raises:
+        ParameterError: there is no such demo model.
+    """
+    name = spec.name or "standard"
+    if name not in NAMES:
+        raise ParameterError(f"no demo model {name!r}; {did_you_mean(name, NAMES)}")
+    path = Path(__file__).parents[1] / "demo" / f"{name}.safetensors"
+    net = SmallNet(classes=len(CLASSES), channels=1, side=28)
+    load_weights(net, read_weights(path), path)
+    return Classifier(net, mean=[MEAN], std=[STD], classes=CLASSES, view=View(28, 28, channels=1), name=f"demo:{name}")

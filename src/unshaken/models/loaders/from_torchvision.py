@@ -1,0 +1,63 @@
+"""`torchvision:NAME[@WEIGHTS]`: torchvision's classifiers, with the preprocessing that their weights state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchvision import models
+
+from unshaken.core.classifier import Classifier, View
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.models.loaders.hub import file_by_url
+from unshaken.models.loaders.kinds import model_kind
+from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.weights import load_weights, read_weights
+from unshaken.models.networks.architectures import build_for, near, torchvision_net
+
+
+@model_kind("torchvision", form="torchvision:NAME[@WEIGHTS]", options=("weights",))
+def load(spec: ModelSpec, download: bool) -> Classifier:
+    """A classifier of torchvision.
+
+    Without `@WEIGHTS` it gets torchvision's `DEFAULT` weights. They are read from torch.hub's cache, their SHA-256
+    compared with the one that their name states. Option `weights=FILE` puts other weights in, `weights=none` leaves
+    random ones; mean, std and size stay those of the published weights unless the SPEC gives its own.
+
+    Raises:
+        ParameterError: there is no such model or no such weights.
+        ModelError: the weights are absent, damaged, or do not fit.
+    """
+    name, _, wanted = spec.name.partition("@")
+    published = _published(name, wanted)
+    given = spec.options.get("weights")
+    classes = tuple(published.meta["categories"])
+    if given is None:
+        read_weights(file_by_url(published.url, spec, download=download))
+        net = torchvision_net(name, weights=published)
+    elif given == "none":
+        net = torchvision_net(name, num_classes=len(classes))
+    else:
+        weights = read_weights(given)
+        net, _ = build_for(f"torchvision:{name}", weights)
+        load_weights(net, weights, given)
+        classes = ()
+    look = published.transforms()
+    return Classifier(
+        net,
+        mean=list(look.mean),
+        std=list(look.std),
+        classes=classes,
+        view=View(look.crop_size[0], look.crop_size[-1], look.resize_size[0], look.interpolation.value),
+        name=f"torchvision:{name}" + (f"@{published.name}" if given is None else f"?weights={given}"),
+    )
+
+
+def _published(name: str, wanted: str) -> Any:
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ParameterError(f"torchvision has no classifier {name!r}; {near(name, known)}")
+    enumeration = models.get_model_weights(name)
+    if wanted and wanted not in (*enumeration.__members__, "DEFAULT"):
+        known = [*enumeration.__members__, "DEFAULT"]
+        raise ParameterError(f"torchvision:{name} has no weights {wanted!r}; {did_you_mean(wanted, known)}")
+    return enumeration[wanted] if wanted in enumeration.__members__ else enumeration.DEFAULT

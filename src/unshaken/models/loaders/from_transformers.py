@@ -1,0 +1,145 @@
+"""`hf:NAME`: image classifiers of transformers, from a local folder or the hub's cache."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier, View
+from unshaken.core.errors import ModelError
+from unshaken.core.extras import need
+from unshaken.models.loaders.hub import file_of_repository, offline
+from unshaken.models.loaders.kinds import model_kind
+from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.weights import first_line, read_weights, refuse_disguised
+
+_RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+
+
+class LogitsOnly(nn.Module):
+    """A transformers image classifier that returns its logits alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
+        logits: Tensor = self.model(pixel_values=images).logits
+        return logits
+
+
+@model_kind("hf", form="hf:FOLDER|OWNER/NAME")
+def load(spec: ModelSpec, download: bool) -> Classifier:
+    """An image classifier of transformers, with its image processor's mean, std and size and its class names.
+
+    Code that a repository brings is never run.
+
+    Raises:
+        MissingExtra: transformers is absent.
+        ModelError: the model is absent, damaged, no image classifier, or lacks weights.
+    """
+    why = f"model {str(spec)!r}"
+    transformers = need("transformers", "transformers", "models", why)
+    local = Path(spec.name).is_dir()
+    if local:
+        _look_at(Path(spec.name))
+    else:
+        file_of_repository(spec.name, ("config.json",), spec, download=download)
+    with offline(spec, unless=download and not local), _quiet(transformers):
+        try:
+            model, notes = transformers.AutoModelForImageClassification.from_pretrained(
+                spec.name,
+                trust_remote_code=False,
+                local_files_only=local or not download,
+                output_loading_info=True,
+            )
+            look = _processor(transformers, spec, local or not download)
+        except (OSError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+            raise ModelError(f"{why} cannot be loaded by transformers: {first_line(error)}") from error
+    absent = sorted([*notes["missing_keys"], *(str(k[0]) for k in notes["mismatched_keys"])])
+    if absent:
+        raise ModelError(
+            f"{why}: {len(absent)} weights are not in its file ({', '.join(absent[:3])}): no classifier yet"
+        )
+    mean, std = _normalisation(look)
+    names = model.config.id2label
+    return Classifier(
+        LogitsOnly(model.float()),
+        mean=mean,
+        std=std,
+        classes=[str(names[i]) for i in range(len(names))],
+        view=_view(look, getattr(model.config, "num_channels", 3)),
+        name=f"hf:{spec.name}",
+    )
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Leave out transformers' progress bars, then put them back."""
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def _look_at(folder: Path) -> None:
+    """Read a folder's weights as tensors before transformers does, for a clear line where that fails."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"folder {str(folder)!r} holds no config.json: it is no model of transformers")
+    for path in folder.glob("*.safetensors"):
+        refuse_disguised(path)
+    for path in folder.glob("pytorch_model*.bin"):
+        read_weights(path)
+
+
+def _processor(transformers: Any, spec: ModelSpec, local: bool) -> dict[str, Any]:
+    """What the image processor does, as a dict; empty where the SPEC says it all and there is none."""
+    try:
+        found = transformers.AutoImageProcessor.from_pretrained(
+            spec.name, trust_remote_code=False, local_files_only=local
+        )
+    except (OSError, ValueError) as error:
+        if {"mean", "std", "size"} <= spec.options.keys():
+            return {"do_normalize": False, "do_rescale": False}
+        raise ModelError(
+            f"model {str(spec)!r} comes without an image processor ({first_line(error)}): give mean, std and size"
+        ) from error
+    said: dict[str, Any] = found.to_dict()
+    return said
+
+
+def _normalisation(look: dict[str, Any]) -> tuple[list[float] | None, list[float] | None]:
+    """Mean and std in [0, 1] units: the processor takes 255 x to `255 x r - o`, then normalises."""
+    scale = 255 * look.get("rescale_factor", 1 / 255) if look.get("do_rescale", True) else 255.0
+    offset = 1.0 if look.get("rescale_offset") else 0.0
+    if look.get("do_normalize", True):
+        mean, std = look["image_mean"], look["image_std"]
+    elif look.get("do_rescale", True) and (scale != 1 or offset):
+        mean, std = [0.0], [1.0]
+    else:
+        return None, None
+    return [(m + offset) / scale for m in mean], [s / scale for s in std]
+
+
+def _view(look: dict[str, Any], channels: int) -> View | None:
+    size, crop = look.get("size") or {}, look.get("crop_size") or {}
+    interpolation = _RESAMPLE.get(int(look.get("resample") or 2), "bicubic")
+    short = size.get("shortest_edge")
+    if look.get("do_center_crop") and crop:
+        resize = short or min(size.get("height", 0), size.get("width", 0)) or None
+        return View(crop["height"], crop["width"], resize, interpolation, channels)
+    if short and short < 384 and look.get("crop_pct"):
+        return View(short, short, int(short / look["crop_pct"]), interpolation, channels)
+    if short:
+        return View(short, short, None, interpolation, channels)
+    return View(size["height"], size["width"], None, interpolation, channels) if "height" in size else None

@@ -1,0 +1,82 @@
+"""The table of model kinds. A kind is one file `from_*.py` in this folder, entered by a decorator."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.models import loaders
+from unshaken.models.loaders.spec import ModelSpec
+
+Loader = Callable[[ModelSpec, bool], Classifier]
+
+COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels", "defence")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of a kind of model.
+
+    Args:
+        name: the part of a SPEC before the colon.
+        form: how its SPEC is written.
+        options: its own options, beside those that every kind has.
+        load: from the SPEC and leave to download, to a classifier on the CPU.
+        keeps_mode: the network stays in the mode it came in, so that a forgotten `eval()` can be noticed.
+    """
+
+    name: str
+    form: str
+    options: tuple[str, ...]
+    load: Loader
+    keeps_mode: bool = False
+
+    def check_options(self, spec: ModelSpec) -> None:
+        """Refuse an option that neither this kind nor every kind has.
+
+        Raises:
+            ParameterError: there is one; near names are told.
+        """
+        known = (*self.options, *COMMON_OPTIONS)
+        for option in spec.options:
+            if option not in known:
+                raise ParameterError(f"model {str(spec)!r} has no option {option!r}; {did_you_mean(option, known)}")
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def model_kind(
+    name: str, *, form: str, options: tuple[str, ...] = (), keeps_mode: bool = False
+) -> Callable[[Loader], Loader]:
+    """Enter a loader into the table under a kind's name; see `Kind`."""
+
+    def enter(load: Loader) -> Loader:
+        _KINDS[name] = Kind(name, form, options, load, keeps_mode)
+        return load
+
+    return enter
+
+
+def list_kinds() -> tuple[Kind, ...]:
+    """Every kind of model, sorted by name."""
+    for module in pkgutil.iter_modules(loaders.__path__):
+        if module.name.startswith("from_"):
+            importlib.import_module(f"{loaders.__name__}.{module.name}")
+    return tuple(sorted(_KINDS.values(), key=lambda k: k.name))
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of a name.
+
+    Raises:
+        ParameterError: there is none; near names are told.
+    """
+    kinds = {k.name: k for k in list_kinds()}
+    if name not in kinds:
+        raise ParameterError(f"no model kind {name!r}; {did_you_mean(name, kinds)}")
+    return kinds[name]

@@ -1,0 +1,81 @@
+"""`load_model`: from a SPEC to a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.device import find_device
+from unshaken.models.loaders.kinds import find_kind
+from unshaken.models.loaders.options import with_options
+from unshaken.models.loaders.spec import parse_model_spec
+
+
+def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Classifier:
+    """Load the model that a SPEC names, in evaluation mode; what `py:` builds stays in the mode it came in.
+
+    Weights are read as tensors only; nothing is downloaded without `download`, and no code runs but that of a file
+    which a `py:` SPEC names. Whatever is drawn at random while a model is built (weights that no file gives) is the
+    same in every process, and the caller's random state stays as it was.
+
+    Args:
+        spec: `KIND:NAME?OPTION=VALUE&...`. Kinds: see `list_kinds`. Options of every kind: `mean` and `std` (one number
+            a channel in [0, 1] units with commas between, or one for all; fractions such as 127/255 will do), `size`
+            (`S` or `HxW` in pixels: the short side is resized to it, then the centre is cut), `classes` (a file with
+            one name a line, or their count), `channels` (1 or 3), `defence` (`NAME[:k=v,...]` of the room `harden`, put
+            around the model).
+        download: allow weights to be fetched from their own source.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Returns:
+        A classifier from images in [0, 1] to logits `[N, K]`.
+
+    Raises:
+        ParameterError: the SPEC has an unknown kind or option, or a value that is not allowed.
+        ModelError: the model is absent, damaged, unsafe to read, or not what was said.
+        MissingExtra: the kind needs a package that is absent.
+
+    >>> load_model("demo").classes[:2]
+    ('T-shirt/top', 'Trouser')
+    """
+    place = find_device(device)
+    parsed = parse_model_spec(spec)
+    kind = find_kind(parsed.kind)
+    kind.check_options(parsed)
+    with _same_draws():
+        classifier = with_options(kind.load(parsed, download), parsed)
+    return classifier.to(place) if kind.keeps_mode else classifier.to(place).eval()
+
+
+def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifier:
+    """What a caller names as a model.
+
+    Args:
+        model: a SPEC, a `Classifier`, or any module from images in [0, 1] to logits.
+        download: as of `load_model`.
+    """
+    if isinstance(model, str):
+        return load_model(model, download=download)
+    return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+        yield
+
+
+@lru_cache(maxsize=4)
+def second_model(spec: str) -> Classifier:
+    """A further model that a method names, in evaluation mode and without weight gradients; the last few are kept.
+
+    Args:
+        spec: as of `load_model`; what it names must be there already.
+    """
+    return load_model(spec).eval().requires_grad_(False)

@@ -1,0 +1,29 @@
+"""JPEG compression."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.data.jpeg import through_jpeg
+from unshaken.stress.corruptions._levels import LevelCorruption
+from unshaken.stress.engine.base import Severities
+from unshaken.stress.engine.jpeg import jpeg_compression as jpeg_compression
+
+
+@register("jpeg_compression", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")
+class JpegCompression(LevelCorruption):
+    """Compress as JPEG of low quality."""
+
+    strengths = Severities(imagenet=(25, 18, 15, 10, 7), cifar=(80, 65, 58, 50, 40), tiny=(65, 58, 50, 40, 25))
+
+    def corrupt(self, images: Tensor, c: int, rng: SampleRng) -> Tensor:
+        """See `jpeg_compression`."""
+        return jpeg_compression(images, c)
+
+    def corrupt_pixels(self, pixels: NDArray[np.uint8], c: int) -> NDArray[np.uint8]:
+        """See `through_jpeg`."""
+        return through_jpeg(pixels, c)

@@ -1,0 +1,205 @@
+"""`Stressor` and `Corruption`: what all changes to an image share."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.stress.engine.jpeg import jpeg_compression
+from unshaken.stress.engine.pixels import to_pixels, to_planes
+
+Preset = Literal["auto", "imagenet", "cifar", "tiny"]
+
+
+class Stressor(Parameters):
+    """A change of images at a severity. It never sees the model."""
+
+    room: ClassVar[str] = "stress"
+    severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
+
+    @final
+    def apply(self, batch: Batch, severity: int, seed: int = 0) -> Batch:
+        """The same samples, changed.
+
+        Args:
+            batch: any size, 1 or 3 channels.
+            severity: one of `severities`.
+            seed: the run seed; a sample's randomness depends on it, the method and the sample's id alone.
+
+        Returns:
+            A batch of the same shape, type and device, in [0, 1].
+
+        Raises:
+            ParameterError: the severity is not one of `severities`, or the images are smaller than 8 pixels.
+        """
+        self._check(severity, *batch.images.shape[2:])
+        rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
+        with torch.no_grad():
+            images = self.run(batch.images.float(), severity, rng)
+        return batch.with_images(images.to(batch.images))
+
+    @final
+    def apply_pixels(
+        self, pixels: NDArray[np.uint8], severity: int, seed: int = 0, sample: str = "0"
+    ) -> NDArray[np.uint8]:
+        """One 8-bit picture, changed: what `apply` makes of it, rounded to 8 bits.
+
+        Args:
+            pixels: `[H, W, C]`, C 1 or 3.
+            severity: one of `severities`.
+            seed: the run seed.
+            sample: the sample's id.
+
+        Returns:
+            The same shape, newly made.
+
+        Raises:
+            ParameterError: the severity is not one of `severities`, or the picture is smaller than 8 pixels.
+        """
+        self._check(severity, *pixels.shape[:2])
+        with torch.no_grad():
+            return self.run_pixels(
+                pixels, severity, lambda: SampleRng.of(seed, f"{self.info.name}/{severity}", (sample,))
+            )
+
+    @abstractmethod
+    def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1], changed at one severity, in [0, 1]."""
+
+    def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
+        """A picture `[H, W, C]` of 8 bits, changed at one severity: `run`, rounded, or a shorter way to the same."""
+        return to_pixels(self.run(to_planes(pixels)[None], severity, rng())[0])
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a severity; all of the method's when none is named.
+
+        Raises:
+            ParameterError: a severity is not one of the method's, or eps is given.
+        """
+        if eps:
+            raise ParameterError(f"{self.info.name}: a stressor has severities, not eps")
+        for severity in severities:
+            self._check_severity(severity)
+        return [Condition(f"{label}-{s}", self.info.name, severity=s) for s in (severities or self.severities)]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard: the exact prediction on the changed image."""
+        return [self._rows(batch, condition, context) for condition in conditions]
+
+    def _rows(self, batch: Batch, condition: Condition, context: Context) -> Part:
+        oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
+        logits, size = [], oracle.limit
+        for first in range(0, len(batch), size):
+            with oracle.meter.method():
+                changed = self.apply(batch[slice(first, first + size)], severity, context.seed)
+            logits.append(oracle.exact(changed.images))
+        return outcomes(
+            condition,
+            batch,
+            torch.cat(logits),
+            seconds=(time.perf_counter() - began) / len(batch),
+            images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
+        )
+
+    def _check(self, severity: int, height: int, width: int) -> None:
+        self._check_severity(severity)
+        if min(height, width) < 8:
+            raise ParameterError(
+                f"{self.info.name}: images of {(height, width)} pixels are too small; 8 x 8 is the least"
+            )
+
+    def _check_severity(self, severity: int) -> None:
+        if severity not in self.severities:
+            raise ParameterError(f"{self.info.name}: severity {severity!r} is not one of {list(self.severities)}")
+
+
+class Severities:
+    """The strengths of a corruption at severities 1 to 5, for each preset of image size.
+
+    Args:
+        imagenet: for photos of about 224 px (ImageNet-C).
+        cifar: for 32 px (CIFAR-C).
+        tiny: for 64 px (Tiny-ImageNet-C).
+    """
+
+    def __init__(self, *, imagenet: tuple[Any, ...], cifar: tuple[Any, ...], tiny: tuple[Any, ...]) -> None:
+        self.of = {"imagenet": imagenet, "cifar": cifar, "tiny": tiny}
+
+    def at(self, preset: str, severity: int) -> Any:
+        """The strength of one severity."""
+        return self.of[preset][severity - 1]
+
+
+def preset_for(side: int) -> str:
+    """The preset of images about as large: `cifar` below 48 pixels, `tiny` below 96, else `imagenet`."""
+    return "cifar" if side < 48 else "tiny" if side < 96 else "imagenet"
+
+
+class Corruption(Stressor):
+    """One of the common corruptions, with the authors' strengths, cut to 8 bits as their files are."""
+
+    strengths: ClassVar[Severities]
+    chunk: ClassVar[int] = 2**18
+    """Numbers (pixels times channels) handed to `corrupt` at once; at least one image."""
+
+    preset: Preset = Field("auto", description="table of strengths; auto picks by the images' short side in pixels")
+    jpeg_roundtrip: bool = Field(
+        False, description="save as JPEG of quality 85 and read again, as ImageNet-C's files are"
+    )
+    truncate: bool = Field(True, description="cut to 8 bits (towards zero), as the authors do")
+
+    def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        """Pick the strength, corrupt, clip, cut to 8 bits; a few samples at a time, so that they stay in the cache."""
+        strength = self.strength(min(images.shape[2:]), severity)
+        result = torch.empty_like(images)
+        step = max(1, self.chunk // images.shape[1:].numel())
+        for first in range(0, len(images), step):
+            rows = slice(first, first + step)
+            part = torch.clamp(self.corrupt(images[rows], strength, rng[rows]), 0, 1, out=result[rows])
+            if self.truncate or self.jpeg_roundtrip:
+                to_8_bit(part, out=part)
+        if self.jpeg_roundtrip:
+            result = jpeg_compression(result, 85)
+        return result
+
+    def strength(self, side: int, severity: int) -> Any:
+        """The strength of a severity in the table for images of this short side, or in the one that was chosen."""
+        preset = preset_for(side) if self.preset == "auto" else self.preset
+        return self.strengths.at(preset, severity)
+
+    @abstractmethod
+    def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:
+        """Images `[N, C, H, W]` in [0, 1] at one strength; the caller clips.
+
+        N is any part of the batch, and a sample's result must not depend, to the bit, on who shares it.
+        """
+
+
+def to_8_bit(images: Tensor, out: Tensor | None = None) -> Tensor:
+    """Cut towards zero to the 256 levels of 8 bits, as a cast to uint8 does: `floor(255 x) / 255`.
+
+    An image that is 8-bit already stays as it is: 1e-4 of a level is forgiven.
+
+    Args:
+        images: float32 in [0, 1], any shape.
+        out: where to write; it may be `images` itself.
+
+    Returns:
+        The same shape.
+    """
+    return torch.mul(images, 255, out=out).add_(1e-4).floor_().div_(255)

@@ -1,0 +1,46 @@
+"""What the moves by whole pixels share: the direction, and where each pixel comes from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unshaken.core.rng import SampleRng
+from unshaken.stress.engine.base import Stressor
+
+NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+"""The eight directions `(dy, dx)` of a move."""
+
+
+def gather(images: Tensor, dy: Tensor, dx: Tensor, fill: str) -> Tensor:
+    """Pixel `(y, x)` becomes that of `(y + dy, x + dx)`; `fill` is `edge`, `reflect`, `zero` or `wrap`."""
+    rows = _source(dy, images.shape[2], fill)
+    columns = _source(dx, images.shape[3], fill)
+    result = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for image, target, row, column in zip(images, result, rows, columns, strict=True):
+        torch.index_select(image.index_select(2, column.clamp(min=0)), 1, row.clamp(min=0), out=target)
+        if fill == "zero":
+            target.masked_fill_((row < 0)[:, None] | (column < 0), 0)
+    return result
+
+
+def _source(shift: Tensor, size: int, fill: str) -> Tensor:
+    """Where each place of a side comes from, `[N, size]`; -1 for nowhere."""
+    place = torch.arange(size, device=shift.device) + shift[:, None]
+    if fill == "wrap":
+        return place % size
+    if fill == "edge":
+        return place.clamp_(0, size - 1)
+    if fill == "reflect":
+        place = place.abs()
+        return torch.minimum(place, 2 * (size - 1) - place)
+    return torch.where((place >= 0) & (place < size), place, -1)
+
+
+class Shift(Stressor):
+    """A move by `severity` pixels to one of the eight neighbours, drawn for each sample."""
+
+    def moves(self, severity: int, rng: SampleRng) -> tuple[Tensor, Tensor]:
+        """Pixels down and to the right, int64 `[N]` each."""
+        steps = torch.tensor(NEIGHBOURS, device=rng.keys.device)[rng.fold("direction").integers(0, len(NEIGHBOURS))]
+        return steps[:, 0] * severity, steps[:, 1] * severity

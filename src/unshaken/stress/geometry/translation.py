@@ -1,0 +1,77 @@
+"""Translation: the camera moves by whole pixels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.stress.geometry._shift import Shift, gather
+
+Fill = Literal["edge", "reflect", "zero"]
+
+
+def window(images: Tensor, dy: int, dx: int, height: int, width: int) -> Tensor:
+    """What a camera of `height` x `width` pixels sees, moved from the centre of a larger picture.
+
+    This is the realistic translation: one row or column leaves and a real one enters. The clean view is
+    `window(images, 0, 0, height, width)`. It needs pictures with a margin; nothing is made up.
+
+    Args:
+        images: `[N, C, H, W]` with `H >= height`, `W >= width`.
+        dy: pixels down (the content goes up), at most the margin.
+        dx: pixels to the right (the content goes left), at most the margin.
+        height: rows of the view.
+        width: columns of the view.
+
+    Returns:
+        A view `[N, C, height, width]` of the images.
+
+    Raises:
+        ParameterError: the window leaves the images.
+    """
+    top, left = (images.shape[2] - height) // 2 + dy, (images.shape[3] - width) // 2 + dx
+    if not (0 <= top <= images.shape[2] - height and 0 <= left <= images.shape[3] - width):
+        raise ParameterError(
+            f"translation: a window of {height} x {width} moved by ({dy}, {dx}) leaves images of "
+            f"{images.shape[2]} x {images.shape[3]} pixels; give images with a larger margin"
+        )
+    return images[:, :, top : top + height, left : left + width]
+
+
+def translation(images: Tensor, dy: Tensor, dx: Tensor, fill: Fill = "edge") -> Tensor:
+    """Move the camera at a fixed image size: pixel `(y, x)` becomes that of `(y + dy, x + dx)`.
+
+    Where no margin is left, what enters is made up: the border repeated (`edge`), the image mirrored at its border
+    pixels (`reflect`) or black (`zero`). Everything else is as in `window`.
+
+    Args:
+        images: `[N, C, H, W]`.
+        dy: int64 `[N]`, pixels down, below H in size.
+        dx: int64 `[N]`, pixels to the right, below W in size.
+        fill: what enters.
+
+    Returns:
+        The same shape.
+    """
+    return gather(images, dy, dx, fill)
+
+
+@register("translation", reference="Azulay & Weiss 2019, arXiv:1805.12177", group="geometry")
+class Translation(Shift):
+    """Move the camera by 1 to 5 pixels (the severity) in one of eight directions, drawn for each sample.
+
+    The size stays, so the rows and columns that enter are made up by `fill`, not seen: at one pixel and 28 x 28 that
+    is at most 55 of 784 pixels. For pictures with a margin, `window` gives the real ones.
+    """
+
+    fill: Fill = Field("edge", description="what enters: the border repeated, the image mirrored, or black")
+
+    def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        """See `translation`."""
+        dy, dx = self.moves(severity, rng)
+        return translation(images, dy.to(images.device), dx.to(images.device), self.fill)

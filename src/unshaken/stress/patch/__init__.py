@@ -1,0 +1,1 @@
+"""Changes to single patches of an image."""

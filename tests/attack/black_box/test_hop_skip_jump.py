@@ -1,0 +1,178 @@
+"""HopSkipJump: the exact distance of affine models, the stages of its search, and its count of queries."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack import HopSkipJump
+from unshaken.attack.black_box.hop_skip_jump import FEEL, JUMP, NEAR, SEEK
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.problem import Problem
+from unshaken.core import Batch, Classifier, Oracle, SampleRng
+from unshaken.core.errors import ParameterError
+from unshaken.core.query import Answer, Labels
+
+
+def affine(make, n=8):
+    """An affine model of 4 x 4 images near grey, whose boundary is met before any wall."""
+    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
+    images = 0.5 + 0.08 * (make.images(n, 1, 4, 4) - 0.5)
+    raw = (images * w).flatten(1).sum(1)
+    margin = raw - raw.min() + 0.2
+    model = make.affine(w, 0.2 - float(raw.min()))
+    return model, Batch(images, torch.zeros(n, dtype=torch.int64), tuple(f"s{i}" for i in range(n))), w, margin
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("l2", 2.0), ("linf", 1.0)])
+def test_the_distance_of_an_affine_model_is_approached_from_above(make, norm, dual):
+    model, batch, w, margin = affine(make)
+    exact = margin / float(torch.linalg.vector_norm(w, dual))
+    (got,), _ = HopSkipJump(steps=8).attack(Oracle(model), batch, norm=norm, eps=[math.inf])
+    assert bool(got.fooled.all())
+    ratio = got.distance / exact
+    assert float(ratio.min()) > 1 - 1e-5
+    assert float(ratio.max()) < 1.1
+    assert float(ratio.median()) < 1.04
+
+
+def test_budgets_hold_those_who_are_near(make):
+    model, batch, w, margin = affine(make)
+    exact = margin / float(w.norm())
+    eps = float(exact.median()) * 1.001
+    some, every = HopSkipJump(steps=8).attack(Oracle(model), batch, norm="l2", eps=[eps, math.inf])[0]
+    assert torch.equal(some.fooled, every.distance <= eps)
+    assert not bool(some.fooled[exact > eps].any())
+    assert torch.equal(some.images[~some.fooled], batch.images[~some.fooled])
+
+
+def problem_of(images, norm, eps=math.inf):
+    n = len(images)
+    ball = Ball.of(images, torch.full((n,), eps), norm)
+    return Problem(ball, torch.zeros(n, dtype=torch.int64), False, torch.zeros(n, 2))
+
+
+def told(attack, state, *labels):
+    return attack.tell(state, Answer(labels=torch.tensor(labels)))
+
+
+def test_only_labels_are_asked_for(make):
+    attack = HopSkipJump()
+    state = attack.start(problem_of(make.images(2, 1, 4, 4), "l2"), SampleRng.of(0, "h", ["a", "b"]))
+    assert type(attack.ask(state)) is Labels
+
+
+def test_rows_go_through_the_phases_each_at_its_own_pace(make):
+    """Row 0 has its start at once, row 1 at the third draw; both halve the way to it as by hand."""
+    images = make.images(2, 1, 4, 4)
+    attack = HopSkipJump(initial_samples=3)
+    state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a", "b"]))
+    first = state.x[0]
+    state = told(attack, state, 1, 0)
+    assert state.phase.tolist() == [NEAR, SEEK]
+    assert torch.allclose(state.x[0], (images[0] + first) / 2, atol=1e-6)
+    state = told(attack, state, 1, 0)  # half the way fools: a quarter next
+    assert torch.allclose(state.x[0], images[0] + (first - images[0]) / 4, atol=1e-6)
+    third = state.x[1]
+    state = told(attack, state, 0, 1)  # a quarter does not: three eighths
+    assert state.phase.tolist() == [NEAR, NEAR]
+    assert torch.allclose(state.x[0], images[0] + (first - images[0]) * 3 / 8, atol=1e-6)
+    assert torch.allclose(state.x[1], (images[1] + third) / 2, atol=1e-6)
+    for _ in range(8):
+        state = told(attack, state, 1, 0)
+    assert state.phase.tolist() == [FEEL, NEAR]  # 2^-10 of the way is fine enough
+    near = images[0] + (first - images[0]) * (0.25 + 2**-10)
+    assert torch.allclose(state.near[0], near, atol=1e-6)
+    assert float((state.x[0] - near).norm()) <= 0.1 + 1e-6
+
+
+def test_the_direction_is_the_mean_of_signed_draws_less_their_bias(make):
+    """Three draws of answers +, +, -: the mean of (s_b - 1/3) u_b, made a unit vector; then a jump of the distance."""
+    images = 0.4 + 0.2 * make.images(1, 1, 4, 4)
+    attack = HopSkipJump(initial_samples=3)
+    state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"]))
+    state = told(attack, state, 1)
+    while int(state.phase) == NEAR:
+        state = told(attack, state, 0)
+    near, distance = state.near[0], float((state.near[0] - images[0]).norm())
+    draws = []
+    for label in (1, 1, 0):
+        assert int(state.phase) == FEEL
+        draws.append((state.x[0] - near) / 0.1)
+        state = told(attack, state, label)
+    g = sum((s - 1 / 3) * u for s, u in zip((1, 1, -1), draws, strict=True))
+    assert int(state.phase) == JUMP
+    assert torch.allclose(state.x[0], (near + distance * g / g.norm()).clamp(0, 1), atol=1e-4)
+    halved = told(attack, state, 0)
+    assert torch.allclose(halved.x[0], (near + distance / 2 * g / g.norm()).clamp(0, 1), atol=1e-4)
+    assert told(attack, halved, 1).phase.tolist() == [NEAR]
+
+
+def test_in_linf_a_search_cuts_the_change_to_a_share_of_its_size(make):
+    images = make.images(1, 1, 4, 4)
+    attack = HopSkipJump()
+    state = attack.start(problem_of(images, "linf"), SampleRng.of(0, "h", ["a"]))
+    change = state.x - images
+    state = told(attack, state, 1)
+    most = float(change.abs().max()) / 2
+    assert torch.allclose(state.x, images + change.clamp(-most, most), atol=1e-6)
+
+
+class Constant(nn.Module):
+    """Always class 0."""
+
+    def forward(self, x):
+        return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+
+def test_without_a_start_the_sample_stands_and_costs_the_draws(make):
+    batch = Batch(make.images(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64), ("a", "b", "c"))
+    model = Classifier(Constant(), name="constant").eval()
+    (got,), _ = HopSkipJump(starts=7).attack(Oracle(model), batch, norm="l2", eps=[math.inf])
+    assert got.fooled.tolist() == [False] * 3
+    assert got.distance.tolist() == [math.inf] * 3
+    assert torch.equal(got.images, batch.images)
+    assert got.forwards.tolist() == [8] * 3  # and one last look
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_no_sample_costs_more_than_it_says(make, norm):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(8, 1, 8, 8))
+    attack = HopSkipJump(steps=3, initial_samples=20, max_samples=30)
+    (got,), _ = attack.attack(Oracle(net), batch, norm=norm, eps=[math.inf])
+    least, (most, backwards) = 20 + 28 + 30, attack.cost(3)
+    assert backwards == 0
+    assert most == 100 + 20 * 7 + least  # 20, floor(20 sqrt 2) and 30 draws
+    found = got.fooled & (got.distance > 0)
+    assert int(found.sum()) > 3
+    assert int(got.forwards.max()) <= most + 5  # the last looks
+    assert int(got.forwards[found].min()) >= least + 4 * 8
+
+
+def test_company_changes_nothing(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(8, 1, 8, 8))
+    attack = HopSkipJump(steps=3, initial_samples=20)
+    whole, other = (attack.attack(Oracle(net, limit=n), batch, norm="l2", eps=[math.inf])[0][0] for n in (64, 3))
+    assert torch.equal(whole.fooled, other.fooled)
+    assert torch.allclose(whole.distance, other.distance, rtol=0.02)
+
+
+def test_targets_are_refused_with_a_way_out(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(2, 1, 8, 8))
+    with pytest.raises(ParameterError, match=r"^hop-skip-jump: .*use square") as caught:
+        HopSkipJump().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [({"steps": 0}, "steps=0"), ({"initial_samples": -1}, "initial_samples=-1")]
+)
+def test_bad_parameters_are_named(values, words):
+    with pytest.raises(ParameterError, match=f"^hop-skip-jump: {words}"):
+        HopSkipJump(**values)

@@ -1,0 +1,82 @@
+"""The look for masked gradients: a network and the same one with its logits scaled up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack import PGD
+from unshaken.attack.engine.gradient_masking import gradient_sizes, look_for_masking, transferred
+from unshaken.core import Classifier, Oracle
+from unshaken.core.errors import ParameterError
+
+
+class Scaled(nn.Module):
+    """A network with all logits multiplied by a constant."""
+
+    def __init__(self, net, by):
+        super().__init__()
+        self.net, self.by = net, by
+
+    def forward(self, x):
+        return self.by * self.net(x)
+
+
+@pytest.fixture
+def two(make):
+    model = make.net(classes=3)
+    batch = make.batch(model, make.images(80, 1, 8, 8))
+    return model, Classifier(Scaled(model.net, 1e5), name="scaled").eval(), batch
+
+
+def test_gradient_sizes_by_hand(make):
+    w = torch.tensor([[[1.0, -2.0], [0.0, 0.5]]])
+    model = make.affine(w, 0.3)
+    batch = make.batch(model, make.images(5, 1, 2, 2))
+    with torch.no_grad():
+        p = model(batch.images).softmax(1).amax(1)
+    assert torch.allclose(gradient_sizes(Oracle(model), batch), (1 - p) * 2, atol=1e-6)
+
+
+def test_scaled_logits_are_found_out(two):
+    plain, scaled, batch = two
+    honest = look_for_masking(Oracle(plain), batch, eps=0.03)
+    hidden = look_for_masking(Oracle(scaled), batch, eps=0.03)
+    assert honest.reasons == ()
+    assert honest.zero.value == 0
+    assert hidden.zero.value > 0.5
+    assert hidden.gap.value > honest.gap.value + 0.05
+    assert any("exactly zero" in r for r in hidden.reasons)
+    assert any("on the margin leaves" in r for r in hidden.reasons)
+    assert hidden.strongest.value == pytest.approx(honest.strongest.value, abs=0.03)
+
+
+def test_transfer_from_the_undefended_network(two):
+    plain, scaled, batch = two
+    found = look_for_masking(Oracle(scaled), batch, eps=0.03, tau=1e5, surrogate=plain)
+    assert any("fgsm at tau 1e+05 leaves" in r for r in found.reasons)
+    assert not any("transfer breaks" in r for r in found.reasons)  # PGD on the margin is as strong
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_transferred_images_go_all_the_way(two, norm):
+    plain, scaled, batch = two
+    oracle = Oracle(scaled)
+    moved = transferred(oracle, batch, plain, eps=0.1, norm=norm, steps=10)
+    way = (moved - batch.images).flatten(1)
+    size = way.abs().amax(1) if norm == "linf" else way.norm(dim=1)
+    assert float(size.max()) <= 0.1 * (1 + 1e-5)
+    assert float((size > 0.099).float().mean()) > 0.8
+    assert bool(((moved >= 0) & (moved <= 1)).all())
+    assert oracle.meter.backwards == 10 * len(batch)
+    early = PGD(steps=10, step_size=0.25, loss="margin").attack(Oracle(plain), batch, norm=norm, eps=[0.1])[0][0]
+    assert int((plain(moved).argmax(1) != batch.labels).sum()) >= int(0.9 * early.fooled.sum()) > 0
+
+
+def test_it_needs_a_radius_and_images(two):
+    plain, _, batch = two
+    with pytest.raises(ParameterError, match="eps=0 must be above 0"):
+        look_for_masking(Oracle(plain), batch, eps=0)
+    with pytest.raises(ParameterError, match=r"there must be images \(0\)"):
+        look_for_masking(Oracle(plain), batch[slice(0, 0)], eps=0.1)

@@ -1,0 +1,277 @@
+"""Auto: what it chooses for which model, what it leaves out, what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import unshaken.attack.ensembles.auto as auto_module
+from unshaken.attack import APGD, FAB, Auto, HopSkipJump, Square
+from unshaken.attack.engine.stage import Scene
+from unshaken.attack.ensembles._inspection import look_at
+from unshaken.core import Classifier, Oracle
+from unshaken.core.errors import ParameterError
+
+
+class Wrapped(nn.Module):
+    """A net with something done to its input or output."""
+
+    def __init__(self, net, before=lambda x: x, after=lambda z: z):
+        super().__init__()
+        self.net, self.before, self.after = net, before, after
+
+    def forward(self, x):
+        return self.after(self.net(self.before(x)))
+
+
+class Noise:
+    """Added to logits, other in every pass."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, z):
+        return z + 0.05 * torch.randn(z.shape, generator=self.generator)
+
+
+def model(make, kind, classes=5):
+    net = make.net(classes=classes)
+    noise = make.images(64, 1, 8, 8, seed=5)
+    with torch.no_grad():
+        net.net.head.bias -= net(noise).mean(0)
+    tiny = net.net
+    return {
+        "fine": lambda: net,
+        "random": lambda: Classifier(Wrapped(tiny, after=Noise())).eval(),
+        "rounded": lambda: Classifier(Wrapped(tiny, before=lambda x: (x * 8).round() / 8)).eval(),
+        "cold": lambda: Classifier(Wrapped(tiny, after=lambda z: z * 1e5)).eval(),
+        "box": lambda: Classifier(tiny, differentiable=False, name="box").eval(),
+        "random box": lambda: Classifier(Wrapped(tiny, after=Noise()), differentiable=False).eval(),
+    }[kind]()
+
+
+def scene(make, kind, classes=5, norm="linf", samples=0, draws=1):
+    net = model(make, kind, classes)
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    return Scene(Oracle(net, draws=draws), norm, 0.1, classes, 0, batch, samples)
+
+
+def stages(make, kind, **options):
+    given = {k: options.pop(k) for k in ("classes", "norm", "samples", "draws") if k in options}
+    found, flags = Auto(**options).stages(scene(make, kind, **given))
+    return {s.name: s for s in found}, flags
+
+
+# What it sees.
+
+
+@pytest.mark.parametrize(
+    ("kind", "gradient", "random", "masked", "words"),
+    [
+        ("fine", True, False, False, "gradients come through"),
+        ("random", True, True, False, "differ by up to"),
+        ("rounded", False, False, True, "no gradient reaches the images"),
+        ("cold", True, False, True, "the gradient of the cross-entropy is zero on"),
+        ("box", False, False, False, "the model gives no gradients"),
+    ],
+)
+def test_the_look(make, kind, gradient, random, masked, words):
+    there = scene(make, kind)
+    look = look_at(there)
+    assert (look.gradient, look.random, look.masked) == (gradient, random, masked)
+    assert words in look.words
+    dead = {"rounded": 20, "fine": 0, "random": 0, "box": 0}.get(kind)
+    assert len(look.dead) == dead if dead is not None else 0 < len(look.dead) <= 20
+    assert set(look.dead) <= set(there.reference.ids)
+    # Five passes over 16 images, one over all 20, and a gradient of each of two losses.
+    passes = 2 * 20 if kind != "box" else 0
+    assert there.oracle.meter.backwards == passes
+    assert there.oracle.meter.forwards == 5 * 16 + 20 + passes
+
+
+# What it chooses.
+
+
+def test_a_fine_model_gets_autoattack(make):
+    got, flags = stages(make, "fine")
+    assert {k: s.search for k, s in got.items()} == {
+        "apgd-ce": APGD(steps=100),
+        "apgd-t": APGD(loss="dlr-targeted", steps=100),
+        "fab-t": FAB(targeted=True, steps=100),
+        "square": Square(queries=5000),
+    }
+    assert flags == []
+    assert all(s.why and not s.skip for s in got.values())
+    costs = [sum(s.search.cost(5)) for s in got.values()]
+    assert costs == sorted(costs)
+
+
+def test_a_random_model_is_attacked_through_its_randomness(make):
+    got, flags = stages(make, "random")
+    assert {k: s.search for k, s in got.items()} == {
+        "apgd-ce": APGD(),
+        "apgd-dlr": APGD(loss="dlr"),
+        "square": Square(queries=1000),
+    }
+    assert {s.draws for s in got.values()} == {20}
+    assert flags == []
+    assert {s.draws for s in stages(make, "random", draws=6)[0].values()} == {6}
+    assert list(stages(make, "random box")[0]) == ["square"]
+
+
+def test_where_no_gradient_passes_scores_and_decisions_are_searched(make):
+    got, flags = stages(make, "rounded")
+    assert {k: s.search for k, s in got.items()} == {"square": Square(), "hop-skip-jump": HopSkipJump()}
+    (flag,) = flags
+    assert (flag.name, len(flag.ids)) == ("zero-gradient", 20)
+    assert flag.detail.startswith("auto: no gradient reaches the images")
+    assert list(stages(make, "rounded", norm="l1")[0]) == ["square"]  # hop-skip-jump has no l1
+
+
+def test_a_saturated_cross_entropy_is_left_for_other_losses(make):
+    got, flags = stages(make, "cold")
+    assert list(got) == ["apgd-dlr", "apgd-t", "square", "hop-skip-jump"]
+    assert "ce" not in {s.search.loss for s in got.values() if isinstance(s.search, APGD)}
+    assert [f.name for f in flags] == ["zero-gradient"]
+
+
+def test_a_black_box_is_searched_by_scores_then_by_decisions(make):
+    got, flags = stages(make, "box")
+    assert list(got) == ["square", "hop-skip-jump"]
+    assert "gives no gradients" in got["square"].why
+    assert flags == []
+
+
+class Doubtful(nn.Module):
+    """Rejects whatever is near a boundary: the further class leads where the top two logits are close."""
+
+    def __init__(self, net, gap):
+        super().__init__()
+        self.net, self.gap = net, gap
+
+    def forward(self, x):
+        z = self.net(x)
+        return torch.cat([z, z.topk(2, dim=1).values[:, 1:] + self.gap], 1)
+
+
+def test_a_model_that_rejects_is_attacked_past_its_alarm_too(make):
+    fine = model(make, "fine")
+    guarded = Classifier(Doubtful(fine.net, 0.05), reject=5).eval()
+    batch = make.batch(fine, make.images(20, 1, 8, 8))
+    found, _ = Auto().stages(Scene(Oracle(guarded), "linf", 0.1, 6, 0, batch))
+    assert [(s.name, s.heed) for s in found] == [
+        ("apgd-ce", True), ("apgd-far", False), ("apgd-t", True), ("fab-t", True), ("square", True),
+    ]  # fmt: skip
+    assert found[1].search == APGD(loss="margin")
+    clean = guarded(batch.images).argmax(1)
+    for name in ("heeded", "past the alarm", "by decisions"):
+        attack = {"heeded": APGD(steps=10), "past the alarm": Auto(steps=10, queries=50), "by decisions": HopSkipJump(
+            steps=2, initial_samples=20)}[name]  # fmt: skip
+        (got,), _ = attack.attack(Oracle(guarded), batch, norm="linf", eps=[0.3])
+        answers = guarded(got.images).argmax(1)
+        assert torch.equal(got.fooled, (answers != batch.labels) & ((answers != 5) | (clean != batch.labels))), name
+        assert int((got.fooled & (clean == batch.labels)).sum()) > 5, name
+
+
+@pytest.mark.parametrize(("classes", "kind", "losses"), [
+    (2, "fine", ["ce", "margin-targeted"]),
+    (3, "fine", ["ce", "margin-targeted"]),
+    (4, "fine", ["ce", "dlr-targeted"]),
+    (2, "random", ["ce", "margin"]),
+    (3, "random", ["ce", "dlr"]),
+])  # fmt: skip
+def test_few_classes_take_losses_that_exist(make, classes, kind, losses):
+    got, _ = stages(make, kind, classes=classes)
+    assert [s.search.loss for s in got.values() if isinstance(s.search, APGD)] == losses
+
+
+def test_the_fast_mode_searches_by_gradient_in_bf16(make):
+    got, _ = stages(make, "fine", mode="fast")
+    assert {n: s.precision for n, s in got.items()} == {
+        "apgd-ce": "bf16", "apgd-t": "bf16", "fab-t": "bf16", "square": None, "finish": None,
+    }  # fmt: skip
+    for kind in ("random", "box"):  # nothing to hasten, or nothing to finish with
+        assert {s.precision for s in stages(make, kind, mode="fast")[0].values()} == {None}
+
+
+def test_no_samples_are_nothing_to_look_at(make):
+    with pytest.raises(ParameterError, match="no samples to look at"):
+        Auto().stages(Scene(Oracle(make.net()), "linf", 0.1, 3, 0))
+
+
+# Budgets.
+
+
+def test_what_does_not_fit_the_budget_is_left_out_and_says_so(make):
+    cost = {n: sum(s.search.cost(5)) for n, s in stages(make, "fine")[0].items()}
+    budget = cost["apgd-ce"] + cost["apgd-t"] + 10
+    got, _ = stages(make, "fine", passes=budget)
+    assert {n: s.skip for n, s in got.items()} == {"apgd-ce": False, "apgd-t": False, "fab-t": True, "square": True}
+    assert got["fab-t"].why == (f"left out: up to {cost['fab-t']:,} passes a sample, 10 are left of the budget")
+    assert all(s.skip for s in stages(make, "fine", passes=1)[0].values())
+    assert not any(s.skip for s in stages(make, "fine", passes=sum(cost.values()))[0].values())
+
+
+def test_passes_of_random_models_count_each_draw(make):
+    alone = sum(APGD().cost(5))
+    assert [s.skip for s in stages(make, "random", passes=20 * alone)[0].values()] == [False, True, True]
+    assert all(s.skip for s in stages(make, "random", passes=20 * alone - 1)[0].values())
+
+
+def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
+    net = model(make, "fine")
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    attack = Auto(steps=5, queries=40, passes=90)
+    (got,), _ = attack.attack(Oracle(net), batch, norm="linf", eps=[0.004])
+    left = [t.attack for t in got.turns if t.why.startswith("left out")]
+    ran = [t for t in got.turns if t.attack not in left]
+    assert left == ["fab-t", "square"]
+    assert all((t.forwards, t.backwards, t.broken) == (0, 0, 0) for t in got.turns if t.attack in left)
+    assert 0 < int(got.fooled.sum()) < 20
+    spent = got.forwards + got.backwards
+    assert int(spent.max()) <= 90 + 2 * len(ran) + 1  # the last looks and the rounded image are the judge's
+    assert bool((spent[~got.fooled] > 50).all())
+
+
+@pytest.mark.parametrize("samples", [0, 400])
+def test_seconds_are_shared_by_all_samples_of_the_run(make, monkeypatch, samples):
+    look = look_at(scene(make, "fine"))
+    monkeypatch.setattr(auto_module, "look_at", lambda _: look)
+    affordable = sum(APGD().cost(5)) + 0.5
+    seconds = affordable * look.seconds_a_pass * (samples or 20)  # outside a run: those that are attacked
+    assert [s.skip for s in stages(make, "fine", samples=samples, seconds=seconds)[0].values()] == [
+        False, True, True, True,
+    ]  # fmt: skip
+    assert all(s.skip for s in stages(make, "fine", samples=samples, seconds=0.9 * seconds)[0].values())
+
+
+# What it reaches.
+
+
+@pytest.mark.parametrize(("kind", "eps"), [("fine", 0.1), ("rounded", 0.3), ("cold", 0.1), ("box", 0.1)])
+def test_it_breaks_what_it_can_see_through(make, kind, eps):
+    net = model(make, kind)
+    batch = make.batch(net, make.images(12, 1, 8, 8))
+    (got,), _ = Auto(steps=10, queries=100).attack(Oracle(net), batch, norm="linf", eps=[eps])
+    assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
+    assert int(got.fooled.sum()) >= 11
+
+
+def test_the_choice_is_the_runs_not_the_parts(make):
+    """The reference decides, whoever is attacked: all parts of a run have the same stages."""
+    net = model(make, "cold")
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    (part,), _ = Auto(steps=3, queries=5, passes=400).attack(
+        Oracle(net), batch[slice(7, 8)], norm="linf", eps=[0.001], reference=batch
+    )
+    assert [t.attack for t in part.turns] == ["apgd-dlr", "apgd-t", "square", "hop-skip-jump"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [({"passes": -1}, "passes=-1"), ({"seconds": -2.0}, "seconds=-2.0"), ({"mode": "x"}, "mode='x'")],
+)
+def test_bad_parameters_are_named(values, words):
+    with pytest.raises(ParameterError, match=f"^auto: .*{words}"):
+        Auto(**values)

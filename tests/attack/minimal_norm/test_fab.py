@@ -1,0 +1,344 @@
+"""Against exact distances of affine nets, and against a loop over one sample written from the formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack import FAB
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.judge import untouched
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.stage import Stage
+from unshaken.attack.engine.stages import Field, one_budget
+from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.rng import SampleRng
+
+NORMS = ("linf", "l2", "l1")
+ORDER = {"linf": math.inf, "l2": 2, "l1": 1}
+DUAL = {"linf": 1, "l2": 2, "l1": math.inf}
+
+
+class Linear(nn.Module):
+    """Logits `W x + b`."""
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.tensor(weight)), torch.tensor(bias)
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight.T + self.bias
+
+
+class Rescaled(nn.Module):
+    """Another net's logits, `factor z + shift`."""
+
+    def __init__(self, net, factor, shift):
+        super().__init__()
+        self.net, self.factor, self.shift = net, factor, shift
+
+    def forward(self, x):
+        return self.factor * self.net(x) + self.shift
+
+
+def three_classes():
+    """The card's two-pixel net and its image, of class 0."""
+    net = Classifier(Linear([[1.0, 0.0], [-1.0, 1.0], [0.0, -2.0]], [0.2, 0.0, 0.1]), name="three").eval()
+    return net, Batch(torch.tensor([0.6, 0.5]).view(1, 1, 1, 2), torch.tensor([0]), ("a",))
+
+
+def nearest(net, batch, norm, reach=None, **parameters):
+    (found,), _ = FAB(**parameters).attack(Oracle(net), batch, norm=norm, eps=[math.inf], targets=reach)
+    return found
+
+
+# A loop over one sample, in numpy but for the net.
+
+
+def shortest(x, w, gap, norm):
+    """The least move that closes a gap inside the box, by bisection on its size, or one coordinate after the other."""
+    towards = np.sign(w) * np.sign(gap)
+    room = np.where(towards > 0, 1 - x, np.where(towards < 0, x, 0))
+    size, gap = np.abs(w), abs(gap)
+    if norm == "l1":
+        move = np.zeros_like(x)
+        for i in np.argsort(-size, kind="stable"):
+            if gap > 0 and size[i] > 0:
+                move[i] = min(room[i], gap / size[i])
+                gap -= size[i] * move[i]
+        return towards * move
+    rate = np.ones_like(size) if norm == "linf" else size
+    low, high = 0.0, 1e9
+    for _ in range(300):
+        middle = (low + high) / 2
+        low, high = (middle, high) if size @ np.minimum(middle * rate, room) < gap else (low, middle)
+    return towards * np.minimum(high * rate, room)
+
+
+def by_hand(net, clean, label, norm, steps, target=None):
+    """The tested points of one run from the clean image, and the least norm of those that fooled."""
+    x0 = clean.double().numpy().ravel()
+    x, points, best = x0.copy(), [x0], math.inf
+    for _ in range(steps):
+        point = torch.tensor(x, dtype=torch.float32).view(1, *clean.shape).requires_grad_(True)
+        z = net(point)[0]
+        planes = []
+        for k in range(len(z)):
+            if k == label or (target is not None and k != target):
+                continue
+            (g,) = torch.autograd.grad(z[k] - z[label], point, retain_graph=True)
+            f, w = float((z[k] - z[label]).detach()), g.double().numpy().ravel()
+            planes.append((abs(f) / np.linalg.norm(w, DUAL[norm]), f, w))
+        _, f, w = min(planes, key=lambda p: p[0])
+        b = w @ x - f
+        d1, d2 = shortest(x, w, b - w @ x, norm), shortest(x0, w, b - w @ x0, norm)
+        n1, n2 = np.linalg.norm(d1, ORDER[norm]), np.linalg.norm(d2, ORDER[norm])
+        alpha = min(n1 / (n1 + n2), 0.1)
+        x = np.clip((x + 1.05 * d1) * (1 - alpha) + (x0 + 1.05 * d2) * alpha, 0, 1)
+        points.append(x)
+        with torch.no_grad():
+            seen = net(torch.tensor(x, dtype=torch.float32).view(1, *clean.shape))[0]
+        if int(seen.argmax()) != label:
+            best = min(best, float(np.linalg.norm(x - x0, ORDER[norm])))
+            x = x0 + 0.9 * (x - x0)
+    return np.array(points), best
+
+
+def walked(net, batch, norm, **parameters):
+    """The points that FAB tests on one sample: every second forward pass."""
+    seen = []
+    clean = net(batch.images).detach()
+    handle = net.net.register_forward_pre_hook(lambda _m, x: seen.append(x[0].detach().clone()))
+    found = FAB(**parameters).attack(Oracle(net), batch, norm=norm, eps=[math.inf], clean=clean)[0][0]
+    handle.remove()
+    looks = 2 * (parameters["steps"] * parameters.get("targets", 1) + 1)
+    return torch.stack([x[0].flatten() for x in seen[:looks:2]]).double().numpy(), found
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_it_walks_where_a_plain_loop_walks(make, norm):
+    net = make.net(classes=4)
+    batch = make.batch(net, make.images(6, 1, 8, 8))
+    fooled = 0
+    for i in range(6):
+        one = batch[i : i + 1]
+        points, best = by_hand(net, one.images[0], int(one.labels), norm, 15)
+        got, found = walked(net, one, norm, steps=15, candidates=3)
+        assert np.abs(got - points).max() < 1e-3
+        assert np.abs(got - points)[:6].max() < 1e-5
+        fooled += int(found.fooled)
+        assert float(found.distance) == pytest.approx(best, rel=1e-3)
+    assert fooled > 3
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_fab_t_runs_towards_each_rival_in_turn_and_keeps_the_nearest(make, norm):
+    net = make.net(classes=4)
+    batch = make.batch(net, make.images(4, 1, 8, 8, seed=3))
+    whole = nearest(net, batch, norm, steps=10, targeted=True, targets=2)
+    for i in range(4):
+        one = batch[i : i + 1]
+        rivals = net(one.images)[0].argsort(descending=True)[1:3].tolist()
+        runs = [by_hand(net, one.images[0], int(one.labels), norm, 10, target=t) for t in rivals]
+        got, found = walked(net, one, norm, steps=10, targeted=True, targets=2)
+        # The second run begins at the clean image, which needs no test.
+        assert np.abs(got - np.concatenate([runs[0][0], runs[1][0][1:]])).max() < 1e-3
+        best = min(runs[0][1], runs[1][1])
+        assert float(found.distance) == pytest.approx(best, rel=1e-3)
+        assert float(whole.distance[i]) == pytest.approx(best, rel=1e-3)
+
+
+# Distances known by hand.
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("way", [{}, {"targeted": True}, {"restarts": 2}])
+def test_exact_distance_of_affine_nets(make, norm, way):
+    w = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(1))
+    images = 0.4 + 0.2 * make.images(12, 1, 6, 5)
+    if norm == "l1":
+        w[0, 2, 3] = 4.0  # one pixel, with room enough, does it
+    bias = 0.3 - float((images * w).flatten(1).sum(1).min())
+    net = make.affine(w, bias)
+    batch = Batch(images, torch.zeros(12, dtype=torch.int64), tuple(map(str, range(12))))
+    margin = (images * w).flatten(1).sum(1) + bias
+    exact = margin / torch.linalg.vector_norm(w, DUAL[norm])
+    inside = exact < 0.4  # the wall is not met
+    found = nearest(net, batch, norm, **way)
+    assert int(inside.sum()) > 2
+    assert bool(found.fooled[inside].all())
+    ratio = (found.distance / exact)[inside]
+    assert float(ratio.min()) >= 1 - 1e-5
+    assert float(ratio.max()) <= 1.01
+
+
+@pytest.mark.parametrize(("norm", "exact"), [("l2", 0.9 / math.sqrt(5)), ("linf", 0.3)])
+def test_distance_of_the_three_class_net(norm, exact):
+    net, batch = three_classes()
+    found = nearest(net, batch, norm)
+    assert float(found.distance) == pytest.approx(exact, rel=0.01)
+    assert float(found.distance) >= exact * (1 - 1e-6)
+    assert found.logits.argmax(1).tolist() == [1]
+
+
+@pytest.mark.parametrize(("norm", "exact"), [("l2", 0.5 / math.sqrt(5)), ("linf", 0.5 / 3)])
+@pytest.mark.parametrize("way", [{}, {"targeted": True}])
+def test_a_class_to_be_reached_is_reached(norm, exact, way):
+    """Class 2 where z = (0.8, -0.1, 0.3), so that its boundary x_1 + 2 x_2 = 1.1 to class 0 is 0.5 away."""
+    net, batch = three_classes()
+    net.net.bias[2] = 1.3
+    found = nearest(net, batch, norm, reach=torch.tensor([2]), **way)
+    assert found.logits.argmax(1).tolist() == [2]
+    assert exact * (1 - 1e-6) <= float(found.distance) <= exact * 1.01
+
+
+@pytest.mark.parametrize("way", [{}, {"targeted": True}])
+@pytest.mark.parametrize("norm", NORMS)
+def test_scale_and_shift_of_logits_do_not_matter(make, norm, way):
+    net = make.net(classes=4)
+    batch = make.batch(net, make.images(8, 1, 8, 8))
+    one = nearest(net, batch, norm, steps=10, **way)
+    other = nearest(Classifier(Rescaled(net.net, 8.0, 3.0), name="r").eval(), batch, norm, steps=10, **way)
+    assert torch.equal(one.fooled, other.fooled)
+    assert torch.allclose(one.distance, other.distance, rtol=1e-3)
+
+
+# Restarts, budgets, costs.
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_restarts_begin_at_half_the_best_norm_or_half_of_eps(make, norm):
+    clean = torch.full((3, 1, 6, 6), 0.5)
+    eps = torch.tensor([0.2, 0.05, math.inf])
+    problem = Problem(Ball.of(clean, eps, norm), torch.zeros(3, dtype=torch.int64), False, torch.zeros(3, 4))
+    attack = FAB(steps=4, restarts=2)
+    state = attack.start(problem, SampleRng.of(0, "fab", ["a", "b", "c"]))
+    state = state.replace(step=torch.tensor([4, 4, 4]), distance=torch.tensor([0.1, 0.1, math.inf]))
+    begin = attack.ask(state).begin
+    reach = torch.tensor([0.05, 0.025, {"linf": 0.15, "l2": 0.5, "l1": 2.5}[norm]])
+    assert torch.allclose(torch.linalg.vector_norm((begin - clean).flatten(1), ORDER[norm], dim=1), reach, rtol=1e-4)
+    assert not torch.allclose(begin[0] - clean[0], 2 * (begin[1] - clean[1]), atol=1e-3)
+    assert torch.equal(attack.ask(state.replace(step=torch.tensor([3, 3, 3]))).begin, clean)
+
+
+def test_more_restarts_never_find_a_farther_example(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    one, three = (nearest(net, batch, "l2", steps=6, restarts=r) for r in (1, 3))
+    assert bool((three.distance <= one.distance * (1 + 1e-6)).all())
+    assert bool((three.distance < one.distance * (1 - 1e-6)).any())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"steps": 5},
+        {"steps": 5, "candidates": 1},
+        {"steps": 4, "restarts": 3},
+        {"steps": 3, "targeted": True},
+        {"steps": 3, "targeted": True, "targets": 2, "restarts": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_cost_is_what_is_spent(make, parameters, classes):
+    net = make.net(classes=classes)
+    batch = make.batch(net, make.images(5, 1, 8, 8))
+    seen = [0, 0]
+    oracle = Oracle(net)
+    clean = oracle.exact(batch.images)
+    attack = FAB(**parameters)
+    field = Field(oracle, batch, batch.labels, False, "linf", 0, clean)
+    before = oracle.meter.forwards
+    found = field.run(Stage(attack, "fab"), torch.arange(5), math.inf, early=False)
+    seen = [oracle.meter.forwards - before - 5, oracle.meter.backwards]  # each once more, in the last look
+    forwards, backwards = attack.cost(classes)
+    assert [forwards * 5, backwards * 5] == seen
+    assert int(found.forwards.sum()) - 5 == seen[0]
+
+
+@pytest.mark.parametrize("way", [{}, {"targeted": True, "targets": 2}, {"restarts": 2}])
+def test_patience_spares_passes_where_nothing_nearer_comes(make, way):
+    net = make.affine(torch.tensor([[[1.0, -2.0], [0.5, 1.0]]]), -0.1)
+    batch = Batch(torch.full((2, 1, 2, 2), 0.5), torch.zeros(2).long(), ("a", "b"))
+    exact = 0.15 / math.sqrt(6.25)
+    found = nearest(net, batch, "l2", patience=5, **way)
+    runs = 2 if "restarts" in way else 1  # one rival only
+    # Step 1 crosses the boundary; 5 or a few more later a run ends: far from 100 steps.
+    assert 2 * 6 * runs <= int(found.forwards.max()) <= 2 * 30 * runs
+    assert torch.allclose(found.distance, torch.full_like(found.distance, exact), rtol=0.01)
+    off, never = (nearest(net, batch, "l2", steps=20, patience=p, **way) for p in (0, 20))
+    assert torch.equal(off.images, never.images)
+    assert torch.equal(off.forwards, never.forwards)
+
+
+@pytest.mark.parametrize("way", [{}, {"targeted": True}])
+def test_under_a_budget_it_ends_at_the_first_success_inside(make, way):
+    net = make.net(classes=4)
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    free = nearest(net, batch, "linf", steps=10, **way)
+    eps = float(free.distance.median()) * 1.02
+    oracle = Oracle(net)
+    clean = oracle.exact(batch.images)
+    field = Field(oracle, batch, batch.labels, False, "linf", 0, clean)
+    start = untouched(batch.images, clean, batch.labels, False)
+    found = one_budget(field, [Stage(FAB(steps=10, **way), "fab")], start, eps)
+    assert torch.equal(found.fooled, free.distance <= eps)
+    assert bool((found.distance[found.fooled] <= eps * (1 + 1e-6)).all())
+    assert int(found.forwards[found.fooled].max()) < int(found.forwards[~found.fooled].min())
+    assert 5 <= int(found.fooled.sum()) < 20
+
+
+def test_more_candidates_than_classes_and_targets_are_cut(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(4, 1, 8, 8))
+    for few, many in (({"candidates": 2}, {"candidates": 50}), ({"targets": 2}, {"targets": 50})):
+        way = {"steps": 5, "targeted": "targets" in few}
+        one, other = nearest(net, batch, "l2", **few, **way), nearest(net, batch, "l2", **many, **way)
+        assert torch.equal(one.images, other.images)
+
+
+def test_a_flat_net_is_survived(make):
+    """No gradient at all: the point stays where it is, and nothing fools."""
+    net = Classifier(Linear([[0.0, 0.0], [0.0, 0.0]], [1.0, 0.0]), name="flat").eval()
+    batch = Batch(
+        torch.rand(3, 1, 1, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(3).long(), tuple("abc")
+    )
+    for norm in NORMS:
+        found = nearest(net, batch, norm, steps=4)
+        assert found.fooled.tolist() == [False] * 3
+        assert torch.equal(found.images, batch.images)
+
+
+def test_a_black_box_is_refused(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(2, 1, 8, 8))
+    net.differentiable = False
+    with pytest.raises(ModelError, match=r"^fab: .* gives no gradients"):
+        nearest(net, batch, "l2")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"steps": 0}, "steps=0"),
+        ({"candidates": 0}, "candidates=0"),
+        ({"targets": -2}, "targets=-2"),
+        ({"patience": -1}, "patience=-1"),
+        ({"alpha_max": 1.5}, "alpha_max=1.5"),
+        ({"eta": 0.0}, "eta=0.0"),
+        ({"beta": 0.0}, "beta=0.0"),
+        ({"target": 3}, "no parameter 'target'; did you mean 'targets'"),
+    ],
+)
+def test_bad_parameters_are_named(values, words):
+    with pytest.raises(ParameterError) as caught:
+        FAB(**values)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("fab: ")
+    assert "\n" not in str(caught.value)

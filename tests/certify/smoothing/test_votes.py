@@ -1,0 +1,125 @@
+"""Votes against a model whose answers under noise are known, and the bounds against numbers by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy.stats import norm
+from torch import nn
+
+from unshaken.certify.smoothing.votes import lower_bound, upper_bound, vote
+from unshaken.core import Classifier, Oracle, SampleRng
+
+
+class Threshold(nn.Module):
+    """Class 1 where the mean pixel is above a level: under noise its share is known in closed form."""
+
+    def __init__(self, level=0.5, classes=3):
+        super().__init__()
+        self.level, self.classes = level, classes
+
+    def forward(self, x):
+        z = (x.flatten(1).mean(1) - self.level)[:, None]
+        return torch.cat([-z, z, *[z - 9 - z for _ in range(self.classes - 2)]], 1)
+
+
+def oracle(limit=256, **options):
+    return Oracle(Classifier(Threshold(**options)).eval(), limit=limit)
+
+
+def images(*means):
+    return torch.stack([torch.full((1, 4, 4), m) for m in means])
+
+
+def ask(door, x, ids=("a", "b", "c"), **options):
+    settings = {"sigma": 0.4, "n0": 20, "n": 600, "seed": 0, "method": "smoothing"} | options
+    return vote(door, x, ids[: len(x)], **settings)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "alpha", "bound"),
+    [
+        (100_000, 100_000, 0.001, 0.999930925),
+        (9_990, 10_000, 0.001, 0.9975883),
+        (9_990, 10_000, 0.0005, 0.9974764),
+        (9_900, 10_000, 0.001, 0.9865312),
+        (9_900, 10_000, 0.0005, 0.9862882),
+        (5_100, 10_000, 0.001, 0.4944993),
+        (0, 100, 0.001, 0.0),
+    ],
+)
+def test_lower_bounds_are_clopper_and_pearsons(successes, trials, alpha, bound):
+    assert float(lower_bound(successes, trials, alpha)) == pytest.approx(bound, abs=6e-8)
+    assert float(upper_bound(trials - successes, trials, alpha)) == pytest.approx(1 - bound, abs=6e-8)
+
+
+def test_bounds_without_trials_say_nothing():
+    assert float(lower_bound(0, 0, 0.01)) == 0
+    assert float(upper_bound(0, 0, 0.01)) == 1
+
+
+def test_shares_are_those_of_the_normal_law():
+    """The mean of 16 pixels has a sixteenth of the noise's variance."""
+    tally = ask(oracle(), images(0.45, 0.6), n=20_000)
+    expected = [norm.cdf((0.5 - 0.45) * 4 / 0.4), norm.cdf((0.6 - 0.5) * 4 / 0.4)]
+    assert tally.candidate.tolist() == [0, 1]
+    assert (tally.hits / tally.drawn).tolist() == pytest.approx(expected, abs=4 * math.sqrt(0.25 / 20_000))
+
+
+def test_choosing_and_judging_draws_are_different_draws():
+    door, rng = oracle(), SampleRng.of(0, "smoothing", ["a"])
+    tally = ask(door, images(0.5), n0=7, n=300)
+
+    def count(start, stop):
+        noisy = [images(0.5) + 0.4 * rng.fold(j).noise(1, 4, 4) for j in range(start, stop)]
+        return door.model(torch.cat(noisy)).argmax(1).bincount(minlength=3).tolist()
+
+    assert tally.selected[0].tolist() == count(0, 7)
+    assert tally.counts[0].tolist() == count(7, 307)
+    assert tally.forwards.tolist() == [307]
+    assert door.meter.forwards == 307
+
+
+@pytest.mark.parametrize("limit", [1, 5, 64, 1000])
+def test_votes_do_not_depend_on_company_order_or_batch(limit):
+    x = images(0.45, 0.5, 0.6)
+    whole = ask(oracle(), x, n=300)
+    back = vote(oracle(limit), x.flip(0), ("c", "b", "a"), sigma=0.4, n0=20, n=300, seed=0, method="smoothing")
+    assert torch.equal(back.counts.flip(0), whole.counts)
+    assert torch.equal(back.selected.flip(0), whole.selected)
+    assert not torch.equal(ask(oracle(), x, n=300, seed=1).counts, whole.counts)
+
+
+def test_who_is_doomed_gets_no_fresh_votes():
+    labels = torch.tensor([0, 1, 1])
+    tally = ask(oracle(), images(0.45, 0.45, 0.6), labels=labels, doomed=lambda t, y: t.candidate != y)
+    assert tally.drawn.tolist() == [600, 0, 600]
+
+
+class Diary:
+    """A journal in memory."""
+
+    def __init__(self, records=()):
+        self.records = dict(records)
+
+    def found(self):
+        return self.records
+
+    def keep(self, sample, record):
+        self.records[sample] = record
+
+    def flush(self):
+        pass
+
+
+def test_what_a_journal_has_is_not_asked_again():
+    x, diary = images(0.45, 0.5, 0.6), Diary()
+    whole = ask(oracle(), x, journal=diary)
+    assert set(diary.records) == {"a", "b", "c"}
+    door = oracle()
+    again = ask(door, x, journal=Diary({k: diary.records[k] for k in ("a", "c")}))
+    assert door.meter.forwards == 620
+    assert torch.equal(again.counts, whole.counts)
+    assert torch.equal(again.selected, whole.selected)

@@ -1,0 +1,83 @@
+"""Where in a model a detector may look."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.core import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.models import load_model
+
+
+def test_the_head_is_the_linear_layer_that_gives_the_logits(toy):
+    found = Anatomy.of(toy, torch.rand(3, 3, 4, 4))
+    assert (found.head, found.classes, found.penultimate) == ("head", 3, "head:in")
+    assert torch.equal(found.weight, torch.eye(3) * 4)
+    assert torch.equal(found.bias, torch.zeros(3))
+    assert torch.equal(found.read_out(torch.tensor([[1.0, 2.0, 3.0]])), torch.tensor([[4.0, 8.0, 12.0]]).double())
+
+
+def test_a_linear_layer_before_the_last_word_is_no_head():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Softmax(1))
+    found = Anatomy.of(Classifier(net, name="soft").eval(), torch.rand(2, 3, 2, 2))
+    assert found.head is None
+    with pytest.raises(ModelError, match="'soft' has no linear layer that gives its logits: use a detector"):
+        found.penultimate  # noqa: B018
+    with pytest.raises(ModelError, match="has no linear layer"):
+        found.read_out(torch.zeros(1, 3))
+
+
+def test_stages_are_the_last_layer_at_each_size():
+    found = Anatomy.of(load_model("demo"), torch.rand(2, 1, 28, 28))
+    assert found.stages == ("body.0", "body.2", "body")  # 28, 14 and 7 pixels
+
+
+def test_a_stage_whose_average_the_head_weighs_is_not_counted_twice():
+    from unshaken.models.networks.small_cnn import SmallCNN
+
+    found = Anatomy.of(Classifier(SmallCNN(), name="pooled").eval(), torch.rand(2, 3, 32, 32))
+    assert found.head == "head"
+    assert found.stages == ("body.0", "body.2")  # 32 and 16 pixels; the average of the 8 x 8 ones is `head:in`
+
+
+def test_of_blocks_of_one_size_a_few_are_taken():
+    """The last one is left out here, for the head weighs its average."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.mix(x)
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(Block() for _ in range(8))
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = x.flatten(2).transpose(1, 2)[..., :1].expand(-1, -1, 4)
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x.mean(1))
+
+    found = Anatomy.of(Classifier(Tokens(), name="tokens").eval(), torch.rand(2, 3, 3, 3))
+    assert found.stages == ("blocks.1", "blocks.3", "blocks.5")
+    assert found.head == "head"
+
+
+def test_names_of_another_model_are_refused(toy):
+    with pytest.raises(ModelError, match="no linear layer 'fc'"):
+        Anatomy.named(toy, 3, "fc", ())
+
+
+def test_the_model_is_left_as_it_was(toy):
+    toy.train()
+    Anatomy.of(toy, torch.rand(2, 3, 4, 4))
+    assert toy.training
+    assert not any(m._forward_hooks for m in toy.modules())

@@ -1,0 +1,123 @@
+"""Model and detectors as one ONNX graph, run by onnxruntime."""
+
+import json
+import math
+
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.registry import list_methods, register, unregister
+from unshaken.data import load_data, stream
+from unshaken.detect import ASH, KNN, MSP, ODIN, Detector, Energy, Mahalanobis, ViM, fit
+from unshaken.detect.engine.export import export
+from unshaken.detect.engine.fitting import labels_of
+
+SLOW = {"lid"}
+"""Torch's distance matrix, which ONNX has not got: refused as the detector of `test_an_operation_without_a_name` is."""
+
+
+def net():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        body = nn.Conv2d(1, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(2)
+        return nn.Sequential(*body, nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 10)).eval()
+
+
+def registered():
+    """Every detector of images that can be made without parameters."""
+    for method in list_methods("detect"):
+        if not issubclass(method.cls, Detector) or not method.needs or "text" in method.needs or method.name in SLOW:
+            continue
+        try:
+            yield method.cls()
+        except ParameterError:
+            continue
+
+
+@pytest.fixture(scope="module")
+def images():
+    return next(stream(load_data("demo"), range(5), batch_size=5)).images
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory, images):
+    """All detectors fitted, what was exported of them, and a session on it."""
+    methods = [*registered(), ASH(variant="p"), ASH(variant="b"), KNN(k=3), ViM(dimensions=8), Mahalanobis(eps=0.01)]
+    door = fit(net(), "demo", methods, take=300).door
+    written = export(door, tmp_path_factory.mktemp("onnx") / "door.onnx", images)
+    return methods, door, written, onnxruntime.InferenceSession(str(written.file))
+
+
+def answers(session, images):
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"images": images.numpy()}), strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_scores_are_those_of_torch(everything, images, n):
+    """Within 1e-4 of the standard deviation of normal scores."""
+    _, door, written, session = everything
+    found = answers(session, images[:n])
+    with torch.no_grad():
+        assert torch.allclose(torch.from_numpy(found["logits"]), door.model(images[:n]), atol=1e-5)
+    expected = door.only(*written.thresholds).score(images[:n])
+    for label, scores in expected.items():
+        spread = door.detectors[label].calibration.std().item()
+        assert found[f"score_{label}"].shape == (n,)
+        assert found[f"score_{label}"].tolist() == pytest.approx(scores.tolist(), abs=1e-4 * spread, rel=0), label
+
+
+def test_every_detector_of_one_pass_is_there_and_others_have_a_reason(everything):
+    methods, _, written, _ = everything
+    for label, method in zip(labels_of(methods), methods, strict=True):
+        if not method.asks_again():
+            assert label in written.thresholds, written.refused[label]
+        assert (label in written.thresholds) != (label in written.refused)
+    assert "it asks the model again (Gradient)" in written.refused["odin"]
+    assert "mahalanobis" in written.thresholds  # without pre-processing it asks nothing
+    assert "mahalanobis-2" in written.refused
+
+
+def test_the_metadata_hold_thresholds_and_parameters(everything):
+    _, door, written, session = everything
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["accept"] == "0.95"
+    assert metadata["fingerprint"] == door.about["fingerprint"]
+    assert json.loads(metadata["detectors"])["knn-2"] == {"method": "knn", "params": {"k": 3}}
+    for label in written.thresholds:
+        assert float(metadata[f"threshold_{label}"]) == door.threshold(label).value
+        assert math.isfinite(written.thresholds[label])
+
+
+def test_an_operation_without_a_name_in_onnx_is_refused_alone(tmp_path, images):
+    @register("far", reference="none")
+    class Far(Detector):
+        """A distance matrix, which ONNX has not got."""
+
+        def score(self, look, bank):
+            """Distance of the logits from 0."""
+            return torch.cdist(look.z, torch.zeros_like(look.z[:1])).sum(1)
+
+    try:
+        door = fit(net(), "demo", [Energy(), Far()], take=100).door
+        written = export(door, tmp_path / "door.onnx", images, accept=0.8)
+    finally:
+        unregister("far")
+    assert set(written.thresholds) == {"energy"}
+    assert "cannot be written as an ONNX graph" in written.refused["far"]
+    assert "_cdist_forward" in written.refused["far"]
+    assert set(answers(onnxruntime.InferenceSession(str(written.file)), images)) == {"logits", "score_energy"}
+    assert written.thresholds["energy"] == door.threshold("energy", 0.8).value
+
+
+def test_what_cannot_be_written_is_said(tmp_path, images):
+    door = fit(net(), "demo", [MSP(), ODIN()], take=100).door
+    with pytest.raises(ParameterError, match="no detector can be exported: odin: it asks the model again"):
+        export(door.only("odin"), tmp_path / "door.onnx", images)
+    with pytest.raises(ParameterError, match="give two or more, so that their number stays open"):
+        export(door, tmp_path / "door.onnx", images[:1])
+    with pytest.raises(RunError, match=r"nowhere/door.onnx: cannot be written \(No such file"):
+        export(door.only("msp"), tmp_path / "nowhere" / "door.onnx", images)

@@ -1,0 +1,68 @@
+"""Model and detector as one classifier, by hand."""
+
+from __future__ import annotations
+
+import torch
+
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.guard import guard
+from unshaken.detect.engine.screen import Fitted
+from unshaken.detect.scores.energy import Energy
+from unshaken.detect.scores.odin import ODIN
+
+
+def door_of(toy, method: Detector, calibration) -> Door:
+    fitted = Fitted(method, {}, torch.as_tensor(calibration, dtype=torch.float64))
+    return Door(toy, Anatomy.of(toy, torch.rand(2, 3, 4, 4)), {method.info.name: fitted}, {})
+
+
+def test_the_rejection_wins_exactly_where_the_score_is_above_threshold(toy):
+    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    at = door.threshold("energy").value
+    images = torch.rand(200, 3, 4, 4)
+    behind = guard(door, "energy")
+    logits = behind(images)
+    score = door.score(images)["energy"]
+    assert behind.reject == 3
+    assert torch.equal(logits.argmax(1) == 3, score > at)
+    assert 0 < int((score > at).sum()) < 200
+    kept = score <= at
+    assert torch.equal(logits[kept, :3], toy(images)[kept])
+    spread = torch.linspace(-4, -3, 99).double().std()
+    want = toy(images).amax(1) + (score - at) / spread
+    assert torch.allclose(logits[:, 3].double(), want.double(), atol=1e-4)
+
+
+def test_the_gradient_of_the_rejection_is_that_of_the_score(toy):
+    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    x = torch.rand(3, 3, 4, 4).requires_grad_(True)
+    logits = guard(door, "energy")(x)
+    (got,) = torch.autograd.grad((logits[:, 3] - logits[:, :3].amax(1)).sum(), x)
+    score = -toy(x).double().logsumexp(1)
+    (want,) = torch.autograd.grad(score.sum() / torch.linspace(-4, -3, 99).double().std(), x)
+    assert torch.allclose(got.double(), want.double(), atol=1e-5)
+
+
+def test_through_a_step_of_the_image_the_gradient_goes_straight(toy):
+    door = door_of(toy, ODIN(temperature=1.0, eps=0.01), torch.linspace(0, 0.5, 99))
+    x = torch.rand(3, 3, 4, 4).requires_grad_(True)
+    logits = guard(door, "odin")(x)
+    (got,) = torch.autograd.grad((logits[:, 3] - logits[:, :3].amax(1)).sum(), x)
+    assert bool((got != 0).any())
+    moved = (
+        x.detach()
+        - 0.01
+        * torch.autograd.grad(torch.nn.functional.cross_entropy(toy(x), toy(x).argmax(1), reduction="sum"), x)[0].sign()
+    )
+    y = moved.requires_grad_(True)
+    score = 1 - toy(y).double().softmax(1).amax(1)
+    (want,) = torch.autograd.grad(score.sum() / torch.linspace(0, 0.5, 99).double().std(), y)
+    assert torch.allclose(got.double(), want.double(), atol=1e-5)
+
+
+def test_names_and_reject_class_are_told(toy):
+    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    toy.classes = ("a", "b", "c")
+    assert guard(door, "energy").classes == ("a", "b", "c", "rejected")

@@ -1,0 +1,40 @@
+"""What one pass said, for all to read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unshaken.core.errors import ModelError
+from unshaken.detect.engine.look import Look, pool
+
+
+def test_maps_and_tokens_are_averaged_over_places():
+    maps = torch.arange(2.0 * 3 * 2 * 2).view(2, 3, 2, 2)
+    assert torch.equal(pool(maps, "x"), maps.flatten(2).mean(2))
+    tokens = torch.arange(12.0).view(2, 3, 2)
+    assert pool(tokens, "x").tolist() == [[2.0, 3.0], [8.0, 9.0]]
+    with pytest.raises(ModelError, match=r"layer 'x' gives values of shape \(2,\)"):
+        pool(torch.zeros(2), "x")
+
+
+def test_a_layer_is_pooled_once_and_named_when_it_is_not_there(anatomy):
+    look = Look(anatomy, torch.zeros(2, 2), {"body": torch.rand(2, 4, 3, 3)})
+    assert look.pooled("body") is look.pooled("body")
+    with pytest.raises(ModelError, match=r"no values of layer 'stem' are at hand; there are \['body'\]"):
+        look.pooled("stem")
+
+
+def test_probabilities_are_float64_and_sum_to_one(anatomy):
+    look = Look(anatomy, torch.tensor([[0.0, 40.0]]))
+    assert look.probabilities.dtype == torch.float64
+    assert 0 < look.probabilities[0, 0] < 1e-17
+    assert look.predictions.tolist() == [1]
+
+
+def test_features_alone_have_no_images_and_no_streams(anatomy):
+    look = Look(anatomy, torch.zeros(1, 2))
+    with pytest.raises(ModelError, match="cannot score features alone: give the images"):
+        look.pixels  # noqa: B018
+    with pytest.raises(ModelError, match="draws at random"):
+        look.streams  # noqa: B018

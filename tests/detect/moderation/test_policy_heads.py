@@ -1,0 +1,189 @@
+"""Heads for a policy: the max rule, thresholds, logits for attacks, and the head that is told its policy."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from unshaken.attack import PGD
+from unshaken.core import Batch
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.rng import SampleRng
+from unshaken.data.in_memory import InMemory
+from unshaken.detect import Door, PolicyHeads, fit
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.look import Look
+from unshaken.detect.moderation.policy_classifier import FromProbability, policy_classifier, two_logits
+from unshaken.detect.moderation.policy_conditional import draw_policies, fit_conditional, perceptron, policy_target
+from unshaken.detect.moderation.policy_heads import category_margins, fit_heads, memberships
+
+
+def test_the_farthest_category_decides(anatomy):
+    bank = {
+        "weight": torch.tensor([[1.0, 0.0], [0.0, 2.0]]),
+        "bias": torch.tensor([0.5, 0.0]),
+        "thresholds": torch.tensor([1.0, -1.0]),
+    }
+    look = Look(anatomy, torch.zeros(3, 2), {"head:in": torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, -2.0]])})
+    method = PolicyHeads(unsafe="0+1")
+    assert method.categories(look, bank).tolist() == [[2.5, 1.0], [-0.5, 1.0], [-0.5, -3.0]]
+    assert method.score(look, bank).tolist() == [2.5, 1.0, -0.5]
+
+
+def test_membership():
+    labels = torch.tensor([0, 1, 2, 3])
+    assert memberships(labels, [(1, 3), (0,)]).tolist() == [[False, True], [True, False], [False, False], [True, False]]
+
+
+def test_heads_against_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, (300, 6)) * [1, 10, 0.1, 1, 1, 0]
+    x[:, 5] = 7  # a dead feature
+    belongs = np.stack([x[:, 0] + rng.normal(0, 2, 300) > 3, x[:, 1] > 30], 1)
+    weight, bias = fit_heads(torch.tensor(x), torch.tensor(belongs), 0.3)
+    z = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
+    for k in range(2):
+        known = LogisticRegression(C=0.3, tol=1e-10, max_iter=1000).fit(z, belongs[:, k])
+        expected = torch.tensor(known.decision_function(z))
+        got = category_margins(torch.tensor(x), weight, bias, torch.zeros(2))[:, k]
+        assert torch.allclose(got, expected, atol=1e-4)
+    assert weight[:, 5].tolist() == [0, 0]
+
+
+def kept_of(features, labels, held, held_labels, classes=3):
+    anatomy = Anatomy("toy", classes, "head", (), torch.eye(classes, features.shape[1]), torch.zeros(classes))
+    tune = Look(anatomy, torch.zeros(len(held), classes), {"head:in": held}, labels=held_labels)
+    return Kept(anatomy, rows={"penultimate": features, "labels": labels}, tune=tune, n=len(features))
+
+
+def clouds(n, seed):
+    """Three classes around the corners of a triangle; each tells of the others."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 3
+    corners = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    return corners[labels] + torch.randn(n, 2, generator=generator) * 0.7, labels
+
+
+def test_thresholds_are_the_best_for_held_out_images():
+    x, y = clouds(300, 0)
+    held, theirs = clouds(90, 1)
+    kept = kept_of(x, y, held, theirs)
+    best, half = (PolicyHeads(unsafe="1+2", threshold=t) for t in ("f1", "half"))
+    bank, plain = best.fit(kept), half.fit(kept)
+    assert plain["thresholds"].tolist() == [0, 0]
+    assert torch.equal(bank["weight"], plain["weight"])
+    for k, c in enumerate((1, 2)):
+        truth = theirs == c
+        f1 = []
+        for t in (bank["thresholds"][k], torch.tensor(0.0), torch.tensor(0.4), torch.tensor(-0.4)):
+            flagged = held.double() @ plain["weight"][k] + plain["bias"][k] > t
+            f1.append((2 * (flagged & truth).sum() / (flagged.sum() + truth.sum())).item())
+        assert f1[0] == max(f1) > 0.7
+    look = Look(kept.anatomy, torch.zeros(90, 3), {"head:in": held})
+    score = best.score(look, bank)
+    assert score[theirs > 0].median() > 0 > score[theirs == 0].median()
+
+
+def test_what_cannot_be_fitted():
+    x, y = clouds(30, 0)
+    with pytest.raises(DataError, match="0 of 30 images show '3'"):
+        PolicyHeads(unsafe="3").fit(kept_of(x, y, x, y, classes=4))
+    for wrong in ({}, {"file": "a.yaml", "unsafe": "1"}):
+        with pytest.raises(ParameterError, match="give the policy once"):
+            PolicyHeads(**wrong)
+    with pytest.raises(ParameterError, match="no class 'cat'"):
+        PolicyHeads(unsafe="cat").fit(kept_of(x, y, x, y))
+
+
+def coloured(n):
+    """Red, green and blue pictures of any brightness."""
+    labels = torch.arange(n) % 3
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(n, 3, 8, 8, generator=generator) * 0.3
+    images[torch.arange(n), labels] += 0.5
+    return (images * 255).to(torch.uint8), labels
+
+
+def test_fitted_on_images_saved_and_attacked(toy, tmp_path):
+    images, labels = coloured(240)
+    file = tmp_path / "policy.yaml"
+    file.write_text("labels: [red, green, blue]\ncategories: [{name: warm, classes: [red]}, {name: blue}]\n")
+    data = InMemory(images, labels)
+    door = fit(toy, data, [f"policy-heads:file={file},c=1"]).door
+    door.save(tmp_path / "door")
+    file.unlink()  # what is fitted needs its policy's file no more
+    batch = Batch(images.float() / 255, (labels != 1).long(), tuple(map(str, range(240))))
+    score = Door.load(tmp_path / "door", toy).score(batch)["policy-heads"]
+    assert torch.equal(score, door.score(batch)["policy-heads"])
+    assert ((score > 0) == (labels != 1)).float().mean() > 0.98
+
+    model = policy_classifier(toy, door.anatomy, door.detectors["policy-heads"].bank)
+    with torch.no_grad():
+        probability = model(batch.images).softmax(1)[:, 1]
+    assert torch.allclose(probability.double(), score.sigmoid(), atol=1e-5)
+    (broken, same), _ = PGD(steps=20).attack(Oracle(model), batch, norm="linf", eps=[0.5, 0.0], seed=0)
+    assert (broken.logits.argmax(1) == batch.labels).float().mean() < 0.1
+    assert (same.logits.argmax(1) == (score > 0).long()).all()  # with no budget nothing changes
+
+
+def test_a_wrapper_gives_logits_and_no_probabilities():
+    p = torch.tensor([0.001, 0.3, 0.5, 0.731, 0.999])
+    wrapper = FromProbability(lambda images: images.mean((1, 2, 3)))
+    images = p.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    assert torch.allclose(wrapper(images).softmax(1)[:, 1], p, atol=1e-5)
+    assert torch.tensor([0.0, 1.0]).softmax(0)[1].item() == pytest.approx(0.7311, abs=1e-4)  # what must not happen
+    at = FromProbability(lambda images: images.mean((1, 2, 3)), threshold=0.7)
+    assert at(images).argmax(1).tolist() == [0, 0, 0, 1, 1]
+    assert torch.allclose(two_logits(torch.tensor([2.0])).softmax(1)[0, 1], torch.tensor(2.0).sigmoid())
+
+
+def test_the_policy_decides_the_target():
+    belongs = torch.tensor([[True, False, False], [False, False, False]])
+    every = torch.ones(2, 3, dtype=torch.bool)
+    assert policy_target(belongs, every).tolist() == [True, False]
+    without_own, without_other = every.clone(), every.clone()
+    without_own[:, 0], without_other[:, 2] = False, False
+    assert policy_target(belongs, without_own).tolist() == [False, False]
+    assert policy_target(belongs, without_other).tolist() == [True, False]
+
+
+def test_random_policies():
+    belongs = torch.eye(4, dtype=torch.bool)[torch.arange(400) % 4]
+    rng = SampleRng.of(0, "t", [str(i) for i in range(400)])
+    policy = draw_policies(belongs, rng)
+    assert policy.any(1).all()
+    assert 0.4 < policy_target(belongs, policy).float().mean() < 0.6
+    assert policy_target(belongs, draw_policies(belongs, rng, 0.0)).all()
+    assert not policy_target(belongs, draw_policies(belongs, rng, 1.0)).any()
+    assert set((policy & ~belongs).sum(1).tolist()) == {0, 1, 2, 3}
+
+
+def test_a_head_that_is_told_its_policy():
+    """Taught with categories left out it lets these through; taught without, it flags the image all the same."""
+    x, y = clouds(600, 0)
+    held, theirs = clouds(300, 1)
+    belongs, truth = (memberships(labels, [(1,), (2,)]) for labels in (y, theirs))
+    every, without = torch.ones_like(truth), ~truth
+    mine = truth.any(1)
+    right = {}
+    for negatives in (0.5, 0.0):
+        head = fit_conditional(x, belongs, steps=400, negatives=negatives)
+        right[negatives] = [
+            ((head(held, p) > 0) == policy_target(truth, p))[mine].float().mean().item() for p in (every, without)
+        ]
+    assert min(right[0.5]) > 0.75
+    assert right[0.0][0] > 0.75
+    assert right[0.0][1] < right[0.5][1] - 0.2
+
+
+def test_sizes_of_published_heads():
+    def size(net):
+        return sum(p.numel() for p in net.parameters())
+
+    assert size(perceptron([768, 384], batch_norm=True)) == 296_449
+    assert size(perceptron([768, 64, 512, 256])) == 214_081
+    assert isinstance(perceptron([8, 4])[0], nn.Linear)
+    assert perceptron([8, 4, 2], batch_norm=True).eval()(torch.zeros(3, 8)).shape == (3, 1)

@@ -1,0 +1,70 @@
+"""Disagreement with further models: by hand, counted, and refused where members do not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unshaken.core import Batch, Classifier
+from unshaken.core.classifier import View
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.detect import EnsembleDisagreement
+from unshaken.detect.engine import members as _members
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.screen import Fitted, screen
+
+
+class Says(nn.Module):
+    """The same logits for every image."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits.expand(len(x), -1)
+
+
+MEMBERS = {
+    "same": Classifier(Says(2.0, 0.0), name="same").eval(),
+    "other": Classifier(Says(0.0, 2.0), name="other").eval(),
+    "three": Classifier(Says(0.0, 2.0, 1.0), name="three").eval(),
+    "large": Classifier(Says(0.0, 2.0), name="large", view=View(9, 9)).eval(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _members_by_name(monkeypatch):
+    monkeypatch.setattr(_members, "second_model", MEMBERS.__getitem__)
+
+
+def scored(members: str, measure: str = "mutual-information") -> tuple[list[float], Oracle]:
+    oracle = Oracle(MEMBERS["same"], limit=2)
+    batch = Batch(torch.zeros(3, 1, 4, 4), None, ("a", "b", "c"))
+    fitted = {"e": Fitted(EnsembleDisagreement(members=members, measure=measure), {}, torch.zeros(0))}
+    found = screen(fitted, Anatomy("same", 2, None, ()), batch, oracle)["e"]
+    assert found.forwards.tolist() == [members.count("+") + 1] * 3
+    return found.score.tolist(), oracle
+
+
+def test_members_that_agree_and_members_that_do_not():
+    assert scored("same+same")[0] == pytest.approx([0, 0, 0], abs=1e-12)
+    p = torch.tensor([2.0, 0.0]).double().softmax(0)
+    alone = -(p * p.log()).sum().item()
+    torn, oracle = scored("other")
+    assert torn == pytest.approx([torch.tensor(2.0).double().log().item() - alone] * 3)
+    assert oracle.meter.forwards == 6
+    assert scored("other", "max-variance")[0] == pytest.approx([((p[0] - p[1]) / 2).item() ** 2] * 3)
+
+
+def test_bad_members_are_one_clear_line():
+    with pytest.raises(ModelError, match="'three' has 3 classes, the model 2"):
+        scored("three")
+    with pytest.raises(ModelError, match=r"'large' takes images of \(9, 9\)"):
+        scored("large")
+    with pytest.raises(ParameterError, match="empty SPEC"):
+        scored("same+")
+    with pytest.raises(ParameterError, match="members"):
+        EnsembleDisagreement()

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.harden.engine.imbalance import imbalanced
+
+LABELS = np.repeat([3, 5, 7], 1000)
+
+
+@pytest.mark.parametrize(("ratio", "counts"), [(1, (1000, 1000)), (5, (1000, 200)), (10, (1000, 100))])
+def test_two_classes(ratio, counts):
+    rows = imbalanced(LABELS, ratio=ratio, classes=(5, 3))
+    assert tuple((LABELS[rows] == c).sum() for c in (5, 3)) == counts
+    assert (np.diff(rows) > 0).all()
+    smaller = imbalanced(LABELS, ratio=ratio, classes=(5, 3), largest=500, seed=1)
+    assert (LABELS[smaller] == 5).sum() == 500
+
+
+def test_a_profile_over_three_classes():
+    rows = imbalanced(LABELS, ratio=100)
+    assert [(LABELS[rows] == c).sum() for c in (3, 5, 7)] == [1000, 100, 10]
+
+
+def test_sets_are_nested_and_seeded():
+    few, many = (imbalanced(LABELS, ratio=r, classes=(5, 3), seed=4) for r in (10, 2))
+    assert set(few) < set(many)
+    assert not np.array_equal(few, imbalanced(LABELS, ratio=10, classes=(5, 3), seed=5))
+
+
+def test_the_largest_class_gives_way_where_the_smallest_is_short():
+    labels = np.repeat([0, 1], [1000, 50])
+    rows = imbalanced(labels, ratio=10)
+    assert [(labels[rows] == c).sum() for c in (0, 1)] == [504, 50]
+
+
+def test_bad_input():
+    with pytest.raises(ParameterError, match=r"at least 1, not 0\.5"):
+        imbalanced(LABELS, ratio=0.5)
+    with pytest.raises(ParameterError, match="two or more, each once"):
+        imbalanced(LABELS, ratio=2, classes=(3, 3))
+    with pytest.raises(DataError, match="class 9 has no row"):
+        imbalanced(LABELS, ratio=2, classes=(3, 9))
+    with pytest.raises(DataError, match=r"1\.\.1000"):
+        imbalanced(LABELS, ratio=2, classes=(3, 5), largest=2000)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from unshaken.harden.engine.monitors import catastrophic_overfitting, robust_overfitting
+
+
+def curve(**columns):
+    return [
+        {"epoch": float(i), **dict(zip(columns, row, strict=True))}
+        for i, row in enumerate(zip(*columns.values(), strict=True))
+    ]
+
+
+def test_fgsm_withstood_and_pgd_not_is_catastrophic():
+    seen = curve(train_fgsm=[0.3, 0.4, 0.9], train_robust=[0.3, 0.38, 0.02])
+    said = catastrophic_overfitting(seen)
+    assert "epoch 3" in said
+    assert "90.0% withstand FGSM but 2.0% PGD (best 38.0%)" in said
+    assert catastrophic_overfitting(seen[:2]) is None
+
+
+def test_a_fall_of_both_is_no_catastrophe():
+    assert catastrophic_overfitting(curve(train_fgsm=[0.5, 0.1], train_robust=[0.45, 0.05])) is None
+    assert catastrophic_overfitting([{"epoch": 0.0, "loss": 1.0}]) is None
+
+
+def test_held_out_falls_while_training_rises():
+    seen = curve(held_robust=[0.4, 0.5, 0.44, 0.42], train_robust=[0.4, 0.52, 0.7, 0.8], held_attacked=[2000.0] * 4)
+    said = robust_overfitting(seen)
+    assert "from 50.0% (epoch 2) to 42.0%" in said
+    assert robust_overfitting(seen[:2]) is None
+
+
+def test_a_fall_within_the_noise_of_few_images_is_none():
+    seen = curve(held_robust=[0.4, 0.5, 0.44, 0.42], train_robust=[0.4, 0.52, 0.7, 0.8], held_attacked=[100.0] * 4)
+    assert robust_overfitting(seen) is None
+
+
+def test_a_fall_on_training_images_too_is_no_overfitting():
+    seen = curve(held_robust=[0.5, 0.4, 0.4], train_robust=[0.6, 0.5, 0.5], held_attacked=[2000.0] * 3)
+    assert robust_overfitting(seen) is None

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, clopper_pearson, median, share
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95]))
+def test_clopper_pearson_agrees_with_scipy(counts, level):
+    k, n = counts
+    reference = stats.binomtest(k, n).proportion_ci(level, method="exact")
+    assert np.allclose(clopper_pearson(k, n, level=level), (reference.low, reference.high), atol=1e-12)
+
+
+def test_clopper_pearson_by_hand():
+    # no success in n: the upper end solves (1 - p)^n = 0.025; all: the lower end solves p^n = 0.025; n = 1 likewise
+    low, high = clopper_pearson([0, 5, 0], [5, 5, 1])
+    assert low == pytest.approx([0, 0.025 ** (1 / 5), 0])
+    assert high == pytest.approx([1 - 0.025 ** (1 / 5), 1, 0.975])
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.37, 0.5, 0.93])
+def test_clopper_pearson_covers_at_least_its_level(p):
+    k = np.arange(21)
+    low, high = clopper_pearson(k, 20)
+    covered = stats.binom.pmf(k, 20, p)[(low <= p) & (p <= high)].sum()  # summed over all outcomes: exact
+    assert covered >= 0.95
+
+
+@pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (0, 0)])
+def test_counts_that_cannot_be_are_refused(k, n):
+    with pytest.raises(ParameterError, match=r"0\.\.n"):
+        clopper_pearson(k, n)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95])
+def test_a_level_outside_0_and_1_is_refused(level):
+    with pytest.raises(ParameterError, match="level"):
+        share(1, 2, level=level)
+
+
+def test_the_interval_says_its_method_and_level():
+    assert share(1, 2).interval == "clopper-pearson 95%"
+    assert share(1, 2, level=0.999).interval == "clopper-pearson 99.9%"
+
+
+@pytest.mark.parametrize(("n", "k"), [(6, 1), (10, 2), (20, 6), (50, 18), (100, 40)])
+def test_the_median_lies_between_the_tabulated_order_statistics(n, k):
+    # ranks k and n + 1 - k of the sign test's 95% interval, as tables of the sign test give them
+    figure = median(np.arange(1.0, n + 1))
+    assert (figure.value, figure.low, figure.high) == ((n + 1) / 2, k, n + 1 - k)
+
+
+def test_the_median_of_few_has_no_bounds():
+    figure = median(np.array([3.0, 1.0, 2.0]))
+    assert (figure.value, figure.low, figure.high) == (2, 0, np.inf)
+
+
+def test_the_median_may_be_infinitely_far_or_bounded_on_one_side():
+    values = np.array([1.0] * 6 + [np.inf] * 4)
+    assert median(values).value == 1
+    assert median(values).high == np.inf
+    assert median(np.array([1.0, np.inf, np.inf])) is None
+
+
+def test_bootstrap_means_have_the_distribution_that_enumeration_gives():
+    # two samples 0 and 1: the resamples 00, 01, 10, 11 give means 0, 1/2, 1/2, 1
+    draws = bootstrap_means(np.array([[0.0], [1.0]]), resamples=20_000)[:, 0]
+    shares = [(draws == m).mean() for m in (0, 0.5, 1)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.015)
+
+
+def test_bootstrap_resamples_the_columns_together():
+    x = np.random.default_rng(1).random(40)
+    draws = bootstrap_means(np.stack([x, 1 - x], 1), resamples=50)
+    assert draws.sum(1) == pytest.approx(np.ones(50))
+    assert draws[:, 0].std() > 0.01
+
+
+def test_bootstrap_draws_are_the_same_in_one_block_or_many(monkeypatch):
+    x = np.random.default_rng(1).random((30, 2))
+    whole = bootstrap_means(x, resamples=23, seed=4)
+    monkeypatch.setattr("unshaken.measure.statistics.intervals._CHUNK", 150)  # 5 resamples a block
+    assert bootstrap_means(x, resamples=23, seed=4) == pytest.approx(whole, abs=1e-15)
+
+
+def test_a_bootstrap_interval_is_the_percentiles_widened_to_hold_the_value():
+    draws = np.linspace(0, 1, 1001)
+    inside, outside = bootstrap_figure(0.5, draws, 7), bootstrap_figure(1.2, draws, 7)
+    assert (inside.low, inside.high) == pytest.approx((0.025, 0.975))
+    assert (outside.low, outside.high) == pytest.approx((0.025, 1.2))
+    assert inside.interval == "bootstrap 95% (1001)"
+
+
+def test_no_resample_is_refused():
+    with pytest.raises(ParameterError, match="resamples must be at least 1, not 0"):
+        bootstrap_means(np.ones((2, 1)), resamples=0)

@@ -1,0 +1,97 @@
+"""One 8-bit picture: the array form of every stressor against its tensor form, and against Pillow."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unshaken import corrupt
+from unshaken.core import list_methods
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.stress.corruptions.jpeg_compression import JpegCompression
+from unshaken.stress.corruptions.pixelate import Pixelate
+from unshaken.stress.engine.pixels import to_pixels, to_planes
+
+NAMES = [method.name for method in list_methods("stress")]
+
+
+def by_tensor(pixels, name, severity, seed):
+    """The same picture by way of a float tensor, rounded to 8 bits by numpy."""
+    planes = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
+    changed = corrupt(planes, name, severity, seed)[0].double().numpy()
+    return np.floor(changed * 255 + 0.5).transpose(1, 2, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_array_becomes_what_its_tensor_becomes(peer, name):
+    for channels in (3, 1):
+        pixels = np.ascontiguousarray(peer.photo(37, 53)[..., :channels])
+        ours = corrupt(pixels, name, 2, seed=3)
+        assert ours.dtype == np.uint8
+        assert np.array_equal(ours, by_tensor(pixels, name, 2, seed=3)), channels
+    assert np.array_equal(corrupt(pixels[..., 0], name, 2, seed=3), ours[..., 0])
+
+
+@pytest.mark.parametrize("name", ["pixelate", "jpeg_compression", "spatter"])
+def test_the_array_is_left_alone_however_it_lies_in_memory(peer, name):
+    pixels = peer.photo(40, 56)
+    expected = corrupt(pixels.copy(), name, 2)
+    frozen, turned = pixels.copy(), np.ascontiguousarray(pixels[::-1, ::-1])[::-1, ::-1]
+    frozen.flags.writeable = False
+    for given in (frozen, turned, np.asfortranarray(pixels)):
+        result = corrupt(given, name, 2)
+        assert np.array_equal(result, expected)
+        assert result.flags.writeable
+        assert np.array_equal(given, pixels)
+
+
+@pytest.mark.parametrize("variant", ["hendrycks", "bethge"])
+@pytest.mark.parametrize("size", [(224, 224), (37, 53), (99, 101)])
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+def test_pixelated_pixels_are_pillow_s(peer, variant, size, severity):
+    pixels, ratio = peer.photo(*size), Pixelate.strengths.of["imagenet"][severity - 1]
+    small = Image.fromarray(pixels).resize((int(size[1] * ratio), int(size[0] * ratio)), Image.BOX)
+    theirs = np.asarray(small.resize((size[1], size[0]), Image.BOX if variant == "hendrycks" else Image.NEAREST))
+    method = Pixelate(variant=variant, preset="imagenet")
+    assert np.array_equal(method.apply_pixels(pixels, severity), theirs)
+    saved = Pixelate(variant=variant, preset="imagenet", jpeg_roundtrip=True).apply_pixels(pixels, severity)
+    assert np.array_equal(saved, through_a_file(theirs, 85))
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_compressed_pixels_are_pillow_s(peer, severity):
+    pixels, quality = peer.photo(33, 50), JpegCompression.strengths.of["tiny"][severity - 1]
+    method = JpegCompression(preset="tiny")
+    assert np.array_equal(method.apply_pixels(pixels, severity), through_a_file(pixels, quality))
+    grey = method.apply_pixels(pixels[..., 1:2], severity)
+    assert np.array_equal(grey[..., 0], through_a_file(pixels[..., 1], quality))
+
+
+def through_a_file(pixels, quality):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def test_planes_and_pixels_by_hand():
+    pixels = np.array([[[0, 51, 255], [102, 153, 204]]], np.uint8)
+    planes = to_planes(pixels)
+    assert torch.allclose(planes, torch.tensor([[[0.0, 0.4]], [[0.2, 0.6]], [[1.0, 0.8]]]))
+    assert np.array_equal(to_pixels(planes), pixels)
+    assert to_pixels(torch.tensor([[[0.49 / 255, 0.51 / 255, 254.4 / 255, 254.6 / 255]]])).ravel().tolist() == [
+        0, 1, 254, 255
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["pixelate", "jpeg_compression", "fog"])
+def test_bad_arrays_and_severities_are_refused(name):
+    good = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ParameterError, match="severity 6"):
+        corrupt(good, name, 6)
+    with pytest.raises(ParameterError, match=r"images of \(32, 7\) pixels are too small"):
+        corrupt(good[:, :7], name, 1)
+    for bad in (good.astype(np.float32), good[None], good[..., :2], np.zeros((32, 32, 4), np.uint8), good[0, 0]):
+        with pytest.raises(DataError, match="an image array must be uint8"):
+            corrupt(bad, name, 1)
