@@ -141,7 +141,7 @@ def typed(command, option, text):
     return words if option.param_type_name == "option" else [*words[:-1], "--", words[-1]]
 
 
-@pytest.mark.parametrize(("command", "option"), options())
+@pytest.mark.parametrize(("command", "option"), list(options()))
 def test_an_option_is_taken_or_refused(command, option):
     @FEW
     @given(texts)

@@ -71,7 +71,7 @@ def statement(value: str) -> str:
         BadParameter: it is empty, very long, or no Unicode.
     """
     if not value.strip():
-        raise typer.BadParameter(f"{value!r} is empty: give a value, or leave the option away")
+        raise typer.BadParameter(f"{value!r} is empty: give a value, or leave it away")
     if len(value) > LONGEST:
         raise typer.BadParameter(f"{value[:30]!r}... has {len(value):,} characters; {LONGEST:,} are the most")
     if any(0xD800 <= ord(c) < 0xE000 for c in value) or "\0" in value:

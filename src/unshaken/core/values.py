@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from annotated_types import Le, Lt
 from pydantic import AllowInfNan, BaseModel
 
 from unshaken.core.errors import ParameterError
@@ -41,8 +40,9 @@ def strict_values(cls: type[BaseModel], values: Mapping[str, Any], name: str = "
             try:
                 checked[key] = _strict(value, *kinds[key], key=key)
             except ParameterError as error:
-                why = str(error).removeprefix(f"{shorten(value)} ")
-                raise ParameterError(f"{name}{': ' if name else ''}{key}={shorten(value)}: {why}") from None
+                shown, why = shorten(value), str(error)
+                told = f"{shown}{why.removeprefix(shown)}" if why.startswith(shown) else f"{shown}: {why}"
+                raise ParameterError(f"{name}{': ' if name else ''}{key}={told}") from None
     return checked
 
 
@@ -99,7 +99,7 @@ def _kinds(cls: type[BaseModel]) -> dict[str, tuple[frozenset[Any], bool, bool]]
         for part in _parts(field.annotation):
             (leaves.add if isinstance(part, type) else marks.append)(part)
         if leaves & {int, float}:
-            bounded = any(isinstance(m, Le | Lt) for m in marks)
+            bounded = any(getattr(m, "le", None) is not None or getattr(m, "lt", None) is not None for m in marks)
             infinite = any(isinstance(m, AllowInfNan) and m.allow_inf_nan for m in marks)
             words = {type(v) for part in _parts(field.annotation) for v in _words(part)}
             kinds[name] = frozenset(leaves - {type(None)} | words), bounded, infinite

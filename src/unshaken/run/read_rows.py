@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,11 +16,11 @@ from unshaken.run.rows import SCHEMAS
 _FILE = re.compile(r"([A-Za-z0-9._=+-]+)-([0-9]{5,9})\.parquet")
 
 
-def parse_rows(data: bytes, name: str, file: str, where: str, columns: list[str] | None = None) -> pa.Table:
+def parse_rows(data: bytes | BinaryIO, name: str, file: str, where: str, columns: list[str] | None = None) -> pa.Table:
     """The rows of a file.
 
     Args:
-        data: the file's bytes.
+        data: the file's bytes, or the open file, of which only the wanted columns are read.
         name: of the table, such as `outcomes`.
         file: the file's name, `CONDITION-SHARD.parquet`.
         where: the run directory, for messages.
@@ -33,6 +34,7 @@ def parse_rows(data: bytes, name: str, file: str, where: str, columns: list[str]
     def damaged(why: str) -> RunError:
         return RunError(f"{where}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
 
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
     named = _FILE.fullmatch(file)
     if named is None:
         raise damaged("its name is not CONDITION-SHARD.parquet")
@@ -40,7 +42,7 @@ def parse_rows(data: bytes, name: str, file: str, where: str, columns: list[str]
     extra = ["condition", "id"] if name == "outcomes" else []
     wanted = None if columns is None else [*columns, *(c for c in extra if c not in columns)]
     try:
-        table = pq.read_table(io.BytesIO(data), columns=wanted)
+        table = pq.ParquetFile(source).read(columns=wanted)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise damaged(str(error).partition("\n")[0]) from None
     for column in wanted or (schema.names if schema is not None else ()):
