@@ -18,6 +18,8 @@ DEEPEST = 50
 """Levels of nesting in a YAML file."""
 LONGEST = 1 << 20
 """Bytes of a YAML file."""
+LONGEST_NAMES = 64 << 20
+"""Bytes of a file of class names."""
 MOST_NODES = 100_000
 """Values of a YAML file, each alias counted as what it stands for."""
 
@@ -76,6 +78,26 @@ def first_problem(error: ValidationError, whole: str = "all of it") -> str:
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
+def read_text(path: Path, most: int = LONGEST) -> str:
+    """The text of a file of a sensible size.
+
+    Args:
+        path: a regular file; a device or a pipe might never end.
+        most: bytes it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is too large.
+        UnicodeDecodeError: it is no UTF-8 text.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{str(path)!r} is no file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(f"{str(path)!r} has more than {most >> 20} MiB")
+    return data.decode("utf-8")
+
+
 def read_yaml(path: Path, what: str, error: type[UnshakenError]) -> Any:
     """The value of a YAML file: text, decimal numbers, true, false, null, lists and tables; no tags, no dates.
 
@@ -88,11 +110,7 @@ def read_yaml(path: Path, what: str, error: type[UnshakenError]) -> Any:
         UnshakenError: of the type `error`: it cannot be read, is no YAML, or is too large or too deeply nested.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST + 1)
-        if len(data) > LONGEST:
-            raise error(f"{what} has more than {LONGEST >> 20} MiB; write a shorter one")
-        text = data.decode("utf-8")
+        text = read_text(path)
         _check_events(text, what, error)
         loader = _Loader(text)
         try:

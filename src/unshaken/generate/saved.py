@@ -69,7 +69,7 @@ def load(path: Path | str) -> Diffusion:
     try:
         net = UNet(UNetSettings(**json.loads(told["net"])))
         model: Diffusion = made(net, settings(**json.loads(told["settings"])))
-    except (ParameterError, ValueError, TypeError, KeyError) as error:
+    except (ParameterError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None
     load_weights(net, weights, path)
     if any(not bool(torch.isfinite(v).all()) for v in weights.values()):

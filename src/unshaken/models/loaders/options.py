@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole
 from unshaken.core.registry import parse_method
@@ -107,9 +108,11 @@ def read_lines(path: str, what: str) -> tuple[str, ...]:
         ParameterError: it cannot be read as UTF-8 text.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(Path(path), LONGEST_NAMES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{what}: cannot read {path!r} as text ({getattr(error, 'strerror', error)})") from None
+        raise ParameterError(
+            f"{what}: cannot read {path!r} as text ({getattr(error, 'strerror', None) or error})"
+        ) from None
     return tuple(line.strip() for line in lines if line.strip())
 
 
