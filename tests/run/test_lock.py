@@ -113,7 +113,8 @@ for line in sys.stdin:
         with locked(run):
             began = time.time()
             time.sleep(0.01)
-            print("in", began, time.time(), flush=True)
+            ended = time.time()
+        print("in", began, ended, flush=True)
     except RunError as error:
         print("out", "is writing here" in str(error), 0, flush=True)
     except BaseException as error:

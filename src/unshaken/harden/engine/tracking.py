@@ -142,8 +142,10 @@ class Tracker:
 
     def _kept(self) -> dict[str, Any]:
         found: Any = self.run.read_json(NAME) if self.run.exists(NAME) else {}
-        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise RunError(f"{self.run}: {NAME} is damaged (it is no table of texts); delete it")
+        shape = {"run": str, "epochs": int}
+        places = found.values() if isinstance(found, dict) else [None]
+        if not all(isinstance(p, dict) and all(isinstance(p.get(k), t) for k, t in shape.items()) for p in places):
+            raise RunError(f"{self.run}: {NAME} is damaged (it does not say run and epochs of a place); delete it")
         return dict(found)
 
     def _keep(self) -> None:
