@@ -103,7 +103,10 @@ def shorten(value: object) -> str:
     """
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of more than {int((value.bit_length() - 1) * 0.30103)} digits"
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # it holds a number of more digits than Python writes
+        return f"a {type(value).__name__} with a very long number"
     if len(text) > _SHOWN:
         text, tail = text[:30] + "...", f" ({len(text)} characters)"
     else:

@@ -40,6 +40,8 @@ class Parameters(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise ParameterError(f"{name}: {_first_line(error, type(self))}") from None
+        except (TypeError, AttributeError, OverflowError) as error:  # a field's own reader met another type
+            raise ParameterError(f"{name}: a value is of the wrong type ({error})") from None
 
     @property
     def further_models(self) -> tuple[str, ...]:
