@@ -12,6 +12,8 @@ from unshaken.core.numbers import LARGEST_SEED, MAX_CLASSES
 from unshaken.run.store import RunDir
 
 LIST, BANKS = "detectors.json", "banks.safetensors"
+CALIBRATION = "calibration"
+"""The bank of each detector that holds its scores of normal samples."""
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 

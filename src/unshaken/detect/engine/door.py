@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -19,15 +17,13 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.banks import read_banks
+from unshaken.detect.engine.banks import checked_banks, sha256_of
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.detector_list import BANKS, LIST, DetectorList, read_list
+from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, read_list
 from unshaken.detect.engine.screen import Fitted, Scored, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
 from unshaken.run.store import RunDir
-
-CALIBRATION = "calibration"
 
 
 class Door:
@@ -162,7 +158,7 @@ class Door:
                 f"{folder}: fitted on another model ({about.model}, {str(about.fingerprint)[:12]}), not "
                 f"on {model.name!r} ({own[:12]}): fit again with this one"
             )
-        tensors, inside = _tensors(folder, found), found.anatomy
+        tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         detectors = {}
@@ -186,7 +182,7 @@ def thresholds(folder: str | Path, accept: float = 0.95) -> dict[str, Threshold]
         ParameterError: the share is outside (0, 1).
     """
     found = read_list(str(folder))
-    tensors = _tensors(folder, found)
+    tensors = checked_banks(folder, found)
     labels = [entry.label for entry in found.detectors]
     return {n: conformal_threshold(tensors[f"{n}/{CALIBRATION}"].numpy(), accept=accept) for n in labels}
 
@@ -217,42 +213,7 @@ def digest(folder: str | Path) -> str:
     """
     read_list(str(folder))
     run = RunDir(str(folder))
-    return hashlib.sha256("".join(_sha256(run, name) for name in (LIST, BANKS)).encode()).hexdigest()[:32]
-
-
-def _sha256(run: RunDir, name: str) -> str:
-    found = hashlib.sha256()
-    try:
-        with run.fs.open(run.at(name), "rb") as file:
-            while piece := file.read(2**24):
-                found.update(piece)
-    except OSError as error:
-        raise RunError(f"{run}: {name} cannot be read ({error.strerror or error}); fit again") from None
-    return found.hexdigest()
-
-
-def _tensors(folder: str | Path, listed: DetectorList) -> dict[str, Tensor]:
-    """The banks, which must be those of the list, and a calibration for each detector.
-
-    Raises:
-        RunError: they are not, or they are damaged.
-    """
-    run = RunDir(str(folder))
-    try:
-        tensors = read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
-    if listed.banks is not None and _sha256(run, BANKS) != listed.banks:
-        raise RunError(
-            f"{folder}: {BANKS} and {LIST} are of two different fits, as when a fit was stopped between them; fit again"
-        )
-    for entry in listed.detectors:
-        scores = tensors.get(f"{entry.label}/{CALIBRATION}")
-        if scores is None:
-            raise RunError(f"{folder}: {BANKS} holds nothing of {entry.label!r}; fit the detectors again")
-        if scores.ndim != 1 or not len(scores) or not scores.is_floating_point() or bool(scores.isnan().any()):
-            raise RunError(f"{folder}: the calibration scores of {entry.label!r} are damaged; fit the detectors again")
-    return tensors
+    return hashlib.sha256("".join(sha256_of(run, name) for name in (LIST, BANKS)).encode()).hexdigest()[:32]
 
 
 def _samples(batch: Batch | Tensor) -> Batch:
