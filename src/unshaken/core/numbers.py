@@ -7,6 +7,7 @@ ASCII digits, finite, and of a stated size.
 from __future__ import annotations
 
 import math
+import numbers
 import re
 
 from unshaken.core.errors import ParameterError
@@ -89,9 +90,9 @@ def in_range(name: str, value: object, least: float, most: float) -> None:
     Raises:
         ParameterError: it is no whole number, or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ParameterError(f"{name} {shorten(value)} must be a whole number{_range(least, most)}")
-    if not least <= value <= most:
+    if not least <= int(value) <= most:
         raise ParameterError(f"{name} {shorten(value)} must be{_range(least, most)}")
 
 

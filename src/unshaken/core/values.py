@@ -98,11 +98,11 @@ def _kinds(cls: type[BaseModel]) -> dict[str, tuple[frozenset[Any], bool, bool]]
         leaves, marks = set(), list(field.metadata)
         for part in _parts(field.annotation):
             (leaves.add if isinstance(part, type) else marks.append)(part)
+            leaves |= {type(v) for v in _words(part)}
         if leaves & {int, float}:
             bounded = any(getattr(m, "le", None) is not None or getattr(m, "lt", None) is not None for m in marks)
             infinite = any(isinstance(m, AllowInfNan) and m.allow_inf_nan for m in marks)
-            words = {type(v) for part in _parts(field.annotation) for v in _words(part)}
-            kinds[name] = frozenset(leaves - {type(None)} | words), bounded, infinite
+            kinds[field.alias or name] = frozenset(leaves - {type(None)}), bounded, infinite
     return kinds
 
 
