@@ -87,15 +87,15 @@ def _check_size(value: float, bounded: bool, infinite: bool, key: str) -> None:
         return
     most = LARGEST_SEED if key == "seed" else LARGEST_COUNT if isinstance(value, int) else LARGEST
     if abs(value) > most:
-        raise ParameterError(f"the value must be at most {most:,.0f}" if most < LARGEST_SEED else "at most 2^63 - 1")
+        raise ParameterError(f"the value must be at most {most:,.0f}")
 
 
 @cache
 def _kinds(cls: type[BaseModel]) -> dict[str, tuple[frozenset[Any], bool, bool]]:
     """Fields of numbers: the types of their values, whether there is an upper bound, whether they may be infinite."""
-    kinds = {}
+    kinds: dict[str, tuple[frozenset[Any], bool, bool]] = {}
     for name, field in cls.model_fields.items():
-        leaves, marks = set(), list(field.metadata)
+        leaves, marks = set[Any](), list(field.metadata)
         for part in _parts(field.annotation):
             (leaves.add if isinstance(part, type) else marks.append)(part)
             leaves |= {type(v) for v in _words(part)}
