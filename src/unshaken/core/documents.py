@@ -170,8 +170,8 @@ def _check_events(text: str, what: str, error: type[UnshakenError]) -> None:
     """Refuse tags and deep nesting before anything is built."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if getattr(event, "tag", None) is not None:
-            raise error(f"{what} is no YAML: the tag {event.tag[:100]!r} is not read here; remove it")
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise error(f"{what} is no YAML: the tag {tag[:100]!r} is not read here; remove it")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise error(f"{what} is nested more than {DEEPEST} levels deep; write it flatter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.run.plan import Step
@@ -23,8 +24,8 @@ def check_class_counts(steps: Iterable[Step], classes: int) -> None:
     """
     for step in steps:
         for name, value in step.entry.params.items():
-            field = type(step.method).model_fields.get(name)
-            extra = getattr(field, "json_schema_extra", None)
+            fields: dict[str, Any] = getattr(type(step.method), "model_fields", {})
+            extra = getattr(fields.get(name), "json_schema_extra", None)
             bound = extra.get("most") if isinstance(extra, dict) else None
             if isinstance(bound, str) and isinstance(value, int) and value > classes + _MOST[bound]:
                 raise ParameterError(

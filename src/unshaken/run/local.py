@@ -97,7 +97,7 @@ def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table) -> None:
         RunError: samples are absent, stand twice, or are not the run's.
     """
     wanted = pa.array(sorted(config.ids))
-    for condition in pc.unique(frame["condition"]).to_pylist():
+    for condition in dict.fromkeys([CLEAN.id, *pc.unique(frame["condition"]).to_pylist()]):
         ids = frame.filter(pc.equal(frame["condition"], condition))["id"].combine_chunks().sort()
         whole = condition == CLEAN.id
         right = (
