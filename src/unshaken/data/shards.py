@@ -29,6 +29,8 @@ _IMAGES = {e.removeprefix(".") for e in EXTENSIONS}
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 _RANGE = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}|\{([^{}]*,[^{}]*)\}")
 _BLOCK = 512
+_LONGEST_LABEL = 1024
+"""Bytes of a label."""
 MOST_SHARDS = 100_000
 """Files that a pattern may stand for."""
 
@@ -171,14 +173,19 @@ def _files_of(shard: Path, spec: str) -> Iterator[tuple[str, str, int, int, str 
         with tarfile.open(shard) as tar:
             end = 0
             for member in tar:
-                end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK if member.isreg() else end
+                end = member.offset_data + (-(-member.size // _BLOCK) * _BLOCK if member.isreg() else 0)
                 name = _NAME.fullmatch(member.name)
                 if member.isreg() and name is not None and not re.match(r"__[^/]*__(\.|$|/)", member.name):
                     extension = name[2].lower()
                     place, size = member.offset_data, member.size
-                    label = (
-                        _read(tar, place, size)[:200].decode("utf-8", "replace").strip() if extension == "cls" else None
-                    )
+                    label = None
+                    if extension == "cls":
+                        if size > _LONGEST_LABEL:
+                            raise DataError(
+                                f"data {spec!r}: shard {shard.name}: the label {member.name!r} has {size:,} bytes; "
+                                f"{_LONGEST_LABEL} are the most"
+                            )
+                        label = _read(tar, place, size).decode("utf-8", "replace").strip()
                     yield name[1], extension, place, size, label
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
             if _read(tar, end, _BLOCK) != bytes(_BLOCK):

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save as save_tensors
 from torch import nn
 
@@ -245,7 +246,11 @@ def _curves(progress: Progress) -> bytes:
 def _chosen(model: Classifier, run: RunDir) -> Classifier:
     from safetensors.torch import load as load_tensors
 
-    model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
+    try:
+        model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
+    except (SafetensorError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RunError(f"{run}: model.safetensors is damaged ({why}); start the run afresh") from None
     return model.eval()
 
 
