@@ -196,7 +196,7 @@ def test_a_pattern_of_too_many_files_is_refused_before_it_is_spread(pattern, wor
 
 def test_a_label_is_short(tmp_path, make):
     write(tmp_path / "a.tar", [("a.png", make.encode(make.noise())), ("a.cls", b"1" * 100_000)])
-    with pytest.raises(DataError, match="the label 'a.cls' has 100,000 bytes"):
+    with pytest.raises(DataError, match=r"the label 'a\.cls' has 100,000 bytes"):
         load_data(f"wds:{tmp_path}/a.tar")
 
 
