@@ -80,6 +80,13 @@ PLANS = {
     "severity": "- {method: fog, severities: [9]}\n",
     "budget": "- {method: pgd, eps: [-0.1]}\n",
     "twice": "- {method: fog, severities: [1]}\n- {method: fog, severities: [1]}\n",
+    "hexadecimal": "- {method: fog, severities: [0x1]}\n",
+    "boolean": "- {method: fog, severities: [true]}\n",
+    "deep": "- " + "[" * 100_000 + "]" * 100_000 + "\n",
+    "bigint": "- {method: pgd, eps: [0.1], params: {steps: " + "9" * 5000 + "}}\n",
+    "tag": "- {method: !!timestamp x}\n",
+    "alias": "- &a [*a]\n",
+    "infinite": "- {method: pgd, eps: [.inf]}\n",
     "python": "- !!python/object/apply:os.system ['touch hacked']\n",
 }
 
@@ -122,6 +129,12 @@ def _doors(folder: Path) -> None:
     for name, file, data in (("doorless", "banks.safetensors", b"no"), ("doortorn", "detectors.json", b"{")):
         shutil.copytree(folder / "doors", folder / name)
         (folder / name / file).write_bytes(data)
+    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["energy"]).door.save(folder / "doormixed")
+    shutil.copy(folder / "doors/detectors.json", folder / "doormixed")  # as when a fit was stopped between its files
+    shutil.copytree(folder / "doors", folder / "doorpath")
+    listed = json.loads((folder / "doors/detectors.json").read_text())
+    listed["detectors"][0]["label"] = "../../x"
+    (folder / "doorpath/detectors.json").write_text(json.dumps(listed))
 
 
 class Shell:
@@ -221,5 +234,14 @@ def _runs(folder: Path) -> None:
     shutil.copytree(done, folder / "torn")
     part = folder / "torn/rows/outcomes/fog-1-00000.parquet"
     part.write_bytes(part.read_bytes()[:100])
+    shutil.copytree(done, folder / "deepjson")
+    (folder / "deepjson/run.json").write_text("[" * 100_000)
+    for name, change in (
+        ("doubled", lambda rows: pa.concat_tables([rows, rows.slice(0, 2)])),
+        ("columnless", lambda rows: rows.drop_columns(["eps"])),
+    ):
+        shutil.copytree(done, folder / name)
+        part = folder / name / "rows/outcomes/fog-1-00000.parquet"
+        pq.write_table(change(pq.read_table(part)), part)
     shutil.copytree(done, folder / "locked")
     (folder / "locked/run.lock").write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": 9e9}))

@@ -109,3 +109,17 @@ def test_the_known_figures_of_fashion_mnist():
     assert len(data) == 10_000
     assert np.bincount(data.labels).tolist() == [1000] * 10
     assert data.labels[:6].tolist() == [9, 2, 1, 1, 6, 1]
+
+
+def test_a_packed_file_that_claims_far_more_than_it_holds_is_refused_unread(tmp_path):
+    with gzip.open(tmp_path / "t10k-images-idx3-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">IIII", 0x803, 60_000, 270, 256) + bytes(1 << 16))
+    with pytest.raises(DataError, match=r"claims 4,147,200,000 bytes in a packed file of \d+, which no images make"):
+        load_data(f"idx:{tmp_path}")
+
+
+def test_a_large_plain_file_is_mapped(tmp_path, make, images, monkeypatch):
+    monkeypatch.setattr(module, "_SMALL", 10)
+    data = load_data(make.idx(tmp_path, images, LABELS))
+    assert isinstance(data._pixels, np.memmap)
+    assert (data.read(2)[..., 0] == images[2]).all()

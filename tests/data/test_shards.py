@@ -166,3 +166,45 @@ def test_a_shard_cut_between_its_files_is_refused(tmp_path, blocks):
     path.write_bytes(path.read_bytes()[: blocks * 512])
     with pytest.raises(DataError, match=r"shard s\.tar cannot be read"):
         load_data(f"wds:{path}")
+
+
+def test_a_copy_outlives_the_data_set_that_it_was_made_of(tmp_path, make):
+    """What the runner does: the data aligned to the model's classes replaces what was opened."""
+    write(
+        tmp_path / "a.tar",
+        [(f"{i}.{e}", data) for i in range(3) for e, data in (("png", make.encode(make.noise())), ("cls", b"1"))],
+    )
+    data = load_data(f"wds:{tmp_path}/a.tar")
+    assert data.read(0).shape
+    data = data.within(5)
+    assert data.read(1).shape
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("{9..1}.tar", "no range that rises"),
+        ("{0..99999999999}.tar", "more than 100,000 files"),
+        ("{0..999}-{0..999}.tar", "more than 100,000 files"),
+        ("{a,b}" * 30, "more than 100,000 files"),
+    ],
+)
+def test_a_pattern_of_too_many_files_is_refused_before_it_is_spread(pattern, words):
+    with pytest.raises(DataError, match=words):
+        load_data(f"wds:{pattern}")
+
+
+def test_a_label_is_short(tmp_path, make):
+    write(tmp_path / "a.tar", [("a.png", make.encode(make.noise())), ("a.cls", b"1" * 100_000)])
+    with pytest.raises(DataError, match=r"the label 'a\.cls' has 100,000 bytes"):
+        load_data(f"wds:{tmp_path}/a.tar")
+
+
+def test_links_and_devices_are_passed_over(tmp_path, make):
+    write(tmp_path / "a.tar", [("a.png", make.encode(make.noise())), ("a.cls", b"1")])
+    with tarfile.open(tmp_path / "a.tar", "a") as tar:
+        for name, kind in (("z.png", tarfile.SYMTYPE), ("y.png", tarfile.CHRTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            tar.addfile(entry)
+    assert load_data(f"wds:{tmp_path}/a.tar").ids == ("a",)

@@ -96,3 +96,68 @@ def test_renewing_moves_the_time_stamp_now_and_then(run, monkeypatch):
             monkeypatch.setattr(time, "time", lambda later=later: now + later)
             lock.renew()
             assert json.loads(run.read(NAME))["time"] == now + expected
+
+
+WRITER = """
+import sys, time
+from unshaken.core.errors import RunError
+from unshaken.run import RunDir
+from unshaken.run.lock import locked
+print("ready", flush=True)
+for line in sys.stdin:
+    path, start = line.split()
+    run = RunDir(path)
+    while time.time() < float(start):
+        pass
+    try:
+        with locked(run):
+            began = time.time()
+            time.sleep(0.01)
+            ended = time.time()
+        print("in", began, ended, flush=True)
+    except RunError as error:
+        print("out", "is writing here" in str(error), 0, flush=True)
+    except BaseException as error:
+        print("failed", repr(error).replace(" ", "_"), 0, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def writers():
+    """Two processes that take a lock when they are told the place and the moment."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    two = [subprocess.Popen([sys.executable, "-c", WRITER], **pipes) for _ in range(2)]
+    for writer in two:
+        assert writer.stdout.readline() == "ready\n"
+    yield two
+    for writer in two:
+        writer.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("left", ["nothing", "stale", "empty"])
+def test_of_two_processes_that_start_at_once_one_gets_in(left, writers, tmp_path):
+    stamp = {"stale": json.dumps({"host": socket.gethostname(), "pid": gone(), "time": 1.0}), "empty": ""}
+    for trial in range(40):
+        place = tmp_path / f"{left}-{trial}"
+        place.mkdir()
+        if left in stamp:
+            (place / NAME).write_text(stamp[left])
+        for writer in writers:
+            writer.stdin.write(f"{place} {time.time() + 0.005}\n")
+            writer.stdin.flush()
+        answers = [writer.stdout.readline().split() for writer in writers]
+        assert {a[0] for a in answers} <= {"in", "out"}, answers
+        inside = [(float(a[1]), float(a[2])) for a in answers if a[0] == "in"]
+        assert inside
+        assert len(inside) == 1 or max(began for began, _ in inside) >= min(ended for _, ended in inside), "both"
+        assert all(a[1] == "True" for a in answers if a[0] == "out")
+        assert not (place / NAME).exists()
+
+
+def test_a_number_taken_by_another_process_does_not_hold_a_lock_that_the_system_has_released(tmp_path):
+    run = RunDir(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        leave(run, pid=other.pid, token="of a writer that was killed")
+        with locked(run):
+            assert json.loads(run.read(NAME))["pid"] == os.getpid()
+        other.communicate(b"\n")

@@ -64,7 +64,7 @@ def test_yaml(tmp_path):
         ("- {severities: [1]}", "line 1: method: Field required"),
         ("- {method: fog, severity: [1]}", "line 1: severity: Extra inputs"),
         ("- {method: fog, severities: [one]}", "line 1: severities.0: Input should be a valid integer"),
-        ("- {method: pgd, eps: [1/0]}", "line 1: '1/0' is not a number or a fraction"),
+        ("- {method: pgd, eps: [1/0]}", "line 1: eps: '1/0' is not a number or a fraction"),
         ("- 7", "line 1: line: Input should be"),
     ],
 )

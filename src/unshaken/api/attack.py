@@ -11,7 +11,8 @@ from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options
 from unshaken.attack.engine.base import Attack
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import parse_method, parse_number
+from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
+from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
 
 
@@ -47,7 +48,7 @@ def attack(
     if eps is None:
         eps = "8/255" if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
-    budgets = [parse_number(e) if isinstance(e, str) else e for e in given]
+    budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
     entry = {
         "method": method.info.name,
         "params": method.model_dump(exclude_defaults=True),
@@ -88,9 +89,9 @@ def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
 
 def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     try:
-        value = number(text)
-    except ValueError:
-        value = number(-1)
-    if value <= 0:
+        value = parse_whole(text) if number is int else parse_number(text)
+    except ParameterError:
+        value = -1
+    if not 0 < value <= LARGEST_COUNT:
         raise ParameterError(f"budget {whole!r} is neither passes a sample such as 2000 nor seconds such as 60s")
     return value

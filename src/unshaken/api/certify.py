@@ -9,7 +9,8 @@ from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options, as_list
-from unshaken.core.registry import parse_method, parse_number
+from unshaken.core.numbers import parse_number
+from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
 
 
@@ -36,7 +37,7 @@ def certify(
     """
     certifier = parse_method(method, "certify")
     given = [] if radii is None else as_list(radii)
-    sizes = [parse_number(r) if isinstance(r, str) else float(r) for r in given]
+    sizes = [parse_number(r, "radius") if isinstance(r, str) else float(r) for r in given]
     entry = {
         "method": certifier.info.name,
         "params": certifier.model_dump(exclude_defaults=True),

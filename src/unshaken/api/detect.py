@@ -20,7 +20,7 @@ def detect(
     data: str | Dataset,
     detectors: str | Path,
     *,
-    accept: float = 0.95,
+    accept: float | None = None,
     against: str | Sequence[str] = (),
     shifts: str | Sequence[str] = (),
     attacked: bool = True,
@@ -36,7 +36,8 @@ def detect(
         model: as for `audit`; the one that the detectors were fitted on.
         data: as for `audit`; normal samples, where figures are wanted of how well abnormal ones are told from them.
         detectors: the folder that `fit` or `unshaken detect fit` wrote.
-        accept: share of normal images that are let in at least, by a conformal threshold.
+        accept: share of normal images that are let in at least, by a conformal threshold; None for 0.95. One that is
+            given must be a share that the calibration samples can promise.
         against: abnormal sets, `GROUP=SPEC` or `GROUP/NAME=SPEC`, such as `far=mnist`.
         shifts: stressors under which the same images are scored too, `NAME-SEVERITY`, such as `gaussian_noise-3`.
         attacked: attack model and detectors together on some labelled samples, beside the naive figure.

@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.device import find_device
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import aligned
+from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.plan import further_models, prepare
 from unshaken.run.ray_engine import load_ray
@@ -74,16 +77,16 @@ class Options:
             raise ParameterError(f"engine {self.engine!r} is not one of local, ray")
         if self.engine == "ray":
             load_ray()
-        if self.limit is not None and self.limit < 1:
-            raise ParameterError(f"limit {self.limit} must be 1 or more")
-        if self.batch_size != "auto" and self.batch_size < 1:
-            raise ParameterError(f"batch size {self.batch_size} must be 1 or more, or auto")
-        if self.eot < 1:
-            raise ParameterError(f"eot {self.eot} must be 1 or more")
-        if self.save_examples < -1:
-            raise ParameterError(f"save_examples {self.save_examples} must be 0 or more, or all")
-        if self.workers is not None and self.workers < 1:
-            raise ParameterError(f"workers {self.workers} must be 1 or more")
+        for name, number, least, most in (
+            ("limit", self.limit, 1, LARGEST_SEED),
+            ("seed", self.seed, 0, LARGEST_SEED),
+            ("batch size", None if self.batch_size == "auto" else self.batch_size, 1, LARGEST_BATCH),
+            ("eot", self.eot, 1, 10_000),
+            ("save_examples", self.save_examples, -1, LARGEST_COUNT),
+            ("workers", self.workers, 1, LARGEST_THREADS),
+        ):
+            if number is not None:
+                in_range(name, number, least, most)
         for name, value, known in (
             ("on-error", self.on_error, ("record", "stop")),
             ("precision", self.precision, ("fp32", "bf16")),
@@ -115,13 +118,14 @@ def ready(
     Raises:
         UnshakenError: model, data, plan or device is wrong.
     """
-    prepare(plan)  # a wrong plan is refused before anything is loaded
+    steps = prepare(plan)  # a wrong plan is refused before anything is loaded
     device = chosen_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
     first = _first_images(dataset, classifier)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
+    check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
     dataset = aligned(dataset, classifier.classes).within(classes)
     ids = list(dataset.ids)
@@ -192,14 +196,7 @@ def chosen_device(name: str) -> str:
         ParameterError: there is no such kind.
         ModelError: it is not there.
     """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = name.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ParameterError(f"device {name!r} is not one of auto, cpu, cuda, mps")
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
-        raise ModelError(f"device {name!r} is not there; use --device cpu or auto")
-    return name
+    return str(find_device(name))
 
 
 def default_out(model: object, data: object, plan: object) -> str:

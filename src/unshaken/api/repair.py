@@ -13,6 +13,7 @@ from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset, load_data
 from unshaken.harden.engine import repair as planning
+from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import Hardened, prepared
 from unshaken.harden.engine.training import Training
@@ -81,7 +82,7 @@ def plan_repair(
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     seconds, passes = planning.expected_cost(start, samples, chosen, settings)
-    before = float(directory.read_json("summary.json")["cost"]["seconds"])
+    before = read_summary(directory).cost.seconds
     told = source if isinstance(source, str) else dataset.options.spec
     return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
 

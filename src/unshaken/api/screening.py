@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from unshaken.api.job import Options, chosen_device, default_out, ready
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import parse_number
+from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import Dataset, load_data, stream, subset
-from unshaken.detect.engine.door import Door, digest, read_list
+from unshaken.detect.engine.detector_list import DetectorList, read_list
+from unshaken.detect.engine.door import Door, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
@@ -36,7 +37,7 @@ def screen_run(
     detectors: str | Path,
     options: Options,
     *,
-    accept: float,
+    accept: float | None,
     against: Sequence[str],
     shifts: Sequence[str],
     attacked: bool,
@@ -46,13 +47,16 @@ def screen_run(
     samples: int,
 ) -> RunDir:
     """The rows of `unshaken.detect`, in one run directory and others inside it."""
-    told = read_list(detectors)
-    labels = [entry["label"] for entry in told["detectors"]]
+    found = read_list(str(detectors))
+    labels = [entry.label for entry in found.detectors]
+    if accept is not None:
+        check_accept(accept, found.about.samples.get("calibration", 0))
+    in_range("samples", samples, 1, LARGEST_COUNT)
     shared: dict[str, Any] = {
         "folder": str(detectors),
         "digest": digest(detectors),
         "detectors": "+".join(labels),
-        "accept": accept,
+        "accept": 0.95 if accept is None else accept,
     }
     out = str(options.out or default_out(model, data, "detect"))
     groups = [parse_against(a) for a in against]
@@ -77,7 +81,7 @@ def screen_run(
         jobs.append(made(f"{out}/{place}", other, split, options.limit))
     missing = _obstacle(jobs[0])
     if attacked and missing is None:
-        budgets = [parse_number(e) if isinstance(e, str) else float(e) for e in eps]
+        budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
         guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
         most = samples if options.limit is None else min(samples, options.limit)
         jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
@@ -89,7 +93,7 @@ def screen_run(
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         execute(job, resume=options.resume)
-    _flag(jobs[0], told, missing if attacked else None)
+    _flag(jobs[0], found, missing if attacked else None)
     return jobs[0].run
 
 
@@ -150,7 +154,13 @@ def parse_against(text: str) -> tuple[str, str, str]:
     group, _, name = head.partition("/")
     plain = "".join(c if c.isalnum() else " " for c in spec.partition("?")[0])
     name = name or "-".join(plain.split())
-    if not group or not spec or not all(c.isalnum() or c in "._-" for c in group + name):
+    if (
+        not group
+        or not spec
+        or group[0] == "."
+        or name[:1] == "."
+        or not all(c.isalnum() or c in "._-" for c in group + name)
+    ):
         raise ParameterError(
             f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
         )
@@ -166,17 +176,17 @@ def _obstacle(job: Job) -> str | None:
     return None
 
 
-def _flag(job: Job, told: dict[str, Any], missing: str | None) -> None:
+def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
     """What makes the figures of a run doubtful."""
-    about, flags = told["about"], list[Flag]()
-    n = int(about.get("samples", {}).get("calibration", 0))
+    about, flags = listed.about, list[Flag]()
+    n = about.samples.get("calibration", 0)
     if missing is not None:
         flags.append(NOT_RUN.flag(f"not run: evasion; {missing}"))
     if n < FEW:
         text = f"thresholds were set by {n} samples, so the accepted share is known to some points only; give more"
         flags.append(FEW_SAMPLES.flag(text))
-    if about.get("data_fingerprint") == job.config.data_fingerprint:
-        text = f"the detectors were fitted on {about.get('data')!r}, which holds these samples: they know them by heart"
+    if about.data_fingerprint == job.config.data_fingerprint:
+        text = f"the detectors were fitted on {about.data!r}, which holds these samples: they know them by heart"
         flags.append(FITTED_ON.flag(f"{text}; score other data of the same kind"))
     if flags:
         write_flags(job.run, "detectors", 0, flags)

@@ -14,13 +14,17 @@ from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, printable, table
+from unshaken.cli.values import COUNT, LIMIT, SEED, SHARE, WORKERS
 from unshaken.cli.verb import verb
+from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from unshaken.detect import Door
 
 app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
 
+USUAL = 0.95
+"""Share of normal images that is let in at least."""
 DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 
 app.command("mark")(mark)
@@ -28,14 +32,20 @@ app.command("mark")(mark)
 Detectors = Annotated[
     str, typer.Option(metavar="DETECTORS", help="The folder that 'detect fit' wrote.", show_default=False)
 ]
-Accept = Annotated[float, typer.Option(metavar="SHARE", help="Share of normal images that is let in at least.")]
-Limit = Annotated[
-    int | None, typer.Option(metavar="N", help="Take so many samples: seeded, stratified.", show_default=False)
+Accept = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", **SHARE, help="Share of normal images that is let in at least (0.95).", show_default=False
+    ),
 ]
-Seed = Annotated[int, typer.Option(metavar="S", help="Decides who serves for what.")]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", **LIMIT, help="Take so many samples: seeded, stratified.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(metavar="S", **SEED, help="Decides who serves for what.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 Workers = Annotated[
-    int | None, typer.Option(metavar="N", help="Threads that decode. Default: the cores.", show_default=False)
+    int | None,
+    typer.Option(metavar="N", **WORKERS, help="Threads that decode. Default: the cores.", show_default=False),
 ]
 
 
@@ -56,14 +66,17 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    keep: Annotated[int, typer.Option(metavar="N", help="Samples kept for banks at most.")] = 20_000,
-    tune: Annotated[int, typer.Option(metavar="N", help="Samples that set scales and weights at most.")] = 500,
-    calibration: Annotated[float, typer.Option(metavar="SHARE", help="Share of the data that sets thresholds.")] = 0.2,
-    accept: Accept = 0.95,
+    keep: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples kept for banks at most.")] = 20_000,
+    tune: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples that set scales and weights at most.")] = 500,
+    calibration: Annotated[
+        float, typer.Option(metavar="SHARE", **SHARE, help="Share of the data that sets thresholds.")
+    ] = 0.2,
+    accept: Accept = None,
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Images in one pass at most.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=1, max=LARGEST_BATCH, help="Images in one pass at most.", show_default=False),
     ] = None,
     workers: Workers = None,
     device: Device = "auto",
@@ -84,6 +97,7 @@ def fit(
             data,
             list(method or DEFAULT),
             shares=Shares(keep, tune, calibration),
+            accept=accept,
             seed=seed,
             take=limit,
             batch_size=batch_size,
@@ -92,7 +106,7 @@ def fit(
             download=download,
         )
         done.door.save(out)
-    _told(session, done.door, accept, json)
+    _told(session, done.door, accept or USUAL, json)
     if not json:
         print_line(f"detectors: {out}")
     for bad in done.bad[:FEW]:
@@ -108,7 +122,7 @@ def score(
     model: Model,
     data: Data,
     detectors: Detectors,
-    accept: Accept = 0.95,
+    accept: Accept = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,7 +151,7 @@ def score(
             metavar="E", help="Its budget, such as 8/255, the default. May be given again.", show_default=False
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(metavar="N", help="Samples attacked at most.")] = 50,
+    samples: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples attacked at most.")] = 50,
     json: Json = False,
 ) -> int:
     """Score images by fitted detectors, all in one pass; keep rows, figures, flags and a report.
@@ -163,7 +177,7 @@ def score(
 def threshold(
     session: Session,
     detectors: Detectors,
-    accept: Accept = 0.95,
+    accept: Accept = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="With --data: the model they were fitted on.", show_default=False),
@@ -196,7 +210,7 @@ def threshold(
                 detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
             door.save(out or detectors)
-    _show(session, thresholds(out or detectors, accept), json)
+    _show(session, thresholds(out or detectors, USUAL if accept is None else accept), json)
     return 0
 
 
@@ -205,9 +219,13 @@ def threshold(
 def drift(
     session: Session,
     run: Run,
-    window: Annotated[int, typer.Option(metavar="N", help="Samples a window.")] = 100,
-    promised: Annotated[float, typer.Option(metavar="SHARE", help="The least share that is to be let in.")] = 0.9,
-    alpha: Annotated[float, typer.Option(metavar="P", help="Chance of a false alarm over the whole stream.")] = 0.01,
+    window: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples a window.")] = 100,
+    promised: Annotated[
+        float, typer.Option(metavar="SHARE", **SHARE, help="The least share that is to be let in.")
+    ] = 0.9,
+    alpha: Annotated[
+        float, typer.Option(metavar="P", **SHARE, help="Chance of a false alarm over the whole stream.")
+    ] = 0.01,
     json: Json = False,
 ) -> int:
     """Watch the share that is let in over the samples of a run, in their order.

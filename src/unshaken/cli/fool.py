@@ -10,6 +10,7 @@ from unshaken.cli.options import Download, Json, Model
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, table
+from unshaken.cli.values import COUNT, SEED
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 
@@ -23,9 +24,11 @@ def fool(
         typer.Option(metavar="ascent|direct|cppn", help="Gradient ascent, or evolution of pixels or of graphs."),
     ] = "cppn",
     classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, from 0.")] = "all",
-    generations: Annotated[int, typer.Option(metavar="N", help="Generations, or steps of the ascent.")] = 200,
-    population: Annotated[int, typer.Option(metavar="N", help="Children a generation; even.")] = 200,
-    seed: Annotated[int, typer.Option(metavar="S", help="Decides all that is drawn.")] = 0,
+    generations: Annotated[int, typer.Option(metavar="N", **COUNT, help="Generations, or steps of the ascent.")] = 200,
+    population: Annotated[
+        int, typer.Option(metavar="N", min=2, max=100_000, help="Children a generation; even.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Decides all that is drawn.")] = 0,
     out: Annotated[str, typer.Option(metavar="DIR", help="Where fooling.json and the images go.")] = "runs/fool",
     device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Where to compute.")] = "cpu",
     download: Download = False,
@@ -64,9 +67,12 @@ def fool(
 
 
 def _classes(text: str) -> tuple[int, ...] | None:
+    from unshaken.core.errors import ParameterError
+    from unshaken.core.numbers import parse_whole
+
     if text == "all":
         return None
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None
+        return tuple(parse_whole(part, least=0) for part in text.split(","))
+    except ParameterError as error:
+        raise ParameterError(f"--classes: {error}, with commas between, or 'all'") from None

@@ -12,7 +12,9 @@ from unshaken.cli.options import Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
+from unshaken.cli.values import LIMIT, SEED, WORKERS
 from unshaken.cli.verb import verb
+from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.run import Hardened
@@ -70,16 +72,40 @@ def harden(
     ] = False,
     epochs: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Passes over the images (10).", rich_help_panel=_LOOP, show_default=False),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Passes over the images (10).",
+            rich_help_panel=_LOOP,
+            show_default=False,
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Images a step (128).", rich_help_panel=_LOOP, show_default=False)
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=LARGEST_BATCH,
+            help="Images a step (128).",
+            rich_help_panel=_LOOP,
+            show_default=False,
+        ),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Largest learning rate (0.1).", rich_help_panel=_LOOP, show_default=False),
+        typer.Option(
+            metavar="RATE",
+            min=0,
+            max=1e6,
+            help="Largest learning rate (0.1).",
+            rich_help_panel=_LOOP,
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="Decides all that is drawn.", rich_help_panel=_LOOP)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="S", **SEED, help="Decides all that is drawn.", rich_help_panel=_LOOP)
+    ] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,7 +118,7 @@ def harden(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Take so many images.", rich_help_panel=_WHERE, show_default=False),
+        typer.Option(metavar="N", **LIMIT, help="Take so many images.", rich_help_panel=_WHERE, show_default=False),
     ] = None,
     new_head: Annotated[
         bool,
@@ -101,10 +127,13 @@ def harden(
         ),
     ] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where.", rich_help_panel=_WHERE)] = "auto",
-    devices: Annotated[int, typer.Option(metavar="N", help="Processes here.", rich_help_panel=_WHERE)] = 1,
-    nodes: Annotated[int, typer.Option(metavar="N", help="Machines, under torchrun.", rich_help_panel=_WHERE)] = 1,
+    devices: Annotated[int, typer.Option(metavar="N", **WORKERS, help="Processes here.", rich_help_panel=_WHERE)] = 1,
+    nodes: Annotated[
+        int, typer.Option(metavar="N", **WORKERS, help="Machines, under torchrun.", rich_help_panel=_WHERE)
+    ] = 1,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Decoding threads.", rich_help_panel=_WHERE, show_default=False)
+        int | None,
+        typer.Option(metavar="N", **WORKERS, help="Decoding threads.", rich_help_panel=_WHERE, show_default=False),
     ] = None,
     track: Annotated[
         str | None,
@@ -128,6 +157,13 @@ def harden(
     from unshaken.core.errors import ParameterError
 
     loop = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, **_settings(set_ or [])}
+    given = [
+        k for k in _settings(set_ or []) if {"epochs": epochs, "batch_size": batch_size, "lr": lr}.get(k) is not None
+    ]
+    if given:
+        raise ParameterError(
+            f"{given[0]!r} is given twice, as --{given[0].replace('_', '-')} and as --set: give it once"
+        )
     training = {k: v for k, v in loop.items() if v is not None}
     where = {"device": device, "devices": devices, "nodes": nodes, "workers": workers, "download": download}
     where["track"] = track
@@ -160,6 +196,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
+        if key.strip() in found:
+            raise ParameterError(f"--set {key.strip()!r} is given twice: give it once")
         found[key.strip()] = value.strip()
     return found
 

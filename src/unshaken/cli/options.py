@@ -7,6 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from unshaken.cli.complete import complete_data, complete_model, complete_plan
+from unshaken.cli.values import LIMIT, SEED, WORKERS
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, parse_whole, shorten
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.", show_default=False)]
 Data = Annotated[
@@ -48,21 +51,20 @@ RunOptions = dict[str, Any]
 _RUN, _GATES, _SPEED = "The run", "Gates", "How it is computed"
 
 
-def _count_or(word: str, value: str, least: int) -> int | str:
+def _count_or(word: str, value: str, least: int, most: int = LARGEST_COUNT) -> int | str:
     if value == word:
         return word
     try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise typer.BadParameter(f"{value!r} is neither a whole number from {least} up nor {word!r}")
-    return number
+        return parse_whole(value, least=least, most=most)
+    except ParameterError:
+        raise typer.BadParameter(
+            f"{shorten(value)} is neither a whole number from {least} to {most:,} nor {word!r}"
+        ) from None
 
 
 def batch_size(value: str) -> str:
     """`auto`, or images a pass, as text that was checked."""
-    return str(_count_or("auto", value, 1))
+    return str(_count_or("auto", value, 1, LARGEST_BATCH))
 
 
 def examples(value: str) -> str:
@@ -74,10 +76,14 @@ def run_options(
     limit: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Take so many samples: seeded, stratified.", rich_help_panel=_RUN, show_default=False
+            metavar="N",
+            **LIMIT,
+            help="Take so many samples: seeded, stratified.",
+            rich_help_panel=_RUN,
+            show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="The run seed.", rich_help_panel=_RUN)] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="The run seed.", rich_help_panel=_RUN)] = 0,
     out: Annotated[
         str | None,
         typer.Option(
@@ -128,7 +134,11 @@ def run_options(
     eot: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Gradients that attacks average, for a model that is random.", rich_help_panel=_SPEED
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Gradients that attacks average, for a model that is random.",
+            rich_help_panel=_SPEED,
         ),
     ] = 1,
     batch_size: Annotated[
@@ -147,7 +157,11 @@ def run_options(
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Threads that decode. Default: the cores.", rich_help_panel=_SPEED, show_default=False
+            metavar="N",
+            **WORKERS,
+            help="Threads that decode. Default: the cores.",
+            rich_help_panel=_SPEED,
+            show_default=False,
         ),
     ] = None,
     engine: Annotated[

@@ -11,6 +11,7 @@ from unshaken.cli.options import Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, table
+from unshaken.cli.values import SEED
 from unshaken.cli.verb import verb
 
 app = typer.Typer(name="papers", help="Published systems, each with its claim tried at small scale.")
@@ -37,7 +38,7 @@ def list_(json: Json = False) -> int:
 def run(
     session: Session,
     slug: Annotated[str, typer.Argument(metavar="SLUG", help="See 'unshaken papers list'.", show_default=False)],
-    seed: Annotated[int, typer.Option(metavar="S", help="The run seed.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="The run seed.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where its run goes.", show_default=False)] = None,
     data: Annotated[
         str | None, typer.Option(metavar="SPEC", help="Your data in the place of the small one.", show_default=False)

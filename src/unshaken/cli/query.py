@@ -78,8 +78,13 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
     from unshaken.core.errors import ParameterError
 
+    reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
     with open_rows(run) as connection:
         try:
+            if any(s.type not in reading for s in connection.extract_statements(sql)):
+                raise ParameterError(
+                    "the statement does more than read: write one that only gives rows, such as select ..."
+                )
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
                 raise ParameterError("the statement gives no rows: write one that does, such as select ...")
@@ -96,8 +101,10 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
         RunError: there is no run.
     """
     import duckdb
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
+    from unshaken.core.errors import RunError
     from unshaken.run import read_config
     from unshaken.run.rows import SCHEMAS
 
@@ -105,10 +112,12 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     for name in sorted({*SCHEMAS, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
+        rows: Any = SCHEMAS[name].empty_table() if name in SCHEMAS else None
         if files:
-            rows: Any = ds.dataset(files, format="parquet", filesystem=run.fs, schema=SCHEMAS.get(name))
-        else:
-            rows = SCHEMAS[name].empty_table() if name in SCHEMAS else None
+            try:
+                rows = ds.dataset(files, format="parquet", filesystem=run.fs, schema=SCHEMAS.get(name))
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise RunError(f"{run}: rows/{name} is damaged ({one_line(str(error))[:200]})") from None
         if rows is not None:
             connection.register(name, rows)
     for setting, value in _SAFE.items():

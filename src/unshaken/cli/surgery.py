@@ -40,7 +40,9 @@ def extract(
     ] = None,
     arch: Annotated[str | None, typer.Option(metavar="NAME", help="Of the weights.", show_default=False)] = None,
     corruption: Annotated[str, typer.Option(metavar="WORDS", help="What the robust weights learned from.")] = "",
-    levels: Annotated[int, typer.Option(metavar="N", help="Levels of the quantiser; 0 for none.")] = 0,
+    levels: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65_536, help="Levels of the quantiser; 0 for none.")
+    ] = 0,
 ) -> int:
     """Take the signature of robustness out of three files of weights."""
     from unshaken.harden.surgery import surgery

@@ -12,6 +12,7 @@ import typer
 from unshaken.cli.failures import explain
 from unshaken.cli.options import run_options
 from unshaken.cli.session import Session
+from unshaken.cli.values import strictly
 
 Command = Callable[..., int]
 
@@ -68,4 +69,4 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _keywords(parameters: Mapping[str, inspect.Parameter]) -> list[inspect.Parameter]:
-    return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
+    return [strictly(p.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for p in parameters.values()]

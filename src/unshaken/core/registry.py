@@ -12,7 +12,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import parse_number as parse_number
+from unshaken.core.numbers import shorten
 from unshaken.core.sources import ROOMS, modules_named, sources_of
+from unshaken.core.texts import parse_values
+from unshaken.core.values import strict_values
 
 
 class Parameters(BaseModel):
@@ -24,17 +28,20 @@ class Parameters(BaseModel):
         ParameterError: a value is not allowed; the message has the value met and the values allowed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
     room: ClassVar[str] = ""
     info: ClassVar[Method]
 
     def __init__(self, **values: Any) -> None:
+        name = self.info.name if "info" in type(self).__dict__ else type(self).__name__
+        values = strict_values(type(self), values, name)
         try:
             super().__init__(**values)
         except ValidationError as error:
-            name = self.info.name if "info" in type(self).__dict__ else type(self).__name__
             raise ParameterError(f"{name}: {_first_line(error, type(self))}") from None
+        except (TypeError, AttributeError, OverflowError) as error:  # a field's own reader met another type
+            raise ParameterError(f"{name}: a value is of the wrong type ({error})") from None
 
     @property
     def further_models(self) -> tuple[str, ...]:
@@ -44,7 +51,7 @@ class Parameters(BaseModel):
     @classmethod
     def from_text(cls, values: Mapping[str, Any]) -> Self:
         """Parameters as on the command line or in a plan: text will do, and numbers may be fractions (`8/255`)."""
-        return cls(**{k: _number(v) if isinstance(v, str) else v for k, v in values.items()})
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,36 +182,8 @@ def parse_method(text: str, room: str | None = None) -> Any:
     Raises:
         ParameterError: the name or a parameter is not known, or a value is not allowed.
     """
-    name, _, rest = text.partition(":")
-    values = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise ParameterError(f"{text!r}: {part!r} is not of the form key=value")
-        values[key.strip()] = value.strip()
-    return find_method(name.strip(), room).cls.from_text(values)
-
-
-def parse_number(text: str) -> float:
-    """A number or a fraction such as `8/255`.
-
-    Raises:
-        ParameterError: it is neither.
-    """
-    top, slash, bottom = text.partition("/")
-    try:
-        return float(top) / float(bottom) if slash else float(top)
-    except (ValueError, ZeroDivisionError):
-        raise ParameterError(f"{text!r} is not a number or a fraction such as 8/255") from None
-
-
-def _number(text: str) -> str | float:
-    if "/" in text:
-        try:
-            return parse_number(text)
-        except ParameterError:
-            return text
-    return text
+    name, values = parse_values(text)
+    return find_method(name, room).cls.from_text(values)
 
 
 def _load_nothing(name: str, room: str | None) -> None:
@@ -233,4 +212,4 @@ def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:
         return f"no parameter {key!r}; {did_you_mean(key, cls.model_fields)}"
     if first["type"] == "missing":
         return f"parameter {key!r} is missing"
-    return f"{key}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{key}={shorten(first['input'])}: {first['msg'].removeprefix('Value error, ')}"

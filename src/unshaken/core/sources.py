@@ -76,7 +76,7 @@ def keys_of(file: str, variable: str) -> list[str]:
 def modules_named(room: str, name: str) -> Iterator[str]:
     """The modules of a room that bear a method's name: `n-fgsm` is `n_fgsm.py`, or a package of that name."""
     stem, folder = re.sub(r"[^0-9a-z]", "_", name.lower()), PACKAGE / room
-    for pattern in (f"{stem}.py", f"{stem}/__init__.py"):
+    for pattern in (f"{stem}.py", f"{stem}/__init__.py") if stem else ():
         yield from (module_of(path) for path in sorted(folder.rglob(pattern)))
 
 

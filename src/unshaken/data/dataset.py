@@ -18,6 +18,9 @@ from unshaken.core.errors import DataError, UnshakenError
 from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
 from unshaken.data.spec import Options
 
+LONGEST_ID = 4096
+"""Characters of a sample's id."""
+
 
 class BadSample(UnshakenError):
     """A sample that cannot be used. Raised by `Dataset.read`, handed out as a record by `stream`.
@@ -141,8 +144,15 @@ def _check_ids(ids: Sequence[str], spec: str) -> None:
         raise DataError(f"data {spec!r} holds no samples")
     if len(set(ids)) < len(ids):
         name, times = Counter(ids).most_common(1)[0]
-        raise DataError(f"data {spec!r}: id {name!r} occurs {times} times; give every sample an id of its own")
+        raise DataError(
+            f"data {spec!r}: id {name[:LONGEST_ID]!r} occurs {times} times; give every sample an id of its own"
+        )
     for name in ids:
+        if len(name) > LONGEST_ID:
+            raise DataError(
+                f"data {spec!r}: an id has {len(name):,} characters, it begins with {name[:20]!r}; {LONGEST_ID:,} are "
+                "the most"
+            )
         if not name or (".." in name and ".." in name.replace("\\", "/").split("/")):
             raise DataError(f"data {spec!r}: id {name!r} is not allowed: an id is not empty and has no part '..'")
 

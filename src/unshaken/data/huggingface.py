@@ -16,7 +16,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, Source
 from unshaken.data.labels import labels_from
 from unshaken.data.parquet import ids_from
-from unshaken.data.spec import Options, reason_of
+from unshaken.data.spec import Options, expanded, reason_of
 
 
 class HubDataset(Dataset):
@@ -83,10 +83,13 @@ def open_hub(target: str, options: Options) -> HubDataset:
         raise MissingExtra("datasets", "data", "reading hf: data") from error
     if not target:
         raise DataError(f"data {options.spec!r} names no data set")
-    path = Path(target).expanduser()
-    local = path.is_dir()
     try:
-        with offline(local or not options.download):
+        path = expanded(target)
+        local = path.is_dir()
+    except (OSError, ValueError) as error:
+        raise DataError(f"data {options.spec!r} cannot be opened: {reason_of(error)}") from None
+    try:
+        with offline(local or not options.download), _without_bars():
             if local and ((path / "state.json").is_file() or (path / "dataset_dict.json").is_file()):
                 found = datasets.load_from_disk(str(path))
             else:
@@ -117,6 +120,20 @@ def offline(wanted: bool) -> Iterator[None]:
     finally:
         for (module, name), value in zip(places, before, strict=True):
             setattr(module, name, value)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep the library's own progress bars off stderr, where one line says what matters."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    quiet = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not quiet:
+            enable_progress_bars()
 
 
 def _split_of(found: Any, options: Options) -> Any:

@@ -21,6 +21,10 @@ from unshaken.data.spec import Options, existing, reason_of
 
 PREFIXES = {"test": "t10k", "t10k": "t10k", "train": "train"}
 _LIMIT = 4 << 30
+_SMALL = 256 << 20
+"""Bytes that may be read into memory without a look at the file's size."""
+_DENSEST = 50
+"""How many times smaller gzip makes images at most; of zeros it makes 1000 times less."""
 
 
 class IdxDataset(Dataset):
@@ -88,10 +92,18 @@ def read_idx(path: Path, dimensions: int, spec: str) -> NDArray[np.uint8]:
         DataError: the header or the length is not right.
     """
     try:
-        with cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+        packed, there = path.suffix == ".gz", path.stat().st_size
+        with cast("IO[bytes]", gzip.open(path) if packed else path.open("rb")) as file:
             header = file.read(4 + 4 * dimensions)
             shape = _shape(header, dimensions, path, spec)
             size = math.prod(shape)
+            if packed and size > max(_SMALL, _DENSEST * there):
+                raise DataError(
+                    f"data {spec!r}: {path.name} claims {size:,} bytes in a packed file of {there:,}, which no images "
+                    "make: get it again"
+                )
+            if not packed and there == len(header) + size > _SMALL:
+                return np.memmap(path, np.uint8, "r", len(header), shape)
             data = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"data {spec!r}: {path.name} {_why(path, error)}") from error

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import DataError
 from unshaken.data.spec import reason_of
 
@@ -65,7 +66,7 @@ def read_classes(path: Path, source: str) -> tuple[str, ...]:
         DataError: the file cannot be read or names nothing.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, LONGEST_NAMES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data {source!r}: class names in {str(path)!r} cannot be read: {reason_of(error)}") from error
     while lines and not lines[-1].strip():

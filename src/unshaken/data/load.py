@@ -14,7 +14,7 @@ from unshaken.data.idx import open_idx
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.shards import open_shards
-from unshaken.data.spec import Options, divide, options_of
+from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.zoo import open_zoo
 
 DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
@@ -72,8 +72,13 @@ def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
         return open_parquet(str(DEMO), options, classes=FASHION)
     if name in NAMED:
         return open_named(name, options_of(spec, raw, ("split", "size", "mode"), download=download))
-    if name and Path(name).expanduser().exists():
-        kind = "folder" if Path(name).expanduser().is_dir() else "parquet"
+    try:
+        path = expanded(name)
+        there = bool(name) and path.exists()
+    except OSError as error:
+        raise DataError(f"data {spec!r} cannot be opened: {reason_of(error)}") from None
+    if there:
+        kind = "folder" if path.is_dir() else "parquet"
         raise DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}")
     known = ["demo", *NAMED, *(f"{k}:" for k in SOURCES)]
     raise DataError(f"data {spec!r} is neither a named set nor of the form kind:target; {did_you_mean(name, known)}")

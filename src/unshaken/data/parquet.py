@@ -88,7 +88,7 @@ class ParquetDataset(Dataset):
         """The image's bytes."""
         try:
             data = self._images.at(int(self._rows[index]))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             raise BadImage(f"its row of the parquet file cannot be read: {reason_of(error)}") from error
         if data is None:
             raise BadImage("the image is null")
@@ -124,10 +124,27 @@ def open_parquet(
         table = pq.read_table(path, columns=names, memory_map=False) if names else None
         images = ImageColumn(path)
         count = pq.read_metadata(path).num_rows
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         with path.open("rb") as file:
             what = looks_like(file.read(512)) or f"no readable parquet file: {reason_of(error)}"
         raise DataError(f"data {options.spec!r}: {target!r} is {what}") from error
+    try:
+        return _dataset(path, options, table, names, images, count, split_column, classes)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"data {options.spec!r}: {target!r} is damaged: {reason_of(error)}") from error
+
+
+def _dataset(
+    path: Path,
+    options: Options,
+    table: Any,
+    names: list[str],
+    images: ImageColumn,
+    count: int,
+    split_column: str,
+    classes: tuple[str, ...],
+) -> ParquetDataset:
+    """The data set of a table's small columns."""
     rows = np.arange(count)
     if options.split is not None and table is not None:
         rows = _rows_of(table.column(split_column), options)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -27,8 +27,12 @@ from unshaken.data.spec import Options, existing, reason_of
 
 _IMAGES = {e.removeprefix(".") for e in EXTENSIONS}
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+_RANGE = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}|\{([^{}]*,[^{}]*)\}")
 _BLOCK = 512
+_LONGEST_LABEL = 1024
+"""Bytes of a label."""
+MOST_SHARDS = 100_000
+"""Files that a pattern may stand for."""
 
 
 @dataclass(slots=True)
@@ -79,6 +83,12 @@ class ShardDataset(Dataset):
             self._open[1].close()
             self._open = None
 
+    def __copy__(self) -> Self:
+        """A data set with the same entries that opens the shards for itself."""
+        other = type(self).__new__(type(self))
+        other.__dict__ |= {**self.__dict__, "_open": None, "_lock": threading.Lock()}
+        return other
+
     def __del__(self) -> None:
         if getattr(self, "_open", None) is not None:
             self.close()
@@ -101,12 +111,31 @@ def open_shards(target: str, options: Options) -> ShardDataset:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", target):
         raise DataError(f"data {options.spec!r}: shards are read from local files only; download them first")
     shards: list[Path] = []
-    for name in spread(target):
+    for name in _spread(target, options.spec):
         names = sorted(glob.glob(name)) if "*" in name else [name]
         if not names:
             raise DataError(f"data {options.spec!r}: no file fits {name!r}")
         shards += [existing(n, options.spec, folder=False) for n in names]
     return ShardDataset(shards, options)
+
+
+def _spread(pattern: str, spec: str) -> list[str]:
+    """As `spread`, for a pattern that stands for a sensible number of files.
+
+    Raises:
+        DataError: it stands for none, or for too many.
+    """
+    if len(pattern) > 4096:
+        raise DataError(f"data {spec[:80]!r}...: the pattern has {len(pattern):,} characters; 4,096 are the most")
+    count = 1
+    for found in _RANGE.finditer(pattern):
+        first, last, names = found.groups()
+        if names is None and int(last[:4000]) < int(first[:4000]):
+            raise DataError(f"data {spec!r}: {found[0]} is no range that rises: write the smaller number first")
+        count *= names.count(",") + 1 if names else int(last[:4000]) - int(first[:4000]) + 1
+        if count > MOST_SHARDS:
+            raise DataError(f"data {spec!r}: the pattern stands for more than {MOST_SHARDS:,} files: name fewer")
+    return spread(pattern)
 
 
 def spread(pattern: str) -> list[str]:
@@ -144,14 +173,19 @@ def _files_of(shard: Path, spec: str) -> Iterator[tuple[str, str, int, int, str 
         with tarfile.open(shard) as tar:
             end = 0
             for member in tar:
-                end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK if member.isreg() else end
+                end = member.offset_data + (-(-member.size // _BLOCK) * _BLOCK if member.isreg() else 0)
                 name = _NAME.fullmatch(member.name)
                 if member.isreg() and name is not None and not re.match(r"__[^/]*__(\.|$|/)", member.name):
                     extension = name[2].lower()
                     place, size = member.offset_data, member.size
-                    label = (
-                        _read(tar, place, size)[:200].decode("utf-8", "replace").strip() if extension == "cls" else None
-                    )
+                    label = None
+                    if extension == "cls":
+                        if size > _LONGEST_LABEL:
+                            raise DataError(
+                                f"data {spec!r}: shard {shard.name}: the label {member.name!r} has {size:,} bytes; "
+                                f"{_LONGEST_LABEL} are the most"
+                            )
+                        label = _read(tar, place, size).decode("utf-8", "replace").strip()
                     yield name[1], extension, place, size, label
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
             if _read(tar, end, _BLOCK) != bytes(_BLOCK):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.numbers import MAX_SIDE as MAX_SIDE
 
 Mode = Literal["RGB", "L"]
-MAX_SIDE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,18 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
     )
 
 
+def expanded(target: str) -> Path:
+    """A path with its `~` written out.
+
+    Raises:
+        OSError: there is no such user.
+    """
+    try:
+        return Path(target).expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(f"no user {target[1:].partition('/')[0]!r} on this machine") from None
+
+
 def existing(target: str, spec: str, *, folder: bool) -> Path:
     """The folder or file that a SPEC names, as an absolute path without symbolic links.
 
@@ -96,9 +108,8 @@ def existing(target: str, spec: str, *, folder: bool) -> Path:
     what = "folder" if folder else "file"
     if not target:
         raise DataError(f"data {spec!r} names no {what}")
-    path = Path(target).expanduser()
     try:
-        path = path.resolve(strict=True)
+        path = expanded(target).resolve(strict=True)
         right = path.is_dir() if folder else path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"data {spec!r}: {what} {target!r} cannot be opened: {reason_of(error)}") from error

@@ -66,7 +66,7 @@ def load(path: Path | str) -> Diffusion:
         net = UNet(UNetSettings(**json.loads(told["net"])))
         settings: DiffusionSettings = find_method(told["kind"], "generate").cls(**json.loads(told["settings"]))
         model = settings.build(net)
-    except (ParameterError, ValueError, TypeError, KeyError) as error:
+    except (ParameterError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None
     load_weights(net, weights, path)
     if any(not bool(torch.isfinite(v).all()) for v in weights.values()):

@@ -19,7 +19,8 @@ from unshaken.data.resident import Samples
 from unshaken.detect.watermark.learned_watermark import LearnedWatermark, WatermarkSettings, fit_watermark
 from unshaken.detect.watermark.substitution import train_substitute
 from unshaken.detect.watermark.watermark import random_key
-from unshaken.generate import EDM, EDMSettings, Fitting, UNet, UNetSettings
+from unshaken.generate import EDM, Fitting, UNet, UNetSettings
+from unshaken.generate.edm import EDMSettings
 from unshaken.generate.fit import fit
 from unshaken.models.networks.architectures import build
 from unshaken.papers._training import cached_weights

@@ -60,7 +60,7 @@ def _read(path: Path) -> PaperResult:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise DataError(f"{path} is no result of a paper ({where}: {first['msg']})") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error})") from None
     if result.slug != path.stem:
         raise DataError(f"{path} holds the result of {result.slug!r}; name it {result.slug}.json")

@@ -50,7 +50,10 @@ class Bench:
         if not self.run.exists(NAME):
             self.run.write_json({"key": wanted, "provenance": provenance()}, NAME)
             return
-        there = self.run.read_json(NAME)["key"]
+        found = self.run.read_json(NAME)
+        there = found.get("key") if isinstance(found, dict) else None
+        if not isinstance(there, dict):
+            raise RunError(f"{self.run}: {NAME} is damaged (it has no key); choose another --out")
         if there != wanted:
             names = ", ".join(k for k in {**there, **wanted} if there.get(k) != wanted.get(k))
             raise RunError(f"{self.run}: holds rows of another experiment ({names} differ); choose another --out")

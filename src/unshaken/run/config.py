@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import numpy
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
+from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.version import __version__
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
@@ -47,16 +49,16 @@ class RunConfig(BaseModel):
         steps: what reports need of its lines; as `methods`.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
     model: str
     data: str
     plan: list[Entry]
     plan_name: str = "custom"
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     ids: list[str]
-    shard_size: int
+    shard_size: int = Field(ge=1, le=1_000_000)
     eot: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     device: str = "cpu"
@@ -66,7 +68,7 @@ class RunConfig(BaseModel):
     model_name: str
     classes: list[str] = Field(default_factory=list)
     view: str = ""
-    limit: int | None = None
+    limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
@@ -104,12 +106,7 @@ def read_config(run: RunDir) -> RunConfig:
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: no run.json there; give the directory of a run")
-    try:
-        return RunConfig.model_validate(run.read_json(NAME))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise RunError(f"{run}: run.json is damaged ({where}: {first['msg']}); start the run afresh") from None
+    return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start the run afresh")
 
 
 def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.run.rows import CLEAN
-from unshaken.run.store import RunDir, read_examples
+from unshaken.run.store import RunDir
 
 
 def damage(changed: Mapping[str, Any], clean: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -59,14 +59,14 @@ def prune(run: RunDir, scores: dict[str, dict[str, float]], wanted: int) -> None
     files = run.names("examples", suffix=".safetensors")
     for condition, damages in scores.items():
         mine = [f for f in files if f.rpartition("-")[0] == condition]
-        images = {f: read_examples(run.read("examples", f)) for f in mine}
+        images = {f: run.read_examples(f) for f in mine}
         best = sorted((i for m in images.values() for i in m), key=lambda i: (-damages.get(i, -1e9), i))[:wanted]
         kept |= set(best)
         for file in mine:
             _rewrite(run, file, images[file], set(best))
     for file in files:
         if file.rpartition("-")[0] == CLEAN.id:
-            _rewrite(run, file, read_examples(run.read("examples", file)), kept)
+            _rewrite(run, file, run.read_examples(file), kept)
 
 
 def _rewrite(run: RunDir, file: str, images: dict[str, Tensor], keep: set[str]) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from unshaken.core.errors import RunError
 from unshaken.run.store import RunDir
 
 Record = dict[str, Any]
@@ -40,7 +41,10 @@ class Journal:
         """
         records: dict[str, Record] = {}
         for file in self.run.names("journal", self.name, suffix=".json"):
-            records |= self.run.read_json("journal", self.name, file)
+            found = self.run.read_json("journal", self.name, file)
+            if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
+                raise RunError(f"{self.run}: journal/{self.name}/{file} is damaged (it holds no records); delete it")
+            records |= found
         return records
 
     def keep(self, sample: str, record: Record) -> None:

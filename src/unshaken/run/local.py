@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from unshaken.core.errors import RunError
 from unshaken.core.progress import Task, track
-from unshaken.run.config import NAME, check_same, read_config
+from unshaken.run.config import NAME, RunConfig, check_same, read_config
 from unshaken.run.examples import damage, prune
 from unshaken.run.flag import FlagKind
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
@@ -21,6 +21,7 @@ from unshaken.run.plan import prepare
 from unshaken.run.ray_engine import run_on_ray
 from unshaken.run.rows import CLEAN
 from unshaken.run.shard import Finished, Job, run_shard, write_flags
+from unshaken.run.store import RunDir
 
 NOT_RUN = FlagKind(
     "not-run",
@@ -102,6 +103,7 @@ def _finish(job: Job) -> None:
     run, config = job.run, job.config
     columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
+    _check_complete(run, config, frame)
     frame = frame.filter(pc.is_null(frame["error"]))
     flags = [*check_rows(frame), *check_masking(frame, run.rows("turns"))]
     if run.names("rows", "certificates", suffix=".parquet"):
@@ -111,6 +113,26 @@ def _finish(job: Job) -> None:
         write_flags(run, "finish", 0, flags)
     if config.save_examples >= 0 and run.names("examples"):
         prune(run, _damages(frame), config.save_examples)
+
+
+def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table) -> None:
+    """Refuse rows that are not those of the run's samples, as in a directory that somebody changed.
+
+    Raises:
+        RunError: samples are absent, stand twice, or are not the run's.
+    """
+    wanted = pa.array(sorted(config.ids))
+    for condition in dict.fromkeys([CLEAN.id, *pc.unique(frame["condition"]).to_pylist()]):
+        ids = frame.filter(pc.equal(frame["condition"], condition))["id"].combine_chunks().sort()
+        whole = condition == CLEAN.id
+        right = (
+            ids.equals(wanted) if whole else len(pc.unique(ids)) == len(ids) and pc.all(pc.is_in(ids, wanted)).as_py()
+        )
+        if right is False:
+            raise RunError(
+                f"{run}: the rows of {condition!r} are not those of the run's {len(wanted):,} samples; delete "
+                f"rows/outcomes/{condition}-*.parquet and resume the run"
+            )
 
 
 def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.registry import find_method, list_methods, parse_number
+from unshaken.core.numbers import parse_number
+from unshaken.core.registry import find_method, list_methods
+from unshaken.core.values import strict_values
 from unshaken.run.rows import CLEAN, Condition, Evaluable
 
 THE_15 = (
@@ -33,7 +35,7 @@ class Entry(BaseModel):
         norm: of the budgets; None for the first that the method has.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -41,11 +43,16 @@ class Entry(BaseModel):
     eps: tuple[float, ...] = ()
     norm: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _strict(cls, values: Any) -> Any:
+        return strict_values(cls, values) if isinstance(values, dict) else values
+
     @field_validator("eps", mode="before")
     @classmethod
     def _fractions(cls, value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
-        return tuple(parse_number(v) if isinstance(v, str) else v for v in values)
+        return tuple(parse_number(v, "eps") if isinstance(v, str) else v for v in values)
 
     def build(self) -> Any:
         """The method with its parameters.
@@ -115,12 +122,7 @@ def load_plan(source: str | Sequence[Any]) -> list[Entry]:
     path = Path(source)
     if path.suffix not in {".yaml", ".yml"}:
         raise ParameterError(f"no plan {source!r}: {did_you_mean(source, PLANS)}, or a .yaml file")
-    try:
-        lines = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"plan {source!r}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"plan {source!r} is no YAML: {' '.join(str(error).split())}") from None
+    lines = read_yaml(path, f"plan {source!r}", ParameterError)
     if not isinstance(lines, list) or not lines:
         raise ParameterError(f"plan {source!r} must be a list of lines such as '- {{method: fog, severities: [1, 3]}}'")
     return [_entry(line, i, source) for i, line in enumerate(lines, 1)]
@@ -171,9 +173,7 @@ def _entry(line: Any, number: int, source: str) -> Entry:
         entry = Entry.model_validate(line)
     except (ValidationError, ParameterError) as error:
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"]) or "line"
-            raise ParameterError(f"plan {source!r}, line {number}: {where}: {first['msg']}") from None
+            raise ParameterError(f"plan {source!r}, line {number}: {first_problem(error, 'line')}") from None
         raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
     if not is_runnable(entry.method):
         known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}

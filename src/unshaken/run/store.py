@@ -12,16 +12,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from unshaken.core.errors import RunError
+from unshaken.core.documents import parse_json
+from unshaken.core.errors import RunError, UnshakenError
+from unshaken.run.address import check_writable, open_address
+from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import SCHEMAS
 
 
@@ -37,11 +40,7 @@ class RunDir:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.path)
-        except (ValueError, ImportError) as error:
-            raise RunError(f"run directory {self.path!r}: {error}") from None
-        self.root = self.root.rstrip("/")
+        self.fs, self.root = open_address(self.path)
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __str__(self) -> str:
@@ -62,7 +61,8 @@ class RunDir:
             RunError: the disk is full or the place is not writable; what was there before stays.
         """
         path = self.at(*parts)
-        with self._explained():
+        check_writable(self.fs, self.path)
+        with self.explained():
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
@@ -92,7 +92,7 @@ class RunDir:
         """
         try:
             return bytes(self.fs.cat_file(self.at(*parts)))
-        except OSError as error:
+        except Exception as error:  # each file system raises its own
             raise RunError(
                 f"{self.path}: cannot read {'/'.join(parts)} ({_reason(error)}); is this a run directory?"
             ) from None
@@ -135,10 +135,7 @@ class RunDir:
         Raises:
             RunError: it is absent or damaged.
         """
-        try:
-            return json.loads(self.read(*parts))
-        except ValueError as error:
-            raise RunError(f"{self.path}: {'/'.join(parts)} is damaged ({error}); start the run afresh") from None
+        return parse_json(self.read(*parts), f"{self.path}: {'/'.join(parts)}", RunError, "start the run afresh")
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
@@ -163,15 +160,13 @@ class RunDir:
         """
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
-            try:
-                parts.append(pq.read_table(io.BytesIO(self.read("rows", name, file)), columns=columns))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise RunError(
-                    f"{self.path}: rows/{name}/{file} is damaged ({str(error).splitlines()[0]}); delete it and resume "
-                    "the run"
-                ) from None
+            parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns))
         if parts:
-            return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began
+            try:
+                return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began
+            except pa.ArrowException as error:
+                why = str(error).partition("\n")[0]
+                raise RunError(f"{self.path}: files of rows/{name} do not go together ({why}); start afresh") from None
         empty = SCHEMAS[name].empty_table()
         return empty.select(columns) if columns else empty
 
@@ -185,16 +180,35 @@ class RunDir:
         found: dict[str, Tensor] = {}
         for file in self.names("examples", suffix=".safetensors"):
             if file.rpartition("-")[0] == condition:
-                found |= read_examples(self.read("examples", file))
+                found |= self.read_examples(file)
         return found
 
     def example_ids(self, shard: int, conditions: Iterable[str]) -> set[str]:
         """The samples of a shard whose images are kept under any of these conditions."""
         files = [f"{condition}-{shard:05d}.safetensors" for condition in conditions]
-        return {i for f in files if self.exists("examples", f) for i in _ids(self.read("examples", f))}
+        return {i for f in files if self.exists("examples", f) for i in self.read_examples(f)}
+
+    def read_examples(self, file: str) -> dict[str, Tensor]:
+        """The kept images of one file by sample id.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        data = self.read("examples", file)
+        try:
+            images = load_tensors(data)["images"]
+            size = int.from_bytes(data[:8], "little")
+            ids = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
+            if images.ndim != 4 or not all(isinstance(i, str) for i in ids):
+                raise ValueError("it does not hold images with ids")
+            return dict(zip(ids, torch.unbind(images), strict=True))
+        except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise RunError(f"{self.path}: examples/{file} is damaged ({why}); delete it") from None
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
+        """What goes wrong while something is written, as a `RunError` that says what to do."""
         try:
             yield
         except OSError as error:
@@ -204,19 +218,13 @@ class RunDir:
                     "--resume"
                 ) from None
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+        except UnshakenError:
+            raise
+        except Exception as error:  # each remote file system raises its own
+            if self.local:
+                raise
+            raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
 
 
-def read_examples(data: bytes) -> dict[str, Tensor]:
-    """Images by sample id, from the bytes of an examples file."""
-    images = load_tensors(data)["images"]
-    return dict(zip(_ids(data), torch.unbind(images), strict=True))
-
-
-def _ids(data: bytes) -> list[str]:
-    size = int.from_bytes(data[:8], "little")
-    ids: list[str] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
-    return ids
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -11,9 +11,11 @@ from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.detect import Door, Shares, fit
+from unshaken.detect.engine.door import thresholds
 from unshaken.detect.engine.fitting import labels_of
 from unshaken.detect.scores.energy import energy
 from unshaken.detect.scores.msp import MSP
+from unshaken.run import RunDir
 
 METHODS = ["msp", "energy", "knn:k=5", "odin"]
 
@@ -192,3 +194,33 @@ def test_a_damaged_bank(fitted, tmp_path):
 def test_a_detector_that_is_not_there(fitted):
     with pytest.raises(ParameterError, match="no detector 'kn' is fitted here; did you mean 'knn'"):
         fitted.door.threshold("kn")
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_fit_that_is_stopped_between_its_files_leaves_what_is_refused_or_whole(fitted, tmp_path, monkeypatch, writes):
+    fitted.door.save(tmp_path / "d")
+    write, done = RunDir.write, []
+
+    def stopping(self, data, *parts):
+        if len(done) == writes:
+            raise KeyboardInterrupt
+        write(self, data, *parts)
+        done.append(parts)
+
+    other = fit("demo:robust", "demo", METHODS, take=300).door
+    monkeypatch.setattr(RunDir, "write", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        other.save(tmp_path / "d")
+    monkeypatch.undo()
+    if writes:
+        with pytest.raises(RunError, match="are of two different fits, as when a fit was stopped between them"):
+            Door.load(tmp_path / "d", fitted.door.model)
+        with pytest.raises(RunError, match="two different fits"):
+            thresholds(tmp_path / "d")
+    else:
+        assert list(Door.load(tmp_path / "d", fitted.door.model).detectors) == list(fitted.door.detectors)
+
+
+def test_a_share_that_the_samples_cannot_promise_is_refused_before_the_fit():
+    with pytest.raises(ParameterError, match=r"accept=0.999 needs 999 calibration samples and there are 20"):
+        fit("demo", "demo", ["msp"], take=100, accept=0.999)

@@ -13,6 +13,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.models import check_model, fingerprint, load_model
+from unshaken.models.loaders import from_onnx
 from unshaken.models.networks.small import SmallNet
 
 
@@ -114,3 +115,37 @@ def test_a_wrong_size_is_named(tmp_path, photos):
     classifier = load_model(f"onnx:{pool(tmp_path, ['n', 3, 16, 16])}")
     with pytest.raises(ModelError, match=r"fails on images of shape \(2, 3, 32, 32\)"):
         classifier(photos)
+
+
+def test_a_loop_without_end_is_stopped(tmp_path, monkeypatch):
+    """`while True: pass`, then the mean of each channel."""
+    true = helper.make_tensor("t", TensorProto.BOOL, [], [True])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["again"]), helper.make_node("Identity", ["v"], ["w"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("again", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", TensorProto.FLOAT, None),
+        ],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Loop", ["", "t", "x"], ["same"], body=body),
+            helper.make_node("ReduceMean", ["same", "axes"], ["y"], keepdims=0),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [true, helper.make_tensor("axes", TensorProto.INT64, [2], (2, 3))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "endless.onnx")
+    monkeypatch.setattr(from_onnx, "PATIENCE", 0.5)
+    classifier = load_model(f"onnx:{tmp_path}/endless.onnx")
+    with pytest.raises(ModelError, match=r"has a loop and gave no answer within 0.5 s"):
+        classifier(torch.rand(1, 3, 8, 8))

@@ -1,5 +1,6 @@
 """`py:` runs a user's file, and says in one line when that goes wrong."""
 
+import subprocess
 import sys
 
 import pytest
@@ -110,3 +111,26 @@ def test_a_file_that_does_not_import(tmp_path, source, message):
 def test_nothing_there(text, message):
     with pytest.raises(ModelError, match=message):
         load_model(text)
+
+
+@pytest.mark.parametrize("spec", ["py:own:build", "py:own.py:build"])
+def test_the_working_folder_serves_the_users_module_alone(tmp_path, spec):
+    """`python -m unshaken` beside a file `timm.py`: the program does not run it; the user's own module may be there."""
+    (tmp_path / "timm.py").write_text("raise SystemExit('timm.py of the working folder was run')\n")
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\ndef build():\n    import helper\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    (tmp_path / "helper.py").write_text("")
+    code = (
+        "import sys, runpy; sys.path[0] = ''; sys.argv = ['unshaken', 'list', '--help']\n"
+        "try: runpy.run_module('unshaken', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit: pass\n"
+        "from pathlib import Path\n"
+        "assert not any(p == '' or Path(p) == Path.cwd() for p in sys.path), sys.path\n"
+        "from unshaken.models import load_model\n"
+        "import timm; assert Path(timm.__file__).parent != Path.cwd()\n"
+        f"print(load_model({spec!r}).name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [spec], done.stderr

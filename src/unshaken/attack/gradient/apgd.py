@@ -42,7 +42,11 @@ class APGD(Attack[APGDState]):
     loss: Literal["ce", "dlr", "margin", "dlr-targeted", "margin-targeted"] = Field(
         "ce", description="what is raised: cross-entropy, difference of logits ratio, or difference of logits"
     )
-    targets: PositiveInt = Field(9, description="classes tried by a targeted loss, the likeliest first")
+    targets: PositiveInt = Field(
+        9,
+        description="classes tried by a targeted loss, the likeliest first",
+        json_schema_extra={"most": "classes - 1"},
+    )
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
     give_up: bool = Field(

@@ -58,7 +58,12 @@ class DeepFool(Attack[DeepFoolState]):
 
     steps: PositiveInt = Field(50, description="steps at most")
     overshoot: NonNegativeFloat = Field(0.02, description="share by which the sum of the steps is exceeded")
-    candidates: int = Field(10, ge=2, description="likeliest classes of the clean image considered, its own included")
+    candidates: int = Field(
+        10,
+        ge=2,
+        description="likeliest classes of the clean image considered, its own included",
+        json_schema_extra={"most": "classes"},
+    )
 
     def start(self, problem: Problem, rng: SampleRng) -> DeepFoolState:
         """The clean image."""

@@ -78,7 +78,9 @@ class FAB(Attack[FABState]):
     restarts: PositiveInt = Field(1, description="runs (for each target); the first starts at the clean image")
     targeted: bool = Field(False, description="FAB-T: one run towards each of the likeliest rivals")
     targets: PositiveInt = Field(9, description="rivals that have a run, when targeted")
-    candidates: PositiveInt = Field(4, description="classes that compete in a step, when not targeted")
+    candidates: PositiveInt = Field(
+        4, description="classes that compete in a step, when not targeted", json_schema_extra={"most": "classes - 1"}
+    )
     patience: NonNegativeInt = Field(0, description="a run ends after so many steps without a nearer point; 0: never")
     alpha_max: float = Field(0.1, ge=0, le=1, description="largest share of the clean image's move")
     eta: PositiveFloat = Field(1.05, description="factor of overshooting the linearised boundary")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
 from torch import Tensor
+
+from unshaken.core.errors import RunError
+from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, DetectorList
+from unshaken.run.store import RunDir
 
 PIECE = 2**26
 """Bytes that are read at once."""
@@ -40,3 +46,43 @@ def read_banks(path: str | Path) -> dict[str, Tensor]:
             with safe_open(path, framework="pt") as file:
                 found[name][start : start + rows] = file.get_slice(name)[start : start + rows]
     return found
+
+
+def sha256_of(run: RunDir, name: str) -> str:
+    """The SHA-256 of a file of a folder of detectors.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    try:
+        with run.fs.open(run.at(name), "rb") as file:
+            while piece := file.read(2**24):
+                found.update(piece)
+    except OSError as error:
+        raise RunError(f"{run}: {name} cannot be read ({error.strerror or error}); fit again") from None
+    return found.hexdigest()
+
+
+def checked_banks(folder: str | Path, listed: DetectorList) -> dict[str, Tensor]:
+    """The banks, which must be those of the list, and a calibration for each detector.
+
+    Raises:
+        RunError: they are not, or they are damaged.
+    """
+    run = RunDir(str(folder))
+    try:
+        tensors = read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
+    if listed.banks is not None and sha256_of(run, BANKS) != listed.banks:
+        raise RunError(
+            f"{folder}: {BANKS} and {LIST} are of two different fits, as when a fit was stopped between them; fit again"
+        )
+    for entry in listed.detectors:
+        scores = tensors.get(f"{entry.label}/{CALIBRATION}")
+        if scores is None:
+            raise RunError(f"{folder}: {BANKS} holds nothing of {entry.label!r}; fit the detectors again")
+        if scores.ndim != 1 or not len(scores) or not scores.is_floating_point() or bool(scores.isnan().any()):
+            raise RunError(f"{folder}: the calibration scores of {entry.label!r} are damaged; fit the detectors again")
+    return tensors

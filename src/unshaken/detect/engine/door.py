@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -20,14 +17,13 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.banks import read_banks
+from unshaken.detect.engine.banks import checked_banks, sha256_of
+from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, read_list
 from unshaken.detect.engine.screen import Fitted, Scored, check_scores, screen
-from unshaken.measure.detection.conformal import Threshold, conformal_threshold
+from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
 from unshaken.run.store import RunDir
-
-LIST, BANKS = "detectors.json", "banks.safetensors"
-CALIBRATION = "calibration"
 
 
 class Door:
@@ -126,7 +122,7 @@ class Door:
         return Door(self.model, self.anatomy, fitted, {**self.about, "samples": samples, "calibrated_on": data})
 
     def save(self, folder: str | Path) -> None:
-        """Write `detectors.json` and `banks.safetensors`; the list comes last, so that what can be read is whole.
+        """Write `banks.safetensors`, and last `detectors.json` with their digest: a list never goes with other banks.
 
         Raises:
             RunError: the folder cannot be written.
@@ -138,9 +134,10 @@ class Door:
             for n, f in self.detectors.items()
         ]
         inside = {"head": self.anatomy.head, "stages": list(self.anatomy.stages), "classes": self.anatomy.classes}
-        run = RunDir(str(folder))
-        run.write(save_tensors(tensors), BANKS)
-        run.write_json({"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about}, LIST)
+        run, banks = RunDir(str(folder)), save_tensors(tensors)
+        run.write(banks, BANKS)
+        own = {"banks": hashlib.sha256(banks).hexdigest()}
+        run.write_json({"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}, LIST)
 
     @classmethod
     def load(cls, folder: str | Path, model: Classifier) -> Door:
@@ -154,41 +151,27 @@ class Door:
             RunError: there are no detectors, or they are damaged.
             ModelError: they were fitted on another model.
         """
-        told = read_list(folder)
-        about, own = told["about"], fingerprint(model)
-        if about.get("fingerprint") != own:
+        found = read_list(str(folder))
+        about, own = found.about, fingerprint(model)
+        if about.fingerprint != own:
             raise ModelError(
-                f"{folder}: fitted on another model ({about.get('model')}, {str(about.get('fingerprint'))[:12]}), not "
+                f"{folder}: fitted on another model ({about.model}, {str(about.fingerprint)[:12]}), not "
                 f"on {model.name!r} ({own[:12]}): fit again with this one"
             )
-        tensors, inside = _tensors(folder), told["anatomy"]
-        anatomy = Anatomy.named(model, inside["classes"], inside["head"], tuple(inside["stages"]))
+        tensors, inside = checked_banks(folder, found), found.anatomy
+        anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         detectors = {}
-        for entry in told["detectors"]:
-            label = entry["label"]
+        for entry in found.detectors:
+            label = entry.label
             own_tensors = {k.removeprefix(f"{label}/"): v for k, v in tensors.items() if k.startswith(f"{label}/")}
-            if CALIBRATION not in own_tensors:
-                raise RunError(f"{folder}: {BANKS} holds nothing of {label!r}; fit the detectors again")
             calibration = own_tensors.pop(CALIBRATION)
             bank = {k: v.to(device) for k, v in own_tensors.items()}
-            detectors[label] = Fitted(find_method(entry["method"], "detect").cls(**entry["params"]), bank, calibration)
-        return cls(model, anatomy, detectors, about)
-
-
-def read_list(folder: str | Path) -> dict[str, Any]:
-    """What a folder of detectors says of itself, without the banks.
-
-    Raises:
-        RunError: there is nothing, or it is damaged.
-    """
-    run = RunDir(str(folder))
-    if not run.exists(LIST):
-        raise RunError(f"{folder}: no {LIST} there; give the folder that 'unshaken detect fit' wrote")
-    told = run.read_json(LIST)
-    if not isinstance(told, dict) or told.get("schema") != 1 or not {"detectors", "anatomy", "about"} <= set(told):
-        raise RunError(f"{folder}: {LIST} is damaged or of another version; fit the detectors again")
-    return told
+            method = find_method(entry.method, "detect").cls(**entry.params)
+            if not isinstance(method, Detector):
+                raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
+            detectors[label] = Fitted(method, bank, calibration)
+        return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))
 
 
 def thresholds(folder: str | Path, accept: float = 0.95) -> dict[str, Threshold]:
@@ -198,9 +181,28 @@ def thresholds(folder: str | Path, accept: float = 0.95) -> dict[str, Threshold]
         RunError: there are no detectors, or they are damaged.
         ParameterError: the share is outside (0, 1).
     """
-    labels = [entry["label"] for entry in read_list(folder)["detectors"]]
-    tensors = _tensors(folder)
+    found = read_list(str(folder))
+    tensors = checked_banks(folder, found)
+    labels = [entry.label for entry in found.detectors]
     return {n: conformal_threshold(tensors[f"{n}/{CALIBRATION}"].numpy(), accept=accept) for n in labels}
+
+
+def check_accept(accept: float, samples: int) -> None:
+    """Refuse a share that a number of calibration samples cannot promise.
+
+    Args:
+        accept: share of normal samples to accept.
+        samples: that set the thresholds.
+
+    Raises:
+        ParameterError: the threshold would be infinite, or the share is outside (0, 1).
+    """
+    needed = calibration_needed(accept)
+    if needed > samples:
+        raise ParameterError(
+            f"accept={accept:g} needs {needed:,} calibration samples and there are {samples:,}, so everything would be "
+            "accepted: give more data, or a smaller share"
+        )
 
 
 def digest(folder: str | Path) -> str:
@@ -209,21 +211,9 @@ def digest(folder: str | Path) -> str:
     Raises:
         RunError: there are none.
     """
-    read_list(folder)
-    run, found = RunDir(str(folder)), hashlib.sha256()
-    for name in (LIST, BANKS):
-        with run.fs.open(run.at(name), "rb") as file:
-            while piece := file.read(2**24):
-                found.update(piece)
-    return found.hexdigest()[:32]
-
-
-def _tensors(folder: str | Path) -> dict[str, Tensor]:
+    read_list(str(folder))
     run = RunDir(str(folder))
-    try:
-        return read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
+    return hashlib.sha256("".join(sha256_of(run, name) for name in (LIST, BANKS)).encode()).hexdigest()[:32]
 
 
 def _samples(batch: Batch | Tensor) -> Batch:

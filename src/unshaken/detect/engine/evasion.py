@@ -15,7 +15,7 @@ from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_points import Ends, end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
 from unshaken.core.oracle import required
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
@@ -66,6 +66,8 @@ class Evasion(Doorstep):
         """
         if severities or not eps:
             raise ParameterError(f"{label}: give budgets eps, such as [8/255], and no severities")
+        if norm not in (known := _search(self.attack).norms):
+            raise ParameterError(f"{label}: no norm {norm!r}; {did_you_mean(norm, known)}")
         return [
             Condition(_name(one, kind, norm, e), "evasion", eps=e, norm=norm)
             for e in eps

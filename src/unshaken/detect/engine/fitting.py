@@ -21,7 +21,7 @@ from unshaken.core.search_copy import search_copy
 from unshaken.data import BadSample, Dataset, load_data, stream, subset
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.door import Door, check_accept
 from unshaken.detect.engine.kept import Kept, Moments, Reservoir
 from unshaken.detect.engine.look import Look
 from unshaken.detect.engine.screen import Fitted, answered, check_scores, looks, screen
@@ -93,6 +93,7 @@ def fit(
     methods: Sequence[str | Detector],
     *,
     shares: Shares | None = None,
+    accept: float | None = None,
     seed: int = 0,
     take: int | None = None,
     batch_size: int | None = None,
@@ -110,6 +111,7 @@ def fit(
         data: normal samples, a SPEC or a `Dataset`; their labels where a detector needs them.
         methods: the detectors, objects or `NAME[:k=v,...]`.
         shares: how the data is divided.
+        accept: a share of normal samples that the thresholds must be able to promise; None for any.
         seed: decides who serves for what, and what detectors draw.
         take: samples at most, a seeded and stratified subset; None for all.
         batch_size: images in one pass at most; None for a size by their pixels.
@@ -135,6 +137,8 @@ def fit(
     fitting = _Fitting(classifier, dataset, detectors, seed, batch_size, workers)
     parts = shares.divide([dataset.ids[i] for i in chosen], seed)
     bank, tune, calibration = (np.sort(chosen[p]) for p in parts)
+    if accept is not None:
+        check_accept(accept, len(calibration))
     with evaluating(classifier), track("fit", len(chosen)) as task:
         kept = fitting.kept(bank, tune, shares.keep, task)
         labels = labels_of(detectors)

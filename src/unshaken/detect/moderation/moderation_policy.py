@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from pydantic import Field, model_validator
 
+from unshaken.core.documents import read_yaml
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.registry import Parameters
 
@@ -58,7 +58,7 @@ class Policy(Parameters):
         text = str(name)
         if text in labels:
             return labels.index(text)
-        if text.isdigit() and int(text) < classes:
+        if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < classes:
             return int(text)
         known = labels or [f"0 to {classes - 1}; give labels to use names"]
         raise ParameterError(f"policy {self.name!r}: no class {text!r}; {did_you_mean(text, known)}")
@@ -71,12 +71,7 @@ def read_policy(path: str | Path) -> Policy:
         DataError: the file is absent or no YAML.
         ParameterError: what is in it is no policy; the message names the field.
     """
-    try:
-        told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"policy {str(path)!r} cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise DataError(f"policy {str(path)!r} is no YAML ({' '.join(str(error).split())})") from None
+    told = read_yaml(Path(path), f"policy {str(path)!r}", DataError)
     if not isinstance(told, dict):
         raise DataError(f"policy {str(path)!r} is {type(told).__name__}, not a table with 'categories'")
     try:

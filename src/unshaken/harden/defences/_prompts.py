@@ -155,14 +155,17 @@ class Prompts:
         try:
             tensors = load_tensors(data)
             head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, RecursionError) as error:
             raise DataError(f"prompts {name!r} cannot be read ({error}): fit them again") from None
         words = head.get("__metadata__", {})
         if words.get("what") != "frequency-prompt" or words.get("form") not in get_args(Form):
             raise DataError(f"{name!r} holds no frequency prompts: fit them and save them there")
-        values: dict[str, Any] = {**tensors, **{k: words[k] for k in WORDS}}
-        values |= {k: float(words[k]) for k in NUMBERS} | {k: int(words[k]) for k in SIZES}
-        return cls(**values)
+        try:
+            values: dict[str, Any] = {**tensors, **{k: words[k] for k in WORDS}}
+            values |= {k: float(words[k]) for k in NUMBERS} | {k: int(words[k]) for k in SIZES}
+            return cls(**values)
+        except (ValueError, LookupError, TypeError) as error:
+            raise DataError(f"prompts {name!r} are damaged ({type(error).__name__}: {error}): fit them again") from None
 
 
 def pattern(spectra: Tensor, radius: float, width: int, form: Form = "additive") -> Tensor:

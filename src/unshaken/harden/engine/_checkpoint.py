@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unshaken.core.errors import RunError
 from unshaken.harden.engine.recipe import Memory
+from unshaken.models.loaders.weights import first_line
 from unshaken.run.store import RunDir
 
 PLACE = ("state", "checkpoint.safetensors")
@@ -88,8 +89,25 @@ def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, me
         meta = json.loads(data[8 : 8 + size])["__metadata__"]
         progress = Progress.model_validate_json(meta["progress"])
         scalars = json.loads(meta["scalars"])
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({error}); start the run afresh") from None
+        rest = {int(i): dict(values) for i, values in scalars.items()}
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({first_line(error)}); start the run afresh") from None
+    try:
+        _put_back(tensors, rest, net, optimizer, memory)
+    except (RuntimeError, ValueError, LookupError) as error:
+        raise RunError(
+            f"{run}: {'/'.join(PLACE)} is of another training ({first_line(error)}); start the run afresh"
+        ) from None
+    return progress
+
+
+def _put_back(
+    tensors: Mapping[str, Tensor],
+    rest: Mapping[int, dict[str, Any]],
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    memory: Mapping[str, Memory],
+) -> None:
     net.load_state_dict(_under(tensors, "net."))
     for name, held in memory.items():
         held.clear()
@@ -97,7 +115,7 @@ def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, me
         held.update({k: v.to(device) for k, v in _under(tensors, f"memory.{name}.").items()})
     state = optimizer.state_dict()
     weights = [p for group in optimizer.param_groups for p in group["params"]]
-    found: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in scalars.items()}
+    found = {i: dict(values) for i, values in rest.items()}
     for key, value in _under(tensors, "optimizer.").items():
         index, _, name = key.partition(".")
         like = weights[int(index)]
@@ -105,7 +123,6 @@ def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, me
             value = torch.empty_like(like).copy_(value).detach()
         found.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**state, "state": found})
-    return progress
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

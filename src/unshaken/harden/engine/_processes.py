@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import gc
+import os
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import MissingExtra
+from unshaken.core.errors import MissingExtra, ParameterError, RunError
+
+PATIENCE = timedelta(minutes=10)
+"""How long processes wait for each other."""
+_STARTERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")
+"""What torchrun, Slurm or a hand-written launch leave in the environment."""
+
+
+def _check(accelerator: str, devices: int, nodes: int) -> None:
+    """Refuse what could not start, or would wait for machines that nobody started.
+
+    Raises:
+        ParameterError: it is so.
+    """
+    cores = os.cpu_count() or 1
+    here = torch.cuda.device_count() if accelerator.startswith("cuda") else max(8, 4 * cores)
+    if devices < 1 or nodes < 1 or devices > here:
+        raise ParameterError(f"devices={devices} and nodes={nodes}: give 1 or more, and at most {here} devices here")
+    if nodes > 1 and not any(name in os.environ for name in _STARTERS):
+        raise ParameterError(
+            f"nodes={nodes}: the other machines would be waited for in vain: start unshaken on each of them with "
+            f"torchrun --nnodes {nodes}"
+        )
 
 
 class Processes:
@@ -32,9 +56,10 @@ class Processes:
             from lightning_fabric.strategies.ddp import DDPStrategy
         except ImportError:
             raise MissingExtra("lightning-fabric", "train", "training") from None
+        _check(accelerator, devices, nodes)
         many = devices * nodes > 1
         # one forward of several before a backward must not overwrite the statistics of another
-        strategy: Any = DDPStrategy(broadcast_buffers=False) if many else "auto"
+        strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if many else "auto"
         self.fabric = Fabric(
             accelerator=accelerator,
             devices=devices,
@@ -42,7 +67,15 @@ class Processes:
             strategy=strategy,
             precision="32-true" if precision == "fp32" else "bf16-mixed",
         )
-        self.fabric.launch()
+        try:
+            self.fabric.launch()
+        except (RuntimeError, ValueError) as error:  # torch.distributed's own errors are of these
+            if not many:
+                raise
+            raise RunError(
+                f"the {devices * nodes} processes did not find each other within {PATIENCE.seconds} s "
+                f"({' '.join(str(error).split())[:200]}): start unshaken on every machine with torchrun"
+            ) from None
 
     @property
     def world(self) -> int:

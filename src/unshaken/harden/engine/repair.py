@@ -15,6 +15,7 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import parse_method
 from unshaken.data.named import NAMED
 from unshaken.data.resident import Samples
+from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
@@ -97,21 +98,21 @@ def findings_of(run: RunDir) -> list[Finding]:
     Raises:
         RunError: there is no finished run, or it has no clean accuracy to compare with.
     """
-    summary = run.read_json("summary.json")
-    if not summary.get("clean"):
+    summary = read_summary(run)
+    if summary.clean is None:
         raise RunError(f"{run}: without labels there is no accuracy to mend; audit labelled images")
-    clean = float(summary["clean"]["value"])
+    clean = summary.clean.value
     groups: dict[str, _Losses] = {}
-    for condition in summary["conditions"]:
-        if condition.get("accuracy") is None:
+    for condition in summary.conditions:
+        if condition.accuracy is None:
             continue
-        loss = clean - float(condition["accuracy"]["value"])
-        if condition.get("norm"):
-            groups.setdefault(f"attack {condition['norm']}", _Losses()).add(loss, float(condition.get("eps") or 0))
-        elif condition["method"] in ("translation", "cyclic_translation"):
+        loss = clean - condition.accuracy.value
+        if condition.norm:
+            groups.setdefault(f"attack {condition.norm}", _Losses()).add(loss, condition.eps or 0.0)
+        elif condition.method in ("translation", "cyclic_translation"):
             groups.setdefault("translation", _Losses()).add(loss)
-        elif condition.get("group") in ("noise", "blur", "weather", "digital"):
-            groups.setdefault(condition["group"], _Losses()).add(loss)
+        elif condition.group in ("noise", "blur", "weather", "digital"):
+            groups.setdefault(condition.group, _Losses()).add(loss)
     found = [f for kind, losses in groups.items() if (f := _finding(kind, losses)) is not None]
     return sorted([*found, *_disparity(run)], key=lambda f: -f.loss)
 

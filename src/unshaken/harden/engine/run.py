@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
 from safetensors.torch import save as save_tensors
 from torch import nn
 
@@ -23,6 +23,9 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine._trackers import sink_of
+from unshaken.harden.engine.harden_file import NAME as NAME
+from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
+from unshaken.harden.engine.harden_file import read_harden
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.start import Start, start_from, with_new_head
@@ -34,44 +37,6 @@ from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
-
-NAME = "harden.json"
-
-
-class HardenConfig(BaseModel):
-    """What decides the weights of a hardening run, and how it ended. It is `harden.json`.
-
-    Args:
-        model: SPEC or architecture.
-        data: SPEC.
-        recipes: `NAME[:k=v,...]`, in order.
-        training: of the loop.
-        arch: as in `model.json`.
-        classes: names in logit order.
-        shape: of the images.
-        data_fingerprint: of the content.
-        images: samples that can be used, of them those held out.
-        processes: how many trained together.
-        provenance: versions and machine.
-        result: None until the run has ended.
-    """
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    schema_: int = Field(1, alias="schema", serialization_alias="schema")
-    model: str
-    data: str
-    recipes: list[str]
-    training: dict[str, Any]
-    arch: str
-    classes: list[str]
-    shape: ShapeRecord
-    data_fingerprint: str
-    images: dict[str, int]
-    processes: int = 1
-    provenance: dict[str, Any] = {}
-    result: dict[str, Any] | None = None
-
 
 FREE = {"provenance", "result", "model", "data"}
 """What may differ on resuming."""
@@ -238,7 +203,7 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
     """Write the configuration; refuse a directory that holds another run."""
     wanted = config.model_dump(mode="json", by_alias=True)
     if run.exists(NAME):
-        there = run.read_json(NAME)
+        there = read_harden(run).model_dump(mode="json", by_alias=True)
         if not resume:
             raise RunError(f"{run}: holds a training run already; go on with --resume, or choose another --out")
         differ = [k for k in wanted if k not in FREE and json.dumps(there.get(k)) != json.dumps(wanted[k])]
@@ -281,7 +246,11 @@ def _curves(progress: Progress) -> bytes:
 def _chosen(model: Classifier, run: RunDir) -> Classifier:
     from safetensors.torch import load as load_tensors
 
-    model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
+    try:
+        model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
+    except (SafetensorError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RunError(f"{run}: model.safetensors is damaged ({why}); start the run afresh") from None
     return model.eval()
 
 

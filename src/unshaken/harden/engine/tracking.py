@@ -141,8 +141,12 @@ class Tracker:
             )
 
     def _kept(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.run.read_json(NAME) if self.run.exists(NAME) else {}
-        return found
+        found: Any = self.run.read_json(NAME) if self.run.exists(NAME) else {}
+        shape = {"run": str, "epochs": int}
+        places = found.values() if isinstance(found, dict) else [None]
+        if not all(isinstance(p, dict) and all(isinstance(p.get(k), t) for k, t in shape.items()) for p in places):
+            raise RunError(f"{self.run}: {NAME} is damaged (it does not say run and epochs of a place); delete it")
+        return dict(found)
 
     def _keep(self) -> None:
         self.run.write_json({**self._kept(), self.uri: self.place}, NAME)

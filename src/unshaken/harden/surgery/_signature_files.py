@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -17,6 +16,7 @@ from unshaken.harden.surgery._arithmetic import Weights
 from unshaken.harden.surgery._checksum import COUNTLESS
 from unshaken.harden.surgery._quantise import dequantise, pack, quantise, unpack
 from unshaken.harden.surgery._signature import Signature, SignatureMeta
+from unshaken.models.loaders.weights import first_line
 from unshaken.run.store import RunDir
 
 FORMAT = "unshaken-signature-1"
@@ -87,8 +87,8 @@ def load_signature(path: Path | str) -> Signature:
         meta = SignatureMeta.model_validate_json(told["meta"])
         ranges = json.loads(told["tensors"])
         tensors = {key: _restored(key, record, stored, meta) for key, record in ranges.items()}
-    except (SafetensorError, ValidationError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} is a damaged signature ({str(error).splitlines()[0]})") from None
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{path} is a damaged signature ({first_line(error)})") from None
     norms = {k.removeprefix("norm:"): v for k, v in stored.items() if k.startswith("norm:")}
     return Signature(tensors, meta, norms)
 
@@ -129,6 +129,9 @@ def _restored(key: str, record: dict[str, object], stored: Weights, meta: Signat
     shape = torch.Size(record["shape"])  # type: ignore[arg-type]
     total = shape.numel()
     kept = int(record.get("kept", total))  # type: ignore[call-overload]
+    held = sum(8 * v.nbytes for k, v in stored.items() if k.partition(":")[2] == key)
+    if total > max(held, 1) or not 0 <= kept <= total:  # a bit for each number is the least that is stored
+        raise ValueError(f"{key}: its shape {tuple(shape)} is larger than what is stored")
     if meta.quantiser is None:
         entries = stored[f"values:{key}"]
     else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ from unshaken.models.loaders.weights import first_line, refuse_disguised
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
+PATIENCE = 20.0
+"""Seconds that one pass of a graph with a loop may take; a graph without one always ends."""
+
+
 class OnnxNet(nn.Module):
     """A graph with one image input, as a module without parameters. It can be copied and pickled.
 
@@ -36,6 +43,7 @@ class OnnxNet(nn.Module):
         super().__init__()
         self.path, name = path, f"onnx:{path}"
         session = _session(path)
+        self.loops = _has_loop(Path(path))
         inputs = session.get_inputs()
         if len(inputs) != 1:
             raise ModelError(f"{name} has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); one image is due")
@@ -71,7 +79,10 @@ class OnnxNet(nn.Module):
         if self.batch and n < self.batch:
             pixels = np.concatenate([pixels, np.repeat(pixels[-1:], self.batch - n, 0)])
         try:
-            output = self.session.run(None, {self.entry: pixels})[0]
+            with _limited(self.loops, f"onnx:{self.path}") as options:
+                output = self.session.run(None, {self.entry: pixels}, options)[0]
+        except ModelError:
+            raise
         except Exception as error:
             raise ModelError(
                 f"onnx:{self.path} fails on images of shape {pixels.shape}: {first_line(error)}"
@@ -106,6 +117,43 @@ def _session(path: str) -> Any:
         return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"{path} is no ONNX graph that onnxruntime can run: {first_line(error)}") from error
+
+
+def _has_loop(path: Path) -> bool:
+    """Whether the graph has a node that may run without end: its file names the operator `Loop`, as a node does."""
+    return b"\x22\x04Loop" in path.read_bytes()
+
+
+@contextmanager
+def _limited(wanted: bool, name: str) -> Iterator[Any]:
+    """Options of a pass that is stopped after `PATIENCE` seconds.
+
+    Args:
+        wanted: False for a pass without a limit.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: it was stopped.
+    """
+    if not wanted:
+        yield None
+        return
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(PATIENCE, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    except Exception as error:
+        if not options.terminate:
+            raise
+        raise ModelError(
+            f"{name} has a loop and gave no answer within {PATIENCE:g} s: it may run without end; export it without one"
+        ) from error
+    finally:
+        timer.cancel()
 
 
 def _digest(path: Path) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +36,12 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if not place or not factory:
         raise ParameterError(f"model {str(spec)!r}: write py:FILE_OR_MODULE:FACTORY, such as py:net.py:make")
     where = f"py:{spec.name}"
+    with _working_folder():
+        return _build(place, factory, where)
+
+
+def _build(place: str, factory: str, where: str) -> Classifier:
+    """The classifier that a factory makes; see `load`."""
     module = _import(place, where)
     if not callable(getattr(module, factory, None)):
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -49,6 +58,21 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if source := getattr(module, "__file__", None):
         mark_source(classifier.net, hashlib.sha256(Path(source).read_bytes()).hexdigest())
     return classifier
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    """Let the user's modules in the working folder be imported, for as long as the user's code is being loaded."""
+    folder = os.getcwd()
+    if sys.flags.safe_path or folder in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def _import(place: str, where: str) -> ModuleType:

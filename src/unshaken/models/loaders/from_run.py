@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import ModelError
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE
 from unshaken.core.registry import parse_method
 from unshaken.models.loaders.kinds import find_kind, model_kind
 from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 from unshaken.models.loaders.weights import load_weights, read_weights
-from unshaken.models.networks.architectures import build, build_for
+from unshaken.models.networks.architectures import SMALL, build, build_for
+
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+"""Pixels."""
 
 
 class ViewRecord(BaseModel):
@@ -26,9 +31,9 @@ class ViewRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    height: int
-    width: int
-    resize: int | None = None
+    height: Side
+    width: Side
+    resize: Side | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     channels: Literal[1, 3] = 3
 
@@ -36,7 +41,7 @@ class ViewRecord(BaseModel):
 class ModelOptions(BaseModel):
     """What a classifier is beside its weights."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     mean: list[float] | None = None
     std: list[float] | None = None
@@ -49,9 +54,9 @@ class ShapeRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: int
-    channels: int
-    side: int
+    classes: int = Field(ge=2, le=MAX_CLASSES)
+    channels: int = Field(ge=1, le=64)
+    side: Side
 
 
 class ModelRecord(BaseModel):
@@ -140,8 +145,11 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         view=None if options.view is None else View(**options.view.model_dump()),
         name=f"run:{spec.name}",
     )
-    for recipe in record.recipes:
-        model = parse_method(recipe, "harden").rebuild(model)
+    for text in record.recipes:
+        recipe = parse_method(text, "harden")
+        if not hasattr(recipe, "rebuild"):
+            raise ModelError(f"{directory}: model.json is damaged ({text!r} is no recipe for training)")
+        model = recipe.rebuild(model)
     load_weights(model.net, weights, path)
     return model
 
@@ -158,12 +166,10 @@ def read_record(directory: Path | str) -> ModelRecord:
             f"no model in {str(directory)!r}: a run of 'unshaken harden' holds model.json and model.safetensors"
         )
     try:
-        return ModelRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ModelError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path} is damaged: {error}") from None
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    return validate(ModelRecord, parse_json(data, str(path), ModelError), str(path), ModelError)
 
 
 def _record(spec: ModelSpec) -> ModelRecord:
@@ -176,10 +182,29 @@ def _record(spec: ModelSpec) -> ModelRecord:
     return record
 
 
+def _check_size(arch: str, shape: ShapeRecord, weights: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Refuse a shape that makes a far larger net than the file's weights are, before it is built.
+
+    Raises:
+        ModelError: it does.
+    """
+    if arch not in SMALL:
+        return
+    with torch.device("meta"):
+        wanted = sum(p.numel() for p in build(arch, **shape.model_dump()).parameters())
+    there = sum(w.numel() for w in weights.values())
+    if wanted > 4 * there + 10_000_000:
+        raise ModelError(
+            f"{spec.name}: model.json is damaged (its shape makes a net of {wanted:,} numbers, and the weights are "
+            f"{there:,}): train the model again"
+        )
+
+
 def _net(record: ModelRecord, spec: ModelSpec, weights: Mapping[str, Tensor]) -> nn.Module:
     if record.arch.startswith("py:"):
         own = parse_model_spec(record.arch)
         return find_kind(own.kind).load(own, False).net
     if record.shape is not None:
+        _check_size(record.arch, record.shape, weights, spec)
         return build(record.arch, **record.shape.model_dump())
     return build_for(record.arch, weights)[0]

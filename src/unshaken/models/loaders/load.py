@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError
+from unshaken.core.device import find_device
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
 from unshaken.models.loaders.spec import parse_model_spec
@@ -43,7 +43,7 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     >>> load_model("demo").classes[:2]
     ('T-shirt/top', 'Trouser')
     """
-    place = _device(device)
+    place = find_device(device)
     parsed = parse_model_spec(spec)
     kind = find_kind(parsed.kind)
     kind.check_options(parsed)
@@ -69,18 +69,6 @@ def _same_draws() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
         yield
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ModelError(f"no device {name!r}: write cpu, cuda, cuda:0 or mps") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"device {name!r} is absent: {torch.cuda.device_count()} CUDA devices are here; use cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ModelError("device 'mps' is absent here: use cpu")
-    return device
 
 
 @lru_cache(maxsize=4)

@@ -9,8 +9,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import parse_method, parse_number
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole
+from unshaken.core.registry import parse_method
 from unshaken.models.loaders.spec import ModelSpec
 
 
@@ -71,6 +73,10 @@ def numbers(spec: ModelSpec, option: str) -> list[float] | None:
         values = [parse_number(v) for v in spec.options[option].split(",")]
     except ParameterError as error:
         raise ParameterError(f"model {str(spec)!r}: {option}: {error}") from None
+    if max(abs(v) for v in values) > 1e6 or (option == "std" and 0 < min(values) < 1e-6):
+        raise ParameterError(
+            f"model {str(spec)!r}: {option} must be of a sensible size, from 1e-6 to 1e6, in [0, 1] units"
+        )
     if option == "std" and min(values) <= 0:
         raise ParameterError(f"model {str(spec)!r}: std must be above 0, not {min(values):g}")
     return values
@@ -85,7 +91,11 @@ def class_names(spec: ModelSpec) -> tuple[str, ...]:
     if "classes" not in spec.options:
         return ()
     text = spec.options["classes"]
-    names = tuple(str(i) for i in range(int(text))) if text.isdecimal() else read_lines(text, f"model {str(spec)!r}")
+    try:
+        count = parse_whole(text, least=0, most=MAX_CLASSES) if text.lstrip("+-").isdecimal() else None
+    except ParameterError as error:
+        raise ParameterError(f"model {str(spec)!r}: classes: {error}") from None
+    names = read_lines(text, f"model {str(spec)!r}") if count is None else tuple(str(i) for i in range(count))
     if len(names) < 2:
         raise ParameterError(f"model {str(spec)!r}: classes={text} gives {len(names)} classes; 2 is the least")
     return names
@@ -98,9 +108,11 @@ def read_lines(path: str, what: str) -> tuple[str, ...]:
         ParameterError: it cannot be read as UTF-8 text.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(Path(path), LONGEST_NAMES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{what}: cannot read {path!r} as text ({getattr(error, 'strerror', error)})") from None
+        raise ParameterError(
+            f"{what}: cannot read {path!r} as text ({getattr(error, 'strerror', None) or error})"
+        ) from None
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -113,11 +125,15 @@ def image_size(spec: ModelSpec) -> tuple[int, int] | None:
     if "size" not in spec.options:
         return None
     text = spec.options["size"]
-    height, _, width = text.partition("x")
-    width = width or height
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise ParameterError(f"model {str(spec)!r}: size={text} must be pixels such as 224 or 224x288 (height x width)")
-    return int(height), int(width)
+    height, cross, width = text.partition("x")
+    try:
+        pixels = [parse_whole(part, least=1, most=MAX_SIDE) for part in (height, width if cross else height)]
+    except ParameterError:
+        raise ParameterError(
+            f"model {str(spec)!r}: size={text[:40]} must be pixels such as 224 or 224x288 (height x width), at most "
+            f"{MAX_SIDE}"
+        ) from None
+    return pixels[0], pixels[1]
 
 
 def stem_channels(net: nn.Module) -> int | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.registry import parse_number
+from unshaken.core.numbers import parse_number
 from unshaken.report.compare import RunComparison
 from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
 from unshaken.report.gates.figures import NEAREST, figures_of, shown_gate
@@ -111,9 +111,14 @@ class Gate:
                 f"'clean.accuracy >= 0.90' or 'pgd[eps=8/255].accuracy.low >= 0.3', or {NO_REGRESSION!r}"
             )
         metric, end = _words(shown, parts["words"])
-        number = parse_number(whole["number"])
+        number = parse_number(whole["number"], f"gate {shown}")
         if not math.isfinite(number):
             raise ParameterError(f"gate {shown}: {whole['number']} is no finite number")
+        if (parts["name"] == "clean" or ".accuracy" in parts["words"]) and not 0 <= number <= 1:
+            raise ParameterError(
+                f"gate {shown}: {whole['number']} is no share, so the gate could never decide anything: write a number "
+                "from 0 to 1"
+            )
         chosen = _selection(shown, parts["selection"], CHOSEN_BY if metric in DETECTOR else _KEYS)
         return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
 
@@ -184,7 +189,7 @@ def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tup
         if key not in keys or not equals or not value:
             known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
             raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value")
-        chosen.append((key, value if key in _WORDS else parse_number(value)))
+        chosen.append((key, value if key in _WORDS else parse_number(value, f"gate {shown}")))
     return tuple(chosen)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
 from unshaken.report.read.conditions import by_plan, is_nearest
 from unshaken.report.read.methods import UNKNOWN, read_methods
 from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import CLEAN
 
 _META = ["method", "severity", "eps", "norm"]
@@ -222,10 +222,9 @@ def read_outcomes(
         name = f"{condition}-{shard:05d}.parquet"
         try:
             with run.fs.open(run.at("rows", table, name), "rb") as file:
-                parts.append(pq.ParquetFile(file).read(columns=columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RunError(f"{run}: rows/{table}/{name} is damaged ({reason}); delete it and resume the run") from None
+                parts.append(parse_rows(file, table, name, str(run), columns))
+        except OSError as error:
+            raise RunError(f"{run}: cannot read rows/{table}/{name} ({error.strerror or error})") from None
     return pa.concat_tables(parts)
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import parse_method
+from unshaken.harden.engine.harden_file import NAME, HardenConfig, read_harden
 from unshaken.harden.engine.monitors import MONITORS
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.run import NAME, HardenConfig
 from unshaken.measure import share
 from unshaken.run.store import RunDir
 
@@ -84,30 +83,22 @@ def read_training(run: RunDir) -> TrainingRun:
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: no {NAME} there; give the directory of a training run")
-    try:
-        config = HardenConfig.model_validate(run.read_json(NAME))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"]) or "all of it"
-        raise RunError(f"{run}: {NAME} is damaged ({where}: {first['msg']}); start the run afresh") from None
+    config = read_harden(run)
     curves, result = _curves(run), config.result
     place = str(run).rstrip("/")
     if result is None:
         return _under_way(place, config, curves)
-    try:
-        return TrainingRun(
-            place=place,
-            config=config,
-            curves=curves,
-            chosen=result["chosen_epoch"] - 1,
-            chosen_by=result["chosen_by"],
-            threat=result["threat"],
-            figures=result["figures"],
-            flags=tuple(result["flags"]),
-            cost=result["cost"],
-        )
-    except KeyError as error:
-        raise RunError(f"{run}: {NAME} is damaged (result: no {error}); start the run afresh") from None
+    return TrainingRun(
+        place=place,
+        config=config,
+        curves=curves,
+        chosen=result["chosen_epoch"] - 1,
+        chosen_by=result["chosen_by"],
+        threat=result["threat"],
+        figures=result["figures"],
+        flags=tuple(result["flags"]),
+        cost=result["cost"],
+    )
 
 
 def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> TrainingRun:
@@ -167,4 +158,6 @@ def _curves(run: RunDir) -> tuple[Record, ...]:
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{run}: curves.parquet is damaged ({reason}); delete it for pages without curves") from None
+    if any(not isinstance(v, int | float) for r in rows for v in r.values() if v is not None):
+        raise RunError(f"{run}: curves.parquet is damaged (a value is no number); delete it for pages without curves")
     return tuple({k: v for k, v in r.items() if v is not None and math.isfinite(v)} for r in rows)
