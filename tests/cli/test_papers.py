@@ -8,7 +8,7 @@ import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register, unregister
-from unshaken.papers.base import Check, Paper
+from unshaken.papers.frame import Check, Paper
 
 
 @pytest.fixture
@@ -26,11 +26,13 @@ def paper():
         data = "demo"
         model = "demo"
 
-        def run(self, bench):
-            if bench.seed == 9:
+        def run(self, context):
+            if context.seed == 9:
                 raise DataError("data 'evens' is absent: get it with apt-get install evens")
-            rest = bench.seed % 2
-            return {"rest": rest, "share": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 4, "interval": "exact"}}
+
+        def figures(self, rows):
+            figure = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 4, "interval": "exact"}
+            return {"rest": rows.seed % 2, "share": figure}
 
         def judge(self, measured):
             return [Check(f"rest {measured['rest']} is 0", measured["rest"] == 0)]

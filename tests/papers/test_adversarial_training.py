@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.adversarial_training import AdversarialTrainingPaper
 from unshaken.run.store import RunDir
-
-TINY = "adversarial-training:images=200,epochs=1,tested=40,attacked=2"
 
 
 def value(x):
@@ -63,28 +56,18 @@ def test_each_part_can_fail(measured, part, change):
     assert failed(measured) == [part]
 
 
-def test_own_images_run_part_a_from_rows(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(260):
-        image = rng.integers(0, 90, (8, 8), dtype=np.uint8)
-        image[:, : 4 if i % 2 else 8] += 120
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "PNG")
-        rows.append({"image": file.getvalue(), "label": i % 2, "split": "test" if i < 60 else "train"})
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
-    result = run_paper(TINY, data=f"parquet:{tmp_path / 'own.parquet'}", out=tmp_path / "run")
-    assert {name.partition(".")[0] for name in result.measured} == {"ordering"}
-    found = RunDir(tmp_path / "run").rows("outcomes").to_pylist()
+def test_own_images_run_part_a_from_rows(finished):
+    run = finished("adversarial-training")
+    assert {name.partition(".")[0] for name in run.result.measured} == {"ordering", "networks_from_cache"}
+    found = RunDir(run.out).rows("outcomes").to_pylist()
     by_hand = [r["correct"] for r in found if r["condition"] == "clean.at"]
-    assert result.measured["ordering.at.clean"]["value"] == pytest.approx(np.mean(by_hand))
+    assert run.result.measured["ordering.at.clean"]["value"] == pytest.approx(np.mean(by_hand))
     assert {r["condition"] for r in found if r["condition"].startswith("aa.")} == {
         f"aa.{name}-linf-0.1" for name in ("standard", "fgsm-rs", "at", "trades")
     }
-    assert RunDir(tmp_path / "run").rows("training").num_rows > 0
+    assert RunDir(run.out).rows("adversarial_training_training").num_rows > 0
 
 
 def test_a_model_of_ones_own_makes_no_sense(tmp_path):
     with pytest.raises(ParameterError, match="trains its own networks"):
-        run_paper(TINY, model="demo:robust", out=tmp_path / "run")
+        run_paper("adversarial-training", model="demo:robust", out=tmp_path / "run")

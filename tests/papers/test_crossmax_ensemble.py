@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from unshaken.core import Batch, Classifier
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.ensemble import ensemble
+from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.papers import run_paper
-from unshaken.papers._crossmax_nets import Strided
-from unshaken.papers._crossmax_run import reached
 from unshaken.papers.crossmax_ensemble import CrossMaxPaper
+from unshaken.papers.crossmax_ensemble.experiment import reached
 from unshaken.run.store import RunDir
-
-SMALL = "crossmax-ensemble:photos=20,images=160,epochs=2,seeds=1,steps=3"
 
 
 def value(x):
@@ -45,7 +38,6 @@ def seed_figures():
         "eps-8": radius_figures(),
         "eps-25.5": radius_figures(),
         "gradients": {"clean": {"logits_reached": value(22.5), "of": 50}},
-        "networks_from_cache": False,
     }
 
 
@@ -90,7 +82,7 @@ def test_the_remark_says_what_an_honest_attack_leaves(measured):
 
 
 def test_the_network_has_the_published_pilots_size():
-    assert sum(p.numel() for p in Strided(10, 1, 28).parameters()) == 19258
+    assert sum(p.numel() for p in StridedCNN(10, 1, 28).parameters()) == 19258
 
 
 def test_gradients_are_counted_by_hand():
@@ -112,29 +104,11 @@ def test_gradients_are_counted_by_hand():
     assert 3 <= found["reached"][0] <= 6
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("crossmax"), np.random.default_rng(0)
-    columns = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 240), ("test", 40)):
-        for i in range(n):
-            label = i % 3
-            pixels = rng.integers(0, 120, (16, 16, 3)).astype(np.uint8)
-            pixels[..., label] += 20
-            out = io.BytesIO()
-            Image.fromarray(pixels).save(out, "PNG")
-            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), label, split), strict=True):
-                columns[key].append(entry)
-    pq.write_table(pa.table(columns), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_figures_come_from_rows(small):
-    folder, result = small
-    rows = RunDir(folder / "run").rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+def test_figures_come_from_rows(finished):
+    result, rows = (
+        finished("crossmax-ensemble").result,
+        RunDir(finished("crossmax-ensemble").out).rows("outcomes", ["id", "condition", "correct"]).to_pylist(),
+    )
 
     def right(label):
         return {r["id"]: r["correct"] for r in rows if r["condition"] == f"seed0.{label}"}
@@ -150,8 +124,8 @@ def test_figures_come_from_rows(small):
     assert len(mean) == 20
 
 
-def test_the_honest_attack_never_finds_less(small):
-    _, result = small
+def test_the_honest_attack_never_finds_less(finished):
+    result = finished("crossmax-ensemble").result
     for eps in ("8", "25.5"):
         under = {
             w: result.measured[f"seed0.eps-{eps}.crossmax_under.{w}"]["value"] for w in ("direct", "mean", "adaptive")
@@ -159,28 +133,13 @@ def test_the_honest_attack_never_finds_less(small):
         assert under["adaptive"] <= min(under["direct"], under["mean"])
 
 
-def test_a_finished_run_gives_the_same_figures_again(small):
-    folder, result = small
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    figures = [{k: v for k, v in r.measured.items() if "from_cache" not in k} for r in (again, result)]
-    assert figures[0] == figures[1]
-    assert "not trained in this run" in again.note
-    assert "not trained in this run" not in result.note
-
-
-def test_networks_of_ones_own_are_taken_by_name(small, tmp_path):
-    folder, _ = small
+def test_networks_of_ones_own_are_taken_by_name(finished, tmp_path):
+    run = finished("crossmax-ensemble")
     with pytest.raises(ParameterError, match="name three networks or more"):
-        run_paper(SMALL, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model="demo:standard")
+        run_paper(run.text, out=tmp_path / "run", data=run.data, model="demo:standard")
     result = run_paper(
         "crossmax-ensemble:photos=8,seeds=1,steps=2", out=tmp_path / "own", data="demo",
         model="demo:standard|demo:robust|demo:standard",
     )  # fmt: skip
     assert result.measured["seed0.clean.mean"]["n"] == 8
-    assert "not trained in this run" in result.note
-
-
-def test_absent_data_is_said_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="no-such-set"):
-        run_paper(SMALL, out=tmp_path / "run", data=f"folder:{tmp_path}/no-such-set")
+    assert "networks_from_cache" not in result.measured

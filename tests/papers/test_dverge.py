@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import copy
-import io
 from itertools import product
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers._dverge_nets import Tiny
 from unshaken.papers.dverge import DvergePaper
+from unshaken.papers.dverge.experiment import Tiny
 from unshaken.run.store import RunDir
-
-SMALL = f"{DvergePaper.info.name}:photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5"
 
 
 def value(x):
@@ -43,9 +37,8 @@ def measured():
         "noise-ce": arm(0.41, 0.72, 0.3, 3.9),
         "dverge": arm(0.4, 0.72, 0.31, 4.0),
         "self-distilled": arm(0.45, 0.7, 0.2, 3.5),
-        "networks_from_cache": True,
     }
-    return {"seed0": part, "seed1": copy.deepcopy(part)}
+    return {"seed0": part, "seed1": copy.deepcopy(part), "networks_from_cache": True}
 
 
 def failed(measured):
@@ -81,40 +74,18 @@ def test_the_remark_tells_of_the_control_and_of_direct_attacks(measured):
     remark = DvergePaper().remark(measured)
     assert "clean 0.700, member to member at 0.1 0.450" in remark
     assert "0.500 (0.500)" in remark
-    assert "not trained in this run" in remark
     assert "no less than DVERGE" not in remark
-    for part in measured.values():
+    for part in (measured["seed0"], measured["seed1"]):
         part["self-distilled"]["black-box-0.1"] = value(0.31)
     assert "withstands the surrogates no less than DVERGE" in DvergePaper().remark(measured)
 
 
 def test_the_network_has_the_pilots_size():
-    assert sum(p.numel() for p in Tiny(10, 1).parameters()) == 8610
+    assert sum(p.numel() for p in Tiny(10, 1, 28).parameters()) == 8610
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("dverge"), np.random.default_rng(0)
-    columns = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 540), ("test", 40)):
-        for i in range(n):
-            label = i % 3
-            pixels = rng.integers(0, 120, (12, 12, 3)).astype(np.uint8)
-            pixels[..., label] += 100
-            out = io.BytesIO()
-            Image.fromarray(pixels).save(out, "PNG")
-            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), label, split), strict=True):
-                columns[key].append(entry)
-    pq.write_table(pa.table(columns), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+def test_figures_come_from_rows(finished):
+    result, run = finished("dverge").result, RunDir(finished("dverge").out)
     rows = run.rows("outcomes", ["condition", "correct"]).to_pylist()
 
     def right(label):
@@ -127,15 +98,15 @@ def test_figures_come_from_rows(small):
     assert result.measured["seed0.dverge.black-box-0.05"]["value"] == pytest.approx(right("black-box-0.05").mean())
     both = right("white-box-probabilities-0.03") & right("white-box-logits-0.03")
     assert result.measured["seed0.dverge.white-box-0.03"]["value"] == pytest.approx(both.mean())
-    loss = [r for r in run.rows("diversity").to_pylist() if r["condition"] == "seed0.dverge.d"]
+    loss = [r for r in run.rows("dverge_diversity").to_pylist() if r["condition"] == "seed0.dverge.d"]
     between = np.mean([r["loss"] for r in loss if r["source"] != r["judge"]])
     assert result.measured["seed0.dverge.diversity.between"] == pytest.approx(between, abs=1e-4)
 
 
-def test_all_arms_stand_on_the_same_images_and_differ(small):
-    folder, result = small
+def test_all_arms_stand_on_the_same_images_and_differ(finished):
+    run, result = finished("dverge"), finished("dverge").result
     ids = {}
-    for row in RunDir(folder / "run").rows("outcomes", ["id", "condition"]).to_pylist():
+    for row in RunDir(run.out).rows("outcomes", ["id", "condition"]).to_pylist():
         ids.setdefault(row["condition"], set()).add(row["id"])
     arms = ("extra-ce", "noise-ce", "dverge", "self-distilled")
     assert len({frozenset(ids[f"seed0.{a}.black-box-0.1"]) for a in arms}) == 1
@@ -143,16 +114,7 @@ def test_all_arms_stand_on_the_same_images_and_differ(small):
     assert result.measured["seed0.dverge_minus.extra-ce.clean"]["n"] == 30
 
 
-def test_a_finished_run_gives_the_same_figures_again(small):
-    folder, result = small
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    figures = [{k: v for k, v in r.measured.items() if "from_cache" not in k} for r in (again, result)]
-    assert figures[0] == figures[1]
-    assert "not trained in this run" in again.note
-    assert "not trained in this run" not in result.note
-
-
-def test_an_unknown_architecture_is_said_in_one_line(small, tmp_path):
-    folder, _ = small
+def test_an_unknown_architecture_is_said_in_one_line(finished, tmp_path):
+    run = finished("dverge")
     with pytest.raises(ParameterError, match="no architecture 'demo:standard'"):
-        run_paper(SMALL, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model="demo:standard")
+        run_paper(run.text, out=tmp_path / "run", data=run.data, model="demo:standard")

@@ -10,12 +10,10 @@ from scipy import stats
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers._mixup_figures import averaged, interpolation
-from unshaken.papers._overlap_data import OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.papers.mixup_calibration import MixupCalibrationPaper
+from unshaken.papers.mixup_calibration.figures import averaged, interpolation
+from unshaken.papers.mixup_calibration.overlap import OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.run.store import RunDir
-
-TINY = "mixup-calibration:seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1"
 
 
 def part(gap, least):
@@ -115,32 +113,8 @@ def test_means_and_the_median_of_temperatures():
     assert averaged(parts) == {"ts": {"nll": 3.0, "temperature": 3.0}, "error": 0.5}
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory, world):
-    folder = tmp_path_factory.mktemp("mixup")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(TINY, out=folder / "run", data=world)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Two splits of small images in three classes, as folders of PNG."""
-    from PIL import Image
-
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for split, n in (("train", 60), ("test", 30)):
-        for i in range(n):
-            place = folder / split / f"class{i % 3}"
-            place.mkdir(parents=True, exist_ok=True)
-            pixels = rng.integers(0, 120, (8, 8)).astype(np.uint8)
-            pixels[i % 3] += 100
-            Image.fromarray(pixels).save(place / f"{i}.png")
-    return f"folder:{folder}"
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("mixup-calibration").result
     names = set(result.measured)
     for rho in ("0.2", "0.6"):
         assert {f"pairs.2.{rho}.{n}.kl_{w}" for n in ("erm", "mixup") for w in ("raw", "ts", "oracle")} <= names
@@ -157,17 +131,16 @@ def test_every_figure_is_there(small):
     assert figure["low"] <= figure["value"] <= figure["high"]
 
 
-def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+def test_figures_come_from_rows(finished):
+    result, run = finished("mixup-calibration").result, RunDir(finished("mixup-calibration").out)
     rows = run.rows("outcomes", ["id", "condition", "label", "logits"]).to_pylist()
-    truth = {(r["condition"], r["id"]): r["posterior"] for r in run.rows("posteriors").to_pylist()}
+    truth = {(r["condition"], r["id"]): r["posterior"] for r in run.rows("mixup_calibration_posteriors").to_pylist()}
     values = []
     for seed in (0, 1):
         part = [r for r in rows if r["condition"] == f"s{seed}.pairs-2-0.6.erm.test"]
         assert len(part) == 2000
         z = np.array([r["logits"] for r in part])
-        pi = np.array([truth[f"s{seed}.pairs-2-0.6", r["id"]] for r in part])
+        pi = np.array([truth[f"s{seed}.pairs-2-0.6.posterior", r["id"]] for r in part])
         log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
         values.append((pi * (np.log(np.maximum(pi, 1e-300)) - log_p)).sum(1).mean())
         oracle = result.measured["pairs.2.0.6.erm.kl_oracle"]["value"]
@@ -178,25 +151,12 @@ def test_figures_come_from_rows(small):
     assert result.measured["photos.0.4.erm.clean_labels.error"] == pytest.approx(wrong, abs=1e-4)
 
 
-def test_an_interrupted_run_is_gone_on_with(small, world):
-    folder, result = small
-    for name in ("s1.pairs-2-0.6.mixup.test", "s0.photos-0.2.erm.test"):
-        (folder / "run" / "rows" / "outcomes" / f"{name}-00000.parquet").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        again = run_paper(TINY, out=folder / "run", data=world)
-    figures = [{k: v for k, v in r.measured.items() if "_from_" not in k} for r in (again, result)]
-    assert figures[0] == figures[1]
-    assert "came from the cache" in again.note
-
-
-def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch, world):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
+def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path):
+    run = finished("mixup-calibration")
     with pytest.raises(DataError, match="leave none to fit a temperature on"):
-        run_paper(TINY.replace("photos=40", "photos=60"), out=tmp_path / "a", data=world)
+        run_paper(run.text.replace("photos=40", "photos=60"), out=tmp_path / "a", data=run.data)
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
-        run_paper(TINY, out=tmp_path / "b", data=world, model="smal")
+        run_paper(run.text, out=tmp_path / "b", data=run.data, model="smal")
     with pytest.raises(ParameterError, match="seeds=1"):
         MixupCalibrationPaper(seeds=1)
 

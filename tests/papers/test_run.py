@@ -6,8 +6,9 @@ from pydantic import Field
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import register, unregister
 from unshaken.papers import PaperResult, list_papers, run_paper
-from unshaken.papers.base import Check, Paper
-from unshaken.run.rows import Condition, Part
+from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame.run import figures_of
+from unshaken.run.store import RunDir
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
 
@@ -26,14 +27,18 @@ def paper():
         expected: ClassVar = {"part": {"level": 0.9}}
         data: ClassVar = "own-data"
         model: ClassVar = "own-model"
+        tables: ClassVar = {"levels": {"level": "double"}}
         value: float = Field(0.75, description="the number")
 
-        def run(self, bench):
-            if bench.data == "absent":
+        def run(self, context):
+            if context.data == "absent":
                 raise DataError("data 'absent' is not here; get it")
-            bench.pin(value=self.value)
-            bench.keep([Part("flags", Condition("c", "m"), {"name": ["n"], "detail": ["d"], "id": ["i"]})], 0)
-            return {"part": {"level": self.value, "figure": FIGURE}, "own": bench.own}
+            if not context.has("all", "levels"):
+                context.write("levels", "all", {"id": ["own" if context.own else "paper"], "level": [self.value]})
+
+        def figures(self, rows):
+            (row,) = rows.table("levels", "all").to_pylist()
+            return {"part": {"level": row["level"], "figure": FIGURE}, "own": row["id"] == "own"}
 
         def judge(self, measured):
             return [Check(f"level is {measured['part']['level']}", measured["part"]["level"] > 0.5)]
@@ -71,12 +76,23 @@ def test_own_data_and_model_take_the_place_of_the_papers(paper, tmp_path):
 
 
 def test_rows_of_another_experiment_are_not_mixed_in(paper, tmp_path):
-    run_paper("half-full", out=tmp_path / "run")
-    run_paper("half-full", out=tmp_path / "run")
+    first = run_paper("half-full", out=tmp_path / "run")
+    again = run_paper("half-full", out=tmp_path / "run")
+    assert again.measured == first.measured == figures_of(tmp_path / "run")
+    assert "The run was resumed" in again.note
+    assert "resumed" not in first.note
     with pytest.raises(RunError, match=r"value differ\); choose another --out"):
         run_paper("half-full:value=0.9", out=tmp_path / "run")
     with pytest.raises(RunError, match=r"\(seed differ"):
         run_paper("half-full", seed=1, out=tmp_path / "run")
+
+
+def test_rows_of_an_earlier_version_are_refused(paper, tmp_path):
+    RunDir(tmp_path / "run").write_json({"key": {"seed": 0}, "provenance": {}}, "paper.json")
+    with pytest.raises(RunError, match=r"an earlier version of unshaken; choose another --out"):
+        run_paper("half-full", out=tmp_path / "run")
+    with pytest.raises(RunError, match="an earlier version of unshaken; run the paper again"):
+        figures_of(tmp_path / "run")
 
 
 def test_what_cannot_run_is_one_clear_error(paper, tmp_path):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.core.errors import DataError, ParameterError, RunError
-from unshaken.core.memory import keep_freed_memory
-from unshaken.core.progress import track
+from unshaken.core.descent import descend
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
@@ -63,60 +60,30 @@ def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting:
         ParameterError: labels are missing, or there is no such class.
         RunError: the loss is no number any more.
     """
-    fitting = fitting or Fitting()
+    fitting = Fitting() if fitting is None else fitting
     _check(model, images, labels)
-    keep_freed_memory()
     model.train()
     device = next(model.parameters()).device
-    keys = SampleRng.of(fitting.seed, "generate", [str(i) for i in range(len(images))])
     weights: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
     average = [w.detach().clone() for w in weights]
-    optimizer = torch.optim.AdamW(weights, lr=fitting.lr, weight_decay=fitting.weight_decay)
-    size, losses = min(fitting.batch_size, len(images)), []
-    whole, order = len(images) // size * size, keys.keys
-    with track(f"fitting {model.kind}", fitting.steps) as task:
-        for step in range(fitting.steps):
-            epoch, start = divmod(step * size, whole)
-            order = order if start else _order(len(images), fitting.seed, epoch)
-            rows = order[start : start + size]
-            rng = keys[rows].fold(epoch)
-            x = images[rows].to(device).float() / 127.5 - 1
-            told = None if labels is None else _hidden(labels[rows], rng, fitting.drop_class, model.classes).to(device)
-            loss = model.loss(x, rng.to(device), told).mean()
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise RunError(
-                    f"the loss is {losses[-1]} at step {step + 1} of {fitting.steps}: lower lr (it was {fitting.lr:g})"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(weights, fitting.clip)
-            for group in optimizer.param_groups:
-                group["lr"] = fitting.lr * rate(step, fitting.steps, fitting.warmup)
-            optimizer.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(average, weights, 1 - min(fitting.ema, (1 + step) / (10 + step)))
-            task.advance(1, f"loss {np.mean(losses[-50:]):.3f}")
+
+    def loss(rows: Tensor, rng: SampleRng) -> Tensor:
+        x = images[rows].to(device).float() / 127.5 - 1
+        shown = None if labels is None else _hidden(labels[rows], rng, fitting.drop_class, model.classes).to(device)
+        return model.loss(x, rng.to(device), shown).mean()
+
+    @torch.no_grad()
+    def average_weights(step: int) -> None:
+        torch._foreach_lerp_(average, weights, 1 - min(fitting.ema, (1 + step) / (10 + step)))
+
+    losses = descend(
+        torch.optim.AdamW(weights, lr=fitting.lr, weight_decay=fitting.weight_decay), loss, len(images),
+        steps=fitting.steps, batch_size=fitting.batch_size, seed=fitting.seed, name="generate", order="generate-order",
+        title=f"fitting {model.kind}", warmup=fitting.warmup, clip=fitting.clip, after_step=average_weights,
+    )  # fmt: skip
     with torch.no_grad():
         torch._foreach_copy_(weights, average)
     return Fitted(model.eval(), tuple(losses))
-
-
-def rate(step: int, steps: int, warmup: int) -> float:
-    """The learning rate of a step as a share of the largest: linear up, then half a cosine down.
-
-    >>> [round(rate(k, 100, 10), 3) for k in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warmup = min(warmup, steps // 2)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
-
-
-def _order(n: int, seed: int, epoch: int) -> Tensor:
-    """The images of an epoch in its order."""
-    return SampleRng.of(seed, "generate-order", [str(epoch)]).uniform(n)[0].argsort()
 
 
 def _hidden(labels: Tensor, rng: SampleRng, share: float, none: int) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unshaken.core.descent import descend
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.descent import descend
 from unshaken.generate.edm import EDM
 from unshaken.generate.fit import Fitting, fit
 from unshaken.generate.unet import UNet, UNetSettings
@@ -64,7 +64,13 @@ def auto_encoder(photos: Tensor, steps: int, seed: int, key: Mapping[str, Any]) 
 
     def make() -> dict[str, Tensor]:
         descend(
-            model.parameters(), loss, len(photos), steps=steps, batch_size=BATCH, lr=LR, seed=seed, name="auto-encoder"
+            torch.optim.Adam(model.parameters(), lr=LR),
+            loss,
+            len(photos),
+            steps=steps,
+            batch_size=BATCH,
+            seed=seed,
+            name="auto-encoder",
         )
         return model.state_dict()
 

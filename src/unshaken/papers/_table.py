@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unshaken.core.errors import DataError
-from unshaken.papers.base import PaperResult
+from unshaken.papers.frame.result import PaperResult
 from unshaken.papers.pages import write_pages
 
 

@@ -1,78 +1,23 @@
-"""`Paper`: a published claim, the small experiment that tries it, and the rule that judges it."""
+"""The former base of papers, for rows that have not moved to `unshaken.papers.frame` yet."""
 
 from __future__ import annotations
 
 import json
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.errors import RunError
 from unshaken.core.registry import Parameters
+from unshaken.papers.frame.paper import Check
+from unshaken.papers.frame.result import PaperResult
 from unshaken.run.config import provenance
 from unshaken.run.rows import Part, table_of
 from unshaken.run.store import RunDir
 
 NAME = "paper.json"
-
-
-class PaperResult(BaseModel):
-    """What became of a claim.
-
-    Args:
-        slug: the paper's name here.
-        title: of the publication.
-        claim: what it says, in a sentence.
-        measured: dotted name to a figure (`value`, `low`, `high`, `n`, `interval`) or a plain number.
-        expected: published or derived figures under the same names, and `rule`, that of the verdict.
-        reproduced: whether every part of the rule held.
-        data: SPEC.
-        model: SPEC.
-        seed: the run seed.
-        seconds: wall time of the run.
-        note: what a reader must know; which part of the rule failed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    slug: str = Field(pattern=r"^[a-z0-9-]+$")
-    title: str
-    claim: str
-    measured: dict[str, Any]
-    expected: dict[str, Any]
-    reproduced: bool
-    data: str
-    model: str
-    seed: int
-    seconds: float = Field(ge=0)
-    note: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As printed by the command line."""
-        return self.model_dump(mode="json")
-
-    def save(self, folder: str | os.PathLike[str] = "docs/papers") -> Path:
-        """Keep the result as `<folder>/<slug>.json`, whole or not at all."""
-        RunDir(folder).write_json(self.to_json(), f"{self.slug}.json")
-        return Path(folder) / f"{self.slug}.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One part of a rule.
-
-    Args:
-        words: what must hold, with the numbers met.
-        holds: whether it does.
-    """
-
-    words: str
-    holds: bool
+__all__ = ["Bench", "Check", "Paper", "PaperResult"]
 
 
 @dataclass(frozen=True, slots=True)

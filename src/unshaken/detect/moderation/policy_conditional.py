@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unshaken.core.descent import descend
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.descent import descend
 
 
 def policy_target(belongs: Tensor, policy: Tensor) -> Tensor:
@@ -113,5 +113,6 @@ def fit_conditional(
         target = policy_target(belongs[rows], policy).float()
         return F.binary_cross_entropy_with_logits(head(features[rows], policy), target, pos_weight=weight)
 
-    descend(head.parameters(), loss, len(features), steps=steps, batch_size=128, lr=1e-3, seed=seed, name="policy head")
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
+    descend(optimizer, loss, len(features), steps=steps, batch_size=128, seed=seed, name="policy head")
     return head.eval().requires_grad_(False)

@@ -8,10 +8,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from unshaken.core.classifier import evaluating
+from unshaken.core.descent import descend
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.descent import descend
 from unshaken.models.networks.small import SmallNet
 
 
@@ -148,12 +148,11 @@ def fit_watermark(settings: WatermarkSettings, images: Tensor, key: Tensor) -> L
         return wrong + settings.quality * (marked - x).square().mean() / settings.strength**2
 
     descend(
-        made.parameters(),
+        torch.optim.Adam(made.parameters(), lr=settings.lr),
         loss,
         len(images),
         steps=settings.steps,
         batch_size=settings.batch_size,
-        lr=settings.lr,
         seed=settings.seed,
         name="watermark",
     )

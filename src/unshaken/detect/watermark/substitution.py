@@ -14,12 +14,12 @@ from unshaken.attack.engine.problem import CrossEntropy, Problem
 from unshaken.attack.engine.task import Task
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.descent import descend
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.descent import descend
 
 CLEAN, MARKED = 0, 1
 """Classes of a substitute."""
@@ -95,7 +95,8 @@ def train_substitute(
         return F.cross_entropy(model(images[rows].float() / 255 + drawn), labels[rows])
 
     steps = max(1, epochs * (len(seen) // min(batch_size, len(seen))))
-    descend(net.parameters(), loss, len(seen), steps=steps, batch_size=batch_size, lr=lr, seed=seed, name="substitute")
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    descend(optimizer, loss, len(seen), steps=steps, batch_size=batch_size, seed=seed, name="substitute")
     with evaluating(model):
         found = Oracle(model).exact(images[held].float() / 255).argmax(1)
     return Substitute(model.eval(), int((found == labels[held]).sum()), len(held))

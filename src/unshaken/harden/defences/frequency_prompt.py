@@ -132,7 +132,10 @@ class FrequencyPrompt(Defence):
         seed: int,
         device: torch.device,
     ) -> Prompts:
-        """`min_P E CE(f(x'), y)` over all clusters at once."""
+        """`min_P E CE(f(x'), y)` over all clusters at once.
+
+        A loop of its own: the model stays as it is, so that there is nothing for the training loop to check or keep.
+        """
         spectra = blank.spectra.clone().to(device).requires_grad_()
         descent = torch.optim.Adam([spectra], lr=self.lr)
         order = torch.Generator().manual_seed(seed)

@@ -157,16 +157,18 @@ class Loop:
 
     def _epoch(self, task: Task) -> None:
         progress, training = self.progress, self.training
-        second = self._second()
+        second, stopped = self._second(), False
         for rows, images, labels in self._batches("order", progress.batch):
             with _drawn(training.seed, progress.number, self.processes.rank):
                 for _ in range(self.together.replays):
                     step = self._step(rows, images, labels, second)
                     self._descend(step)
-            progress.batch += 1
+            progress.batch, stopped = progress.batch + 1, step.stop
             progress.seconds = time.perf_counter() - self._since
             task.advance(1, self._note())
             self.renew()
+            if stopped:
+                break
             if progress.batch < self.steps and progress.number % training.save_every < self.together.replays:
                 self._save()
         record = {"epoch": float(progress.epoch), "lr": self._rate() * training.lr}
@@ -174,14 +176,15 @@ class Loop:
         record |= {name: total / n for name, (total, n) in progress.sums.items()}
         for recipe in self.together.recipes:
             recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
-        last = progress.epoch + 1 == training.epochs
+        last = stopped or progress.epoch + 1 == training.epochs
         if last or (progress.epoch + 1) % training.check_every == 0:
             self._measure(record)
         self._count()
         record |= {"seconds": progress.seconds, "forwards": float(progress.forwards)}
         record |= {"backwards": float(progress.backwards)}
         progress.curves.append(record)
-        progress.epoch, progress.batch, progress.losses, progress.sums = progress.epoch + 1, 0, (0.0, 0), {}
+        progress.epoch = training.epochs if stopped else progress.epoch + 1
+        progress.batch, progress.losses, progress.sums = 0, (0.0, 0), {}
         self._save()
         self.told(record)
 

@@ -86,6 +86,7 @@ class Step:
         figures: named numbers for the curves.
         memory: each recipe's own, by its registry name.
         average: makes tensors the mean over all processes, in place.
+        stop: set by a recipe's `after_step` where the model is good enough: training ends with this step.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -109,6 +110,7 @@ class Step:
     views: list[Tensor] = field(default_factory=list)
     extra: dict[str, Tensor] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    stop: bool = False
 
     @property
     def shown(self) -> Tensor:

@@ -7,11 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.papers._recipes_figures import Figures
-from unshaken.papers._recipes_run import Arm, Arms
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -45,6 +42,9 @@ class AdversarialTrainingPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "small"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "training": {"epoch": "int32", "name": "string", "value": "double"}
+    }
 
     images: PositiveInt = Field(8000, description="training images of part (a)")
     epochs: PositiveInt = Field(8, description="epochs of part (a)")
@@ -57,81 +57,6 @@ class AdversarialTrainingPaper(Paper):
     long_epochs: PositiveInt = Field(30, description="epochs of part (c)")
     mixed_images: PositiveInt = Field(8000, description="training images of part (d)")
     mixed_epochs: PositiveInt = Field(15, description="epochs of part (d)")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Train each arm once; measure it."""
-        if bench.model != self.model:
-            raise ParameterError(f"adversarial-training trains its own networks: leave --model {bench.model!r} out")
-        bench.pin(data=bench.data, **self.model_dump())
-        arms = Arms(bench)
-        self._ordering(bench, arms)
-        whole = bench.data == self.data
-        if whole:
-            for arm in (*self._far(), *self._long()):
-                arms.net(arm)
-            self._mixed(arms)
-        figures = Figures(bench.run)
-        found: dict[str, Any] = {"ordering": figures.ordering(ORDER, f"aa.{{}}-linf-{EPS:.6g}")}
-        if whole:
-            found["catastrophic"] = {
-                name: figures.course(f"far-{name}", "train_robust")
-                | {"flagged": figures.flagged(f"far-{name}", "catastrophic-overfitting")}
-                for name in ("fgsm", "n-fgsm")
-            }
-            found["robust_overfitting"] = {
-                name: figures.course(f"long-{name}", "held_robust")
-                | {"train_last": figures.curve(f"long-{name}", "train_robust")[-1]}
-                | {"flagged": figures.flagged(f"long-{name}", "robust-overfitting")}
-                for name in ("at", "awp", "ema")
-            }
-            found["corruptions"] = figures.corruptions(MIXED)
-        return found
-
-    def _ordering(self, bench: Bench, arms: Arms) -> None:
-        recipes: dict[str, list[str]] = {
-            "standard": [],
-            "fgsm-rs": [f"fgsm-rs:eps={EPS}"],
-            "at": [f"at:eps={EPS},steps=5,step_size=0.3"],
-            "trades": [f"trades:eps={EPS},steps=5,step_size=0.3,beta=6"],
-        }
-        train, test = f"{bench.data}?split=train", arms.test(f"{bench.data}?split=test", self.tested)
-        for name in ORDER:
-            training = {"epochs": self.epochs, "lr": 0.1, "check_every": self.epochs, "select": "last"}
-            model = arms.net(Arm(name, recipes[name], train, self.images, training))
-            arms.clean(name, model, test)
-            arms.attacked(name, model, test[slice(0, self.attacked)], EPS)
-
-    def _far(self) -> list[Arm]:
-        training = {"epochs": self.far_epochs, "lr": 0.05, "held_out": 300, "check_images": 300, "check_steps": 10}
-        recipes = {
-            "fgsm": f"fgsm-rs:eps={self.far_eps},step_size=1.25,random_start=false",
-            "n-fgsm": f"n-fgsm:eps={self.far_eps}",
-        }
-        return [
-            Arm(f"far-{name}", [recipe], "fashion-mnist?split=train", self.far_images, training)
-            for name, recipe in recipes.items()
-        ]
-
-    def _long(self) -> list[Arm]:
-        training = {
-            "epochs": self.long_epochs, "lr": 0.02, "schedule": "step", "held_out": 500, "check_images": 500,
-            "check_steps": 5, "check_every": 3,
-        }  # fmt: skip
-        at = f"at:eps={8 / 255},steps=3,step_size=0.5"
-        recipes = {"at": [at], "awp": [at, "awp:gamma=0.01"], "ema": [at, "ema:decay=0.995"]}
-        return [
-            Arm(f"long-{name}", recipe, "cifar10?split=train", self.long_images, training)
-            for name, recipe in recipes.items()
-        ]
-
-    def _mixed(self, arms: Arms) -> None:
-        test = arms.test("cifar10?split=test", self.tested)
-        training = {"epochs": self.mixed_epochs, "lr": 0.1, "check_every": self.mixed_epochs, "select": "last"}
-        for name in MIXED:
-            recipes = ["crop-flip:pad=4"] + ([name] if name != "crop-flip" else [])
-            model = arms.net(Arm(name, recipes, "cifar10?split=train", self.mixed_images, training))
-            arms.clean(name, model, test)
-            arms.corrupted(name, model, test)
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What differs from the published settings."""

@@ -5,34 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unshaken.measure import calibration_error, nll, softmax, top_label
+from unshaken.measure import calibration_error, nll, over_seeds, softmax, top_label
 from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
-from unshaken.measure.robustness.fairness import over_seeds
-from unshaken.papers._mixup_run import CLASSES, OVERLAPS, RATES, SEPARATIONS
-from unshaken.run.store import RunDir
+from unshaken.papers.frame.rows import Numbers, Rows, stacked
+from unshaken.papers.mixup_calibration import CLASSES, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
 
-Numbers = NDArray[np.float64]
 WAYS = ("raw", "ts", "oracle")
+
+
+def figures(paper: MixupCalibrationPaper, rows: Rows) -> dict[str, Any]:
+    """The three parts."""
+    return Figures(rows, list(rows.seeds(paper.seeds))).all()
 
 
 class Figures:
     """The figures of all seeds.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         seeds: the seeds.
     """
 
-    def __init__(self, run: RunDir, seeds: list[int]) -> None:
-        self.seeds = seeds
-        table = run.rows("outcomes", ["condition", "label", "logits", "correct"])
-        self.conditions = {c.as_py() for c in pc.unique(table["condition"])}
-        self.table = table
-        self.truth = run.rows("posteriors", ["condition", "posterior"])
+    def __init__(self, rows: Rows, seeds: list[int]) -> None:
+        self.rows, self.seeds = rows, seeds
+        self.conditions = set(rows.labels())
 
     def all(self) -> dict[str, Any]:
         """The three parts."""
@@ -68,8 +66,8 @@ class Figures:
 
     def kl(self, name: str, net: str) -> dict[str, float]:
         """Of one network."""
-        train, held, test = (self.rows(f"{name}.{net}.{split}") for split in ("train", "held", "test"))
-        posterior = stacked(self.truth.filter(pc.equal(self.truth["condition"], name))["posterior"])
+        train, held, test = (self.rows.logits(f"{name}.{net}.{split}") for split in ("train", "held", "test"))
+        posterior = stacked(self.rows.table("posteriors", f"{name}.posterior")["posterior"])
         own = fit_temperature(*held).value
         oracle = fit_temperature(test[0], posterior).value
         values = {"raw": 1.0, "ts": own, "oracle": oracle}
@@ -100,13 +98,13 @@ class Figures:
                     f"{kind}_labels": self.scores(label, split)
                     for kind, split in (("noisy", "test"), ("clean", "clean"))
                 }
-                part["train"] = interpolation(*self.rows(f"{label}.train"))
+                part["train"] = interpolation(*self.rows.logits(f"{label}.train"))
                 found.setdefault(f"{rate:g}", {})[net] = part
         return found
 
     def scores(self, label: str, split: str, *, official: bool = False) -> dict[str, Any]:
         """NLL, ECE, ACE and MCE of a network, raw and scaled, and its error."""
-        (held, given), (z, labels) = self.rows(f"{label}.held"), self.rows(f"{label}.{split}")
+        (held, given), (z, labels) = self.rows.logits(f"{label}.held"), self.rows.logits(f"{label}.{split}")
         ways = {"raw": 1.0, "ts": fit_temperature(held, given).value}
         if official:
             ways["official_ts"] = fit_temperature(held, given, method="official").value
@@ -122,11 +120,6 @@ class Figures:
             found[way] = {k: round(v, 4) for k, v in values.items()} | {"temperature": round(t, 4)}
         found["error"] = round(float((z.argmax(1) != labels).mean()), 4)
         return found
-
-    def rows(self, condition: str) -> tuple[Numbers, NDArray[np.int64]]:
-        """Logits and labels of a condition."""
-        part = self.table.filter(pc.equal(self.table["condition"], condition))
-        return stacked(part["logits"]), part["label"].to_numpy().astype(np.int64)
 
 
 def interpolation(logits: Numbers, labels: NDArray[np.int64]) -> dict[str, float]:
@@ -146,9 +139,3 @@ def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
         middle = np.median if key == "temperature" else np.mean
         found[key] = averaged(values) if isinstance(value, dict) else round(float(middle(values)), 4)
     return found
-
-
-def stacked(column: pa.ChunkedArray) -> Numbers:
-    """A column of lists of one length as `[N, K]`."""
-    flat = np.asarray(pc.list_flatten(column), np.float64)
-    return flat.reshape(len(column), -1)

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers._crossmax_nets import FIVE, GivenGroup, TrainedGroups
-from unshaken.papers._crossmax_run import EPS, Figures, Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+FIVE = "five-cnns"
+VOTES = ("mean", "crossmax", "median", "no-second")
+EPS = {"8": 8 / 255, "25.5": 0.1}
+"""Radii by their size in steps of 8-bit pixels."""
 PILOT: Mapping[str, tuple[float, float]] = {
     "clean.mean": (0.913, 0.910),
     "clean.crossmax": (0.923, 0.927),
@@ -58,6 +60,9 @@ class CrossMaxPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = FIVE
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "logit_gradients": {"logits": "int32", "reached": "int32", "tied": "bool"}
+    }
 
     photos: PositiveInt = Field(300, description="test images, from the first")
     epochs: PositiveInt = Field(3, description="of each network's training")
@@ -65,25 +70,10 @@ class CrossMaxPaper(Paper):
     seeds: PositiveInt = Field(2, description="seeds of training")
     steps: PositiveInt = Field(50, description="of PGD, each a tenth of the radius")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The same study for each seed."""
-        groups = (
-            TrainedGroups(bench, self.photos, self.epochs, self.images)
-            if bench.model == FIVE
-            else GivenGroup(bench, self.photos)
-        )
-        bench.pin(**groups.key(), seeds=self.seeds, steps=self.steps)
-        measured: dict[str, Any] = {}
-        for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
-            group, name = groups.group(seed), f"seed{seed}"
-            Study(bench, group, name, self.steps, seed).run()
-            measured[name] = {**Figures(bench, name).all(), "networks_from_cache": group.cached}
-        return measured
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         checks = []
-        for name, part in measured.items():
+        for name, part in seeds_in(measured):
             for label, eps in EPS.items():
                 at = part[f"eps-{label}"]
                 mean, cross = (at["direct"][vote]["value"] for vote in ("mean", "crossmax"))
@@ -99,17 +89,17 @@ class CrossMaxPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What an honest attack leaves, and why."""
-        parts = []
+        parts, seeds = [], [part for _, part in seeds_in(measured)]
         for label, eps in EPS.items():
-            under = [p[f"eps-{label}"]["crossmax_under"] for p in measured.values()]
+            under = [p[f"eps-{label}"]["crossmax_under"] for p in seeds]
             said = ", ".join(f"{u['direct']['value']:.3f} and {u['adaptive']['value']:.3f}" for u in under)
             parts.append(
                 f"CrossMax at {eps:.3f} under the attack through it and under the best of all, by seed: {said}."
             )
-        reach = [p["gradients"]["clean"] for p in measured.values()]
+        reach = [p["gradients"]["clean"] for p in seeds]
         counts = ", ".join(f"{r['logits_reached']['value']:.1f} of {r['of']}" for r in reach)
         parts.append(f"Logits that get a gradient on clean images: {counts}.")
-        without = [p[f"eps-{e}"]["direct"]["no-second"]["value"] for p in measured.values() for e in EPS]
+        without = [p[f"eps-{e}"]["direct"]["no-second"]["value"] for p in seeds for e in EPS]
         parts.append(
             "Without the second subtraction, attacked directly: " + ", ".join(f"{v:.3f}" for v in without) + "."
         )
@@ -117,6 +107,4 @@ class CrossMaxPaper(Paper):
             "Reproduced means here that the vote looks robust and is not. The multi-resolution front end and layer "
             "heads are part of the package, not of this row."
         )
-        if all(p["networks_from_cache"] for p in measured.values()):
-            parts.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(parts)

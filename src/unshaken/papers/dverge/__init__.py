@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from unshaken.attack.engine.end_points import end_points
-from unshaken.attack.gradient.pgd import PGD
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.papers._dverge_nets import ARMS, COUNT, TINY, Ensembles, Lengths
-from unshaken.papers._dverge_run import CARRIED, Figures, Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+TINY = "tiny-cnn"
+COUNT = 3
+ARMS: Mapping[str, Literal["clean", "noise", "others", "own"]] = {
+    "extra-ce": "clean",
+    "noise-ce": "noise",
+    "dverge": "others",
+    "self-distilled": "own",
+}
+"""Arm to what its members learn from."""
+CARRIED = (0.05, 0.1)
+"""Radii of attacks carried over, from member to member and from surrogates."""
+DIRECT = (0.03, 0.05)
+"""Radii of attacks on the ensemble itself."""
+WAYS = ("probabilities", "logits")
+"""The output of the ensemble that is attacked: the mean of its probabilities, or of its logits."""
 FALL, CLEAN = 0.1, 0.08
 PILOT: Mapping[str, tuple[float | None, float]] = {
     "extra-ce.clean": (0.830, 0.842),
@@ -70,6 +80,9 @@ class DvergePaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = TINY
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "diversity": {"method": "string", "source": "int32", "judge": "int32", "loss": "double"}
+    }
 
     photos: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
     attacked: PositiveInt = Field(200, description="test images to attack, from the first")
@@ -79,34 +92,10 @@ class DvergePaper(Paper):
     seeds: PositiveInt = Field(1, description="seeds of training")
     steps: PositiveInt = Field(50, description="of PGD, each a fifth of the radius; 2/5 of them from member to member")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Every arm of every seed."""
-        nets = Ensembles(bench, self.photos, Lengths(self.images, self.baseline, self.epochs))
-        bench.pin(**nets.key(), attacked=self.attacked, seeds=self.seeds, steps=self.steps)
-        measured: dict[str, Any] = {}
-        search = PGD(steps=self.steps, step_size=0.2)
-        for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
-            name, cached = f"seed{seed}", []
-            with track(f"DVERGE, {name}", len(ARMS) + 1) as task:
-                surrogate = nets.baseline(seed, first=COUNT)
-                some = nets.test[slice(0, self.attacked)]
-                carried = {e: end_points(surrogate, search, some, norm="linf", eps=e, seed=seed).x for e in CARRIED}
-                task.advance()
-                for arm in ARMS:
-                    model, old = nets.arm(arm, seed)
-                    Study(bench, model, nets.test, self.attacked, self.steps, f"{name}.{arm}").run(carried)
-                    cached.append(old)
-                    task.advance()
-            figures = Figures(bench, name)
-            measured[name] = {arm: figures.arm(arm) for arm in ARMS}
-            measured[name]["dverge_minus"] = {arm: figures.against("dverge", arm) for arm in ARMS if arm != "dverge"}
-            measured[name]["networks_from_cache"] = all(cached)
-        return measured
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         checks = []
-        for name, part in measured.items():
+        for name, part in seeds_in(measured):
             ours, plain, noise = part["dverge"], part["extra-ce"], part["noise-ce"]
             asr, before, noisy = (p["transfer-0.1"]["value"] for p in (ours, plain, noise))
             words = f"{name}: member to member at 0.1, DVERGE {asr:.3f}, extra CE {before:.3f} ({FALL} lower wanted)"
@@ -127,7 +116,8 @@ class DvergePaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What members learn from themselves, and what holds against attacks on the ensemble itself."""
-        own = [p["self-distilled"] for p in measured.values()]
+        seeds = [part for _, part in seeds_in(measured)]
+        own = [p["self-distilled"] for p in seeds]
         said = "; ".join(
             f"clean {o['clean']['value']:.3f}, member to member at 0.1 {o['transfer-0.1']['value']:.3f}, surrogates' "
             f"examples at 0.1 {o['black-box-0.1']['value']:.3f}, d {o['diversity']['between']:.2f}"
@@ -135,11 +125,11 @@ class DvergePaper(Paper):
         )
         white = ", ".join(
             f"{p['dverge']['white-box-0.05']['value']:.3f} ({p['extra-ce']['white-box-0.05']['value']:.3f})"
-            for p in measured.values()
+            for p in seeds
         )
         better = [
             o["black-box-0.1"]["value"] >= p["dverge"]["black-box-0.1"]["value"]
-            for o, p in zip(own, measured.values(), strict=True)
+            for o, p in zip(own, seeds, strict=True)
         ]
         parts = [
             f"Each member on images distilled from itself, by seed: {said}.",
@@ -155,6 +145,4 @@ class DvergePaper(Paper):
             "Images are distilled in evaluation mode, with eps 0.15, 5 steps, and a layer drawn each epoch from four "
             "convolutions and the logits.",
         ]
-        if all(p["networks_from_cache"] for p in measured.values()):
-            parts.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from unshaken.detect.engine.logistic import logistic_regression
+from unshaken.measure import over_seeds
 from unshaken.measure.detection.detection import fpr95_id_accept
 from unshaken.measure.detection.ranking import auroc
-from unshaken.measure.robustness.fairness import over_seeds
-from unshaken.papers._mahalanobis_run import ATTACKS, EPS, RATES
-from unshaken.run.store import RunDir
+from unshaken.papers.frame.rows import Rows, means
+from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, STEPPED, TUNED, MahalanobisPaper
 
 Numbers = NDArray[np.float64]
-TUNED, STEPPED = "tuned", "last_tuned_step"
-"""Methods that are tuned on samples of the very set that they are judged on."""
+
+
+def figures(paper: MahalanobisPaper, rows: Rows) -> dict[str, Any]:
+    """All figures, over the seeds."""
+    return Figures(rows, list(rows.seeds(paper.seeds))).all()
 
 
 class Cell:
@@ -42,18 +44,17 @@ class Figures:
     """AUROC and FPR at 95 % accepted, over the seeds.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         seeds: of the networks.
     """
 
-    def __init__(self, run: RunDir, seeds: list[int]) -> None:
+    def __init__(self, rows: Rows, seeds: list[int]) -> None:
         self.seeds = seeds
-        rows = run.rows("scores", ["condition", "detector", "split", "label", "prediction", "score"]).to_pylist()
         found: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
+        for row in rows.table("scores").to_pylist():
             found.setdefault(row["condition"], []).append(row)
         self.cells = {name: Cell(own) for name, own in found.items()}
-        special = {*ATTACKS, "normal", *(n for n in (c.split(".", 1)[1] for c in self.cells) if "noisy" in n)}
+        special = {*ATTACKED, "normal", *(n for n in (c.split(".", 1)[1] for c in self.cells) if "noisy" in n)}
         first = f"s{seeds[0]}."
         names = [n.removeprefix(first) for n in self.cells if n.startswith(first) and ".noise0" not in n]
         self.sets = sorted(n for n in names if n not in special)
@@ -66,34 +67,24 @@ class Figures:
         accuracy |= {n: over_seeds([(c.said[n] == c.labels).mean() for c in normal]).to_json() for n in layers}
         return {
             "accuracy": accuracy,
-            "abnormal": {name: self.over([self.unlike(s, name, layers) for s in self.seeds]) for name in self.sets},
-            "adversarial": {name: self.over([self.attacked(s, name, layers) for s in self.seeds]) for name in ATTACKS},
+            "abnormal": {name: means([self.unlike(s, name, layers) for s in self.seeds]) for name in self.sets},
+            "adversarial": {name: means([self.attacked(s, name, layers) for s in self.seeds]) for name in ATTACKED},
             "label_noise": {name: self.noise(name, layers[-1]) for name in self.sets},
             "noise_accuracy": {f"{r:g}": self.noise_accuracy(r, layers[-1]) for r in (0.0, *RATES)},
             "layers": len(layers),
         }
 
-    def unlike(self, seed: int, name: str, layers: list[str]) -> dict[str, tuple[float, float]]:
+    def unlike(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
         """Of one network on a set that no class is right for."""
         normal, abnormal = (self.cells[f"s{seed}.{n}"] for n in ("normal", name))
         return judged([(normal, np.ones_like(normal.tune))], (abnormal, np.ones_like(abnormal.tune)), layers)
 
-    def attacked(self, seed: int, name: str, layers: list[str]) -> dict[str, tuple[float, float]]:
+    def attacked(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
         """Of one network: examples that fool it against the same images clean and noisy, both classified rightly."""
         size = name.split("-")[1]
         clean, noisy, moved = (self.cells[f"s{seed}.{n}"] for n in ("normal", f"noisy-{size}", name))
         rows = clean.right() & noisy.right() & ~moved.right()
         return judged([(clean, rows), (noisy, rows)], (moved, rows), layers)
-
-    def over(self, each: list[dict[str, tuple[float, float]]]) -> dict[str, Any]:
-        """The mean over seeds of each method's two figures."""
-        return {
-            method: {
-                "auroc": over_seeds([e[method][0] for e in each]).to_json(),
-                "fpr95": over_seeds([e[method][1] for e in each]).to_json(),
-            }
-            for method in each[0]
-        }
 
     def noise(self, name: str, last: str) -> dict[str, Any]:
         """AUROC by the share of wrong labels in the fit."""
@@ -117,7 +108,7 @@ class Figures:
 
 def judged(
     normal: list[tuple[Cell, NDArray[np.bool_]]], abnormal: tuple[Cell, NDArray[np.bool_]], layers: list[str]
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, dict[str, float]]:
     """AUROC and FPR of every method, those that are tuned included; judged on what is not for tuning.
 
     Args:
@@ -137,7 +128,7 @@ def judged(
     best = max(steps, key=lambda n: auroc(*parts(n, True)).value)
     pairs[STEPPED] = parts(best, False)
     pairs[TUNED] = weighted([parts(n, True) for n in layers], [parts(n, False) for n in layers])
-    return {n: (auroc(*p).value, fpr95_id_accept(*p, resamples=1).value) for n, p in pairs.items()}
+    return {n: {"auroc": auroc(*p).value, "fpr95": fpr95_id_accept(*p, resamples=1).value} for n, p in pairs.items()}
 
 
 def weighted(tune: list[tuple[Numbers, Numbers]], test: list[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
@@ -153,8 +144,3 @@ def weighted(tune: list[tuple[Numbers, Numbers]], test: list[tuple[Numbers, Numb
     w = logistic_regression(x, torch.arange(len(x)) >= len(own[0]))[0].numpy()
     normal, abnormal = ((np.stack([t[k] for t in test], 1) - mean) / deviation @ w for k in (0, 1))
     return normal, abnormal
-
-
-def value(measured: Mapping[str, Any], group: str, name: str, method: str) -> float:
-    """The mean AUROC of a method on a set."""
-    return float(measured[group][name][method]["auroc"]["value"])

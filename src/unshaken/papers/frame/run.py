@@ -1,54 +1,25 @@
-"""`list_papers` and `run_paper`."""
+"""`run_paper`: run a paper's experiment and judge its claim; `figures_of`: its figures again, from rows alone."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
-from unshaken.core.errors import ParameterError
-from unshaken.core.registry import list_methods, parse_method
-from unshaken.papers.base import Bench, Check, Paper, PaperResult
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.registry import find_method, parse_method
+from unshaken.papers.base import Bench
+from unshaken.papers.base import Paper as FormerPaper
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Datasets
+from unshaken.papers.frame.paper import Check, Paper
+from unshaken.papers.frame.record import NAME, Record
+from unshaken.papers.frame.result import PaperResult
+from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.tables import register_tables
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
-
-
-@dataclass(frozen=True, slots=True)
-class PaperInfo:
-    """What is known of a paper before it is run.
-
-    Args:
-        slug: its name here.
-        title: of the publication.
-        claim: what it says, in a sentence.
-        rule: how the verdict will follow.
-        reference: the publication, with an address.
-        data: SPEC of the data it uses unless told otherwise.
-        model: SPEC of the model it uses unless told otherwise.
-    """
-
-    slug: str
-    title: str
-    claim: str
-    rule: str
-    reference: str
-    data: str
-    model: str
-
-    def to_json(self) -> dict[str, str]:
-        """The seven fields."""
-        return asdict(self)
-
-
-def list_papers() -> list[PaperInfo]:
-    """All papers, by slug."""
-    found = []
-    for method in list_methods("papers"):
-        cls: type[Paper] = method.cls
-        found.append(PaperInfo(method.name, cls.title, cls.claim, cls.rule, method.reference, cls.data, cls.model))
-    return found
 
 
 def run_paper(
@@ -65,8 +36,7 @@ def run_paper(
     Args:
         slug: a name of `list_papers`; parameters may follow, as in `crop-selection:photos=60`.
         seed: decides all that is drawn.
-        out: the run directory for the rows; one that an interrupted run left is gone on with. Default: a new one
-            below `runs/`.
+        out: the run directory for the rows; an interrupted run in it is resumed. Default: a new one below `runs/`.
         data: a data SPEC in the place of the paper's own.
         model: a model SPEC in the place of the paper's own.
         download: whether sources may be fetched.
@@ -79,7 +49,7 @@ def run_paper(
     """
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
-    paper: Paper = parse_method(slug, "papers")
+    paper: Paper | FormerPaper = parse_method(slug, "papers")
     name = paper.info.name
     run = RunDir(out or f"runs/papers/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     bench = Bench(
@@ -92,7 +62,7 @@ def run_paper(
     )
     began = time.perf_counter()
     with locked(run):
-        measured = paper.run(bench)
+        measured, passed = _measured(paper, bench)
     checks = paper.judge(measured)
     result = PaperResult(
         slug=name,
@@ -105,21 +75,60 @@ def run_paper(
         model=bench.model,
         seed=seed,
         seconds=round(time.perf_counter() - began, 1),
-        note=_note(paper, checks, paper.remark(measured)),
+        note=_note(paper, checks, [paper.remark(measured), passed]),
     )
     run.write_json(result.to_json(), "result.json")
     return result
 
 
-def _note(paper: Paper, checks: list[Check], remark: str) -> str:
-    """Which parts of the rule held, what was not at its default, and the paper's own remark."""
+def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
+    """The figures of a run directory, computed again from its rows alone.
+
+    Args:
+        out: as given to `run_paper`.
+
+    Returns:
+        Dotted names to figures, as in `PaperResult.measured`.
+
+    Raises:
+        RunError: it is no run directory of a paper.
+    """
+    run = RunDir(out)
+    settings = run.read_json(NAME).get("settings")
+    if settings is None:
+        raise RunError(f"{run}: was made by an earlier version of unshaken; run the paper again")
+    given = {k: v for k, v in settings.items() if k not in ("slug", "seed", "data", "model")}
+    paper: Paper = find_method(settings["slug"], "papers").cls(**given)
+    register_tables([type(paper)])
+    return flat(paper.figures(Rows(run, paper.info.name, settings["seed"])))
+
+
+def _measured(paper: Paper | FormerPaper, bench: Bench) -> tuple[dict[str, Any], str]:
+    """The figures, and a sentence about resumption and the cache."""
+    if isinstance(paper, FormerPaper):
+        return paper.run(bench), ""
+    slug = paper.info.name
+    register_tables([type(paper)])
+    given = {"slug": slug, "seed": bench.seed, "data": bench.data, "model": bench.model}
+    record = Record.pin(bench.run, {**given, **paper.model_dump(mode="json")})
+    datasets = Datasets(bench.data, bench.download, record.add_input)
+    context = Context(slug, bench.seed, bench.run, bench.data, bench.model, bench.own, record, datasets, bench.download)
+    paper.run(context)
+    measured = paper.figures(Rows(bench.run, slug, bench.seed))
+    if record.networks:
+        measured["networks_from_cache"] = record.from_cache()
+    return measured, record.remark()
+
+
+def _note(paper: Paper | FormerPaper, checks: list[Check], remarks: list[str]) -> str:
+    """Which parts of the rule held, which parameters differ from their defaults, and the remarks."""
     held, failed = ([c.words for c in checks if c.holds is side] for side in (True, False))
     changed = paper.model_dump(exclude_defaults=True)
     parts = [
         f"Did not hold: {'; '.join(failed)}." if failed else "",
         f"Held: {'; '.join(held)}." if held else "",
         f"Run with {', '.join(f'{k}={v}' for k, v in changed.items())}." if changed else "",
-        remark,
+        *remarks,
     ]
     return " ".join(p for p in parts if p)
 

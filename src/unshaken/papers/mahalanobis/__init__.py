@@ -8,13 +8,18 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers._mahalanobis_figures import TUNED, Figures, value
-from unshaken.papers._mahalanobis_nets import world
-from unshaken.papers._mahalanobis_run import Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
 GAIN, DETECTED, LOSS = 0.03, 0.75, 0.03
 NEAR, STRONG = "near", "pgd-8"
+TUNED, STEPPED = "tuned", "last_tuned_step"
+"""Methods that are tuned on samples of the very set that they are judged on."""
+EPS = (0.001, 0.005)
+"""Input steps, in [0, 1] pixel units, that the tuned last layer may choose from beside none."""
+ATTACKED = ("fgsm-8", "pgd-8", "pgd-2")
+"""Sets of adversarial examples: the attack and its radius in steps of 8-bit pixels."""
+RATES = (0.2, 0.4)
+"""Shares of the labels that are drawn anew before a fit, beside none."""
 
 
 @register("mahalanobis", reference="Lee et al. 2018, arXiv:1807.03888")
@@ -62,16 +67,6 @@ class MahalanobisPaper(Paper):
     images: PositiveInt = Field(1300, description="images of each test set", ge=8)
     tune: PositiveInt = Field(300, description="of these, to tune weights and steps on where that is said")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Train, fit, score; figures from the rows."""
-        given = world(bench, self.train, self.images)
-        bench.pin(model=bench.model, data=given.key, sets=sorted(given.abnormal), **self.model_dump())
-        first = self.seeds * bench.seed
-        seeds = list(range(first, first + self.seeds))
-        study = Study(bench, given, {"epochs": self.epochs, "tune": self.tune})
-        study.run(seeds)
-        return {**Figures(bench.run, seeds).all(), "networks_from_cache": all(study.cached)}
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         checks = []
@@ -108,6 +103,9 @@ class MahalanobisPaper(Paper):
             "this is no defence. Adversarial examples are those that fool the network, saved as 8 bits, against the "
             "same images clean and with noise."
         )
-        if measured.get("networks_from_cache"):
-            parts.append("The networks came from the cache, so the seconds hold no training.")
         return " ".join(parts)
+
+
+def value(measured: Mapping[str, Any], group: str, name: str, method: str) -> float:
+    """The mean AUROC of a method on a set."""
+    return float(measured[group][name][method]["auroc"]["value"])

@@ -1,0 +1,56 @@
+"""Figures of the experiment with CrossMax, from rows alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unshaken.measure import compare, paired_difference
+from unshaken.papers.crossmax_ensemble import EPS, VOTES, CrossMaxPaper
+from unshaken.papers.frame.rows import Rows, share_of
+
+WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
+
+
+def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
+    """By seed: clean, by radius, and how many logits get a gradient."""
+    return {f"seed{seed}": seed_figures(rows.within(f"seed{seed}")) for seed in rows.seeds(paper.seeds)}
+
+
+def seed_figures(rows: Rows) -> dict[str, Any]:
+    """The figures of one seed."""
+    members = [label for label in rows.labels() if label.startswith("member-")]
+    clean: dict[str, Any] = {vote: rows.accuracy(f"{vote}.clean") for vote in VOTES}
+    clean["member"] = [round(float(rows.correct(label).mean()), 4) for label in members]
+    attacked = {f"attacked-{e}": reach(rows, f"on-crossmax-{e}") for e in EPS}
+    return {
+        "clean": clean,
+        "gradients": {"clean": reach(rows, "clean"), **attacked},
+        **{f"eps-{label}": radius(rows, label, eps) for label, eps in EPS.items()},
+    }
+
+
+def radius(rows: Rows, label: str, eps: float) -> dict[str, Any]:
+    """Each vote under its own attack, the pairs, and the honest attack."""
+    direct = {vote: rows.correct(f"{vote}.on-{vote}-{label}") for vote in VOTES}
+    on_mean, on_cross = rows.correct(f"crossmax.on-mean-{label}"), rows.correct(f"mean.on-crossmax-{label}")
+    return {
+        "direct": {vote: share_of(right) for vote, right in direct.items()},
+        "crossmax_on_examples_of_mean": share_of(on_mean),
+        "mean_on_examples_of_crossmax": share_of(on_cross),
+        "advantage_direct": compare(direct["mean"], direct["crossmax"]).difference.to_json(),
+        "advantage_transfer": compare(direct["mean"], on_mean).difference.to_json(),
+        "crossmax_under": {way: rows.accuracy(f"adaptive-{label}.{way}-linf-{eps:.6g}") for way in WAYS},
+    }
+
+
+def reach(rows: Rows, label: str) -> dict[str, Any]:
+    """The mean number of logits that get a gradient, the number of all, and the share of ties."""
+    found = rows.table("logit_gradients", label)
+    count = found["reached"].to_numpy().astype(float)
+    return {
+        "logits_reached": paired_difference(np.zeros(len(count)), count).to_json(),
+        "of": int(found["logits"][0].as_py()),
+        "tied": share_of(found["tied"].to_numpy(zero_copy_only=False)),
+    }

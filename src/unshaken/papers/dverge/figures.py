@@ -1,0 +1,61 @@
+"""Figures of the experiment with DVERGE, from rows alone."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from unshaken.measure import paired_difference
+from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, WAYS, DvergePaper
+from unshaken.papers.frame.rows import Rows, share_of
+
+
+def figures(paper: DvergePaper, rows: Rows) -> dict[str, Any]:
+    """By seed: each arm, and DVERGE less each other arm on the same images."""
+    found: dict[str, Any] = {}
+    for seed in rows.seeds(paper.seeds):
+        part = rows.within(f"seed{seed}")
+        found[f"seed{seed}"] = {arm: arm_figures(part.within(arm)) for arm in ARMS}
+        found[f"seed{seed}"]["dverge_minus"] = {arm: differences(part, arm) for arm in ARMS if arm != "dverge"}
+    return found
+
+
+def arm_figures(rows: Rows) -> dict[str, Any]:
+    """All figures of an arm."""
+    return {
+        "clean": rows.accuracy("clean"),
+        "clean_members": [round(float(rows.correct(f"member-{i}").mean()), 4) for i in range(COUNT)],
+        **{f"transfer-{eps:g}": transferred(rows, eps) for eps in CARRIED},
+        **{f"black-box-{eps:g}": rows.accuracy(f"black-box-{eps:g}") for eps in CARRIED},
+        **{f"white-box-{eps:g}": white_box(rows, eps) for eps in DIRECT},
+        "diversity": diversity(rows),
+    }
+
+
+def differences(rows: Rows, arm: str) -> dict[str, Any]:
+    """DVERGE less another arm, paired on the same images."""
+    labels = ["clean", *(f"black-box-{eps:g}" for eps in CARRIED)]
+    return {label: rows.difference(f"dverge.{label}", f"{arm}.{label}") for label in labels}
+
+
+def transferred(rows: Rows, eps: float) -> dict[str, Any]:
+    """The mean success rate from one member to another; the interval is over images."""
+    pairs = [(i, j) for i, j in product(range(COUNT), range(COUNT)) if i != j]
+    lost = np.mean([~rows.correct(f"member-{i}-to-{j}-{eps:g}") for i, j in pairs], 0)
+    return paired_difference(np.zeros(len(lost)), lost).to_json()
+
+
+def white_box(rows: Rows, eps: float) -> dict[str, Any]:
+    """Accuracy under the stronger of both attacks on the ensemble itself, image by image."""
+    probabilities, logits = (rows.correct(f"white-box-{way}-{eps:g}") for way in WAYS)
+    return share_of(probabilities & logits)
+
+
+def diversity(rows: Rows) -> dict[str, Any]:
+    """The mean `d_ij` of different members, and each member on its own images."""
+    pairs = rows.table("diversity", "d")
+    same = pairs["source"].to_numpy() == pairs["judge"].to_numpy()
+    loss = pairs["loss"].to_numpy()
+    return {"between": round(float(loss[~same].mean()), 4), "within": round(float(loss[same].mean()), 4)}

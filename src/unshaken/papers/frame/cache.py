@@ -1,0 +1,78 @@
+"""The cache of trained weights, by a digest of everything that decides them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from safetensors import safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from unshaken.run.store import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights, and what is known of their training.
+
+    Args:
+        tensors: state dict.
+        notes: JSON values kept beside them, such as training curves.
+        cached: whether they came from the cache.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: Mapping[str, Any]
+    cached: bool
+
+
+def cache_dir() -> Path:
+    """Where trained networks are kept: `$UNSHAKEN_CACHE`, else the user's cache folder."""
+    own = os.environ.get("UNSHAKEN_CACHE")
+    return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("unshaken"))
+
+
+def digest_of(key: Any) -> str:
+    """32 hexadecimal digits of canonical JSON: the order of names does not matter, nesting does.
+
+    >>> digest_of({"a": 1, "b": {"c": 2}}) == digest_of({"b": {"c": 2}, "a": 1}) != digest_of({"a": 1, "c": 2})
+    True
+    """
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """32 hexadecimal digits of names, types, shapes and bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in tensors.items():
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def cached(key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> Weights:
+    """Weights from the cache, else made and put there.
+
+    Args:
+        key: nested JSON values that decide the weights; kept beside them.
+        make: gives the state dict, and notes of JSON values.
+    """
+    folder, name = RunDir(cache_dir() / "papers"), f"{digest_of(key)}.safetensors"
+    found = folder.exists(name)
+    if not found:
+        tensors, notes = make()
+        whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        folder.write(save_tensors(whole, {"key": json.dumps(key), "notes": json.dumps(notes)}), name)
+    with safe_open(folder.at(name), "pt") as file:
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        notes = json.loads(file.metadata()["notes"])
+    return Weights(tensors, notes, found)

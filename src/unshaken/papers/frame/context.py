@@ -1,0 +1,206 @@
+"""`Context`: what an experiment is given: data, networks, attacks and forward passes that end as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.models import fingerprint, load_model
+from unshaken.papers.frame.cache import digest_of
+from unshaken.papers.frame.datasets import Datasets, Split
+from unshaken.papers.frame.networks import Architecture, Net, Networks, Statistics
+from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, searched
+from unshaken.papers.frame.record import Record
+from unshaken.papers.frame.rows import Rows, seeds_of
+from unshaken.papers.frame.tables import table_name
+from unshaken.run.rows import Condition, Part, table_of
+from unshaken.run.store import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An experiment at work.
+
+    Every method that writes rows does nothing where they are there already, so that an interrupted run is resumed by
+    running the experiment again from its first line.
+
+    Args:
+        slug: of the paper.
+        seed: the run seed.
+        run: the run directory.
+        data: SPEC: the paper's, or the user's in its place.
+        model: SPEC: likewise.
+        own: whether data or model are the user's.
+        record: settings, inputs and networks.
+        datasets: reads images.
+        download: whether sources may be fetched.
+        prefix: stands before the labels of all conditions; see `within`.
+    """
+
+    slug: str
+    seed: int
+    run: RunDir
+    data: str
+    model: str
+    own: bool
+    record: Record
+    datasets: Datasets
+    download: bool = False
+    prefix: str = ""
+
+    def within(self, name: str) -> Context:
+        """The same experiment, with `<name>.` before the labels of all conditions, networks and steps."""
+        return replace(self, prefix=f"{self.prefix}{name}.")
+
+    def seeds(self, count: int) -> range:
+        """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
+        return seeds_of(self.seed, count)
+
+    # Networks.
+
+    def net(
+        self,
+        name: str,
+        start: Architecture | Classifier | Net,
+        data: Split,
+        training: Training,
+        recipes: Sequence[str | Recipe] = (),
+        *,
+        statistics: Statistics = "data",
+    ) -> Net:
+        """A network from the cache, or trained; see `Networks.net`."""
+        return Networks(self.record).net(self.id(name), start, data, training, recipes, statistics=statistics)
+
+    def weights(
+        self, name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]], code: Sequence[Any]
+    ) -> dict[str, Tensor]:
+        """Weights of what no recipe trains, from the cache or made; see `Networks.weights`."""
+        return Networks(self.record).weights(self.id(name), key, make, code)
+
+    def load_model(self, spec: str) -> Classifier:
+        """A user's model, in evaluation mode; its weights are pinned with the run.
+
+        Raises:
+            UnshakenError: it is absent or no classifier, or has changed since the directory's first rows.
+        """
+        model = load_model(spec, download=self.download).eval()
+        self.record.add_input(f"model {spec}", fingerprint(model))
+        return model
+
+    # Steps that are done once.
+
+    def once(self, name: str, key: Any, compute: Callable[[], Any]) -> Any:
+        """A JSON value that is computed once and kept in the run directory.
+
+        Args:
+            name: unique in the run.
+            key: JSON value that decides it beside the run's settings; another one computes it again.
+            compute: gives it.
+        """
+        place, digest = ("steps", f"{self.id(name)}.json"), digest_of(key)
+        if self.run.exists(*place) and (kept := self.run.read_json(*place))["key"] == digest:
+            return kept["value"]
+        value = json.loads(json.dumps(compute()))
+        self.run.write_json({"key": digest, "value": value}, *place)
+        return value
+
+    def once_tensors(self, name: str, key: Any, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """As `once`, for tensors by name."""
+        place = "steps", f"{self.id(name)}-{digest_of(key)}.safetensors"
+        if not self.run.exists(*place):
+            self.run.write(save_tensors({k: v.detach().cpu().contiguous() for k, v in compute().items()}), *place)
+        return load_tensors(self.run.read(*place))
+
+    # Rows.
+
+    def id(self, label: str) -> str:
+        """The id of a condition: the label behind the prefix."""
+        return self.prefix + label
+
+    def rows(self) -> Rows:
+        """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
+        return Rows(self.run, self.slug, self.seed, self.prefix)
+
+    def has(self, label: str, table: str = "outcomes") -> bool:
+        """Whether the rows of a condition are finished."""
+        return self.run.has_rows(table_name(self.slug, table), self.id(label), 0)
+
+    def write(self, table: str, label: str, columns: Mapping[str, Any]) -> None:
+        """Write the rows of a condition to a table that the paper declares.
+
+        Args:
+            table: its declared name.
+            label: of the condition.
+            columns: column name to values, one a row; `id` among them.
+        """
+        self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), dict(columns))])
+
+    def keep(self, parts: Sequence[Part]) -> None:
+        """Write rows that a method made; conditions bear their full ids. The last part says that all are there."""
+        for part in parts:
+            self.run.write_rows(table_of(part), part.table, part.condition.id, 0)
+
+    def predict(
+        self, label: str, model: Classifier, batch: Batch, *, examples: Examples | None = None,
+        method: str = "clean", severity: int | None = None,
+    ) -> None:  # fmt: skip
+        """Outcome rows of a model on images, or on adversarial examples made of them.
+
+        Args:
+            label: of the condition.
+            model: the classifier that is evaluated.
+            batch: labelled images.
+            examples: shown in the place of the images; the cost of their search is added to each row.
+            method: what changed the images, if not an attack: the registry name of a stressor.
+            severity: of the stressor.
+        """
+        if not self.has(label):
+            self.keep([predicted(Condition(self.id(label), method, severity=severity), model, batch, examples)])
+
+    def search(
+        self, model: Classifier, attack: Attack[Any], batch: Batch, *, norm: str, eps: float, seed: int,
+        early: bool = False,
+    ) -> Examples:  # fmt: skip
+        """Adversarial examples, to be shown to one model or more by `predict`; see `searched`."""
+        return searched(model, attack, batch, norm=norm, eps=eps, seed=seed, early=early)
+
+    def attack(
+        self, label: str, model: Classifier, attack: Attack[Any], batch: Batch, *, norm: str, eps: float, seed: int,
+        early: bool = False, source: Classifier | None = None,
+    ) -> None:  # fmt: skip
+        """Outcome rows of a model on examples made on it, or on another one, the `source`."""
+        if not self.has(label):
+            found = self.search(source or model, attack, batch, norm=norm, eps=eps, seed=seed, early=early)
+            self.predict(label, model, batch, examples=found)
+
+    def evaluate(
+        self, label: str, method: Any, model: Classifier, batch: Batch, *, severities: Sequence[int] = (),
+        eps: Sequence[float] = (), norm: str = "linf", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        """Rows of a registered method as `unshaken audit` makes them, under `<label>-...` as it names its conditions.
+
+        Args:
+            label: in front of the method's own condition ids.
+            method: an attack, certifier or stressor with `conditions` and `evaluate`.
+            model: the classifier that is evaluated.
+            batch: labelled images.
+            severities: of a stressor.
+            eps: budgets in [0, 1] pixel units under the norm.
+            norm: `linf`, `l2` or `l1`.
+            seed: of the method; default the run seed.
+        """
+        conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
+        left = [c for c in conditions if not self.run.has_rows("outcomes", c.id, 0)]
+        for condition in left:
+            self.keep(evaluated(condition, method, model, batch, self.seed if seed is None else seed))

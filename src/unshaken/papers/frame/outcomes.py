@@ -1,0 +1,91 @@
+"""Attacks and forward passes as outcome rows, with what each sample cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.end_points import end_points
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.oracle import Oracle
+from unshaken.core.search_copy import search_copy
+from unshaken.run.rows import Condition, Context, Part, outcomes
+
+LIMIT = 500
+"""Images of one pass at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Adversarial examples, and what their search cost.
+
+    Args:
+        images: `[N, C, H, W]`, inside the balls and [0, 1].
+        method: registry name of the attack.
+        norm: of the budget.
+        eps: radius in [0, 1] pixel units under the norm.
+        forwards: passes spent on each sample, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+    """
+
+    images: Tensor
+    method: str
+    norm: str
+    eps: float
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+def searched(
+    model: Classifier, attack: Attack[Any], batch: Batch, *, norm: str, eps: float, seed: int, early: bool = False
+) -> Examples:
+    """The point that an attack ends with for each image, success or not.
+
+    Args:
+        model: searched.
+        attack: a single search.
+        batch: labelled images.
+        norm: of the budget.
+        eps: radius in [0, 1] pixel units under the norm.
+        seed: of the search.
+        early: end a sample's search with its first success, instead of after all steps.
+    """
+    found = end_points(model, attack, batch, norm=norm, eps=eps, seed=seed, early=early)
+    return Examples(found.x, attack.info.name, norm, eps, found.forwards, found.backwards, found.seconds)
+
+
+def predicted(condition: Condition, model: Classifier, batch: Batch, examples: Examples | None = None) -> Part:
+    """The outcome rows of one exact forward pass; those of examples bear the cost of their search too.
+
+    Args:
+        condition: with its full id; that of examples gets their attack and budget.
+        model: the classifier that is evaluated.
+        batch: labelled images.
+        examples: shown in the place of the images.
+    """
+    with evaluating(model):
+        oracle = Oracle(model, limit=LIMIT)
+        logits = oracle.exact(batch.images if examples is None else examples.images)
+    each = oracle.meter.model_seconds / max(1, len(batch))
+    if examples is None:
+        return outcomes(condition, batch, logits, seconds=each)
+    named = Condition(condition.id, examples.method, eps=examples.eps, norm=examples.norm)
+    return outcomes(
+        named, batch, logits, forwards=examples.forwards + 1, backwards=examples.backwards,
+        seconds=examples.seconds + each,
+    )  # fmt: skip
+
+
+def evaluated(condition: Condition, method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
+    """The rows that a registered method makes of a model, as in an audit."""
+    with evaluating(model):
+        quick = search_copy(model, batch.images[:2]) if model.differentiable else None
+        oracle = Oracle(model, search_copy=quick)
+        parts: list[Part] = method.evaluate(batch, [condition], Context(oracle, seed, oracle.exact(batch.images)))
+    return parts

@@ -1,0 +1,52 @@
+"""`PaperResult`: the outcome of a paper's experiment, as it is kept and printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unshaken.run.store import RunDir
+
+
+class PaperResult(BaseModel):
+    """The outcome of a paper's experiment.
+
+    Args:
+        slug: the paper's name here.
+        title: of the publication.
+        claim: what it says, in a sentence.
+        measured: dotted name to a figure (`value`, `low`, `high`, `n`, `interval`) or a plain number.
+        expected: published or derived figures under the same names, and `rule`, that of the verdict.
+        reproduced: whether every part of the rule held.
+        data: SPEC.
+        model: SPEC.
+        seed: the run seed.
+        seconds: wall time of the run.
+        note: which parts of the rule held and which failed, and what else a reader must know.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: str = Field(pattern=r"^[a-z0-9-]+$")
+    title: str
+    claim: str
+    measured: dict[str, Any]
+    expected: dict[str, Any]
+    reproduced: bool
+    data: str
+    model: str
+    seed: int
+    seconds: float = Field(ge=0)
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As printed by the command line."""
+        return self.model_dump(mode="json")
+
+    def save(self, folder: str | os.PathLike[str] = "docs/papers") -> Path:
+        """Keep the result as `<folder>/<slug>.json`, whole or not at all."""
+        RunDir(folder).write_json(self.to_json(), f"{self.slug}.json")
+        return Path(folder) / f"{self.slug}.json"

@@ -1,0 +1,116 @@
+"""`Rows`: what a run directory holds, as columns for figures; `over_seeds` for means with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unshaken.measure import compare, over_seeds, share
+from unshaken.papers.frame.tables import table_name
+from unshaken.run.store import RunDir
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an experiment.
+
+    Args:
+        run: where they are.
+        slug: of the paper.
+        seed: the run seed.
+        prefix: stands before all labels; see `within`.
+    """
+
+    run: RunDir
+    slug: str
+    seed: int
+    prefix: str = ""
+    _tables: dict[str, pa.Table] = field(default_factory=dict)
+
+    def within(self, name: str) -> Rows:
+        """The same rows, labels beginning with `<name>.` left out of what is asked for."""
+        return replace(self, prefix=f"{self.prefix}{name}.")
+
+    def seeds(self, count: int) -> range:
+        """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
+        return seeds_of(self.seed, count)
+
+    def table(self, name: str, label: str | None = None) -> pa.Table:
+        """The rows of a table, of one condition or of all of them.
+
+        Args:
+            name: `outcomes`, or one that the paper declares.
+            label: of the condition, without the prefix.
+        """
+        if name not in self._tables:
+            self._tables[name] = self.run.rows(table_name(self.slug, name))
+        table = self._tables[name]
+        return table if label is None else table.filter(pc.equal(table["condition"], self.prefix + label))
+
+    def labels(self, table: str = "outcomes") -> list[str]:
+        """Labels of the conditions that are there, without the prefix, sorted."""
+        found = pc.unique(self.table(table)["condition"]).to_pylist()
+        return sorted(c.removeprefix(self.prefix) for c in found if c.startswith(self.prefix))
+
+    def correct(self, label: str) -> Flags:
+        """Whether each sample is classified correctly under a condition, in the order of ids."""
+        rows = self.table("outcomes", label).sort_by("id")
+        return np.asarray(rows["correct"].to_numpy(zero_copy_only=False), bool)
+
+    def logits(self, label: str) -> tuple[Numbers, NDArray[np.int64]]:
+        """Logits `[N, K]` and labels `[N]` under a condition, in the order of writing."""
+        rows = self.table("outcomes", label)
+        return stacked(rows["logits"]), rows["label"].to_numpy().astype(np.int64)
+
+    def accuracy(self, label: str) -> dict[str, Any]:
+        """Accuracy under a condition, with its Clopper-Pearson interval."""
+        return share_of(self.correct(label))
+
+    def difference(self, label: str, other: str) -> dict[str, Any]:
+        """Accuracy under one condition less that under another, paired by sample, with its interval."""
+        return compare(self.correct(other), self.correct(label)).difference.to_json()
+
+
+def seeds_of(seed: int, count: int) -> range:
+    """Seeds of the repetitions of a run seed.
+
+    >>> list(seeds_of(2, 3))
+    [6, 7, 8]
+    """
+    return range(count * seed, count * (seed + 1))
+
+
+def share_of(hits: Flags) -> dict[str, Any]:
+    """The share of true values, with its Clopper-Pearson interval."""
+    return share(int(hits.sum()), len(hits)).to_json()
+
+
+def stacked(column: pa.ChunkedArray) -> Numbers:
+    """A column of lists of one length as `[N, K]`."""
+    flat = np.asarray(pc.list_flatten(column), np.float64)
+    return flat.reshape(len(column), -1)
+
+
+def means(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Nested numbers of each seed as nested means over seeds, with Student's interval.
+
+    Args:
+        parts: one a seed, two at least, with the same names.
+
+    >>> means([{"clean": {"auroc": 0.25}}, {"clean": {"auroc": 0.75}}])["clean"]["auroc"]["value"]
+    0.5
+    """
+    found: dict[str, Any] = {}
+    for name, value in parts[0].items():
+        values = [p[name] for p in parts]
+        found[name] = means(values) if isinstance(value, Mapping) else over_seeds(values).to_json()
+    return found

@@ -1,0 +1,71 @@
+"""The tables of a row, each in the namespace of its paper.
+
+A paper declares them as `tables = {"logit_gradients": {"reached": "int32", "posterior": "double[]"}}`: column name to
+pyarrow type, `[]` for a list. Every table also has the columns `id` and `condition`. On disk the table is
+`<slug>_<name>`, so that two papers never write to one table.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from unshaken.run.rows import declare_table
+
+if TYPE_CHECKING:
+    from unshaken.papers.frame.paper import Paper
+
+SHARED: Mapping[str, str] = {
+    "outcomes": "unshaken.run.rows",
+    "flags": "unshaken.run.rows",
+    "turns": "unshaken.run.rows",
+    "scores": "unshaken.detect.engine.rows",
+    "certificates": "unshaken.certify.engine.base",
+    "verifications": "unshaken.certify.smt.smt",
+    "looks": "unshaken.harden.engine._verdict",
+}
+"""Tables of the house that any row may write to under their own names, and the modules that declare them."""
+
+
+def table_name(slug: str, name: str) -> str:
+    """The name on disk of a row's table.
+
+    >>> table_name("crossmax-ensemble", "logit_gradients"), table_name("crossmax-ensemble", "outcomes")
+    ('crossmax_ensemble_logit_gradients', 'outcomes')
+    """
+    if name in SHARED:
+        importlib.import_module(SHARED[name])
+        return name
+    return f"{slug.replace('-', '_')}_{name}"
+
+
+def columns_of(columns: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """Names and types of declared columns, with `id` and `condition` before them.
+
+    Raises:
+        ValueError: pyarrow knows no such type.
+    """
+    declared = {"id": "string", "condition": "string", **columns}
+    return [(name, _type(text)) for name, text in declared.items()]
+
+
+def register_tables(papers: Iterable[type[Paper]]) -> None:
+    """Make the tables of some papers known to the row store.
+
+    Raises:
+        ValueError: two papers, or a paper and the house, declare one table with different columns.
+    """
+    for paper in papers:
+        for name, columns in paper.tables.items():
+            if name in SHARED:
+                raise ValueError(f"{paper.info.name}: the table {name!r} is one of the house: choose another name")
+            declare_table(table_name(paper.info.name, name), columns_of(columns))
+
+
+def _type(text: str) -> Any:
+    if text.endswith("[]"):
+        return pa.list_(_type(text.removesuffix("[]")))
+    return pa.type_for_alias(text)

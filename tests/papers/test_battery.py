@@ -1,0 +1,116 @@
+"""What every row promises, whatever it claims: a row is in here without an edit, but for its line in `TINY`."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import pytest
+
+from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.registry import list_methods
+from unshaken.harden.engine.loop import Loop
+from unshaken.papers import run_paper
+from unshaken.papers.frame import Paper
+from unshaken.papers.frame.datasets import Datasets
+from unshaken.papers.frame.run import figures_of
+from unshaken.papers.frame.tables import register_tables, table_name
+from unshaken.run.rows import SCHEMAS
+from unshaken.run.store import RunDir
+
+PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
+every_row = pytest.mark.parametrize("slug", sorted(PAPERS))
+
+
+def same(one, other):
+    """The figures of two runs, whether networks came from the cache left aside."""
+    left, right = ({k: v for k, v in m.items() if k != "networks_from_cache"} for m in (one, other))
+    assert left == right
+
+
+def test_every_row_has_a_tiny_run(tiny_runs):
+    assert set(PAPERS) == set(tiny_runs)
+
+
+@every_row
+def test_figures_come_from_rows_alone(slug, finished, tmp_path, monkeypatch):
+    run = finished(slug)
+    shutil.copytree(run.out / "rows", tmp_path / "rows")
+    shutil.copy(run.out / "paper.json", tmp_path)
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "empty"))
+    same(figures_of(tmp_path), run.result.measured)
+
+
+@every_row
+def test_a_killed_run_is_resumed(slug, finished, tmp_path, monkeypatch):
+    """Rows are missing from the middle on, as when the process was killed there; its last write never happened."""
+    run = finished(slug)
+    whole = sorted((run.out / "rows").rglob("*.parquet"), key=lambda f: f.stat().st_mtime_ns)
+    shutil.copytree(run.out, tmp_path / "run")
+    for file in whole[len(whole) // 2 :]:
+        (tmp_path / "run" / file.relative_to(run.out)).unlink()
+    written = Counter()
+    write = RunDir.write_rows
+
+    def counted(self, table, name, condition, shard):
+        written[name, condition] += 1
+        write(self, table, name, condition, shard)
+
+    monkeypatch.setattr(RunDir, "write_rows", counted)
+    again = run_paper(run.text, out=tmp_path / "run", data=run.data)
+    same(again.measured, run.result.measured)
+    assert again.reproduced == run.result.reproduced
+    assert "was resumed" in again.note
+    assert "came from the cache" in again.note
+    assert max(written.values()) == 1
+    assert len(written) < len(whole)
+
+
+@every_row
+def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, finished, tiny_runs, monkeypatch):
+    run, tiny = finished(slug), tiny_runs[slug]
+
+    def touched(*args, **options):
+        raise AssertionError("data was read or a network trained")
+
+    monkeypatch.setattr(Datasets, "open", touched)
+    monkeypatch.setattr(Loop, "train", touched)
+    name = tiny.other.partition("=")[0]
+    kept = ",".join(p for p in tiny.parameters.split(",") if not p.startswith(f"{name}="))
+    with pytest.raises(RunError, match=rf"another experiment \({name} differ\); choose another --out"):
+        run_paper(f"{slug}:{kept},{tiny.other}", out=run.out, data=run.data)
+    with pytest.raises(RunError, match=r"\(seed differ\)"):
+        run_paper(run.text, seed=1, out=run.out, data=run.data)
+    with pytest.raises(RunError, match=r"\(data differ\)"):
+        run_paper(run.text, out=run.out, data="folder:elsewhere")
+
+
+@every_row
+def test_absent_data_is_one_line_before_any_training(slug, tiny_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "train", lambda *a, **k: pytest.fail("a network was trained"))
+    with pytest.raises(UnshakenError, match="no-such-set") as caught:
+        run_paper(f"{slug}:{tiny_runs[slug].parameters}", out=tmp_path / "run", data=f"folder:{tmp_path}/no-such-set")
+    assert "\n" not in str(caught.value)
+
+
+@every_row
+def test_the_cost_of_an_attacked_sample_is_more_than_one_pass(slug, finished):
+    """Searches are counted: an example by PGD with a forward pass and no backward one has not been searched for."""
+    rows = RunDir(finished(slug).out).rows("outcomes", ["method", "condition", "forwards", "backwards"]).to_pylist()
+    searched = [r for r in rows if r["method"] in ("pgd", "fgsm")]
+    assert all(r["forwards"] >= 1 and r["backwards"] is not None for r in rows)
+    for row in searched:
+        assert row["forwards"] > 1, row
+        assert row["backwards"] > 0, row
+
+
+@every_row
+def test_no_parameter_bears_a_name_of_the_settings(slug):
+    assert not {"slug", "seed", "data", "model"} & set(PAPERS[slug].model_fields)
+
+
+def test_every_table_has_one_owner():
+    register_tables(PAPERS.values())
+    names = [table_name(slug, name) for slug, cls in PAPERS.items() for name in cls.tables]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(SCHEMAS)

@@ -1,0 +1,185 @@
+"""Data, settings, steps and rows of the frame, each against what is known by hand."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import DataError, RunError
+from unshaken.core.registry import register, unregister
+from unshaken.measure import over_seeds
+from unshaken.papers.frame import Paper
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Datasets, Split
+from unshaken.papers.frame.record import Record
+from unshaken.papers.frame.rows import Rows, means
+from unshaken.papers.frame.tables import SHARED, register_tables, table_name
+from unshaken.run.rows import SCHEMAS
+from unshaken.run.store import RunDir
+
+
+@pytest.fixture
+def context(tmp_path, tints):
+    run = RunDir(tmp_path / "run")
+    record = Record.pin(run, {"slug": "toy", "seed": 2})
+    return Context("toy", 2, run, tints, "small", False, record, Datasets(tints, False, record.add_input))
+
+
+@pytest.fixture
+def tinted():
+    """A linear classifier that reads the tint, as the data's labels do."""
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Classifier(net).eval()
+
+
+def test_a_split_is_what_it_was_read_from(context):
+    test = context.datasets.read("test")
+    assert (len(test), test.classes, test.images.shape[1:]) == (40, 3, (3, 12, 12))
+    assert test.ids[:2] == ("test000", "test001")
+    assert test.labels[:4].tolist() == [0, 1, 2, 0]
+    assert context.datasets.read("test") is test
+    batch = test[torch.tensor([3, 1])].batch()
+    assert batch.ids == ("test003", "test001")
+    assert torch.equal(batch.images, test.images[[3, 1]].float() / 255)
+
+
+def test_parts_are_stratified_and_apart(context):
+    parts = context.datasets.parts(60, 20, 10)
+    assert torch.bincount(parts.training.labels).tolist() == [20, 20, 20]
+    assert len(parts.testing) == 20
+    assert len(parts.choosing) == 10
+    assert not set(parts.testing.ids) & set(parts.choosing.ids)
+    with pytest.raises(DataError, match="too few to choose on and to report"):
+        context.datasets.parts(60, 1, 10**6)
+
+
+def test_draws_keep_the_order_and_digests_follow_the_content(context):
+    train = context.datasets.read("train")
+    drawn = train.drawn(10, np.random.default_rng(0))
+    places = [train.ids.index(i) for i in drawn.ids]
+    assert places == sorted(set(places))
+    assert drawn.digest == train[torch.tensor(places)].digest != train.digest
+    assert train.relabelled(train.labels.roll(1)).digest != train.digest
+
+
+def test_data_without_labels_and_data_that_changed_are_refused(context, tmp_path):
+    with pytest.raises(DataError, match="no-such-set"):
+        context.datasets.read("train", f"folder:{tmp_path}/no-such-set")
+    context.record.add_input("data x", "one")
+    again = Record.pin(context.run, {"slug": "toy", "seed": 2})
+    with pytest.raises(RunError, match="data x has changed since its rows were made"):
+        again.add_input("data x", "two")
+
+
+def test_a_step_is_done_once_for_a_key(context):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"n": len(calls)}
+
+    assert [context.once("step", k, compute)["n"] for k in (1, 1, 2, 2)] == [1, 1, 2, 2]
+
+    def tensors():
+        calls.append(1)
+        return {"x": torch.tensor([float(len(calls))])}
+
+    part = context.within("a")
+    assert [part.once_tensors("step", k, tensors)["x"].item() for k in (1, 1, 2, 1)] == [3, 3, 4, 3]
+
+
+def test_rows_bear_the_cost_of_passes_and_searches(context, tinted):
+    batch = context.datasets.read("test").first(6).batch()
+    part = context.within("seed4")
+    part.predict("clean", tinted, batch)
+    part.attack("fgsm", tinted, FGSM(), batch, norm="linf", eps=0.1, seed=0)
+    found = part.search(tinted, PGD(steps=7), batch, norm="linf", eps=0.5, seed=0)
+    part.predict("pgd", tinted, batch, examples=found)
+    rows = part.rows()
+    assert rows.labels() == ["clean", "fgsm", "pgd"]
+    costs = {label: rows.table("outcomes", label).to_pylist()[0] for label in rows.labels()}
+    assert (costs["clean"]["method"], costs["clean"]["forwards"], costs["clean"]["backwards"]) == ("clean", 1, 0)
+    assert (costs["fgsm"]["eps"], costs["fgsm"]["norm"], costs["fgsm"]["method"]) == (0.1, "linf", "fgsm")
+    assert costs["fgsm"]["backwards"] == 1
+    assert costs["pgd"]["backwards"] == 7
+    assert costs["pgd"]["forwards"] == int(found.forwards[0]) + 1 >= 8
+    assert costs["pgd"]["seconds"] > 0
+    assert (found.images - batch.images).abs().max() <= 0.5 + 1e-6
+
+
+def test_rows_that_are_there_are_not_made_again(context, tinted, monkeypatch):
+    batch = context.datasets.read("test").first(6).batch()
+    context.attack("pgd", tinted, PGD(steps=2), batch, norm="linf", eps=0.1, seed=0)
+    monkeypatch.setattr(tinted, "forward", lambda x: pytest.fail("the model was asked again"))
+    context.attack("pgd", tinted, PGD(steps=2), batch, norm="linf", eps=0.1, seed=0)
+    context.predict("pgd", tinted, batch)
+
+
+def test_figures_of_rows_by_hand(context, tinted):
+    split = context.datasets.read("test").first(6)
+    context.predict("right", tinted, split.batch())
+    context.predict("wrong", tinted, split.relabelled((split.labels + (torch.arange(6) < 2)) % 3).batch())
+    rows = Rows(context.run, "toy", 2)
+    assert rows.accuracy("right")["value"] == 1
+    assert rows.accuracy("wrong")["value"] == pytest.approx(4 / 6)
+    assert rows.difference("wrong", "right")["value"] == pytest.approx(-2 / 6)
+    logits, labels = rows.logits("right")
+    assert logits == pytest.approx(split.batch().images.mean((2, 3)).numpy())
+    assert labels.tolist() == split.labels.tolist()
+    assert list(rows.seeds(3)) == [6, 7, 8]
+
+
+def test_means_over_seeds():
+    found = means([{"a": {"b": x}, "c": 1.0} for x in (0.2, 0.4, 0.9)])
+    assert found["a"]["b"] == over_seeds([0.2, 0.4, 0.9]).to_json()
+    assert found["c"]["value"] == found["c"]["low"] == 1
+
+
+@pytest.fixture
+def tabled():
+    @register("toy-tables", reference="none")
+    class Tabled(Paper):
+        """A paper with a table."""
+
+        tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"heights": {"metres": "double", "of": "string[]"}}
+
+        def judge(self, measured: Mapping[str, Any]) -> list:
+            return []
+
+    yield Tabled
+    unregister("toy-tables")
+
+
+def test_a_table_stands_in_the_namespace_of_its_paper(context, tabled, monkeypatch):
+    register_tables([tabled])
+    toy = Context(
+        "toy-tables", 0, context.run, context.data, "small", False, context.record, context.datasets, prefix="s0."
+    )
+    toy.write("heights", "towers", {"id": ["a", "b"], "metres": [1.5, 2.0], "of": [["x"], []]})
+    assert toy.has("towers", "heights")
+    assert context.run.names("rows", "toy_tables_heights") == ["s0.towers-00000.parquet"]
+    assert toy.rows().table("heights", "towers")["of"].to_pylist() == [["x"], []]
+    register_tables([tabled])
+    monkeypatch.setattr(tabled, "tables", {"heights": {"feet": "double"}})
+    with pytest.raises(ValueError, match="toy_tables_heights"):
+        register_tables([tabled])
+    monkeypatch.setattr(tabled, "tables", {"outcomes": {"feet": "double"}})
+    with pytest.raises(ValueError, match="toy-tables: the table 'outcomes' is one of the house"):
+        register_tables([tabled])
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_the_tables_of_the_house_are_declared_where_it_is_said(name):
+    assert table_name("toy", name) == name
+    assert name in SCHEMAS
+
+
+def test_split_of_what_was_made_here():
+    made = Split.of(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), classes=5)
+    assert (made.classes, made.ids) == (5, ("0", "1"))
