@@ -156,10 +156,15 @@ def _quoted_by(measured: Mapping[str, Any], words: str) -> Iterator[str]:
 
 
 def _overlap(name: str, said: set[str]) -> float:
-    """The share of a dotted name's words that a text says, in whole or in its first four letters."""
-    parts = re.findall(r"[a-z]+|\d+(?:\.\d+)?", name.lower())
+    """The share of a name's words that a text says, in whole or in their first four letters, and of its numbers."""
     starts = {word[:4] for word in said if len(word) > 3}
-    return sum(part in said or (len(part) > 3 and part[:4] in starts) for part in parts) / len(parts)
+    rest, numbers = name.lower(), 0
+    for word in sorted((word for word in said if word[0].isdigit()), key=lambda word: (-len(word), word)):
+        rest, found = re.subn(rf"(?<!\d){re.escape(word)}(?!\d)", " ", rest, count=1)
+        numbers += found
+    parts = re.findall(r"[a-z]+|\d+", rest)
+    matched = sum(part in said or (len(part) > 3 and part[:4] in starts) for part in parts)
+    return (matched + numbers) / (len(parts) + numbers)
 
 
 def _others(measured: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
