@@ -11,14 +11,16 @@ author = project_copyright = "The unshaken authors"
 version = release = installed_version("unshaken")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # Markdown, and the tutorials, which are run while the documentation is built
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "docstrings",
     "pages",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docstrings import to_rest
+
 import unshaken
 from unshaken.cli.schema import bounds_of, default_of, type_of
 from unshaken.core.registry import Method, list_methods
+from unshaken.core.sources import sources_of
 
 
 def cell(text: str) -> str:
@@ -48,27 +51,66 @@ def methods_page() -> str:
     return "\n".join([head, *(f"## {room}\n\n" + "\n".join(map(entry, group)) for room, group in rooms)])
 
 
-def modules_of(room: str) -> list[str]:
-    """The room and its public modules, by full name."""
-    found = importlib.import_module(room)
-    inner = pkgutil.iter_modules(getattr(found, "__path__", []), f"{room}.")
-    return [
-        room,
-        *(name for m in inner for name in modules_of(m.name) if not m.name.rpartition(".")[2].startswith("_")),
-    ]
+def packages_of(package: str) -> list[str]:
+    """A package and the public packages below it, by full name: those with methods first, machinery last."""
+    found = importlib.import_module(package)
+    inner = [m.name for m in pkgutil.iter_modules(found.__path__, f"{package}.") if m.ispkg and is_public(m.name)]
+    inner.sort(key=lambda name: (name.endswith(".engine"), name))
+    return [package, *(name for below in inner for name in packages_of(below))]
+
+
+def modules_of(package: str, room: str) -> list[str]:
+    """The public modules that stand in a package itself, by full name: those that hold methods first."""
+    methods = {source.module for source in sources_of(room)}
+    found = importlib.import_module(package)
+    names = [m.name for m in pkgutil.iter_modules(found.__path__, f"{package}.") if not m.ispkg and is_public(m.name)]
+    return sorted(names, key=lambda name: (name not in methods, name))
+
+
+def is_public(module: str) -> bool:
+    """Whether the last part of a module's name has no underscore before it."""
+    return not module.rpartition(".")[2].startswith("_")
+
+
+def names_table(module: ModuleType) -> list[str]:
+    """What can be imported from a package directly: each public name with the first line of its docstring."""
+    rows = []
+    for name in sorted(getattr(module, "__all__", [])):
+        value = getattr(module, name)
+        if not isinstance(value, type) and not callable(value):
+            rows.append((f"``{name}``", ""))
+            continue
+        home = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', name)}"
+        summary = (getattr(value, "__doc__", None) or "").strip().partition("\n")[0]
+        rows.append((f":py:obj:`{name} <{home}>`", to_rest(summary)))
+    if not rows:
+        return []
+    head = [".. list-table:: Public names", "   :widths: 30 70", ""]
+    return [*head, *(line for name, text in rows for line in (f"   * - {name}", f"     - {text}")), ""]
+
+
+def heading(text: str, mark: str) -> list[str]:
+    """A heading of reStructuredText."""
+    return [text, mark * len(text), ""]
 
 
 def room_page(room: str) -> str:
-    """The API of one room: every public class and function of its modules."""
-    parts = [room, "=" * len(room), ""]
-    for module in modules_of(room):
-        if module != room:
-            parts += [module, "-" * len(module), ""]
-        parts.append(f".. automodule:: {module}")
-        if hasattr(sys.modules[module], "__path__"):
-            names = ", ".join(f"``{name}``" for name in sorted(getattr(sys.modules[module], "__all__", [])))
-            parts += ["   :no-members:", "", *([f"Can be imported from here: {names}."] if names else [])]
-        parts.append("")
+    """The API of one room: its public names, then a section for each folder; methods first, machinery last."""
+    parts = [*heading(room, "="), f".. automodule:: {room}", "   :no-members:", ""]
+    found = sys.modules.get(room) or importlib.import_module(room)
+    if not hasattr(found, "__path__"):
+        return "\n".join([*heading(room, "="), f".. automodule:: {room}", ""])
+    parts += names_table(found)
+    for package in sorted(packages_of(room), key=lambda name: name == room):  # modules beside the folders come last
+        modules = modules_of(package, room.partition(".")[2])
+        if package != room:
+            folder = package.removeprefix(f"{room}.").replace(".", " / ")
+            parts += [*heading(folder, "-"), f".. automodule:: {package}", "   :no-members:", ""]
+            parts += names_table(sys.modules[package])
+        elif modules:
+            parts += heading("Modules of the room itself", "-")
+        for module in modules:
+            parts += [*heading(module, "~"), f".. automodule:: {module}", ""]
     return "\n".join(parts)
 
 
