@@ -19,8 +19,6 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-torch.set_flush_denormal(True)
-
 INEXACT = {
     "convolution", "convolution_backward", "mkldnn_convolution", "mm", "addmm", "bmm", "baddbmm", "addbmm", "addmv",
     "mv", "dot", "linear", "sum", "mean", "var", "std", "var_mean", "norm", "linalg_vector_norm", "prod", "cumsum",
@@ -73,6 +71,11 @@ def wide(value: Any) -> Any:
     if isinstance(value, Tensor) and value.dtype == torch.float32:
         return value.double()
     return torch.float64 if value is torch.float32 else value
+
+
+def pytest_configure() -> None:
+    """Flush subnormal numbers in this process."""
+    torch.set_flush_denormal(True)
 
 
 @pytest.hookimpl(wrapper=True)

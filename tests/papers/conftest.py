@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from unshaken.attack import AutoAttack
 from unshaken.papers import PaperResult, run_paper
 
 
@@ -80,7 +82,12 @@ class Tiny:
 
 
 TINY: dict[str, Tiny] = {
-    "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
+    "adversarial-training": Tiny(
+        "images=200,epochs=1,tested=40,attacked=2",
+        make_tints,
+        "epochs=2",
+        {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, queries=50)},
+    ),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
