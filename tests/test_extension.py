@@ -115,6 +115,25 @@ class BrightnessOfToys(Toy):
     def value(self, images: Any) -> Any:
         return images.mean((1, 2, 3))
 """,
+    "report/sections/toyroom.py": """
+from unshaken.report import cells
+from unshaken.report.blocks import Heading, Table
+from unshaken.report.sections import Section, SectionFigures
+
+class Toys(Section):
+    name = "toyroom"
+    table = "toys"
+    empty: ClassVar[dict[str, Any]] = {"toys": None}
+
+    def figures(self, source: Any) -> SectionFigures:
+        return SectionFigures({"toys": len(source.run.rows("toys"))})
+
+    def blocks(self, report: Any) -> list[Any]:
+        rows = (cells.line("brightness", str(report.data["toys"])),)
+        return [Heading("Toys"), Table("Numbers of toys.", cells.columns("toy", "n"), rows)]
+
+section = Toys()
+""",
 }
 USE = """
 import json, sys
@@ -149,7 +168,8 @@ print(json.dumps({
     "codes": codes,
     "toys": len(rows),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
-    "pages": [word in place.read_text().lower() for place in (page, text) for word in ("toy stress", "toy attack")],
+    "pages": [w in p.read_text().lower() for p in (page, text) for w in ("toy stress", "toy attack", "numbers of toys")],
+    "figure": audited.summary["toys"],
 }))
 """
 
@@ -178,7 +198,7 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
     assert found["codes"] == [0, 0, 0]
     assert found["certified"] == 1
-    assert found["toys"] == 8
+    assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]
-    assert found["pages"] == [True] * 4
+    assert found["pages"] == [True] * 6
     assert "brightness-of-toys" in done.stdout.splitlines()

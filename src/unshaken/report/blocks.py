@@ -8,12 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text with a mark.
-
-    Args:
-        text: shown as it is.
-        mark: `strong`, `code`, `soft` (less important), `good` or `bad`.
-    """
+    """Text with a mark: `strong`, `code`, `soft` (less important), `good` or `bad`."""
 
     text: str
     mark: str
@@ -31,11 +26,6 @@ def pieces(text: Text) -> tuple[str | Span, ...]:
 def plain(text: Text) -> str:
     """A text without its marks."""
     return "".join(p.text if isinstance(p, Span) else p for p in pieces(text))
-
-
-def coded(text: str) -> Text:
-    """Text of a docstring: what stands between backticks is code."""
-    return tuple(Span(p, "code") if i % 2 else p for i, p in enumerate(text.split("`")) if p)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.report import wording
-from unshaken.report.blocks import Cell, Column
+from unshaken.report.blocks import Cell, Column, Text
 from unshaken.report.read.methods import UNKNOWN
 from unshaken.run.order import CERTIFICATE, DETECTOR
 
@@ -35,6 +35,11 @@ def points(figure: Row | None) -> Cell:
         return Cell("")
     value, low, high = (f"{100 * figure[k]:+.1f}" for k in ("value", "low", "high"))
     return Cell(value, f"{low} to {high}")
+
+
+def line(*values: Cell | Text) -> tuple[Cell | Text, ...]:
+    """A row of a table."""
+    return values
 
 
 def columns(first: str, *others: str | Column | None) -> tuple[Column, ...]:

@@ -24,12 +24,7 @@ _READ = ["id", "label", "prediction", "confidence", "correct", "forwards", "back
 
 @dataclass(frozen=True, slots=True)
 class BadSample:
-    """A sample, or one condition of it, that could not be used.
-
-    Args:
-        id: the sample.
-        reason: one line.
-    """
+    """A sample, or one condition of it, that could not be used, with the reason in one line."""
 
     id: str
     reason: str
@@ -37,13 +32,7 @@ class BadSample:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a condition cost over all its samples.
-
-    Args:
-        forwards: passes.
-        backwards: passes.
-        seconds: the samples' shares, summed.
-    """
+    """Passes and seconds of a condition, summed over its samples."""
 
     forwards: int
     backwards: int
@@ -65,8 +54,7 @@ class Frame:
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
-        apart: the conditions that hold answers of something else than the model, and are no change of the images, or of
-            which that is not known: id to group, such as `certificate`.
+        apart: group of each condition that evaluates another predictor than the model, or perhaps does.
     """
 
     ids: tuple[str, ...]

@@ -51,11 +51,11 @@ def galleries(report: Report, every: RunScores, *, shown: int = SHOWN, size: int
             found += [Prose(text), Gallery(tuple(exhibits), pixels)]
     if not found:
         return []
-    text = (
+    about = (
         f"Of the pictures that the run kept, those with the highest score of {best['condition']}, with the class that "
         "the model predicts."
     )
-    return [Heading("The most abnormal pictures", level=3), Prose(text, "small"), *found]
+    return [Heading("The most abnormal pictures", level=3), Prose(about, "small"), *found]
 
 
 def _lines(scores: Scores, i: int, classes: Sequence[str], *, normal: bool) -> tuple[Text, ...]:

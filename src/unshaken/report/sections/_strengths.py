@@ -42,11 +42,11 @@ def strips(report: Report, what: str) -> Strips | None:
         f"{what} under each change, in per cent, the most damaging first. A dot is a strength; the filled one is the "
         f"worst, with its 95 % interval shaded.{line}"
     )
-    rows = tuple(s for _, s in sorted(found, key=lambda pair: float(pair[0])))
+    drawn = tuple(s for _, s in sorted(found, key=lambda pair: float(pair[0])))
     names = [OWN, *(o.name for o in report.others if o.figures)]
     zero = round(100 * clean["value"], 2) if clean else None
     keys = tuple(names) if len(names) > 1 else ()
-    return Strips(caption, ("change", "worst"), ("0", "50", "100 %"), rows, zero, keys)
+    return Strips(caption, ("change", "worst"), ("0", "50", "100 %"), drawn, zero, keys)
 
 
 def _lane(name: str, rows: Sequence[Row], figures: Sequence[Row | None], number: int) -> Lane:
@@ -107,7 +107,7 @@ def heat_maps(report: Report) -> list[Table]:
         lines = []
         for rows in members:
             at = {r[key]: _heat(r, top) for r in rows}
-            lines.append((wording.series_name(rows[0]), *(at.get(s, Cell("")) for s in strengths)))
+            lines.append(cells.line(wording.series_name(rows[0]), *(at.get(s, Cell("")) for s in strengths)))
         name = "severity" if key == "severity" else f"ε ({wording.NORMS.get(norm, norm)})"
         heads = [str(s) if key == "severity" else wording.budget(s) for s in strengths]
         found.append(Table(f"By {name}", cells.columns("change", *heads), tuple(lines), "heat"))

@@ -100,9 +100,9 @@ def _stages_table(attacks_: Sequence[Row]) -> Table:
         rows.append(Group((f"{name} ", Span(f"from {wording.percent(attack['before']['value'])}{after}", "soft"))))
         for number, turn in enumerate(attack["turns"], 1):
             passes = wording.number(before + turn["passes_per_sample"])
-            name = Cell(f"{number}. {turn['attack']}", note=turn["why"])
+            stage = Cell(f"{number}. {turn['attack']}", note=turn["why"])
             counts = (str(turn["standing"]), str(turn["broken"]))
-            rows.append((name, *counts, cells.share(turn["accuracy"]), passes, wording.seconds(turn["seconds"])))
+            rows.append((stage, *counts, cells.share(turn["accuracy"]), passes, wording.seconds(turn["seconds"])))
     return Table(caption, cells.columns("stage", *heads), tuple(rows), brief=True)
 
 
@@ -114,7 +114,7 @@ def _nearest_table(rows: Sequence[Row]) -> Table:
     distances = ("median", "median_of_broken", "mean_of_broken")
     heads = ("broken", "median distance", "median of the broken", "mean of the broken", "passes a sample")
     lines = tuple(
-        (
+        cells.line(
             wording.series_name(row),
             cells.share(row["success"]),
             *(cells.value(row[k]) for k in distances),

@@ -54,7 +54,9 @@ def _condition(one: Row) -> list[Block]:
         text = f"Contradicted: an example lies inside the certified radius of {n}"
         found.append(Prose(f"{text}. This is an error of unshaken; report it.", "bad", brief=True))
     found.append(Prose(" ".join(_sentences(one)), "small", brief=True))
-    rows = tuple((f"{radius:.4g}", *(cells.share(f) for f in figures)) for radius, *figures in certified_rows(one))
+    rows = tuple(
+        cells.line(f"{radius:.4g}", *(cells.share(f) for f in figures)) for radius, *figures in certified_rows(one)
+    )
     if rows:
         norm = wording.NORMS.get(one["norm"], one["norm"])
         heads = ("certified and correct", "certified", "accuracy under attack")

@@ -12,6 +12,7 @@ from unshaken.report.drawings import Plots
 from unshaken.report.figures.detected import COVARIATE, detected
 from unshaken.report.read.scores import RunScores, read_scores
 from unshaken.report.sections import _detector_plots as drawn
+from unshaken.report.sections._detector_attacks import budget_name, evasion
 from unshaken.report.sections._detector_pictures import galleries
 from unshaken.report.sections._detectors import (
     at_set,
@@ -61,7 +62,7 @@ class DetectSection(Section):
         attacked = [one for one in best["attacked"] if one["adaptive"]]
         worst = max(attacked, key=lambda one: float(one["adaptive"]["past"]["value"]), default=None)
         if worst:
-            under = f"{best['condition']}, {_budget(worst['norm'], worst['eps'])}"
+            under = f"{best['condition']}, {budget_name(worst['norm'], worst['eps'])}"
             found.append(
                 Tile("attacks that evade it", wording.percent(worst["adaptive"]["past"]["value"]), under, bad=True)
             )
@@ -85,7 +86,7 @@ class DetectSection(Section):
             tables = tuple(_set_table(group, detectors) for group in sets)
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
         found += [Heading("At the threshold", level=3), _threshold_table(detectors, sets), *_errors(detectors)]
-        return [*found, *_score_plots(data, scores), *_evasion(data), *galleries(report, scores)]
+        return [*found, *_score_plots(data, scores), *evasion(data), *galleries(report, scores)]
 
 
 def _together(detectors: list[Row], ahead: set[str]) -> Table:
@@ -218,41 +219,6 @@ def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
             text += f" The first {len(curves)} of {sets} sets are drawn; all figures are in the tables."
         found += [Heading("ROC curves", level=3), Prose(text, "small"), Plots(tuple(curves), "half")]
     return found
-
-
-def _evasion(data: Mapping[str, Any]) -> list[Block]:
-    """The detectors under attack, one table a budget, the lowest adaptive share first."""
-    budgets: dict[tuple[str, float], list[tuple[str, Row]]] = {}
-    for detector in data["detection"]:
-        for one in detector["attacked"]:
-            budgets.setdefault((one["norm"], one["eps"]), []).append((detector["condition"], one))
-    if not budgets:
-        return []
-    text = (
-        "Images changed within a budget so that the model gives a wrong class and the detector accepts them. The "
-        "naive figure takes examples made for the model alone; the adaptive one attacks model and detector together. "
-        "Only the adaptive figure says what the detector withstands, and it is a lower bound of what an attacker can "
-        "do."
-    )
-    found: list[Block] = [Heading("Attacks on the detectors", level=3), Prose(text)]
-    for (norm, eps), members in budgets.items():
-        n = max(one["n"] for _, one in members)
-        rows = [
-            (name, *(cells.share(one[k] and one[k]["past"], bar=True, bad=True) for k in ("naive", "adaptive")))
-            for name, one in sorted(members, key=_evaded)
-        ]
-        title = f"{_budget(norm, eps)}: share of {n} attacked images that evade model and detector"
-        head = cells.columns(f"evade, {_budget(norm, eps)}", "naive", "adaptive")
-        found.append(Table(title, head, tuple(rows), "narrow", brief=True))
-    return found
-
-
-def _budget(norm: str, eps: float) -> str:
-    return f"{wording.NORMS.get(norm, norm)}, ε {wording.budget(eps)}"
-
-
-def _evaded(member: tuple[str, Row]) -> float:
-    return float((member[1]["adaptive"] or member[1]["naive"] or {"past": {"value": 1.0}})["past"]["value"])
 
 
 section = DetectSection()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Method, find_method
@@ -11,7 +10,6 @@ from unshaken.harden.engine.training import Training
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
-    Column,
     Commands,
     Details,
     Doubt,
@@ -26,12 +24,12 @@ from unshaken.report.blocks import (
     Text,
     Tile,
     Tiles,
-    coded,
     pieces,
 )
 from unshaken.report.drawings import Plots
 from unshaken.report.read.training import TrainingRun, recipe_of
 from unshaken.report.sections._training_curves import NAMES, cell, columns, curves, threat_name
+from unshaken.report.sections._training_options import option_table, option_text, options
 
 FOOTER = (
     "Made by unshaken from the directory of this run alone; ",
@@ -136,10 +134,10 @@ def _trained(story: TrainingRun) -> list[Block]:
         Prose("No recipe: plain cross-entropy on the images as they are.")
     ]
     found.append(Heading("Options of the loop", level=3))
-    chosen = tuple(row for row in _options(Training, config.training) if row[1] != row[2])
+    chosen = tuple(row for row in options(Training, config.training) if row[1] != row[2])
     if not chosen:
         return [*found, Prose("All are the defaults.")]
-    return [*found, _option_table("Options of the loop that differ from the defaults.", chosen)]
+    return [*found, option_table("Options of the loop that differ from the defaults.", chosen)]
 
 
 def _recipe(text: str) -> list[Block]:
@@ -148,10 +146,15 @@ def _recipe(text: str) -> list[Block]:
     if known is None:
         about: Text = " No recipe of this name is installed here, so nothing more is known of it."
     else:
-        about = (" ", *pieces(coded(known.summary)), Span(f" {known.reference}", "soft"))
+        about = (" ", *pieces(_coded(known.summary)), Span(f" {known.reference}", "soft"))
     found: list[Block] = [Prose((Span(text, "strong"), *pieces(about)))]
-    rows = () if recipe is None else _options(type(recipe), recipe.model_dump(mode="json"))
-    return [*found, Details("Its parameters", (_option_table(f"Parameters of {name}.", rows),))] if rows else found
+    rows = () if recipe is None else options(type(recipe), recipe.model_dump(mode="json"))
+    return [*found, Details("Its parameters", (option_table(f"Parameters of {name}.", rows),))] if rows else found
+
+
+def _coded(text: str) -> Text:
+    """Text of a docstring: what stands between backticks is code."""
+    return tuple(Span(p, "code") if i % 2 else p for i, p in enumerate(text.split("`")) if p)
 
 
 def _known(name: str) -> Method | None:
@@ -159,37 +162,6 @@ def _known(name: str) -> Method | None:
         return find_method(name, "harden")
     except ParameterError:
         return None
-
-
-def _option_table(caption: str, rows: tuple[tuple[str, str, str, str], ...]) -> Table:
-    heads = tuple(Column(title, number=False) for title in ("option", "value", "default", "what it is"))
-    lines = tuple((Span(name, "code"), value, Span(default, "soft"), about) for name, value, default, about in rows)
-    return Table(caption, heads, lines, "narrow")
-
-
-def _options(cls: type[Any], values: dict[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
-    """Parameters with value, default and description."""
-    found = []
-    for name, value in values.items():
-        field = cls.model_fields.get(name)
-        default = "–"
-        if field is not None and not field.is_required():
-            default = option_text(field.get_default(call_default_factory=True), name)
-        found.append((name, option_text(value, name), default, (field.description or "") if field else ""))
-    return tuple(found)
-
-
-def option_text(value: Any, name: str = "") -> str:
-    """A value of an option for people; an `eps` as a fraction where it is one."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return wording.budget(value) if name == "eps" else f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(option_text(v) for v in value) or "none"
-    return str(value)
 
 
 def _curves(story: TrainingRun) -> list[Block]:
