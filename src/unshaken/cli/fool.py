@@ -112,18 +112,15 @@ def _classes(text: str, oracle: Oracle, shape: tuple[int, int, int]) -> tuple[in
 
     from unshaken.core.classifier import evaluating
     from unshaken.core.errors import ParameterError
-    from unshaken.core.numbers import parse_whole
+    from unshaken.core.numbers import MAX_CLASSES, parse_whole
 
-    with evaluating(oracle.model):
-        k = oracle.exact(torch.full((1, *shape), 0.5, device=oracle.device)).shape[1]
     if text != "all":
         try:
-            numbers = tuple(parse_whole(part, least=0, most=k - 1) for part in text.split(","))
-        except ParameterError as error:
-            raise ParameterError(f"--classes: {error}, with commas between, or 'all'") from None
-        if len(set(numbers)) < len(numbers):
-            raise ParameterError(f"--classes {text!r} names a class twice: name each once")
-        return numbers
+            return tuple(parse_whole(part, least=0, most=MAX_CLASSES) for part in text.split(","))
+        except ParameterError:
+            raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None
+    with evaluating(oracle.model):
+        k = oracle.exact(torch.full((1, *shape), 0.5, device=oracle.device)).shape[1]
     if k > MOST:
         raise ParameterError(f"the model has {k} classes: name some with --classes, as in --classes 0,7,99")
     return tuple(range(k))
