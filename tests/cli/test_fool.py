@@ -13,6 +13,8 @@ from unshaken.models import load_model
 
 NET = "py:net.py:build?size=6&channels=3"
 
+RANGE, SEE = "is out of range: write a whole number from", "; see unshaken fool --help"
+
 
 def reloaded(folder, spec):
     told = json.loads((folder / "fooling.json").read_text())
@@ -59,23 +61,23 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
         ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
         (
             "--generations 0",
-            "Invalid value for '--generations': '0' is out of range: write a whole number from 1 to 10,000,000; see unshaken fool --help",
+            f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
         ),
         (
             "--encoding ascent --generations 0",
-            "Invalid value for '--generations': '0' is out of range: write a whole number from 1 to 10,000,000; see unshaken fool --help",
+            f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
         ),
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
         (
             "--seed -1",
-            "Invalid value for '--seed': '-1' is out of range: write a whole number from 0 to 9,223,372,036,854,775,807; see unshaken fool --help",
+            f"Invalid value for '--seed': '-1' {RANGE} 0 to 9,223,372,036,854,775,807{SEE}",
         ),
         ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),
         ("--classes 2 --generations 1", "class 2 is beyond the model's last, 1"),
         ("--classes 1,1", "classes [1, 1]: give at least one class, each once, counted from 0"),
         (
             "--out ''",
-            "Invalid value for '--out': '' is empty: give a value, or leave it away; see unshaken fool --help",
+            f"Invalid value for '--out': '' is empty: give a value, or leave it away{SEE}",
         ),
     ],
 )

@@ -88,11 +88,9 @@ def _settings(encoding: str, generations: int, population: int, seed: int) -> An
 
 def _empty(out: str) -> RunDir:
     """The directory to write to, which must not hold fooling images yet."""
-    from unshaken.core.errors import ParameterError, RunError
+    from unshaken.core.errors import RunError
     from unshaken.run import RunDir
 
-    if not out:
-        raise ParameterError("--out is empty: give a directory, or leave it away")
     run = RunDir(out)
     if run.exists("fooling.json"):
         raise RunError(f"{out}: holds fooling images already; choose another --out")
