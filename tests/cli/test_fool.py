@@ -13,6 +13,8 @@ from unshaken.models import load_model
 
 NET = "py:net.py:build?size=6&channels=3"
 
+RANGE, SEE = "is out of range: write a whole number from", "; see unshaken fool --help"
+
 
 def reloaded(folder, spec):
     told = json.loads((folder / "fooling.json").read_text())
@@ -57,14 +59,26 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
     ("options", "said"),
     [
         ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
-        ("--generations 0", "MapElites: generations=0: Input should be greater than 0"),
-        ("--encoding ascent --generations 0", "Ascent: steps=0: Input should be greater than 0"),
+        (
+            "--generations 0",
+            f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
+        ),
+        (
+            "--encoding ascent --generations 0",
+            f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
+        ),
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
-        ("--seed -1", "seed=-1 must be 0 or more"),
+        (
+            "--seed -1",
+            f"Invalid value for '--seed': '-1' {RANGE} 0 to 9,223,372,036,854,775,807{SEE}",
+        ),
         ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),
         ("--classes 2 --generations 1", "class 2 is beyond the model's last, 1"),
         ("--classes 1,1", "classes [1, 1]: give at least one class, each once, counted from 0"),
-        ("--out ''", "--out is empty: give a directory, or leave it away"),
+        (
+            "--out ''",
+            f"Invalid value for '--out': '' is empty: give a value, or leave it away{SEE}",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said):

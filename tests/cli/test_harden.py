@@ -40,7 +40,7 @@ def test_json(tmp_path, capsys):
         (["--model", "small", "--data", "folder:nowhere"], "nowhere"),
         (["--model", "new:small-vits", "--data", "demo"], "no architecture 'small-vits'"),
         (["--from", "nowhere"], "no run.json there"),
-        (["--model", "small", "--data", "demo", "--out", ""], "--out is empty"),
+        (["--model", "small", "--data", "demo", "--out", ""], "'--out': '' is empty"),
     ],
 )
 def test_wrong_use_is_one_line(arguments, said, capsys, tmp_path, monkeypatch):

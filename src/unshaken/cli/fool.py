@@ -40,8 +40,6 @@ def fool(
     """
     from unshaken.api.fool import fool as make
 
-    if not out:
-        raise ParameterError("--out is empty: give a directory, or leave it away")
     with progress(session):
         fooled = make(
             model,
@@ -67,12 +65,11 @@ def fool(
 
 
 def _classes(text: str) -> tuple[int, ...] | None:
-    from unshaken.core.errors import ParameterError
-    from unshaken.core.numbers import parse_whole
+    from unshaken.core.numbers import MAX_CLASSES, parse_whole
 
     if text == "all":
         return None
     try:
-        return tuple(parse_whole(part, least=0) for part in text.split(","))
-    except ParameterError as error:
-        raise ParameterError(f"--classes: {error}, with commas between, or 'all'") from None
+        return tuple(parse_whole(part, least=0, most=MAX_CLASSES) for part in text.split(","))
+    except ParameterError:
+        raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None

@@ -168,8 +168,6 @@ def harden(
     where = {"device": device, "devices": devices, "nodes": nodes, "workers": workers, "download": download}
     where["track"] = track
     chosen: dict[str, Any] = {"out": out, "resume": resume, "limit": limit, "new_head": new_head, **where, **training}
-    if out == "":
-        raise ParameterError("--out is empty: give a directory, or leave it away")
     if from_ is not None:
         from unshaken.cli.mend import mend_run
 

@@ -36,11 +36,8 @@ def make_run(
     Returns:
         The exit code: a failed gate wins over bad samples.
     """
-    from unshaken.core.errors import ParameterError
     from unshaken.report.render.terminal import warnings
 
-    if options["out"] == "":
-        raise ParameterError("--out is empty: give a directory, or leave it away")
     chosen = {**options, "out": options["out"] or out}
     session.makes_run(chosen["out"], given=options["out"] is not None)
     with progress(session):

@@ -90,11 +90,11 @@ def read_text(path: Path, most: int = LONGEST) -> str:
         UnicodeDecodeError: it is no UTF-8 text.
     """
     if path.exists() and not path.is_file():
-        raise OSError(f"{str(path)!r} is no file")
+        raise OSError("it is a directory" if path.is_dir() else "it is no regular file")
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise OSError(f"{str(path)!r} has more than {most >> 20} MiB")
+        raise OSError(f"it has more than {most >> 20} MiB")
     return data.decode("utf-8")
 
 

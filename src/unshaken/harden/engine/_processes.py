@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
 
-PATIENCE = timedelta(minutes=10)
+PATIENCE = timedelta(minutes=30)
 """How long processes wait for each other."""
 _STARTERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")
 """What torchrun, Slurm or a hand-written launch leave in the environment."""
