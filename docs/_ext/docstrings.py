@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
@@ -23,25 +24,52 @@ def to_rest(text: str) -> str:
 
 
 def blocks(lines: list[str]) -> list[list[str]]:
-    """Runs of lines that are text or doctest, so that code across a line break is seen as one."""
+    """Runs of lines that are text, a doctest, a table or fenced code; code across a line break is seen as one."""
     runs: list[list[str]] = []
-    inside = False
+    inside = fenced = False
+    before = ""
     for line in lines:
+        fence = line.lstrip().startswith("```")
         starts = line.lstrip().startswith(">>>")
         ends = not line.strip()
-        if not runs or (starts and not inside) or ends:
+        is_table = line.startswith("|")
+        if not fenced and (not runs or fence or (starts and not inside) or ends or is_table != before.startswith("|")):
             runs.append([])
         inside = (inside or starts) and not ends
         runs[-1].append(line)
+        fenced ^= fence
+        if fence and not fenced:
+            runs.append([])
+        before = line
     return runs
+
+
+def code_block(run: list[str]) -> list[str]:
+    """Fenced code of Markdown as a directive."""
+    language = run[0].strip("` ") or "text"
+    code = textwrap.dedent("\n".join(run[1:-1])).split("\n")
+    return [f".. code-block:: {language}", "", *(f"    {line}".rstrip() for line in code), ""]
+
+
+def list_table(run: list[str]) -> list[str]:
+    """A table of Markdown as a directive."""
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in run if not line.startswith("|--")]
+    cells = [f"{'  ' if i else '* '}- {to_rest(cell)}" for row in rows for i, cell in enumerate(row)]
+    return [".. list-table::", "    :header-rows: 1", "", *(f"    {cell}" for cell in cells), ""]
 
 
 def plain(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     """Rewrite one docstring in place, before napoleon reads its sections."""
     text: list[str] = []
     for run in blocks(lines):
-        doctest = any(line.lstrip().startswith(">>>") for line in run)
-        text += run if doctest else to_rest("\n".join(run)).split("\n")
+        if any(line.lstrip().startswith(">>>") for line in run):
+            text += run
+        elif run and run[0].lstrip().startswith("```"):
+            text += code_block(run)
+        elif len(run) > 1 and run[1].startswith("|--"):
+            text += list_table(run)
+        else:
+            text += to_rest("\n".join(run)).split("\n") if run else []
     lines[:] = text
 
 
