@@ -58,7 +58,8 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
     [
         ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
         ("--generations 0", "MapElites: generations=0: Input should be greater than 0"),
-        ("--encoding ascent --generations 0", "Ascent: steps=0: Input should be greater than 0"),
+        ("--encoding ascent --generations 0", "ascent: steps=0: Input should be greater than 0"),
+        ("--encoding ascent:decay=1", "ascent: decay='1': Input should be less than 1"),
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
         ("--seed -1", "seed=-1 must be 0 or more"),
         ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),

@@ -20,7 +20,10 @@ def fool(
     model: Model,
     encoding: Annotated[
         str,
-        typer.Option(metavar="ascent|direct|cppn", help="Gradient ascent, or evolution of pixels or of graphs."),
+        typer.Option(
+            metavar="NAME[:k=v,...]",
+            help="ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.",
+        ),
     ] = "cppn",
     classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, from 0.")] = "all",
     generations: Annotated[int, typer.Option(metavar="N", help="Generations, or steps of the ascent.")] = 200,
@@ -42,7 +45,7 @@ def fool(
     with progress(session):
         fooled = make(
             model,
-            encoding=encoding,  # type: ignore[arg-type]  # checked there
+            encoding=encoding,
             classes=_classes(classes),
             generations=generations,
             population=population,
