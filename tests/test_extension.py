@@ -152,6 +152,7 @@ plan = [
 audited = unshaken.audit("demo:robust", "demo", plan, limit=8, out=out / "audit")
 alone = {"limit": 4, "attacked": False, "out": out / "certified"}
 certified = unshaken.certify("demo:robust", "demo", "toy-certificate", radii=0.001, **alone)
+words = ("toy stress", "toy attack", "numbers of toys")
 page, text = out / "audit" / "report.html", out / "audit" / "report.md"
 codes = [
     main(["detect", "fit", "--model", "demo", "--data", "demo", "--method", "toy-score", "--limit", "60", "--quiet",
@@ -168,7 +169,7 @@ print(json.dumps({
     "codes": codes,
     "toys": len(rows),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
-    "pages": [w in p.read_text().lower() for p in (page, text) for w in ("toy stress", "toy attack", "numbers of toys")],
+    "pages": [w in p.read_text().lower() for p in (page, text) for w in words],
     "figure": audited.summary["toys"],
 }))
 """

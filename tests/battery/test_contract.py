@@ -17,7 +17,7 @@ from unshaken.run.rows import SCHEMAS, Context, table_of
 
 ROOMS = [m for m in list_methods() if m.room in ("stress", "attack", "certify")]
 STRESS = [m for m in ROOMS if m.room == "stress"]
-ATTACK = [m for m in ROOMS if m.room == "attack"]
+ATTACK = [m for m in ROOMS if m.room == "attack" and hasattr(m.cls, "evaluate")]
 RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate")]
 EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5}
 CONTINUOUS = {"logits", "confidence", "loss", "distance", "p_lower"}

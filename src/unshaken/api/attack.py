@@ -44,7 +44,11 @@ def attack(
             the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
         options: see `Options`.
     """
-    method = _with_budget(parse_method(attack, "attack"), mode, budget)
+    found = parse_method(attack, "attack")
+    if not hasattr(found, "evaluate"):
+        name = found.info.name
+        raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
+    method = _with_budget(found, mode, budget)
     if eps is None:
         eps = "8/255" if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.api.job import chosen_device
-from unshaken.attack.fooling import Ascent, Cppn, Direct, MapElites, ascend, map_elites
+from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
 from unshaken.report.summary import finite
 from unshaken.run import RunDir
 
-ENCODINGS = ("ascent", "direct", "cppn")
-"""Gradient ascent, or evolution of pixels or of graphs."""
 MOST = 100
 """Number of classes above which they must be named."""
 RECORD = "fooling.json"
 """The file that is written last: where it is, all is there."""
-
-Encoding = Literal["ascent", "direct", "cppn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +43,10 @@ class Fooled:
     record: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """What a search found: images, log-odds, the generation or step of each, and what else is recorded."""
-
-    images: Tensor
-    odds: Tensor
-    found: Tensor
-    further: dict[str, Any]
-
-
 def fool(
     model: str | nn.Module,
     *,
-    encoding: Encoding = "cppn",
+    encoding: str | FoolingSearch = "cppn",
     classes: Sequence[int] | None = None,
     generations: int = 200,
     population: int = 200,
@@ -72,9 +59,10 @@ def fool(
 
     Args:
         model: a SPEC, a `Classifier` with a view, or a module wrapped into one.
-        encoding: `ascent` for gradient ascent, `direct` for evolution of pixels, `cppn` for evolution of graphs.
+        encoding: `NAME[:k=v,...]` or the search itself: `ascent` climbs the gradient, `direct` evolves pixels, `cppn`
+            graphs.
         classes: their numbers, from 0; None for all, at most 100.
-        generations: of the evolution, or steps of the ascent.
+        generations: of the evolution, or steps of the ascent; they go before `steps` of its own.
         population: children a generation, an even number; the ascent has none.
         seed: decides all that is drawn.
         out: the folder, which must not hold fooling images yet; local or any fsspec address.
@@ -86,7 +74,7 @@ def fool(
         ModelError: the model cannot be loaded, takes images of any size, or gives no gradient to climb.
         RunError: the folder holds fooling images already, or cannot be written.
     """
-    settings = _settings(encoding, generations, population, seed)
+    search = _search(encoding, generations, population, seed)
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: holds fooling images already; choose another --out")
@@ -97,20 +85,32 @@ def fool(
     spec = model if isinstance(model, str) else network.name
     oracle, shape = Oracle(network), _shape(network, spec)
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)
-    search = _search(oracle, numbers, shape, settings, encoding, seed)
-    record = _write(folder, oracle, numbers, search, {"model": spec, "encoding": encoding, "seed": seed})
-    return Fooled(folder, search.images, record)
+    found = search.find(oracle, numbers, shape, generations=generations, population=population, seed=seed)
+    heading = {"model": spec, "encoding": search.info.name, "seed": seed}
+    return Fooled(folder, found.images, _write(folder, oracle, numbers, found, heading))
 
 
-def _settings(encoding: str, generations: int, population: int, seed: int) -> Ascent | MapElites:
-    """The parameters of the search, checked before a model is loaded."""
-    if encoding not in ENCODINGS:
-        raise ParameterError(f"no encoding {encoding!r}; {did_you_mean(encoding, ENCODINGS)}")
+def _search(encoding: str | FoolingSearch, generations: int, population: int, seed: int) -> FoolingSearch:
+    """The search, checked before a model is loaded."""
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
-    if encoding == "ascent":
-        return Ascent(steps=generations)
-    return MapElites(generations=generations, population=population)
+    search = encoding if isinstance(encoding, FoolingSearch) else _method(encoding)
+    search.check(generations, population)
+    return search
+
+
+def _method(encoding: str) -> FoolingSearch:
+    """The search of a text; the message of an unknown one names the others."""
+    name = encoding.partition(":")[0].strip()
+    try:
+        known = issubclass(find_method(name, "attack").cls, FoolingSearch)
+    except ParameterError:
+        known = False
+    if not known:
+        names = [m.name for m in list_methods("attack") if issubclass(m.cls, FoolingSearch)]
+        raise ParameterError(f"no encoding {name!r}; {did_you_mean(name, names)}")
+    search: FoolingSearch = parse_method(encoding, "attack")
+    return search
 
 
 def _shape(model: Classifier, spec: str) -> tuple[int, int, int]:
@@ -127,28 +127,8 @@ def _all_classes(oracle: Oracle, shape: tuple[int, int, int]) -> tuple[int, ...]
     return tuple(range(k))
 
 
-def _search(
-    oracle: Oracle,
-    classes: tuple[int, ...],
-    shape: tuple[int, int, int],
-    settings: Ascent | MapElites,
-    encoding: str,
-    seed: int,
-) -> _Search:
-    if isinstance(settings, Ascent):
-        climbed = ascend(oracle, classes, shape, settings=settings, seed=seed)
-        return _Search(climbed.images, climbed.odds, climbed.best_step, {"settings": settings.model_dump()})
-    kind: Any = Direct() if encoding == "direct" else Cppn()
-    evolved = map_elites(oracle, kind, classes, shape, settings=settings, seed=seed)
-    further = {
-        "settings": {**settings.model_dump(), **kind.model_dump()},
-        "history": [asdict(g) for g in evolved.history],
-    }
-    return _Search(evolved.archive.images, evolved.archive.odds, evolved.archive.generation, further)
-
-
 def _write(
-    folder: RunDir, oracle: Oracle, classes: tuple[int, ...], search: _Search, heading: dict[str, Any]
+    folder: RunDir, oracle: Oracle, classes: tuple[int, ...], search: FoolingImages, heading: dict[str, Any]
 ) -> dict[str, Any]:
     """The images, the sheet, then the record, which says that all is there."""
     names, records, captions = oracle.model.classes, [], []
@@ -161,7 +141,7 @@ def _write(
         records.append({**record, "found": int(search.found[i]), "file": file})
         captions.append((f"{c} {name}" if name != str(c) else f"class {c}") + f"\n{confidence:.4f}")
     folder.write(_png(contact_sheet(search.images, captions), optimize=True), "sheet.png")
-    found = {"schema": 1, **heading, "images": records, **search.further}
+    found = {"schema": 1, **heading, "images": records, **search.record}
     found |= {"forwards": oracle.meter.forwards, "backwards": oracle.meter.backwards}
     folder.write_json(found, RECORD)
     return found

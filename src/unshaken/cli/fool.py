@@ -21,7 +21,10 @@ def fool(
     model: Model,
     encoding: Annotated[
         str,
-        typer.Option(metavar="ascent|direct|cppn", help="Gradient ascent, or evolution of pixels or of graphs."),
+        typer.Option(
+            metavar="NAME[:k=v,...]",
+            help="ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.",
+        ),
     ] = "cppn",
     classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, from 0.")] = "all",
     generations: Annotated[int, typer.Option(metavar="N", **COUNT, help="Generations, or steps of the ascent.")] = 200,
@@ -43,7 +46,7 @@ def fool(
     with progress(session):
         fooled = make(
             model,
-            encoding=encoding,  # type: ignore[arg-type]  # checked there
+            encoding=encoding,
             classes=_classes(classes),
             generations=generations,
             population=population,

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known, check_task, log_odds
 from unshaken.attack.fooling.regularise import without_small, without_useless
 from unshaken.core.batch import Batch
@@ -19,7 +20,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.query import Answer, Gradient
-from unshaken.core.registry import Parameters
+from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
@@ -46,7 +47,8 @@ class AscentState(State):
     flat: Tensor
 
 
-class Ascent(Parameters):
+@register("ascent", reference="Nguyen, Yosinski & Clune 2015, arXiv:1412.1897", group="fooling", needs=["gradient"])
+class Ascent(FoolingSearch):
     """The ascent: `x <- (x + lr g)(1 - decay)`, `x` the deviation from a mean image, the point clipped to [0, 1].
 
     `lr = min(lr_max, min(early, late (1 - p)) / |g|^2)`: to first order a step gains `early`, or the share `late` of
@@ -65,6 +67,28 @@ class Ascent(Parameters):
     small_norm: float = Field(0, ge=0, le=100, description="percentile of norms below which pixels go to the mean")
     small_benefit: float = Field(0, ge=0, le=100, description="the same for the first-order benefit of going there")
     absolute_benefit: bool = Field(False, description="go by the size of that benefit, without its sign")
+
+    def find(
+        self,
+        oracle: Oracle,
+        classes: Sequence[int],
+        shape: tuple[int, int, int],
+        *,
+        generations: int | None = None,
+        population: int | None = None,
+        seed: int = 0,
+    ) -> FoolingImages:
+        """See `FoolingSearch.find`; there is no population."""
+        settings = self._of(generations)
+        climbed = ascend(oracle, classes, shape, settings=settings, seed=seed)
+        return FoolingImages(climbed.images, climbed.odds, climbed.best_step, {"settings": settings.model_dump()})
+
+    def check(self, generations: int | None, population: int | None) -> None:
+        """See `FoolingSearch.check`."""
+        self._of(generations)
+
+    def _of(self, steps: int | None) -> Ascent:
+        return self if steps is None else Ascent(**{**self.model_dump(), "steps": steps})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from torch import Tensor
 from unshaken.attack.fooling.cppn_draw import INPUTS, KINDS, drawn
 from unshaken.attack.fooling.direct import Genes, mutate
 from unshaken.attack.fooling.graphs import Wired, acyclic_pairs, chosen, moved, reaches
-from unshaken.core.registry import Parameters
+from unshaken.attack.fooling.map_elites import Evolution
+from unshaken.core.registry import register
 from unshaken.core.state import State
 
 WEIGHT = 10.0
@@ -40,7 +41,8 @@ class Graphs(State):
     alive: Tensor
 
 
-class Cppn(Parameters):
+@register("cppn", reference="Nguyen, Yosinski & Clune 2015, arXiv:1412.1897", group="fooling")
+class Cppn(Evolution):
     """The CPPN encoding: graphs that grow from inputs wired straight to outputs. Structures are not crossed.
 
     The released code feeds raw pixel numbers x and y (`coordinates="raw"`), which gives fine stripes; the distance

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.core.registry import Parameters
+from unshaken.attack.fooling.map_elites import Evolution
+from unshaken.core.registry import register
 from unshaken.core.state import State
 
 Genes = NDArray[np.float64]
@@ -97,7 +98,8 @@ class Pixels(State):
     genes: Tensor
 
 
-class Direct(Parameters):
+@register("direct", reference="Nguyen, Yosinski & Clune 2015, arXiv:1412.1897", group="fooling")
+class Direct(Evolution):
     """The direct encoding: pixels drawn uniformly, crossed and mutated one by one.
 
     Published runs and the released code differ in one thing: the publication halves the mutation rate every 1,000

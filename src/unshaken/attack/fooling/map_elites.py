@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.fooling.archive import Archive
+from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import check_known, check_task, log_odds
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
@@ -201,3 +202,36 @@ def _record(archive: Archive[G], number: int, jumps: int, population: int) -> Ge
         jumps=jumps,
         evaluations=(number + 1) * population,
     )
+
+
+class Evolution(FoolingSearch):
+    """A search by MAP-Elites whose genomes a subclass says, as an `Encoding`."""
+
+    def find(
+        self,
+        oracle: Oracle,
+        classes: Sequence[int],
+        shape: Shape,
+        *,
+        generations: int | None = None,
+        population: int | None = None,
+        seed: int = 0,
+    ) -> FoolingImages:
+        """See `FoolingSearch.find`."""
+        settings = _settings(generations, population)
+        encoding = cast(Encoding[Any], self)
+        evolved = map_elites(oracle, encoding, classes, shape, settings=settings, seed=seed)
+        record = {
+            "settings": {**settings.model_dump(), **self.model_dump()},
+            "history": [asdict(generation) for generation in evolved.history],
+        }
+        return FoolingImages(evolved.archive.images, evolved.archive.odds, evolved.archive.generation, record)
+
+    def check(self, generations: int | None, population: int | None) -> None:
+        """See `FoolingSearch.check`."""
+        _settings(generations, population)
+
+
+def _settings(generations: int | None, population: int | None) -> MapElites:
+    given = {"generations": generations, "population": population}
+    return MapElites(**{k: v for k, v in given.items() if v is not None})
