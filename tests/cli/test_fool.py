@@ -71,7 +71,7 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
         (
             "--seed -1",
-            f"Invalid value for '--seed': '-1' {RANGE} 0 to 9,223,372,036,854,775,807{SEE}",
+            f"Invalid value for '--seed': '-1' {RANGE} 0 to 4,611,686,018,427,387,904{SEE}",
         ),
         ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),
         ("--classes 2 --generations 1", "class 2 is beyond the model's last, 1"),

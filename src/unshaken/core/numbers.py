@@ -24,8 +24,8 @@ MAX_SIDE = 8192
 """Pixels of an image's side."""
 MAX_CLASSES = 1_000_000
 """Classes of a model or a data set."""
-LARGEST_SEED = 2**63 - 1
-"""What a random generator takes."""
+LARGEST_SEED = 2**62
+"""What a random generator takes, with room for seeds that are made of it by adding."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")

@@ -85,7 +85,7 @@ def _check_size(value: float, bounded: bool, infinite: bool, key: str) -> None:
         raise ParameterError("the value must be finite")
     if bounded:
         return
-    most = LARGEST_SEED if key == "seed" else LARGEST_COUNT if isinstance(value, int) else LARGEST
+    most = LARGEST_SEED if key.endswith("seed") else LARGEST_COUNT if isinstance(value, int) else LARGEST
     if abs(value) > most:
         raise ParameterError(f"the value must be at most {most:,.0f}")
 

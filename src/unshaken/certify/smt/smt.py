@@ -75,7 +75,7 @@ class SMT(Certifier):
     seconds: PositiveFloat = Field(60.0, description="of the solver on one image, after which it is unknown")
     memory_mb: int = Field(4000, description="of the solver, in this process, in MiB", ge=256)
     max_units: PositiveInt = Field(400, description="units in doubt beyond which the solver is not asked")
-    max_points: PositiveInt = Field(2**20, description="points beyond which a grid is not begun")
+    max_points: PositiveInt = Field(2**20, le=10**12, description="points beyond which a grid is not begun")
 
     @field_validator("places", mode="before")
     @classmethod

@@ -43,7 +43,7 @@ class Training(Parameters):
     inner_precision: Literal["fp32", "bf16"] = Field("fp32", description="of the inner search")
     channels_last: bool = Field(True, description="memory format of images and weights")
     folded: bool = Field(True, description="search a copy with batch norms folded, equal but for rounding")
-    save_every: PositiveInt = Field(200, description="optimizer steps between checkpoints of the state")
+    save_every: PositiveInt = Field(200, le=10**12, description="optimizer steps between checkpoints of the state")
     seed: NonNegativeInt = Field(0, description="decides weights, order, split and all that is drawn")
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ class RepresentationTuning(Recipe):
     lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
     eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")
     copies: int = Field(2, description="noisy copies of each image; 1 with lbd=0 for plain noise", ge=1)
-    head_steps: NonNegativeInt = Field(0, description="steps at the start in which the head learns alone")
+    head_steps: NonNegativeInt = Field(0, le=10**12, description="steps at the start in which the head learns alone")
     keep_head: bool = Field(False, description="whether the head stays as it is after those")
     points: int = Field(81, description="levels of the grid whose nearest one is told; 0 for the true one", ge=0)
     least: PositiveFloat = Field(0.002, description="smallest level of the grid, as in pretraining")
