@@ -101,11 +101,11 @@ def test_the_effect_is_the_first_figure_that_compares():
 def test_the_table_has_a_line_a_row(tmp_path):
     text, _ = pages(tmp_path, result(), result(slug="other", reproduced=False, seconds=12.0, claim="word " * 60))
     lines = [line for line in text.splitlines() if line.startswith("| [")]
-    claim = " ".join(["word"] * 29)
+    claim = " ".join(["word"] * 19)
     assert lines == [
-        f"| [other](papers/other.md) | {claim} … | not reproduced | `gain` 0.333 (0.283 to 0.383) | under 1 |",
+        f"| [other](papers/other.md) | {claim} … | not reproduced | 0.333 (0.283 to 0.383), gain | under 1 |",
         "| [some-paper](papers/some-paper.md) | Guarded networks resist; plain ones do not. | reproduced "
-        "| `gain` 0.333 (0.283 to 0.383) | 2 |",
+        "| 0.333 (0.283 to 0.383), gain | 2 |",
     ]
     assert "1 of 2 are reproduced." in text
 

@@ -176,12 +176,14 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 
 def _effect(figure: Shown) -> str:
+    """A figure with its interval, and its name as words, which a narrow column can wrap."""
     ends = "" if figure.low is None or figure.high is None else f" ({figure.low:.3g} to {figure.high:.3g})"
-    return f"`{figure.name}` {figure.value:.3g}{ends}"
+    words = re.sub(r"(?<!\d)\.|\.(?!\d)|_", " ", figure.name)
+    return f"{figure.value:.3g}{ends}, {words}"
 
 
-def _in_a_line(claim: str, most: int = 150) -> str:
-    """A claim, cut between words at 150 characters.
+def _in_a_line(claim: str, most: int = 100) -> str:
+    """A claim, cut between words at 100 characters.
 
     >>> _in_a_line("Mixing two networks keeps most of both.", most=20)
     'Mixing two …'
