@@ -164,7 +164,9 @@ class RunDir:
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
             try:
-                parts.append(pq.read_table(io.BytesIO(self.read("rows", name, file)), columns=columns))
+                parts.append(
+                    pq.read_table(io.BytesIO(self.read("rows", name, file)), columns=columns, use_threads=False)
+                )
             except (pa.ArrowInvalid, OSError) as error:
                 raise RunError(
                     f"{self.path}: rows/{name}/{file} is damaged ({str(error).splitlines()[0]}); delete it and resume "
