@@ -169,7 +169,7 @@ class Counted(tuple):
 def test_the_work_beside_a_shard_does_not_grow_with_the_run(make, monkeypatch):
     """One plan and one walk through the ids a run, and no listing of what all shards have left."""
     job = make.job(make.folder / "run", make.data(80), plan=[{"method": "contrast", "severities": [1, 3]}])
-    job.dataset.ids = Counted(job.dataset.ids)
+    job.dataset.ids = Counted((*job.dataset.ids, "left-out"))
     plans, listings = [], []
     monkeypatch.setattr("unshaken.run.shard.prepare", lambda plan, real=prepare: plans.append(1) or real(plan))
     monkeypatch.setattr(RunDir, "names", lambda run, *parts, **_: listings.append(parts) or [])

@@ -113,8 +113,8 @@ def check_conditions(conditions: list[Condition]) -> list[Flag]:
 
 def check_labels(dataset: Dataset, ids: Sequence[str], classes: Sequence[str]) -> list[Flag]:
     """Labels that the model cannot predict."""
-    places = {name: i for i, name in enumerate(dataset.ids)}
-    wrong = tuple(i for i in ids if "out of range" in dataset.bad.get(places[i], ""))
+    over = {dataset.ids[i] for i, reason in dataset.bad.items() if "out of range" in reason}
+    wrong = tuple(i for i in ids if i in over) if over else ()
     if not wrong:
         return []
     detail = f"{len(wrong)} samples have labels that are no classes of the model ({len(classes)} classes)"

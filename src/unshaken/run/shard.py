@@ -80,6 +80,8 @@ class Job:
         return self.once("indices", self._indices)
 
     def _indices(self) -> NDArray[np.int64]:
+        if tuple(self.config.ids) == self.dataset.ids:
+            return np.arange(len(self.config.ids))
         places = {name: i for i, name in enumerate(self.dataset.ids)}
         return np.fromiter((places[name] for name in self.config.ids), np.int64, len(self.config.ids))
 

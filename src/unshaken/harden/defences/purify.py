@@ -82,8 +82,8 @@ class Purified(nn.Module):
         keys = torch.randint(2**62, (len(images),), generator=self.draws.next())
         rng = SampleRng(keys).to(images.device)
         t = self.chain.timestep(self.rule.sigma)
-        times = torch.linspace(t, 0, self.rule.steps, dtype=torch.float64).round().int().tolist()
-        back = sorted(set(times), reverse=True)
+        even = torch.linspace(t, 0, self.rule.steps, dtype=torch.float64).round().int().tolist()
+        back = sorted(set(even), reverse=True)
         noise = rng.fold("noise").normal(*images.shape[1:]).to(images)
         x_t = self.chain.noised(2 * images - 1, t, noise)
         return (self.chain.reverse(x_t, back, rng.fold("back")) + 1) / 2
