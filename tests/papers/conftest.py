@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +20,21 @@ from PIL import Image
 from unshaken.papers import PaperResult, run_paper
 
 
-def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str:
-    """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once."""
+def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, classes: int = 3) -> str:
+    """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once.
+
+    Of six classes the last three have a brighter upper half.
+    """
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
     for split, n in (("train", train), ("test", test)):
         for i in range(n):
             pixels = rng.integers(0, 120, (side, side, 3)).astype(np.uint8)
             pixels[..., i % 3] += 100
+            pixels[: side // 2] += 30 * (i % classes > 2)
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
-            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % 3, split), strict=True):
+            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % classes, split), strict=True):
                 columns[key].append(entry)
     pq.write_table(pa.table(columns), folder / "tints.parquet")
     return f"parquet:{folder}/tints.parquet"
@@ -80,6 +85,11 @@ class Tiny:
 
 
 TINY: dict[str, Tiny] = {
+    "accuracy-disparity": Tiny(
+        "seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1",
+        make_bands,
+        "largest=39",
+    ),
     "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
