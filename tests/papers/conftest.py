@@ -96,6 +96,11 @@ TINY: dict[str, Tiny] = {
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
+    "fgsm-cw-distillation": Tiny(
+        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3",
+        partial(make_tints, classes=6),
+        "cw_steps=10",
+    ),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
