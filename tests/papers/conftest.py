@@ -105,6 +105,9 @@ TINY: dict[str, Tiny] = {
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
+    "robust-weight-signatures": Tiny(
+        "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
+    ),
 }
 
 
