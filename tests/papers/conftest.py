@@ -109,6 +109,7 @@ TINY: dict[str, Tiny] = {
         "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
+    "tract": Tiny("train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,vit_epochs=1", make_tints, "ridge=0.2"),
 }
 
 
