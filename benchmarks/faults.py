@@ -62,6 +62,14 @@ def start(arguments: argparse.Namespace, out: Path) -> int:
         os._exit(code)
 
 
+def warm(model: str) -> None:
+    """Import all that a run needs before any is forked: what is killed is then at work, not at imports."""
+    import unshaken
+
+    unshaken.list_methods()
+    unshaken.load_model(model)
+
+
 def small_shards(size: int) -> None:
     """Make every run's shards this small, so that there are many gaps to be killed in."""
     from unshaken.api import job as api_job
@@ -113,6 +121,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+    warm(arguments.model)
     small_shards(arguments.shard_size)
     folder, dice = Path(tempfile.mkdtemp(prefix="unshaken-faults-")), random.Random(arguments.seed)
     straight = folder / "straight"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from unshaken.core import Batch, Classifier
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.problem import Problem
+from unshaken.core import Answer, Batch, Classifier, SampleRng
+from unshaken.core.query import Query
 
 
 class Affine(nn.Module):
@@ -26,7 +30,14 @@ class Affine(nn.Module):
 
 
 class TinyNet(nn.Module):
-    """Two convolutions and a linear layer; any size, channels and classes."""
+    """Two convolutions and a linear layer; any size, channels and classes.
+
+    It computes in float64 and rounds its logits once, so that they and their gradients are the same float32 numbers
+    on any processor and in a batch of any size: what an attack then does differently is the attack's own doing. With
+    `rounded` off the logits stay float64, for searches that are followed in that precision throughout.
+    """
+
+    rounded = True
 
     def __init__(self, classes: int = 3, channels: int = 1, seed: int = 7) -> None:
         super().__init__()
@@ -37,9 +48,41 @@ class TinyNet(nn.Module):
         with torch.no_grad():
             for p in self.parameters():
                 p.copy_(torch.randn(p.shape, generator=generator) * 0.6)
+        self.double()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(self.stem(x).relu()).relu().mean((2, 3)))
+        x = x.to(self.head.weight.dtype)
+        logits = self.head(self.body(self.stem(x).relu()).relu().mean((2, 3)))
+        return logits.float() if self.rounded and logits.dtype == torch.float64 else logits
+
+
+class InFloat64:
+    """Answers a search's queries in float64, where the oracle rounds to float32: then rounding turns no decision."""
+
+    def __init__(self, model: Classifier) -> None:
+        self.model, self.draws = model, 1
+        model.net.rounded = False
+
+    def ask(self, query: Query) -> Answer:
+        return query.evaluate(self, None)
+
+    def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model(images), {}
+
+    def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
+        return torch.autograd.grad(value.sum(), points)[0]
+
+    def method(self) -> AbstractContextManager[None]:
+        return torch.enable_grad()
+
+
+def points_of(attack: Attack, model: Classifier, problem: Problem, rng: SampleRng) -> list[Tensor]:
+    """The points that a search asks about in float64, and what it returns."""
+    answers, state, points = InFloat64(model), attack.start(problem, rng), []
+    while not bool(attack.done(state).all()):
+        points.append(state.x.clone())
+        state = attack.tell(state, answers.ask(attack.ask(state)))
+    return [*points, attack.result(state).x]
 
 
 def own_labels(model: nn.Module, images: Tensor, prefix: str = "s") -> Batch:
@@ -71,5 +114,6 @@ def make() -> SimpleNamespace:
         net=lambda **options: Classifier(TinyNet(**options), name="tiny").eval(),
         spread=spread_margins,
         batch=own_labels,
+        points=points_of,
         images=lambda n, *shape, seed=0: torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed)),
     )

@@ -53,23 +53,9 @@ def gray():
     return samples.resident, samples.labels[torch.from_numpy(samples.good)]
 
 
-def loop_of(recipe, images, labels, run=None):
+def loop_of(recipe, images, labels, run):
     model = fresh(recipe.first_try.arch, images, classes=10, seed=0)
     return Loop(recipe.rebuild(model), Samples.of(images, labels, 10), together(recipe), TRAINING, run=run)
-
-
-@every(RECIPES)
-def test_it_trains_and_leaves_nothing_behind(method, gray):
-    recipe, before = cheap(method), torch.get_rng_state()
-    start = fresh(recipe.first_try.arch, gray[0], classes=10, seed=0)
-    first = {k: v.clone() for k, v in start.net.state_dict().items()}
-    made = fit(start, *gray, together(recipe), TRAINING)
-    assert made.progress.epoch == 2
-    assert all(torch.isfinite(v).all() for v in made.last.state_dict().values() if v.is_floating_point())
-    assert any(not torch.equal(v, first.get(k, torch.zeros(0))) for k, v in made.last.net.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), before)
-    assert made.model(gray[0][:3].float() / 255).shape == (3, 10)
-    assert not made.model.training
 
 
 @every(RECIPES)
@@ -87,11 +73,19 @@ def test_the_run_of_it_loads(method, gray, tmp_path):
 
 
 @every(RECIPES)
-def test_stopped_and_resumed_the_weights_are_equal(method, gray, tmp_path):
-    recipe, run = cheap(method), RunDir(tmp_path)
-    straight = loop_of(recipe, *gray)
-    straight.train()
-    stopped, steps = loop_of(recipe, *gray, run=run), []
+def test_it_trains_and_stopped_and_resumed_the_weights_are_equal(method, gray, tmp_path):
+    recipe, run, before = cheap(method), RunDir(tmp_path), torch.get_rng_state()
+    start = fresh(recipe.first_try.arch, gray[0], classes=10, seed=0)
+    first = {k: v.clone() for k, v in start.net.state_dict().items()}
+    made = fit(start, *gray, together(recipe), TRAINING)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert made.progress.epoch == 2
+    assert all(torch.isfinite(v).all() for v in made.last.state_dict().values() if v.is_floating_point())
+    assert any(not torch.equal(v, first.get(k, torch.zeros(0))) for k, v in made.last.net.state_dict().items())
+    assert made.model(gray[0][:3].float() / 255).shape == (3, 10)
+    assert not made.model.training
+
+    stopped, steps = loop_of(recipe, *gray, run), []
 
     def renew():
         steps.append(1)
@@ -101,10 +95,11 @@ def test_stopped_and_resumed_the_weights_are_equal(method, gray, tmp_path):
     stopped.renew = renew
     with pytest.raises(KeyboardInterrupt):
         stopped.train()
-    again = loop_of(recipe, *gray, run=run)
+    again = loop_of(recipe, *gray, run)
     again.train(resume=True)
-    for name, weight in straight.live.net.state_dict().items():
-        assert torch.equal(again.live.net.state_dict()[name], weight), name
+    weights = again.kept().net.state_dict()
+    for name, weight in made.last.net.state_dict().items():
+        assert torch.equal(weights[name], weight), name
 
 
 @every([m for m in RECIPES if m.cls.first_try.arch == "small-cnn"])

@@ -74,7 +74,7 @@ def test_version(unshaken):
 
 
 def test_beginning_imports_neither_torch_nor_a_room():
-    heavy = {"torch", "numpy", "duckdb", "unshaken.core"}
+    heavy = {"torch", "numpy", "duckdb", "pydantic", "unshaken.core.registry", "unshaken.run"}
     code = f"import sys, unshaken.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
     assert done.stdout == "[]\n"

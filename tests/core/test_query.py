@@ -52,7 +52,7 @@ def test_labels_withhold_the_logits(tiny, batch):
 
 def test_a_goal_is_tested_on_the_way(tiny, batch):
     first = tiny(batch.images)[:, 0].detach()
-    least = float(first.median())
+    least = float(first.sort().values[6:8].mean())  # between two of them
     expected = first > least
     assert 0 < int(expected.sum()) < 13
     for query in (Logits(batch.images), Labels(batch.images), Gradient(batch.images, of=Squares())):

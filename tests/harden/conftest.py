@@ -38,13 +38,30 @@ def photos() -> tuple[Tensor, Tensor]:
     return samples.resident, samples.labels[rows]
 
 
-def make_net(*, channels: int = 1, classes: int = 10, norm: bool = True) -> Classifier:
-    """A tiny convolutional net with fixed weights, for any size of image."""
+class Converted(nn.Module):
+    """The same numbers in another type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
+
+
+def make_net(*, channels: int = 1, classes: int = 10, norm: bool = True, wide: bool = False) -> Classifier:
+    """A tiny convolutional net with fixed weights, for any size of image.
+
+    Where it is wide it computes in float64 and rounds its logits once, so that they and their gradients are the same
+    float32 numbers on any processor.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(5).get_state())
         layers: list[nn.Module] = [nn.Conv2d(channels, 8, 3, padding=1, bias=not norm)]
         layers += [nn.BatchNorm2d(8)] if norm else []
         layers += [nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, classes)]
+        if wide:
+            layers = [Converted(torch.float64), *(layer.double() for layer in layers), Converted(torch.float32)]
         return Classifier(nn.Sequential(*layers), mean=[0.3] * channels, std=[0.4] * channels)
 
 

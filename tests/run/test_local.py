@@ -226,12 +226,12 @@ def test_a_killed_run_is_resumed_to_the_same_rows():
 @pytest.mark.slow
 def test_a_killed_certification_is_resumed_to_the_same_rows():
     """All samples are in one shard: what was finished of it survives."""
-    command = [sys.executable, "-W", "ignore", str(FAULTS), "--kills", "2", "--limit", "12", "--shard-size", "1024"]
-    command += ["--certify", "smoothing-sequential:n=1500", "--model", "demo:robust", "--seed", "1"]
+    command = [sys.executable, "-W", "ignore", str(FAULTS), "--kills", "1", "--limit", "12", "--shard-size", "1024"]
+    command += ["--certify", "smoothing-sequential:n=1500", "--model", "demo:robust", "--seed", "9"]  # about half way
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 resumed to the same 36 rows" in done.stdout  # clean, smoothed, and a certificate each
+    assert "1 of 1 resumed to the same 36 rows" in done.stdout  # clean, smoothed, and a certificate each
 
 
 def test_a_run_that_is_there_is_not_overwritten(make):

@@ -10,9 +10,18 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-ROOMS = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks", "papers")
-"""The rooms that hold methods, in the order of lists."""
+_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks", "papers")
 _ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
+
+
+def find_rooms() -> tuple[str, ...]:
+    """The rooms that hold methods, in the order of lists: those planned, then every other package that is a room."""
+    packages = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+    opened = [p.name for p in packages if "open_room(" in (p / "__init__.py").read_text(encoding="utf-8")]
+    return (*_ORDER, *(name for name in opened if name not in _ORDER))
+
+
+ROOMS = find_rooms()
 
 
 @dataclass(frozen=True, slots=True)

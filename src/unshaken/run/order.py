@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.core.registry import list_methods
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import find_method
 from unshaken.run.plan import Entry, prepare
 from unshaken.run.rows import Flag
 
@@ -30,7 +31,10 @@ def stands_apart(method: str) -> str | None:
     Returns:
         `certificate`, `detector`, or None where the outcomes speak of the model on changed images.
     """
-    return next((str(m.cls.apart) for m in list_methods() if m.name == method and getattr(m.cls, "apart", None)), None)
+    try:
+        return getattr(find_method(method).cls, "apart", None)
+    except ParameterError:  # of a plug-in that is not installed here
+        return None
 
 
 def subjects(plan: Sequence[Entry]) -> dict[str, str]:

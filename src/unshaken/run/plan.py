@@ -149,6 +149,14 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
     return steps
 
 
+def is_runnable(name: str) -> bool:
+    """Whether a method of this name exists and makes rows; no other method is imported."""
+    try:
+        return hasattr(find_method(name).cls, "evaluate")
+    except ParameterError:
+        return False
+
+
 def further_models(entries: Sequence[Entry]) -> list[str]:
     """SPECs of models that methods of a plan name, such as surrogates; each once."""
     return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_models", ())})
@@ -167,8 +175,8 @@ def _entry(line: Any, number: int, source: str) -> Entry:
             where = ".".join(str(p) for p in first["loc"]) or "line"
             raise ParameterError(f"plan {source!r}, line {number}: {where}: {first['msg']}") from None
         raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
-    known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}
-    if entry.method not in known:
+    if not is_runnable(entry.method):
+        known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}
         raise ParameterError(
             f"plan {source!r}, line {number}: no method {entry.method!r}: {did_you_mean(entry.method, known)}"
         )

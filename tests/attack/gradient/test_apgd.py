@@ -138,37 +138,12 @@ def sparse_run(look, x0, x, eps, n, share):
     return points, best if loss <= best_loss else x, resets
 
 
-def asked_by(attack, net, x0, y, norm, eps, looks, rng):
+def asked_by(make, attack, net, x0, y, norm, eps, looks, rng):
     """The points that the search asks about."""
     ball = Ball.of(x0, torch.tensor([eps], dtype=x0.dtype), norm)
-    oracle = Oracle(net)
-    state = attack.start(Problem(ball, y, False, net(x0).detach()), rng)
-    points = []
-    for _ in range(looks):
-        points.append(state.x)
-        assert not bool(attack.done(state))
-        state = attack.tell(state, DoubleAnswers(oracle).ask(attack.ask(state)))
-    assert bool(attack.done(state))
-    return [*points, attack.result(state).x]
-
-
-class DoubleAnswers:
-    """Answers in the net's own precision (the oracle gives float32), so that rounding turns no sign."""
-
-    def __init__(self, oracle):
-        self.net, self.draws = oracle.model, 1
-
-    def ask(self, query):
-        return query.evaluate(self, None)
-
-    def forward(self, images, layers=()):
-        return self.net(images), {}
-
-    def gradient(self, value, points, *, keep=False):
-        return torch.autograd.grad(value.sum(), points)[0]
-
-    def method(self):
-        return torch.enable_grad()
+    points = make.points(attack, net, Problem(ball, y, False, net(x0).detach()), rng)
+    assert len(points) == looks + 1
+    return points
 
 
 def balanced(make, classes, **options):
@@ -181,7 +156,8 @@ def balanced(make, classes, **options):
 
 
 def doubled(make, n, classes=5):
-    net = balanced(make, classes).double()
+    net = balanced(make, classes)
+    net.net.rounded = False
     batch = make.batch(net, make.images(n, 1, 8, 8).double())
     return net, batch
 
@@ -197,7 +173,7 @@ def test_goes_where_a_plain_loop_goes(make, norm, loss):
         ball = Ball.of(x0, torch.tensor([eps], dtype=torch.float64), norm)
         start = ball.sphere_point(rng.fold(torch.tensor([0])))
         expected, counts = momentum_run(lambda x, y=y: seen_at(net, x, y, loss), x0, start, eps, norm, n)
-        got = asked_by(APGD(steps=n, loss=loss), net, x0, y, norm, eps, n, rng)
+        got = asked_by(make, APGD(steps=n, loss=loss), net, x0, y, norm, eps, n, rng)
         assert len(got) == len(expected) == n + 1
         for t, (a, b) in enumerate(zip(got, expected, strict=True)):
             assert torch.allclose(a, b, atol=1e-6, rtol=0), (i, t)
@@ -238,7 +214,7 @@ def test_goes_where_a_plain_loop_goes_in_l1(make):
             points, x, again = sparse_run(lambda x, y=y: seen_at(net, x, y, "ce"), x0, x, factor * eps, steps, share)
             expected += points
             resets += again
-        got = asked_by(APGD(steps=n), net, x0, y, "l1", eps, n + 2, rng)
+        got = asked_by(make, APGD(steps=n), net, x0, y, "l1", eps, n + 2, rng)
         assert len(got) == len(expected) == n + 3
         for t, (a, b) in enumerate(zip(got, expected, strict=True)):
             assert torch.allclose(a, b, atol=1e-6, rtol=0), (i, t)
@@ -259,7 +235,7 @@ def test_targets_are_tried_from_the_likeliest_on_each_from_a_start_of_its_own(ma
             t = torch.tensor([target])
             look = lambda x, y=y, t=t: seen_at(net, x, y, "dlr-targeted", t)  # noqa: E731
             expected += momentum_run(look, x0, start, eps, "linf", n)[0]
-        got = asked_by(APGD(steps=n, loss="dlr-targeted", targets=3), net, x0, y, "linf", eps, 3 * n + 2, rng)
+        got = asked_by(make, APGD(steps=n, loss="dlr-targeted", targets=3), net, x0, y, "linf", eps, 3 * n + 2, rng)
         assert len(got) == len(expected) == 3 * (n + 1)
         for t, (a, b) in enumerate(zip(got, expected, strict=True)):
             assert torch.allclose(a, b, atol=1e-6, rtol=0), (i, t)
@@ -272,7 +248,7 @@ def test_on_a_line_it_reaches_the_wall_in_one_step(make, loss):
     starts = set()
     for name in "abcdef":
         rng = SampleRng.of(0, "apgd", [name])
-        points = asked_by(APGD(steps=10, loss=loss), net, clean, y, "linf", 0.1, 10, rng)
+        points = asked_by(make, APGD(steps=10, loss=loss), net, clean, y, "linf", 0.1, 10, rng)
         moves = [round(float(p) - 0.5, 6) for p in points]
         starts.add(moves[0])
         assert moves[1:] == pytest.approx([0.1] * 10)

@@ -1,7 +1,8 @@
-"""Against exact distances of affine nets, and against a loop over one sample written from the formulas."""
+"""Against exact distances of affine nets, and step by step against the formulas in float64."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -22,6 +23,8 @@ from unshaken.core.rng import SampleRng
 NORMS = ("linf", "l2", "l1")
 ORDER = {"linf": math.inf, "l2": 2, "l1": 1}
 DUAL = {"linf": 1, "l2": 2, "l1": math.inf}
+STEP = 1e-5
+"""Most that float32 moves a pixel in one step of 64 pixels: sums of 64 products of numbers up to about 1."""
 
 
 class Linear(nn.Module):
@@ -57,7 +60,7 @@ def nearest(net, batch, norm, reach=None, **parameters):
     return found
 
 
-# A loop over one sample, in numpy but for the net.
+# A step of one sample, in numpy but for the net.
 
 
 def shortest(x, w, gap, norm):
@@ -80,77 +83,82 @@ def shortest(x, w, gap, norm):
     return towards * np.minimum(high * rate, room)
 
 
-def by_hand(net, clean, label, norm, steps, target=None):
-    """The tested points of one run from the clean image, and the least norm of those that fooled."""
-    x0 = clean.double().numpy().ravel()
-    x, points, best = x0.copy(), [x0], math.inf
-    for _ in range(steps):
+def next_points(net, clean, label, x, norm, rivals):
+    """Where a step from x may lead, in float64: the class is that of least `|f| / |w|`, or one as near."""
+    x0, x = clean.double().numpy().ravel(), x.double().numpy().ravel()
+    planes = []
+    for k in rivals:
         point = torch.tensor(x, dtype=torch.float32).view(1, *clean.shape).requires_grad_(True)
         z = net(point)[0]
-        planes = []
-        for k in range(len(z)):
-            if k == label or (target is not None and k != target):
-                continue
-            (g,) = torch.autograd.grad(z[k] - z[label], point, retain_graph=True)
-            f, w = float((z[k] - z[label]).detach()), g.double().numpy().ravel()
-            planes.append((abs(f) / np.linalg.norm(w, DUAL[norm]), f, w))
-        _, f, w = min(planes, key=lambda p: p[0])
+        lead = z[k] - z[label]
+        (g,) = torch.autograd.grad(lead, point)
+        f, w = float(lead.detach()), g.double().numpy().ravel()
+        planes.append((abs(f) / np.linalg.norm(w, DUAL[norm]), f, w))
+    least = min(p[0] for p in planes)
+    for far, f, w in planes:
+        if far > least * (1 + 1e-4):
+            continue
         b = w @ x - f
         d1, d2 = shortest(x, w, b - w @ x, norm), shortest(x0, w, b - w @ x0, norm)
         n1, n2 = np.linalg.norm(d1, ORDER[norm]), np.linalg.norm(d2, ORDER[norm])
         alpha = min(n1 / (n1 + n2), 0.1)
-        x = np.clip((x + 1.05 * d1) * (1 - alpha) + (x0 + 1.05 * d2) * alpha, 0, 1)
-        points.append(x)
-        with torch.no_grad():
-            seen = net(torch.tensor(x, dtype=torch.float32).view(1, *clean.shape))[0]
-        if int(seen.argmax()) != label:
-            best = min(best, float(np.linalg.norm(x - x0, ORDER[norm])))
-            x = x0 + 0.9 * (x - x0)
-    return np.array(points), best
+        yield np.clip((x + 1.05 * d1) * (1 - alpha) + (x0 + 1.05 * d2) * alpha, 0, 1)
 
 
 def walked(net, batch, norm, **parameters):
-    """The points that FAB tests on one sample: every second forward pass."""
+    """The points `[T, N, C, H, W]` that FAB tests, every second forward pass; and what it found."""
     seen = []
     clean = net(batch.images).detach()
     handle = net.net.register_forward_pre_hook(lambda _m, x: seen.append(x[0].detach().clone()))
     found = FAB(**parameters).attack(Oracle(net), batch, norm=norm, eps=[math.inf], clean=clean)[0][0]
     handle.remove()
     looks = 2 * (parameters["steps"] * parameters.get("targets", 1) + 1)
-    return torch.stack([x[0].flatten() for x in seen[:looks:2]]).double().numpy(), found
+    return torch.stack(seen[:looks:2]), found
+
+
+def check_walk(net, clean, label, points, norm, rivals):
+    """Each point follows from the one before it, whose rounding it inherits: so none adds up along the way."""
+    for before, after in itertools.pairwise(points):
+        with torch.no_grad():
+            fooled = int(net(before[None]).argmax()) != label
+        start = clean + 0.9 * (before - clean) if fooled else before
+        got = after.double().numpy().ravel()
+        assert min(np.abs(got - x).max() for x in next_points(net, clean, label, start, norm, rivals)) < STEP
+
+
+def check_found(net, clean, label, points, norm, distance):
+    """The distance is that of the nearest of the points which fool; infinite where none does."""
+    with torch.no_grad():
+        fooled = net(points).argmax(1) != label
+    sizes = torch.linalg.vector_norm((points - clean).double().flatten(1), ORDER[norm], dim=1)
+    assert float(distance) == pytest.approx(min(sizes[fooled].tolist(), default=math.inf), rel=1e-5)
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_it_walks_where_a_plain_loop_walks(make, norm):
-    net = make.net(classes=4)
+def test_each_step_goes_where_the_formulas_say(make, norm):
+    net = make.net(classes=8)
     batch = make.batch(net, make.images(6, 1, 8, 8))
-    fooled = 0
-    for i in range(6):
-        one = batch[i : i + 1]
-        points, best = by_hand(net, one.images[0], int(one.labels), norm, 15)
-        got, found = walked(net, one, norm, steps=15, candidates=3)
-        assert np.abs(got - points).max() < 1e-3
-        assert np.abs(got - points)[:6].max() < 1e-5
-        fooled += int(found.fooled)
-        assert float(found.distance) == pytest.approx(best, rel=1e-3)
-    assert fooled > 3
+    points, found = walked(net, batch, norm, steps=15, candidates=7)
+    for i, label in enumerate(batch.labels.tolist()):
+        rivals = [k for k in range(8) if k != label]
+        assert torch.equal(points[0, i], batch.images[i])
+        check_walk(net, batch.images[i], label, points[:, i], norm, rivals)
+        check_found(net, batch.images[i], label, points[:, i], norm, found.distance[i])
+    assert int(found.fooled.sum()) > 3
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_fab_t_runs_towards_each_rival_in_turn_and_keeps_the_nearest(make, norm):
     net = make.net(classes=4)
     batch = make.batch(net, make.images(4, 1, 8, 8, seed=3))
-    whole = nearest(net, batch, norm, steps=10, targeted=True, targets=2)
-    for i in range(4):
-        one = batch[i : i + 1]
-        rivals = net(one.images)[0].argsort(descending=True)[1:3].tolist()
-        runs = [by_hand(net, one.images[0], int(one.labels), norm, 10, target=t) for t in rivals]
-        got, found = walked(net, one, norm, steps=10, targeted=True, targets=2)
+    points, found = walked(net, batch, norm, steps=10, targeted=True, targets=2)
+    for i, label in enumerate(batch.labels.tolist()):
+        clean = batch.images[i]
+        first, second = net(clean[None])[0].argsort(descending=True)[1:3].tolist()
+        check_walk(net, clean, label, points[:11, i], norm, [first])
         # The second run begins at the clean image, which needs no test.
-        assert np.abs(got - np.concatenate([runs[0][0], runs[1][0][1:]])).max() < 1e-3
-        best = min(runs[0][1], runs[1][1])
-        assert float(found.distance) == pytest.approx(best, rel=1e-3)
-        assert float(whole.distance[i]) == pytest.approx(best, rel=1e-3)
+        check_walk(net, clean, label, torch.cat([clean[None], points[11:, i]]), norm, [second])
+        check_found(net, clean, label, points[:, i], norm, found.distance[i])
 
 
 # Distances known by hand.

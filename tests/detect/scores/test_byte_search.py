@@ -12,6 +12,23 @@ from unshaken.detect.scores._quantised import Quantised, fast_bytes
 bytes_wanted = pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")
 
 
+def test_products_that_saturate_are_not_used(monkeypatch):
+    """As older kernels do: they add 128 to one side, cut sums of two products at 16 bits, and take 128 back."""
+
+    def cut(a, b):
+        pairs = ((a[:, :, None].int() + 128) * b[None].int()).view(len(a), -1, 2, b.shape[1]).sum(2)
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(1) - 128 * b.int().sum(0)
+
+    capable = {"avx512_vnni": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+    monkeypatch.setattr(torch, "_int_mm", cut)
+    assert not fast_bytes.__wrapped__()
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.double() @ b.double()).int())
+    assert fast_bytes.__wrapped__()
+    capable.clear()
+    assert not fast_bytes.__wrapped__()
+
+
 def directions(n, d, seed):
     return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)))
 

@@ -25,8 +25,14 @@ from unshaken.run.store import RunDir
 EPS, STEPS = 0.1, 3
 
 
-def plain_loop(model: Classifier, samples: Samples, training: Training, kind: str, beta: float) -> Classifier:
-    """Adversarial training as in the papers' own code, with the loop's order and draws."""
+def plain_loop(
+    model: Classifier, samples: Samples, training: Training, kind: str, beta: float, found: list[Tensor]
+) -> Classifier:
+    """Adversarial training as in the papers' own code, with the loop's order and draws.
+
+    It trains on the points that were `found`, which must be its own but for few pixels: inner steps go by the signs of
+    gradients, and where one is nearly 0 its sign is rounding's.
+    """
     rows, _ = samples.split(training.held_out, training.seed)
     keys, size = samples.keys(training.seed), training.batch_size
     optimizer = torch.optim.SGD(model.parameters(), lr=training.lr, momentum=0.9, weight_decay=5e-4)
@@ -47,6 +53,8 @@ def plain_loop(model: Classifier, samples: Samples, training: Training, kind: st
                 loss = attack_loss(kind, model, x, y, point)
                 (slope,) = torch.autograd.grad(loss, point)
                 point = (point.detach() + 0.25 * EPS * slope.sign()).clamp(x - EPS, x + EPS).clamp(0, 1)
+            assert float(((point - found[number]).abs() > 1e-6).float().mean()) < 0.02
+            point = found[number]
             model.train()
             share = (epoch * steps + number + 0.5) / (training.epochs * steps)
             optimizer.param_groups[0]["lr"] = training.lr * rate(share, "one-cycle")
@@ -68,16 +76,18 @@ def attack_loss(kind: str, model: Classifier, x: Tensor, y: Tensor, point: Tenso
     return F.kl_div(F.log_softmax(model(point), 1), F.softmax(model(x), 1), reduction="sum")
 
 
-@pytest.mark.parametrize(("kind", "fast", "apart"), [("at", False, 1e-6), ("trades", False, 1e-5), ("at", True, 1e-5)])
-def test_the_weights_of_an_epoch_are_those_of_a_plain_loop(kind, fast, apart, photos, net):
+@pytest.mark.parametrize(("kind", "fast"), [("at", False), ("trades", False), ("at", True)])
+def test_the_weights_of_an_epoch_are_those_of_a_plain_loop(kind, fast, photos, net, monkeypatch):
     training = Training(
         epochs=1, batch_size=32, lr=0.05, select="last", check_images=8, folded=fast, channels_last=fast
     )
     recipe = AdversarialTraining(eps=EPS, steps=STEPS) if kind == "at" else Trades(eps=EPS, steps=STEPS)
-    ours = fit(net(), *photos, [recipe], training).last
-    theirs = plain_loop(net(), Samples.of(*photos, 10), training, kind, 6.0)
+    found, loss = [], type(recipe).loss
+    monkeypatch.setattr(type(recipe), "loss", lambda self, step: found.append(step.shown.clone()) or loss(self, step))
+    ours = fit(net(wide=True), *photos, [recipe], training).last
+    theirs = plain_loop(net(wide=True), Samples.of(*photos, 10), training, kind, 6.0, found)
     for name, weight in theirs.net.state_dict().items():
-        assert torch.allclose(ours.net.state_dict()[name], weight, atol=apart, rtol=0), name
+        assert torch.allclose(ours.net.state_dict()[name], weight, atol=1e-6, rtol=0), name
 
 
 def test_no_budget_is_clean_training(photos, net):

@@ -122,7 +122,7 @@ def test_bad_use(audit, tmp_path):
     calm = RunDir(tmp_path / "calm")
     calm.write_json(RunDir(audit).read_json("run.json"), "run.json")
     calm.write_json({"clean": figure(0.9), "conditions": [condition("fog", 0.89, group="weather")]}, "summary.json")
-    with pytest.raises(ParameterError, match="there is nothing to mend"):
+    with pytest.raises(ParameterError, match="so no recipe is proposed"):
         api.plan_repair(calm.path, data="demo")
     own = {**RunDir(audit).read_json("run.json"), "model": "py:net.py:make"}
     RunDir(tmp_path / "own").write_json(own, "run.json")

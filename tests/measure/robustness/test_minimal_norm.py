@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 from unshaken.core.errors import ParameterError
 from unshaken.measure import minimal_norm, success_curve
 
+SUBNORMAL = sys.float_info.min / 2 > 0
+"""Whether this process has them: a processor may be set to flush them to 0."""
 INF = np.inf
 # four clean-correct samples, one of them never broken, and a clean-wrong one whose distance must not count
 DISTANCE, CLEAN = [0.1, 0.3, 0.2, INF, 0.0], [1, 1, 1, 1, 0]
@@ -28,7 +32,11 @@ def test_a_distance_that_rounds_to_just_above_eps_is_within_it():
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(st.floats(0, 5) | st.just(INF), st.booleans()), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 5, allow_subnormal=SUBNORMAL) | st.just(INF), st.booleans()), min_size=1, max_size=40
+    )
+)
 def test_more_eps_never_helps_the_model(samples):
     distance, clean = zip(*samples, strict=True)
     curve = success_curve(distance, clean, np.linspace(0, 6, 13))

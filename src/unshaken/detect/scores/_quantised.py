@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,10 +16,18 @@ PIECE = 8192
 """Rows that are worked on at once: so many that threads seldom wait for each other."""
 
 
+@functools.cache
 def fast_bytes() -> bool:
-    """Whether this processor multiplies bytes, in sums that are exact, faster than it does floats."""
+    """Whether this processor multiplies bytes, in sums that are exact, faster than it does floats.
+
+    Kernels for older processors saturate sums at 16 bits without a word. oneDNN takes them on a new processor too where
+    `ONEDNN_MAX_CPU_ISA` limits it, so that a product of the largest bytes is looked at as well.
+    """
     capable: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capable.get("avx512_vnni") or capable.get("amx_int8")) and hasattr(torch, "_int_mm")
+    if not (capable.get("avx512_vnni") or capable.get("amx_int8")) or not hasattr(torch, "_int_mm"):
+        return False
+    largest = torch.full((64, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(largest, largest) == 64 * 127**2).all())
 
 
 @dataclass(frozen=True, slots=True)

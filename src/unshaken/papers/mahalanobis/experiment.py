@@ -210,8 +210,9 @@ def answers(door: Door, batch: Batch) -> list[tuple[list[float], list[int]]]:
         for look in looks([f.method for f in fitted], door.anatomy, batch, oracle):
             for (scores, classes), one in zip(found, fitted, strict=True):
                 scores += answered(one.method.examine(look, one.bank), oracle).double().tolist()
-                single = isinstance(one.method, Mahalanobis) and "+" not in one.method.layer
-                nearest = one.method.nearest(look, one.bank)[:, 0] if single else look.predictions
+                method, nearest = one.method, look.predictions
+                if isinstance(method, Mahalanobis) and "+" not in method.layer:
+                    nearest = method.nearest(look, one.bank)[:, 0]
                 classes += nearest.tolist()
     return found
 

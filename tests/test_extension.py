@@ -1,0 +1,184 @@
+"""A method is one file in its room, and a room is one package: both are known everywhere without another edit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unshaken.core.sources import PACKAGE
+
+HEAD = """from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from unshaken.core.registry import register
+"""
+FILES = {
+    "stress/geometry/toy_stress.py": """
+from unshaken.stress.engine.base import Stressor
+
+@register("toy-stress", reference="Nobody 2026")
+class ToyStress(Stressor):
+    \"\"\"Turn images upside down.\"\"\"
+
+    def run(self, images: Any, severity: int, rng: Any) -> Any:
+        return images.flip(2)
+""",
+    "attack/gradient/toy_attack.py": """
+from unshaken.attack.gradient.fgsm import FGSM
+
+@register("toy-attack", reference="Nobody 2026")
+class ToyAttack(FGSM):
+    \"\"\"One step.\"\"\"
+""",
+    "certify/bounds/toy_certificate.py": """
+from unshaken.certify.bounds.ibp import IBP
+
+@register("toy-certificate", reference="Nobody 2026")
+class ToyCertificate(IBP):
+    \"\"\"Interval bounds.\"\"\"
+""",
+    "detect/scores/toy_score.py": """
+from unshaken.detect.engine.base import Detector
+
+@register("toy-score", reference="Nobody 2026")
+class ToyScore(Detector):
+    \"\"\"The largest logit with its sign turned.\"\"\"
+
+    def score(self, look: Any, bank: Any) -> Any:
+        return -look.logits.max(1).values
+""",
+    "harden/recipes/losses/toy_recipe.py": """
+import torch.nn.functional as F
+from unshaken.harden.engine.recipe import Recipe
+
+@register("toy-recipe", reference="Nobody 2026")
+class ToyRecipe(Recipe):
+    \"\"\"Cross-entropy.\"\"\"
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    def loss(self, step: Any) -> Any:
+        return F.cross_entropy(step.model(step.shown), step.labels)
+""",
+    "harden/defences/toy_defence.py": """
+from unshaken.harden.engine.defence import Defence
+
+@register("toy-defence", reference="Nobody 2026")
+class ToyDefence(Defence):
+    \"\"\"The model as it is.\"\"\"
+
+    def wrap(self, model: Any) -> Any:
+        return model
+""",
+    "toyroom/__init__.py": '''
+"""A room of its own."""
+
+from unshaken.core.room import open_room
+
+__all__ = open_room(__name__)
+''',
+    "toyroom/engine/__init__.py": '"""What the room\'s methods share."""\n',
+    "toyroom/engine/base.py": """
+from unshaken.core.registry import Parameters
+from unshaken.run.rows import Condition, Part, declare_table, outcomes
+import pyarrow as pa
+
+declare_table("toys", [("id", pa.string()), ("condition", pa.string()), ("toy", pa.float64())])
+
+class Toy(Parameters):
+    \"\"\"Keeps a number a sample.\"\"\"
+
+    room: ClassVar[str] = "toyroom"
+
+    def conditions(self, *, label: str, severities: Any, eps: Any, norm: str) -> list[Condition]:
+        return [Condition(label, self.info.name)]
+
+    def evaluate(self, batch: Any, conditions: Any, context: Any) -> list[Part]:
+        values = self.value(batch.images).tolist()
+        columns = {"id": list(batch.ids), "condition": [conditions[0].id] * len(batch), "toy": values}
+        return [Part("toys", conditions[0], columns), outcomes(conditions[0], batch, context.clean)]
+""",
+    "toyroom/brightness_of_toys.py": """
+from unshaken.toyroom.engine.base import Toy
+
+@register("brightness-of-toys", reference="Nobody 2026")
+class BrightnessOfToys(Toy):
+    \"\"\"The mean of an image.\"\"\"
+
+    def value(self, images: Any) -> Any:
+        return images.mean((1, 2, 3))
+""",
+}
+USE = """
+import json, sys
+from pathlib import Path
+
+import unshaken
+from unshaken.cli import main
+from unshaken.core.registry import list_methods
+
+out = Path(sys.argv[1])
+plan = [
+    {"method": "toy-stress", "severities": [1]},
+    {"method": "toy-attack", "eps": [0.1]},
+    {"method": "brightness-of-toys"},
+]
+audited = unshaken.audit("demo:robust", "demo", plan, limit=8, out=out / "audit")
+alone = {"limit": 4, "attacked": False, "out": out / "certified"}
+certified = unshaken.certify("demo:robust", "demo", "toy-certificate", radii=0.001, **alone)
+page, text = out / "audit" / "report.html", out / "audit" / "report.md"
+codes = [
+    main(["detect", "fit", "--model", "demo", "--data", "demo", "--method", "toy-score", "--limit", "60", "--quiet",
+          "--out", str(out / "detectors")]),
+    main(["harden", "--model", "small", "--data", "demo", "--recipe", "toy-recipe", "--limit", "120", "--epochs", "1",
+          "--quiet", "--out", str(out / "hardened")]),
+    main(["list", "toyroom", "--quiet"]),
+]
+rows = audited.run.rows("toys")
+print(json.dumps({
+    "names": [m.name for m in list_methods()],
+    "conditions": [c["method"] for c in audited.summary["conditions"]],
+    "certified": len(certified.summary["certified"]),
+    "codes": codes,
+    "toys": len(rows),
+    "defended": unshaken.load_model("demo?defence=toy-defence").name,
+    "pages": [word in place.read_text().lower() for place in (page, text) for word in ("toy stress", "toy attack")],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    """The package with a toy in each room and one room more; nothing that was there is edited."""
+    root = tmp_path_factory.mktemp("extended")
+    shutil.copytree(PACKAGE, root / "unshaken", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in FILES.items():
+        path = root / "unshaken" / name
+        assert not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if name.endswith("__init__.py") else HEAD + text, encoding="utf-8")
+    return root
+
+
+def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    command = [sys.executable, "-c", USE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    names = {"toy-stress", "toy-attack", "toy-certificate", "toy-score", "toy-recipe", "toy-defence"}
+    assert names | {"brightness-of-toys"} <= set(found["names"])
+    assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
+    assert found["codes"] == [0, 0, 0]
+    assert found["certified"] == 1
+    assert found["toys"] == 8
+    assert "toy-defence" in found["defended"]
+    assert found["pages"] == [True] * 4
+    assert "brightness-of-toys" in done.stdout.splitlines()
