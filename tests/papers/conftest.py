@@ -21,17 +21,21 @@ from unshaken.attack import AutoAttack
 from unshaken.papers import PaperResult, run_paper
 
 
-def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str:
-    """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once."""
+def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, classes: int = 3) -> str:
+    """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once.
+
+    Of six classes the last three have a brighter upper half.
+    """
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
     for split, n in (("train", train), ("test", test)):
         for i in range(n):
             pixels = rng.integers(0, 120, (side, side, 3)).astype(np.uint8)
             pixels[..., i % 3] += 100
+            pixels[: side // 2] += 30 * (i % classes > 2)
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
-            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % 3, split), strict=True):
+            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % classes, split), strict=True):
                 columns[key].append(entry)
     pq.write_table(pa.table(columns), folder / "tints.parquet")
     return f"parquet:{folder}/tints.parquet"
@@ -82,6 +86,11 @@ class Tiny:
 
 
 TINY: dict[str, Tiny] = {
+    "accuracy-disparity": Tiny(
+        "seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1",
+        make_bands,
+        "largest=39",
+    ),
     "adversarial-training": Tiny(
         "images=200,epochs=1,tested=40,attacked=2",
         make_tints,
@@ -90,10 +99,23 @@ TINY: dict[str, Tiny] = {
     ),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
+    "efficient-robustify": Tiny(
+        "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
+    ),
+    "fgsm-cw-distillation": Tiny(
+        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3",
+        partial(make_tints, classes=6),
+        "cw_steps=10",
+    ),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
+    "robust-weight-signatures": Tiny(
+        "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
+    ),
+    "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
+    "tract": Tiny("train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,vit_epochs=1", make_tints, "ridge=0.2"),
 }
 
 

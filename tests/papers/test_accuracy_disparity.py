@@ -4,20 +4,14 @@ import copy
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
-from unshaken.papers._disparity_run import best_threshold, load_pair
 from unshaken.papers.accuracy_disparity import AccuracyDisparityPaper
+from unshaken.papers.accuracy_disparity.linear import best_threshold
 from unshaken.run.store import RunDir
-
-TINY = (
-    "accuracy-disparity:seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1,"
-    "limit=24"
-)
 
 
 def value(x):
@@ -90,30 +84,8 @@ def test_the_threshold_of_fewest_errors_by_enumeration(eps):
         assert lost(t) == min(lost(v) for v in grid)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Three classes that overlap, in two splits."""
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for split, n in (("train", 150), ("test", 60)):
-        for i in range(n):
-            place = folder / split / f"class{i % 3}"
-            place.mkdir(parents=True, exist_ok=True)
-            pixels = rng.integers(0, 200, (8, 8)).astype(np.uint8)
-            pixels[2 * (i % 3)] += 50
-            Image.fromarray(pixels).save(place / f"{i}.png")
-    return f"folder:{folder}"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory, world):
-    folder = tmp_path_factory.mktemp("disparity")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(TINY, out=folder / "run", data=world)
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("accuracy-disparity").result
     names = set(result.measured)
     assert {f"gaussian.{r}.{e}.disparity" for r in (1, 2, 5, 10) for e in (0, 0.25, 0.5, 0.75)} <= names
     assert {f"cauchy.{r}.change" for r in (1, 2, 5, 10)} <= names
@@ -126,14 +98,10 @@ def test_every_figure_is_there(small):
     assert "Cauchy noise" in result.note
 
 
-def test_figures_come_from_rows(small):
-    folder, result = small
-    rows = RunDir(folder / "run").rows("classwise").to_pylist()
-    for name, figure in (
-        ("gauss-5-0.75", "gaussian.5.0.75"),
-        ("nets-10-4", "nets.10.4"),
-        ("photos-5-l2-1", "photos.5.l2-1"),
-    ):
+def test_figures_come_from_rows(finished):
+    result, run = finished("accuracy-disparity").result, RunDir(finished("accuracy-disparity").out)
+    rows = run.rows("accuracy_disparity_classwise").to_pylist()
+    for name, figure in (("gauss-5-0.75", "gaussian.5.0.75"), ("photos-5-l2-1", "photos.5.l2-1")):
         for column, prefix in (("correct", ""), ("robust", "robust_")):
             gaps = []
             for seed in (0, 1):
@@ -144,27 +112,30 @@ def test_figures_come_from_rows(small):
     assert not any(r["robust"] and not r["correct"] for r in rows)
 
 
-def test_an_interrupted_run_is_gone_on_with(small, world):
-    folder, result = small
-    for name in ("s1.gauss-5-0.5", "s0.nets-10-4.worst-class"):
-        (folder / "run" / "rows" / "classwise" / f"{name}-00000.parquet").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        again = run_paper(TINY, out=folder / "run", data=world)
-    figures = [{k: v for k, v in r.measured.items() if "_from_" not in k} for r in (again, result)]
-    assert figures[0] == figures[1]
+def test_figures_of_networks_come_from_outcomes(finished):
+    result, run = finished("accuracy-disparity").result, RunDir(finished("accuracy-disparity").out)
+    rows = run.rows("outcomes", ["condition", "label", "correct"]).to_pylist()
+    for label, prefix in (("clean", ""), (f"pgd-linf-{4 / 255:.6g}", "robust_")):
+        gaps = []
+        for seed in (0, 1):
+            part = [r for r in rows if r["condition"] == f"s{seed}.nets-10-4.{label}"]
+            right, labels = [r["correct"] for r in part], [r["label"] for r in part]
+            gaps.append(signed_gap(right, labels, majority=0, minority=1, resamples=1).value)
+        assert result.measured[f"nets.10.4.{prefix}disparity"]["value"] == pytest.approx(np.mean(gaps))
 
 
-def test_without_networks(tmp_path, world):
-    result = run_paper(
-        TINY.replace("net_seeds=2", "net_seeds=0").replace("samples=400", "samples=200"), out=tmp_path, data=world
-    )
+def test_without_networks(finished, tmp_path):
+    run = finished("accuracy-disparity")
+    text = run.text.replace("net_seeds=2", "net_seeds=0").replace("samples=400", "samples=200")
+    result = run_paper(text, out=tmp_path, data=run.data)
     assert not any(name.startswith("nets.") for name in result.measured)
     assert "Perceptrons" not in result.note
 
 
 def test_two_models_of_ones_own(tmp_path):
-    result = run_paper(TINY, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
+    result = run_paper(
+        "accuracy-disparity:limit=24", out=tmp_path / "run", data="demo", model="demo:standard|demo:robust"
+    )
     for word in ("clean", "attacked"):
         for model in ("standard", "robust"):
             gap, worst = (result.measured[f"own.{word}.{model}.{k}"] for k in ("gap", "worst"))
@@ -173,14 +144,15 @@ def test_two_models_of_ones_own(tmp_path):
     assert result.reproduced == (result.measured["own.clean.change"]["value"] > 0)
 
 
-def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch, world):
+def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path, monkeypatch):
+    run = finished("accuracy-disparity")
     monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
     with pytest.raises(ParameterError, match="name a standard and a robust model"):
-        run_paper(TINY, out=tmp_path / "a", model="demo:standard")
-    with pytest.raises(ParameterError, match="has 3 classes: majority=0, minority=9 do not fit"):
-        load_pair(world, 0, 9)
+        run_paper(run.text, out=tmp_path / "a", model="demo:standard")
+    with pytest.raises(ParameterError, match="has 5 classes: majority=0, minority=9 do not fit"):
+        run_paper("accuracy-disparity:minority=9", out=tmp_path / "c", data=run.data)
     with pytest.raises(DataError, match="first class can have"):
-        run_paper(TINY.replace(",largest=40", ",largest=400"), out=tmp_path / "b", data=world)
+        run_paper(run.text.replace(",largest=40", ",largest=400"), out=tmp_path / "b", data=run.data)
     with pytest.raises(ParameterError, match="both 1"):
         AccuracyDisparityPaper(majority=1, minority=1)
     with pytest.raises(ParameterError, match="net_seeds must be 0, or 2"):

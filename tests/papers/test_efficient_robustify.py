@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import copy
-import io
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 
 from unshaken.core import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers._heads_figures import Figures
-from unshaken.papers._heads_nets import Blocks
-from unshaken.papers._heads_run import BINOMIAL, changed
 from unshaken.papers.efficient_robustify import EfficientRobustifyPaper
+from unshaken.papers.efficient_robustify.experiment import BINOMIAL, changed
+from unshaken.papers.efficient_robustify.nets import Blocks
 from unshaken.run.store import RunDir
-
-SMALL = "efficient-robustify:seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1"
 
 
 def gains(clean, corrupted):
@@ -80,48 +73,47 @@ def test_changes_of_test_images_by_hand():
 
 
 def test_sizes_of_the_networks():
-    counts = [sum(p.numel() for p in Blocks(10, 3, share).parameters()) for share in (1.0, 0.5)]
+    counts = [sum(p.numel() for p in Blocks(10, 3, 32, share=share).parameters()) for share in (1.0, 0.5)]
     assert counts == [109_870, 27_940]
 
 
-@pytest.fixture(scope="module")
-def tints(tmp_path_factory):
-    """Images of four classes that differ in colour."""
-    folder = tmp_path_factory.mktemp("tints")
-    draw = np.random.default_rng(0)
-    rows = []
-    for split, count in (("train", 120), ("test", 20)):
-        for i in range(count):
-            tint = np.array([(150, 0, 0), (0, 150, 0), (0, 0, 150), (90, 90, 0)][i % 4])
-            file = io.BytesIO()
-            Image.fromarray((draw.integers(0, 60, (16, 16, 3)) + tint).astype(np.uint8)).save(file, "PNG")
-            rows.append({"id": f"{split}{i}", "image": file.getvalue(), "label": i % 4, "split": split})
-    (folder / "classes.txt").write_text("red\ngreen\nblue\nyellow\n")
-    pq.write_table(pa.Table.from_pylist(rows), folder / "tints.parquet")
-    return f"parquet:{folder}/tints.parquet?classes={folder}/classes.txt"
-
-
-def test_the_row_on_tints(tints, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
-    found = run_paper(SMALL, data=tints, out=tmp_path / "run")
-    assert found.measured["original.clean"]["n"] == 16
-    assert found.measured["cost.original_recovered"] is True
-    whole = sum(p.numel() for p in Blocks(4, 3).parameters())
-    tuned = 2 * (40 * 80 * 9 + 160 + 80 * 80 * 9 + 160 + 80 * 4 + 4)
-    assert found.measured["cost.tunable_share"] == pytest.approx(tuned / whole, abs=1e-4)
-    assert "Routing sends" in found.note
-    figures = Figures(RunDir(tmp_path / "run"), 1)
-    rows = [
-        r for r in RunDir(tmp_path / "run").rows("outcomes").to_pylist() if r["condition"].startswith("three0.unclean.")
-    ]
+def test_figures_come_from_rows(finished):
+    result, run = finished("efficient-robustify").result, RunDir(finished("efficient-robustify").out)
+    rows = [r for r in run.rows("outcomes").to_pylist() if r["condition"].startswith("three0.unclean.")]
     right = {c: np.mean([r["correct"] for r in rows if r["condition"] == c]) for c in {r["condition"] for r in rows}}
     assert len(right) == 10
     clean = right.pop("three0.unclean.on-clean-0")
-    part = figures.all()["three"]["unclean"]
-    assert part["clean"]["value"] == pytest.approx(clean)
-    assert part["corrupted"]["value"] == pytest.approx(np.mean(list(right.values())))
+    assert result.measured["three.unclean.clean"]["value"] == pytest.approx(clean)
+    assert result.measured["three.unclean.corrupted"]["value"] == pytest.approx(np.mean(list(right.values())))
+    assert result.measured["original.clean"]["n"] == 16
+    assert "Routing sends" in result.note
+
+
+def test_the_cost_by_hand(finished):
+    measured = finished("efficient-robustify").result.measured
+    assert measured["cost.original_recovered"] is True
+    whole = sum(p.numel() for p in Blocks(3, 3, 12).parameters())
+    tuned = 2 * (40 * 80 * 9 + 160 + 80 * 80 * 9 + 160 + 80 * 3 + 3)
+    assert measured["cost.tunable_share"] == pytest.approx(tuned / whole, abs=1e-4)
+
+
+def test_the_clean_head_is_the_original(finished):
+    rows = RunDir(finished("efficient-robustify").out).rows("outcomes", ["id", "condition", "logits"]).to_pylist()
+    for condition in ("clean-0", "noise-0.12"):
+        logits = {
+            name: {r["id"]: r["logits"] for r in rows if r["condition"] == f"{name}.on-{condition}"}
+            for name in ("original.model", "three0.clean", "three0.unclean")
+        }
+        for i, own in logits["original.model"].items():
+            assert logits["three0.clean"][i] == pytest.approx(own, abs=1e-4)
+        assert logits["three0.unclean"] != logits["three0.clean"]
+
+
+def test_a_finished_run_trains_nothing(finished, monkeypatch, tmp_path):
+    run = finished("efficient-robustify")
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "elsewhere"))
-    assert run_paper(SMALL, data=tints, out=tmp_path / "run").measured == found.measured
+    again = run_paper(run.text, data=run.data, out=run.out)
+    assert {**again.measured, "networks_from_cache": False} == run.result.measured
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import copy
-import io
+from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.fgsm_cw_distillation import GRID, DistillationPaper
 from unshaken.run.store import RunDir
-
-SMALL = "fgsm-cw-distillation:train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3"
 
 
 def value(x):
@@ -37,7 +32,6 @@ def measured():
             "masking": {"0.05": masking, "0.1": masking, "0.2": {**masking, "reasons": ""}},
         },
         "logit_gap_ratio": 12.5,
-        "networks_from_cache": False,
     }
 
 
@@ -70,38 +64,11 @@ def test_the_remark_stands_beside_the_headline(measured):
     assert "at eps 0.1: none." in DistillationPaper().remark(measured)
 
 
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Tints with two splits, a run of the row over them, and its result."""
-    folder, rng = tmp_path_factory.mktemp("distillation"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 200), ("test", 40)):
-        labels = rng.integers(0, 6, n)
-        images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[..., label % 3] += 40
-            image[(label // 3) * 8 : (label // 3) * 8 + 8] += 40
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("fgsm-cw-distillation").result
     names = set(result.measured)
     for net in ("plain", "teacher", "student"):
-        for eps in (*GRID, 0.2):
+        for eps in GRID:
             one, five = (result.measured[f"{net}.fgsm_errors.{eps:g}.{k}_error"]["value"] for k in ("top1", "top5"))
             assert five <= one
         for attack in ("fgsm", "fgsm-tau", "fgsm-margin", "pgd-margin"):
@@ -114,9 +81,8 @@ def test_every_figure_is_there(small):
     assert "The same difference under losses that do not saturate" in result.note
 
 
-def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+def test_figures_come_from_rows(finished):
+    result, run = finished("fgsm-cw-distillation").result, RunDir(finished("fgsm-cw-distillation").out)
     rows = run.rows("outcomes").to_pylist()
     at = {(r["condition"], r["id"]): r for r in rows}
     ids = sorted(i for c, i in at if c == "student.fgsm.0.1")
@@ -129,37 +95,34 @@ def test_figures_come_from_rows(small):
     reached = [d for d in broken if d is not None]
     assert result.measured["plain.cw.success"]["value"] == pytest.approx(len(reached) / len(broken))
     assert result.measured["plain.cw.mean_l2"]["value"] == pytest.approx(np.mean(reached))
-    gone = [r["largest"] == 0 for r in run.rows("gradients").to_pylist() if r["condition"] == "student.clean"]
+    gone = [
+        r["largest"] == 0
+        for r in run.rows("fgsm_cw_distillation_gradients").to_pylist()
+        if r["condition"] == "student.clean"
+    ]
     assert result.measured["student.masking.0.1.zero_gradients"]["value"] == pytest.approx(np.mean(gone))
 
 
-def test_no_image_is_further_than_its_radius(small):
-    folder, _ = small
-    rows = RunDir(folder / "run").rows("outcomes", ["condition", "eps", "distance"]).to_pylist()
+def test_no_image_is_further_than_its_radius(finished):
+    rows = RunDir(finished("fgsm-cw-distillation").out).rows("outcomes", ["condition", "eps", "distance"]).to_pylist()
     assert all(
         r["distance"] <= r["eps"] * (1 + 1e-6) for r in rows if r["eps"] is not None and r["distance"] is not None
     )
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, result = small
-    one = next((folder / "run" / "rows" / "outcomes").glob("student.transfer.0.1-*"))
-    one.unlink()
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert one.is_file()
-    kept = {k: v for k, v in result.measured.items() if "cache" not in k}
-    assert {k: v for k, v in again.measured.items() if "cache" not in k} == kept
-    assert "not trained in this run" in again.note
+def test_what_fools_at_a_smaller_radius_counts_at_a_larger_one(finished):
+    rows = RunDir(finished("fgsm-cw-distillation").out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+    right = {eps: {r["id"] for r in rows if r["condition"] == f"plain.fgsm.{eps:g}" and r["correct"]} for eps in GRID}
+    assert all(right[b] <= right[a] for a, b in pairwise(GRID))
+    assert right[GRID[-1]] < right[GRID[0]]
 
 
-def test_two_networks_of_ones_own(small, tmp_path):
-    folder, _ = small
-    plain, student = sorted((folder / "cache" / "papers").iterdir())[:2]
+def test_two_networks_of_ones_own(tmp_path):
     text = "fgsm-cw-distillation:test=12,attacked=6,nearest=2,cw_steps=5,cw_searches=1"
-    data = f"parquet:{folder}/tints.parquet?split=test"
-    result = run_paper(text, out=tmp_path / "run", data=data, model=f"run:{plain}|run:{student}")
+    result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
     assert result.measured["plain.clean.top1_error"]["n"] == 12
     assert not any(name.startswith("teacher.") for name in result.measured)
+    assert "networks_from_cache" not in result.measured
 
 
 def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
@@ -167,7 +130,7 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match="name an undefended and a distilled network"):
         run_paper("fgsm-cw-distillation", out=tmp_path / "run", data="demo", model="demo:standard")
     with pytest.raises(DataError, match="nowhere"):
-        run_paper("fgsm-cw-distillation", out=tmp_path / "run", data="folder:nowhere")
+        run_paper("fgsm-cw-distillation", out=tmp_path / "other", data="folder:nowhere")
 
 
 def test_it_stands_in_the_registry():

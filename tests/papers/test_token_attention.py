@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import copy
-import io
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
+from unshaken.models import save_model
 from unshaken.papers import run_paper
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import untrained
 from unshaken.papers.token_attention import TokenAttentionPaper
 from unshaken.run.store import RunDir
-
-TINY = "token-attention:train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9"
 
 
 def attention(adl, overfocus):
@@ -43,8 +42,6 @@ def measured():
         "seed0": seed,
         "seed1": copy.deepcopy(seed),
         "over_seeds": over,
-        "networks_from_cache": False,
-        "rows_from_before": False,
     }
 
 
@@ -99,34 +96,8 @@ def test_mce_of_alexnet_is_one_hundred_and_that_of_no_error_nought():
         assert 100 * found.mce.value == pytest.approx(100 * wanted, abs=0.05)
 
 
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Noise with one bright colour, the label; and a run of the row over it."""
-    folder, rng = tmp_path_factory.mktemp("token-attention"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 120), ("test", 40)):
-        labels = np.arange(n) % 3
-        images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[..., label] += 40
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("token-attention").result
     names = set(result.measured)
     arms = ("plain", "tap", "adl", "tap+adl")
     assert {f"seed0.{a}.clean" for a in arms} <= names
@@ -142,9 +113,8 @@ def test_every_figure_is_there(small):
     assert scales[:, 0].min() > 0.8  # it begins near the network as it is
 
 
-def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+def test_figures_come_from_rows(finished):
+    result, run = finished("token-attention").result, RunDir(finished("token-attention").out)
     right = {(r["condition"], r["id"]): r["correct"] for r in run.rows("outcomes").to_pylist()}
     ids = sorted({i for c, i in right if c == "seed0.adl.clean"})
     kinds = [f"{k}-{s}" for k in ("noise", "blur", "contrast") for s in (1, 3, 5)]
@@ -152,30 +122,28 @@ def test_figures_come_from_rows(small):
     assert result.measured["seed0.plain.corrupted.mean"]["value"] == pytest.approx(mean["plain"])
     gap = result.measured["over_seeds.tap+adl.corrupted"]["value"]
     assert gap == pytest.approx(mean["tap+adl"] - mean["plain"])
-    rows = [r for r in run.rows("token_attention").to_pylist() if r["condition"] == "seed0.adl.noise-5"]
+    rows = [r for r in run.rows("token_attention_attention").to_pylist() if r["condition"] == "seed0.adl.noise-5"]
     assert len(rows) == 40
     assert result.measured["seed0.adl.attention.overfocus"] == pytest.approx(
         np.mean([r["overfocus"] for r in rows]), abs=1e-4
     )
 
 
-def test_networks_come_from_the_cache_and_an_interrupted_run_goes_on(small):
-    folder, result = small
-    (folder / "run" / "rows" / "token_scales" / "seed0.tap+adl-00000.parquet").unlink()
-    again = run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert again.measured["networks_from_cache"] is True
-    assert "so the seconds hold no training" in again.note
-    different = {k for k, v in again.measured.items() if v != result.measured[k]}
-    assert different == {"networks_from_cache", "rows_from_before"}
-    assert "Rows of an interrupted run" in again.note
-    assert "Rows of an interrupted run" not in result.note
-
-
-def test_a_transformer_of_ones_own(small, tmp_path):
-    folder, _ = small
-    place = next(p for p in (folder / "cache" / "papers").iterdir() if p.is_dir())
-    result = run_paper(TINY, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model=f"run:{place}")
+def test_a_transformer_of_ones_own(finished, tmp_path):
+    run = finished("token-attention")
+    split = Split.of(torch.zeros(3, 3, 12, 12, dtype=torch.uint8), torch.arange(3))
+    save_model(untrained("small-vit", split, 0), tmp_path / "own", arch="small-vit")
+    result = run_paper(run.text, out=tmp_path / "run", data=run.data, model=f"run:{tmp_path}/own")
     assert result.measured["seed0.plain.clean"]["n"] == 30
+
+
+def test_images_that_are_no_squares_are_refused(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (16, 12)).save(tmp_path / split / name / "0.png")
+    with pytest.raises(ParameterError, match="images of 12 x 16 pixels"):
+        run_paper("token-attention", out=tmp_path / "run", data=f"folder:{tmp_path}")
 
 
 def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
@@ -183,7 +151,7 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cifar10"):
         run_paper("token-attention", out=tmp_path / "run")
     with pytest.raises(ParameterError, match="name a vision transformer"):
-        run_paper("token-attention", out=tmp_path / "run", model="demo:standard")
+        run_paper("token-attention", out=tmp_path / "other", model="demo:standard")
 
 
 def test_it_stands_in_the_registry():

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import copy
-import io
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from torch import nn
 
+from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
+from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
-from unshaken.papers._tract_nets import Arm, Pictures, built
-from unshaken.papers._tract_run import Figures, epochs_to
-from unshaken.papers.tract import TrActPaper
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import untrained
+from unshaken.papers.tract import ARMS, TrActPaper
+from unshaken.papers.tract.figures import epochs_to, speed
+from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
 from unshaken.run.store import RunDir
-
-SMALL = "tract:train=200,test=60,choosing=30,epochs=3,rates=0.05+0.2"
 
 
 def pair(plain, tract):
@@ -39,7 +38,6 @@ def measured():
             "mean": {"plain": 0.5, "tract": 0.49, "seed_deviation": 0.01, "speed_up": 1.001},
             "at_equal_lr": {"0.2": {"speed_up": 1.5, "seconds_ratio": 1.2}},
         },
-        "networks_from_cache": False,
     }
 
 
@@ -92,53 +90,20 @@ def test_epochs_are_linear_between_points(curve, goal, expected):
 
 
 def test_speed_up_by_hand():
-    found = Figures.speed({"plain": [0.2, 0.4, 0.6], "tract": [0.4, 0.58, 0.7]})
+    found = speed({"plain": [0.2, 0.4, 0.6], "tract": [0.4, 0.58, 0.7]})
     assert found == {"epochs_to": {"plain": 2.9, "tract": 2.0}, "speed_up": 1.45}
-    assert Figures.speed({"plain": [0.5], "tract": [0.3]})["speed_up"] == 0
+    assert speed({"plain": [0.5], "tract": [0.3]})["speed_up"] == 0
 
 
-def tints(n, rng):
-    """Noise with one bright colour, the label."""
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[..., label] += 30
-    return images, labels
-
-
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("tract"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 240), ("test", 90)):
-        images, labels = tints(n, rng)
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
-    curves = run.rows("epochs").to_pylist()
-    assert len(curves) == (4 + 2) * 3
-    by = {(r["arm"], r["lr"], r["seed"], r["epoch"]): r for r in curves}
+def test_figures_come_from_rows(finished):
+    result, run = finished("tract").result, RunDir(finished("tract").out)
+    curves = run.rows("tract_epochs").to_pylist()
+    assert len(curves) == (4 + 2) * 3 + 4
+    by = {(r["arm"], r["lr"], r["seed"], r["epoch"]): r for r in curves if r["arch"] == "cnn"}
     for arm in ("plain", "tract"):
         best = max((0.05, 0.2), key=lambda lr: by[arm, lr, 0, 3]["choosing"])
         assert result.measured[f"cnn.best_lr.{arm}"] == best
-        values = [by[arm, best, seed, 3]["right"] / 60 for seed in (0, 1)]
+        values = [by[arm, best, seed, 3]["right"] / 27 for seed in (0, 1)]
         assert result.measured[f"cnn.mean.{arm}"] == pytest.approx(np.mean(values), abs=1e-4)
         assert result.measured[f"cnn.seed0.final.{arm}"]["value"] == pytest.approx(values[0])
         assert result.measured[f"cnn.seed0.curve.{arm}"][-1] == pytest.approx(values[0], abs=1e-4)
@@ -146,45 +111,41 @@ def test_figures_come_from_rows(small):
     best = result.measured["cnn.best_lr.tract"]
     noisy = [r["correct"] for r in rows if r["condition"] == f"cnn.tract.lr{best:g}.seed1.noise"]
     assert result.measured["cnn.seed1.noise.tract"]["value"] == pytest.approx(np.mean(noisy))
-    assert result.measured["cnn.seed0.final.plain"]["n"] == 60
-    assert all(r["chosen_from"] == 30 for r in curves)
+    assert result.measured["cnn.seed0.final.plain"]["n"] == 27
+    assert {r["chosen_from"] for r in curves} == {13}
+    assert result.measured["small-vit.seed0.final.plain"]["n"] == 27
 
 
-def test_the_arms_differ_and_both_learn(small):
-    _, result = small
-    sweep = {arm: result.measured[f"cnn.sweep.{arm}.0.2"]["value"] for arm in ("plain", "tract")}
-    curves = [result.measured[f"cnn.seed0.curve.{arm}"] for arm in ("plain", "tract")]
-    assert curves[0] != curves[1]
-    assert max(sweep.values()) > 0.45
+def test_the_arms_differ_and_both_learn(finished):
+    measured, run = finished("tract").result.measured, RunDir(finished("tract").out)
+    rows = run.rows("outcomes", ["condition", "logits"]).to_pylist()
+    plain, ours = ([r["logits"] for r in rows if r["condition"] == f"cnn.{a}.lr0.2.seed0.clean"] for a in ARMS)
+    assert len(plain) == len(ours) == 27
+    assert plain != ours
+    assert min(measured[f"cnn.sweep.{arm}.0.2"]["value"] for arm in ARMS) > 0.45
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, result = small
-    last = folder / "run" / "rows" / "epochs"
-    one = sorted(last.iterdir())[-1]
-    one.unlink()
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert one.is_file()
-    kept = {k: v for k, v in result.measured.items() if "cache" not in k}
-    assert {k: v for k, v in again.measured.items() if "cache" not in k} == kept
-    assert "came from the cache" in again.note
-    assert "came from the cache" not in result.note
-
-
-def test_an_architecture_of_ones_own(small, tmp_path):
-    folder, _ = small
-    text = "tract:train=100,test=30,choosing=20,epochs=1,seeds=1,rates=0.1"
-    result = run_paper(text, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model="small")
-    assert result.measured["small.seed0.final.plain"]["n"] == 30
+def test_an_architecture_of_ones_own(finished, tmp_path):
+    data, text = finished("tract").data, "tract:train=100,test=20,choosing=20,epochs=1,seeds=1,rates=0.1"
+    result = run_paper(text, out=tmp_path / "run", data=data, model="small")
+    assert result.measured["small.seed0.final.plain"]["n"] == 20
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
-        run_paper(text, out=tmp_path / "other", data=f"parquet:{folder}/tints.parquet", model="smal")
+        run_paper(text, out=tmp_path / "other", data=data, model="smal")
 
 
-def test_the_network_has_the_published_size():
-    pictures = Pictures(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4), None, None, 10, {})
-    net = built(Arm("cnn", "plain", 0.1, 0, 1), pictures)
+def test_the_network_has_the_published_size_and_both_arms_start_alike():
+    split = Split.of(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
+    net, again = (untrained(small_cnn, split, 0) for _ in range(2))
     assert sum(p.numel() for p in net.parameters()) == 540 + 40 + 7200 + 80 + 28800 + 160 + 810
-    assert torch.equal(built(Arm("cnn", "tract", 0.3, 0, 1), pictures).net[0][0].weight, net.net[0][0].weight)
+    assert torch.equal(net.net[0][0].weight, again.net[0][0].weight)
+
+
+def test_right_predictions_are_counted_by_hand():
+    """A network whose logits are the brightness of three pixels."""
+    batch = Batch(torch.eye(3).reshape(3, 1, 1, 3), torch.tensor([0, 1, 0]), ("a", "b", "c"))
+    epoch = Epoch(Classifier(nn.Flatten()), 0, {}, {})
+    CountedCropFlip.of(right=batch, choosing=batch[slice(2, 3)]).after_epoch(epoch)
+    assert epoch.figures == {"right": 2.0, "choosing": 0.0}
 
 
 def test_data_that_will_not_do(tmp_path, monkeypatch):

@@ -203,4 +203,4 @@ class Context:
         conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
         left = [c for c in conditions if not self.run.has_rows("outcomes", c.id, 0)]
         for condition in left:
-            self.keep(evaluated(condition, method, model, batch, self.seed if seed is None else seed))
+            self.keep(evaluated([condition], method, model, batch, self.seed if seed is None else seed))

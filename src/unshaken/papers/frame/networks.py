@@ -171,6 +171,13 @@ def saved(net: Net, arch: str) -> str:
     return f"run:{folder}"
 
 
+def with_weights(model: Classifier, weights: Mapping[str, Tensor]) -> Classifier:
+    """A copy of a classifier with other weights, in evaluation mode."""
+    other = copy.deepcopy(model)
+    other.net.load_state_dict(dict(weights))
+    return other.eval()
+
+
 def described(value: Any) -> Any:
     """JSON that stands for a value in a key: modules and tensors by their content, recipes by name and options.
 

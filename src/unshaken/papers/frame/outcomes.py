@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +83,13 @@ def predicted(condition: Condition, model: Classifier, batch: Batch, examples: E
     )  # fmt: skip
 
 
-def evaluated(condition: Condition, method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
-    """The rows that a registered method makes of a model, as in an audit."""
+def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
+    """The rows that a registered method makes of a model, as in an audit.
+
+    An attack takes its budgets from small to large: what it finds in a smaller ball stands in the larger ones too.
+    """
     with evaluating(model):
         quick = search_copy(model, batch.images[:2]) if model.differentiable else None
         oracle = Oracle(model, search_copy=quick)
-        parts: list[Part] = method.evaluate(batch, [condition], Context(oracle, seed, oracle.exact(batch.images)))
+        parts: list[Part] = method.evaluate(batch, conditions, Context(oracle, seed, oracle.exact(batch.images)))
     return parts

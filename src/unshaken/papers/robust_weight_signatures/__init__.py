@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.papers._rws_figures import mean_of, seed_figures
-from unshaken.papers._rws_nets import Sizes, World, splits
-from unshaken.papers._rws_run import Surgery
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+ALLOWED = 0.05
+"""Clean accuracy on validation images that a patch may cost to be chosen."""
+RANDOM = 3
+"""Random patches of equal norms."""
 SHARE, LOSS = 0.5, 0.06
 
 
@@ -44,6 +44,10 @@ class RobustWeightSignaturesPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "six convolutions"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "trials": {"layers": "int32", "alpha": "double", "clean": "double", "robust": "double"},
+        "weights": {"value": "double"},
+    }
 
     seeds: PositiveInt = Field(3, description="seeds of training")
     pretraining: PositiveInt = Field(12_000, description="images of the pretraining, at most 3/5 of all")
@@ -52,21 +56,6 @@ class RobustWeightSignaturesPaper(Paper):
     test: PositiveInt = Field(4_000, description="images that the figures are of")
     epochs: PositiveInt = Field(5, description="epochs of the pretraining")
     tuning_epochs: PositiveInt = Field(3, description="epochs of each fine-tuning")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The same for each seed, more of it in the first."""
-        if bench.model != self.model:
-            raise ParameterError(
-                f"robust-weight-signatures trains its own networks and takes no model ({bench.model!r}): for your own "
-                "weights there is `unshaken harden surgery`"
-            )
-        sizes, data = Sizes(**self.model_dump(exclude={"seeds"})), splits(bench)
-        bench.pin(train_data=data[0][2], test_data=data[1][2], **self.model_dump())
-        measured: dict[str, Any] = {}
-        for number, seed in enumerate(range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))):
-            Surgery(bench, World(data, sizes, seed), not number).run()
-            measured[f"seed{seed}"] = seed_figures(bench.run, f"seed{seed}")
-        return {"mean": mean_of(measured), **measured}
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -84,11 +73,11 @@ class RobustWeightSignaturesPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What was chosen, and what the rule does not speak of."""
-        seeds = {name: part for name, part in measured.items() if name != "mean"}
-        first = next(iter(seeds.values()))
+        seeds = [part for _, part in seeds_in(measured)]
+        first = seeds[0]
         chosen = [
             f"{p['noise']['layers']} layers, alpha {p['noise']['alpha']:g} (recovers {p['noise']['recovered']})"
-            for p in seeds.values()
+            for p in seeds
         ]
         parts = [f"Chosen on validation images: {'; '.join(chosen)}."]
         for kind in ("blur", "contrast"):
@@ -111,6 +100,4 @@ class RobustWeightSignaturesPaper(Paper):
             f"{mean['interpolated_loss']:.3f}, the difference without projection {mean['plain_gain']:+.3f} at "
             f"{mean['plain_loss']:.3f}. The publication's networks are VGG-16 and ResNet-50."
         )
-        if all(part["networks_from_cache"] for part in seeds.values()):
-            parts.append("The networks came from the cache, so the seconds hold no training.")
         return " ".join(parts)

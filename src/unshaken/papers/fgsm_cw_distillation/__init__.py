@@ -7,15 +7,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.registry import register
-from unshaken.papers._distill_figures import Figures
-from unshaken.papers._distill_nets import SMALL, STUDENT, Lessons, given, taught
-from unshaken.papers._distill_run import Plan, Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
-GRID = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1)
+SMALL = "small"
+PLAIN, TEACHER, STUDENT = "plain", "teacher", "student"
 RADII = (0.05, 0.1, 0.2)
+"""Radii at which all losses are compared, linf."""
+GRID = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.2)
+"""Radii of FGSM on the cross-entropy, linf; `RADII` among them."""
+ONE_STEP = ("fgsm", "fgsm-tau", "fgsm-margin")
+UNBOUNDED = 1.0
+"""Radius at which an attack can reach every image, linf."""
 HIDDEN, BROKEN = 0.1, 0.95
 
 
@@ -48,6 +51,7 @@ class DistillationPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = SMALL
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"gradients": {"largest": "double", "gap": "double"}}
 
     train: PositiveInt = Field(12_000, description="training images, a stratified subset")
     test: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
@@ -61,24 +65,6 @@ class DistillationPaper(Paper):
     cw_searches: PositiveInt = Field(5, description="its runs, each with another weight c")
     cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
     cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """All attacks on all networks."""
-        if bench.model == SMALL:
-            lessons = Lessons(self.train, self.test, self.epochs, self.longer, self.temperature, self.lr)
-            room, key = taught(bench, lessons)
-        else:
-            room, key = given(bench, self.test)
-        cw = CarliniWagner(
-            steps=self.cw_steps,
-            search_steps=self.cw_searches,
-            step_size=self.cw_step_size,
-            initial_c=self.cw_initial_c,
-        )
-        plan = Plan(GRID, RADII, self.attacked, self.nearest, self.temperature, cw)
-        bench.pin(source=key, **self.model_dump())
-        Study(bench, room, plan).run()
-        return {**Figures(bench.run, list(room.nets), plan).all(), "networks_from_cache": room.cached}
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -101,7 +87,7 @@ class DistillationPaper(Paper):
             gains = ", ".join(f"{f['value']:+.3f} at {e}" for e, f in found.items())
             parts.append(f"{name} {gains}")
         student = measured[STUDENT]
-        norms = [measured[n]["cw"]["median_l2"] for n in ("plain", STUDENT)]
+        norms = [measured[n]["cw"]["median_l2"] for n in (PLAIN, STUDENT)]
         l2 = "/".join("none" if f is None else f"{f['value']:.2f}" for f in norms)
         middle = f"{RADII[1]:g}"
         signs, zero = (student["masking"][middle][k] for k in ("reasons", "zero_gradients"))
@@ -112,6 +98,4 @@ class DistillationPaper(Paper):
             f"Signs of masked gradients in the student at eps {middle}: {signs or 'none'}.",
             "FGSM at a larger eps counts what fooled at a smaller one.",
         ]
-        if measured["networks_from_cache"]:
-            text.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(text)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.papers._tract_nets import ARMS, CNN, VIT, Arm, Pictures, read_pictures, trained
-from unshaken.papers._tract_run import Figures, keep_run
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+CNN = "cnn"
+VIT = "small-vit"
+ARMS = ("plain", "tract")
 RATES = (0.08, 0.2, 0.4)
-ADAM = 1e-3
 NOISE_LOST = 0.02
 """Accuracy under noise that TrAct loses to the plain run before the remark gives the reason."""
 
@@ -55,6 +53,20 @@ class TrActPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = CNN
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "epochs": {
+            "arch": "string",
+            "arm": "string",
+            "lr": "double",
+            "seed": "int64",
+            "epoch": "int64",
+            "right": "int64",
+            "images": "int64",
+            "choosing": "int64",
+            "chosen_from": "int64",
+            "seconds": "double",
+        }
+    }
 
     train: PositiveInt = Field(10_000, description="training images, a stratified subset")
     test: PositiveInt = Field(5000, description="test images")
@@ -71,34 +83,6 @@ class TrActPaper(Paper):
     @classmethod
     def _split(cls, rates: Any) -> Any:
         return tuple(rates.split("+")) if isinstance(rates, str) else rates
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The sweep with the first seed, then all seeds at the best rates."""
-        pictures = read_pictures(bench, self.train, self.test, self.choosing)
-        bench.pin(pictures=dict(pictures.key), arch=bench.model, **self.model_dump())
-        seeds = [bench.seed * self.seeds + i for i in range(self.seeds)]
-        archs = [bench.model, *([VIT] if self.vit_epochs else [])]
-        sweep = [Arm(bench.model, arm, lr, seeds[0], self.epochs) for lr in self.rates for arm in ARMS]
-        sweep += [Arm(VIT, arm, ADAM, seeds[0], self.vit_epochs, "adam") for arm in ARMS if self.vit_epochs]
-        cached = self.done(bench, sweep, pictures)
-        figures = Figures(bench.run)
-        for arch in archs:
-            first = next(a for a in sweep if a.arch == arch)
-            chosen = {arm: figures.best(arch, arm, seeds[0]) for arm in ARMS}
-            more = [replace(first, arm=arm, lr=chosen[arm], seed=seed) for seed in seeds[1:] for arm in ARMS]
-            cached = self.done(bench, more, pictures) and cached
-        return {**Figures(bench.run).all(archs, seeds), "networks_from_cache": cached}
-
-    def done(self, bench: Bench, arms: list[Arm], pictures: Pictures) -> bool:
-        """Train, and keep the rows; whether all came from the cache."""
-        cached = True
-        with track("runs", len(arms)) as task:
-            for arm in arms:
-                found = trained(arm, pictures, self.ridge)
-                keep_run(bench, arm, found, pictures)
-                cached = cached and found.cached
-                task.advance()
-        return cached
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -122,8 +106,6 @@ class TrActPaper(Paper):
                 parts += self._costs(name, part)
         if not any(n.startswith(VIT) for n in measured):
             parts.append("A ViT was not trained (vit_epochs=7 does, for some minutes more).")
-        if measured["networks_from_cache"]:
-            parts.append("The networks came from the cache, so the seconds hold no training.")
         return " ".join(parts)
 
     def _costs(self, name: str, part: Mapping[str, Any]) -> list[str]:

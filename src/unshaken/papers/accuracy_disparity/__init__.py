@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from unshaken.core.errors import DataError
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.papers._disparity_figures import Figures
-from unshaken.papers._disparity_nets import BUDGETS, REMEDIES, Networks
-from unshaken.papers._disparity_own import own_pair
-from unshaken.papers._disparity_run import FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS, Linear, load_pair
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+RATIOS = (1, 2, 5, 10)
+"""Majority to minority, of drawn samples."""
+GAUSS_EPS = (0.0, 0.25, 0.5, 0.75)
+CENTRE = 1.5
+"""Distance of each Gaussian class from 0."""
+CAUCHY = 3.0
+"""Distance of each Cauchy class from 0, in scales."""
+FEWER = (1, 5, 10)
+"""Majority to minority, of images."""
+PHOTO_BUDGETS: Sequence[tuple[Literal["l2", "linf"], float]] = (
+    ("l2", 0.0), ("l2", 0.5), ("l2", 1.0), ("linf", 0.05), ("linf", 0.1),
+)  # fmt: skip
+BUDGETS = (0, 2, 4)
+"""Radii of networks in 255ths, linf."""
+REMEDIES = ("class-balanced", "worst-class")
 NEAR = 0.02
 EXACT = (("5", "0.75"), ("10", "0.5"))
 CAT, SHIP = 3, 8
@@ -56,6 +65,10 @@ class AccuracyDisparityPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "linear"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "classwise": {"label": "int64", "correct": "bool", "robust": "bool"},
+        "classes": {"name": "string"},
+    }
 
     seeds: int = Field(3, ge=2, description="repetitions of linear models")
     samples: int = Field(40_000, ge=100, description="Gaussian and Cauchy training samples")
@@ -75,41 +88,6 @@ class AccuracyDisparityPaper(Paper):
         if self.majority == self.minority:
             raise ValueError(f"majority and minority are both {self.majority}: name two classes")
         return self
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Four parts as rows; or two models of the user's own."""
-        if bench.model != self.model:
-            return own_pair(bench, self.limit, self.eps)
-        photos = load_pair(bench.data, self.majority, self.minority, download=bench.download)
-        nets = self._net_pair(bench) if self.net_seeds else None
-        settings = self.model_dump(exclude={"limit", "eps"})
-        bench.pin(**settings, photos=photos.fingerprint, nets=None if nets is None else nets.fingerprint)
-        seeds = range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))
-        net_seeds = range(self.net_seeds * bench.seed, self.net_seeds * (bench.seed + 1)) if nets else range(0)
-        linear = len(RATIOS) * (len(GAUSS_EPS) + 2) + (len(FEWER) + 1) * len(PHOTO_BUDGETS)
-        with track(
-            "models", len(seeds) * linear + len(net_seeds) * (len(FEWER) * len(BUDGETS) + len(REMEDIES))
-        ) as task:
-            work = Linear(bench, task, self.samples)
-            for seed in seeds:
-                work.gaussian(seed)
-                work.cauchy(seed)
-                work.photos(photos, seed, self.largest)
-            networks = Networks(bench, task, nets, self.net_largest, self.epochs) if nets else None
-            for seed in net_seeds if networks else ():
-                networks.run(seed)  # type: ignore[union-attr]
-        measured = Figures(bench.run, list(seeds), list(net_seeds)).all()
-        measured["classes"] = {"photos": photos.name, **({"nets": nets.name} if nets else {})}
-        return measured | {"networks_from_cache": bool(networks and networks.cached and all(networks.cached))}
-
-    def _net_pair(self, bench: Bench) -> Any:
-        """Ship and cat of CIFAR-10, or the user's own classes."""
-        if bench.data != self.data:
-            return load_pair(bench.data, self.majority, self.minority, download=bench.download)
-        try:
-            return load_pair("cifar10", SHIP, CAT, download=bench.download)
-        except DataError as error:
-            raise DataError(f"{error}; or leave the networks out: accuracy-disparity:net_seeds=0") from error
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -151,7 +129,7 @@ class AccuracyDisparityPaper(Paper):
             for name, p in most.items()
         )
         parts.append(f"Images at ratio {max(FEWER)}, disparity without and with classes that count alike: {fair}.")
-        if measured["nets"]:
+        if measured.get("nets"):
             rows = [
                 f"ratio {r}: " + ", ".join(f"{p['disparity']['value']:+.2f}" for p in by.values())
                 for r, by in measured["nets"].items()
@@ -161,6 +139,4 @@ class AccuracyDisparityPaper(Paper):
             last = measured["nets"][str(max(FEWER))][str(max(BUDGETS))]
             told = [f"{k} {last[k]['disparity']['value']:+.2f}" for k in REMEDIES if k in last]
             parts.append(f"Remedies at the last of these: {', '.join(told)}. No convolutional network was trained.")
-        if measured.get("networks_from_cache"):
-            parts.append("The networks came from the cache, so the seconds hold no training of theirs.")
         return " ".join(parts)

@@ -7,16 +7,20 @@ from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.models import load_model
-from unshaken.models.networks.attention import attention_layers
-from unshaken.papers._mae_nets import split_of
-from unshaken.papers._token_figures import Figures
-from unshaken.papers._token_nets import SMALL, Arms
-from unshaken.papers._token_run import Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+SMALL = "small-vit"
+ARMS = ("plain", "tap", "adl", "tap+adl")
+"""Continuations of the training; the first is the one that the others are compared with."""
+KINDS: Mapping[str, str] = {
+    "noise": "gaussian_noise:preset=cifar",
+    "blur": "gaussian_blur:preset=cifar",
+    "contrast": "contrast:preset=cifar",
+}
+SEVERITIES = (1, 3, 5)
+MEASURES = ("overfocus", "entropy", "stability", "adl", "surviving")
+"""What is measured of the attention to each image in each layer; `stability` compares it with the clean image."""
 COST = 0.01
 PILOT = (
     "small transformers trained from scratch, one seed: plain clean 0.525, corrupted 0.337; TAP and ADL 0.500, 0.319"
@@ -50,6 +54,10 @@ class TokenAttentionPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = SMALL
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "attention": {"layer": "int32", **dict.fromkeys(MEASURES, "double")},
+        "scales": {"layer": "int32", "scale": "int32", "share": "double"},
+    }
 
     train: PositiveInt = Field(4000, description="training images")
     test: PositiveInt = Field(800, description="test images")
@@ -62,33 +70,6 @@ class TokenAttentionPaper(Paper):
     seeds: PositiveInt = Field(2, description="seeds of training")
     looked: PositiveInt = Field(200, description="test images whose attention is looked at")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Four continuations for each seed."""
-        own = None if bench.model == SMALL else self._own(bench)
-        split = split_of(
-            bench.data,
-            own,
-            train=self.train,
-            test=self.test,
-            seed=bench.seed,
-            download=bench.download,
-            slug="token-attention",
-        )
-        bench.pin(data=split.fingerprint, model=bench.model, **self.model_dump(mode="json"))
-        study = Study(bench, split.test, self.looked, self.threshold)
-        names, cached, before = [], [], bool(bench.run.finished())
-        for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
-            settings = (self.epochs, self.tune, self.rate, self.weight, self.threshold, self.identity)
-            arms = Arms(split, own, seed, *settings)
-            names.append(f"seed{seed}")
-            for arm in arms.recipes():
-                if not study.done(f"seed{seed}.{arm}"):
-                    base, old = arms.base()
-                    model, too = arms.arm(arm, base)
-                    cached.append(old and too)
-                    study.run(f"seed{seed}.{arm}", model)
-        return Figures(bench.run, names).all() | {"networks_from_cache": all(cached), "rows_from_before": before}
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         both = measured["over_seeds"]["tap+adl"]
@@ -98,7 +79,7 @@ class TokenAttentionPaper(Paper):
             Check(words, gain["low"] > 0),
             Check(f"and clean accuracy by {clean:+.4f} ({-COST} allowed)", clean >= -COST),
         ]
-        for seed, arms in self._seeds(measured).items():
+        for seed, arms in seeds_in(measured):
             for arm in ("adl", "tap+adl"):
                 plain, other = (arms[a]["attention"] for a in ("plain", arm))
                 words = (
@@ -112,7 +93,7 @@ class TokenAttentionPaper(Paper):
     def remark(self, measured: Mapping[str, Any]) -> str:
         """Whether there was overfocus to begin with, and stability beside entropy."""
         told = []
-        for seed, arms in self._seeds(measured).items():
+        for seed, arms in seeds_in(measured):
             plain, both = (arms[a]["attention"] for a in ("plain", "tap+adl"))
             noise = f"{plain['stability']['noise']:.3f} to {both['stability']['noise']:.3f}"
             told.append(
@@ -134,24 +115,9 @@ class TokenAttentionPaper(Paper):
             "passes by; training from scratch with these sizes and a plain network widened to the parameters of TAP "
             "were not tried.",
         ]
-        if measured["networks_from_cache"]:
-            parts.append("The networks were not trained in this run, so the seconds hold no training.")
-        if measured["rows_from_before"]:
-            parts.append("Rows of an interrupted run were there already; the seconds hold the rest.")
         return " ".join(parts)
-
-    def _own(self, bench: Bench) -> Any:
-        model = load_model(bench.model, download=bench.download)
-        try:
-            attention_layers(model)
-        except ModelError as error:
-            raise ParameterError(f"token-attention: {error}; name a vision transformer") from None
-        return model
 
     def _kept(self, measured: Mapping[str, Any]) -> float:
         """The share of each token that pooling leaves, over seeds and layers."""
-        rows = [row for arms in self._seeds(measured).values() for row in arms["tap+adl"]["scales"]]
+        rows = [row for _, arms in seeds_in(measured) for row in arms["tap+adl"]["scales"]]
         return float(sum(row[0] for row in rows) / len(rows))
-
-    def _seeds(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: part for name, part in measured.items() if name.startswith("seed")}

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier
 from unshaken.models.networks.small import conv_bn
 
 WIDTHS = (20, 40, 40, 80, 80)
@@ -22,10 +18,11 @@ class Blocks(nn.Module):
     Args:
         classes: number of logits K.
         channels: of the images.
+        side: height and width in pixels; any will do.
         share: width as a share of `WIDTHS`.
     """
 
-    def __init__(self, classes: int, channels: int, share: float = 1.0) -> None:
+    def __init__(self, classes: int, channels: int, side: int, *, share: float = 1.0) -> None:
         super().__init__()
         widths = [channels, *(round(w * share) for w in WIDTHS)]
         parts = zip(widths, widths[1:], STRIDES, strict=False)
@@ -36,25 +33,3 @@ class Blocks(nn.Module):
         """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).mean((2, 3)))
         return logits
-
-
-def blocks(images: Tensor, classes: int, seed: int, *, share: float = 1.0) -> Classifier:
-    """A network with weights drawn from a seed, and the statistics of images inside.
-
-    Args:
-        images: uint8 `[N, C, H, W]`.
-        classes: number of classes K.
-        seed: of the weights.
-        share: of the width.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        net = Blocks(classes, images.shape[1], share)
-    some = images[:5000].float() / 255
-    return Classifier(net, mean=some.mean((0, 2, 3)).tolist(), std=some.std((0, 2, 3)).clamp(min=1e-3).tolist())
-
-
-def with_weights(model: Classifier, weights: Mapping[str, Tensor]) -> Classifier:
-    """The classifier in evaluation mode with other weights in its net."""
-    model.net.load_state_dict(dict(weights))
-    return model.eval()

@@ -8,36 +8,87 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum
-from unshaken.measure.robustness.fairness import gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
 from unshaken.measure.robustness.stable_noise import stable_rule
-from unshaken.papers._disparity_nets import BUDGETS, REMEDIES
-from unshaken.papers._disparity_run import CAUCHY, CENTRE, FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS
-from unshaken.run.store import RunDir
+from unshaken.papers.accuracy_disparity import (
+    BUDGETS,
+    CAUCHY,
+    CENTRE,
+    FEWER,
+    GAUSS_EPS,
+    PHOTO_BUDGETS,
+    RATIOS,
+    REMEDIES,
+    AccuracyDisparityPaper,
+)
+from unshaken.papers.frame.rows import Flags, Rows
 
 PAIR = {"majority": 0, "minority": 1}
 QUICK = {**PAIR, "resamples": 1}
+
+
+def figures(paper: AccuracyDisparityPaper, rows: Rows) -> dict[str, Any]:
+    """The four parts, as far as they were run; or two models of the user's own."""
+    if "standard.clean" in rows.labels():
+        return {"own": own_pair(rows, paper.eps)}
+    found = Figures(rows, rows.seeds(paper.seeds), rows.seeds(paper.net_seeds))
+    return {
+        "gaussian": found.gaussian(),
+        "cauchy": found.cauchy(),
+        "photos": found.photos(),
+        "nets": found.nets(),
+        "classes": {row["id"]: row["name"] for row in rows.table("classes").to_pylist()},
+    }
+
+
+def own_pair(rows: Rows, eps: float) -> dict[str, Any]:
+    """Disparity of both models over all classes, clean and attacked, and what changes between them."""
+    labels = truth(rows, "standard.clean")
+    found: dict[str, Any] = {}
+    for part, word in (("clean", "clean"), (f"pgd-linf-{eps:.6g}", "attacked")):
+        before, after = (rows.correct(f"{name}.{part}") for name in ("standard", "robust"))
+        found[word] = {
+            "standard": summary(disparity(before, labels)),
+            "robust": summary(disparity(after, labels)),
+            "change": gap_change(before, after, labels).to_json(),
+        }
+    return found
+
+
+def summary(found: Disparity) -> dict[str, Any]:
+    """A disparity as JSON."""
+    return {
+        "gap": found.gap.to_json(),
+        "gap_by_chance": round(found.by_chance, 4),
+        "deviation": found.deviation.to_json(),
+        "worst": found.worst.to_json(),
+        "worst_class": found.worst_class,
+        "best_class": found.best_class,
+    }
+
+
+def truth(rows: Rows, label: str) -> NDArray[np.int64]:
+    """Labels under a condition, in the order of ids."""
+    return np.asarray(rows.table("outcomes", label).sort_by("id")["label"].to_numpy(), np.int64)
 
 
 class Figures:
     """Figures over seeds; a disparity is always majority minus minority, on a balanced test set.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         seeds: of the linear models.
         net_seeds: of the networks.
     """
 
-    def __init__(self, run: RunDir, seeds: Sequence[int], net_seeds: Sequence[int]) -> None:
-        self.seeds, self.net_seeds = seeds, net_seeds
-        table = run.rows("classwise", ["condition", "label", "correct", "robust"])
+    def __init__(self, rows: Rows, seeds: Sequence[int], net_seeds: Sequence[int]) -> None:
+        self.rows, self.seeds, self.net_seeds = rows, seeds, net_seeds
+        table = rows.table("classwise")
         names = pc.unique(table["condition"]).to_pylist()
-        self.parts: dict[str, pa.Table] = {n: table.filter(pc.equal(table["condition"], n)) for n in names}
-
-    def all(self) -> dict[str, Any]:
-        """The four parts, as far as they were run."""
-        return {"gaussian": self.gaussian(), "cauchy": self.cauchy(), "photos": self.photos(), "nets": self.nets()}
+        self.linear: dict[str, pa.Table] = {n: table.filter(pc.equal(table["condition"], n)) for n in names}
 
     def gaussian(self) -> dict[str, Any]:
         """Measured beside the closed form, by ratio and radius."""
@@ -76,11 +127,9 @@ class Figures:
         for ratio in FEWER:
             for norm, eps in PHOTO_BUDGETS:
                 names = [f"s{s}.photos-{ratio}-{norm}-{eps:g}" for s in self.seeds]
-                if names[0] not in self.parts:
-                    continue
                 part = self.outcome(names)
                 fair = [f"{n}.balanced" for n in names]
-                if fair[0] in self.parts:
+                if fair[0] in self.linear:
                     part["balanced"] = self.outcome(fair) | {"change": self.change(names, fair)}
                 found.setdefault(str(ratio), {})[f"{norm}-{eps:g}"] = part
         return found
@@ -88,17 +137,15 @@ class Figures:
     def nets(self) -> dict[str, Any]:
         """Perceptrons, by ratio and radius in 255ths; at the largest of both with the remedies beside."""
         found: dict[str, Any] = {}
-        for ratio in FEWER:
+        for ratio in FEWER if self.net_seeds else ():
             for budget in BUDGETS:
                 names = [f"s{s}.nets-{ratio}-{budget}" for s in self.net_seeds]
-                if not names or names[0] not in self.parts:
-                    continue
                 part = self.outcome(names)
                 if budget:
                     part["change"] = self.change([f"s{s}.nets-{ratio}-0" for s in self.net_seeds], names)
-                for remedy in REMEDIES:
-                    own = [f"{n}.{remedy}" for n in names]
-                    if own[0] in self.parts:
+                if (ratio, budget) == (max(FEWER), max(BUDGETS)):
+                    for remedy in REMEDIES:
+                        own = [f"{n}.{remedy}" for n in names]
                         change = {"change": self.change(names, own), "robust_change": self.change(names, own, "robust")}
                         part[remedy] = self.outcome(own) | change
                 found.setdefault(str(ratio), {})[str(budget)] = part
@@ -120,10 +167,10 @@ class Figures:
         return found
 
     def one_sided(self, name: str) -> bool:
-        """Whether it says the same of every sample."""
+        """Whether a model predicts one class for every sample."""
         right, labels = self.columns(name, "correct")
-        said = np.where(right, labels, 1 - labels)
-        return bool((said == said[0]).all())
+        predicted = np.where(right, labels, 1 - labels)
+        return bool((predicted == predicted[0]).all())
 
     def change(self, before: Sequence[str], after: Sequence[str], column: str = "correct") -> dict[str, Any]:
         """Disparity after minus before, on the same samples, over seeds."""
@@ -133,7 +180,17 @@ class Figures:
             values.append(gap_change(right, self.columns(b, column)[0], labels, **QUICK).value)
         return over_seeds(values).to_json()
 
-    def columns(self, name: str, column: str) -> tuple[Any, Any]:
-        """Flags and labels of a model."""
-        part = self.parts[name]
-        return part[column].to_numpy(zero_copy_only=False).astype(bool), part["label"].to_numpy()
+    def columns(self, name: str, column: str) -> tuple[Flags, NDArray[np.int64]]:
+        """Flags and labels of a model.
+
+        Args:
+            name: of a linear model or of a network.
+            column: `correct`, or `robust`: correct within the radius of its training.
+        """
+        if name in self.linear:
+            part = self.linear[name]
+            return part[column].to_numpy(zero_copy_only=False).astype(bool), part["label"].to_numpy()
+        budget = int(name.split("-")[2].partition(".")[0])
+        attacked = column == "robust" and budget
+        label = f"pgd-linf-{budget / 255:.6g}" if attacked else "clean"
+        return self.rows.correct(f"{name}.{label}"), truth(self.rows, f"{name}.clean")

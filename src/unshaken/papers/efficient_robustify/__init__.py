@@ -7,12 +7,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.papers._heads_figures import Figures
-from unshaken.papers._heads_run import Lab, Sizes
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+ARMS = ("three", "plain")
+"""Three heads with a teacher, and without (partial fine-tuning)."""
+CHANGES: Mapping[str, tuple[float, ...]] = {
+    "noise": (0.04, 0.08, 0.12),
+    "blur": (1, 2, 3),
+    "contrast": (0.6, 0.4, 0.25),
+}
+"""Kind to three strengths: deviation; times that a binomial filter of 5 x 5 is passed; share of the contrast left."""
+CONDITIONS = ("clean-0", *(f"{kind}-{s:g}" for kind, strengths in CHANGES.items() for s in strengths))
 GAIN, LOSS = 0.03, 0.02
 
 
@@ -48,6 +54,7 @@ class EfficientRobustifyPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "five blocks"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"costs": {"value": "double"}}
 
     seeds: PositiveInt = Field(3, description="seeds of tuning")
     train: PositiveInt = Field(6_000, description="images of the large network and of its tuning")
@@ -56,18 +63,6 @@ class EfficientRobustifyPaper(Paper):
     epochs: PositiveInt = Field(7, description="epochs of the large network")
     teacher_epochs: PositiveInt = Field(8, description="epochs of the teacher")
     tuning_epochs: PositiveInt = Field(2, description="epochs of tuning, of two views each")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Train, look, and compute the figures from the rows."""
-        if bench.model != self.model:
-            raise ParameterError(
-                f"efficient-robustify trains its own networks and takes no model ({bench.model!r}): for your own there "
-                "is `unshaken harden --recipe three-heads:teacher=SPEC --recipe corruptions`"
-            )
-        lab = Lab(bench, Sizes(**self.model_dump(exclude={"seeds"})))
-        bench.pin(**lab.key, **self.model_dump())
-        lab.run(self.seeds)
-        return Figures(bench.run, self.seeds).all()
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -102,6 +97,4 @@ class EfficientRobustifyPaper(Paper):
             f"The original was {'' if cost['original_recovered'] else 'NOT '}found again to the bit.",
             "The publication's code is not public: losses, weights and routing are a specification made here.",
         ]
-        if cost["networks_from_cache"]:
-            parts.append("The networks came from the cache; the seconds of training are of when they were trained.")
         return " ".join(parts)

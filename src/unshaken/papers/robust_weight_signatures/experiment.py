@@ -1,0 +1,227 @@
+"""What is done with the weights of each seed: signatures extracted, chosen, added, and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.progress import track
+from unshaken.harden.surgery.surgery import (
+    Signature,
+    Trial,
+    body_of,
+    checksum,
+    choose,
+    interpolate,
+    matched_noise,
+    patch,
+    relative_change,
+    size_report,
+)
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.networks import Net, with_weights
+from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures.figures import chosen_trial
+from unshaken.papers.robust_weight_signatures.nets import SHOWN, Images, Nets, changed, half_of
+
+LAYERS, ALPHAS = (2, 4, 6), (0.25, 0.5, 0.75, 1.0)
+LEVELS = 16
+Weights = Mapping[str, Tensor]
+
+
+def run(paper: RobustWeightSignaturesPaper, context: Context) -> None:
+    """Do the same for each seed, more of it in the first.
+
+    Raises:
+        ParameterError: a model is given; the experiment trains its own.
+    """
+    if context.model != paper.model:
+        raise ParameterError(
+            f"robust-weight-signatures trains its own networks and takes no model ({context.model!r}): for your own "
+            "weights there is `unshaken harden surgery`"
+        )
+    seeds = context.seeds(paper.seeds)
+    for seed in seeds:
+        part = context.within(f"seed{seed}")
+        images = Images.read(paper, context, seed)
+        if not part.has("read", "weights"):
+            Surgery(part, images, Nets(paper, part, images, seed), wide=seed == seeds[0]).run()
+
+
+class Surgery:
+    """The experiment of one seed.
+
+    Args:
+        context: with the seed as its prefix.
+        images: of the seed.
+        nets: trains its networks.
+        wide: whether to do all of it, or noise alone.
+    """
+
+    def __init__(self, context: Context, images: Images, nets: Nets, *, wide: bool) -> None:
+        self.context, self.images, self.nets, self.wide = context, images, nets, wide
+        self.seed = nets.seed
+        self.kinds = tuple(SHOWN) if wide else ("noise",)
+        self.robust: dict[str, Weights] = {}
+        self.found: dict[str, Signature] = {}
+        self.chosen: dict[str, Trial] = {}
+
+    def run(self) -> None:
+        """Write all rows; numbers read off weights come last, so that they say that all is there."""
+        with track(f"signatures, seed {self.seed}", 2 + len(self.kinds)) as task:
+            self.start = self.nets.pretrained()
+            self.body = body_of(self.start.model.net)
+            task.advance()
+            self.tuned = self.nets.tuned("standard", self.start)
+            self.base = weights_of(self.tuned)
+            task.advance()
+            for kind in self.kinds:
+                self.robust[kind] = weights_of(self.nets.tuned(kind, self.start))
+                self.found[kind] = self.signature(self.base, self.robust[kind], kind)
+                self.chosen[kind] = self.choose(kind)
+                self.one(kind)
+                task.advance()
+        cosines: dict[str, float] = {}
+        if self.wide:
+            self.together("noise", "blur")
+            cosines = {"transfer": self.transfer()}
+        self.read_off(cosines)
+
+    def signature(self, base: Weights, robust: Weights, kind: str) -> Signature:
+        """The signature of all layers but the classifier."""
+        return Signature.extract(
+            weights_of(self.start), base, robust, layers=self.body.layers, classifier=self.body.classifier,
+            corruption=kind,
+        )  # fmt: skip
+
+    def choose(self, kind: str) -> Trial:
+        """Layers and alpha by validation images; the base where no patch is good enough."""
+        if not self.context.has(kind, "trials"):
+            clean = self.images.validation.batch()
+            shown = changed(kind, clean, "validation", self.seed)
+
+            def score(weights: Weights) -> tuple[float, float]:
+                model = with_weights(self.tuned.model, weights)
+                return accuracy(model, clean), accuracy(model, shown)
+
+            layers = [min(k, len(self.body.layers)) for k in LAYERS]
+            tried = choose(self.base, self.found[kind], score, layers=layers, alphas=ALPHAS, most_lost=ALLOWED)
+            trials = [tried.base, *tried.trials]
+            columns = {name: [getattr(t, name) for t in trials] for name in ("layers", "alpha", "clean", "robust")}
+            self.context.write("trials", kind, {"id": [f"{t.layers}-{t.alpha:g}" for t in trials], **columns})
+        return chosen_trial(self.context.rows(), kind)
+
+    def part(self, kind: str) -> tuple[Signature, float]:
+        """The signature as chosen, and its alpha."""
+        trial, whole = self.chosen[kind], self.found[kind]
+        return (whole.first(trial.layers), trial.alpha) if trial.layers else (whole.first(1), 0.0)
+
+    def one(self, kind: str) -> None:
+        """Evaluate the base, the robust weights, the patch, and what it is compared with."""
+        signature, alpha = self.part(kind)
+        shown: dict[str, Weights] = {
+            "base": self.base,
+            "robust": self.robust[kind],
+            "patched": signature.apply(self.base, alpha),
+            "interpolated": interpolate(self.base, self.robust[kind], alpha),
+        }
+        if kind == "noise":
+            plain = Signature.extract(
+                weights_of(self.start), self.base, self.robust[kind], layers=self.body.layers,
+                classifier=self.body.classifier, first=len(signature.meta.layers), projection="none",
+            )  # fmt: skip
+            shown |= {
+                "quantised": signature.quantised(LEVELS).apply(self.base, alpha),
+                "plain": plain.apply(self.base, alpha),
+            }
+            for draw in range(RANDOM):
+                shown[f"random{draw}"] = matched_noise(signature, 100 * self.seed + draw).apply(self.base, alpha)
+        for label, weights in shown.items():
+            self.evaluate(f"{kind}.{label}", weights, ("clean", kind))
+
+    def together(self, one: str, two: str) -> None:
+        """Evaluate two patches at once, each as chosen for itself."""
+        parts = [self.part(kind) for kind in (one, two)]
+        shown: dict[str, Weights] = {"both": patch(self.base, [p[0] for p in parts], [p[1] for p in parts])}
+        for kind, (signature, alpha) in zip((one, two), parts, strict=True):
+            shown[f"{kind}.alone"] = signature.apply(self.base, alpha)
+        for label, weights in {**shown, "neither": self.base}.items():
+            self.evaluate(label, weights, ("clean", one, two))
+
+    def transfer(self) -> float:
+        """Evaluate the signature of noise from the lower half of the classes on weights for the upper half.
+
+        Returns:
+            The cosine between it and the upper half's own signature.
+        """
+        signature, alpha = self.part("noise")
+        low, low_robust, high, high_robust = (
+            self.nets.tuned(kind, self.start, half) for half in ("low", "high") for kind in ("standard", "noise")
+        )
+        first = len(signature.meta.layers)
+        moved, own = (
+            self.signature(weights_of(one), weights_of(two), "noise").first(first)
+            for one, two in ((low, low_robust), (high, high_robust))
+        )
+        descent = [checksum(weights_of(self.start), self.body.classifier)]
+        upper = half_of(self.images.test, "high").batch()
+        base = weights_of(high)
+        for label, weights in {
+            "base": base,
+            "robust": weights_of(high_robust),
+            "patched": moved.apply(base, alpha, descent=descent),
+            "random0": matched_noise(moved, 100 * self.seed).apply(base, alpha, descent=descent),
+        }.items():
+            self.evaluate(f"transfer.{label}", weights, ("clean", "noise"), high.model, upper)
+        return moved.cosine(own)
+
+    def read_off(self, cosines: Mapping[str, float]) -> None:
+        """Write the numbers that need no image: relative changes of layers, sizes, cosines."""
+        noise, (signature, _) = self.found["noise"], self.part("noise")
+        changes = relative_change(self.base, self.robust["noise"], self.body.layers)
+        report, small = size_report(signature, self.base), size_report(signature.quantised(LEVELS), self.base)
+        values = {f"change.{i + 1}": v for i, v in enumerate(changes)}
+        values |= {"size.ratio": report.ratio, "size.quantised": small.stored_ratio}
+        values |= {f"cosine.noise.{kind}": noise.cosine(s) for kind, s in self.found.items() if kind != "noise"}
+        if self.wide:
+            values["cosine.blur.contrast"] = self.found["blur"].cosine(self.found["contrast"])
+        values |= {f"cosine.{name}": v for name, v in cosines.items()}
+        self.context.write("weights", "read", {"id": list(values), "value": list(values.values())})
+
+    def evaluate(
+        self, label: str, weights: Weights, kinds: tuple[str, ...], like: Classifier | None = None,
+        batch: Batch | None = None,
+    ) -> None:  # fmt: skip
+        """Write predictions of weights on test images, clean and changed.
+
+        Args:
+            label: of the weights.
+            weights: of a network.
+            kinds: `clean`, or keys of `SHOWN`.
+            like: a classifier of the same classes; default for all classes.
+            batch: default all test images.
+        """
+        model = with_weights(self.tuned.model if like is None else like, weights)
+        clean = self.images.test.batch() if batch is None else batch
+        for kind in kinds:
+            if not self.context.has(f"{label}.on-{kind}"):
+                shown = clean if kind == "clean" else changed(kind, clean, "test", self.seed)
+                self.context.predict(f"{label}.on-{kind}", model, shown, method=kind)
+
+
+def weights_of(net: Net) -> Weights:
+    """The state dict of a network."""
+    weights: Weights = net.model.net.state_dict()
+    return weights
+
+
+def accuracy(model: Classifier, batch: Batch) -> float:
+    """The share of correct predictions."""
+    with evaluating(model):
+        found = Oracle(model, limit=500).exact(batch.images).argmax(1)
+    return float((found == required(batch.labels)).double().mean())

@@ -1,0 +1,146 @@
+"""A small vision transformer, four continuations of its training, and what is measured of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.progress import track
+from unshaken.core.registry import parse_method
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.architecture.tap import TAP, scale_shares
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.harden.recipes.losses.adl import (
+    ADL,
+    attention_diversification,
+    attention_entropy,
+    attention_stability,
+    overfocus,
+    surviving,
+)
+from unshaken.models.networks.attention import attention_layers, attention_maps
+from unshaken.papers.frame.context import Context
+from unshaken.papers.token_attention import ARMS, KINDS, MEASURES, SEVERITIES, SMALL, TokenAttentionPaper
+
+PIECE = 50
+"""Images whose attention is read in one pass."""
+
+
+def run(paper: TokenAttentionPaper, context: Context) -> None:
+    """Train and measure four continuations for each seed.
+
+    Raises:
+        ParameterError: the user's model is no vision transformer, or the images do not fit the small network.
+    """
+    own = None if context.model == SMALL else own_model(context)
+    view = None if own is None else own.view
+    train = context.datasets.read("train", view=view).stratified(paper.train, context.seed)
+    test = context.datasets.read("test", view=view).stratified(paper.test, context.seed).batch()
+    height, width = train.images.shape[2:]
+    if own is None and height != width:
+        raise ParameterError(f"token-attention: images of {height} x {width} pixels: the small network takes squares")
+    shown = {"clean": ("clean", None, test)} | corrupted(test, context.seed)
+    with track("continuations", paper.seeds * len(ARMS)) as task:
+        for seed in context.seeds(paper.seeds):
+            part = context.within(f"seed{seed}")
+            start = own or part.net("base", SMALL, train, training(paper.epochs, 2e-3, seed), [CropFlip()])
+            for arm, recipes in recipes_of(paper, seed).items():
+                options = training(paper.tune, paper.rate, seed)
+                net = part.net(arm, start, train, options, [CropFlip(), *recipes])
+                measure(paper, part, arm, net.model, shown)
+                task.advance()
+
+
+def own_model(context: Context) -> Classifier:
+    """The user's own transformer.
+
+    Raises:
+        ParameterError: it has no attention of a known form.
+    """
+    model = context.load_model(context.model)
+    try:
+        attention_layers(model)
+    except ModelError as error:
+        raise ParameterError(f"token-attention: {error}; name a vision transformer") from None
+    return model
+
+
+def training(epochs: int, rate: float, seed: int) -> Training:
+    """How the first network and the continuations are trained."""
+    return Training(
+        epochs=epochs, lr=rate, optimizer="adamw", weight_decay=0.05, select="last", held_out=100, check_every=epochs,
+        seed=seed,
+    )  # fmt: skip
+
+
+def recipes_of(paper: TokenAttentionPaper, seed: int) -> dict[str, list[Recipe]]:
+    """What each continuation learns with, beside crops and mirror images; pooling begins near the trained network."""
+    tap = TAP(identity=paper.identity, seed=seed)
+    adl = ADL(weight=paper.weight, threshold=paper.threshold)
+    return dict(zip(ARMS, ([], [tap], [adl], [tap, adl]), strict=True))
+
+
+def corrupted(batch: Batch, seed: int) -> dict[str, tuple[str, int, Batch]]:
+    """Label to a stressor's name, its severity, and the changed images."""
+    found = {}
+    for kind, text in KINDS.items():
+        stressor = parse_method(text, "stress")
+        for severity in SEVERITIES:
+            found[f"{kind}-{severity}"] = stressor.info.name, severity, stressor.apply(batch, severity, seed)
+    return found
+
+
+def measure(
+    paper: TokenAttentionPaper, context: Context, arm: str, model: Classifier,
+    shown: Mapping[str, tuple[str, int | None, Batch]],
+) -> None:  # fmt: skip
+    """Write predictions under everything, measures of attention, and the shares of the pools."""
+    for label, (method, severity, batch) in shown.items():
+        context.predict(f"{arm}.{label}", model, batch, method=method, severity=severity)
+    few = slice(0, paper.looked)
+    clean = shown["clean"][2][few]
+    for kind in KINDS:
+        label = f"{kind}-{SEVERITIES[-1]}"
+        if not context.has(f"{arm}.{label}", "attention"):
+            found = attention(model, clean, shown[label][2][few], paper.threshold)
+            layers, n = found["adl"].shape
+            places = {"id": list(clean.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
+            context.write("attention", f"{arm}.{label}", places | {m: v.flatten().tolist() for m, v in found.items()})
+    if not context.has(arm, "scales"):
+        shares = scale_shares(model, clean.images) if "tap" in arm else torch.zeros(0, 0)
+        spots = [(i, j) for i in range(shares.shape[0]) for j in range(shares.shape[1])]
+        columns = {
+            "id": [f"{i}-{j}" for i, j in spots],
+            "layer": [i for i, _ in spots],
+            "scale": [j for _, j in spots],
+            "share": shares.flatten().tolist(),
+        }
+        context.write("scales", arm, columns)
+
+
+def attention(model: Classifier, clean: Batch, changed: Batch, threshold: float) -> dict[str, Tensor]:
+    """Each of `MEASURES` by layer and image, `[L, N]`; of clean images, and stability against the changed ones.
+
+    Args:
+        model: a vision transformer.
+        clean: images.
+        changed: the same ones, corrupted.
+        threshold: of ADL, in units of even attention.
+    """
+    found: dict[str, list[Tensor]] = {m: [] for m in MEASURES}
+    with evaluating(model):
+        for x, y in zip(torch.split(clean.images, PIECE), torch.split(changed.images, PIECE), strict=True):
+            before, after = attention_maps(model, x), attention_maps(model, y)
+            found["overfocus"].append(overfocus(before))
+            found["entropy"].append(attention_entropy(before))
+            found["stability"].append(attention_stability(before, after))
+            by_layer = [attention_diversification(m, threshold=threshold, reduce=False) for m in before]
+            found["adl"].append(torch.stack(by_layer))
+            found["surviving"].append(surviving(before, threshold=threshold))
+    return {m: torch.cat(parts, 1) for m, parts in found.items()}

@@ -1,0 +1,123 @@
+"""Training runs with and without TrAct: two arms that differ in the gradient of the first layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from unshaken.core.batch import Batch
+from unshaken.core.progress import track
+from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.architecture.tract import TrAct
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Parts
+from unshaken.papers.frame.networks import Net
+from unshaken.papers.tract import ARMS, CNN, VIT, TrActPaper
+from unshaken.papers.tract.figures import Curves
+from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
+from unshaken.stress.corruptions.contrast import contrast
+from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
+
+ADAM = 1e-3
+CONTRAST = 0.25
+FEW = 2500
+"""Test images under noise and contrast, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One training run.
+
+    Args:
+        arch: `cnn`, or a registered architecture.
+        arm: one of `ARMS`.
+        lr: the largest learning rate.
+        seed: of weights, order and augmentation: the same in both arms.
+        epochs: passes over the images.
+        optimizer: `sgd` or `adam`.
+    """
+
+    arch: str
+    arm: str
+    lr: float
+    seed: int
+    epochs: int
+    optimizer: Literal["sgd", "adam"] = "sgd"
+
+    @property
+    def name(self) -> str:
+        """Unique among the runs of an experiment."""
+        return f"{self.arch.rpartition(':')[2]}.{self.arm}.lr{self.lr:g}.seed{self.seed}"
+
+
+def run(paper: TrActPaper, context: Context) -> None:
+    """Train at all rates with the first seed, then with all seeds at the best rate of each arm."""
+    parts = context.datasets.parts(paper.train, paper.test, paper.choosing)
+    first, *others = context.seeds(paper.seeds)
+    sweep = [Arm(context.model, arm, lr, first, paper.epochs) for lr in paper.rates for arm in ARMS]
+    sweep += [Arm(VIT, arm, ADAM, first, paper.vit_epochs, "adam") for arm in ARMS if paper.vit_epochs]
+    measure_all(paper, context, sweep, parts)
+    curves = Curves(context.rows())
+    more = []
+    for arch in dict.fromkeys(a.arch for a in sweep):
+        start = next(a for a in sweep if a.arch == arch)
+        chosen = {arm: curves.best(arch, arm, first) for arm in ARMS}
+        more += [replace(start, arm=arm, lr=chosen[arm], seed=seed) for seed in others for arm in ARMS]
+    measure_all(paper, context, more, parts)
+
+
+def measure_all(paper: TrActPaper, context: Context, arms: Sequence[Arm], parts: Parts) -> None:
+    """Train each run, and write its rows."""
+    with track("runs", len(arms)) as task:
+        for arm in arms:
+            measure(context, arm, trained(paper, context, arm, parts), parts)
+            task.advance()
+
+
+def trained(paper: TrActPaper, context: Context, arm: Arm, parts: Parts) -> Net:
+    """The network after the last step of a run.
+
+    Raises:
+        ParameterError: there is no such architecture.
+    """
+    training = Training(
+        epochs=arm.epochs, batch_size=128, lr=arm.lr, optimizer=arm.optimizer, schedule="cosine", weight_decay=0.0,
+        held_out=10, check_images=2, check_every=arm.epochs, select="last", seed=arm.seed,
+    )  # fmt: skip
+    recipes: list[Recipe] = [CountedCropFlip.of(right=parts.testing.batch(), choosing=parts.choosing.batch())]
+    if arm.arm == "tract":
+        recipes.append(TrAct(ridge=paper.ridge))
+    start = small_cnn if arm.arch == CNN else arm.arch
+    return context.net(arm.name, start, parts.training, training, recipes)
+
+
+def measure(context: Context, arm: Arm, net: Net, parts: Parts) -> None:
+    """Write the curve of a run, and its predictions: clean, under noise of deviation .08, at low contrast."""
+    if context.has(arm.name, "epochs"):
+        return
+    test = parts.testing.batch()
+    few = test[slice(0, FEW)]
+    shown: dict[str, Batch] = {
+        "clean": test,
+        "noise": GaussianNoise(preset="imagenet").apply(few, 1, context.seed),
+        "contrast": few.with_images(contrast(few.images, CONTRAST)),
+    }
+    for name, batch in shown.items():
+        context.predict(f"{arm.name}.{name}", net.model, batch, method=name)
+    n = len(net.curves)
+    columns = {
+        "id": [str(i) for i in range(1, n + 1)],
+        "arch": [arm.arch] * n,
+        "arm": [arm.arm] * n,
+        "lr": [arm.lr] * n,
+        "seed": [arm.seed] * n,
+        "epoch": list(range(1, n + 1)),
+        "right": [int(c["right"]) for c in net.curves],
+        "images": [len(parts.testing)] * n,
+        "choosing": [int(c["choosing"]) for c in net.curves],
+        "chosen_from": [len(parts.choosing)] * n,
+        "seconds": [net.seconds] * n,
+    }
+    context.write("epochs", arm.name, columns)

@@ -1,0 +1,55 @@
+"""The small network of the experiment with TrAct, and an augmentation that counts right predictions."""
+
+from __future__ import annotations
+
+from pydantic import PrivateAttr
+from torch import Tensor, nn
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.oracle import Oracle, required
+from unshaken.harden.engine.recipe import Epoch
+from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
+from unshaken.models.networks.small import conv_bn
+
+
+def small_cnn(classes: int, channels: int, side: int) -> nn.Module:
+    """Three convolutions of 20 to 80 channels, the mean over places, a linear layer; 38,000 parameters.
+
+    Args:
+        classes: number of logits K.
+        channels: of the images.
+        side: height and width in pixels; any will do.
+    """
+    return nn.Sequential(
+        conv_bn(channels, 20),
+        conv_bn(20, 40, 2),
+        conv_bn(40, 80, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(80, classes),
+    )
+
+
+class CountedCropFlip(CropFlip):
+    """Crops and mirror images; after each epoch the right predictions on sets of images enter the epoch's figures."""
+
+    _sets: dict[str, tuple[Tensor, Tensor]] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, **sets: Batch) -> CountedCropFlip:
+        """The recipe that counts on labelled images, by name of the figure."""
+        recipe = cls()
+        recipe._sets = {name: (batch.images, required(batch.labels)) for name, batch in sets.items()}
+        return recipe
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """Add the number of right predictions on each set."""
+        with evaluating(epoch.model):
+            for name, (images, labels) in self._sets.items():
+                epoch.figures[name] = float(hits(epoch.model, images, labels))
+
+
+def hits(net: Classifier, images: Tensor, labels: Tensor) -> int:
+    """The number of right predictions of a network in evaluation mode."""
+    return int((Oracle(net, limit=500).exact(images).argmax(1) == labels).sum())
