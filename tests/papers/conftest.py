@@ -14,8 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
+from unshaken.harden.engine.fit import fresh
+from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
 
 
@@ -62,21 +65,51 @@ def make_stripes(folder: Path) -> str:
     return f"folder:{folder}"
 
 
+def make_blots(folder: Path) -> str:
+    """Smooth pictures of random colours with some noise, as Parquet of which the split train is given; 60 of 80."""
+    rng = np.random.default_rng(0)
+    small = torch.rand(80, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(small, 32, mode="bilinear") * 255
+    images = (images + torch.from_numpy(rng.normal(0, 8, images.shape))).clamp(0, 255).to(torch.uint8)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for i, image in enumerate(images):
+        out = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
+        row = (f"p{i}", out.getvalue(), i % 2, "train" if i < 60 else "test")
+        for key, entry in zip(columns, row, strict=True):
+            columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "blots.parquet")
+    return f"parquet:{folder}/blots.parquet?split=train"
+
+
+def untrained_cnn(classes: int) -> Callable[[Path], str]:
+    """Writes an untrained `small-cnn` for colour images of 32 pixels into a folder, and gives its SPEC."""
+
+    def make(folder: Path) -> str:
+        images = torch.randint(0, 255, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+        save_model(fresh("small-cnn", images, classes=classes, seed=0), folder / "net", arch="small-cnn")
+        return f"run:{folder}/net"
+
+    return make
+
+
 @dataclass(frozen=True)
 class Tiny:
     """How a row is run in a few seconds.
 
     Args:
-        parameters: as after the slug on the command line.
+        parameters: as after the slug on the command line; `{folder}` stands for that of the data.
         make: writes the data into a folder, and gives its SPEC.
         other: a parameter with another value, which a resumed run must refuse.
         patches: module attribute to a smaller value, for sizes that are no parameters.
+        model: writes a model into the folder, and gives its SPEC; None for the row's own.
     """
 
     parameters: str
     make: Callable[[Path], str]
     other: str
     patches: Mapping[str, object] = field(default_factory=dict)
+    model: Callable[[Path], str] | None = None
 
 
 TINY: dict[str, Tiny] = {
@@ -87,7 +120,11 @@ TINY: dict[str, Tiny] = {
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
-}
+    "rigid": Tiny(
+        "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
+        "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,7 @@ class Finished:
     Args:
         text: slug and parameters.
         data: SPEC.
+        model: SPEC, or None for the row's own.
         out: the run directory.
         cache: the folder of trained networks.
         result: of the first run.
@@ -104,6 +142,7 @@ class Finished:
 
     text: str
     data: str
+    model: str | None
     out: Path
     cache: Path
     result: PaperResult
@@ -136,10 +175,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 patch.setenv("UNSHAKEN_CACHE", str(cache))
                 for name, value in tiny.patches.items():
                     patch.setattr(name, value)
-                text, data = f"{slug}:{tiny.parameters}", tiny.make(images)
-                known[slug] = Finished(
-                    text, data, folder / "run", cache, run_paper(text, out=folder / "run", data=data)
-                )
+                text = f"{slug}:{tiny.parameters.format(folder=images)}"
+                data, model = tiny.make(images), None if tiny.model is None else tiny.model(images)
+                result = run_paper(text, out=folder / "run", data=data, model=model)
+                known[slug] = Finished(text, data, model, folder / "run", cache, result)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
             return known[slug]
 

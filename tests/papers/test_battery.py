@@ -57,7 +57,7 @@ def test_a_killed_run_is_resumed(slug, finished, tmp_path, monkeypatch):
         write(self, table, name, condition, shard)
 
     monkeypatch.setattr(RunDir, "write_rows", counted)
-    again = run_paper(run.text, out=tmp_path / "run", data=run.data)
+    again = run_paper(run.text, out=tmp_path / "run", data=run.data, model=run.model)
     same(again.measured, run.result.measured)
     assert again.reproduced == run.result.reproduced
     assert "was resumed" in again.note
@@ -76,20 +76,25 @@ def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, fin
     monkeypatch.setattr(Datasets, "open", touched)
     monkeypatch.setattr(Loop, "train", touched)
     name = tiny.other.partition("=")[0]
-    kept = ",".join(p for p in tiny.parameters.split(",") if not p.startswith(f"{name}="))
+    parameters = run.text.partition(":")[2]
+    kept = ",".join(p for p in parameters.split(",") if not p.startswith(f"{name}="))
+    given = {"out": run.out, "model": run.model}
     with pytest.raises(RunError, match=rf"another experiment \({name} differ\); choose another --out"):
-        run_paper(f"{slug}:{kept},{tiny.other}", out=run.out, data=run.data)
+        run_paper(f"{slug}:{kept},{tiny.other}", data=run.data, **given)
     with pytest.raises(RunError, match=r"\(seed differ\)"):
-        run_paper(run.text, seed=1, out=run.out, data=run.data)
+        run_paper(run.text, seed=1, data=run.data, **given)
     with pytest.raises(RunError, match=r"\(data differ\)"):
-        run_paper(run.text, out=run.out, data="folder:elsewhere")
+        run_paper(run.text, data="folder:elsewhere", **given)
 
 
 @every_row
 def test_absent_data_is_one_line_before_any_training(slug, tiny_runs, tmp_path, monkeypatch):
+    tiny = tiny_runs[slug]
+    model = None if tiny.model is None else tiny.model(tmp_path)
     monkeypatch.setattr(Loop, "train", lambda *a, **k: pytest.fail("a network was trained"))
+    parameters, data = tiny.parameters.format(folder=tmp_path), f"folder:{tmp_path}/no-such-set"
     with pytest.raises(UnshakenError, match="no-such-set") as caught:
-        run_paper(f"{slug}:{tiny_runs[slug].parameters}", out=tmp_path / "run", data=f"folder:{tmp_path}/no-such-set")
+        run_paper(f"{slug}:{parameters}", out=tmp_path / "run", data=data, model=model)
     assert "\n" not in str(caught.value)
 
 
