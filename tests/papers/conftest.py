@@ -17,19 +17,22 @@ import pytest
 import torch
 from PIL import Image
 
+from unshaken.core.errors import MissingExtra
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.look import Look
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
 
 
-def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12) -> str:
+def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, brighter: int = 100) -> str:
     """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once."""
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
     for split, n in (("train", train), ("test", test)):
         for i in range(n):
             pixels = rng.integers(0, 120, (side, side, 3)).astype(np.uint8)
-            pixels[..., i % 3] += 100
+            pixels[..., i % 3] += brighter
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
             for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % 3, split), strict=True):
@@ -82,6 +85,87 @@ def make_blots(folder: Path) -> str:
     return f"parquet:{folder}/blots.parquet?split=train"
 
 
+def make_colours(folder: Path) -> str:
+    """Noise around four colours, as Parquet with 120 training and 40 test images; `?split=` may follow."""
+    rng = np.random.default_rng(0)
+    colours = np.array([[150, 60, 60], [60, 150, 60], [60, 60, 150], [140, 140, 60]])
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 40)):
+        for i in range(n):
+            pixels = np.clip(colours[i % 4] + rng.normal(0, 45, (16, 16, 3)), 0, 255).astype(np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), i % 4, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "colours.parquet")
+    return f"parquet:{folder}/colours.parquet"
+
+
+def make_squares(folder: Path) -> str:
+    """Grey noise with a bright square in one of three corners, as Parquet with 120 training and 30 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 30)):
+        labels = np.arange(n) % 3
+        images = rng.integers(40, 160, (n, 12, 12)).astype(np.uint8)
+        for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            top, left = divmod(label, 2)
+            pixels[6 * top : 6 * top + 6, 6 * left : 6 * left + 6] += 50
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "squares.parquet")
+    return f"parquet:{folder}/squares.parquet"
+
+
+def make_tiles(folder: Path) -> str:
+    """Smooth images of 16 pixels in colour, two classes, as Parquet with 120 training and 90 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 90)):
+        for i in range(n):
+            tile = rng.integers(40, 215, (4, 4, 3)).astype(np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(tile).resize((16, 16), Image.Resampling.BILINEAR).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), i % 2, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tiles.parquet")
+    return f"parquet:{folder}/tiles.parquet"
+
+
+def make_rows(folder: Path) -> str:
+    """Grey noise with a bright row for each of ten classes, as Parquet with 300 training and 80 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 300), ("test", 80)):
+        for i in range(n):
+            pixels = rng.integers(0, 60, (28, 28)).astype(np.uint8)
+            pixels[2 * (i % 10) + 3] += 150
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % 10, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "rows.parquet")
+    return f"parquet:{folder}/rows.parquet"
+
+
+class Bright(Detector):
+    """Pictures are flagged by their brightness."""
+
+    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+        """The mean of the pixels."""
+        return look.pixels.mean((1, 2, 3)).double()
+
+
+class Ghost(Detector):
+    """A classifier whose package is absent."""
+
+    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+        """Nothing."""
+        raise MissingExtra("ghost", "safety", "detector 'ghost'")
+
+
 def untrained_cnn(classes: int) -> Callable[[Path], str]:
     """Writes an untrained `small-cnn` for colour images of 32 pixels into a folder, and gives its SPEC."""
 
@@ -123,6 +207,13 @@ TINY: dict[str, Tiny] = {
     "rigid": Tiny(
         "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+    ),
+    "unsafebench": Tiny(
+        "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
+        "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
+        patches={
+            "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
+        },
     ),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,8 @@ class Examples:
     Args:
         images: `[N, C, H, W]`, inside the balls and [0, 1].
         method: registry name of the attack.
-        norm: of the budget.
-        eps: radius in [0, 1] pixel units under the norm.
+        norm: of the budget; None for an attack without one.
+        eps: radius in [0, 1] pixel units under the norm; None likewise.
         forwards: passes spent on each sample, int64 `[N]`.
         backwards: as `forwards`.
         seconds: float64 `[N]`.
@@ -35,8 +36,8 @@ class Examples:
 
     images: Tensor
     method: str
-    norm: str
-    eps: float
+    norm: str | None
+    eps: float | None
     forwards: Tensor
     backwards: Tensor
     seconds: Tensor
@@ -82,10 +83,10 @@ def predicted(condition: Condition, model: Classifier, batch: Batch, examples: E
     )  # fmt: skip
 
 
-def evaluated(condition: Condition, method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
-    """The rows that a registered method makes of a model, as in an audit."""
+def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
+    """The rows that a registered method makes of a model under all its conditions, as in an audit."""
     with evaluating(model):
         quick = search_copy(model, batch.images[:2]) if model.differentiable else None
         oracle = Oracle(model, search_copy=quick)
-        parts: list[Part] = method.evaluate(batch, [condition], Context(oracle, seed, oracle.exact(batch.images)))
+        parts: list[Part] = method.evaluate(batch, conditions, Context(oracle, seed, oracle.exact(batch.images)))
     return parts
