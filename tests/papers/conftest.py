@@ -23,6 +23,7 @@ from unshaken.detect.engine.look import Look
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.robust_mae import VARIANTS
 
 
 def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, brighter: int = 100) -> str:
@@ -207,6 +208,14 @@ TINY: dict[str, Tiny] = {
     "rigid": Tiny(
         "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+    ),
+    "robust-mae": Tiny(
+        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
+        patches={
+            "unshaken.papers.robust_mae.experiment.VARIANTS": {
+                name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
+            }
+        },
     ),
     "unsafebench": Tiny(
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
