@@ -199,6 +199,17 @@ class Tiny:
 
 TINY: dict[str, Tiny] = {
     "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
+    "ai-image-detector-limits": Tiny(
+        "images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
+        "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
+        "detector_epochs=2,generated_data=parquet:{folder}/tiles.parquet",
+        make_tiles,
+        "steps=4",
+        patches={
+            "unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8,
+            "unshaken.papers.ai_image_detector_limits.generated.SAMPLER_STEPS": 2,
+        },
+    ),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
