@@ -212,6 +212,12 @@ TINY: dict[str, Tiny] = {
     ),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
+    "fooling-images": Tiny(
+        "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
+        "imagenet_classes=0",
+        make_rows,
+        "steps=5",
+    ),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
