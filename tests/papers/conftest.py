@@ -15,13 +15,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from unshaken.attack import AutoAttack
+from unshaken.core.errors import MissingExtra
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.look import Look
+from unshaken.harden.engine.fit import fresh
+from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.robust_mae import VARIANTS
 
 
-def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, classes: int = 3) -> str:
+def make_tints(
+    folder: Path, train: int = 540, test: int = 40, side: int = 12, classes: int = 3, brighter: int = 100
+) -> str:
     """Noise in three tints, as Parquet with the splits train and test; small networks learn it at once.
 
     Of six classes the last three have a brighter upper half.
@@ -31,7 +40,7 @@ def make_tints(folder: Path, train: int = 540, test: int = 40, side: int = 12, c
     for split, n in (("train", train), ("test", test)):
         for i in range(n):
             pixels = rng.integers(0, 120, (side, side, 3)).astype(np.uint8)
-            pixels[..., i % 3] += 100
+            pixels[..., i % 3] += brighter
             pixels[: side // 2] += 30 * (i % classes > 2)
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
@@ -68,21 +77,132 @@ def make_stripes(folder: Path) -> str:
     return f"folder:{folder}"
 
 
+def make_blots(folder: Path) -> str:
+    """Smooth pictures of random colours with some noise, as Parquet of which the split train is given; 60 of 80."""
+    rng = np.random.default_rng(0)
+    small = torch.rand(80, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(small, 32, mode="bilinear") * 255
+    images = (images + torch.from_numpy(rng.normal(0, 8, images.shape))).clamp(0, 255).to(torch.uint8)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for i, image in enumerate(images):
+        out = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
+        row = (f"p{i}", out.getvalue(), i % 2, "train" if i < 60 else "test")
+        for key, entry in zip(columns, row, strict=True):
+            columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "blots.parquet")
+    return f"parquet:{folder}/blots.parquet?split=train"
+
+
+def make_colours(folder: Path) -> str:
+    """Noise around four colours, as Parquet with 120 training and 40 test images; `?split=` may follow."""
+    rng = np.random.default_rng(0)
+    colours = np.array([[150, 60, 60], [60, 150, 60], [60, 60, 150], [140, 140, 60]])
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 40)):
+        for i in range(n):
+            pixels = np.clip(colours[i % 4] + rng.normal(0, 45, (16, 16, 3)), 0, 255).astype(np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), i % 4, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "colours.parquet")
+    return f"parquet:{folder}/colours.parquet"
+
+
+def make_squares(folder: Path) -> str:
+    """Grey noise with a bright square in one of three corners, as Parquet with 120 training and 30 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 30)):
+        labels = np.arange(n) % 3
+        images = rng.integers(40, 160, (n, 12, 12)).astype(np.uint8)
+        for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            top, left = divmod(label, 2)
+            pixels[6 * top : 6 * top + 6, 6 * left : 6 * left + 6] += 50
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "squares.parquet")
+    return f"parquet:{folder}/squares.parquet"
+
+
+def make_tiles(folder: Path) -> str:
+    """Smooth images of 16 pixels in colour, two classes, as Parquet with 120 training and 90 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 90)):
+        for i in range(n):
+            tile = rng.integers(40, 215, (4, 4, 3)).astype(np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(tile).resize((16, 16), Image.Resampling.BILINEAR).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), i % 2, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tiles.parquet")
+    return f"parquet:{folder}/tiles.parquet"
+
+
+def make_rows(folder: Path) -> str:
+    """Grey noise with a bright row for each of ten classes, as Parquet with 300 training and 80 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 300), ("test", 80)):
+        for i in range(n):
+            pixels = rng.integers(0, 60, (28, 28)).astype(np.uint8)
+            pixels[2 * (i % 10) + 3] += 150
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i:03}", out.getvalue(), i % 10, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "rows.parquet")
+    return f"parquet:{folder}/rows.parquet"
+
+
+class Bright(Detector):
+    """Pictures are flagged by their brightness."""
+
+    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+        """The mean of the pixels."""
+        return look.pixels.mean((1, 2, 3)).double()
+
+
+class Ghost(Detector):
+    """A classifier whose package is absent."""
+
+    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+        """Nothing."""
+        raise MissingExtra("ghost", "safety", "detector 'ghost'")
+
+
+def untrained_cnn(classes: int) -> Callable[[Path], str]:
+    """Writes an untrained `small-cnn` for colour images of 32 pixels into a folder, and gives its SPEC."""
+
+    def make(folder: Path) -> str:
+        images = torch.randint(0, 255, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+        save_model(fresh("small-cnn", images, classes=classes, seed=0), folder / "net", arch="small-cnn")
+        return f"run:{folder}/net"
+
+    return make
+
+
 @dataclass(frozen=True)
 class Tiny:
     """How a row is run in a few seconds.
 
     Args:
-        parameters: as after the slug on the command line.
+        parameters: as after the slug on the command line; `{folder}` stands for that of the data.
         make: writes the data into a folder, and gives its SPEC.
         other: a parameter with another value, which a resumed run must refuse.
         patches: module attribute to a smaller value, for sizes that are no parameters.
+        model: writes a model into the folder, and gives its SPEC; None for the row's own.
     """
 
     parameters: str
     make: Callable[[Path], str]
     other: str
     patches: Mapping[str, object] = field(default_factory=dict)
+    model: Callable[[Path], str] | None = None
 
 
 TINY: dict[str, Tiny] = {
@@ -97,6 +217,17 @@ TINY: dict[str, Tiny] = {
         "epochs=2",
         {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, queries=50)},
     ),
+    "ai-image-detector-limits": Tiny(
+        "images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
+        "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
+        "detector_epochs=2,generated_data=parquet:{folder}/tiles.parquet",
+        make_tiles,
+        "steps=4",
+        patches={
+            "unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8,
+            "unshaken.papers.ai_image_detector_limits.generated.SAMPLER_STEPS": 2,
+        },
+    ),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
@@ -107,16 +238,41 @@ TINY: dict[str, Tiny] = {
         partial(make_tints, classes=6),
         "cw_steps=10",
     ),
+    "fooling-images": Tiny(
+        "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
+        "imagenet_classes=0",
+        make_rows,
+        "steps=5",
+    ),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "rigid": Tiny(
+        "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
+        "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+    ),
+    "robust-mae": Tiny(
+        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
+        patches={
+            "unshaken.papers.robust_mae.experiment.VARIANTS": {
+                name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
+            }
+        },
     ),
     "robust-weight-signatures": Tiny(
         "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
     "tract": Tiny("train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,vit_epochs=1", make_tints, "ridge=0.2"),
-}
+    "unsafebench": Tiny(
+        "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
+        "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
+        patches={
+            "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
+        },
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,6 +282,7 @@ class Finished:
     Args:
         text: slug and parameters.
         data: SPEC.
+        model: SPEC, or None for the row's own.
         out: the run directory.
         cache: the folder of trained networks.
         result: of the first run.
@@ -133,6 +290,7 @@ class Finished:
 
     text: str
     data: str
+    model: str | None
     out: Path
     cache: Path
     result: PaperResult
@@ -165,10 +323,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 patch.setenv("UNSHAKEN_CACHE", str(cache))
                 for name, value in tiny.patches.items():
                     patch.setattr(name, value)
-                text, data = f"{slug}:{tiny.parameters}", tiny.make(images)
-                known[slug] = Finished(
-                    text, data, folder / "run", cache, run_paper(text, out=folder / "run", data=data)
-                )
+                text = f"{slug}:{tiny.parameters.format(folder=images)}"
+                data, model = tiny.make(images), None if tiny.model is None else tiny.model(images)
+                result = run_paper(text, out=folder / "run", data=data, model=model)
+                known[slug] = Finished(text, data, model, folder / "run", cache, result)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
             return known[slug]
 

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import find_method
 from unshaken.measure import Figure
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
-from unshaken.papers._limits_figures import Figures, best_threshold, precision, threshold_at, two_shares
-from unshaken.papers._limits_generated import resized
-from unshaken.papers._limits_rows import MOST, as_saved, peak_signal_to_noise
 from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken.run.store import RunDir
-
-TINY = (
-    "ai-image-detector-limits:images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
-    "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
-    "detector_epochs=2"
+from unshaken.papers.ai_image_detector_limits.figures import (
+    Figures,
+    best_threshold,
+    precision,
+    threshold_at,
+    two_shares,
 )
+from unshaken.papers.ai_image_detector_limits.generated import resized
+from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
+from unshaken.papers.frame.rows import Rows
+from unshaken.run.store import RunDir
 
 
 def cell(auroc=0.9, margin=0.5, psnr=20.0):
@@ -125,37 +121,9 @@ def test_images_as_files_hold_them():
     assert torch.allclose(resized(half, 0.5, None), half)
 
 
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Two classes of smooth 16 x 16 images in colour; a run of the row over them, and its result."""
-    folder, rng = tmp_path_factory.mktemp("limits"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 120), ("test", 90)):
-        for i in range(n):
-            tile = rng.integers(40, 215, (4, 4, 3)).astype(np.uint8)
-            rows["id"].append(f"{split}{i}")
-            rows["image"].append(png(np.asarray(Image.fromarray(tile).resize((16, 16), Image.Resampling.BILINEAR))))
-            rows["label"].append(i % 2)
-            rows["split"].append(split)
-    pq.write_table(pa.table(rows), folder / "tiles.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        patch.setattr("unshaken.papers._limits_marks.DCT_BITS", 8)
-        patch.setattr("unshaken.papers._limits_generated.SAMPLER_STEPS", 2)
-        spec = f"parquet:{folder}/tiles.parquet"
-        slug = f"{TINY},generated_data={spec}"
-        yield folder, slug, run_paper(slug, out=folder / "run", data=spec)
-
-
-def test_figures_come_from_rows(small):
-    folder, _, result = small
-    rows = RunDir(folder / "run").rows("detector_scores").to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("ai-image-detector-limits")
+    result, rows = run.result, RunDir(run.out).rows("ai_image_detector_limits_detector_scores").to_pylist()
     for seed in (0, 1):
         mine = [r for r in rows if r["condition"] == f"s{seed}.noise.a8.0.1"]
         assert len(mine) == 80
@@ -189,10 +157,10 @@ def test_figures_come_from_rows(small):
     assert result.reproduced == (not result.note.startswith("Did not hold"))
 
 
-def test_half_of_the_images_sets_the_threshold(small):
+def test_half_of_the_images_sets_the_threshold(finished):
     """Rows whose scores of the judged half are forged move the error; the threshold stays."""
-    folder, _, _ = small
-    figures = Figures(RunDir(folder / "run"), 2)
+    slug = "ai-image-detector-limits"
+    figures = Figures(Rows(RunDir(finished(slug).out), slug, 0), 2)
     name = "noise.a8.0"
     assert figures.errors(name, 0.1)["error"]["value"] == 0
     for seed in (0, 1):
@@ -203,19 +171,6 @@ def test_half_of_the_images_sets_the_threshold(small):
     assert worse["margin"] > 3
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, slug, result = small
-    lost = [p for p in (folder / "run" / "rows" / "detector_scores").iterdir() if "s1.noise.a2.0.8" in p.name]
-    assert len(lost) == 1
-    lost[0].unlink()
-    again = run_paper(slug, out=folder / "run", data=f"parquet:{folder}/tiles.parquet")
-    assert lost[0].is_file()
-    assert again.measured["networks_from_cache"]
-    same = {k for k in result.measured if k != "networks_from_cache"}
-    assert {k: again.measured[k] for k in same} == {k: result.measured[k] for k in same}
-
-
 def test_a_model_cannot_be_named(tmp_path):
     with pytest.raises(ParameterError, match="leave --model out"):
         run_paper("ai-image-detector-limits", out=tmp_path / "run", model="demo:standard")
-    assert find_method("ai-image-detector-limits").reference.endswith("2310.00076")

@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.core.errors import DataError, ModelError, RunError
-from unshaken.core.registry import find_method
+from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
-from unshaken.papers._fooling_figures import middle
-from unshaken.papers._fooling_nets import temperature
-from unshaken.papers._fooling_rows import nearest, total_variation
 from unshaken.papers.fooling_images import FoolingImagesPaper
+from unshaken.papers.fooling_images.figures import middle
+from unshaken.papers.fooling_images.images import nearest, total_variation
 from unshaken.run.store import RunDir
-
-SMALL = (
-    "fooling-images:train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,"
-    "rejects=20,imagenet_classes=0"
-)
 
 
 def value(x):
@@ -90,13 +83,6 @@ def test_proxies_by_hand():
     assert nearest(points, others).tolist() == [5, 1]
 
 
-def test_the_temperature_is_the_one_that_logits_were_made_with():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(20_000, 4, generator=generator) * 2
-    labels = torch.multinomial((logits / 2.5).softmax(1), 1, generator=generator).flatten()
-    assert temperature(logits, labels) == pytest.approx(2.5, rel=0.05)
-
-
 def test_a_median_keeps_within_0_and_1():
     assert middle([0.3]) == {"value": 0.3, "low": 0.0, "high": 1.0, "n": 1, "interval": "order statistics 95%"}
     assert middle([i / 10 for i in range(10)])["low"] == pytest.approx(0.1)
@@ -108,84 +94,68 @@ def write_idx(folder, name, array):
         file.write(header + array.astype(np.uint8).tobytes())
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def test_the_control_is_made_where_the_data_is_its_own(tmp_path, monkeypatch):
     """A tiny set in the place of Fashion-MNIST: a bright row says the class."""
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    (root / "fashion-mnist").mkdir()
-    for split, n in (("train", 300), ("t10k", 80)):
+    folder, rng = tmp_path / "fashion-mnist", np.random.default_rng(0)
+    folder.mkdir()
+    for split, n in (("train", 40), ("t10k", 20)):
         labels = np.arange(n) % 10
         pixels = rng.integers(0, 60, (n, 28, 28))
         pixels[np.arange(n), 2 * labels + 3] += 150
-        write_idx(root / "fashion-mnist", f"{split}-images-idx3-ubyte", pixels)
-        write_idx(root / "fashion-mnist", f"{split}-labels-idx1-ubyte", labels)
-    return root
-
-
-@pytest.fixture(scope="module")
-def small(place, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_DATA", str(place))
-        patch.setenv("UNSHAKEN_CACHE", str(place / "cache"))
-        out = tmp_path_factory.mktemp("paper") / "run"
-        yield out, run_paper(SMALL, out=out)
-
-
-def test_the_small_experiment_gives_every_figure(small):
-    _, result = small
+        write_idx(folder, f"{split}-images-idx3-ubyte", pixels)
+        write_idx(folder, f"{split}-labels-idx1-ubyte", labels)
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
+    sizes = "train=40,test=20,epochs=1,steps=2,population=2,direct_generations=2,cppn_generations=1,rounds=1,rejects=10"
+    result = run_paper(f"fooling-images:{sizes},imagenet_classes=0", out=tmp_path / "run")
     figures = result.measured
-    for made in ("direct", "cppn", "control.direct", "retrained.2"):
+    assert figures["control.direct.evaluations"] == 4
+    assert {f"transfer.{m}.{n}.fool_both" for m in ("direct", "cppn") for n in ("second", "robust")} <= set(figures)
+    assert figures["used"] == "fashion-mnist (40 training images)"
+    assert "MNIST (--data mnist)" in result.note
+
+
+def test_the_small_experiment_gives_every_figure(finished):
+    result = finished("fooling-images").result
+    figures = result.measured
+    for made in ("direct", "cppn", "retrained.2"):
         assert figures[f"{made}.confidence"]["n"] == 10
         assert figures[f"{made}.evaluations"] == 24
         assert figures[f"{made}.forwards"] == 24 // 10 * 10  # shared out in whole numbers
         assert 10 <= figures[f"{made}.jumps"] <= 24 * 10
     assert figures["ascent-plain.reached_9999"]["n"] == 10
     assert figures["ascent-plain.backwards"] <= 4 * 10
-    assert {f"transfer.{m}.{n}.fool_both" for m in ("direct", "cppn") for n in ("second", "robust")} <= set(figures)
+    assert {f"transfer.{m}.second.fool_both" for m in ("direct", "cppn")} <= set(figures)
     assert figures["retrained.1.pool"]["n"] == 20
     assert figures["accuracy.retrained-2"]["n"] == 60
     assert figures["direct.variation"] > 0.2  # noise: a third, as the mean distance of two uniform draws
     assert figures["real.nearest"] < figures["direct.nearest"]
-    assert figures["networks_from_cache"] is False
-    assert figures["used"] == "fashion-mnist (240 training images)"
-    assert not any(name.startswith("imagenet") for name in figures)
+    assert not any(name.startswith(("imagenet", "control")) for name in figures)
     assert "The part on ImageNet was not run" in result.note
 
 
-def test_figures_come_from_rows(small):
-    out, result = small
-    rows = RunDir(out).rows("fooling").to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("fooling-images")
+    result, kept = run.result, RunDir(run.out)
+    rows = kept.rows("fooling_images_images").to_pylist()
     direct = [r for r in rows if r["condition"] == "direct.first.first"]
     assert [r["target"] for r in direct] == list(range(10))
     assert result.measured["direct.confidence"]["value"] == np.median([r["confidence"] for r in direct])
     second = [r for r in rows if r["condition"] == "direct.first.second"]
     both = sum(a["prediction"] == b["prediction"] == a["target"] for a, b in zip(direct, second, strict=True))
     assert result.measured["transfer.direct.second.fool_both"]["value"] == both / 10
-    history = RunDir(out).rows("fooling_history").to_pylist()
+    history = kept.rows("fooling_images_history").to_pylist()
     course = [h["median"] for h in history if h["condition"] == "cppn.retrained-1"]
     assert len(course) == 3
     assert result.measured["retrained.1.start"] == round(course[0], 4)
-    right = [r["correct"] for r in RunDir(out).rows("outcomes").to_pylist() if r["condition"] == "clean.first"]
+    right = [r["correct"] for r in kept.rows("outcomes").to_pylist() if r["condition"] == "clean.first"]
     assert result.measured["accuracy.first"]["value"] == sum(right) / 60
 
 
-def test_kept_images_are_of_8_bits(small):
-    out, _ = small
-    images = torch.stack(list(RunDir(out).examples("cppn.first").values())) * 255
+def test_kept_images_are_of_8_bits(finished):
+    images = torch.stack(list(RunDir(finished("fooling-images").out).examples("cppn.first").values())) * 255
     assert images.shape == (10, 1, 28, 28)
     torch.testing.assert_close(images, images.round(), atol=1e-4, rtol=0)
-
-
-def test_an_interrupted_run_is_gone_on_with_to_the_same_figures(small):
-    out, result = small
-    gone = [*out.glob("rows/fooling/cppn.*"), *out.glob("rows/fooling/direct.first.second-*")]
-    assert len(gone) >= 6
-    for file in gone:
-        file.unlink()
-    again = run_paper(SMALL, out=out)
-    assert again.measured == {**result.measured, "networks_from_cache": True}
-    with pytest.raises(RunError, match="steps"):
-        run_paper(SMALL.replace("steps=4", "steps=5"), out=out)
 
 
 def test_a_model_of_ones_own(tmp_path):
@@ -206,9 +176,3 @@ def test_absent_data_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="mnist"):
         run_paper("fooling-images", out=tmp_path / "run", data="mnist")
-
-
-def test_it_stands_in_the_registry_with_its_parameters():
-    method = find_method("fooling-images", "papers")
-    assert method.cls is FoolingImagesPaper
-    assert {"train", "steps", "population", "rounds", "rejects", "imagenet_classes"} <= set(method.parameters())

@@ -1,26 +1,17 @@
 """The row of RIGID: its sets by hand, its rule both ways, figures from rows, and a tiny run on pictures made here."""
 
-import copy
-import io
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.fit import fresh
-from unshaken.models import save_model
 from unshaken.papers import run_paper
-from unshaken.papers._rigid_figures import Figures, flagged
-from unshaken.papers._rigid_sets import drawings, halved, low_rank, spectrum
+from unshaken.papers.frame.rows import Rows
 from unshaken.papers.rigid import RIGIDPaper
+from unshaken.papers.rigid.figures import Figures, flagged
+from unshaken.papers.rigid.sets import drawings, halved, low_rank, spectrum
 from unshaken.run.store import RunDir
-
-SIZES = "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2"
 
 
 def rng(n):
@@ -87,7 +78,6 @@ def measured(untied=0, order=1e-4, jpeg=0.05, means=(0.7, 0.6, 0.51)):
         "false_alarms": {"smooth": {"value": 0.25}, "drawings": {"value": 0.5}},
         "not_tied_at_0": untied,
         "order": order,
-        "networks_from_cache": True,
     }
 
 
@@ -120,35 +110,9 @@ def test_the_remark_shows_what_is_below_one_half():
     assert "as they are 0.10, through a JPEG file like those they are compared with 0.80" in RIGIDPaper().remark(small)
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """80 pictures of 32 x 32 in two splits, and an untrained network of their own."""
-    folder, draw = tmp_path_factory.mktemp("rigid"), np.random.default_rng(0)
-    images = (photos(80) * 255 + torch.from_numpy(draw.normal(0, 8, (80, 3, 32, 32)))).clamp(0, 255).to(torch.uint8)
-    rows = {
-        "id": [f"p{i}" for i in range(80)],
-        "image": [_png(x) for x in images],
-        "label": [i % 2 for i in range(80)],
-        "split": ["train" if i < 60 else "test" for i in range(80)],
-    }
-    pq.write_table(pa.table(rows), folder / "photos.parquet")
-    save_model(fresh("small-cnn", images, classes=2, seed=0), folder / "net", arch="small-cnn")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        given = {"data": f"parquet:{folder}/photos.parquet?split=train", "model": f"run:{folder}/net"}
-        slug = f"rigid:{SIZES},small=parquet:{folder}/photos.parquet"
-        yield folder, slug, given, run_paper(slug, out=folder / "run", **given)
-
-
-def _png(image):
-    out = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
-    return out.getvalue()
-
-
-def test_figures_come_from_rows(small):
-    folder, _, _, result = small
-    rows = RunDir(folder / "run").rows("rigid_scores").to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("rigid")
+    result, rows = run.result, RunDir(run.out).rows("rigid_moves").to_pylist()
 
     def scores(name, how="noise-0.05", treatment="as-is"):
         return [
@@ -174,10 +138,9 @@ def test_figures_come_from_rows(small):
     assert {"s0", "s1"} == {k.removeprefix("stand_ins.") for k in result.measured if k.startswith("stand_ins.")}
 
 
-def test_scores_that_move_or_are_not_tied_are_noticed(small):
+def test_scores_that_move_or_are_not_tied_are_noticed(finished):
     """A score of the second pass is forged, and one without noise: the figures must say so."""
-    folder = small[0]
-    figures = Figures(RunDir(folder / "run"), [0, 1])
+    figures = Figures(Rows(RunDir(finished("rigid").out), "rigid", 0), [0, 1])
     key = next(iter(figures.again))
     figures.again[key] *= 1.5
     assert figures.order() == pytest.approx(0.5, rel=0.05)
@@ -185,20 +148,9 @@ def test_scores_that_move_or_are_not_tied_are_noticed(small):
     assert figures.not_tied() == 1
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, slug, given, result = small
-    one = sorted((folder / "run" / "rows" / "rigid_scores").iterdir())[3]
-    one.unlink()
-    again = run_paper(slug, out=folder / "run", **given)
-    assert one.is_file()
-    same = copy.deepcopy({k: v for k, v in result.measured.items() if k != "networks_from_cache"})
-    assert {k: again.measured[k] for k in same} == same
-    assert again.measured["networks_from_cache"]
-
-
-def test_data_that_does_not_do(small, tmp_path):
-    _, slug, given, _ = small
+def test_data_that_does_not_do(finished, tmp_path):
+    run = finished("rigid")
     with pytest.raises(DataError, match=r"60 photos; 9 seeds of 9 and 20 .* are 101"):
-        run_paper(slug.replace("seeds=2", "seeds=9"), out=tmp_path / "a", **given)
+        run_paper(run.text.replace("seeds=2", "seeds=9"), out=tmp_path / "a", data=run.data, model=run.model)
     with pytest.raises(DataError, match="multiples of 8 are needed"):
-        run_paper(f"rigid:{SIZES},small=", out=tmp_path / "b", data=f"{given['data']}&size=28", model=given["model"])
+        run_paper(run.text, out=tmp_path / "b", data=f"{run.data}&size=28", model=run.model)

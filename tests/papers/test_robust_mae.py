@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
-from unshaken.papers import _mae_run, run_paper
-from unshaken.papers._mae_nets import split_of
-from unshaken.papers._mae_pretraining import Pretraining, pretraining_figures, settled
-from unshaken.papers._mae_run import MAIN
-from unshaken.papers.base import Bench
-from unshaken.papers.robust_mae import RobustMaePaper
+from unshaken.papers import run_paper
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Datasets
+from unshaken.papers.frame.record import Record
+from unshaken.papers.frame.tables import register_tables
+from unshaken.papers.robust_mae import MAIN, RobustMaePaper, settled
+from unshaken.papers.robust_mae.figures import Figures
+from unshaken.papers.robust_mae.pretraining import compare_pretrainings
 from unshaken.run.store import RunDir
-
-TINY = "robust-mae:train=90,test=24,epochs=1,steps=2,confirm=4,queries=5"
 
 
 def value(x, low=None):
@@ -48,8 +42,6 @@ def measured():
         "random": {**control, "main_minus_this": {"unaware": value(0.3)}},
         "confirmed": {"autoattack": value(0.41), "undefended_autoattack": value(0.21)},
         "selection": {"flipped": {"0.04": value(0.125)}, "purity": 0.66},
-        "network_from_cache": False,
-        "rows_from_before": False,
     }
 
 
@@ -103,44 +95,8 @@ def test_when_a_difference_is_beyond_chance():
     assert not settled({"low": -0.2, "high": 0.0})
 
 
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory):
-    """Gray noise with a bright square in one of three corners."""
-    folder, rng = tmp_path_factory.mktemp("robust-mae"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 120), ("test", 30)):
-        labels = np.arange(n) % 3
-        images = rng.integers(40, 160, (n, 12, 12)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            top, left = divmod(int(label), 2)
-            image[6 * top : 6 * top + 6, 6 * left : 6 * left + 6] += 50
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "squares.parquet")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def small(squares):
-    """A run of the row with few clusters."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(squares / "cache"))
-        few = {name: v.model_copy(update={"clusters": min(v.clusters, 3)}) for name, v in _mae_run.VARIANTS.items()}
-        for name, variant in few.items():
-            patch.setitem(_mae_run.VARIANTS, name, variant)
-        yield squares, run_paper(TINY, out=squares / "run", data=f"parquet:{squares}/squares.parquet")
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("robust-mae").result
     names = set(result.measured)
     budgets = ("0.01", "0.02", "0.04")
     assert {
@@ -158,45 +114,41 @@ def test_every_figure_is_there(small):
     assert not any(k.startswith("pretraining") for k in names)
 
 
-def test_figures_come_from_rows(small):
-    squares, result = small
-    rows = RunDir(squares / "run").rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("robust-mae")
+    result, rows = run.result, RunDir(run.out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
     right = {(r["condition"], r["id"]): r["correct"] for r in rows}
     ids = sorted({i for c, i in right if c == "undefended.clean"})
-    kinds = ("unaware", "fixed", "adaptive", "through-clip")
+    kinds = ("unaware", "fixed", "adaptive-linf", "through-clip-linf")
     worst = [all(right[f"{MAIN}.{k}-0.04", i] for k in kinds) for i in ids]
     assert result.measured[f"{MAIN}.worst.0.04"]["value"] == pytest.approx(np.mean(worst))
-    bare = [right["undefended.pgd-0.04", i] for i in ids]
+    bare = [right["undefended.pgd-linf-0.04", i] for i in ids]
     gain = result.measured[f"{MAIN}.gain.unaware.0.04"]["value"]
     assert gain == pytest.approx(np.mean([right[f"{MAIN}.unaware-0.04", i] for i in ids]) - np.mean(bare))
 
 
-def test_attacked_images_are_inside_the_budget(small):
-    squares, _ = small
-    run = RunDir(squares / "run")
-    rows = [r for r in run.rows("outcomes").to_pylist() if r["condition"].endswith(".adaptive-0.02")]
+def test_attacked_images_are_inside_the_budget(finished):
+    run = RunDir(finished("robust-mae").out)
+    rows = [r for r in run.rows("outcomes").to_pylist() if r["condition"].endswith(".adaptive-linf-0.02")]
     assert len(rows) == 24 * 5
     assert max(r["distance"] for r in rows) <= 0.02 * (1 + 1e-6)
 
 
-def test_an_interrupted_run_is_gone_on_with_to_the_same_figures(small):
-    squares, result = small
-    for label in (f"{MAIN}.fixed-0.02", "shuffled.clean"):
-        (squares / "run" / "rows" / "outcomes" / f"{label}-00000.parquet").unlink()
-    again = run_paper(TINY, out=squares / "run", data=f"parquet:{squares}/squares.parquet")
-    different = {k for k, v in again.measured.items() if v != result.measured[k]}
-    assert different == {"network_from_cache", "rows_from_before"}
-    assert "Rows of an interrupted run" in again.note
-    assert "Rows of an interrupted run" not in result.note
-
-
-def test_three_pretrainings(squares, tmp_path, monkeypatch):
+def context_of(finished, tmp_path, monkeypatch):
+    """A run directory of its own beside the data of the tiny run."""
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
-    spec = f"parquet:{squares}/squares.parquet"
-    split = split_of(spec, None, train=60, test=12, seed=0, download=False, slug="robust-mae")
-    bench = Bench(0, RunDir(tmp_path / "run"), spec, "small")
-    Pretraining(bench, split, 1, 1).run()
-    found = pretraining_figures(bench.run)
+    register_tables([RobustMaePaper])
+    run, data = RunDir(tmp_path / "run"), finished("robust-mae").data
+    record = Record(run, {})
+    datasets = Datasets(data, False, record.add_input)
+    return Context("robust-mae", 0, run, data, "small", False, record, datasets)
+
+
+def test_three_pretrainings(finished, tmp_path, monkeypatch):
+    context = context_of(finished, tmp_path, monkeypatch)
+    paper = RobustMaePaper(comparison=context.data, vit_train=60, vit_test=12, pretrain=1, tune=1)
+    compare_pretrainings(paper, context)
+    found = Figures(context.rows()).pretraining()["pretraining"]
     assert {"pixels", "features", "none", "pixels_minus_features"} == set(found)
     assert found["pixels"]["clean"]["n"] == 12
     assert set(found["none"]) == {"clean", "pgd-0.5", "pgd-1", "pgd-2", "low-4", "low-8", "low-12"}
@@ -204,18 +156,21 @@ def test_three_pretrainings(squares, tmp_path, monkeypatch):
     assert found["pixels_minus_features"]["pgd-1"]["value"] == pytest.approx(-gap)
 
 
-def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
+def test_why_pretrainings_were_left_out_is_a_row(finished, tmp_path, monkeypatch):
+    context = context_of(finished, tmp_path, monkeypatch)
+    assert Figures(context.rows()).pretraining() == {}
+    compare_pretrainings(RobustMaePaper(comparison=f"folder:{tmp_path}/no-such-set"), context)
+    assert "no-such-set" in Figures(context.rows()).pretraining()["pretraining"]["absent"]
+
+
+def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
     with pytest.raises(DataError, match="cifar10"):
         run_paper("robust-mae", out=tmp_path / "run", data="cifar10")
-    monkeypatch.setattr("unshaken.papers._mae_nets.load_model", lambda spec, download: Blind())
+    monkeypatch.setattr(Context, "load_model", lambda self, spec: Blind())
     with pytest.raises(ParameterError, match="gives no gradients"):
         run_paper("robust-mae", out=tmp_path / "run2", model="onnx:net.onnx")
 
 
 class Blind:
     differentiable = False
-
-
-def test_it_stands_in_the_registry():
-    assert find_method("robust-mae", "papers").cls is RobustMaePaper

@@ -1,27 +1,18 @@
 """The row of UnsafeBench: sources by hand, its rule both ways, figures from rows, a tiny run on pictures made here."""
 
-import io
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from sklearn.metrics import f1_score
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError, MissingExtra, ParameterError
-from unshaken.detect.engine.base import Detector
-from unshaken.harden.engine.fit import fresh
-from unshaken.models import save_model
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers._unsafe_figures import Figures
-from unshaken.papers._unsafe_sets import collected_for, painted, poster, sources
+from unshaken.papers.frame.rows import Rows
 from unshaken.papers.unsafebench import UnsafeBenchPaper
+from unshaken.papers.unsafebench.figures import Figures
+from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
 from unshaken.run.store import RunDir
-
-TINY = "unsafebench:train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2"
 
 
 def test_a_poster_has_six_levels_and_dark_edges():
@@ -92,55 +83,9 @@ def test_the_remark_says_what_stands_beside():
         assert words in remark
 
 
-class Bright(Detector):
-    """Pictures are flagged by their brightness."""
-
-    def score(self, look, bank):
-        return look.pixels.mean((1, 2, 3)).double()
-
-
-class Absent(Detector):
-    """A classifier whose package is absent."""
-
-    def score(self, look, bank):
-        raise MissingExtra("ghost", "safety", "detector 'ghost'")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Four classes of coloured pictures, an untrained network, and stand-ins for the ready-made classifiers."""
-    folder, draw = tmp_path_factory.mktemp("unsafe"), np.random.default_rng(0)
-    colours = np.array([[150, 60, 60], [60, 150, 60], [60, 60, 150], [140, 140, 60]])
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 120), ("test", 40)):
-        for i in range(n):
-            picture = np.clip(colours[i % 4] + draw.normal(0, 45, (16, 16, 3)), 0, 255).astype(np.uint8)
-            rows["id"].append(f"{split}{i}")
-            rows["image"].append(_png(picture))
-            rows["label"].append(i % 4)
-            rows["split"].append(split)
-    pq.write_table(pa.table(rows), folder / "colours.parquet")
-    images = torch.from_numpy(draw.integers(0, 255, (8, 3, 32, 32)).astype(np.uint8))
-    save_model(fresh("small-cnn", images, classes=4, seed=0), folder / "net", arch="small-cnn")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "unshaken.papers._unsafe_harmless.ADAPTERS", {"bright": (Bright(), 0.35), "ghost": (Absent(), 0.5)}
-        )
-        data = f"parquet:{folder}/colours.parquet"
-        given = {"data": data, "model": f"run:{folder}/net"}
-        slug = f"{TINY},photos={data}?split=test"
-        yield folder, slug, given, run_paper(slug, out=folder / "run", **given)
-
-
-def _png(picture):
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "PNG")
-    return out.getvalue()
-
-
-def test_figures_come_from_rows(small):
-    folder, _, _, result = small
-    rows = RunDir(folder / "run").rows("moderation").to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("unsafebench")
+    result, rows = run.result, RunDir(run.out).rows("unsafebench_moderation").to_pylist()
     f1 = {}
     for arm in ("real", "ai", "half"):
         for source in ("real", "ai"):
@@ -159,9 +104,9 @@ def test_figures_come_from_rows(small):
     assert result.measured["baselines.prevalence"] == 0.5
 
 
-def test_robust_accuracy_starts_at_one_and_never_rises(small):
+def test_robust_accuracy_starts_at_one_and_never_rises(finished):
     """Images were chosen right, noise of the published budget does nothing, and a larger ball holds the smaller."""
-    _, _, _, result = small
+    result = finished("unsafebench").result
     assert result.measured["robust.clean"]["value"] == 1
     assert result.measured["robust.noise_l2_0.01"]["value"] == 1
     worst = [result.measured[f"robust.{e}.worst"]["value"] for e in ("0.5", "1", "2", "4")]
@@ -171,53 +116,46 @@ def test_robust_accuracy_starts_at_one_and_never_rises(small):
         assert result.measured[f"robust.{e}.worst"]["value"] <= min(each)
 
 
-def test_policies_and_false_alarms(small):
-    folder, _, _, result = small
+def test_policies_and_false_alarms(finished):
+    run = finished("unsafebench")
+    result, kept = run.result, RunDir(run.out)
     assert (
         result.measured["left_out"]
         == "detector 'ghost' needs the package 'ghost', which is absent: pip install 'unshaken[safety]'"
     )
-    rows = RunDir(folder / "run").rows("false_alarms").to_pylist()
+    rows = kept.rows("unsafebench_false_alarms").to_pylist()
     assert result.measured["false_alarms.bright"]["value"] == sum(r["score"] >= 0.35 for r in rows) / 8
-    answers = RunDir(folder / "run").rows("policy_answers").to_pylist()
+    answers = kept.rows("unsafebench_policy_answers").to_pylist()
     for r in answers:
-        assert r["target"] == (r["arm"] == "unsafe" and r["case"] != "own-removed")
+        assert r["target"] == (r["kind"] == "unsafe" and r["case"] != "own-removed")
     own = [
-        not r["said"]
+        not r["answer"]
         for r in answers
-        if r["case"] == "own-removed" and r["arm"] == "unsafe" and "-0.5" in r["condition"]
+        if r["case"] == "own-removed" and r["kind"] == "unsafe" and "-0.5" in r["condition"]
     ]
     assert result.measured["policies.negatives-0.5.own-removed.unsafe"]["value"] == pytest.approx(np.mean(own))
 
-    rows = [r for r in RunDir(folder / "run").rows("moderation").to_pylist() if r["arm"] == r["source"] == "real"]
+    rows = [r for r in kept.rows("unsafebench_moderation").to_pylist() if r["arm"] == r["source"] == "real"]
     others = [r["margins"][1 - r["category"]] <= 0 for r in rows if r["unsafe"]]
     assert result.measured["policies.heads.own-removed.unsafe"]["value"] == pytest.approx(np.mean(others))
 
 
-def test_a_category_without_anything_has_no_f1(small):
-    folder = small[0]
-    figures = Figures(RunDir(folder / "run"), [0, 1], ["a", "b"])
+def test_a_category_without_anything_has_no_f1(finished):
+    figures = Figures(Rows(RunDir(finished("unsafebench").out), "unsafebench", 0), [0, 1])
     for rows in figures.rows.values():
         for r in rows.values():
             if r["category"] == 1:
                 r.update(unsafe=False, margins=[-1.0, -1.0])
     cells = figures.cells("real", "real")
-    assert cells["categories"]["b"] is None
-    assert cells["macro"] == pytest.approx(cells["categories"]["a"]["value"], abs=1e-4)
+    assert cells["categories"]["2"] is None
+    assert cells["macro"] == pytest.approx(cells["categories"]["0"]["value"], abs=1e-4)
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, slug, given, result = small
-    for one in (folder / "run" / "rows" / "policy_answers").glob("s1.*"):
-        one.unlink()
-    again = run_paper(slug, out=folder / "run", **given)
-    assert again.measured == result.measured
-
-
-def test_what_cannot_be_run(small, tmp_path):
-    _, slug, given, _ = small
+def test_what_cannot_be_run(finished, tmp_path):
+    run = finished("unsafebench")
     with pytest.raises(DataError, match="3 seeds want 180 and 60"):
-        run_paper(slug.replace("seeds=2", "seeds=3"), out=tmp_path / "a", **given)
+        run_paper(run.text.replace("seeds=2", "seeds=3"), out=tmp_path / "a", data=run.data, model=run.model)
     for flagged in ("0+0", "0+7"):
+        other = run.text.replace("flagged=0+2", f"flagged={flagged}")
         with pytest.raises(ParameterError, match="name each class once, of 0 to 3"):
-            run_paper(slug.replace("flagged=0+2", f"flagged={flagged}"), out=tmp_path / "b", **given)
+            run_paper(other, out=tmp_path / flagged, data=run.data, model=run.model)

@@ -1,9 +1,8 @@
-"""Images and the network for the experiment with frequency prompts."""
+"""Images for an experiment that has not moved to the frame yet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +12,6 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import Dataset, load_data, subset
 from unshaken.data.resident import Samples
-from unshaken.harden.engine.fit import fit, fresh
-from unshaken.harden.engine.training import Training
-from unshaken.models import load_model
-from unshaken.papers._training import cached
-from unshaken.papers.base import Bench
-
-SMALL = "small"
-TRAINING: dict[str, Any] = {"batch_size": 128, "lr": 0.2, "held_out": 200, "select": "last"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +63,3 @@ def _samples(dataset: Dataset, model: Classifier | None) -> Samples:
     if not classes and dataset.labels is not None:
         classes = int(dataset.labels.max()) + 1
     return Samples(dataset, None if model is None else model.view, classes)
-
-
-def network(bench: Bench, split: Split, epochs: int) -> tuple[Classifier, bool]:
-    """The small network, trained here or from the cache; and whether it was there."""
-    training = Training(epochs=epochs, check_every=epochs, seed=bench.seed, **TRAINING)
-    key = {"data": split.fingerprint, "train": len(split.images), **training.model_dump(mode="json")}
-
-    def make() -> Classifier:
-        start = fresh(SMALL, split.images, classes=split.classes, seed=bench.seed)
-        return fit(start, split.images, split.labels, [], training, classes=split.classes).last
-
-    return cached(key, SMALL, make)
-
-
-def own_model(bench: Bench) -> Classifier | None:
-    """The user's own model; None for the small one."""
-    if bench.model == SMALL:
-        return None
-    model = load_model(bench.model, download=bench.download)
-    if not model.differentiable:
-        raise ParameterError(f"robust-mae: model {bench.model!r} gives no gradients: prompts cannot be fitted to it")
-    return model

@@ -14,6 +14,7 @@ its own, a room lacks a method: add it there.
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
 | `rows.py` | `Rows`, `means`, `share_of`, `stacked`: what `figures(paper, rows)` is given |
+| `diffusion.py` | `learned_edm`: small diffusion models that a row's images are generated or denoised by |
 | `outcomes.py` | `Examples`: attacks and forward passes as rows, with their true cost |
 | `tables.py` | the row's own tables, in the namespace of its slug |
 | `record.py`, `cache.py`, `code.py` | `paper.json`; the cache of weights; the digest of the code that trains |
@@ -146,7 +147,8 @@ What to know:
   expensive step that is no network through `context.once(name, key, compute)` or `once_tensors`.
 - Examples that several models are shown: `found = context.search(...)`, then `context.predict(label, model, batch,
   examples=found)`; each row then bears the cost of the search.
-- Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`. Rows
+- Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`; with
+  `keep_images=True` its images can be shown to other models: `examples=context.examples(label, batch)`. Rows
   that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`.
 - What the experiment itself decides by rows reads them through `context.rows()`.
 - A user's model comes from `context.load_model(spec)`, which pins its weights; its images from

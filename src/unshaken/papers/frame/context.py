@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -186,9 +187,11 @@ class Context:
 
     def evaluate(
         self, label: str, method: Any, model: Classifier, batch: Batch, *, severities: Sequence[int] = (),
-        eps: Sequence[float] = (), norm: str = "linf", seed: int | None = None,
+        eps: Sequence[float] = (), norm: str = "linf", seed: int | None = None, keep_images: bool = False,
     ) -> None:  # fmt: skip
         """Rows of a registered method as `unshaken audit` makes them, under `<label>-...` as it names its conditions.
+
+        Budgets are searched together: what a smaller one fools is not attacked again.
 
         Args:
             label: in front of the method's own condition ids.
@@ -199,8 +202,30 @@ class Context:
             eps: budgets in [0, 1] pixel units under the norm.
             norm: `linf`, `l2` or `l1`.
             seed: of the method; default the run seed.
+            keep_images: keep the changed images, for `examples`.
         """
         conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
-        left = [c for c in conditions if not self.run.has_rows("outcomes", c.id, 0)]
-        for condition in left:
-            self.keep(evaluated([condition], method, model, batch, self.seed if seed is None else seed))
+        left = {c.id for c in conditions if not self.run.has_rows("outcomes", c.id, 0)}
+        parts = evaluated(conditions, method, model, batch, self.seed if seed is None else seed) if left else []
+        for part in parts:
+            if part.condition.id not in left:
+                continue
+            if keep_images and part.images is not None:
+                images = part.images(torch.arange(len(batch)))
+                self.run.write_examples(images, list(batch.ids), part.condition.id, 0)
+            self.keep([part])
+
+    def examples(self, label: str, batch: Batch) -> Examples:
+        """The images that `evaluate` kept, with the cost of their search.
+
+        Args:
+            label: of the condition.
+            batch: the samples, all among those that were evaluated.
+        """
+        images, names = self.run.examples(self.id(label)), ["id", "forwards", "backwards", "seconds"]
+        rows = self.rows().table("outcomes", label)
+        costs = {i: cost for i, *cost in zip(*(rows[n].to_pylist() for n in names), strict=True)}
+        forwards, backwards, seconds = torch.tensor([costs[i] for i in batch.ids], dtype=torch.float64).T
+        method, norm, eps = (rows[n][0].as_py() for n in ("method", "norm", "eps"))
+        found = torch.stack([images[i] for i in batch.ids])
+        return Examples(found, method, norm, eps, forwards.long(), backwards.long(), seconds)

@@ -133,6 +133,8 @@ class Networks:
         weights = self._kept(name, key, train)
         for recipe in made:
             model = recipe.rebuild(model)
+        for recipe in made:  # what only training needed has no weights any more
+            recipe.end(model)
         model.net.load_state_dict(weights.tensors)
         return Net(model.eval(), digest_of(key), **weights.notes)
 

@@ -27,8 +27,8 @@ class Examples:
     Args:
         images: `[N, C, H, W]`, inside the balls and [0, 1].
         method: registry name of the attack.
-        norm: of the budget.
-        eps: radius in [0, 1] pixel units under the norm.
+        norm: of the budget; None for an attack without one.
+        eps: radius in [0, 1] pixel units under the norm; None likewise.
         forwards: passes spent on each sample, int64 `[N]`.
         backwards: as `forwards`.
         seconds: float64 `[N]`.
@@ -36,8 +36,8 @@ class Examples:
 
     images: Tensor
     method: str
-    norm: str
-    eps: float
+    norm: str | None
+    eps: float | None
     forwards: Tensor
     backwards: Tensor
     seconds: Tensor

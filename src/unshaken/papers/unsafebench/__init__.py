@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.data import load_data
-from unshaken.models import fingerprint, load_model
-from unshaken.papers._tract_nets import Pictures, read_pictures
-from unshaken.papers._unsafe_figures import Figures
-from unshaken.papers._unsafe_harmless import harmless
-from unshaken.papers._unsafe_run import ARMS, Study
-from unshaken.papers._unsafe_sets import AI, REAL, Moderated, Style, sources
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
 GAP, SHRUNK = 0.03, 0.5
+REAL, AI = "real", "ai"
+SOURCES = (REAL, AI)
+ARMS = (REAL, AI, "half")
+"""What heads learn from: photos, copies, or half of each."""
+CASES = ("whole", "own-removed", "other-removed")
+"""What a policy asks for: every category, all but the image's own, all but another one."""
+LEVELS = ("0.5", "1", "2", "4")
+"""Radii of attacks, in steps of 8-bit pixels."""
+Style = Literal["poster", "painted"]
 
 
 @register("unsafebench", reference="Qu et al. 2025, arXiv:2405.03486")
@@ -51,6 +50,18 @@ class UnsafeBenchPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "moderation": {
+            "seed": "int64", "arm": "string", "source": "string", "category": "int64", "name": "string",
+            "unsafe": "bool", "margins": "double[]",
+        },
+        "policy_answers": {"kind": "string", "case": "string", "target": "bool", "answer": "bool"},
+        "false_alarms": {"threshold": "double", "score": "double"},
+        "left_out": {"reason": "string"},
+    }  # fmt: skip
+    """`moderation`: one row an image: the category it counts for, whether it is unsafe, and each head's logit over its
+    threshold. `policy_answers`: one row an image and policy, with the answer of the head that is told the policy.
+    `false_alarms`: P(unsafe) of a harmless photo, and the threshold above which the package flags."""
 
     train: PositiveInt = Field(1500, description="photos to learn from in each seed, a fifth for thresholds", ge=50)
     test: PositiveInt = Field(1000, description="photos judged in each seed, with their copies", ge=20)
@@ -70,47 +81,6 @@ class UnsafeBenchPaper(Paper):
     @classmethod
     def _split(cls, flagged: Any) -> Any:
         return tuple(flagged.split("+")) if isinstance(flagged, str) else flagged
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Learn, judge, attack; figures from the rows.
-
-        Raises:
-            ParameterError: a flagged class is no class of the data, or stands twice.
-            DataError: there are too few images.
-        """
-        model, n = load_model(bench.model, download=bench.download), self.seeds
-        pictures = read_pictures(bench, n * self.train, n * self.test)
-        if len(set(self.flagged)) < len(self.flagged) or max(self.flagged) >= pictures.classes:
-            raise ParameterError(f"flagged={self.flagged}: name each class once, of 0 to {pictures.classes - 1}")
-        if len(pictures.images) < n * self.train or len(pictures.test) < n * self.test:
-            raise DataError(
-                f"data {bench.data!r} has {len(pictures.images)} images to learn from and {len(pictures.test)} others; "
-                f"{n} seeds want {n * self.train} and {n * self.test}: lower train, test or seeds"
-            )
-        bench.pin(pictures=dict(pictures.key), backbone=fingerprint(model), **self.model_dump())
-        example = self.pair(pictures.test[slice(0, 2)]).images[REAL]
-        study = Study(bench, model, example, self.flagged, pictures.classes, self.steps)
-        seeds = tuple(bench.seed * n + i for i in range(n))
-        with track("unsafebench", n) as task:
-            for i, seed in enumerate(seeds):
-                if not study.finished(seed):
-                    study.one(seed, *self.group(pictures, i), self.attacked)
-                task.advance()
-        missing = harmless(bench, self.photos, self.harmless) if self.photos else {}
-        known = load_data(bench.data, download=bench.download).classes
-        names = [known[c] if c < len(known) else str(c) for c in self.flagged]
-        return {**Figures(bench.run, seeds, names).all(), "left_out": "; ".join(missing.values()) or "nothing"}
-
-    def pair(self, batch: Batch) -> Moderated:
-        """Photos with their copies."""
-        return sources(batch, self.style, self.side)
-
-    def group(self, pictures: Pictures, i: int) -> tuple[Moderated, Moderated]:
-        """What one seed learns from and is judged on; no image serves two seeds."""
-        rows = slice(i * self.train, (i + 1) * self.train)
-        ids = tuple(f"train-{k}" for k in range(rows.start, rows.stop))
-        seen = Batch(pictures.images[rows].float() / 255, pictures.labels[rows], ids)
-        return self.pair(seen), self.pair(pictures.test[slice(i * self.test, (i + 1) * self.test)])
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""

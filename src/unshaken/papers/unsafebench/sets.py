@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +12,10 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import required
+from unshaken.papers.unsafebench import AI, REAL, Style
 from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
 from unshaken.stress.corruptions.saturate import saturate
 
-Style = Literal["poster", "painted"]
-REAL, AI = "real", "ai"
-SOURCES = (REAL, AI)
 COLOURS, EDGE = 6, 2.0
 """Levels of a colour channel, and how dark the edges of the style `poster` are."""
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
-from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.core.rng import SampleRng
-from unshaken.data import load_data, stream
-from unshaken.models import fingerprint, load_model
-from unshaken.papers._rigid_figures import NOISE, Figures
-from unshaken.papers._rigid_nets import auto_encoder, generator
-from unshaken.papers._rigid_run import AGAIN, AS_IS, MAIN, STAND_INS, Photos, Scoring, made_of, small_sets
-from unshaken.papers._rigid_sets import BLOCK
-from unshaken.papers._tract_nets import read_pictures
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+MAIN = 0.05
+NOISE = f"noise-{MAIN:g}"
+STAND_INS = ("bicubic", "nearest", "low-rank", "spectrum", "auto-encoder")
+AS_IS, AGAIN = "as-is", "jpeg90"
+"""Treatments of all sets alike: none, and once more through a JPEG file."""
 FLAGGED, ORDER = 0.15, 0.01
 """Share of the control that may be flagged, and how far a score may move with order and batches, relative to it."""
 
@@ -57,6 +49,12 @@ class RIGIDPaper(Paper):
     }
     data: ClassVar[str] = "imagenet-sample"
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "moves": {"seed": "int64", "set": "string", "treatment": "string", "how": "string", "score": "double"},
+        "content": {"label": "int64", "brightness": "double", "contrast": "double", "detail": "double"},
+    }
+    """`moves`: one row a picture and way of changing it, `noise-0.05` (lambda in the paper's units) or `blur`.
+    `content`: mean and deviation of a photo's pixels, and the mean step from one to the next, in [0, 1]."""
 
     photos: PositiveInt = Field(30, description="photos scored in each seed")
     calibration: PositiveInt = Field(60, description="further photos that set the threshold in each seed")
@@ -78,63 +76,6 @@ class RIGIDPaper(Paper):
     def _split(cls, lambdas: Any) -> Any:
         values = [float(v) for v in (lambdas.split("+") if isinstance(lambdas, str) else lambdas)]
         return tuple(sorted({*values, MAIN}))
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Make the sets and score them; figures from the rows."""
-        model = load_model(bench.model, download=bench.download)
-        photos, others, data = self.read(bench, model.view)
-        coder, cached = auto_encoder(others, self.coder_steps, bench.seed, {"photos": data, "n": self.learned})
-        small = read_pictures(bench_of(bench, self.small), 20_000, 400) if self.small else None
-        of = {"photo_data": data, "photo_model": fingerprint(model), "small_data": dict(small.key) if small else None}
-        bench.pin(**of, **self.model_dump())
-        scoring = Scoring(bench, model, photos.test[0].images, self.lambdas, self.draws)
-        parts = torch.arange(0 if small is None else len(small.test)).tensor_split(self.seeds)
-        if small is not None:
-            maker, also = generator(small.images, self.generator_steps, bench.seed, dict(small.key))
-            cached = cached and also
-        seeds = tuple(bench.seed * self.seeds + i for i in range(self.seeds))
-        with track("rigid", self.seeds) as task:
-            for i, seed in enumerate(seeds):
-                batch = photos.test[i]
-                sets = {"real": batch, **made_of(batch, coder, seed), "calibration": photos.calibration[i]}
-                if small is not None:
-                    side = batch.images.shape[2]
-                    sets |= small_sets(small.test[parts[i][: self.photos]], maker, side, seed)
-                scoring.describe(seed, batch)
-                for treatment in (AS_IS, AGAIN):
-                    for name, own in sets.items():
-                        scoring.put(seed, name, own, treatment)
-                scoring.put(seed, "real", batch, again=True)
-                task.advance()
-        return {**Figures(bench.run, seeds).all(), "networks_from_cache": cached}
-
-    def read(self, bench: Bench, view: Any) -> tuple[Photos, torch.Tensor, str]:
-        """Disjoint photos for the seeds, and those that the auto-encoder learns from.
-
-        Raises:
-            DataError: there are too few, or their sides are no multiples of 8.
-        """
-        dataset = load_data(bench.data, download=bench.download)
-        each, n = self.photos + self.calibration, self.seeds
-        if len(dataset) < each * n + self.learned:
-            raise DataError(
-                f"data {bench.data!r} has {len(dataset)} photos; {n} seeds of {each} and {self.learned} to learn from "
-                f"are {each * n + self.learned}: lower photos, calibration, seeds or learned"
-            )
-        order = np.argsort(SampleRng.of(bench.seed, "rigid", dataset.ids).keys.numpy(), kind="stable")
-        wanted = order[: each * n + self.learned]
-        items = [b for b in stream(dataset, wanted.tolist(), view=view) if isinstance(b, Batch)]
-        if sum(map(len, items)) < len(wanted):
-            raise DataError(f"data {bench.data!r}: {len(wanted) - sum(map(len, items))} photos cannot be read")
-        whole = Batch.concat(items)
-        if whole.images.shape[1] != 3 or any(s % BLOCK for s in whole.images.shape[2:]):
-            raise DataError(
-                f"data {bench.data!r}: images of shape {tuple(whole.images.shape[1:])}; three channels and sides that "
-                f"are multiples of {BLOCK} are needed: add ?size="
-            )
-        groups = [whole[slice(i * each, (i + 1) * each)] for i in range(n)]
-        photos = Photos([g[slice(0, self.photos)] for g in groups], [g[slice(self.photos, each)] for g in groups])
-        return photos, whole.images[each * n :], dataset.fingerprint
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -173,11 +114,4 @@ class RIGIDPaper(Paper):
                 parts.append(f"{how}: " + ", ".join(f"{k} {v['value']:.2f}" for k, v in row.items()) + ".")
         alarms = ", ".join(f"{k} {v['value']:.0%}" for k, v in measured["false_alarms"].items())
         parts.append(f"Flagged at the 5% threshold, of real photos by content and of flat drawings: {alarms}.")
-        if measured.get("networks_from_cache"):
-            parts.append("The networks came from the cache, so the seconds hold no training.")
         return " ".join(parts)
-
-
-def bench_of(bench: Bench, data: str) -> Bench:
-    """The same bench with other data."""
-    return Bench(bench.seed, bench.run, data, bench.model, bench.own, bench.download)

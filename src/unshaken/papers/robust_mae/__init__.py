@@ -7,16 +7,31 @@ from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.measure.robustness.frequency import white_share
-from unshaken.papers._mae_figures import MOST, Figures
-from unshaken.papers._mae_nets import SMALL, network, own_model, split_of
-from unshaken.papers._mae_pretraining import Pretraining, pretraining_figures, settled
-from unshaken.papers._mae_run import CONTROLS, MAIN, RADII, Plan, Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+SMALL = "small"
 GAIN, LOSS = 0.10, 0.03
+EPS = (0.01, 0.02, 0.04)
+BUDGETS = tuple(f"{e:g}" for e in EPS)
+MOST = BUDGETS[-1]
+MAIN = "k20-b0.1"
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    MAIN: {"clusters": 20, "budget": 0.1},
+    "k20-b0.3": {"clusters": 20, "budget": 0.3},
+    "k50-b0.1": {"clusters": 50, "budget": 0.1},
+    "k1-b0.1": {"clusters": 1, "budget": 0.1},
+    "replace-k20-b0.1": {"clusters": 20, "budget": 0.1, "form": "replace"},
+}
+"""Name to options of `FrequencyPrompt`."""
+CONTROLS = ("shuffled", "random")
+RADII = (1 / 8, 1 / 4, 1 / 2)
+"""Of the height: an eighth is where prompts begin."""
+ARMS = ("pixels", "features", "none")
+"""What transformers are pretrained on."""
+STEPS = ("0.5", "1", "2")
+"""Radii of the attacks on these, in steps of 8-bit pixels."""
+LOW = (4, 8, 12)
 
 
 @register("robust-mae", reference="Huang et al. 2023, arXiv:2308.10315")
@@ -60,6 +75,15 @@ class RobustMaePaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = SMALL
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "selection": {"cluster": "int32", "commonest": "bool"},
+        "clusters": {"images": "int64", "purity": "double"},
+        "energy": {"radius": "double", "share": "double"},
+        "heat": {"row": "int32", "column": "int32", "error": "double"},
+        "left_out": {"reason": "string"},
+    }
+    """`selection`: the cluster of each image, and whether its commonest class is the image's own. `energy`: the share
+    of a perturbation's energy inside each radius. `heat`: the error under noise of one frequency."""
 
     train: PositiveInt = Field(8000, description="training images")
     test: PositiveInt = Field(500, description="test images")
@@ -72,34 +96,6 @@ class RobustMaePaper(Paper):
     vit_test: PositiveInt = Field(200, description="their test images")
     pretrain: NonNegativeInt = Field(5, description="epochs of rebuilding; 0 leaves the three transformers out")
     tune: PositiveInt = Field(4, description="epochs in which they learn the classes")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Prompts and every threat model; then the three pretrainings."""
-        model = own_model(bench)
-        split = split_of(
-            bench.data,
-            model,
-            train=self.train,
-            test=self.test,
-            seed=bench.seed,
-            download=bench.download,
-            slug="robust-mae",
-        )
-        bench.pin(data=split.fingerprint, model=bench.model, **self.model_dump(mode="json"))
-        cached, before = True, bool(bench.run.finished())
-        if model is None:
-            model, cached = network(bench, split, self.epochs)
-        study = Study(bench, model, split, Plan(self.steps, self.confirm, self.queries))
-        study.run()
-        measured = Figures(bench.run).all()
-        height, width = split.images.shape[2:]
-        measured["spectrum"]["white"] = {f"{r:g}": white_share(height, width, r * height) for r in RADII}
-        prompts = study.fitted(MAIN)
-        measured["selection"]["purity"] = float((prompts.purity * prompts.counts).sum() / prompts.counts.sum())
-        measured |= {"network_from_cache": cached, "rows_from_before": before}
-        if not bench.own and self.comparison and self.pretrain:
-            measured["pretraining"] = self._pretraining(bench)
-        return measured
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -136,12 +132,8 @@ class RobustMaePaper(Paper):
             f"{measured['k20-b0.3']['clean_minus_undefended']['value']:+.3f}. Specified here, for lack of published "
             "code: clusters, mask radius (an eighth of the height), optimizer and budgets.",
             "The network is no masked autoencoder; the published models are.",
-            self._told(measured.get("pretraining")),
+            self._compared(measured.get("pretraining")),
         ]
-        if measured["network_from_cache"]:
-            parts.append("The network was not trained in this run, so the seconds hold none of its training.")
-        if measured["rows_from_before"]:
-            parts.append("Rows of an interrupted run were there already; the seconds hold the rest.")
         return " ".join(p for p in parts if p)
 
     def _of_any_pattern(self, measured: Mapping[str, Any]) -> float:
@@ -150,31 +142,20 @@ class RobustMaePaper(Paper):
         random, main = (measured[name]["unaware"][MOST]["value"] - bare for name in ("random", MAIN))
         return float(random / main) if main else 0.0
 
-    def _pretraining(self, bench: Bench) -> dict[str, Any]:
-        try:
-            split = split_of(
-                self.comparison,
-                None,
-                train=self.vit_train,
-                test=self.vit_test,
-                seed=bench.seed,
-                download=bench.download,
-                slug="robust-mae",
-            )
-        except DataError as error:
-            return {"absent": str(error)}
-        Pretraining(bench, split, self.pretrain, self.tune).run()
-        return pretraining_figures(bench.run)
-
-    def _told(self, part: Mapping[str, Any] | None) -> str:
+    def _compared(self, part: Mapping[str, Any] | None) -> str:
         if part is None:
             return "The three pretrainings were not compared."
         if "absent" in part:
             return f"The three pretrainings were not compared: {part['absent']}."
         gap = part["pixels_minus_features"]["pgd-1"]
-        said = "a difference beyond chance" if settled(gap) else "inconclusive at this size"
+        words = "a difference beyond chance" if settled(gap) else "inconclusive at this size"
         return (
             f"Pretrainings, small transformers under PGD at 1/255: pixels {part['pixels']['pgd-1']['value']:.3f}, "
             f"features {part['features']['pgd-1']['value']:.3f}, none {part['none']['pgd-1']['value']:.3f}; pixels "
-            f"minus features {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}): {said}."
+            f"minus features {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}): {words}."
         )
+
+
+def settled(figure: Mapping[str, Any]) -> bool:
+    """Whether a difference's interval leaves out nought."""
+    return bool(figure["low"] > 0 or figure["high"] < 0)

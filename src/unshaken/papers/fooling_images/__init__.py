@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers._fooling_experiment import OwnModel, SmallWorld
-from unshaken.papers._fooling_figures import CERTAIN
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
 
+CERTAIN = 0.99
 MEDIAN = 0.9
 RECOVERED = 0.5
+MADE = ("ascent-decay", "ascent-plain", "direct", "cppn")
+"""How images are made: ascent with and without decay, evolution of pixels and of CPPNs."""
+CONTROL = ("ascent-plain", "direct")
+"""Those that are also made for an adversarially trained network."""
 
 
 @register("fooling-images", reference="Nguyen, Yosinski & Clune 2015, arXiv:1412.1897")
@@ -49,6 +52,26 @@ class FoolingImagesPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "small"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "images": {
+            **dict.fromkeys(("made_for", "shown_to"), "string"),
+            **dict.fromkeys(("target", "prediction", "found", "certain", "forwards", "backwards"), "int64"),
+            **dict.fromkeys(
+                ("confidence", "log_odds", "tempered", "variation", "nearest", "nearest_features"), "double"
+            ),
+            "seconds": "double",
+        },
+        "history": {
+            **dict.fromkeys(("generation", "above_99", "jumps", "evaluations"), "int64"),
+            **dict.fromkeys(("low", "median", "high"), "double"),
+        },
+        "used": {"data": "string", "images": "int64", "classes": "int64"},
+    }
+    """`images`: one row an image and a network that it is shown to. `confidence` and `log_odds` are those of `target`,
+    `tempered` is the confidence at the temperature that suits the network's clean images, `found` the generation or
+    step of the image, `certain` the first with a confidence of 0.9999 (-1 for never; ascent only), `variation` the mean
+    step from a pixel to the next, `nearest` the L2 distance to the nearest training image, `nearest_features` the same
+    between mean activations of the last layer before the head. `history`: one row a generation, over its cells."""
 
     train: PositiveInt = Field(20_000, description="training images, a stratified subset")
     test: PositiveInt = Field(10_000, description="test images")
@@ -65,12 +88,6 @@ class FoolingImagesPaper(Paper):
     rejects: PositiveInt = Field(1000, description="images that each round adds to the reject class")
     imagenet_classes: NonNegativeInt = Field(3, description="classes of the part on ImageNet, outside the rule")
     imagenet_steps: PositiveInt = Field(200, description="of its ascents")
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The small networks; or the user's own."""
-        if bench.model != self.model:
-            return OwnModel(bench, self).run()
-        return SmallWorld(bench, self).run()
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`; what was not run is not judged, and with a model of one's own that is (4) and (5)."""
@@ -114,6 +131,4 @@ class FoolingImagesPaper(Paper):
                 parts.append("The part on ImageNet was not run: its packages are absent, or no class was asked for.")
         else:
             parts.append("With a model of one's own only ascent and evolution are run.")
-        if measured.get("networks_from_cache"):
-            parts.append("The networks came from the cache, so the seconds hold no training.")
         return " ".join(p for p in parts if p)

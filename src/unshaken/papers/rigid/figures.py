@@ -12,13 +12,16 @@ from numpy.typing import ArrayLike
 from unshaken.measure.detection.detection import detection
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Numbers
-from unshaken.measure.statistics.intervals import share
-from unshaken.papers._rigid_run import AGAIN, AS_IS, MAIN, STAND_INS
-from unshaken.run.store import RunDir
+from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.papers.rigid import AGAIN, AS_IS, NOISE, STAND_INS, RIGIDPaper
 
-NOISE = f"noise-{MAIN:g}"
 ANIMALS = 398
 """Classes of ImageNet below this are animals."""
+
+
+def figures(paper: RIGIDPaper, rows: Rows) -> dict[str, Any]:
+    """Every figure."""
+    return Figures(rows, rows.seeds(paper.seeds)).all()
 
 
 def flagged(calibration: ArrayLike, scores: ArrayLike, lost: float = 0.05) -> Flags:
@@ -37,20 +40,20 @@ class Figures:
     """Scores by seed, set, treatment and way of changing.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         seeds: of the run.
     """
 
-    def __init__(self, run: RunDir, seeds: Sequence[int]) -> None:
+    def __init__(self, rows: Rows, seeds: Sequence[int]) -> None:
         self.seeds = list(seeds)
         self.again: dict[str, float] = {}
         self.rows: dict[tuple[int, str, str, str], dict[str, float]] = {}
-        for r in run.rows("rigid_scores").to_pylist():
+        for r in rows.table("moves").to_pylist():
             if r["condition"].endswith(".again"):
                 self.again[f"{r['seed']}/{r['id']}"] = r["score"]
             else:
                 self.rows.setdefault((r["seed"], r["set"], r["treatment"], r["how"]), {})[r["id"]] = r["score"]
-        self.content = {r["id"]: r for r in run.rows("rigid_content").to_pylist()}
+        self.content = {r["id"]: r for r in rows.table("content").to_pylist()}
         self.hows = list(dict.fromkeys(how for _, s, t, how in self.rows if (s, t) == ("real", AS_IS)))
         self.sets = list(dict.fromkeys(s for _, s, _, _ in self.rows if s not in ("real", "calibration", "small-real")))
 
@@ -65,7 +68,7 @@ class Figures:
             "recompressed": self.ranking(lambda s: self.of(s, NOISE, AGAIN)),
             "wins": {s: self.wins(s) for s in photos[1:]},
             "real_first": {s: self.published(s) for s in STAND_INS},
-            "flagged": {t: {s: self.flags(s, t).to_json() for s in photos} for t in (AS_IS, AGAIN)},
+            "flagged": {t: {s: self.flags(s, t) for s in photos} for t in (AS_IS, AGAIN)},
             "false_alarms": self.groups(),
             "not_tied_at_0": self.not_tied(),
             "order": self.order(),
@@ -106,10 +109,9 @@ class Figures:
         difference = self.of(name) - self.of("real")
         return round(float((difference > 0).mean() + (difference == 0).mean() / 2), 4)
 
-    def flags(self, name: str, treatment: str) -> Any:
+    def flags(self, name: str, treatment: str) -> dict[str, Any]:
         """Share of a set above the threshold of its seed, which flags 5% of its calibration photos."""
-        hits = np.concatenate([self.hits(name, treatment, seed) for seed in self.seeds])
-        return share(int(hits.sum()), len(hits))
+        return share_of(np.concatenate([self.hits(name, treatment, seed) for seed in self.seeds]))
 
     def hits(self, name: str, treatment: str, seed: int) -> Flags:
         """Which pictures of a set and seed are flagged."""
@@ -134,9 +136,9 @@ class Figures:
             third = max(1, len(ordered) // 3)
             found |= {low: ordered[:third], high: ordered[-third:]}
         figures: Mapping[str, Any] = {
-            name: share(sum(hit[i] for i in ids), len(ids)).to_json() for name, ids in found.items() if ids
+            name: share_of(np.array([hit[i] for i in ids])) for name, ids in found.items() if ids
         }
-        return {**figures, "drawings": self.flags("drawings", AS_IS).to_json()}
+        return {**figures, "drawings": self.flags("drawings", AS_IS)}
 
     def _trait(self, trait: str, one: str) -> tuple[float, str]:
         return self.content[one][trait], one

@@ -14,16 +14,29 @@ from unshaken.measure import Figure, clopper_pearson, paired_difference, share
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
-from unshaken.papers._limits_generated import ATTACKED, PROCESSES
-from unshaken.papers._limits_marks import AMPLITUDES, DENOISED, FRACTIONS, MODES, NOISES, PEAKS
-from unshaken.run.store import RunDir
+from unshaken.papers.ai_image_detector_limits import (
+    AMPLITUDES,
+    ATTACKED,
+    DENOISED,
+    FRACTIONS,
+    MODES,
+    NOISES,
+    PEAKS,
+    STRENGTHS,
+    AIImageDetectorLimitsPaper,
+)
+from unshaken.papers.frame.rows import Flags, Numbers, Rows, share_of
 
-Numbers = NDArray[np.float64]
 FALSE_ALARMS = 0.01
 """Of real images, for which the threshold of the detector of generated images is set."""
 SPOOF_FALSE_ALARMS = 0.1
 BASE_RATE = 0.01
 """Share of generated images where a precision is given."""
+
+
+def figures(paper: AIImageDetectorLimitsPaper, rows: Rows) -> dict[str, Any]:
+    """Every figure."""
+    return Figures(rows, paper.seeds).all()
 
 
 def best_threshold(clean: Numbers, marked: Numbers) -> float:
@@ -48,13 +61,13 @@ class Figures:
     """Errors, bounds, and what attacks do.
 
     Args:
-        run: where the rows are.
-        seeds: repetitions.
+        rows: of the run.
+        seeds: number of repetitions.
     """
 
-    def __init__(self, run: RunDir, seeds: int) -> None:
+    def __init__(self, rows: Rows, seeds: int) -> None:
         self.seeds = range(seeds)
-        table = run.rows("detector_scores")
+        table = rows.table("detector_scores")
         names = np.array(table["condition"].to_pylist())
         order = np.argsort(names, kind="stable")
         table, names = table.take(order), names[order]
@@ -68,14 +81,18 @@ class Figures:
     def all(self) -> dict[str, Any]:
         """Everything, by part."""
         chain = DDPM(UNet(UNetSettings(image=(1, 8, 8), width=4, levels=(1,))))
+        parts: dict[str, dict[float, float]] = {
+            "noise": {s: s for s in NOISES},
+            "denoised": {s: s for s in DENOISED},
+            "diffusion": {f: equivalent_noise(chain, f) for f in FRACTIONS},
+        }
         return {
-            "noise": {f"a{a}": {f"{s:g}": self.errors(f"noise.a{a}.{s:g}", s) for s in NOISES} for a in AMPLITUDES},
-            "denoised": {
-                f"a{a}": {f"{s:g}": self.errors(f"denoised.a{a}.{s:g}", s) for s in DENOISED} for a in AMPLITUDES
-            },
-            "diffusion": {
-                f"a{a}": {f"{f:g}": self.errors(f"diffusion.a{a}.{f:g}", equivalent_noise(chain, f)) for f in FRACTIONS}
-                for a in AMPLITUDES
+            **{
+                part: {
+                    f"a{a}": {f"{k:g}": self.errors(f"{part}.a{a}.{k:g}", s) for k, s in deviations.items()}
+                    for a in AMPLITUDES
+                }
+                for part, deviations in parts.items()
             },
             "substitute": self.substitute(),
             "blend": {label: self.blend(label) for label in ("spread", "dct", "learned")},
@@ -119,9 +136,7 @@ class Figures:
     def substitute(self) -> dict[str, Any]:
         """How well substitutes learned, and the bits that the detector reads off attacked images."""
         right = [(p["score"] > 0) == p["abnormal"] for p in self.each("substitute.held")]
-        found: dict[str, Any] = {
-            "accuracy": {f"seed{i}": share(int(r.sum()), len(r)).to_json() for i, r in enumerate(right)}
-        }
+        found: dict[str, Any] = {"accuracy": {f"seed{i}": share_of(r) for i, r in enumerate(right)}}
         for kind in ("evade", "spoof"):
             bits = {
                 way: np.concatenate([p["score"] for p in self.each(f"substitute.{kind}-{way}")])
@@ -142,21 +157,21 @@ class Figures:
 
     def blend(self, label: str) -> dict[str, Any]:
         """Shares of images blended with noise that pass for marked, by the noise's peak, and over all of them."""
-        hits: dict[str, list[NDArray[np.bool_]]] = {"marked": [], "control": []}
+        hits: dict[str, list[Flags]] = {"marked": [], "control": []}
         found: dict[str, Any] = {}
         thresholds = [threshold_at(p["score"], SPOOF_FALSE_ALARMS) for p in self.each(f"blend.{label}.clean")]
         for kind, lists in hits.items():
             for peak in PEAKS:
                 parts = self.each(f"blend.{label}.{kind}.{peak:g}")
                 passed = np.concatenate([p["score"] > t for p, t in zip(parts, thresholds, strict=True)])
-                found.setdefault(f"{peak:g}", {})[kind] = share(int(passed.sum()), len(passed)).to_json()
+                found.setdefault(f"{peak:g}", {})[kind] = share_of(passed)
                 lists.append(passed)
         marked, control = (np.mean(np.stack(lists), 0) for lists in (hits["marked"], hits["control"]))
         return found | {"difference": paired_difference(control, marked).to_json()}
 
     def generated(self) -> dict[str, Any]:
         """The detector of generated images on images as they are, processed and attacked."""
-        names = ["clean", *(f"{n}.{s:g}" for n, (_, strengths) in PROCESSES.items() for s in strengths)]
+        names = ["clean", *(f"{n}.{s:g}" for n, strengths in STRENGTHS.items() for s in strengths)]
         found = {n.replace(".", "_", 1): self.processed(n) for n in names}
         return found | {f"pgd_{eps}": self.processed(f"pgd.{eps}") for eps in ATTACKED}
 

@@ -10,32 +10,34 @@ from numpy.typing import NDArray
 
 from unshaken.measure import accuracy
 from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
-from unshaken.measure.statistics.intervals import share
-from unshaken.papers._unsafe_run import ARMS, CASES, EPS
-from unshaken.papers._unsafe_sets import REAL, SOURCES
-from unshaken.run.store import RunDir
+from unshaken.measure.statistics.columns import Flags
+from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.papers.unsafebench import ARMS, CASES, LEVELS, REAL, SOURCES, UnsafeBenchPaper
 
-Bools = NDArray[np.bool_]
+
+def figures(paper: UnsafeBenchPaper, rows: Rows) -> dict[str, Any]:
+    """Every figure."""
+    return Figures(rows, rows.seeds(paper.seeds)).all()
+
+
+UNHARMED = {"clean": "clean", "noise_l2_0.01": "noise"}
 
 
 class Figures:
     """F1 by arm, category and source; gaps; robust accuracy; policies; false alarms.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         seeds: of the run.
-        names: of the categories.
     """
 
-    def __init__(self, run: RunDir, seeds: Sequence[int], names: Sequence[str]) -> None:
-        self.run, self.seeds, self.names = run, list(seeds), list(names)
+    def __init__(self, rows: Rows, seeds: Sequence[int]) -> None:
+        self.table, self.seeds = rows, list(seeds)
         self.rows: dict[tuple[int, str, str], dict[str, dict[str, Any]]] = {}
-        for r in run.rows("moderation").to_pylist():
+        self.names: dict[int, str] = {}
+        for r in rows.table("moderation").to_pylist():
             self.rows.setdefault((r["seed"], r["arm"], r["source"]), {})[r["id"]] = r
-        columns = ["id", "condition", "correct"]
-        self.outcomes: dict[str, dict[str, bool]] = {}
-        for r in run.rows("outcomes", columns).to_pylist():
-            self.outcomes.setdefault(r["condition"], {})[r["id"]] = r["correct"]
+            self.names[r["category"]] = r["name"]
 
     def all(self) -> dict[str, Any]:
         """Every figure."""
@@ -53,9 +55,10 @@ class Figures:
             "robust": self.robust(),
             "policies": {"heads": self.left_out()} | {f"negatives-{n}": self.policies(n) for n in ("0.5", "0")},
             "false_alarms": self.alarms(),
+            "left_out": "; ".join(self.table.table("left_out").sort_by("id")["reason"].to_pylist()) or "nothing",
         }
 
-    def of(self, arm: str, source: str, seeds: Sequence[int] | None = None) -> tuple[Bools, Bools, NDArray[np.int64]]:
+    def of(self, arm: str, source: str, seeds: Sequence[int] | None = None) -> tuple[Flags, Flags, NDArray[np.int64]]:
         """What the images are, what was said (any margin above 0), and their categories, in the order of ids."""
         rows = [
             r for s in (self.seeds if seeds is None else seeds) for _, r in sorted(self.rows[s, arm, source].items())
@@ -66,7 +69,7 @@ class Figures:
     def cells(self, arm: str, source: str) -> dict[str, Any]:
         """F1 of each category, of all images together, and the mean over categories."""
         unsafe, said, category = self.of(arm, source)
-        places = [category == k for k in range(len(self.names))]
+        places = [category == k for k in sorted(self.names)]
         found = f1_by([self.names[k] for k in category], unsafe, said)
         whole = f1_figure(unsafe, said)
         macro = macro_f1(Counts.of(unsafe[here], said[here]) for here in places)
@@ -86,33 +89,27 @@ class Figures:
 
     def robust(self) -> dict[str, Any]:
         """Share still judged rightly, of photos that were, under noise and attacks; by the worse of both as well."""
-        found: dict[str, Any] = {"clean": self.right("clean"), "noise_l2_0.01": self.right("noise")}
-        standing: Bools | None = None
-        for eps in EPS:
-            level = f"{255 * eps:g}"
-            hits = {name: self.answers(f"{name}-{level}") for name in ("fgsm", "pgd", "masked")}
+        found: dict[str, Any] = {name: share_of(self.correct(label)) for name, label in UNHARMED.items()}
+        standing: Flags | None = None
+        for level in LEVELS:
+            hits = {name: self.correct(f"{name}-{level}") for name in ("fgsm", "pgd", "masked")}
             both = hits["fgsm"] & hits["pgd"]
             standing = both if standing is None else standing & both
-            found[level] = {name: accuracy(right).to_json() for name, right in hits.items()}
-            found[level]["worst"] = accuracy(standing).to_json()
+            found[level] = {name: share_of(right) for name, right in {**hits, "worst": standing}.items()}
         return found
 
-    def right(self, name: str) -> dict[str, Any]:
-        """Accuracy under one condition."""
-        return accuracy(self.answers(name)).to_json()
-
-    def answers(self, name: str) -> Bools:
-        """Right answers under a condition, over seeds, in the order of ids."""
-        return np.array([right for s in self.seeds for _, right in sorted(self.outcomes[f"s{s}.{name}"].items())])
+    def correct(self, label: str) -> Flags:
+        """Correct answers under a condition, over seeds, in the order of ids."""
+        return np.concatenate([self.table.correct(f"s{s}.{label}") for s in self.seeds])
 
     def policies(self, negatives: str) -> dict[str, Any]:
         """Right answers of the head that is told the policy, by case and by whether the image is unsafe at all."""
-        wanted = {f"s{s}.conditional-{negatives}" for s in self.seeds}
-        rows = [r for r in self.run.rows("policy_answers").to_pylist() if r["condition"] in wanted]
+        tables = [self.table.table("policy_answers", f"s{s}.conditional-{negatives}") for s in self.seeds]
+        rows = [r for table in tables for r in table.to_pylist()]
         found: dict[str, Any] = {}
         for case in CASES:
             for kind in ("unsafe", "safe"):
-                right = [r["said"] == r["target"] for r in rows if (r["case"], r["arm"]) == (case, kind)]
+                right = [r["answer"] == r["target"] for r in rows if (r["case"], r["kind"]) == (case, kind)]
                 found[f"{case}.{kind}"] = accuracy(right).to_json()
         return found
 
@@ -133,10 +130,8 @@ class Figures:
 
     def alarms(self) -> dict[str, Any]:
         """Share of harmless photos above each package's own threshold."""
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for r in self.run.rows("false_alarms").to_pylist():
-            rows.setdefault(r["condition"], []).append(r)
-        return {
-            name: share(sum(r["score"] >= r["threshold"] for r in own), len(own)).to_json()
-            for name, own in rows.items()
-        }
+        found = {}
+        for name in self.table.labels("false_alarms"):
+            rows = self.table.table("false_alarms", name)
+            found[name] = share_of(rows["score"].to_numpy() >= rows["threshold"].to_numpy())
+        return found

@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure import accuracy, share
+from unshaken.measure import share
 from unshaken.measure.statistics.intervals import median
-from unshaken.run.store import RunDir
+from unshaken.papers.fooling_images import CERTAIN, CONTROL, MADE, FoolingImagesPaper
+from unshaken.papers.frame.rows import Rows
 
 Row = dict[str, Any]
-CERTAIN = 0.99
+
+
+def figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
+    """Of the small networks; or of the user's own model, for which there is no row in `used`."""
+    found, used = Figures(rows), rows.table("used").to_pylist()
+    if not used:
+        return {name: found.made(name, "own") for name in MADE}
+    before = ["first", *(f"retrained-{i}" for i in range(1, paper.rounds + 1))]
+    others = [net for net in ("second", "robust") if f"clean.{net}" in rows.labels()]
+    retrained = {}
+    for i, (old, new) in enumerate(pairwise(before), 1):
+        retrained[str(i)] = {
+            **found.made("cppn", new),
+            "pool": found.made("pool", old)["confidence"],
+            "pool_after": found.elsewhere("pool", old, new)["confidence"],
+            "pool_rejected": found.rejected("pool", old, new, used[0]["classes"]),
+        }
+    measured: dict[str, Any] = {
+        "used": f"{used[0]['data']} ({used[0]['images']} training images)",
+        **{name: found.made(name, "first") for name in MADE},
+        "transfer": {m: {net: found.elsewhere(m, "first", net) for net in others} for m in MADE},
+        "retrained": retrained,
+        "accuracy": {net: rows.accuracy(f"clean.{net}") for net in [*before, *others]},
+        "real": found.proxies(found.rows("real", "test", "first")),
+    }
+    if "robust" in others:
+        measured["control"] = {m: found.made(m, "robust") for m in CONTROL}
+    if "ascent-plain.imagenet.imagenet" in rows.labels("images"):
+        measured["imagenet"] = found.made("ascent-plain", "imagenet")
+    return measured
 
 
 class Figures:
     """Reads a run's rows once.
 
     Args:
-        run: where they are.
+        rows: of the run.
     """
 
-    def __init__(self, run: RunDir) -> None:
-        self._seen: dict[str, list[Row]] = {}
-        for row in run.rows("fooling").to_pylist():
-            self._seen.setdefault(row["condition"], []).append(row)
+    def __init__(self, rows: Rows) -> None:
+        self._images: dict[str, list[Row]] = {}
+        for row in rows.table("images").to_pylist():
+            self._images.setdefault(row["condition"], []).append(row)
         self._history: dict[str, list[Row]] = {}
-        for row in run.rows("fooling_history").to_pylist():
+        for row in rows.table("history").to_pylist():
             self._history.setdefault(row["condition"], []).append(row)
-        self._clean: dict[str, list[bool]] = {}
-        for row in run.rows("outcomes", ["condition", "correct"]).to_pylist():
-            self._clean.setdefault(row["condition"], []).append(row["correct"])
 
     def made(self, method: str, net: str) -> dict[str, Any]:
-        """Images as the network sees them that they were made for."""
+        """Images shown to the network that they were made for."""
         rows = self.rows(method, net, net)
         found: dict[str, Any] = {
             "confidence": middle([r["confidence"] for r in rows]),
@@ -55,10 +83,10 @@ class Figures:
                 found["step_of_9999"] = float(np.median(reached))
         return {**found, **self.proxies(rows), **self._course(f"{method}.{net}")}
 
-    def elsewhere(self, method: str, net: str, seen_by: str) -> dict[str, Any]:
-        """The same images as another network sees them."""
+    def elsewhere(self, method: str, net: str, shown_to: str) -> dict[str, Any]:
+        """The same images shown to another network."""
         own = {r["id"]: r for r in self.rows(method, net, net)}
-        rows = self.rows(method, net, seen_by)
+        rows = self.rows(method, net, shown_to)
         same = [r["prediction"] == r["target"] for r in rows]
         both = [s and own[r["id"]]["prediction"] == r["target"] for s, r in zip(same, rows, strict=True)]
         return {
@@ -68,9 +96,9 @@ class Figures:
             "above_99": sum(r["confidence"] >= CERTAIN for r in rows),
         }
 
-    def rejected(self, method: str, net: str, seen_by: str, reject: int) -> dict[str, Any]:
+    def rejected(self, method: str, net: str, shown_to: str, reject: int) -> dict[str, Any]:
         """Share of the images that a network puts into its reject class."""
-        rows = self.rows(method, net, seen_by)
+        rows = self.rows(method, net, shown_to)
         return share(sum(r["prediction"] == reject for r in rows), len(rows)).to_json()
 
     def proxies(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -82,13 +110,9 @@ class Figures:
             if all(r[name] is not None for r in rows)
         }
 
-    def clean(self, net: str) -> dict[str, Any]:
-        """Accuracy on the test images."""
-        return accuracy(self._clean[f"clean.{net}"]).to_json()
-
-    def rows(self, method: str, net: str, seen_by: str) -> list[Row]:
+    def rows(self, method: str, net: str, shown_to: str) -> list[Row]:
         """In the order of their ids."""
-        return sorted(self._seen[f"{method}.{net}.{seen_by}"], key=lambda r: str(r["id"]))
+        return sorted(self._images[f"{method}.{net}.{shown_to}"], key=lambda r: str(r["id"]))
 
     def _course(self, condition: str) -> dict[str, Any]:
         """How an evolution went; empty where there was none."""
@@ -114,5 +138,5 @@ def middle(values: Sequence[float]) -> dict[str, Any]:
     figure = median(column)
     if figure is None:  # a confidence is never infinite
         return {}
-    told = figure.to_json()
-    return {**told, "high": 1.0 if told["high"] is None else told["high"]}
+    found = figure.to_json()
+    return {**found, "high": 1.0 if found["high"] is None else found["high"]}
