@@ -2,7 +2,9 @@
 
 from unshaken.core.room import open_room
 from unshaken.generate.ddpm import DDPM
+from unshaken.generate.ddpm import DDPMSettings as DDPMSettings
 from unshaken.generate.edm import EDM, karras_grid
+from unshaken.generate.edm import EDMSettings as EDMSettings
 from unshaken.generate.fit import Fitting
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet, UNetSettings
