@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -55,10 +56,12 @@ class Experiment:
 
     def run(self) -> None:
         """Write all rows that are not there yet."""
-        steps = [partial(step, net) for step in (self.natural, self.adversarial) for net in ("vit", "cnn")]
+        steps: list[Callable[[], None]] = []
+        steps += [partial(step, net) for step in (self.natural, self.adversarial) for net in ("vit", "cnn")]
         steps += [partial(self.smoothed, net) for net in self.flat]
-        with track(f"patches, {self.context.prefix.rstrip('.')}", len(steps) + 1) as task:
-            for step in (*steps, self.attention):
+        steps.append(self.attention)
+        with track(f"patches, {self.context.prefix.rstrip('.')}", len(steps)) as task:
+            for step in steps:
                 step()
                 task.advance()
 
