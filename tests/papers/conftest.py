@@ -272,6 +272,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
         },
     ),
+    "vit-patch": Tiny(
+        "photos=60,attacked=16,epochs=4,steps=3,starts=1,seeds=1",
+        partial(make_tints, train=512, test=120, side=32, brighter=14), "steps=4",
+    ),
 }  # fmt: skip
 
 

@@ -6,24 +6,24 @@ import copy
 import io
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from unshaken.core import Classifier
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
+from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.training import Training
+from unshaken.models import save_model
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.papers import run_paper
-from unshaken.papers._vit_nets import shown
-from unshaken.papers._vit_run import looked_at
 from unshaken.papers.vit_patch import VitPatchPaper
+from unshaken.papers.vit_patch.experiment import attention_to
+from unshaken.papers.vit_patch.nets import CropFlipUntil
 from unshaken.run.store import RunDir
-
-SMALL = "vit-patch:photos=60,attacked=16,epochs=4,steps=3,starts=1,seeds=1"
-TINY = "vit-patch:photos=20,attacked=4,steps=1,starts=1,seeds=1"
 
 
 def value(x):
@@ -41,8 +41,6 @@ def seed_figures():
             "1.5": {"fooled_minus_plain": value(-0.05), "accuracy_minus_plain": value(-0.029)},
             "3": {"fooled_minus_plain": value(-0.3), "accuracy_minus_plain": value(-0.2)},
         },
-        "networks_from_cache": True,
-        "rows_from_before": False,
     }
 
 
@@ -87,20 +85,20 @@ def test_the_remark_tells_the_kinds_apart(measured):
     measured["seed1"]["natural"]["blur"]["24"] = {"vit": value(0.5), "cnn": value(0.125)}
     remark = VitPatchPaper().remark(measured)
     assert "blur 0.200/0.210, 0.500/0.125" in remark
-    assert "the seconds hold no training" in remark
-    assert "interrupted" not in remark
 
 
-def test_the_augmentation_moves_by_up_to_four_pixels_and_mirrors_half():
-    photo = torch.arange(32.0).expand(400, 1, 32, 32) / 31 + 0.01
-    seen = shown(photo, np.random.default_rng(0))
-    assert seen.shape == photo.shape
-    first, last = ((seen[:, 0, 16, k] > 0) for k in (0, -1))
-    mirrored = seen[:, 0, 16, 8] > seen[:, 0, 16, 24]
-    assert 150 < int(mirrored.sum()) < 250
-    margins = {int((row == 0).sum()) for row in seen[:, 0, 16]}
-    assert margins == {0, 1, 2, 3, 4}
-    assert bool((first | last).all())
+def test_training_ends_with_the_first_measurement_at_the_goal():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(256) % 2
+    images = torch.randint(0, 120, (256, 1, 8, 8), generator=generator) + 120 * labels[:, None, None, None]
+    held = Batch(images[:64].float() / 255, labels[:64], tuple(map(str, range(64))))
+    steps = {}
+    for goal in (0.0, 2.0):
+        training = Training(epochs=2, batch_size=32, held_out=1, check_every=2, select="last")
+        recipe = CropFlipUntil.of(goal, held)
+        found = fit(fresh("small-cnn", images.byte(), classes=2, seed=0), images.byte(), labels, [recipe], training)
+        steps[goal] = found.progress.number
+    assert steps == {0.0: 2, 2.0: 14}  # of 7 an epoch, measured after 2, 4, 5 and 7
 
 
 def test_attention_in_units_of_an_even_share():
@@ -110,46 +108,14 @@ def test_attention_in_units_of_an_even_share():
             block.attn.qkv.weight[:128] = 0
             block.attn.qkv.bias[:128] = 0
     images = torch.rand(30, 1, 16, 16)
-    direct, rolled = looked_at(Classifier(net), images, torch.arange(30) % 16, 16)
+    direct, rolled = attention_to(Classifier(net), images, torch.arange(30) % 16, 16)
     assert direct.shape == rolled.shape == (4, 30)
     assert torch.allclose(direct, torch.ones(4, 30), atol=1e-5)
     assert torch.allclose(rolled, torch.ones(4, 30), atol=1e-5)
 
 
-def tints(n, rng):
-    """Noise with one bright colour, the label."""
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 120, (n, 32, 32, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[..., label] += 14
-    return images, labels
-
-
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("vit-patch"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 512), ("test", 120)):
-        images, labels = tints(n, rng)
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
-def test_every_figure_is_there(small):
-    _, result = small
+def test_every_figure_is_there(finished):
+    result = finished("vit-patch").result
     names = set(result.measured)
     assert {f"seed0.adversarial.{n}.{c}" for n in ("vit", "cnn", "vit_minus_cnn") for c in (1, 2, 4)} <= names
     kinds = ("noise", "blur", "contrast", "mean")
@@ -164,8 +130,8 @@ def test_every_figure_is_there(small):
     assert "Run with photos=60, attacked=16, epochs=4, seeds=1, steps=3, starts=1." in result.note
 
 
-def test_more_cells_never_fool_fewer(small):
-    _, result = small
+def test_more_cells_never_fool_fewer(finished):
+    result = finished("vit-patch").result
     for net in ("vit", "cnn"):
         rates = [result.measured[f"seed0.adversarial.{net}.{n}"]["value"] for n in (1, 2, 4)]
         assert rates == sorted(rates)
@@ -174,9 +140,9 @@ def test_more_cells_never_fool_fewer(small):
         assert own <= both
 
 
-def test_figures_come_from_rows(small):
-    folder, result = small
-    rows = RunDir(folder / "run").rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("vit-patch")
+    result, rows = run.result, RunDir(run.out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
     right = {(r["condition"], r["id"]): r["correct"] for r in rows}
     ids = {i for c, i in right if c == "seed0.vit.patch-1"}
     assert all(right[f"seed0.{net}.clean", i] for net in ("vit", "cnn") for i in ids)
@@ -188,11 +154,11 @@ def test_figures_come_from_rows(small):
     assert result.measured["seed0.smoothing.2.fooled"]["value"] == pytest.approx(np.mean(fooled))
 
 
-def test_patches_in_the_run_are_single_cells(small):
-    folder, _ = small
-    images = RunDir(folder / "run").examples("seed0.vit.patch-1")
+def test_patches_in_the_run_are_single_cells(finished):
+    run = finished("vit-patch")
+    images = RunDir(run.out).examples("seed0.vit.patch-1")
     assert len(images) == 16
-    data = pq.read_table(folder / "tints.parquet").to_pylist()
+    data = pq.read_table(run.data.removeprefix("parquet:")).to_pylist()
     clean = {r["id"]: np.array(Image.open(io.BytesIO(r["image"]))) for r in data}
     for key, image in images.items():
         before = torch.from_numpy(clean[key].astype(np.float32) / 255).permute(2, 0, 1)
@@ -201,28 +167,21 @@ def test_patches_in_the_run_are_single_cells(small):
         assert int(cells.sum()) <= 1
 
 
-def test_an_interrupted_run_is_gone_on_with_to_the_same_figures(small):
-    folder, result = small
-    last = folder / "run" / "rows" / "outcomes" / "seed0.vit-3.patch-1-00000.parquet"
-    last.unlink()
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert last.is_file()
-    figures = [{k: v for k, v in r.measured.items() if "_from_" not in k} for r in (again, result)]
-    assert figures[0] == figures[1]
-    assert [r.measured["seed0.networks_from_cache"] for r in (again, result)] == [True, False]
-    assert "Rows of an interrupted run" in again.note
-    assert "Rows of an interrupted run" not in result.note
-
-
-def test_two_networks_of_ones_own(small, tmp_path):
-    folder, _ = small
-    vit, cnn = sorted((folder / "cache" / "papers").iterdir(), key=lambda d: "cnn" in (d / "model.json").read_text())
-    out = tmp_path / "run"
-    data = f"parquet:{folder}/tints.parquet?split=test"
-    result = run_paper(TINY, out=out, data=data, model=f"run:{vit}|run:{cnn}")
-    assert result.measured["seed0.clean.vit"]["n"] == 20
-    assert result.measured["seed0.clean.vit"]["value"] > 0.4
-    assert result.measured["seed0.adversarial.vit.4"]["n"] == 4
+def test_two_networks_of_ones_own(tints, tmp_path):
+    for arch in ("small-vit", "small-cnn"):
+        net = fresh(arch, torch.zeros(8, 3, 32, 32).byte(), classes=3, seed=0)
+        net.view = View(32, 32, channels=3)
+        head = [m for m in net.modules() if isinstance(m, torch.nn.Linear)][-1]
+        with torch.no_grad():  # the first class for every image
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+        save_model(net, tmp_path / arch, arch=arch)
+    model = f"run:{tmp_path}/small-vit|run:{tmp_path}/small-cnn"
+    slug = "vit-patch:photos=40,attacked=3,steps=1,starts=1,seeds=1"
+    result = run_paper(slug, out=tmp_path / "run", data=f"{tints}?split=test", model=model)
+    assert result.measured["seed0.clean.vit"]["value"] == result.measured["seed0.clean.cnn"]["value"] == 14 / 40
+    assert result.measured["seed0.adversarial.vit.4"]["n"] == 3
+    assert "networks_from_cache" not in result.measured
 
 
 def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
@@ -230,10 +189,4 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cifar10"):
         run_paper("vit-patch", out=tmp_path / "run")
     with pytest.raises(ParameterError, match="name a transformer and a network without attention"):
-        run_paper("vit-patch", out=tmp_path / "run", data="demo", model="demo:standard")
-
-
-def test_it_stands_in_the_registry_with_its_parameters():
-    method = find_method("vit-patch", "papers")
-    assert method.cls is VitPatchPaper
-    assert set(method.parameters()) == {"photos", "attacked", "epochs", "seeds", "steps", "starts", "step_size"}
+        run_paper("vit-patch", out=tmp_path / "other", data="demo", model="demo:standard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 
@@ -132,8 +133,7 @@ class Experiment:
                 labels, seed = required(some.labels), context.seed
                 heat = fourier_heat_map(predict, some.images, labels, norm=HEAT_NORM, ids=some.ids, seed=seed)
             reach = len(heat) // 2
-            rows, columns = (heat.new_tensor(range(-reach, len(heat) - reach)).int() for _ in "rc")
-            places = torch.cartesian_prod(rows, columns).tolist()
+            places = list(product(range(-reach, len(heat) - reach), repeat=2))
             found = {"row": [r for r, _ in places], "column": [c for _, c in places], "error": heat.flatten().tolist()}
             context.write("heat", "heat", {"id": [f"{r},{c}" for r, c in places], **found})
 
@@ -178,9 +178,9 @@ class Experiment:
         n, attack, batch = len(self.batch), self.pgd(), self.batch
         with evaluating(self.model):
             chosen: torch.Tensor = guarded(self.model, prompts).net.select(batch.images)  # type: ignore[operator]
+        none = torch.zeros(n, dtype=torch.int64)
         found = [
-            Examples(batch.images.clone(), "pgd", "linf", e, *torch.zeros(2, n, dtype=torch.int64), torch.zeros(n))
-            for e in EPS
+            Examples(batch.images.clone(), "pgd", "linf", e, none.clone(), none.clone(), torch.zeros(n)) for e in EPS
         ]
         for cluster in torch.unique(chosen).tolist():
             rows = (chosen == cluster).nonzero().flatten()

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.measure import accuracy, compare, paired_difference, share
+from unshaken.measure import compare, paired_difference
 from unshaken.measure.statistics.columns import Flags, Numbers
-from unshaken.papers._vit_run import ADVERSARIAL, CELLS, KINDS, TEMPERATURES
-from unshaken.run.store import RunDir
+from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import share_of as rate
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
 
-STATES = ("clean", "noise", "patch")
+
+def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
+    """By seed."""
+    return {f"seed{s}": Figures(rows.within(f"seed{s}"), paper.steps).all() for s in rows.seeds(paper.seeds)}
 
 
+@dataclass(frozen=True, slots=True)
 class Figures:
     """The figures of one seed.
 
     Args:
-        run: where the rows are.
-        name: of the seed.
+        rows: of the seed.
         steps: of the attack.
     """
 
-    def __init__(self, run: RunDir, name: str, steps: int) -> None:
-        self.name, self.steps = name, steps
-        table = run.rows("outcomes", ["id", "condition", "severity", "correct", "broken_by", "step"])
-        self.table = table.filter(pc.starts_with(table["condition"], f"{name}."))
-        attention = run.rows("attention")
-        self.seen = attention.filter(pc.starts_with(attention["condition"], f"{name}."))
-        self.ids = sorted(self.rows("vit.patch-1")["id"].to_pylist())
+    rows: Rows
+    steps: int
 
     def all(self) -> dict[str, Any]:
         """Accuracy, fooling rates of the three parts, and attention."""
@@ -45,13 +45,10 @@ class Figures:
 
     def clean(self) -> dict[str, Any]:
         """Accuracy of both networks on the same images, and of the ViT at each temperature."""
-        vit, cnn = self.correct("vit.clean"), self.correct("cnn.clean")
-        flat = {f"{t:g}": self.correct(f"vit-{t:g}.clean") for t in TEMPERATURES}
         return {
-            "vit": accuracy(vit).to_json(),
-            "cnn": accuracy(cnn).to_json(),
-            "cnn_minus_vit": compare(vit, cnn).difference.to_json(),
-            "vit_at": {t: accuracy(right).to_json() for t, right in flat.items()},
+            **{net: self.rows.accuracy(f"{net}.clean") for net in ("vit", "cnn")},
+            "cnn_minus_vit": self.rows.difference("cnn.clean", "vit.clean"),
+            "vit_at": {f"{t:g}": self.rows.accuracy(f"vit-{t:g}.clean") for t in TEMPERATURES},
         }
 
     def adversarial(self) -> dict[str, Any]:
@@ -63,7 +60,7 @@ class Figures:
                 str(n): compare(fooled["cnn"][i], fooled["vit"][i]).difference.to_json()
                 for i, n in enumerate(ADVERSARIAL)
             },
-            "random_pixels": {net: rate(~self.correct(f"{net}.random-1")) for net in fooled},
+            "random_pixels": {net: rate(~self.rows.correct(f"{net}.random-1")) for net in fooled},
             "half_the_steps": {net: rate(self.early(f"{net}.patch-1")) for net in fooled},
             "one_start": {net: rate(self.first(f"{net}.patch-1")) for net in fooled},
         }
@@ -85,26 +82,25 @@ class Figures:
 
     def smoothing(self) -> dict[str, Any]:
         """Fooling rate of one cell at each temperature (own patches, and those of T = 1), and its change from T = 1."""
-        plain = ~self.correct("vit.patch-1")
+        plain = ~self.rows.correct("vit.patch-1")
         found: dict[str, Any] = {}
         for t in TEMPERATURES:
-            own, given = (~self.correct(f"vit-{t:g}.{what}-1") for what in ("patch", "transfer"))
-            right = self.correct("vit.clean"), self.correct(f"vit-{t:g}.clean")
+            own, given = (~self.rows.correct(f"vit-{t:g}.{what}-1") for what in ("patch", "transfer"))
             found[f"{t:g}"] = {
                 "fooled": rate(own | given),
                 "fooled_by_own": rate(own),
                 "wrong_when_clean": rate(self.reason(f"vit-{t:g}.patch-1") == "clean"),
                 "fooled_minus_plain": compare(plain, own | given).difference.to_json(),
-                "accuracy_minus_plain": compare(*right).difference.to_json(),
+                "accuracy_minus_plain": self.rows.difference(f"vit-{t:g}.clean", "vit.clean"),
             }
         return found
 
     def attention(self) -> dict[str, Any]:
         """Attention to the cell in the last layer and by rollout, in units of an even share."""
-        last = pc.max(self.seen["layer"]).as_py()
         found: dict[str, Any] = {"last_layer": {}, "rollout": {}, "by_layer": {}}
         for state in STATES:
-            rows = self.seen.filter(pc.equal(self.seen["condition"], f"{self.name}.vit.attention-{state}"))
+            rows = self.rows.table("attention", f"vit.attention-{state}")
+            last = pc.max(rows["layer"]).as_py()
             end = rows.filter(pc.equal(rows["layer"], last))
             found["last_layer"][state] = mean(end["on_cell"].to_numpy())
             found["rollout"][state] = mean(end["rollout"].to_numpy())
@@ -114,25 +110,26 @@ class Figures:
         return found
 
     def by_cells(self, net: str) -> list[Flags]:
-        """Fooled with at most so many cells, each bool `[N]`."""
-        found, fooled = [], np.zeros(len(self.ids), bool)
+        """Whether each image is fooled by at most 1, 2 and 4 cells, each bool `[N]`."""
+        ids = self.table("vit.patch-1")["id"].to_pylist()
+        found, fooled = [], np.zeros(len(ids), bool)
         for cells in ADVERSARIAL:
-            rows = self.rows(f"{net}.patch-{cells}")
-            said = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
-            fooled = fooled | np.array([said.get(i) is False for i in self.ids])
+            rows = self.table(f"{net}.patch-{cells}")
+            correct = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
+            fooled = fooled | np.array([correct.get(i) is False for i in ids])
             found.append(fooled)
         return found
 
     def lost(self, net: str, kind: str, cells: int) -> Numbers:
         """Share of the severities at which each image is lost, `[N]`."""
         severities = KINDS[kind][1]
-        return np.asarray(np.mean([~self.correct(f"{net}.{kind}-{cells}-{s}") for s in severities], 0), np.float64)
+        return np.asarray(np.mean([~self.rows.correct(f"{net}.{kind}-{cells}-{s}") for s in severities], 0), np.float64)
 
     def early(self, label: str) -> Flags:
         """Fooled in the first half of some run's steps."""
-        rows = self.rows(label)
+        rows = self.table(label)
         steps = np.array([np.inf if s is None else s for s in rows["step"].to_pylist()])
-        return np.asarray(~self.correct(label) & (steps <= self.steps // 2))
+        return np.asarray(~self.rows.correct(label) & (steps <= self.steps // 2))
 
     def first(self, label: str) -> Flags:
         """Fooled in the first run."""
@@ -140,20 +137,11 @@ class Figures:
 
     def reason(self, label: str) -> Any:
         """What broke each sample."""
-        return np.array(self.rows(label)["broken_by"].to_pylist(), dtype=object)
+        return np.array(self.table(label)["broken_by"].to_pylist(), dtype=object)
 
-    def correct(self, label: str) -> Flags:
-        """Right predictions under a condition, samples in the order of their ids."""
-        return np.asarray(self.rows(label)["correct"].to_numpy(zero_copy_only=False), bool)
-
-    def rows(self, label: str) -> pa.Table:
+    def table(self, label: str) -> pa.Table:
         """Rows of a condition, in the order of the samples' ids."""
-        return self.table.filter(pc.equal(self.table["condition"], f"{self.name}.{label}")).sort_by("id")
-
-
-def rate(hits: Flags) -> dict[str, Any]:
-    """A share with its interval, as JSON."""
-    return share(int(hits.sum()), len(hits)).to_json()
+        return self.rows.table("outcomes", label).sort_by("id")
 
 
 def mean(values: Numbers) -> dict[str, Any]:

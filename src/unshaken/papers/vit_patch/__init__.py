@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from unshaken.attack.patch.patch import Patch
 from unshaken.core.registry import register
-from unshaken.models.networks.attention import token_side
-from unshaken.papers._vit_figures import Figures
-from unshaken.papers._vit_nets import SMALL, GivenPairs, TrainedPairs
-from unshaken.papers._vit_run import Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+SMALL = "small-vit|small-cnn"
+TEMPERATURES = (1.5, 2.0, 3.0)
+ADVERSARIAL = (1, 2, 4)
+"""Cells that an attack is free to change."""
+CELLS = (8, 24, 40, 64)
+"""Sixty-fourths of all cells."""
+KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "noise": ("gaussian_noise:preset=imagenet", (1, 3, 5)),
+    "blur": ("gaussian_blur:preset=imagenet", (1, 2, 3)),
+    "contrast": ("contrast:preset=cifar", (1, 3, 5)),
+}
+"""Kind to a corruption and three severities."""
+STATES = ("clean", "noise", "patch")
 CLOSE = 0.03
 GAIN, LOSS = 0.05, 0.03
 PILOT: Mapping[str, tuple[float, float]] = {
@@ -58,6 +66,11 @@ class VitPatchPaper(Paper):
     }
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = SMALL
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "attention": {"layer": "int32", "on_cell": "double", "rollout": "double"}
+    }
+    """The class token's attention to the cell (heads averaged), in units of an even share; `rollout` is that of all
+    layers so far, its row without the class token's own entry, in the same unit."""
 
     photos: PositiveInt = Field(2000, description="test images for clean accuracy, those to attack among them")
     attacked: PositiveInt = Field(300, description="images that both networks get right, at most")
@@ -67,66 +80,43 @@ class VitPatchPaper(Paper):
     starts: PositiveInt = Field(2, description="random starts of the attack")
     step_size: PositiveFloat = Field(0.1, description="step of the attack, in units of the pixel range")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The same study for each seed."""
-        pairs = (
-            TrainedPairs(bench, self.photos, self.epochs) if bench.model == SMALL else GivenPairs(bench, self.photos)
-        )
-        settings = self.model_dump(include={"attacked", "seeds", "steps", "starts", "step_size"})
-        bench.pin(**pairs.key(), **settings)
-        measured: dict[str, Any] = {}
-        before = {condition.partition(".")[0] for condition, _ in bench.run.finished()}
-        for seed in range(self.seeds * bench.seed, self.seeds * (bench.seed + 1)):
-            pair = pairs.pair(seed)
-            patch = Patch(size=token_side(pair.vit), steps=self.steps, restarts=self.starts, step_size=self.step_size)
-            name = f"seed{seed}"
-            Study(bench, pair, name, self.attacked, patch).run()
-            measured[name] = Figures(bench.run, name, self.steps).all()
-            measured[name] |= {"networks_from_cache": pair.cached, "rows_from_before": name in before}
-        return measured
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         checks = []
-        for name, part in measured.items():
+        for name, part in seeds_in(measured):
             gap = part["clean"]["cnn_minus_vit"]["value"]
             checks.append(Check(f"{name}: clean, CNN minus ViT, {gap:+.3f} ({CLOSE} allowed)", abs(gap) <= CLOSE))
             vit, cnn = (part["adversarial"][net]["1"]["value"] for net in ("vit", "cnn"))
             checks.append(Check(f"{name}: one adversarial cell fools ViT {vit:.3f}, CNN {cnn:.3f}", vit > cnn))
             vit, cnn = (part["natural"]["mean"]["24"][net]["value"] for net in ("vit", "cnn"))
             checks.append(Check(f"{name}: 3/8 corrupted cells fool ViT {vit:.3f}, CNN {cnn:.3f}", vit < cnn))
-        return [*checks, self._smoothing(measured)]
+        return [*checks, smoothing([part for _, part in seeds_in(measured)])]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """The kinds apart, and what the figures rest on."""
-        kinds = []
+        kinds, seeds = [], [part for _, part in seeds_in(measured)]
         for kind in ("noise", "blur", "contrast"):
-            pairs = [[p["natural"][kind]["24"][net]["value"] for net in ("vit", "cnn")] for p in measured.values()]
+            pairs = [[p["natural"][kind]["24"][net]["value"] for net in ("vit", "cnn")] for p in seeds]
             kinds.append(f"{kind} " + ", ".join(f"{vit:.3f}/{cnn:.3f}" for vit, cnn in pairs))
-        parts = [
-            f"3/8 of the cells, ViT/CNN by kind: {'; '.join(kinds)}.",
-            "Fooling rates are of images that both networks get right, natural ones means of three severities; rates "
-            "of smoothed networks count the images that smoothing alone gets wrong. The publication's step sizes and "
-            "counts are not known here.",
-        ]
-        if all(part["networks_from_cache"] for part in measured.values()):
-            parts.append("The networks were not trained in this run, so the seconds hold no training.")
-        if any(part["rows_from_before"] for part in measured.values()):
-            parts.append("Rows of an interrupted run were there already; the seconds hold the rest.")
-        return " ".join(parts)
-
-    def _smoothing(self, measured: Mapping[str, Any]) -> Check:
-        """The temperature whose worst seed gains most, among those that cost little in all."""
-        worst = {}
-        for t in next(iter(measured.values()))["smoothing"]:
-            parts = [p["smoothing"][t] for p in measured.values()]
-            gain = min(-p["fooled_minus_plain"]["value"] for p in parts)
-            loss = max(-p["accuracy_minus_plain"]["value"] for p in parts)
-            worst[t] = (gain, loss)
-        best = max(worst, key=lambda t: (worst[t][1] < LOSS, worst[t][0]))
-        gain, loss = worst[best]
-        words = (
-            f"T = {best} takes at least {gain:.3f} off the fooling rate ({GAIN} wanted) and at most {loss:.3f} off "
-            f"clean accuracy (less than {LOSS} allowed)"
+        return (
+            f"3/8 of the cells, ViT/CNN by kind: {'; '.join(kinds)}. Fooling rates are of images that both networks "
+            "get right, natural ones means of three severities; rates of smoothed networks count the images that "
+            "smoothing alone gets wrong. The publication's step sizes and counts are not known here."
         )
-        return Check(words, gain >= GAIN and loss < LOSS)
+
+
+def smoothing(seeds: Sequence[Mapping[str, Any]]) -> Check:
+    """The temperature whose worst seed gains most, among those that cost little in all."""
+    worst = {}
+    for t in seeds[0]["smoothing"]:
+        parts = [p["smoothing"][t] for p in seeds]
+        gain = min(-p["fooled_minus_plain"]["value"] for p in parts)
+        loss = max(-p["accuracy_minus_plain"]["value"] for p in parts)
+        worst[t] = (gain, loss)
+    best = max(worst, key=lambda t: (worst[t][1] < LOSS, worst[t][0]))
+    gain, loss = worst[best]
+    words = (
+        f"T = {best} takes at least {gain:.3f} off the fooling rate ({GAIN} wanted) and at most {loss:.3f} off "
+        f"clean accuracy (less than {LOSS} allowed)"
+    )
+    return Check(words, gain >= GAIN and loss < LOSS)

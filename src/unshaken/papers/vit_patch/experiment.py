@@ -1,0 +1,148 @@
+"""Networks under corrupted and adversarial patches, and a ViT's attention to them, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.patch.patch import Patch
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError
+from unshaken.core.progress import track
+from unshaken.models.networks.attention import attention_maps, rollout, smoothed, token_side
+from unshaken.papers.frame.context import Context
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch.nets import Pair, pairs
+from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
+from unshaken.stress.patch.patch_corruption import PatchCorruption, paste
+
+
+def run(paper: VitPatchPaper, context: Context) -> None:
+    """The same for each seed."""
+    for seed, pair in pairs(paper, context):
+        Experiment(paper, context.within(f"seed{seed}"), pair).run()
+
+
+class Experiment:
+    """Everything that is done with the networks of one seed.
+
+    Args:
+        paper: the sizes.
+        context: with the seed as its prefix.
+        pair: the networks.
+
+    Raises:
+        DataError: there is no image that both get right.
+    """
+
+    def __init__(self, paper: VitPatchPaper, context: Context, pair: Pair) -> None:
+        self.context, self.pair, self.side = context, pair, token_side(pair.vit)
+        self.patch = Patch(size=self.side, steps=paper.steps, restarts=paper.starts, step_size=paper.step_size)
+        height, width = pair.images.images.shape[2:]
+        self.grid = (height // self.side) * (width // self.side)
+        self.flat = {f"vit-{t:g}": smoothed(pair.vit, t) for t in TEMPERATURES}
+        self.nets: dict[str, Classifier] = {"vit": pair.vit, "cnn": pair.cnn, **self.flat}
+        for name, net in self.nets.items():
+            context.predict(f"{name}.clean", net, pair.images)
+        right = self.correct("vit.clean", pair.images) & self.correct("cnn.clean", pair.images)
+        rows = right.nonzero().flatten()[: paper.attacked]
+        if not len(rows):
+            raise DataError(f"vit-patch: of {len(pair.images)} images there is none that both networks get right")
+        self.batch = pair.images[rows]
+
+    def run(self) -> None:
+        """Write all rows that are not there yet."""
+        steps: list[Callable[[], None]] = []
+        steps += [partial(step, net) for step in (self.natural, self.adversarial) for net in ("vit", "cnn")]
+        steps += [partial(self.smoothed, net) for net in self.flat]
+        steps.append(self.attention)
+        with track(f"patches, {self.context.prefix.rstrip('.')}", len(steps)) as task:
+            for step in steps:
+                step()
+                task.advance()
+
+    def natural(self, net: str) -> None:
+        """Corrupted cells of each kind, number and severity."""
+        for kind, (corruption, severities) in KINDS.items():
+            for share in CELLS:
+                cells = max(1, share * self.grid // 64)
+                stressor = PatchCorruption(corruption=corruption, cells=cells, cell=self.side)
+                label = f"{net}.{kind}-{share}"
+                self.context.evaluate(label, stressor, self.nets[net], self.batch, severities=severities)
+
+    def adversarial(self, net: str) -> None:
+        """Patches of 1, 2 and 4 cells, each on those that fewer cells did not fool, and random pixels."""
+        self.attack(net, "random-1", self.patch.model_copy(update={"steps": 0, "restarts": 1}), self.batch)
+        standing = self.batch
+        for cells in ADVERSARIAL:
+            self.attack(net, f"patch-{cells}", self.patch.model_copy(update={"cells": cells}), standing)
+            standing = standing[self.correct(f"{net}.patch-{cells}", standing)]
+            if not len(standing):
+                break
+
+    def smoothed(self, net: str) -> None:
+        """A patch of 1 cell against a smoothed network, and the patches that were made without smoothing."""
+        self.attack(net, "patch-1", self.patch, self.batch)
+        if not self.context.has(f"{net}.transfer-1"):
+            found = self.context.examples("vit.patch-1", self.batch)
+            self.context.predict(f"{net}.transfer-1", self.nets[net], self.batch, examples=found)
+
+    def attack(self, net: str, label: str, patch: Patch, batch: Batch) -> None:
+        """Rows of an attack, and its images where one cell was free."""
+        self.context.evaluate(f"{net}.{label}", patch, self.nets[net], batch, keep_images=label == "patch-1")
+
+    def attention(self) -> None:
+        """Attention to one cell: clean, under noise, and under the patch that the attack found."""
+        if all(self.context.has(f"vit.attention-{state}", "attention") for state in STATES):
+            return
+        mask = self.patch.placed(self.batch, self.context.seed)
+        noisy = GaussianNoise(preset="imagenet").apply(self.batch, 3, self.context.seed).images
+        attacked = self.context.examples("vit.patch-1", self.batch).images
+        shown = (self.batch.images, paste(self.batch.images, noisy, mask), attacked)
+        token = mask[:, 0, :: self.side, :: self.side].flatten(1).float().argmax(1)
+        for state, images in zip(STATES, shown, strict=True):
+            label = f"vit.attention-{state}"
+            if not self.context.has(label, "attention"):
+                on_cell, rolled = attention_to(self.pair.vit, images, token, self.grid)
+                layers, n = on_cell.shape
+                columns = {
+                    "id": list(self.batch.ids) * layers,
+                    "layer": [layer for layer in range(layers) for _ in range(n)],
+                    "on_cell": on_cell.flatten().tolist(),
+                    "rollout": rolled.flatten().tolist(),
+                }
+                self.context.write("attention", label, columns)
+
+    def correct(self, label: str, batch: Batch) -> Tensor:
+        """Whether each sample of a batch is predicted correctly under a condition, bool `[N]`, from rows."""
+        rows = self.context.rows().table("outcomes", label)
+        found = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
+        return torch.tensor([found[i] for i in batch.ids], dtype=torch.bool)
+
+
+def attention_to(model: Classifier, images: Tensor, token: Tensor, grid: int) -> tuple[Tensor, Tensor]:
+    """The class token's attention to one patch of each image, by layer, and its rollout up to that layer.
+
+    Args:
+        model: with a class token first and the patches last.
+        images: `[N, C, H, W]`.
+        token: int64 `[N]`, the patch.
+        grid: number of patches.
+
+    Returns:
+        Both `[L, N]`, in units of the even share `1 / T` (rollout: `1 / grid`).
+    """
+    direct, rolled = [], []
+    with evaluating(model):
+        for x, at in zip(torch.split(images, 25), torch.split(token, 25), strict=True):
+            maps = attention_maps(model, x)
+            picked = at + maps.shape[-1] - grid
+            rows = torch.arange(len(x))
+            direct.append(maps.mean(2)[:, rows, 0, picked] * maps.shape[-1])
+            whole = torch.stack([rollout(maps[: i + 1])[:, 0] for i in range(len(maps))])
+            rolled.append(whole[:, rows, picked] / whole[:, :, -grid:].sum(-1) * grid)
+    return torch.cat(direct, 1), torch.cat(rolled, 1)
