@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,8 @@ def gaussian(context: Context, samples: int, seed: int) -> None:
     theta = np.full(DIMS, CENTRE / np.sqrt(DIMS))
     for ratio in RATIOS:
         rng = np.random.default_rng([seed, ratio, 1])
-        x, y = two_clouds(samples, ratio, lambda n, rng=rng: rng.normal(size=(n, DIMS)), theta)  # type: ignore[misc]
-        test, truth = two_clouds(samples // 4, 1, lambda n, rng=rng: rng.normal(size=(n, DIMS)), theta)  # type: ignore[misc]
+        x, y = two_clouds(rng.normal(size=(samples, DIMS)), ratio, theta)
+        test, truth = two_clouds(rng.normal(size=(samples // 4, DIMS)), 1, theta)
         for eps in GAUSS_EPS:
             label = f"gauss-{ratio}-{eps:g}"
             if not context.has(label, "classwise"):
@@ -53,8 +52,8 @@ def cauchy(context: Context, samples: int, seed: int) -> None:
     """
     for ratio in RATIOS:
         rng, centre = np.random.default_rng([seed, ratio, 2]), np.array([CAUCHY])
-        x, y = two_clouds(samples, ratio, lambda n, rng=rng: rng.standard_cauchy((n, 1)), centre)  # type: ignore[misc]
-        test, truth = two_clouds(samples // 4, 1, lambda n, rng=rng: rng.standard_cauchy((n, 1)), centre)  # type: ignore[misc]
+        x, y = two_clouds(rng.standard_cauchy((samples, 1)), ratio, centre)
+        test, truth = two_clouds(rng.standard_cauchy((samples // 4, 1)), 1, centre)
         for eps in (0.0, 1.0):
             label = f"cauchy-{ratio}-{eps:g}"
             if not context.has(label, "classwise"):
@@ -108,10 +107,10 @@ def classwise(context: Context, label: str, truth: Flags, clean: Flags, robust: 
     context.write("classwise", label, columns)
 
 
-def two_clouds(n: int, ratio: float, noise: Callable[[int], Numbers], theta: Numbers) -> tuple[Numbers, Flags]:
+def two_clouds(noise: Numbers, ratio: float, theta: Numbers) -> tuple[Numbers, Flags]:
     """`y theta + noise`, the minority (y = +1, True) `ratio` times rarer."""
-    positive = np.arange(n) < round(n / (1 + ratio))
-    return np.where(positive, 1.0, -1.0)[:, None] * theta + noise(n), positive
+    positive = np.arange(len(noise)) < round(len(noise) / (1 + ratio))
+    return np.where(positive, 1.0, -1.0)[:, None] * theta + noise, positive
 
 
 def best_threshold(x: Numbers, positive: Flags, eps: float) -> float:

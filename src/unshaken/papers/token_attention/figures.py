@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
 
 def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     """Accuracy and attention of one continuation."""
-    by_kind = {kind: mean(corrupted(rows, arm, [kind])) for kind in KINDS}
+    by_kind = {kind: mean(accuracies(rows, arm, [kind])) for kind in KINDS}
     return {
         "clean": rows.accuracy(f"{arm}.clean"),
-        "corrupted": {**by_kind, "mean": mean(corrupted(rows, arm, list(KINDS)))},
+        "corrupted": {**by_kind, "mean": mean(accuracies(rows, arm, list(KINDS)))},
         "attention": attention(rows, arm),
         "scales": scales(rows, arm),
     }
@@ -34,15 +34,11 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
 def against_plain(parts: Sequence[Rows], arm: str) -> dict[str, Any]:
     """An arm minus the plain one, on the same images of all seeds."""
 
-    def gap(values: Callable[[Rows, str], Numbers]) -> dict[str, Any]:
-        plain, other = (np.concatenate([values(rows, a) for rows in parts]) for a in (ARMS[0], arm))
+    def gap(kinds: Sequence[str]) -> dict[str, Any]:
+        plain, other = (np.concatenate([accuracies(rows, a, kinds) for rows in parts]) for a in (ARMS[0], arm))
         return paired_difference(plain, other).to_json()
 
-    return {
-        "clean": gap(lambda rows, a: rows.correct(f"{a}.clean").astype(np.float64)),
-        "corrupted": gap(lambda rows, a: corrupted(rows, a, list(KINDS))),
-        **{kind: gap(lambda rows, a, kind=kind: corrupted(rows, a, [kind])) for kind in KINDS},  # type: ignore[misc]
-    }
+    return {"clean": gap([]), "corrupted": gap(list(KINDS)), **{kind: gap([kind]) for kind in KINDS}}
 
 
 def attention(rows: Rows, arm: str) -> dict[str, Any]:
@@ -68,9 +64,10 @@ def scales(rows: Rows, arm: str) -> list[list[float]]:
     return [[round(r["share"], 4) for r in pools if r["layer"] == i] for i in range(count)]
 
 
-def corrupted(rows: Rows, arm: str, kinds: Sequence[str]) -> Numbers:
-    """Share of the corruptions under which each image is classified correctly, `[N]`."""
-    return np.mean([rows.correct(f"{arm}.{kind}-{s}") for kind in kinds for s in SEVERITIES], 0)
+def accuracies(rows: Rows, arm: str, kinds: Sequence[str]) -> Numbers:
+    """Share of the corruptions under which each image is classified correctly, `[N]`; clean images for no kinds."""
+    labels = [f"{kind}-{severity}" for kind in kinds for severity in SEVERITIES] or ["clean"]
+    return np.asarray(np.mean([rows.correct(f"{arm}.{label}") for label in labels], 0), np.float64)
 
 
 def mean(values: Numbers) -> dict[str, Any]:
