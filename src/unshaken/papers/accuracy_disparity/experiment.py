@@ -57,10 +57,10 @@ def run(paper: AccuracyDisparityPaper, context: Context) -> None:
     seeds, net_seeds = context.seeds(paper.seeds), context.seeds(paper.net_seeds)
     with track("models", len(seeds) + len(net_seeds)) as task:
         for seed in seeds:
-            part = context.within(f"s{seed}")
-            gaussian(part, paper.samples, seed)
-            cauchy(part, paper.samples, seed)
-            images(part, pairs["photos"].train, pairs["photos"].test, paper.largest, seed)
+            own = context.within(f"s{seed}")
+            gaussian(own, paper.samples, seed)
+            cauchy(own, paper.samples, seed)
+            images(own, pairs["photos"].train, pairs["photos"].test, paper.largest, seed)
             task.advance()
         for seed in net_seeds:
             networks(paper, context.within(f"s{seed}"), pairs["nets"], seed)

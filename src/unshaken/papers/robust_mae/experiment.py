@@ -8,6 +8,7 @@ from itertools import product
 import torch
 
 from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.band_limited import BandLimitedPGD
 from unshaken.attack.gradient.pgd import PGD
@@ -19,7 +20,7 @@ from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, guarded
 from unshaken.harden.engine.training import Training
-from unshaken.measure.robustness.frequency import energy_inside, fourier_heat_map, high_pass, low_pass, white_share
+from unshaken.measure.robustness.frequency import energy_inside, high_pass, low_pass, white_share
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.outcomes import Examples
