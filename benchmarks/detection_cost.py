@@ -55,12 +55,12 @@ def ours(model: Classifier, chosen: argparse.Namespace, images: Tensor) -> Calla
 
     data = load_data(chosen.data)
     names = [f"knn:k={chosen.k}" if n == "knn" else n for n in DETECTORS]
-    door = fit(model, data, names, take=min(len(data), chosen.fit), shares=Shares(calibration=0.1)).door
+    detector_set = fit(model, data, names, take=min(len(data), chosen.fit), shares=Shares(calibration=0.1)).detector_set
     samples = Batch(images, None, tuple(str(i) for i in range(len(images))))
-    oracle = Oracle(door.model, limit=chosen.batch, search_copy=search_copy(door.model, images[:2]))
+    oracle = Oracle(detector_set.model, limit=chosen.batch, search_copy=search_copy(detector_set.model, images[:2]))
 
     def work() -> Tensor:
-        found = screen(door.detectors, door.anatomy, samples, oracle)
+        found = screen(detector_set.detectors, detector_set.anatomy, samples, oracle)
         return torch.stack([s.score for s in found.values()])
 
     return work

@@ -32,8 +32,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.detect import Detector
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept, Moments
-from unshaken.detect.engine.screen import Fitted, answered, looks, screen
+from unshaken.detect.engine.fit_data import FitData, Moments
+from unshaken.detect.engine.screen import FittedDetector, forward_passes, run_queries, screen
 
 TRAIN, TEST, CLASSES = 700, 300, 10
 ONE = 0.99995
@@ -112,13 +112,13 @@ def ours(spec: str, both: Both) -> Tensor:
     test = Batch(both.test.images, None, tuple(f"test{i}" for i in range(len(both.test.images))))
     oracle, anatomy = Oracle(model, limit=len(train)), Anatomy.of(model, train.images)
     with evaluating(model):
-        (look,) = looks([method], anatomy, train, oracle)
+        (look,) = forward_passes([method], anatomy, train, oracle)
         moments = {layer: Moments(CLASSES) for layer in method.moments(anatomy)}
         for layer, sums in moments.items():
             sums.add(look.pooled(layer), both.train.labels)
         rows = {**method.rows(look), "labels": both.train.labels}
-        bank = answered(method.learn(Kept(anatomy, moments, rows, look, len(train))), oracle)
-        return screen({"": Fitted(method, bank, torch.zeros(0))}, anatomy, test, oracle)[""].score
+        bank = run_queries(method.learn(FitData(anatomy, moments, rows, look, len(train))), oracle)
+        return screen({"": FittedDetector(method, bank, torch.zeros(0))}, anatomy, test, oracle)[""].score
 
 
 Peer = Callable[[ModuleType, Both], Tensor]

@@ -35,7 +35,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unshaken.detect.engine.banks import read_banks
-from unshaken.detect.scores._quantised import Quantised, fast_bytes, restored, saved
+from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes, restored, saved
 from unshaken.detect.scores.knn import LARGE, kth_distance
 
 Answer = Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ def directions(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 def in_bytes(bank: Tensor, k: int) -> Answer:
     """As the detector does it."""
-    kept = Quantised.of(bank) if len(bank) >= LARGE else bank
+    kept = QuantisedBank.of(bank) if len(bank) >= LARGE else bank
     return lambda queries: kth_distance(queries, kept, k)
 
 
@@ -74,7 +74,7 @@ def from_file(options: argparse.Namespace) -> Answer:
 def write(options: argparse.Namespace) -> None:
     """The bank as a file, by a process of its own."""
     _, bank = directions(options)
-    save_file(saved(Quantised.of(bank)), options.file)
+    save_file(saved(QuantisedBank.of(bank)), options.file)
 
 
 def in_floats(bank: Tensor, k: int) -> Answer:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unshaken.attack.engine.stage import Scene
+from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.run.rows import SCHEMAS, Context, table_of
@@ -287,7 +287,7 @@ def test_attack_counts_its_passes(method):
     one = attacked(method, net, batch, norm, oracle, eps=radii[1:])[0]
     assert seen[0] == oracle.meter.forwards
     look = Oracle(net)  # what is spent before the attacks are chosen belongs to no sample
-    cheap(method).stages(Scene(look, norm or "linf", EPS["linf"], 4, 1, batch))
+    cheap(method).phases(AttackContext(look, norm or "linf", EPS["linf"], 4, 1, batch))
     assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch) + look.meter.forwards
     assert oracle.meter.backwards == int(one.backwards.sum()) + look.meter.backwards
 

@@ -15,7 +15,7 @@ from unshaken.core import Batch, Classifier, list_methods
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
 from unshaken.data.in_memory import InMemory
-from unshaken.detect import Detector, Door, fit
+from unshaken.detect import Detector, DetectorSet, fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.measure.detection.ranking import auroc
@@ -155,9 +155,9 @@ def zero_shot(net: Net, channels: int, classes: int) -> Classifier:
     return Classifier(ZeroShot(tower, F.normalize(directions)), name="tower").eval().requires_grad_(False)
 
 
-def fitted(model, detector, channels=3, classes=4, n=480, **options) -> Door:
+def fitted(model, detector, channels=3, classes=4, n=480, **options) -> DetectorSet:
     data = InMemory(*pictures(n, channels, classes, 7), classes=[f"c{i}" for i in range(classes)])
-    return fit(model, data, [detector], **options).door
+    return fit(model, data, [detector], **options).detector_set
 
 
 def normal(n, channels=3, classes=4):
@@ -168,7 +168,7 @@ def normal(n, channels=3, classes=4):
 def test_a_higher_score_is_more_abnormal(method, made):
     """Also for the policy, whose abnormal images are those of the class that it forbids, and for marks."""
     model, detector = made(method)
-    door = fitted(model, detector)
+    detector_set = fitted(model, detector)
     images, labels = pictures(120, 3, 4, 11)
     if method.name == "policy-heads":
         good, bad = images[labels > 0] / 255, images[labels == 0] / 255
@@ -176,7 +176,7 @@ def test_a_higher_score_is_more_abnormal(method, made):
         good, bad = images / 255, detector.mark(images / 255)
     else:
         good, bad = images / 255, strange(120, 13)
-    (scores,), (worse,) = door.score(good).values(), door.score(bad).values()
+    (scores,), (worse,) = detector_set.score(good).values(), detector_set.score(bad).values()
     assert scores.dtype == torch.float64
     assert bool(scores.isfinite().all())
     assert auroc(scores.numpy(), worse.numpy()).value > 0.9
@@ -185,13 +185,13 @@ def test_a_higher_score_is_more_abnormal(method, made):
 @every(OURS)
 def test_no_other_sample_changes_a_score(method, made):
     model, detector = made(method)
-    door = fitted(model, detector, n=240)
+    detector_set = fitted(model, detector, n=240)
     batch = Batch(normal(7), None, tuple("abcdefg"))
-    (whole,) = (s.score for s in door.examine(batch).values())
+    (whole,) = (s.score for s in detector_set.examine(batch).values())
     order = torch.tensor([4, 2, 6, 0, 1, 3, 5])
-    (turned,) = (s.score for s in door.examine(batch[order]).values())
-    (pieces,) = (s.score for s in door.examine(batch, limit=2).values())
-    scale = float(door.detectors[door_label(door)].calibration.std().clamp(min=1e-6))
+    (turned,) = (s.score for s in detector_set.examine(batch[order]).values())
+    (pieces,) = (s.score for s in detector_set.examine(batch, limit=2).values())
+    scale = float(detector_set.detectors[door_label(detector_set)].calibration.std().clamp(min=1e-6))
     assert float((turned - whole[order]).abs().max()) < 1e-3 * scale
     assert float((pieces - whole).abs().max()) < 1e-3 * scale
 
@@ -200,8 +200,8 @@ def test_no_other_sample_changes_a_score(method, made):
 def test_one_channel_two_classes_and_images_that_are_not_square(method, made):
     model, detector = made(method, 1, 2)
     data = InMemory(*pictures(200, 1, 2, 7, 12, 20), classes=["c0", "c1"])
-    door = fit(model, data, [detector]).door
-    (scores,) = door.score(pictures(5, 1, 2, 3, 12, 20)[0] / 255).values()
+    detector_set = fit(model, data, [detector]).detector_set
+    (scores,) = detector_set.score(pictures(5, 1, 2, 3, 12, 20)[0] / 255).values()
     assert scores.shape == (5,)
     assert bool(scores.isfinite().all())
 
@@ -209,11 +209,11 @@ def test_one_channel_two_classes_and_images_that_are_not_square(method, made):
 @every(OURS)
 def test_what_is_saved_scores_the_same(method, made, tmp_path):
     model, detector = made(method)
-    door = fitted(model, detector, n=240)
-    door.save(tmp_path)
-    back = Door.load(tmp_path, model)
-    assert back.detectors[door_label(door)].method == detector
-    (want,), (got,) = door.score(normal(5)).values(), back.score(normal(5)).values()
+    detector_set = fitted(model, detector, n=240)
+    detector_set.save(tmp_path)
+    back = DetectorSet.load(tmp_path, model)
+    assert back.detectors[door_label(detector_set)].method == detector
+    (want,), (got,) = detector_set.score(normal(5)).values(), back.score(normal(5)).values()
     assert torch.allclose(got, want, rtol=1e-9, atol=1e-12)
 
 
@@ -234,9 +234,9 @@ def test_the_model_is_left_as_it_was_found(method, made):
 @every(OURS)
 def test_the_model_behind_it_can_be_attacked(method, made):
     model, detector = made(method)
-    door = fitted(model, detector, n=240)
+    detector_set = fitted(model, detector, n=240)
     images = normal(4).requires_grad_(True)
-    logits = guard(door, door_label(door))(images)
+    logits = guard(detector_set, door_label(detector_set))(images)
     assert logits.shape == (4, 5)
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert bool(gradient.isfinite().all())
@@ -260,8 +260,8 @@ def test_data_without_labels_is_refused_where_labels_are_needed_and_enough_where
         with pytest.raises(UnshakenError, match="needs the class of each image"):
             fit(model, data, [detector])
     else:
-        door = fit(model, data, [detector]).door
-        assert np.isfinite(door.threshold(door_label(door)).value)
+        detector_set = fit(model, data, [detector]).detector_set
+        assert np.isfinite(detector_set.threshold(door_label(detector_set)).value)
 
 
 @every([m for m in OURS if m.cls.fits and "features" in m.needs])
@@ -297,6 +297,6 @@ def test_its_text_makes_it_again(method):
     assert parse_method(f"{method.name}:{text}" if text else method.name, "detect") == method.cls()
 
 
-def door_label(door: Door) -> str:
-    (label,) = door.detectors
+def door_label(detector_set: DetectorSet) -> str:
+    (label,) = detector_set.detectors
     return label

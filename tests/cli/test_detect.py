@@ -36,19 +36,19 @@ def test_fit_says_where_the_thresholds_lie_and_what_they_promise(unshaken, place
 
 def test_thresholds_are_told_without_the_model(unshaken, fitted):
     done = unshaken("detect", "threshold", "--detectors", str(fitted), "--accept", "0.9", "--json")
-    told = json.loads(done.out)
-    assert list(told) == ["msp", "energy", "knn"]
-    assert told["knn"]["n"] == 60
-    assert told["knn"]["accept"] == 0.9
+    record = json.loads(done.out)
+    assert list(record) == ["msp", "energy", "knn"]
+    assert record["knn"]["n"] == 60
+    assert record["knn"]["accept"] == 0.9
     wider = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
-    assert all(wider[k]["value"] > told[k]["value"] for k in told)
+    assert all(wider[k]["value"] > record[k]["value"] for k in record)
 
 
 def test_too_few_calibration_samples_accept_everything_and_say_so(unshaken, fitted):
     done = unshaken("detect", "threshold", "--detectors", str(fitted), "--accept", "0.999", "--json")
-    told = json.loads(done.out)
-    assert told["msp"]["value"] is None
-    assert told["msp"]["needed"] == 999
+    record = json.loads(done.out)
+    assert record["msp"]["value"] is None
+    assert record["msp"]["needed"] == 999
 
 
 def test_one_command_scores_and_keeps_rows(unshaken, place, fitted):
@@ -73,8 +73,8 @@ def test_one_command_scores_and_keeps_rows(unshaken, place, fitted):
     assert {r["split"] for r in tried} == {"naive/linf-0.0313725", "adaptive/linf-0.0313725"}
     assert len(tried) == 16 * 3 * 2
     # who is let in is who lies at or below the threshold that was told
-    told = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
-    assert all(r["accepted"] == (r["score"] <= told[r["detector"]]["value"]) for r in [*own, *other, *tried])
+    record = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
+    assert all(r["accepted"] == (r["score"] <= record[r["detector"]]["value"]) for r in [*own, *other, *tried])
     assert "<html" in (place / "run/report.html").read_text()
 
 
@@ -95,8 +95,8 @@ def test_resuming_changes_no_row_and_other_detectors_are_refused(unshaken, place
 
 def test_thresholds_set_anew_by_other_data(unshaken, place, fitted):
     line = f"detect threshold --detectors {fitted} --model demo --data demo --limit 100 --out e --json"
-    told = json.loads(unshaken(line).out)
-    assert told["knn"]["n"] == 100
+    record = json.loads(unshaken(line).out)
+    assert record["knn"]["n"] == 100
     about = json.loads((place / "e/detectors.json").read_text())["about"]
     assert about["calibrated_on"] == "demo"
     assert about["samples"]["calibration"] == 100
@@ -132,12 +132,12 @@ def test_drift_rings_when_fewer_are_let_in_than_promised(unshaken, place, fitted
     )
     assert unshaken(dark).code == 0
     loud = unshaken("detect drift dark --promised 0.999 --window 4 --json")
-    told = json.loads(loud.out)["detectors"]
-    rows = {d: [r["accepted"] for r in scores(place / "dark") if r["detector"] == d] for d in told}
-    assert [w["share"]["value"] for w in told["msp"]["windows"]] == [
+    record = json.loads(loud.out)["detectors"]
+    rows = {d: [r["accepted"] for r in scores(place / "dark") if r["detector"] == d] for d in record}
+    assert [w["share"]["value"] for w in record["msp"]["windows"]] == [
         sum(rows["msp"][i : i + 4]) / 4 for i in range(0, 12, 4)
     ]
-    assert loud.code == (1 if any(t["alarm"] is not None for t in told.values()) else 0)
+    assert loud.code == (1 if any(t["alarm"] is not None for t in record.values()) else 0)
     nothing = unshaken("detect drift photos")
     assert nothing.code == 2
 

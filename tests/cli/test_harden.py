@@ -22,9 +22,9 @@ def test_a_run_and_its_model(tmp_path, capsys):
 def test_json(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["harden", "--model", "small", "--data", "demo", *FEW, "--out", str(out), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["chosen_by"] == "clean"
-    assert told["figures"]["held_accuracy"]["n"] == 40
+    record = json.loads(capsys.readouterr().out)
+    assert record["chosen_by"] == "clean"
+    assert record["figures"]["held_accuracy"]["n"] == 40
 
 
 @pytest.mark.parametrize(

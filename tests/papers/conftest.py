@@ -21,7 +21,7 @@ from PIL import Image
 from unshaken.attack import AutoAttack
 from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
@@ -162,7 +162,7 @@ def make_rows(folder: Path) -> str:
 class Bright(Detector):
     """Pictures are flagged by their brightness."""
 
-    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+    def score(self, look: ForwardPass, bank: Bank) -> torch.Tensor:
         """The mean of the pixels."""
         return look.pixels.mean((1, 2, 3)).double()
 
@@ -170,7 +170,7 @@ class Bright(Detector):
 class Ghost(Detector):
     """A classifier whose package is absent."""
 
-    def score(self, look: Look, bank: Bank) -> torch.Tensor:
+    def score(self, look: ForwardPass, bank: Bank) -> torch.Tensor:
         """Nothing."""
         raise MissingExtra("ghost", "safety", "detector 'ghost'")
 

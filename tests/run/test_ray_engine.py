@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from unshaken.api.job import Options, ready
+from unshaken.api.job import Options, prepare_run
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import Job, RunDir, execute, load_plan
 from unshaken.run.ray_engine import Worker
@@ -32,7 +32,7 @@ def ray():
 def made(folder: str, data: str, shard_size: int, engine: str) -> Job:
     """A run of small shards."""
     options = Options(device="cpu", save_examples=2, on_error="stop" if engine == "stop" else "record")
-    job = ready(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
+    job = prepare_run(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
     return replace(
         job,
         config=job.config.model_copy(update={"shard_size": shard_size}),

@@ -9,9 +9,9 @@ from unshaken.api.detect import detect
 from unshaken.api.fool import Fooled, fool
 from unshaken.api.generate import Generated, fit_generator, sample_generator
 from unshaken.api.harden import harden
-from unshaken.api.job import Options, chosen_device, default_out
+from unshaken.api.job import Options, choose_device, default_out
 from unshaken.api.mark import mark
-from unshaken.api.repair import Repaired, plan_repair, repair
+from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
 
 __all__ = [
@@ -19,11 +19,11 @@ __all__ = [
     "Fooled",
     "Generated",
     "Options",
-    "Repaired",
+    "RepairResult",
     "attack",
     "audit",
     "certify",
-    "chosen_device",
+    "choose_device",
     "compare",
     "corrupt",
     "default_out",

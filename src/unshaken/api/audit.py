@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from unshaken.api.job import Options, default_out, ready
+from unshaken.api.job import Options, default_out, prepare_run
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset
 from unshaken.report import Gate, GateResult
@@ -89,7 +89,7 @@ def run_plan(
     run = RunDir(options.out or default_out(model, data, name or plan))
     baseline = check_gates_early(options)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
-    job = ready(run, model, data, load_plan(plan), options, beside, plan_name)
+    job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
     return Audit(run, made.summary, made.gates, made.page)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.job import chosen_device
+from unshaken.api.job import choose_device
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
@@ -81,7 +81,7 @@ def fool(
     if isinstance(model, str):
         network = load_model(model, download=download, device=device)
     else:
-        network = as_classifier(model).to(chosen_device(device))
+        network = as_classifier(model).to(choose_device(device))
     spec = model if isinstance(model, str) else network.name
     oracle, shape = Oracle(network), _shape(network, spec)
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unshaken.api.job import chosen_device
+from unshaken.api.job import choose_device
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.generate.diffusion import DiffusionSettings
-from unshaken.generate.fit import Fitted, Fitting, fit
+from unshaken.generate.fit import Fitting, TrainedModel, fit
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.run import RunDir
@@ -54,7 +54,7 @@ def fit_generator(
     device: str = "auto",
     workers: int | None = None,
     download: bool = False,
-) -> Fitted:
+) -> TrainedModel:
     """Train a diffusion model with a small U-Net and write it as one safetensors file.
 
     Args:
@@ -76,7 +76,7 @@ def fit_generator(
     """
     settings = parse_method(method, "generate") if isinstance(method, str) else method
     fitting = fitting or Fitting()
-    chosen = chosen_device(device)
+    chosen = choose_device(device)
     dataset = load_data(data, download=download) if isinstance(data, str) else data
     if conditional and dataset.labels is None:
         raise DataError(
@@ -129,7 +129,7 @@ def sample_generator(
     folder = None if out is None else RunDir(out)
     if folder is not None and folder.exists(RECORD):
         raise RunError(f"{out}: holds generated images already; choose another --out")
-    diffusion = load(model).to(chosen_device(device))
+    diffusion = load(model).to(choose_device(device))
     if classes is not None and not diffusion.classes:
         raise ParameterError(f"{model} was trained without classes: leave classes out")
     labels = None

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from unshaken.api.job import chosen_device, default_out
+from unshaken.api.job import choose_device, default_out
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.run import Hardened, train_run
+from unshaken.harden.engine.run import HardenResult, train_run
 from unshaken.harden.engine.training import Training
 from unshaken.report.write import write_training_report
 
@@ -34,7 +34,7 @@ def harden(
     download: bool = False,
     track: str | None = None,
     **training: Any,
-) -> Hardened:
+) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
 
     Args:
@@ -55,7 +55,7 @@ def harden(
         training: see `unshaken.harden.engine.training.Training`.
 
     Returns:
-        A `Hardened`: its run, the chosen model, and the result.
+        A `HardenResult`: its run, the chosen model, and the result.
 
     Raises:
         UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
@@ -69,7 +69,7 @@ def harden(
         resume=resume,
         new_head=new_head,
         limit=limit,
-        device=chosen_device(device),
+        device=choose_device(device),
         devices=devices,
         nodes=nodes,
         workers=workers,

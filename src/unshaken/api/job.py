@@ -95,7 +95,7 @@ class Options:
                 raise ParameterError(f"{name} {value!r} is not one of {', '.join(known)}")
 
 
-def ready(
+def prepare_run(
     run: RunDir,
     model: str | nn.Module,
     data: str | Dataset,
@@ -119,7 +119,7 @@ def ready(
         UnshakenError: model, data, plan or device is wrong.
     """
     steps = prepare(plan)  # a wrong plan is refused before anything is loaded
-    device = chosen_device(options.device)
+    device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
     first = _first_images(dataset, classifier)
@@ -170,7 +170,7 @@ def ready(
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
         engine=options.engine,
-        remake=partial(ready, run, model, data, plan, options, beside, plan_name),
+        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name),
     )
 
 
@@ -189,7 +189,7 @@ def _count_classes(model: Classifier, images: Tensor) -> int:
         return int(model(images[:1]).shape[1])
 
 
-def chosen_device(name: str) -> str:
+def choose_device(name: str) -> str:
     """The device of a name; `auto` takes the best that is there.
 
     Raises:

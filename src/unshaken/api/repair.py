@@ -15,14 +15,14 @@ from unshaken.data import Dataset, load_data
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
-from unshaken.harden.engine.run import Hardened, prepared
+from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training
 from unshaken.report import Comparisons, write_comparison
 from unshaken.run.store import RunDir
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairResult:
     """A model that was trained on what affected it, and its audits before and after.
 
     Args:
@@ -33,7 +33,7 @@ class Repaired:
     """
 
     plan: RepairPlan
-    hardened: Hardened
+    hardened: HardenResult
     after: Audit
     comparison: Comparisons
 
@@ -99,7 +99,7 @@ def repair(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
-) -> Repaired:
+) -> RepairResult:
     """Carry out a plan: train, audit the trained model on the same samples, and compare with the audit before.
 
     Args:
@@ -127,4 +127,4 @@ def repair(
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
-    return Repaired(plan, hardened, after, comparison)
+    return RepairResult(plan, hardened, after, comparison)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.job import Options, chosen_device, default_out, ready
+from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
-from unshaken.detect.engine.door import Door, check_accept, digest
+from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
@@ -68,7 +68,7 @@ def screen_run(
     def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
-        job = ready(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect")
+        job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect")
         config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
         return replace(job, config=config)
 
@@ -107,7 +107,7 @@ def set_thresholds(
     workers: int | None = None,
     device: str = "auto",
     download: bool = False,
-) -> Door:
+) -> DetectorSet:
     """The same detectors with thresholds set by other normal samples.
 
     Args:
@@ -123,18 +123,18 @@ def set_thresholds(
     Raises:
         DataError: no sample can be read, or a score is no number.
     """
-    classifier = as_classifier(model, download=download).to(chosen_device(device))
-    door = Door.load(detectors, classifier)
+    classifier = as_classifier(model, download=download).to(choose_device(device))
+    detector_set = DetectorSet.load(detectors, classifier)
     dataset = load_data(data, download=download) if isinstance(data, str) else data
-    found: dict[str, list[Tensor]] = {label: [] for label in door.detectors}
+    found: dict[str, list[Tensor]] = {label: [] for label in detector_set.detectors}
     for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
         if isinstance(item, Batch):
             here = item.to(next((p.device for p in classifier.parameters()), torch.device("cpu")))
-            for label, values in door.score(here).items():
+            for label, values in detector_set.score(here).items():
                 found[label].append(values.cpu())
     if not all(found.values()):
         raise DataError(f"none of the samples of {dataset.options.spec!r} can be read: no threshold can be set")
-    return door.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec)
+    return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec)
 
 
 def parse_against(text: str) -> tuple[str, str, str]:

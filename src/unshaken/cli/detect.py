@@ -19,7 +19,7 @@ from unshaken.cli.verb import verb
 from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
-    from unshaken.detect import Door
+    from unshaken.detect import DetectorSet
 
 app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
 
@@ -102,11 +102,11 @@ def fit(
             take=limit,
             batch_size=batch_size,
             workers=workers,
-            device=api.chosen_device(device),
+            device=api.choose_device(device),
             download=download,
         )
-        done.door.save(out)
-    _told(session, done.door, accept or USUAL, json)
+        done.detector_set.save(out)
+    _show_result(session, done.detector_set, accept or USUAL, json)
     if not json:
         print_line(f"detectors: {out}")
     for bad in done.bad[:FEW]:
@@ -200,16 +200,16 @@ def threshold(
     """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
     from unshaken.api import set_thresholds
     from unshaken.core.errors import ParameterError
-    from unshaken.detect.engine.door import thresholds
+    from unshaken.detect.engine.detector_set import thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
         raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
     if model is not None and data is not None:
         with progress(session):
-            door = set_thresholds(
+            detector_set = set_thresholds(
                 detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
-            door.save(out or detectors)
+            detector_set.save(out or detectors)
     _show(session, thresholds(out or detectors, USUAL if accept is None else accept), json)
     return 0
 
@@ -237,8 +237,8 @@ def drift(
 
     found = over_time(RunDir(run), window=window, promised=promised, alpha=alpha)
     if json:
-        told = {n: {"alarm": one.alarm, "windows": [asdict(w) for w in one.windows]} for n, one in found.items()}
-        print_json({"promised": promised, "alpha": alpha, "detectors": told})
+        record = {n: {"alarm": one.alarm, "windows": [asdict(w) for w in one.windows]} for n, one in found.items()}
+        print_json({"promised": promised, "alpha": alpha, "detectors": record})
     elif not session.quiet:
         for label, one in found.items():
             shares = [f"{w.share.value:.1%}" for w in one.windows]
@@ -247,8 +247,8 @@ def drift(
     return GATE_FAILED if any(one.alarm is not None for one in found.values()) else 0
 
 
-def _told(session: Session, door: Door, accept: float, json: bool) -> None:
-    _show(session, {label: door.threshold(label, accept) for label in door.detectors}, json)
+def _show_result(session: Session, detector_set: DetectorSet, accept: float, json: bool) -> None:
+    _show(session, {label: detector_set.threshold(label, accept) for label in detector_set.detectors}, json)
 
 
 def _show(session: Session, found: dict[str, Any], json: bool) -> None:

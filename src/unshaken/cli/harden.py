@@ -17,7 +17,7 @@ from unshaken.cli.verb import verb
 from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
-    from unshaken.harden.engine.run import Hardened
+    from unshaken.harden.engine.run import HardenResult
 
 app = typer.Typer(name="harden", invoke_without_command=True)
 app.add_typer(surgery.app, name="surgery")
@@ -169,11 +169,11 @@ def harden(
     where["track"] = track
     chosen: dict[str, Any] = {"out": out, "resume": resume, "limit": limit, "new_head": new_head, **where, **training}
     if from_ is not None:
-        from unshaken.cli.mend import mend_run
+        from unshaken.cli.repair import repair_run
 
         about = {"model": model, "data": data, "recipes": recipe or (), "limit": limit, **training}
         place = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
-        return mend_run(session, from_, out, about, place, dry_run=dry_run, as_json=json)
+        return repair_run(session, from_, out, about, place, dry_run=dry_run, as_json=json)
     if dry_run:
         raise ParameterError("--dry-run is for --from RUN")
     if model is None or data is None:
@@ -182,7 +182,7 @@ def harden(
     session.makes_run(chosen["out"], given=out is not None)
     with progress(session):
         done = api.harden(model, data, recipe or (), **chosen)
-    return _told(done, session, as_json=json)
+    return _show_result(done, session, as_json=json)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
     return found
 
 
-def _told(done: Hardened, session: Session, *, as_json: bool) -> int:
+def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
     """Show what came out, and choose the exit code."""
     from unshaken.report.read.training import read_training
     from unshaken.report.render.terminal import warnings

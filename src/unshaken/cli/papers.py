@@ -56,11 +56,11 @@ def run(
         session.goes_on_with([])
     with progress(session):
         result = run_paper(slug, seed=seed, out=out, data=data, model=model, download=download)
-    told = result.to_json()
+    record = result.to_json()
     if json:
-        print_json(told)
+        print_json(record)
     else:
-        _show(told)
+        _show(record)
     return 0 if result.reproduced else CLAIM_FAILED
 
 
@@ -80,16 +80,16 @@ def table_(
     return 0
 
 
-def _show(told: dict[str, Any]) -> None:
-    print_line(f"{told['slug']}: {told['title']}")
-    print_line(one_line(f"claim: {told['claim']}"))
-    measured, expected = dict(_figures(told["measured"])), dict(_figures(told["expected"]))
+def _show(record: dict[str, Any]) -> None:
+    print_line(f"{record['slug']}: {record['title']}")
+    print_line(one_line(f"claim: {record['claim']}"))
+    measured, expected = dict(_figures(record["measured"])), dict(_figures(record["expected"]))
     names = dict.fromkeys([*measured, *expected])
     console().print(table(["figure", "measured", "expected"], [[n, measured.get(n), expected.get(n)] for n in names]))
-    where = f"{told['data']} with {told['model']}, seed {told['seed']}, {told['seconds']:.0f} s"
-    print_line(one_line(f"{'reproduced' if told['reproduced'] else 'NOT reproduced'} on {where}"))
-    if told["note"]:
-        print_line(one_line(told["note"]))
+    where = f"{record['data']} with {record['model']}, seed {record['seed']}, {record['seconds']:.0f} s"
+    print_line(one_line(f"{'reproduced' if record['reproduced'] else 'NOT reproduced'} on {where}"))
+    if record["note"]:
+        print_line(one_line(record["note"]))
 
 
 def _figures(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

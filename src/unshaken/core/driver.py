@@ -22,11 +22,11 @@ R = TypeVar("R", bound=State)
 Observer = Callable[[Tensor, Tensor, Answer], None]
 """Sees every answer: the samples' places in the batch `[n]`, the step each is at `[n]`, and the answer."""
 
-Confirmed = Callable[[Tensor, Tensor], object]
+SuccessObserver = Callable[[Tensor, Tensor], object]
 """Sees every confirmed success: the samples' places `[n]`, and the logits `[n, K]` of the fresh float32 pass."""
 
 
-Ended = Callable[[Tensor, "Outcome[Any]"], object]
+EndObserver = Callable[[Tensor, "Outcome[Any]"], object]
 """Sees every sample that ends, as it does: the places `[n]` and what was found."""
 
 
@@ -80,8 +80,8 @@ def drive(
     width: int | None = None,
     whole: bool = False,
     observe: Observer | None = None,
-    confirmed: Confirmed | None = None,
-    ended: Ended | None = None,
+    confirmed: SuccessObserver | None = None,
+    ended: EndObserver | None = None,
     progress: Task | None = None,
 ) -> Outcome[R]:
     """Run a search over samples.
@@ -89,7 +89,7 @@ def drive(
     Args:
         search: the method.
         samples: all of them, on the model's device.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         rng: the samples' streams.
         width: samples in work at once; default the oracle's limit.
         whole: keep the batch together: nobody leaves before all are done (for training).
@@ -128,8 +128,8 @@ class _Drive(Generic[S, R]):
         self.search, self.samples, self.oracle, self.rng = search, samples, oracle, rng
         self.whole, self.progress = whole, progress
         self.observe: Observer | None = None
-        self.confirmed: Confirmed | None = None
-        self.ending: Ended | None = None
+        self.confirmed: SuccessObserver | None = None
+        self.ending: EndObserver | None = None
         self.waiting = 0
         self.ended: list[Outcome[R]] = []
         self.places: list[Tensor] = []

@@ -51,7 +51,7 @@ class Meter:
 
 
 class Oracle:
-    """A model behind a counted door.
+    """Runs a model and counts its forward and backward passes.
 
     Args:
         model: in evaluation mode; see `evaluating`.

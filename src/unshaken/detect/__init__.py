@@ -2,8 +2,8 @@
 
 from unshaken.core.room import open_room
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.door import Door
-from unshaken.detect.engine.export import Exported, export
+from unshaken.detect.engine.detector_set import DetectorSet
+from unshaken.detect.engine.export import ExportResult, export
 from unshaken.detect.engine.fitting import Fit, Shares, fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.latency import Latency, latency
@@ -11,8 +11,8 @@ from unshaken.detect.engine.latency import Latency, latency
 __all__ = [
     *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
     "Detector",
-    "Door",
-    "Exported",
+    "DetectorSet",
+    "ExportResult",
     "Fit",
     "Latency",
     "Shares",

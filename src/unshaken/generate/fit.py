@@ -30,7 +30,7 @@ class Fitting(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class TrainedModel:
     """A trained model.
 
     Args:
@@ -42,7 +42,7 @@ class Fitted:
     losses: tuple[float, ...]
 
 
-def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None) -> Fitted:
+def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None) -> TrainedModel:
     """Train a diffusion model; the same arguments give the same weights on a CPU.
 
     Args:
@@ -83,7 +83,7 @@ def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting:
     )  # fmt: skip
     with torch.no_grad():
         torch._foreach_copy_(weights, average)
-    return Fitted(model.eval(), tuple(losses))
+    return TrainedModel(model.eval(), tuple(losses))
 
 
 def _hidden(labels: Tensor, rng: SampleRng, share: float, none: int) -> Tensor:

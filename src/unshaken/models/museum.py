@@ -67,7 +67,7 @@ class Jpeg(nn.Module):
         return logits
 
 
-class Scaled(nn.Module):
+class ScaledLogits(nn.Module):
     """Logits multiplied: the same classes, but a softmax so sharp that the cross-entropy's gradient underflows."""
 
     def __init__(self, net: nn.Module, factor: float) -> None:
@@ -192,7 +192,7 @@ def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Cl
         temperature: T of the distillation.
     """
     base = _base(net)
-    return _hung(Scaled(base, temperature), base, "distilled")
+    return _hung(ScaledLogits(base, temperature), base, "distilled")
 
 
 def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier:
@@ -203,7 +203,7 @@ def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier
         factor: the inverse of the temperature.
     """
     base = _base(net)
-    return _hung(Scaled(base, factor), base, "cold")
+    return _hung(ScaledLogits(base, factor), base, "cold")
 
 
 def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.certify.engine.base import certificates
-from unshaken.certify.smoothing.adaptive_smoothing import judged
+from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
 from unshaken.certify.smoothing.votes import vote
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
@@ -103,7 +103,7 @@ class Study:
         """One search, and what the model says to what it found."""
         if self.there(label):
             return
-        found = end_points(model, attack, self.few, norm="linf", eps=self.eps, seed=self.seed, early=True)
+        found = find_end_points(model, attack, self.few, norm="linf", eps=self.eps, seed=self.seed, early=True)
         self.look(label, model, found.x)
 
     def transfer(self, models: dict[str, Classifier]) -> None:
@@ -113,7 +113,7 @@ class Study:
             label = f"T1-a0.8.from-{maker}"
             if not self.there(label):
                 attack = PGD(steps=self.steps, step_size=2.5 / self.steps)
-                found = end_points(models[maker], attack, self.few, norm="linf", eps=self.eps, seed=self.seed)
+                found = find_end_points(models[maker], attack, self.few, norm="linf", eps=self.eps, seed=self.seed)
                 self.look(label, judge, found.x)
 
     def gates(self) -> None:
@@ -146,7 +146,7 @@ class Study:
         for alpha in CERTIFIED:
             for rule in RULES:
                 label = f"{self.name}.certified-a{alpha:g}-{rule}"
-                found = judged(
+                found = judge_mixture(
                     accurate, tally.selected, tally.counts, weights=torch.full((len(batch),), alpha), least=alpha,
                     sigma=self.sigma, alpha_error=ALPHA_ERROR, rule=rule,
                 )  # fmt: skip

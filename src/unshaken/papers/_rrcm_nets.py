@@ -14,7 +14,7 @@ from unshaken.generate.edm import EDM
 from unshaken.generate.fit import Fitting
 from unshaken.generate.fit import fit as fit_diffusion
 from unshaken.generate.unet import UNet, UNetSettings
-from unshaken.harden.defences.denoise import Denoised
+from unshaken.harden.defences.denoise import DenoisingClassifier
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
@@ -137,7 +137,7 @@ class Workshop:
 
         kept = self._cached({"arm": "denoiser", **settings.model_dump(), **fitting.model_dump()}, make)
         denoiser.load_state_dict(kept)
-        return Classifier(Denoised(denoiser, sigma, clean)).eval()
+        return Classifier(DenoisingClassifier(denoiser, sigma, clean)).eval()
 
     def labelled(self, seed: int) -> tuple[Tensor, Tensor]:
         """The few labelled images, over and over: about 1300, so that an epoch is ten steps."""

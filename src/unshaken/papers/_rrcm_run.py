@@ -17,7 +17,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
-from unshaken.harden.defences.denoise import Denoised
+from unshaken.harden.defences.denoise import DenoisingClassifier
 from unshaken.harden.recipes.augmentation.gaussian_augmented import with_noise
 from unshaken.papers._rrcm_nets import BATCH, CURVES, HELD, Workshop
 from unshaken.papers.base import Bench
@@ -136,7 +136,7 @@ class Experiment:
 def counted(model: Classifier) -> Iterator[list[int]]:
     """Images through each network of a system: one where the encoder knows the noise, two behind a denoiser."""
     net = model.net
-    networks: list[nn.Module] = [net.denoiser.net, net.model] if isinstance(net, Denoised) else [net]
+    networks: list[nn.Module] = [net.denoiser.net, net.model] if isinstance(net, DenoisingClassifier) else [net]
     passes: list[int] = []
 
     def look(_: nn.Module, given: tuple[Tensor, ...]) -> None:

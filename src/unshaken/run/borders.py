@@ -41,7 +41,7 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
     In torch 2.15 `torch.clamp` gives no gradient at its bounds; in 2.13 it did.
 
     Args:
-        oracle: the model's counted door, in evaluation mode.
+        oracle: runs the model and counts its passes, in evaluation mode.
         batch: the first samples.
     """
     images = batch.images[:FEW].float()

@@ -82,7 +82,7 @@ def check_trust(oracle: Oracle, batch: Batch, logits: Tensor) -> list[Flag]:
     """All doubts about a model that a first batch can show.
 
     Args:
-        oracle: the model's counted door, in evaluation mode.
+        oracle: runs the model and counts its passes, in evaluation mode.
         batch: the first samples.
         logits: of these, `[N, K]`.
     """
@@ -202,7 +202,7 @@ def answer_gap(oracle: Oracle, images: Tensor) -> float:
     """The largest l2 distance between l2-normalised logits of the same image, over five passes.
 
     Args:
-        oracle: the model's counted door, in evaluation mode.
+        oracle: runs the model and counts its passes, in evaluation mode.
         images: `[N, C, H, W]`.
     """
     looks = torch.stack([oracle.exact(images) for _ in range(5)])

@@ -148,7 +148,7 @@ class Context:
     """What a method may use when it makes rows.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         seed: the run seed.
         clean: logits `[N, K]` of the unchanged images, already paid for.
         reference: gives the run's first samples, the same in every part of the run; None outside a run.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unshaken.attack import PGD
-from unshaken.attack.engine.gradient_masking import gradient_sizes, look_for_masking, transferred
+from unshaken.attack.engine.gradient_masking import gradient_sizes, probe_gradient_masking, transfer_end_points
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 
@@ -41,8 +41,8 @@ def test_gradient_sizes_by_hand(make):
 
 def test_scaled_logits_are_found_out(two):
     plain, scaled, batch = two
-    honest = look_for_masking(Oracle(plain), batch, eps=0.03)
-    hidden = look_for_masking(Oracle(scaled), batch, eps=0.03)
+    honest = probe_gradient_masking(Oracle(plain), batch, eps=0.03)
+    hidden = probe_gradient_masking(Oracle(scaled), batch, eps=0.03)
     assert honest.reasons == ()
     assert honest.zero.value == 0
     assert hidden.zero.value > 0.5
@@ -54,7 +54,7 @@ def test_scaled_logits_are_found_out(two):
 
 def test_transfer_from_the_undefended_network(two):
     plain, scaled, batch = two
-    found = look_for_masking(Oracle(scaled), batch, eps=0.03, tau=1e5, surrogate=plain)
+    found = probe_gradient_masking(Oracle(scaled), batch, eps=0.03, tau=1e5, surrogate=plain)
     assert any("fgsm at tau 1e+05 leaves" in r for r in found.reasons)
     assert not any("transfer breaks" in r for r in found.reasons)  # PGD on the margin is as strong
 
@@ -63,7 +63,7 @@ def test_transfer_from_the_undefended_network(two):
 def test_transferred_images_go_all_the_way(two, norm):
     plain, scaled, batch = two
     oracle = Oracle(scaled)
-    moved = transferred(oracle, batch, plain, eps=0.1, norm=norm, steps=10)
+    moved = transfer_end_points(oracle, batch, plain, eps=0.1, norm=norm, steps=10)
     way = (moved - batch.images).flatten(1)
     size = way.abs().amax(1) if norm == "linf" else way.norm(dim=1)
     assert float(size.max()) <= 0.1 * (1 + 1e-5)
@@ -77,6 +77,6 @@ def test_transferred_images_go_all_the_way(two, norm):
 def test_it_needs_a_radius_and_images(two):
     plain, _, batch = two
     with pytest.raises(ParameterError, match="eps=0 must be above 0"):
-        look_for_masking(Oracle(plain), batch, eps=0)
+        probe_gradient_masking(Oracle(plain), batch, eps=0)
     with pytest.raises(ParameterError, match=r"there must be images \(0\)"):
-        look_for_masking(Oracle(plain), batch[slice(0, 0)], eps=0.1)
+        probe_gradient_masking(Oracle(plain), batch[slice(0, 0)], eps=0.1)

@@ -96,7 +96,7 @@ def test_a_search_follows_the_gradient_of_what_holds_it_back():
 
 
 def test_a_search_that_does_not_heed_rejections_sees_none():
-    bold = guarded([0, 0, 0])[0].replace(heed=False)
+    bold = guarded([0, 0, 0])[0].replace(avoid_rejection=False)
     seen = bold.seen(DOUBT)
     assert seen[:, :2].tolist() == DOUBT[:, :2].tolist()
     assert bool((seen[:, 2] < -1000).all())

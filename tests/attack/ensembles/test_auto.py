@@ -8,8 +8,8 @@ from torch import nn
 
 import unshaken.attack.ensembles.auto as auto_module
 from unshaken.attack import APGD, FAB, Auto, HopSkipJump, Square
-from unshaken.attack.engine.stage import Scene
-from unshaken.attack.ensembles._inspection import look_at
+from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.ensembles._inspection import inspect_model
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 
@@ -51,15 +51,15 @@ def model(make, kind, classes=5):
     }[kind]()
 
 
-def scene(make, kind, classes=5, norm="linf", samples=0, draws=1):
+def context(make, kind, classes=5, norm="linf", samples=0, draws=1):
     net = model(make, kind, classes)
     batch = make.batch(net, make.images(20, 1, 8, 8))
-    return Scene(Oracle(net, draws=draws), norm, 0.1, classes, 0, batch, samples)
+    return AttackContext(Oracle(net, draws=draws), norm, 0.1, classes, 0, batch, samples)
 
 
-def stages(make, kind, **options):
+def phases(make, kind, **options):
     given = {k: options.pop(k) for k in ("classes", "norm", "samples", "draws") if k in options}
-    found, flags = Auto(**options).stages(scene(make, kind, **given))
+    found, flags = Auto(**options).phases(context(make, kind, **given))
     return {s.name: s for s in found}, flags
 
 
@@ -77,8 +77,8 @@ def stages(make, kind, **options):
     ],
 )
 def test_the_look(make, kind, gradient, random, masked, words):
-    there = scene(make, kind)
-    look = look_at(there)
+    there = context(make, kind)
+    look = inspect_model(there)
     assert (look.gradient, look.random, look.masked) == (gradient, random, masked)
     assert words in look.words
     dead = {"rounded": 20, "fine": 0, "random": 0, "box": 0}.get(kind)
@@ -94,7 +94,7 @@ def test_the_look(make, kind, gradient, random, masked, words):
 
 
 def test_a_fine_model_gets_autoattack(make):
-    got, flags = stages(make, "fine")
+    got, flags = phases(make, "fine")
     assert {k: s.search for k, s in got.items()} == {
         "apgd-ce": APGD(steps=100),
         "apgd-t": APGD(loss="dlr-targeted", steps=100),
@@ -108,7 +108,7 @@ def test_a_fine_model_gets_autoattack(make):
 
 
 def test_a_random_model_is_attacked_through_its_randomness(make):
-    got, flags = stages(make, "random")
+    got, flags = phases(make, "random")
     assert {k: s.search for k, s in got.items()} == {
         "apgd-ce": APGD(),
         "apgd-dlr": APGD(loss="dlr"),
@@ -116,28 +116,28 @@ def test_a_random_model_is_attacked_through_its_randomness(make):
     }
     assert {s.draws for s in got.values()} == {20}
     assert flags == []
-    assert {s.draws for s in stages(make, "random", draws=6)[0].values()} == {6}
-    assert list(stages(make, "random box")[0]) == ["square"]
+    assert {s.draws for s in phases(make, "random", draws=6)[0].values()} == {6}
+    assert list(phases(make, "random box")[0]) == ["square"]
 
 
 def test_where_no_gradient_passes_scores_and_decisions_are_searched(make):
-    got, flags = stages(make, "rounded")
+    got, flags = phases(make, "rounded")
     assert {k: s.search for k, s in got.items()} == {"square": Square(), "hop-skip-jump": HopSkipJump()}
     (flag,) = flags
     assert (flag.name, len(flag.ids)) == ("zero-gradient", 20)
     assert flag.detail.startswith("auto: no gradient reaches the images")
-    assert list(stages(make, "rounded", norm="l1")[0]) == ["square"]  # hop-skip-jump has no l1
+    assert list(phases(make, "rounded", norm="l1")[0]) == ["square"]  # hop-skip-jump has no l1
 
 
 def test_a_saturated_cross_entropy_is_left_for_other_losses(make):
-    got, flags = stages(make, "cold")
+    got, flags = phases(make, "cold")
     assert list(got) == ["apgd-dlr", "apgd-t", "square", "hop-skip-jump"]
     assert "ce" not in {s.search.loss for s in got.values() if isinstance(s.search, APGD)}
     assert [f.name for f in flags] == ["zero-gradient"]
 
 
 def test_a_black_box_is_searched_by_scores_then_by_decisions(make):
-    got, flags = stages(make, "box")
+    got, flags = phases(make, "box")
     assert list(got) == ["square", "hop-skip-jump"]
     assert "gives no gradients" in got["square"].why
     assert flags == []
@@ -159,8 +159,8 @@ def test_a_model_that_rejects_is_attacked_past_its_alarm_too(make):
     fine = model(make, "fine")
     guarded = Classifier(Doubtful(fine.net, 0.05), reject=5).eval()
     batch = make.batch(fine, make.images(20, 1, 8, 8))
-    found, _ = Auto().stages(Scene(Oracle(guarded), "linf", 0.1, 6, 0, batch))
-    assert [(s.name, s.heed) for s in found] == [
+    found, _ = Auto().phases(AttackContext(Oracle(guarded), "linf", 0.1, 6, 0, batch))
+    assert [(s.name, s.avoid_rejection) for s in found] == [
         ("apgd-ce", True), ("apgd-far", False), ("apgd-t", True), ("fab-t", True), ("square", True),
     ]  # fmt: skip
     assert found[1].search == APGD(loss="margin")
@@ -182,41 +182,41 @@ def test_a_model_that_rejects_is_attacked_past_its_alarm_too(make):
     (3, "random", ["ce", "dlr"]),
 ])  # fmt: skip
 def test_few_classes_take_losses_that_exist(make, classes, kind, losses):
-    got, _ = stages(make, kind, classes=classes)
+    got, _ = phases(make, kind, classes=classes)
     assert [s.search.loss for s in got.values() if isinstance(s.search, APGD)] == losses
 
 
 def test_the_fast_mode_searches_by_gradient_in_bf16(make):
-    got, _ = stages(make, "fine", mode="fast")
+    got, _ = phases(make, "fine", mode="fast")
     assert {n: s.precision for n, s in got.items()} == {
         "apgd-ce": "bf16", "apgd-t": "bf16", "fab-t": "bf16", "square": None, "finish": None,
     }  # fmt: skip
     for kind in ("random", "box"):  # nothing to hasten, or nothing to finish with
-        assert {s.precision for s in stages(make, kind, mode="fast")[0].values()} == {None}
+        assert {s.precision for s in phases(make, kind, mode="fast")[0].values()} == {None}
 
 
 def test_no_samples_are_nothing_to_look_at(make):
     with pytest.raises(ParameterError, match="no samples to look at"):
-        Auto().stages(Scene(Oracle(make.net()), "linf", 0.1, 3, 0))
+        Auto().phases(AttackContext(Oracle(make.net()), "linf", 0.1, 3, 0))
 
 
 # Budgets.
 
 
 def test_what_does_not_fit_the_budget_is_left_out_and_says_so(make):
-    cost = {n: sum(s.search.cost(5)) for n, s in stages(make, "fine")[0].items()}
+    cost = {n: sum(s.search.cost(5)) for n, s in phases(make, "fine")[0].items()}
     budget = cost["apgd-ce"] + cost["apgd-t"] + 10
-    got, _ = stages(make, "fine", passes=budget)
+    got, _ = phases(make, "fine", passes=budget)
     assert {n: s.skip for n, s in got.items()} == {"apgd-ce": False, "apgd-t": False, "fab-t": True, "square": True}
     assert got["fab-t"].why == (f"left out: up to {cost['fab-t']:,} passes a sample, 10 are left of the budget")
-    assert all(s.skip for s in stages(make, "fine", passes=1)[0].values())
-    assert not any(s.skip for s in stages(make, "fine", passes=sum(cost.values()))[0].values())
+    assert all(s.skip for s in phases(make, "fine", passes=1)[0].values())
+    assert not any(s.skip for s in phases(make, "fine", passes=sum(cost.values()))[0].values())
 
 
 def test_passes_of_random_models_count_each_draw(make):
     alone = sum(APGD().cost(5))
-    assert [s.skip for s in stages(make, "random", passes=20 * alone)[0].values()] == [False, True, True]
-    assert all(s.skip for s in stages(make, "random", passes=20 * alone - 1)[0].values())
+    assert [s.skip for s in phases(make, "random", passes=20 * alone)[0].values()] == [False, True, True]
+    assert all(s.skip for s in phases(make, "random", passes=20 * alone - 1)[0].values())
 
 
 def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
@@ -236,14 +236,14 @@ def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
 
 @pytest.mark.parametrize("samples", [0, 400])
 def test_seconds_are_shared_by_all_samples_of_the_run(make, monkeypatch, samples):
-    look = look_at(scene(make, "fine"))
+    look = inspect_model(context(make, "fine"))
     monkeypatch.setattr(auto_module, "look_at", lambda _: look)
     affordable = sum(APGD().cost(5)) + 0.5
     seconds = affordable * look.seconds_a_pass * (samples or 20)  # outside a run: those that are attacked
-    assert [s.skip for s in stages(make, "fine", samples=samples, seconds=seconds)[0].values()] == [
+    assert [s.skip for s in phases(make, "fine", samples=samples, seconds=seconds)[0].values()] == [
         False, True, True, True,
     ]  # fmt: skip
-    assert all(s.skip for s in stages(make, "fine", samples=samples, seconds=0.9 * seconds)[0].values())
+    assert all(s.skip for s in phases(make, "fine", samples=samples, seconds=0.9 * seconds)[0].values())
 
 
 # What it reaches.

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from unshaken.attack import APGD, FAB, AutoAttack, Square
-from unshaken.attack.engine.stage import Scene
+from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 
 
-def stages(net, norm="linf", classes=10, draws=1, **options):
-    scene = Scene(Oracle(net, draws=draws), norm, 0.1, classes, seed=0)
-    found, flags = AutoAttack(**options).stages(scene)
+def phases(net, norm="linf", classes=10, draws=1, **options):
+    context = AttackContext(Oracle(net, draws=draws), norm, 0.1, classes, seed=0)
+    found, flags = AutoAttack(**options).phases(context)
     assert flags == []
     return {s.name: s for s in found}
 
@@ -30,7 +30,7 @@ def balanced(make, classes, **options):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_standard_ensemble(make, norm):
-    got = stages(make.net(), norm)
+    got = phases(make.net(), norm)
     assert {k: s.search for k, s in got.items()} == {
         "apgd-ce": APGD(steps=100, loss="ce", restarts=1),
         "apgd-t": APGD(steps=100, loss="dlr-targeted", targets=9),
@@ -43,7 +43,7 @@ def test_the_standard_ensemble(make, norm):
 
 
 def test_the_standard_ensemble_of_l1(make):
-    got = stages(make.net(), "l1")
+    got = phases(make.net(), "l1")
     assert list(got) == ["apgd-ce", *(f"apgd-ce+{r}" for r in range(2, 6)), "apgd-t", "fab-t", "square"]
     assert [got[n].restart for n in list(got)[:5]] == [0, 1, 2, 3, 4]
     assert got["apgd-t"].search.targets == 5
@@ -51,7 +51,7 @@ def test_the_standard_ensemble_of_l1(make):
 
 
 def test_the_ensemble_plus(make):
-    got = stages(make.net(), version="plus")
+    got = phases(make.net(), version="plus")
     ce, dlr = ([n, *(f"{n}+{r}" for r in range(2, 6))] for n in ("apgd-ce", "apgd-dlr"))
     assert list(got) == [*ce, *dlr, "fab", "square", "apgd-t", "fab-t"]
     assert got["fab"].search == FAB(restarts=5, steps=100, candidates=9)
@@ -60,7 +60,7 @@ def test_the_ensemble_plus(make):
 
 @pytest.mark.parametrize(("draws", "expected"), [(1, 20), (7, 7)])
 def test_the_ensemble_rand_averages_passes(make, draws, expected):
-    got = stages(make.net(), version="rand", draws=draws)
+    got = phases(make.net(), version="rand", draws=draws)
     assert [(n, s.search.loss, s.draws) for n, s in got.items()] == [
         ("apgd-ce", "ce", expected),
         ("apgd-dlr", "dlr", expected),
@@ -77,21 +77,21 @@ def test_the_ensemble_rand_averages_passes(make, draws, expected):
     ],
 )
 def test_few_classes_take_the_difference_of_logits(make, classes, targeted, plain, words):
-    got = stages(make.net(), classes=classes, version="plus")
+    got = phases(make.net(), classes=classes, version="plus")
     assert (got["apgd-t"].search.loss, got["apgd-dlr"].search.loss) == (targeted, plain)
     assert words in got["apgd-t"].why
-    assert stages(make.net(), classes=classes, version="rand")["apgd-dlr"].search.loss == plain
+    assert phases(make.net(), classes=classes, version="rand")["apgd-dlr"].search.loss == plain
 
 
 def test_the_fast_mode_searches_in_bf16_and_finishes_in_float32(make):
-    got = stages(make.net(), mode="fast", finish=7)
+    got = phases(make.net(), mode="fast", finish=7)
     assert list(got) == ["apgd-ce", "apgd-t", "fab-t", "square", "finish"]
     assert [s.precision for s in got.values()] == ["bf16"] * 4 + [None]
     assert got["finish"].search == APGD(loss="dlr-targeted", steps=7, targets=3)
     assert got["fab-t"].search == FAB(targeted=True, patience=20)
     assert got["apgd-t"].search == APGD(loss="dlr-targeted", give_up=True)
     assert got["square"].search == Square(give_up=True)
-    assert not stages(make.net())["apgd-t"].search.give_up
+    assert not phases(make.net())["apgd-t"].search.give_up
     assert "7 steps" in got["finish"].why
 
 

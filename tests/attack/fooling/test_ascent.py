@@ -34,9 +34,9 @@ def oracle(weight, bias=0.0):
     return Oracle(Classifier(Linear(weight, bias), name="linear").eval())
 
 
-def shown(door):
+def shown(counted):
     """The points of the ascent: neither the check of the classes before it nor the 8-bit images after it."""
-    return torch.cat(door.model.net.seen[1:-1]).flatten(1)
+    return torch.cat(counted.model.net.seen[1:-1]).flatten(1)
 
 
 @pytest.mark.parametrize(("p", "gain"), [(0.2, 0.03), (0.9, 0.01), (0.7, 0.03)])
@@ -50,10 +50,10 @@ def test_the_progress_rule_predicts_the_gain_that_was_wanted(p, gain):
 
 
 def test_one_step_by_hand():
-    door = oracle(weights(scale=0.3))
-    ascend(door, [1], SHAPE, settings=Ascent(steps=2, decay=0.25, begin="normal"), mean=0.4, seed=3)
-    start, second = shown(door).double()
-    w = door.model.net.weight.detach().double()
+    counted = oracle(weights(scale=0.3))
+    ascend(counted, [1], SHAPE, settings=Ascent(steps=2, decay=0.25, begin="normal"), mean=0.4, seed=3)
+    start, second = shown(counted).double()
+    w = counted.model.net.weight.detach().double()
     p = (w @ start).softmax(0)
     gradient = p[1] * (w[1] - p @ w)
     wanted = min(0.03, 0.1 * (1 - float(p[1])))
@@ -63,29 +63,29 @@ def test_one_step_by_hand():
 
 
 def test_the_point_is_kept_in_the_box():
-    door = oracle(weights(scale=0.3))
-    ascend(door, [0], SHAPE, settings=Ascent(steps=40, decay=0, begin="uniform", early=5, late=5), seed=1)
-    points = shown(door)
+    counted = oracle(weights(scale=0.3))
+    ascend(counted, [0], SHAPE, settings=Ascent(steps=40, decay=0, begin="uniform", early=5, late=5), seed=1)
+    points = shown(counted)
     assert float(points.min()) == 0
     assert float(points.max()) == 1
 
 
 def test_ascent_on_the_logit_moves_along_its_weights_to_the_corner():
-    door, slow = oracle(weights()), Ascent(steps=3, decay=0, objective="logit", begin="zero", early=0.1, late=10)
-    ascend(door, [2], SHAPE, settings=slow)
-    w = door.model.net.weight.detach()[2]
-    for move in shown(door)[1:] - 0.5:
+    counted, slow = oracle(weights()), Ascent(steps=3, decay=0, objective="logit", begin="zero", early=0.1, late=10)
+    ascend(counted, [2], SHAPE, settings=slow)
+    w = counted.model.net.weight.detach()[2]
+    for move in shown(counted)[1:] - 0.5:
         assert torch.cosine_similarity(move, w, dim=0) > 1 - 1e-6
     fast = Ascent(steps=60, decay=0, objective="logit", begin="zero", early=50, late=1e6)
-    found = ascend(door, [2], SHAPE, settings=fast)
+    found = ascend(counted, [2], SHAPE, settings=fast)
     assert (found.images.flatten() == (w > 0) * 255).all()
 
 
 def test_with_two_classes_the_most_confident_image_is_a_corner():
     v = torch.linspace(-1.1, 1.1, 12)
-    door = oracle(torch.stack([v, v.flip(0) * 0.5 - 0.2]))
-    found = ascend(door, [0, 1], SHAPE, settings=Ascent(steps=100, decay=0, early=5, late=5, lr_max=1e30))
-    w = door.model.net.weight.detach()
+    counted = oracle(torch.stack([v, v.flip(0) * 0.5 - 0.2]))
+    found = ascend(counted, [0, 1], SHAPE, settings=Ascent(steps=100, decay=0, early=5, late=5, lr_max=1e30))
+    w = counted.model.net.weight.detach()
     assert (found.images[0].flatten() == (w[0] > w[1]) * 255).all()
     assert (found.images[1].flatten() == (w[1] > w[0]) * 255).all()
 
@@ -133,10 +133,10 @@ def test_records_agree_with_the_curve():
 
 
 def test_the_confidence_is_that_of_the_8_bit_image():
-    door = oracle(weights(scale=2))
-    found = ascend(door, range(3), SHAPE, settings=Ascent(steps=40))
+    counted = oracle(weights(scale=2))
+    found = ascend(counted, range(3), SHAPE, settings=Ascent(steps=40))
     with torch.no_grad():
-        p = door.model(found.images.float() / 255).double().softmax(1)
+        p = counted.model(found.images.float() / 255).double().softmax(1)
     np.testing.assert_allclose(found.confidence.numpy(), p.diagonal().numpy(), rtol=1e-5)
 
 
@@ -150,9 +150,9 @@ def test_a_class_and_start_depend_on_nothing_else(make):
 
 
 def test_passes_are_counted(make):
-    door = Oracle(make.net())
-    ascend(door, [0, 2], SHAPE, settings=Ascent(steps=7))
-    assert (door.meter.forwards, door.meter.backwards) == (1 + 2 * 7 + 2, 2 * 7)
+    counted = Oracle(make.net())
+    ascend(counted, [0, 2], SHAPE, settings=Ascent(steps=7))
+    assert (counted.meter.forwards, counted.meter.backwards) == (1 + 2 * 7 + 2, 2 * 7)
 
 
 def test_no_gradient_ends_it():
@@ -164,10 +164,10 @@ def test_no_gradient_ends_it():
 
 def test_blur_comes_when_it_is_due():
     def path(**blur):
-        door = oracle(weights(scale=0.3))
+        counted = oracle(weights(scale=0.3))
         settings = Ascent(steps=5, decay=0, begin="uniform", early=1e-9, late=1e-9, **blur)
-        ascend(door, [0], SHAPE, settings=settings)
-        return shown(door).std(1)
+        ascend(counted, [0], SHAPE, settings=settings)
+        return shown(counted).std(1)
 
     assert path().tolist() == pytest.approx([float(path()[0])] * 5, rel=1e-4)
     third = path(blur=1.0, blur_every=2)
@@ -178,16 +178,16 @@ def test_blur_comes_when_it_is_due():
 
 
 def test_small_pixels_are_set_to_the_mean():
-    door = oracle(weights(scale=0.3))
-    ascend(door, [0], SHAPE, settings=Ascent(steps=3, decay=0, small_norm=50), mean=0.25)
-    assert (shown(door)[1:] == 0.25).sum(1).tolist() == [6, 6]
-    door = oracle(weights(scale=0.3))
-    ascend(door, [0], SHAPE, settings=Ascent(steps=2, decay=0, small_benefit=30, absolute_benefit=True), mean=0.25)
-    assert (shown(door)[1:] == 0.25).sum(1).tolist() == [4]
+    counted = oracle(weights(scale=0.3))
+    ascend(counted, [0], SHAPE, settings=Ascent(steps=3, decay=0, small_norm=50), mean=0.25)
+    assert (shown(counted)[1:] == 0.25).sum(1).tolist() == [6, 6]
+    counted = oracle(weights(scale=0.3))
+    ascend(counted, [0], SHAPE, settings=Ascent(steps=2, decay=0, small_benefit=30, absolute_benefit=True), mean=0.25)
+    assert (shown(counted)[1:] == 0.25).sum(1).tolist() == [4]
 
 
 def test_wrong_use_is_one_line(make):
-    door = Oracle(make.net(classes=3))
+    counted = Oracle(make.net(classes=3))
     for classes, options, words in (
         ([3], {}, "class 3 is beyond the model's last, 2"),
         ([], {}, "at least one class"),
@@ -197,9 +197,9 @@ def test_wrong_use_is_one_line(make):
         ([0], {"mean": torch.zeros(3, 5, 5)}, "does not fit"),
     ):
         with pytest.raises(ParameterError, match=words):
-            ascend(door, classes, SHAPE, **options)
+            ascend(counted, classes, SHAPE, **options)
     with pytest.raises(ParameterError, match="shape"):
-        ascend(door, [0], (1, 8))
+        ascend(counted, [0], (1, 8))
     with pytest.raises(ModelError, match="one logit"):
         ascend(oracle(torch.zeros(1, 12)), [0], SHAPE)
     with pytest.raises(ModelError, match="NaN"):

@@ -15,15 +15,15 @@ SHORT = MapElites(population=12, generations=9)
 
 
 @pytest.fixture
-def door(make):
+def counted(make):
     return Oracle(make.net(classes=4))
 
 
 @pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
-def test_elites_never_fall_and_jumps_add_up(door, encoding):
+def test_elites_never_fall_and_jumps_add_up(counted, encoding):
     seen = []
     found = map_elites(
-        door, encoding, range(4), SHAPE, settings=SHORT, observe=lambda a, g: seen.append((a.odds, a.generation, g))
+        counted, encoding, range(4), SHAPE, settings=SHORT, observe=lambda a, g: seen.append((a.odds, a.generation, g))
     )
     assert [g.generation for *_, g in seen] == list(range(9))
     for (before, *_), (after, *_) in pairwise(seen):
@@ -38,25 +38,25 @@ def test_elites_never_fall_and_jumps_add_up(door, encoding):
         assert moved <= record.jumps <= 12 * 4
         assert (moved == 0) == (record.jumps == 0)
     assert found.history == tuple(g for *_, g in seen)
-    assert door.meter.forwards == 12 * 9
+    assert counted.meter.forwards == 12 * 9
 
 
 @pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
-def test_the_confidence_is_that_of_the_8_bit_image_of_the_genome(door, encoding):
-    archive = map_elites(door, encoding, [3, 1], SHAPE, settings=SHORT).archive
+def test_the_confidence_is_that_of_the_8_bit_image_of_the_genome(counted, encoding):
+    archive = map_elites(counted, encoding, [3, 1], SHAPE, settings=SHORT).archive
     assert archive.images.dtype == torch.uint8
     assert (encoding.draw(archive.genomes, SHAPE) == archive.images).all()
     with torch.no_grad():
-        p = door.model(archive.images.float() / 255).double().softmax(1)
+        p = counted.model(archive.images.float() / 255).double().softmax(1)
     np.testing.assert_allclose(archive.confidence.numpy(), p[[0, 1], [3, 1]].numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("encoding", [Direct(), Cppn(hidden=6)])
-def test_the_seed_decides_all(door, encoding):
-    first, again = (map_elites(door, encoding, range(4), SHAPE, settings=SHORT, seed=5) for _ in range(2))
+def test_the_seed_decides_all(counted, encoding):
+    first, again = (map_elites(counted, encoding, range(4), SHAPE, settings=SHORT, seed=5) for _ in range(2))
     assert first.history == again.history
     assert (first.archive.images == again.archive.images).all()
-    other = map_elites(door, encoding, range(4), SHAPE, settings=SHORT, seed=6)
+    other = map_elites(counted, encoding, range(4), SHAPE, settings=SHORT, seed=6)
     assert (first.archive.images != other.archive.images).any()
 
 
@@ -78,18 +78,18 @@ def test_it_stops_when_every_class_has_enough(make):
     assert all(g.low < 0.8 for g in history[:-1])
 
 
-def test_a_search_a_class_never_fills_another_cell(door):
+def test_a_search_a_class_never_fills_another_cell(counted):
     """The ablation: with it, an elite stems from the elite of the same cell."""
     lines = []
     settings = MapElites(population=40, generations=30, independent=True)
     still = Direct(crossover_rate=0, mutation_rate=0.02)
-    map_elites(door, still, range(4), SHAPE, settings=settings, observe=lambda a, _: lines.append(a.genomes.genes))
+    map_elites(counted, still, range(4), SHAPE, settings=settings, observe=lambda a, _: lines.append(a.genomes.genes))
     for before, after in pairwise(lines):
         changed = (before != after).flatten(1).double().mean(1)
         assert float(changed.max()) < 0.3  # a few mutated pixels; another cell's elite differs in nearly all
     shared = []
     settings = MapElites(population=40, generations=30)
-    map_elites(door, still, range(4), SHAPE, settings=settings, observe=lambda a, _: shared.append(a.genomes.genes))
+    map_elites(counted, still, range(4), SHAPE, settings=settings, observe=lambda a, _: shared.append(a.genomes.genes))
     jumps = [(b != a).flatten(1).double().mean(1).max() for b, a in pairwise(shared)]
     assert max(jumps) > 0.4
 
@@ -114,12 +114,12 @@ def test_ten_crops_by_hand():
     assert (crops[5:] == crops[:5].flip(2)).all()
 
 
-def test_confidence_may_be_a_mean_over_ten_crops(door):
+def test_confidence_may_be_a_mean_over_ten_crops(counted):
     settings = MapElites(population=8, generations=3, crop=5)
-    archive = map_elites(door, Direct(), range(4), SHAPE, settings=settings).archive
-    assert door.meter.forwards == 8 * 3 * 10
+    archive = map_elites(counted, Direct(), range(4), SHAPE, settings=settings).archive
+    assert counted.meter.forwards == 8 * 3 * 10
     with torch.no_grad():
-        p = door.model(ten_crops(archive.images.float() / 255, 5).flatten(0, 1)).double().softmax(1)
+        p = counted.model(ten_crops(archive.images.float() / 255, 5).flatten(0, 1)).double().softmax(1)
     wanted = p.reshape(4, 10, 4).mean(1).diagonal()
     np.testing.assert_allclose(archive.confidence.numpy(), wanted.numpy(), rtol=1e-5)
 
@@ -129,14 +129,14 @@ def test_colours_are_evolved_too(make):
     assert archive.images.shape == (3, 3, 5, 7)
 
 
-def test_wrong_use_is_one_line(door, make):
+def test_wrong_use_is_one_line(counted, make):
     for classes, settings, words in (
         ([4], SHORT, "class 4 is beyond the model's last, 3"),
         ([0, 0], SHORT, "each once"),
         ([0], MapElites(crop=7), "crop=7 is larger than the image, 6 x 6"),
     ):
         with pytest.raises(ParameterError, match=words):
-            map_elites(door, Direct(), classes, SHAPE, settings=settings)
+            map_elites(counted, Direct(), classes, SHAPE, settings=settings)
     with pytest.raises(ModelError, match="NaN"):
         map_elites(Oracle(make.affine(torch.full(SHAPE, torch.nan))), Direct(), [0], SHAPE, settings=SHORT)
     one = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(36, 1)))

@@ -15,7 +15,7 @@ from unshaken.attack.engine.losses import dlr, dlr_targeted, margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient._apgd_momentum import checkpoints, hopeless
 from unshaken.attack.gradient._apgd_sparse import top_signs
-from unshaken.attack.gradient._apgd_state import Phases
+from unshaken.attack.gradient._apgd_state import BallSchedule
 from unshaken.core import Answer, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 
@@ -41,7 +41,7 @@ def test_checkpoints_are_the_papers(steps, expected):
     [(100, (30, 30, 40), (3, 2, 1)), (10, (3, 3, 4), (3, 2, 1)), (3, (1, 1, 1), (3, 2, 1)), (2, (2,), (1,))],
 )
 def test_phases_of_l1_add_up(steps, lengths, factors):
-    phases = Phases.shrinking(steps)
+    phases = BallSchedule.shrinking(steps)
     assert (phases.lengths, phases.factors) == (lengths, factors)
     assert sum(phases.lengths) == steps
 
@@ -356,7 +356,7 @@ def test_who_is_out_of_reach_by_hand():
     """After step 41, 19 steps since the last checkpoint, 59 are left: three times 0.1 / 19 a step would do."""
     best = torch.tensor([-0.4, -0.49, -0.49, 0.2])
     before = SimpleNamespace(t=torch.tensor([41, 41, 40, 41]), loss_check=torch.full((4,), -0.5))
-    lost = hopeless(before, SimpleNamespace(loss_best=best), Phases((1.0,), (100,)))
+    lost = hopeless(before, SimpleNamespace(loss_best=best), BallSchedule((1.0,), (100,)))
     assert lost.tolist() == [False, True, False, False]
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from unshaken.attack import CarliniWagner
+from unshaken.attack.engine.attack_run import AttackRun, run_budget
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.judge import untouched
+from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Stage
-from unshaken.attack.engine.stages import Field, one_budget
+from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm._hinge import Hinge, Weight
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
@@ -268,8 +268,8 @@ def test_under_one_budget_a_success_inside_ends_the_search(make):
     clean = net(batch.images).detach()
     free = run(QUICK, net, batch)
     eps = float(free.distance.sort().values[4:6].mean())  # far from any of them
-    field = Field(Oracle(net), batch, batch.labels, False, "l2", 0, clean)
-    got = one_budget(field, [Stage(QUICK, "cw")], untouched(batch.images, clean, batch.labels, False), eps)
+    attack_run = AttackRun(Oracle(net), batch, batch.labels, False, "l2", 0, clean)
+    got = run_budget(attack_run, [Phase(QUICK, "cw")], initial_result(batch.images, clean, batch.labels, False), eps)
     assert torch.equal(got.fooled, free.distance <= eps)
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
     assert bool((got.distance[got.fooled] <= eps * (1 + 1e-6)).all())

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from unshaken.attack import DeepFool
-from unshaken.attack.engine.judge import untouched
-from unshaken.attack.engine.stage import Stage
-from unshaken.attack.engine.stages import Field, one_budget
+from unshaken.attack.engine.attack_run import AttackRun, run_budget
+from unshaken.attack.engine.phase import Phase
+from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm.deepfool import nearest_boundary
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
@@ -170,8 +170,10 @@ def test_under_one_budget_a_success_inside_ends_the_search(make):
     clean = net(batch.images).detach()
     free = run(DeepFool(), net, batch, "l2")
     eps = float(free.distance.median()) * 1.02  # at none of them
-    field = Field(Oracle(net), batch, batch.labels, False, "l2", 0, clean)
-    got = one_budget(field, [Stage(DeepFool(), "deepfool")], untouched(batch.images, clean, batch.labels, False), eps)
+    attack_run = AttackRun(Oracle(net), batch, batch.labels, False, "l2", 0, clean)
+    got = run_budget(
+        attack_run, [Phase(DeepFool(), "deepfool")], initial_result(batch.images, clean, batch.labels, False), eps
+    )
     assert torch.equal(got.fooled, free.fooled & (free.distance <= eps))
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from unshaken.attack import FAB
+from unshaken.attack.engine.attack_run import AttackRun, run_budget
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.judge import untouched
+from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Stage
-from unshaken.attack.engine.stages import Field, one_budget
+from unshaken.attack.engine.verdict import initial_result
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
@@ -261,9 +261,9 @@ def test_cost_is_what_is_spent(make, parameters, classes):
     oracle = Oracle(net)
     clean = oracle.exact(batch.images)
     attack = FAB(**parameters)
-    field = Field(oracle, batch, batch.labels, False, "linf", 0, clean)
+    attack_run = AttackRun(oracle, batch, batch.labels, False, "linf", 0, clean)
     before = oracle.meter.forwards
-    found = field.run(Stage(attack, "fab"), torch.arange(5), math.inf, early=False)
+    found = attack_run.run(Phase(attack, "fab"), torch.arange(5), math.inf, early=False)
     seen = [oracle.meter.forwards - before - 5, oracle.meter.backwards]  # each once more, in the last look
     forwards, backwards = attack.cost(classes)
     assert [forwards * 5, backwards * 5] == seen
@@ -293,9 +293,9 @@ def test_under_a_budget_it_ends_at_the_first_success_inside(make, way):
     eps = float(free.distance.median()) * 1.02
     oracle = Oracle(net)
     clean = oracle.exact(batch.images)
-    field = Field(oracle, batch, batch.labels, False, "linf", 0, clean)
-    start = untouched(batch.images, clean, batch.labels, False)
-    found = one_budget(field, [Stage(FAB(steps=10, **way), "fab")], start, eps)
+    attack_run = AttackRun(oracle, batch, batch.labels, False, "linf", 0, clean)
+    start = initial_result(batch.images, clean, batch.labels, False)
+    found = run_budget(attack_run, [Phase(FAB(steps=10, **way), "fab")], start, eps)
     assert torch.equal(found.fooled, free.distance <= eps)
     assert bool((found.distance[found.fooled] <= eps * (1 + 1e-6)).all())
     assert int(found.forwards[found.fooled].max()) < int(found.forwards[~found.fooled].min())

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from scipy.stats import beta
 from torch import nn
 
-from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing, bounds, judged, votes_needed
+from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing, bounds, judge_mixture, votes_needed
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius
 from unshaken.core import Batch, Classifier, Oracle
@@ -37,7 +37,7 @@ def truth(p, g, alpha, sigma):
 def wrong_rate(p, g, alpha, alpha_error, *, n0=30, n=100):
     p, g = np.array(p), np.array(g)
     selected, counts = drawn(p, n0, n)
-    found = judged(
+    found = judge_mixture(
         torch.from_numpy(g).expand(REPEATS, -1), selected, counts, weights=torch.full((REPEATS,), alpha), least=alpha,
         sigma=SIGMA, alpha_error=alpha_error,
     )  # fmt: skip
@@ -114,9 +114,9 @@ def test_votes_needed_is_the_first_that_certifies(alpha, classes):
 def test_radii_rest_on_the_smallest_weight_and_the_class_on_the_images_own():
     counts, g = torch.tensor([[95, 5, 0]]), torch.tensor([[0.1, 0.9, 0.0]])
     given = {"sigma": 1.0, "alpha_error": 0.01}
-    varying = judged(g, counts, counts, weights=torch.tensor([0.95]), least=0.6, **given)
-    fixed = judged(g, counts, counts, weights=torch.tensor([0.6]), least=0.6, **given)
-    wide = judged(g, counts, counts, weights=torch.tensor([0.95]), least=0.95, **given)
+    varying = judge_mixture(g, counts, counts, weights=torch.tensor([0.95]), least=0.6, **given)
+    fixed = judge_mixture(g, counts, counts, weights=torch.tensor([0.6]), least=0.6, **given)
+    wide = judge_mixture(g, counts, counts, weights=torch.tensor([0.95]), least=0.95, **given)
     assert varying.radius.item() == pytest.approx(fixed.radius.item())
     assert wide.radius.item() > 1.5 * varying.radius.item() > 0
     assert varying.logits.exp()[0].tolist() == pytest.approx([0.05 * 0.1 + 0.95**2, 0.05 * 0.9 + 0.95 * 0.05, 0.0])
@@ -124,12 +124,12 @@ def test_radii_rest_on_the_smallest_weight_and_the_class_on_the_images_own():
 
 def test_a_sure_class_without_a_margin_has_no_radius():
     """With g on its side the class is known at the image; elsewhere g may say anything."""
-    found = judged(
+    found = judge_mixture(
         torch.tensor([[0.9, 0.1]]), torch.tensor([[8, 2]]), torch.tensor([[560, 440]]), weights=torch.tensor([0.8]),
         least=0.8, sigma=1.0, alpha_error=0.01,
     )  # fmt: skip
     assert (found.prediction.item(), found.abstained.item(), found.radius.item()) == (0, False, 0.0)
-    against = judged(
+    against = judge_mixture(
         torch.tensor([[0.3, 0.7]]), torch.tensor([[8, 2]]), torch.tensor([[560, 440]]), weights=torch.tensor([0.8]),
         least=0.8, sigma=1.0, alpha_error=0.01,
     )  # fmt: skip

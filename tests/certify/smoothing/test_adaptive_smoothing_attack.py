@@ -41,10 +41,10 @@ def grey(*levels):
 
 def rows(method, model, images, radii):
     batch = Batch(images, torch.ones(len(images), dtype=torch.int64), tuple(f"s{i}" for i in range(len(images))))
-    door = Oracle(model.eval())
+    counted = Oracle(model.eval())
     conditions = method.conditions(label="a", severities=(), eps=radii, norm="l2")
-    parts = method.evaluate(batch, conditions, Context(door, 0, door.exact(images)))
-    return [table_of(p).to_pylist() for p in parts if p.table == "outcomes"], door
+    parts = method.evaluate(batch, conditions, Context(counted, 0, counted.exact(images)))
+    return [table_of(p).to_pylist() for p in parts if p.table == "outcomes"], counted
 
 
 @pytest.fixture
@@ -71,11 +71,11 @@ def test_a_sample_falls_just_beyond_its_exact_radius(other):
 def test_no_example_lies_within_a_certified_radius(other):
     images = grey(0.53, 0.55, 0.6, 0.65, 0.7)
     shared = {"accurate": other, "sigma": 0.25}
-    door = Oracle(Classifier(Line()).eval())
+    counted = Oracle(Classifier(Line()).eval())
     batch = Batch(images, torch.ones(5, dtype=torch.int64), tuple("abcde"))
     certifier = AdaptiveSmoothing(**shared, n=5000)
     (condition,) = certifier.conditions(label="a", severities=(), eps=(), norm="l2")
-    sure = certifier.evaluate(batch, [condition], Context(door, 0, door.exact(images)))[0].columns["radius"]
+    sure = certifier.evaluate(batch, [condition], Context(counted, 0, counted.exact(images)))[0].columns["radius"]
     assert max(sure) > 0.3
     found, _ = rows(AdaptiveSmoothingAttack(**shared), Classifier(Line()), images, [r / 10 for r in range(1, 9)])
     for part in found:
@@ -85,11 +85,11 @@ def test_no_example_lies_within_a_certified_radius(other):
 
 def test_passes_of_both_parts_are_counted(other):
     attack = AdaptiveSmoothingAttack(accurate=other, sigma=0.25, steps=3, draws=4, votes=50)
-    found, door = rows(attack, Classifier(Line()), grey(0.9, 0.1), [0.1])
+    found, counted = rows(attack, Classifier(Line()), grey(0.9, 0.1), [0.1])
     first, second = found[0]
     assert (first["forwards"], first["backwards"]) == (151 + 3 * 5 + 151, 15)
     assert (second["forwards"], second["backwards"]) == (151, 0)
-    assert door.meter.backwards == 15
+    assert counted.meter.backwards == 15
 
 
 def test_without_another_model_its_own_clean_answer_is_mixed_in_anew_at_each_point():

@@ -281,16 +281,16 @@ def test_halves_of_known_probabilities_are_certified_just_below_the_truth():
 def test_what_happens_on_one_side_does_not_reach_the_other():
     method = DualSmoothing(sigma=0.5, n=200, n0=20, expansion="mask")
     one, other = batch((0.6, 0.55)), batch((0.1, 0.55))
-    door = oracle()
-    assert torch.equal(method.votes(door, one, "right").counts, method.votes(door, other, "right").counts)
-    assert not torch.equal(method.votes(door, one, "left").counts, method.votes(door, other, "left").counts)
+    counted = oracle()
+    assert torch.equal(method.votes(counted, one, "right").counts, method.votes(counted, other, "right").counts)
+    assert not torch.equal(method.votes(counted, one, "left").counts, method.votes(counted, other, "left").counts)
 
 
 def test_it_costs_twice_the_votes_and_says_so():
-    door = oracle(limit=64)
-    found = DualSmoothing(n=150, n0=10, expansion="mask").certify(door, batch((0.9, 0.9), (0.4, 0.6)))
+    counted = oracle(limit=64)
+    found = DualSmoothing(n=150, n0=10, expansion="mask").certify(counted, batch((0.9, 0.9), (0.4, 0.6)))
     assert found.tally.forwards.tolist() == [320, 320]
-    assert door.meter.forwards == 640
+    assert counted.meter.forwards == 640
     assert found.left.drawn.tolist() == found.right.drawn.tolist() == [150, 150]
 
 
@@ -328,9 +328,9 @@ def test_both_sides_are_kept_in_one_journal_and_found_again():
     assert set(journal.records) == {f"{s}/s{i}" for s in ("left", "right") for i in range(3)}
     assert journal.flushed >= 2
     del journal.records["right/s1"]
-    door = oracle()
-    again = method.certify(door, given, journal=journal)
-    assert door.meter.forwards == 130
+    counted = oracle()
+    again = method.certify(counted, given, journal=journal)
+    assert counted.meter.forwards == 130
     for name in ("radius", "prediction", "p_left", "p_right"):
         assert torch.equal(getattr(again, name), getattr(whole, name))
 

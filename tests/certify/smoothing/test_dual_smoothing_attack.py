@@ -47,10 +47,10 @@ def tally(selected, counts):
 
 
 def rows(method, samples, radii):
-    door = oracle()
+    counted = oracle()
     conditions = method.conditions(label="a", severities=(), eps=radii, norm="l2")
-    parts = method.evaluate(samples, conditions, Context(door, 0, door.exact(samples.images)))
-    return [table_of(p).to_pylist() for p in parts], door
+    parts = method.evaluate(samples, conditions, Context(counted, 0, counted.exact(samples.images)))
+    return [table_of(p).to_pylist() for p in parts], counted
 
 
 def test_a_sample_falls_just_beyond_its_exact_radius():
@@ -91,11 +91,11 @@ def test_the_noise_of_the_judge_is_not_the_certificates():
 
 def test_passes_on_both_sides_are_counted():
     attack = DualSmoothingAttack(**HALVES, steps=3, draws=4, votes=50)
-    found, door = rows(attack, batch((0.6, 0.6), (0.4, 0.4)), [0.1])
+    found, counted = rows(attack, batch((0.6, 0.6), (0.4, 0.4)), [0.1])
     first, second = found[0]
     assert (first["forwards"], first["backwards"]) == (300 + 3 * 8 + 300, 24)
     assert (second["forwards"], second["backwards"]) == (300, 0)
-    assert door.meter.backwards == 24
+    assert counted.meter.backwards == 24
 
 
 def test_a_network_of_its_own_for_the_right_half(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.certify.smoothing.mixed_gradient import MixedGradient, Voice
+from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
 from unshaken.core import Classifier, Oracle
 
 
@@ -36,9 +36,9 @@ def case():
 def test_it_is_that_of_the_mixed_probability(case, varies):
     points, labels, noises = case
     p, q, share = net(4, 1), net(4, 2), Classifier(Share()).eval()
-    door = Oracle(p)
-    first, second = Voice(door, scale=2.0), Voice(door.beside(q), lambda x: 1 - x, sigma=0.3)
-    found = door.ask(MixedGradient(points, labels, noises, first, second, door.beside(share) if varies else 0.7))
+    counted = Oracle(p)
+    first, second = NoisyNetwork(counted, scale=2.0), NoisyNetwork(counted.beside(q), lambda x: 1 - x, sigma=0.3)
+    found = counted.ask(MixedGradient(points, labels, noises, first, second, counted.beside(share) if varies else 0.7))
 
     x = points.clone().requires_grad_(True)
     weight = share.net(x) if varies else torch.full((3, 1), 0.7)
@@ -48,15 +48,17 @@ def test_it_is_that_of_the_mixed_probability(case, varies):
     assert torch.allclose(found.gradient, torch.autograd.grad(loss.sum(), x)[0], atol=1e-5)
     passes = 1 + 5 + varies
     assert found.forwards.tolist() == found.backwards.tolist() == [passes] * 3
-    assert (door.meter.forwards, door.meter.backwards) == (3 * passes, 3 * passes)
+    assert (counted.meter.forwards, counted.meter.backwards) == (3 * passes, 3 * passes)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_part_without_weight_has_no_say(case, share):
     points, labels, noises = case
     nets = net(4, 1), net(4, 2)
-    door = Oracle(nets[0])
-    found = door.ask(MixedGradient(points, labels, noises, Voice(door), Voice(door.beside(nets[1])), share))
+    counted = Oracle(nets[0])
+    found = counted.ask(
+        MixedGradient(points, labels, noises, NoisyNetwork(counted), NoisyNetwork(counted.beside(nets[1])), share)
+    )
     x = points.clone().requires_grad_(True)
     loss = nn.functional.cross_entropy(nets[int(share)](x), labels, reduction="sum")
     assert torch.allclose(found.gradient, torch.autograd.grad(loss, x)[0], atol=1e-5)

@@ -24,7 +24,7 @@ class Linear(nn.Module):
         return torch.stack([-z, z], 1)
 
 
-def door(limit=256):
+def counted(limit=256):
     return Oracle(Classifier(Linear()).eval(), limit=limit)
 
 
@@ -35,7 +35,7 @@ def batch(*distances, labels=None):
 
 
 def rows(method, samples, radii, limit=256):
-    oracle = door(limit)
+    oracle = counted(limit)
     conditions = method.conditions(label="smoothing-attack", severities=(), eps=radii, norm="l2")
     parts = method.evaluate(samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
     return parts, [table_of(p).to_pylist() for p in parts], oracle
@@ -55,7 +55,7 @@ def test_a_sample_falls_just_beyond_its_exact_radius():
 
 def test_no_example_lies_within_a_certified_radius():
     samples = batch(0.05, 0.1, 0.2, 0.3, 0.4)
-    certified = Smoothing(sigma=0.25, n=5000).certify(door(), samples)
+    certified = Smoothing(sigma=0.25, n=5000).certify(counted(), samples)
     _, found, _ = rows(SmoothingAttack(sigma=0.25), samples, [r / 20 for r in range(1, 11)])
     for part in found:
         for row, radius in zip(part, certified.radius.tolist(), strict=True):
@@ -85,7 +85,7 @@ def test_an_example_must_beat_chance():
 
 def test_the_gradient_is_that_of_the_mean_probability():
     samples, rng = batch(0.1, 0.2), SampleRng.of(0, "x", ["s0", "s1"])
-    oracle = door()
+    oracle = counted()
     found = oracle.ask(SmoothedGradient(samples.images, samples.labels, 0.25 * rng.normal(5, 1, 4, 4)))
     x = samples.images.clone().requires_grad_(True)
     noise = rng.normal(5, 1, 4, 4)

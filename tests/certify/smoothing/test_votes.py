@@ -33,9 +33,9 @@ def images(*means):
     return torch.stack([torch.full((1, 4, 4), m) for m in means])
 
 
-def ask(door, x, ids=("a", "b", "c"), **options):
+def ask(counted, x, ids=("a", "b", "c"), **options):
     settings = {"sigma": 0.4, "n0": 20, "n": 600, "seed": 0, "method": "smoothing"} | options
-    return vote(door, x, ids[: len(x)], **settings)
+    return vote(counted, x, ids[: len(x)], **settings)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_shares_are_those_of_the_normal_law():
 
 
 def test_choosing_and_judging_draws_are_different_draws():
-    door, rng = oracle(), SampleRng.of(0, "smoothing", ["a"])
-    tally = ask(door, images(0.5), n0=7, n=300)
+    counted, rng = oracle(), SampleRng.of(0, "smoothing", ["a"])
+    tally = ask(counted, images(0.5), n0=7, n=300)
 
     def count(start, stop):
         noisy = [images(0.5) + 0.4 * rng.fold(j).noise(1, 4, 4) for j in range(start, stop)]
-        return door.model(torch.cat(noisy)).argmax(1).bincount(minlength=3).tolist()
+        return counted.model(torch.cat(noisy)).argmax(1).bincount(minlength=3).tolist()
 
     assert tally.selected[0].tolist() == count(0, 7)
     assert tally.counts[0].tolist() == count(7, 307)
     assert tally.forwards.tolist() == [307]
-    assert door.meter.forwards == 307
+    assert counted.meter.forwards == 307
 
 
 @pytest.mark.parametrize("limit", [1, 5, 64, 1000])
@@ -118,8 +118,8 @@ def test_what_a_journal_has_is_not_asked_again():
     x, diary = images(0.45, 0.5, 0.6), Diary()
     whole = ask(oracle(), x, journal=diary)
     assert set(diary.records) == {"a", "b", "c"}
-    door = oracle()
-    again = ask(door, x, journal=Diary({k: diary.records[k] for k in ("a", "c")}))
-    assert door.meter.forwards == 620
+    counted = oracle()
+    again = ask(counted, x, journal=Diary({k: diary.records[k] for k in ("a", "c")}))
+    assert counted.meter.forwards == 620
     assert torch.equal(again.counts, whole.counts)
     assert torch.equal(again.selected, whole.selected)

@@ -15,8 +15,8 @@ from unshaken.certify.engine.reading import read_chain
 from unshaken.certify.smt._branching import Search
 from unshaken.certify.smt._covering import covering, lipschitz_bound
 from unshaken.certify.smt._encoding import Encoding, solver_module
-from unshaken.certify.smt._grid import corners, lattice, points, propagated, size
-from unshaken.certify.smt._layer import hidden_grid, mapped_back
+from unshaken.certify.smt._grid import corners, lattice, points, propagate_points, size
+from unshaken.certify.smt._layer import hidden_grid, map_back
 from unshaken.certify.smt.smt import SMT, Region, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
@@ -220,7 +220,7 @@ def test_points_are_propagated_from_their_offsets(net):
     model, x = (perceptron(1, 25, depth=2) if net == "perceptron" else pooled(1)), image(0, 1, 5, 5)
     region = Region.around(x, 0, torch.tensor([3, 12, 13]), 0.4)
     chain, axes = read_chain(model, x[None]), lattice(region, 1)
-    values, logits = (torch.cat(v) for v in zip(*propagated(chain, region, axes), strict=True))
+    values, logits = (torch.cat(v) for v in zip(*propagate_points(chain, region, axes), strict=True))
     with torch.no_grad():
         expected = model(region.filled(values)).double()
     assert torch.allclose(logits, expected, atol=1e-5)
@@ -422,11 +422,11 @@ def test_a_square_layer_is_mapped_back_to_the_only_image():
     search.begin()
     wanted = torch.tensor([0.25, 0.7, 0.4]).double()
     targets = weight.double() @ wanted + bias.double()
-    got = mapped_back(encoding, search, torch.arange(3), targets)
+    got = map_back(encoding, search, torch.arange(3), targets)
     assert torch.allclose(got, torch.linalg.solve(weight.double(), targets - bias.double()), atol=1e-9)
-    got = mapped_back(encoding, search, torch.tensor([1]), targets[1:2])  # fewer targets than unknowns
+    got = map_back(encoding, search, torch.tensor([1]), targets[1:2])  # fewer targets than unknowns
     assert float((weight.double()[1] @ got + bias.double()[1] - targets[1]).abs()) < 1e-6
-    assert mapped_back(encoding, search, torch.arange(3), targets + 100) is None
+    assert map_back(encoding, search, torch.arange(3), targets + 100) is None
 
 
 def test_intervals_of_a_layer_hold_all_images_of_the_grid():

@@ -8,7 +8,7 @@ from unshaken.core import Batch, Oracle, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.data import load_data, stream
 from unshaken.detect import Shares, fit
-from unshaken.detect.engine.door import digest
+from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.evasion import Evasion
 from unshaken.models import load_model
 from unshaken.run.rows import Context, table_of
@@ -17,7 +17,7 @@ from unshaken.run.rows import Context, table_of
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("door")
-    fit("demo", "demo", ["energy", "knn:k=5"], take=400, shares=Shares(keep=200)).door.save(folder)
+    fit("demo", "demo", ["energy", "knn:k=5"], take=400, shares=Shares(keep=200)).detector_set.save(folder)
     model = load_model("demo")
     batch = next(b for b in stream(load_data("demo"), range(0, 1000, 50), view=model.view) if isinstance(b, Batch))
     return folder, model, batch

@@ -46,9 +46,9 @@ def images():
 def everything(tmp_path_factory, images):
     """All detectors fitted, what was exported of them, and a session on it."""
     methods = [*registered(), ASH(variant="p"), ASH(variant="b"), KNN(k=3), ViM(dimensions=8), Mahalanobis(eps=0.01)]
-    door = fit(net(), "demo", methods, take=300).door
-    written = export(door, tmp_path_factory.mktemp("onnx") / "door.onnx", images)
-    return methods, door, written, onnxruntime.InferenceSession(str(written.file))
+    detector_set = fit(net(), "demo", methods, take=300).detector_set
+    written = export(detector_set, tmp_path_factory.mktemp("onnx") / "door.onnx", images)
+    return methods, detector_set, written, onnxruntime.InferenceSession(str(written.file))
 
 
 def answers(session, images):
@@ -59,13 +59,13 @@ def answers(session, images):
 @pytest.mark.parametrize("n", [1, 5])
 def test_scores_are_those_of_torch(everything, images, n):
     """Within 1e-4 of the standard deviation of normal scores."""
-    _, door, written, session = everything
+    _, detector_set, written, session = everything
     found = answers(session, images[:n])
     with torch.no_grad():
-        assert torch.allclose(torch.from_numpy(found["logits"]), door.model(images[:n]), atol=1e-5)
-    expected = door.only(*written.thresholds).score(images[:n])
+        assert torch.allclose(torch.from_numpy(found["logits"]), detector_set.model(images[:n]), atol=1e-5)
+    expected = detector_set.only(*written.thresholds).score(images[:n])
     for label, scores in expected.items():
-        spread = door.detectors[label].calibration.std().item()
+        spread = detector_set.detectors[label].calibration.std().item()
         assert found[f"score_{label}"].shape == (n,)
         assert found[f"score_{label}"].tolist() == pytest.approx(scores.tolist(), abs=1e-4 * spread, rel=0), label
 
@@ -82,13 +82,13 @@ def test_every_detector_of_one_pass_is_there_and_others_have_a_reason(everything
 
 
 def test_the_metadata_hold_thresholds_and_parameters(everything):
-    _, door, written, session = everything
+    _, detector_set, written, session = everything
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["accept"] == "0.95"
-    assert metadata["fingerprint"] == door.about["fingerprint"]
+    assert metadata["fingerprint"] == detector_set.about["fingerprint"]
     assert json.loads(metadata["detectors"])["knn-2"] == {"method": "knn", "params": {"k": 3}}
     for label in written.thresholds:
-        assert float(metadata[f"threshold_{label}"]) == door.threshold(label).value
+        assert float(metadata[f"threshold_{label}"]) == detector_set.threshold(label).value
         assert math.isfinite(written.thresholds[label])
 
 
@@ -97,27 +97,27 @@ def test_an_operation_without_a_name_in_onnx_is_refused_alone(tmp_path, images):
     class Far(Detector):
         """A distance matrix, which ONNX has not got."""
 
-        def score(self, look, bank):
+        def score(self, forward, bank):
             """Distance of the logits from 0."""
-            return torch.cdist(look.z, torch.zeros_like(look.z[:1])).sum(1)
+            return torch.cdist(forward.z, torch.zeros_like(forward.z[:1])).sum(1)
 
     try:
-        door = fit(net(), "demo", [Energy(), Far()], take=100).door
-        written = export(door, tmp_path / "door.onnx", images, accept=0.8)
+        detector_set = fit(net(), "demo", [Energy(), Far()], take=100).detector_set
+        written = export(detector_set, tmp_path / "door.onnx", images, accept=0.8)
     finally:
         unregister("far")
     assert set(written.thresholds) == {"energy"}
     assert "cannot be written as an ONNX graph" in written.refused["far"]
     assert "_cdist_forward" in written.refused["far"]
     assert set(answers(onnxruntime.InferenceSession(str(written.file)), images)) == {"logits", "score_energy"}
-    assert written.thresholds["energy"] == door.threshold("energy", 0.8).value
+    assert written.thresholds["energy"] == detector_set.threshold("energy", 0.8).value
 
 
 def test_what_cannot_be_written_is_said(tmp_path, images):
-    door = fit(net(), "demo", [MSP(), ODIN()], take=100).door
+    detector_set = fit(net(), "demo", [MSP(), ODIN()], take=100).detector_set
     with pytest.raises(ParameterError, match="no detector can be exported: odin: it asks the model again"):
-        export(door.only("odin"), tmp_path / "door.onnx", images)
+        export(detector_set.only("odin"), tmp_path / "door.onnx", images)
     with pytest.raises(ParameterError, match="give two or more, so that their number stays open"):
-        export(door, tmp_path / "door.onnx", images[:1])
+        export(detector_set, tmp_path / "door.onnx", images[:1])
     with pytest.raises(RunError, match=r"nowhere/door.onnx: cannot be written \(No such file"):
-        export(door.only("msp"), tmp_path / "nowhere" / "door.onnx", images)
+        export(detector_set.only("msp"), tmp_path / "nowhere" / "door.onnx", images)

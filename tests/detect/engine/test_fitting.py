@@ -10,8 +10,8 @@ from torch import nn
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
-from unshaken.detect import Door, Shares, fit
-from unshaken.detect.engine.door import thresholds
+from unshaken.detect import DetectorSet, Shares, fit
+from unshaken.detect.engine.detector_set import thresholds
 from unshaken.detect.engine.fitting import labels_of
 from unshaken.detect.scores.energy import energy
 from unshaken.detect.scores.msp import MSP
@@ -39,64 +39,64 @@ def test_names_are_made_unique():
 
 
 def test_a_fit_says_where_it_comes_from(fitted):
-    about = fitted.door.about
+    about = fitted.detector_set.about
     assert about["samples"] == {"bank": 210, "tune": 30, "calibration": 60, "bad": 0}
     assert not fitted.bad
-    assert list(fitted.door.detectors) == ["msp", "energy", "knn", "odin"]
-    assert all(len(f.calibration) == 60 for f in fitted.door.detectors.values())
+    assert list(fitted.detector_set.detectors) == ["msp", "energy", "knn", "odin"]
+    assert all(len(f.calibration) == 60 for f in fitted.detector_set.detectors.values())
 
 
 def test_scores_are_those_of_the_logits(fitted):
     images = torch.rand(5, 1, 28, 28)
     with torch.no_grad():
-        want = energy(fitted.door.model(images).double())
-    assert torch.allclose(fitted.door.score(images)["energy"], want, atol=1e-4)
+        want = energy(fitted.detector_set.model(images).double())
+    assert torch.allclose(fitted.detector_set.score(images)["energy"], want, atol=1e-4)
 
 
 def test_a_sample_alone_scores_as_in_company(fitted):
     images = torch.rand(6, 1, 28, 28)
-    together = fitted.door.score(images)
+    together = fitted.detector_set.score(images)
     for label, values in together.items():
-        alone = torch.cat([fitted.door.score(x[None])[label] for x in images])
+        alone = torch.cat([fitted.detector_set.score(x[None])[label] for x in images])
         assert torch.allclose(alone, values, atol=1e-5), label
 
 
 def test_inference_mode_around_it_changes_nothing(fitted):
     images = torch.rand(4, 1, 28, 28)
-    want = fitted.door.score(images)["odin"]
+    want = fitted.detector_set.score(images)["odin"]
     with torch.inference_mode():
-        found = fitted.door.score(images * 1)["odin"]
+        found = fitted.detector_set.score(images * 1)["odin"]
     assert torch.allclose(found, want, atol=1e-6)
 
 
 def test_what_is_saved_is_what_is_read(fitted, tmp_path):
-    fitted.door.save(tmp_path / "d")
-    back = Door.load(tmp_path / "d", fitted.door.model)
+    fitted.detector_set.save(tmp_path / "d")
+    back = DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
     images = torch.rand(4, 1, 28, 28)
-    for label, values in fitted.door.score(images).items():
+    for label, values in fitted.detector_set.score(images).items():
         assert torch.allclose(back.score(images)[label], values)
-        assert back.threshold(label) == fitted.door.threshold(label)
-    assert back.about == fitted.door.about
+        assert back.threshold(label) == fitted.detector_set.threshold(label)
+    assert back.about == fitted.detector_set.about
     assert back.detectors["knn"].method.k == 5
 
 
 def test_the_accepted_share_is_what_is_asked_for(fitted):
     images = torch.rand(50, 1, 28, 28)
-    scores, at = fitted.door.score(images)["knn"], fitted.door.threshold("knn", 0.8).value
-    assert torch.equal(fitted.door.decide(images, accept=0.8)["knn"], scores <= at)
-    assert fitted.door.threshold("knn", 0.8).value < fitted.door.threshold("knn", 0.95).value
+    scores, at = fitted.detector_set.score(images)["knn"], fitted.detector_set.threshold("knn", 0.8).value
+    assert torch.equal(fitted.detector_set.decide(images, accept=0.8)["knn"], scores <= at)
+    assert fitted.detector_set.threshold("knn", 0.8).value < fitted.detector_set.threshold("knn", 0.95).value
 
 
 def test_another_model_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
-    fitted.door.save(tmp_path / "d")
+    fitted.detector_set.save(tmp_path / "d")
     with pytest.raises(ModelError, match=r"fitted on another model \(demo:standard, .*: fit again with this one"):
-        Door.load(tmp_path / "d", load_model("demo:robust"))
+        DetectorSet.load(tmp_path / "d", load_model("demo:robust"))
 
 
 def test_memory_of_a_fit_does_not_grow_with_the_data():
-    few, many = (fit("demo", "demo", ["knn:k=5"], take=n, shares=Shares(keep=50)).door for n in (200, 600))
+    few, many = (fit("demo", "demo", ["knn:k=5"], take=n, shares=Shares(keep=50)).detector_set for n in (200, 600))
     assert len(few.detectors["knn"].bank["bank"]) == len(many.detectors["knn"].bank["bank"]) == 50
 
 
@@ -150,18 +150,18 @@ def test_a_feature_that_is_no_number():
 
 
 def test_a_score_that_is_no_number(fitted):
-    door = fitted.door
+    detector_set = fitted.detector_set
     odd = Classifier(Odd(lambda m: m * torch.nan), name="odd").eval()
-    broken = Door(odd, door.anatomy, door.only("msp").detectors, door.about)
+    broken = DetectorSet(odd, detector_set.anatomy, detector_set.only("msp").detectors, detector_set.about)
     with pytest.raises(DataError, match="msp: the score of sample '0' is nan, and 1 more"):
         broken.score(torch.rand(2, 1, 28, 28))
 
 
 def test_pixels_out_of_range(fitted):
     with pytest.raises(DataError, match=r"pixel values run from .* not within \[0, 1\]"):
-        fitted.door.score(torch.rand(2, 1, 28, 28) * 255)
+        fitted.detector_set.score(torch.rand(2, 1, 28, 28) * 255)
     with pytest.raises(DataError, match=r"images must be \[N, C, H, W\]"):
-        fitted.door.score(torch.rand(28, 28))
+        fitted.detector_set.score(torch.rand(28, 28))
 
 
 def test_labels_that_are_needed_and_absent():
@@ -181,24 +181,24 @@ def test_a_folder_without_detectors(tmp_path):
     from unshaken.models import load_model
 
     with pytest.raises(RunError, match=r"no detectors.json there; give the folder that"):
-        Door.load(tmp_path, load_model("demo"))
+        DetectorSet.load(tmp_path, load_model("demo"))
 
 
 def test_a_damaged_bank(fitted, tmp_path):
-    fitted.door.save(tmp_path / "d")
+    fitted.detector_set.save(tmp_path / "d")
     (tmp_path / "d" / "banks.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"banks\.safetensors cannot be read"):
-        Door.load(tmp_path / "d", fitted.door.model)
+        DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
 
 
 def test_a_detector_that_is_not_there(fitted):
     with pytest.raises(ParameterError, match="no detector 'kn' is fitted here; did you mean 'knn'"):
-        fitted.door.threshold("kn")
+        fitted.detector_set.threshold("kn")
 
 
 @pytest.mark.parametrize("writes", [0, 1])
 def test_a_fit_that_is_stopped_between_its_files_leaves_what_is_refused_or_whole(fitted, tmp_path, monkeypatch, writes):
-    fitted.door.save(tmp_path / "d")
+    fitted.detector_set.save(tmp_path / "d")
     write, done = RunDir.write, []
 
     def stopping(self, data, *parts):
@@ -207,18 +207,20 @@ def test_a_fit_that_is_stopped_between_its_files_leaves_what_is_refused_or_whole
         write(self, data, *parts)
         done.append(parts)
 
-    other = fit("demo:robust", "demo", METHODS, take=300).door
+    other = fit("demo:robust", "demo", METHODS, take=300).detector_set
     monkeypatch.setattr(RunDir, "write", stopping)
     with pytest.raises(KeyboardInterrupt):
         other.save(tmp_path / "d")
     monkeypatch.undo()
     if writes:
         with pytest.raises(RunError, match="are of two different fits, as when a fit was stopped between them"):
-            Door.load(tmp_path / "d", fitted.door.model)
+            DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
         with pytest.raises(RunError, match="two different fits"):
             thresholds(tmp_path / "d")
     else:
-        assert list(Door.load(tmp_path / "d", fitted.door.model).detectors) == list(fitted.door.detectors)
+        assert list(DetectorSet.load(tmp_path / "d", fitted.detector_set.model).detectors) == list(
+            fitted.detector_set.detectors
+        )
 
 
 def test_a_share_that_the_samples_cannot_promise_is_refused_before_the_fit():

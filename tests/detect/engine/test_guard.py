@@ -6,39 +6,39 @@ import torch
 
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.guard import guard
-from unshaken.detect.engine.screen import Fitted
+from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.scores.energy import Energy
 from unshaken.detect.scores.odin import ODIN
 
 
-def door_of(toy, method: Detector, calibration) -> Door:
-    fitted = Fitted(method, {}, torch.as_tensor(calibration, dtype=torch.float64))
-    return Door(toy, Anatomy.of(toy, torch.rand(2, 3, 4, 4)), {method.info.name: fitted}, {})
+def door_of(toy, method: Detector, calibration) -> DetectorSet:
+    fitted = FittedDetector(method, {}, torch.as_tensor(calibration, dtype=torch.float64))
+    return DetectorSet(toy, Anatomy.of(toy, torch.rand(2, 3, 4, 4)), {method.info.name: fitted}, {})
 
 
 def test_the_rejection_wins_exactly_where_the_score_is_above_threshold(toy):
-    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
-    at = door.threshold("energy").value
+    detector_set = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    at = detector_set.threshold("energy").value
     images = torch.rand(200, 3, 4, 4)
-    behind = guard(door, "energy")
+    behind = guard(detector_set, "energy")
     logits = behind(images)
-    score = door.score(images)["energy"]
+    score = detector_set.score(images)["energy"]
     assert behind.reject == 3
     assert torch.equal(logits.argmax(1) == 3, score > at)
     assert 0 < int((score > at).sum()) < 200
-    kept = score <= at
-    assert torch.equal(logits[kept, :3], toy(images)[kept])
+    fit_data = score <= at
+    assert torch.equal(logits[fit_data, :3], toy(images)[fit_data])
     spread = torch.linspace(-4, -3, 99).double().std()
     want = toy(images).amax(1) + (score - at) / spread
     assert torch.allclose(logits[:, 3].double(), want.double(), atol=1e-4)
 
 
 def test_the_gradient_of_the_rejection_is_that_of_the_score(toy):
-    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    detector_set = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
     x = torch.rand(3, 3, 4, 4).requires_grad_(True)
-    logits = guard(door, "energy")(x)
+    logits = guard(detector_set, "energy")(x)
     (got,) = torch.autograd.grad((logits[:, 3] - logits[:, :3].amax(1)).sum(), x)
     score = -toy(x).double().logsumexp(1)
     (want,) = torch.autograd.grad(score.sum() / torch.linspace(-4, -3, 99).double().std(), x)
@@ -46,9 +46,9 @@ def test_the_gradient_of_the_rejection_is_that_of_the_score(toy):
 
 
 def test_through_a_step_of_the_image_the_gradient_goes_straight(toy):
-    door = door_of(toy, ODIN(temperature=1.0, eps=0.01), torch.linspace(0, 0.5, 99))
+    detector_set = door_of(toy, ODIN(temperature=1.0, eps=0.01), torch.linspace(0, 0.5, 99))
     x = torch.rand(3, 3, 4, 4).requires_grad_(True)
-    logits = guard(door, "odin")(x)
+    logits = guard(detector_set, "odin")(x)
     (got,) = torch.autograd.grad((logits[:, 3] - logits[:, :3].amax(1)).sum(), x)
     assert bool((got != 0).any())
     moved = (
@@ -63,6 +63,6 @@ def test_through_a_step_of_the_image_the_gradient_goes_straight(toy):
 
 
 def test_names_and_reject_class_are_told(toy):
-    door = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
+    detector_set = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
     toy.classes = ("a", "b", "c")
-    assert guard(door, "energy").classes == ("a", "b", "c", "rejected")
+    assert guard(detector_set, "energy").classes == ("a", "b", "c", "rejected")

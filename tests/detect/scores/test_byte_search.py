@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unshaken.detect.scores import _byte_search as byte_search
 from unshaken.detect.scores import _quantised as quantised
 from unshaken.detect.scores._byte_search import search
-from unshaken.detect.scores._quantised import Quantised, fast_bytes
+from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes
 
 bytes_wanted = pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")
 
@@ -44,7 +44,7 @@ def own(queries, bank, index):
 
 def test_bytes_are_within_their_error():
     bank = directions(203, 40, 3) * torch.rand(203, 1)
-    coarse = Quantised.of(bank)
+    coarse = QuantisedBank.of(bank)
     scales, errors = (x.repeat_interleave(quantised.BLOCK)[:203] for x in (coarse.scales, coarse.errors))
     away = torch.linalg.vector_norm(bank - coarse.codes[:203] * scales[:, None], dim=1)
     assert (away <= errors + 1e-7).all()
@@ -63,7 +63,7 @@ def test_bytes_are_within_their_error():
 def test_bytes_find_the_kth(monkeypatch, rows, k):
     monkeypatch.setattr(byte_search, "SAMPLE", 128)
     queries, bank = directions(50, 64, 4), directions(rows, 64, 5)
-    index, decided = search(queries, Quantised.of(bank), k)
+    index, decided = search(queries, QuantisedBank.of(bank), k)
     assert decided.double().mean() > 0.9
     expected = similarity(queries, bank, k)
     assert torch.allclose(own(queries, bank, index)[decided], expected[decided], atol=1e-6)
@@ -76,7 +76,7 @@ def test_a_guess_that_was_too_high_is_known(monkeypatch):
     queries, bank = directions(8, 64, 6), directions(64 * 16 * 20, 64, 7)
     blocks = bank.view(-1, 16, 64)
     blocks[::20] = queries.repeat(2, 1)
-    index, decided = search(queries, Quantised.of(bank), 200)
+    index, decided = search(queries, QuantisedBank.of(bank), 200)
     expected = similarity(queries, bank, 200)
     assert not decided.all()
     assert torch.allclose(own(queries, bank, index)[decided], expected[decided], atol=1e-6)
@@ -88,15 +88,15 @@ def test_a_guess_that_was_raised_too_high_is_known():
     queries, bank = directions(8, 64, 6), directions(quantised.PIECE * 8, 64, 7)
     pieces = bank.view(8, quantised.PIECE, 64)
     pieces[:: byte_search.EVERY, :600] = queries.repeat(75, 1)
-    _, decided = search(queries, Quantised.of(bank), 200)
+    _, decided = search(queries, QuantisedBank.of(bank), 200)
     assert not decided.any()
-    assert search(queries, Quantised.of(bank), 100)[1].all()
+    assert search(queries, QuantisedBank.of(bank), 100)[1].all()
 
 
 @bytes_wanted
 def test_what_bytes_cannot_tell_apart_is_left_to_floats():
     bank = F.normalize(torch.ones(20_000, 32) + 1e-3 * directions(20_000, 32, 8))
-    _, decided = search(bank[:5], Quantised.of(bank), 5)
+    _, decided = search(bank[:5], QuantisedBank.of(bank), 5)
     assert not decided.any()
 
 
@@ -104,6 +104,6 @@ def test_what_bytes_cannot_tell_apart_is_left_to_floats():
 def test_queries_that_are_no_numbers_are_not_decided():
     queries, bank = directions(3, 32, 10), directions(20_000, 32, 9)
     queries[1] = torch.nan
-    index, decided = search(queries, Quantised.of(bank), 5)
+    index, decided = search(queries, QuantisedBank.of(bank), 5)
     assert decided.tolist() == [True, False, True]
     assert torch.allclose(own(queries, bank, index)[::2], similarity(queries[::2], bank, 5), atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.energy import Energy, energy
 
 Z = torch.tensor([[2.0, 1.0, 0.1]])
@@ -13,7 +13,7 @@ Z = torch.tensor([[2.0, 1.0, 0.1]])
 
 @pytest.mark.parametrize(("temperature", "expected"), [(1.0, 2.417030), (2.0, 3.379555)])
 def test_three_logits(anatomy, temperature, expected):
-    found = Energy(temperature=temperature).score(Look(anatomy, Z), {})
+    found = Energy(temperature=temperature).score(ForwardPass(anatomy, Z), {})
     assert found.item() == pytest.approx(-expected, abs=1e-6)
 
 

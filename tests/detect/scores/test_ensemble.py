@@ -13,7 +13,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.detect import EnsembleDisagreement
 from unshaken.detect.engine import members as _members
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.screen import Fitted, screen
+from unshaken.detect.engine.screen import FittedDetector, screen
 
 
 class Says(nn.Module):
@@ -43,7 +43,7 @@ def _members_by_name(monkeypatch):
 def scored(members: str, measure: str = "mutual-information") -> tuple[list[float], Oracle]:
     oracle = Oracle(MEMBERS["same"], limit=2)
     batch = Batch(torch.zeros(3, 1, 4, 4), None, ("a", "b", "c"))
-    fitted = {"e": Fitted(EnsembleDisagreement(members=members, measure=measure), {}, torch.zeros(0))}
+    fitted = {"e": FittedDetector(EnsembleDisagreement(members=members, measure=measure), {}, torch.zeros(0))}
     found = screen(fitted, Anatomy("same", 2, None, ()), batch, oracle)["e"]
     assert found.forwards.tolist() == [members.count("+") + 1] * 3
     return found.score.tolist(), oracle

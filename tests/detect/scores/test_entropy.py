@@ -7,25 +7,27 @@ import scipy.stats
 import torch
 
 from unshaken.detect import Entropy
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def test_published_logits(anatomy):
-    assert Entropy().score(Look(anatomy, torch.tensor([[2, 1, 0.1]])), {}).item() == pytest.approx(0.846738, abs=1e-6)
+    assert Entropy().score(ForwardPass(anatomy, torch.tensor([[2, 1, 0.1]])), {}).item() == pytest.approx(
+        0.846738, abs=1e-6
+    )
 
 
 def test_it_is_that_of_scipy(anatomy):
     logits = torch.randn(50, 7) * 3
     expected = scipy.stats.entropy(logits.double().softmax(1).numpy(), axis=1)
-    assert Entropy().score(Look(anatomy, logits), {}).tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+    assert Entropy().score(ForwardPass(anatomy, logits), {}).tolist() == pytest.approx(expected.tolist(), abs=1e-12)
 
 
 def test_equal_and_extreme_logits(anatomy):
-    found = Entropy().score(Look(anatomy, torch.tensor([[3.0, 3, 3, 3], [5000, 0, 0, 0]])), {})
+    found = Entropy().score(ForwardPass(anatomy, torch.tensor([[3.0, 3, 3, 3], [5000, 0, 0, 0]])), {})
     assert found.tolist() == pytest.approx([math.log(4), 0], abs=1e-12)
 
 
 def test_a_shift_of_the_logits_changes_nothing(anatomy):
     logits = torch.randn(20, 5)
-    one, other = (Entropy().score(Look(anatomy, z), {}) for z in (logits.double(), logits.double() + 100))
+    one, other = (Entropy().score(ForwardPass(anatomy, z), {}) for z in (logits.double(), logits.double() + 100))
     assert torch.allclose(one, other, atol=1e-10)

@@ -15,8 +15,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.detect import FeatureSqueezing
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import answered
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import run_queries
 from unshaken.detect.scores.feature_squeezing import median, non_local_means, squeezer
 
 
@@ -65,8 +65,8 @@ class Sum(nn.Module):
 def scored(factor: float, images: Tensor, method: FeatureSqueezing) -> tuple[Tensor, Oracle]:
     model = Classifier(Sum(factor)).eval()
     oracle = Oracle(model)
-    look = Look(Anatomy("sum", 2, None, ()), model(images), {}, images)
-    return answered(method.examine(look, {}), oracle), oracle
+    forward = ForwardPass(Anatomy("sum", 2, None, ()), model(images), {}, images)
+    return run_queries(method.examine(forward, {}), oracle), oracle
 
 
 def test_the_largest_distance_of_the_answers():

@@ -10,42 +10,44 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.detect import KNN, Fusion, Mahalanobis, MaxLogit
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept, Moments
-from unshaken.detect.engine.screen import answered, looks
+from unshaken.detect.engine.fit_data import FitData, Moments
+from unshaken.detect.engine.screen import forward_passes, run_queries
 
 
 def known(toy, method, n=60):
     images = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch(images, toy(images).argmax(1), tuple(str(i) for i in range(n)))
     anatomy = Anatomy.of(toy, images)
-    whole = next(iter(looks([method], anatomy, batch, Oracle(toy))))
+    whole = next(iter(forward_passes([method], anatomy, batch, Oracle(toy))))
     sums = {}
     for name in method.moments(anatomy):
         sums[name] = Moments(3)
         sums[name].add(whole.pooled(name), whole.labels)
-    return Kept(anatomy, sums, {**method.rows(whole), "labels": whole.labels}, whole, n)
+    return FitData(anatomy, sums, {**method.rows(whole), "labels": whole.labels}, whole, n)
 
 
 def test_a_sum_on_the_scale_of_normal_samples(toy):
     method = Fusion(of="max-logit+knn:k=5+mahalanobis")
-    kept = known(toy, method)
-    bank = answered(method.learn(kept), Oracle(toy))
+    fit_data = known(toy, method)
+    bank = run_queries(method.learn(fit_data), Oracle(toy))
     parts = [MaxLogit(), KNN(k=5), Mahalanobis()]
-    banks = [answered(p.learn(kept), Oracle(toy)) for p in parts]
-    scores = torch.stack([p.score(kept.held_out, b) for p, b in zip(parts, banks, strict=True)], 1)
+    banks = [run_queries(p.learn(fit_data), Oracle(toy)) for p in parts]
+    scores = torch.stack([p.score(fit_data.held_out, b) for p, b in zip(parts, banks, strict=True)], 1)
     expected = ((scores - scores.mean(0)) / scores.std(0, correction=0)).sum(1)
-    assert method.score(kept.held_out, bank).tolist() == pytest.approx(expected.tolist())
-    assert answered(method.examine(kept.held_out, bank), Oracle(toy)).tolist() == pytest.approx(expected.tolist())
+    assert method.score(fit_data.held_out, bank).tolist() == pytest.approx(expected.tolist())
+    assert run_queries(method.examine(fit_data.held_out, bank), Oracle(toy)).tolist() == pytest.approx(
+        expected.tolist()
+    )
     assert {"1/bank", "2/0.whiten", "mean", "deviation"} <= set(bank)
 
 
 def test_a_part_that_asks_the_model_again_is_answered(toy):
     method = Fusion(of="msp+odin")
-    kept = known(toy, method)
+    fit_data = known(toy, method)
     oracle = Oracle(toy)
-    bank = answered(method.learn(kept), oracle)
+    bank = run_queries(method.learn(fit_data), oracle)
     spent = oracle.meter.forwards
-    found = answered(method.examine(kept.held_out, bank), oracle)
+    found = run_queries(method.examine(fit_data.held_out, bank), oracle)
     assert oracle.meter.forwards - spent == 2 * 60
     assert found.mean().item() == pytest.approx(0, abs=1e-6)
 
@@ -70,6 +72,6 @@ def test_a_part_without_spread_is_refused(toy):
     method = Fusion(of="msp+max-logit")
     anatomy = known(toy, method).anatomy
     batch = Batch(torch.ones(4, 3, 4, 4), None, tuple("abcd"))
-    same = Kept(anatomy, tune=next(iter(looks([method], anatomy, batch, Oracle(toy)))))
+    same = FitData(anatomy, tune=next(iter(forward_passes([method], anatomy, batch, Oracle(toy)))))
     with pytest.raises(DataError, match="score of msp is the same"):
-        answered(method.learn(same), Oracle(toy))
+        run_queries(method.learn(same), Oracle(toy))

@@ -10,7 +10,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from unshaken.detect.engine.kept import Moments
+from unshaken.detect.engine.fit_data import Moments
 from unshaken.detect.scores._gaussian import eigen, squared_distances, whitening
 from unshaken.detect.scores.mahalanobis import class_gaussian
 

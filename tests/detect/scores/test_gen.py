@@ -5,14 +5,14 @@ import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.detect import GEN
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.gen import generalised_entropy
 
 
 def test_by_hand(anatomy):
-    look = Look(anatomy, torch.tensor([[0.5, 0.3, 0.2]]).log())
-    assert GEN(gamma=0.5).score(look, {}).item() == pytest.approx(0.5 + 0.21**0.5 + 0.4, abs=1e-6)
-    assert GEN(gamma=0.5, top=2).score(look, {}).item() == pytest.approx(0.5 + 0.21**0.5, abs=1e-6)
+    forward = ForwardPass(anatomy, torch.tensor([[0.5, 0.3, 0.2]]).log())
+    assert GEN(gamma=0.5).score(forward, {}).item() == pytest.approx(0.5 + 0.21**0.5 + 0.4, abs=1e-6)
+    assert GEN(gamma=0.5, top=2).score(forward, {}).item() == pytest.approx(0.5 + 0.21**0.5, abs=1e-6)
 
 
 def test_it_is_the_plain_formula_where_that_has_digits():
@@ -23,13 +23,13 @@ def test_it_is_the_plain_formula_where_that_has_digits():
 
 def test_certain_predictions_are_no_ties(anatomy):
     logits = torch.tensor([[40.0, 0, 0], [45, 0, 0], [200, 0, 0]])
-    found = GEN().score(Look(anatomy, logits), {})
+    found = GEN().score(ForwardPass(anatomy, logits), {})
     assert found[0] > found[1] > found[2] > 0
 
 
 def test_gradients_are_finite_at_certain_predictions(anatomy):
     logits = torch.tensor([[900.0, 0, 0], [1, 1, 1]], requires_grad=True)
-    GEN().score(Look(anatomy, logits), {}).sum().backward()
+    GEN().score(ForwardPass(anatomy, logits), {}).sum().backward()
     assert logits.grad.isfinite().all()
 
 

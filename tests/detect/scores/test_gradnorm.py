@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from unshaken.detect import GradNorm
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.gradnorm import gradient_norm
 
 
@@ -27,5 +27,5 @@ def test_the_norm_of_the_heads_gradient(temperature):
 def test_by_hand_and_higher_is_more_abnormal():
     anatomy = Anatomy("toy", 2, "head", (), torch.eye(2), torch.zeros(2))
     features = torch.tensor([[1.0, -2.0], [0.0, 0.0]])
-    look = Look(anatomy, torch.tensor([[100.0, 0], [0, 0]]), {"head:in": features})
-    assert GradNorm().score(look, {}).tolist() == pytest.approx([-3.0, 0.0])  # |f| = 3, |p - 1/2| = 1
+    forward = ForwardPass(anatomy, torch.tensor([[100.0, 0], [0, 0]]), {"head:in": features})
+    assert GradNorm().score(forward, {}).tolist() == pytest.approx([-3.0, 0.0])  # |f| = 3, |p - 1/2| = 1

@@ -8,8 +8,8 @@ import torch
 from unshaken.core.errors import ParameterError
 from unshaken.detect import Gram
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.gram import deviation, gram_rows, places
 
 
@@ -45,8 +45,8 @@ def test_places_of_all_shapes():
     assert places(torch.zeros(2, 3), "x").shape == (2, 3, 1)
 
 
-def look(anatomy: Anatomy, maps: torch.Tensor, classes: torch.Tensor) -> Look:
-    return Look(anatomy, torch.eye(2)[classes], {"stem": maps})
+def forward(anatomy: Anatomy, maps: torch.Tensor, classes: torch.Tensor) -> ForwardPass:
+    return ForwardPass(anatomy, torch.eye(2)[classes], {"stem": maps})
 
 
 def test_bounds_are_those_of_the_predicted_class():
@@ -54,14 +54,14 @@ def test_bounds_are_those_of_the_predicted_class():
     method = Gram(layer="stem", powers="1")
     values = torch.tensor([1.0, 2, 3, 10, 20, 30]).view(6, 1, 1, 1)  # one channel, one place: the row sum is F^2
     classes = torch.tensor([0, 0, 0, 1, 1, 1])
-    normal = look(anatomy, values, classes)
-    held_out = look(anatomy, torch.tensor([4.0, 30.0]).view(2, 1, 1, 1), torch.tensor([0, 1]))
-    bank = method.fit(Kept(anatomy, {}, dict(method.rows(normal)), held_out))
+    normal = forward(anatomy, values, classes)
+    held_out = forward(anatomy, torch.tensor([4.0, 30.0]).view(2, 1, 1, 1), torch.tensor([0, 1]))
+    bank = method.fit(FitData(anatomy, {}, dict(method.rows(normal)), held_out))
     assert bank["0.low"].tolist() == [[1], [100]]
     assert bank["0.high"].tolist() == [[9], [900]]
     expected = ((16 - 9) / 9 + 0) / 2  # mean deviation of the held-out samples
     assert bank["expected"].tolist() == pytest.approx([expected])
-    found = method.score(look(anatomy, torch.tensor([2.0, 5, 5]).view(3, 1, 1, 1), torch.tensor([0, 0, 1])), bank)
+    found = method.score(forward(anatomy, torch.tensor([2.0, 5, 5]).view(3, 1, 1, 1), torch.tensor([0, 0, 1])), bank)
     assert found.tolist() == pytest.approx([0, (25 - 9) / 9 / expected, (100 - 25) / 100 / expected], rel=1e-6)
 
 
@@ -72,16 +72,16 @@ def test_a_dead_channel_and_a_class_never_predicted_give_finite_scores():
     maps[:, 1] = 0
     method = Gram()
     zeros = torch.zeros(40, dtype=torch.int64)
-    known = Kept(
-        anatomy, {}, dict(method.rows(look(anatomy, maps[:30], zeros[:30]))), look(anatomy, maps[30:], zeros[30:])
+    known = FitData(
+        anatomy, {}, dict(method.rows(forward(anatomy, maps[:30], zeros[:30]))), forward(anatomy, maps[30:], zeros[30:])
     )
     bank = method.fit(known)
     lit = maps.clone()
     lit[:, 1] = 1
     for classes in (zeros, zeros + 1):
-        scores = method.score(look(anatomy, lit, classes), bank)
+        scores = method.score(forward(anatomy, lit, classes), bank)
         assert bool(scores.isfinite().all())
-        assert scores.min() > method.score(look(anatomy, maps, classes), bank).max()
+        assert scores.min() > method.score(forward(anatomy, maps, classes), bank).max()
 
 
 def test_powers_are_checked():

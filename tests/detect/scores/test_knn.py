@@ -6,26 +6,26 @@ import torch.nn.functional as F
 
 from unshaken.core.errors import DataError
 from unshaken.detect import KNN
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores import knn as knn_file
 from unshaken.detect.scores._byte_search import search
-from unshaken.detect.scores._quantised import Quantised, fast_bytes, restored
+from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes, restored
 from unshaken.detect.scores.knn import kth_distance
 
 TRAIN = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
 
 
-def look(anatomy, features):
-    return Look(anatomy, features, {"head:in": features})
+def forward(anatomy, features):
+    return ForwardPass(anatomy, features, {"head:in": features})
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 0.320364), (2, 0.459506), (3, 1.169421)])
 def test_published_distances(anatomy, k, expected):
     # the query (3, 1) is at 0.3204 of (1, 0), at 0.4595 of (1, 1) and at 1.1694 of (0, 1)
     method = KNN(k=k)
-    bank = method.fit(Kept(anatomy, rows={"penultimate": TRAIN}))
-    found = method.score(look(anatomy, torch.tensor([[3.0, 1], [30, 10]])), bank)
+    bank = method.fit(FitData(anatomy, rows={"penultimate": TRAIN}))
+    found = method.score(forward(anatomy, torch.tensor([[3.0, 1], [30, 10]])), bank)
     assert found.tolist() == pytest.approx([expected, expected], abs=1e-6)
 
 
@@ -53,18 +53,18 @@ def test_the_gradient_is_that_of_the_distance():
 def test_at_distance_zero_the_gradient_is_finite(anatomy):
     queries = TRAIN.clone().requires_grad_(True)
     method = KNN(k=1)
-    method.score(look(anatomy, queries), method.fit(Kept(anatomy, rows={"penultimate": TRAIN}))).sum().backward()
+    method.score(forward(anatomy, queries), method.fit(FitData(anatomy, rows={"penultimate": TRAIN}))).sum().backward()
     assert queries.grad.isfinite().all()
 
 
 def test_a_large_bank_is_kept_in_bytes_and_answers_alike(anatomy, monkeypatch):
     torch.manual_seed(2)
     rows, queries = torch.randn(20_000, 32), torch.randn(30, 32)
-    small = KNN(k=9).fit(Kept(anatomy, rows={"penultimate": rows}))
+    small = KNN(k=9).fit(FitData(anatomy, rows={"penultimate": rows}))
     monkeypatch.setattr(knn_file, "LARGE", 10_000)
-    large = KNN(k=9).fit(Kept(anatomy, rows={"penultimate": rows}))
+    large = KNN(k=9).fit(FitData(anatomy, rows={"penultimate": rows}))
     assert (set(small), set(large)) == ({"bank"}, {"codes", "rest", "scales", "errors", "count"})
-    one, other = (KNN(k=9).score(look(anatomy, queries), bank) for bank in (small, large))
+    one, other = (KNN(k=9).score(forward(anatomy, queries), bank) for bank in (small, large))
     assert torch.allclose(one, other, atol=1e-6)
 
 
@@ -75,9 +75,9 @@ def test_a_bank_that_comes_class_by_class_is_searched_in_bytes(anatomy, monkeypa
     centres = F.normalize(torch.randn(64, 32))
     rows = centres.repeat_interleave(1024, 0) + 0.1 * torch.randn(65_536, 32)
     queries = F.normalize(centres + 0.1 * torch.randn(64, 32))
-    assert search(queries, Quantised.of(F.normalize(rows)), 50)[1].sum() < 60
+    assert search(queries, QuantisedBank.of(F.normalize(rows)), 50)[1].sum() < 60
     monkeypatch.setattr(knn_file, "LARGE", 10_000)
-    bank = restored(KNN().fit(Kept(anatomy, rows={"penultimate": rows})))
+    bank = restored(KNN().fit(FitData(anatomy, rows={"penultimate": rows})))
     assert search(queries, bank, 50)[1].all()
 
 
@@ -90,12 +90,12 @@ def test_undecided_queries_are_answered_too(monkeypatch):
     queries = torch.cat([tight[:4], -tight[:4]])
     monkeypatch.setattr(knn_file, "SLAB", 3)
     expected = torch.cdist(queries.double(), bank.double()).sort(1).values[:, 4]
-    _, decided = search(queries, Quantised.of(bank), 5)
+    _, decided = search(queries, QuantisedBank.of(bank), 5)
     assert decided.tolist() == [False] * 4 + [True] * 4
-    found = kth_distance(queries, Quantised.of(bank), 5).double()
+    found = kth_distance(queries, QuantisedBank.of(bank), 5).double()
     assert torch.allclose(found**2, expected**2, atol=1e-6)  # twice the similarity: it decides, to float32's digits
 
 
 def test_too_few_samples(anatomy):
     with pytest.raises(DataError, match="knn: the bank has 3 samples, fewer than k=50"):
-        KNN().fit(Kept(anatomy, rows={"penultimate": TRAIN}))
+        KNN().fit(FitData(anatomy, rows={"penultimate": TRAIN}))

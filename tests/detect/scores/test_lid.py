@@ -7,8 +7,8 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.detect import LID
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.lid import local_intrinsic_dimension, nearest_distances
 
 
@@ -43,15 +43,15 @@ def fitted(anatomy, **options):
     rng = torch.Generator().manual_seed(0)
     rows = torch.randn(150, 2, generator=rng)
     method = LID(**options)
-    return method, method.layer_bank(Kept(anatomy, {}, {"pooled/head:in": rows})), rows
+    return method, method.layer_bank(FitData(anatomy, {}, {"pooled/head:in": rows})), rows
 
 
 def test_references_are_fixed_so_a_batch_changes_nothing(anatomy):
     method, bank, rows = fitted(anatomy)
     assert bank["0.references"].shape == (100, 2)
-    look = Look(anatomy, torch.zeros(150, 2), {"head:in": rows})
-    whole = method.score(look, bank)
-    alone = torch.cat([method.score(Look(anatomy, torch.zeros(1, 2), {"head:in": r[None]}), bank) for r in rows])
+    forward = ForwardPass(anatomy, torch.zeros(150, 2), {"head:in": rows})
+    whole = method.score(forward, bank)
+    alone = torch.cat([method.score(ForwardPass(anatomy, torch.zeros(1, 2), {"head:in": r[None]}), bank) for r in rows])
     assert torch.equal(whole, alone)
     ordered = (rows[3].double() - rows[:100].double()).norm(dim=1).sort().values[1:21]  # 0 is its own distance
     assert whole[3].item() == pytest.approx(-20 / (ordered / ordered[-1]).log().sum().item())
@@ -60,7 +60,7 @@ def test_references_are_fixed_so_a_batch_changes_nothing(anatomy):
 def test_the_gradient_is_a_number_at_a_reference(anatomy):
     method, bank, rows = fitted(anatomy)
     point = rows[:2].clone().requires_grad_(True)
-    method.score(Look(anatomy, torch.zeros(2, 2), {"head:in": point}), bank).sum().backward()
+    method.score(ForwardPass(anatomy, torch.zeros(2, 2), {"head:in": point}), bank).sum().backward()
     assert bool(point.grad.isfinite().all())
     assert bool((point.grad != 0).any())
 
@@ -69,7 +69,7 @@ def test_bad_input(anatomy):
     with pytest.raises(ParameterError, match="below the 100 references"):
         LID(k=100)
     with pytest.raises(DataError, match="too few for k=20"):
-        LID().layer_bank(Kept(anatomy, {}, {"pooled/head:in": torch.randn(20, 2)}))
+        LID().layer_bank(FitData(anatomy, {}, {"pooled/head:in": torch.randn(20, 2)}))
 
 
 def test_rounding_of_another_batch_leaves_the_own_zero_a_zero():

@@ -17,9 +17,9 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.detect import Mahalanobis
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept, Moments
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import answered, looks
+from unshaken.detect.engine.fit_data import FitData, Moments
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import forward_passes, run_queries
 from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, shrunk, squared_distances
 from unshaken.detect.scores._layered import fgsm_examples
 from unshaken.detect.scores.mahalanobis import class_gaussian
@@ -37,14 +37,14 @@ def moments(features: Tensor, labels: Tensor, classes: int = 2) -> Moments:
     return found
 
 
-def kept(anatomy: Anatomy, features: Tensor, labels: Tensor, tune: Look | None = None) -> Kept:
+def fit_data(anatomy: Anatomy, features: Tensor, labels: Tensor, tune: ForwardPass | None = None) -> FitData:
     names = ("stem", "head:in")
     rows = {**{f"pooled/{n}": features for n in names}, "labels": labels}
-    return Kept(anatomy, {n: moments(features, labels, anatomy.classes) for n in names}, rows, tune, len(features))
+    return FitData(anatomy, {n: moments(features, labels, anatomy.classes) for n in names}, rows, tune, len(features))
 
 
-def look(anatomy: Anatomy, features: Tensor, layer: str = "head:in") -> Look:
-    return Look(anatomy, torch.zeros(len(features), anatomy.classes), {layer: features})
+def forward(anatomy: Anatomy, features: Tensor, layer: str = "head:in") -> ForwardPass:
+    return ForwardPass(anatomy, torch.zeros(len(features), anatomy.classes), {layer: features})
 
 
 def clouds(n: int, d: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -62,8 +62,8 @@ def test_distances_of_the_cross(anatomy):
     distances = squared_distances(POINTS, bank["whiten"], bank["origin"], bank["centres"])
     assert distances.numpy() == pytest.approx(np.array([[0, 32], [8, 8], [40, 8], [2.5, 18.5]]), abs=1e-12)
     method = Mahalanobis()
-    fitted = method.layer_bank(kept(anatomy, FEATURES, LABELS))
-    assert method.score(look(anatomy, POINTS), fitted).numpy() == pytest.approx([0, 8, 8, 2.5], abs=1e-12)
+    fitted = method.layer_bank(fit_data(anatomy, FEATURES, LABELS))
+    assert method.score(forward(anatomy, POINTS), fitted).numpy() == pytest.approx([0, 8, 8, 2.5], abs=1e-12)
 
 
 class Pixels(nn.Module):
@@ -83,29 +83,29 @@ def pixels() -> Classifier:
     return Classifier(Pixels(), name="pixels").eval()
 
 
-def examined(method: Mahalanobis, images: Tensor, model: Classifier, known: Kept) -> Tensor:
+def examined(method: Mahalanobis, images: Tensor, model: Classifier, known: FitData) -> Tensor:
     oracle = Oracle(model)
-    bank = answered(method.learn(known), oracle)
+    bank = run_queries(method.learn(known), oracle)
     answer = model.features(images, method.layers(known.anatomy))
-    seen = Look(known.anatomy, answer[0].detach(), {k: v.detach() for k, v in answer[1].items()}, images)
-    return answered(method.examine(seen, bank), oracle)
+    seen = ForwardPass(known.anatomy, answer[0].detach(), {k: v.detach() for k, v in answer[1].items()}, images)
+    return run_queries(method.examine(seen, bank), oracle)
 
 
 def test_the_step_goes_towards_the_nearest_class(pixels):
-    known = kept(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
+    known = fit_data(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
     image = torch.ones(1, 2, 1, 1)
     assert examined(Mahalanobis(), image, pixels, known).tolist() == pytest.approx([2.5], abs=1e-6)
     assert examined(Mahalanobis(eps=0.1), image, pixels, known).tolist() == pytest.approx([2 * 1.0125], abs=1e-6)
 
 
 def test_a_gradient_of_zero_counts_as_positive_and_nothing_is_clipped(pixels):
-    known = kept(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
+    known = fit_data(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
     at_the_mean = examined(Mahalanobis(eps=0.1), torch.zeros(1, 2, 1, 1), pixels, known)  # x' = (-0.1, -0.1)
     assert at_the_mean.tolist() == pytest.approx([2 * 0.01 + 0.5 * 0.01], abs=1e-6)
 
 
 def test_a_small_step_never_raises_the_distance_to_first_order(pixels):
-    known = kept(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
+    known = fit_data(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
     images = torch.rand(50, 2, 1, 1, generator=torch.Generator().manual_seed(1))
     eps = 1e-3
     before = examined(Mahalanobis(), images, pixels, known)
@@ -117,7 +117,7 @@ def test_a_small_step_never_raises_the_distance_to_first_order(pixels):
 
 def test_a_step_has_no_score_from_one_pass(anatomy):
     with pytest.raises(ModelError, match="asks the model again"):
-        Mahalanobis(eps=0.1).score(look(anatomy, POINTS), {})
+        Mahalanobis(eps=0.1).score(forward(anatomy, POINTS), {})
 
 
 def test_ledoit_wolf_and_shrinkage_agree_with_scikit_learn(anatomy):
@@ -134,10 +134,10 @@ def test_ledoit_wolf_and_shrinkage_agree_with_scikit_learn(anatomy):
     ridge = ShrunkCovariance(assume_centered=True, shrinkage=0.3).fit(away.numpy())
     assert shrink(0.3).numpy() == pytest.approx(ridge.covariance_, rel=1e-9)
     method = Mahalanobis(shrinkage="ledoit-wolf")
-    bank = method.layer_bank(kept(anatomy, features, labels))
+    bank = method.layer_bank(fit_data(anatomy, features, labels))
     away = (features[:, None] - means).numpy()
     d2 = np.einsum("nki,ij,nkj->nk", away, reference.precision_, away).min(1)
-    assert method.score(look(anatomy, features), bank).numpy() == pytest.approx(d2, rel=1e-9)
+    assert method.score(forward(anatomy, features), bank).numpy() == pytest.approx(d2, rel=1e-9)
 
 
 def test_a_covariance_of_each_class(anatomy):
@@ -146,19 +146,21 @@ def test_a_covariance_of_each_class(anatomy):
     labels = torch.arange(300) % 2
     features[labels == 1] = features[labels == 1] * torch.tensor([5.0, 1, 0.2]).double() + 2
     method = Mahalanobis(covariance="class")
-    bank = method.layer_bank(kept(anatomy, features, labels))
+    bank = method.layer_bank(fit_data(anatomy, features, labels))
     by_class = []
     for c in range(2):
         own = features[labels == c].numpy()
         by_class.append(EmpiricalCovariance().fit(own).mahalanobis(features.numpy()))
-    assert method.score(look(anatomy, features), bank).numpy() == pytest.approx(np.min(by_class, 0), rel=1e-6)
+    assert method.score(forward(anatomy, features), bank).numpy() == pytest.approx(np.min(by_class, 0), rel=1e-6)
     tied = Mahalanobis(covariance="class", shrinkage=1)
-    same = tied.score(look(anatomy, features), tied.layer_bank(kept(anatomy, features, labels)))
-    plain = Mahalanobis().score(look(anatomy, features), Mahalanobis().layer_bank(kept(anatomy, features, labels)))
+    same = tied.score(forward(anatomy, features), tied.layer_bank(fit_data(anatomy, features, labels)))
+    plain = Mahalanobis().score(
+        forward(anatomy, features), Mahalanobis().layer_bank(fit_data(anatomy, features, labels))
+    )
     assert same.numpy() == pytest.approx(plain.numpy(), rel=1e-6)
 
 
-def two_layers(pixels: Classifier) -> tuple[Anatomy, Kept]:
+def two_layers(pixels: Classifier) -> tuple[Anatomy, FitData]:
     rng = torch.Generator().manual_seed(4)
     anatomy = Anatomy("pixels", 2, "head", ("flat",))
     images = torch.rand(200, 2, 1, 1, generator=rng)
@@ -166,16 +168,16 @@ def two_layers(pixels: Classifier) -> tuple[Anatomy, Kept]:
     features = images.flatten(1)
     batch = Batch(images[:60], labels[:60], tuple(str(i) for i in range(60)))
     method = Mahalanobis(layer="stages")
-    tune = next(iter(looks([method], anatomy, batch, Oracle(pixels))))
+    tune = next(iter(forward_passes([method], anatomy, batch, Oracle(pixels))))
     sums = {n: moments(features, labels) for n in ("flat", "head:in")}
-    return anatomy, Kept(anatomy, sums, {}, tune, 200)
+    return anatomy, FitData(anatomy, sums, {}, tune, 200)
 
 
 def test_equal_weights_are_a_sum_of_standardised_scores(pixels):
     anatomy, known = two_layers(pixels)
     method = Mahalanobis(layer="stages")
     assert method.layers(anatomy) == ("flat", "head:in")
-    bank = answered(method.learn(known), Oracle(pixels))
+    bank = run_queries(method.learn(known), Oracle(pixels))
     each = method.layer_scores(known.held_out, bank)
     assert method.score(known.held_out, bank).numpy() == pytest.approx(
         ((each - each.mean(0)) / each.std(0, correction=0)).sum(1).numpy(), abs=1e-9
@@ -186,8 +188,8 @@ def test_weights_learned_from_fgsm_examples_are_those_of_logistic_regression(pix
     _, known = two_layers(pixels)
     method = Mahalanobis(layer="stages", weights="fgsm", fgsm_eps=0.3)
     oracle = Oracle(pixels)
-    bank = answered(method.learn(known), oracle)
-    sorts = answered(fgsm_examples(known.held_out, ("flat", "head:in"), 0.3, "mahalanobis"), oracle)
+    bank = run_queries(method.learn(known), oracle)
+    sorts = run_queries(fgsm_examples(known.held_out, ("flat", "head:in"), 0.3, "mahalanobis"), oracle)
     clean, noisy, moved = sorts
     labels = clean.labels
     assert bool((clean.predictions == labels).all() & (noisy.predictions == labels).all())
@@ -205,8 +207,8 @@ def test_noise_of_fgsm_examples_hangs_on_the_sample_alone(pixels):
     _, known = two_layers(pixels)
     ids = [str(i) for i in range(60)]
     whole = replace(known.held_out, rng=SampleRng.of(0, "detect", ids))
-    found = answered(fgsm_examples(whole, ("flat",), 0.3, "x"), Oracle(pixels, limit=60))[1].pixels
-    pieces = answered(fgsm_examples(whole, ("flat",), 0.3, "x"), Oracle(pixels, limit=7))[1].pixels
+    found = run_queries(fgsm_examples(whole, ("flat",), 0.3, "x"), Oracle(pixels, limit=60))[1].pixels
+    pieces = run_queries(fgsm_examples(whole, ("flat",), 0.3, "x"), Oracle(pixels, limit=7))[1].pixels
     assert torch.equal(found, pieces)
 
 
@@ -214,9 +216,9 @@ def test_bad_input_is_one_clear_line(anatomy):
     with pytest.raises(DataError, match="constant"):
         class_gaussian(moments(torch.ones(8, 3), LABELS))
     with pytest.raises(DataError, match="class 0 has 4 samples"):
-        Mahalanobis(covariance="class").layer_bank(kept(anatomy, clouds(8, 6, 2)[0], torch.arange(8) % 2))
+        Mahalanobis(covariance="class").layer_bank(fit_data(anatomy, clouds(8, 6, 2)[0], torch.arange(8) % 2))
     with pytest.raises(ParameterError, match="ledoit-wolf"):
-        Mahalanobis(covariance="class", shrinkage="ledoit-wolf").layer_bank(kept(anatomy, FEATURES, LABELS))
+        Mahalanobis(covariance="class", shrinkage="ledoit-wolf").layer_bank(fit_data(anatomy, FEATURES, LABELS))
     with pytest.raises(ParameterError, match="shrinkage"):
         Mahalanobis(shrinkage=1.5)
 
@@ -231,7 +233,7 @@ def test_text_of_the_command_line():
 def test_absent_classes_are_left_out(anatomy):
     three = replace(anatomy, classes=3)
     sums = {"head:in": moments(FEATURES, LABELS * 2, 3)}  # classes 0 and 2
-    bank = Mahalanobis().layer_bank(Kept(three, sums))
+    bank = Mahalanobis().layer_bank(FitData(three, sums))
     assert len(bank["0.centres"]) == 2
-    assert bool(Mahalanobis().score(look(three, POINTS), bank).isfinite().all())
-    assert Mahalanobis().nearest(look(three, POINTS[[0, 2]]), bank).tolist() == [[0], [2]]
+    assert bool(Mahalanobis().score(forward(three, POINTS), bank).isfinite().all())
+    assert Mahalanobis().nearest(forward(three, POINTS[[0, 2]]), bank).tolist() == [[0], [2]]

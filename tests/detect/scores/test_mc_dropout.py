@@ -14,7 +14,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.detect import MCDropout
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.screen import Fitted, screen
+from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores._disagreement import disagreement
 from unshaken.detect.scores._dropout import DropoutDraws
 
@@ -77,7 +77,7 @@ def test_passes_are_counted_and_the_model_is_left_as_it_was(model, images):
     batch = Batch(images, None, tuple(str(i) for i in range(9)))
     oracle = Oracle(model, search_copy=search_copy(model, images))
     anatomy = Anatomy.of(model, images)
-    fitted = {"mc-dropout": Fitted(MCDropout(draws=5), {}, torch.zeros(0))}
+    fitted = {"mc-dropout": FittedDetector(MCDropout(draws=5), {}, torch.zeros(0))}
     before = model(images)
     found = screen(fitted, anatomy, batch, oracle)["mc-dropout"]
     assert found.forwards.tolist() == [5] * 9

@@ -11,9 +11,9 @@ from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.detect import MCM
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import answered
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import run_queries
 from unshaken.models.loaders.from_open_clip import ZeroShot
 
 
@@ -28,9 +28,9 @@ class Pair(nn.Module):
         return x.flatten(1)
 
 
-def fitted(model: Classifier, method: MCM, images: Tensor) -> tuple[Look, dict[str, Tensor]]:
-    look = Look(Anatomy("clip", 2, None, ()), model(images).detach(), {}, images)
-    return look, answered(method.learn(Kept(look.anatomy, tune=look)), Oracle(model))
+def fitted(model: Classifier, method: MCM, images: Tensor) -> tuple[ForwardPass, dict[str, Tensor]]:
+    forward = ForwardPass(Anatomy("clip", 2, None, ()), model(images).detach(), {}, images)
+    return forward, run_queries(method.learn(FitData(forward.anatomy, tune=forward)), Oracle(model))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.01])
@@ -38,11 +38,11 @@ def test_softmax_of_the_cosines(temperature):
     model = Classifier(ZeroShot(Pair(), torch.eye(2)), name="clip").eval()
     images = torch.tensor([[3.0, 4], [1, 0], [1, 1]]).view(3, 1, 1, 2) / 4
     method = MCM(temperature=temperature)
-    look, bank = fitted(model, method, images)
+    forward, bank = fitted(model, method, images)
     assert bank["scale"].item() == pytest.approx(100, rel=1e-6)
     cosines = torch.tensor([[0.6, 0.8], [1, 0], [0.5**0.5, 0.5**0.5]]).double()
     expected = 1 - (cosines / temperature).softmax(1).amax(1)
-    assert method.score(look, bank).tolist() == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-12)
+    assert method.score(forward, bank).tolist() == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-12)
 
 
 def test_other_models_are_refused_with_the_reason(toy):

@@ -7,21 +7,21 @@ import torch
 
 from unshaken.core import Batch, Oracle
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import Fitted, screen
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores.odin import ODIN
 
 
 def score(toy, images, **params):
-    fitted = {"odin": Fitted(ODIN(**params), {}, torch.zeros(0))}
+    fitted = {"odin": FittedDetector(ODIN(**params), {}, torch.zeros(0))}
     batch = Batch(images, None, tuple(str(i) for i in range(len(images))))
     return screen(fitted, Anatomy.of(toy, images), batch, Oracle(toy))["odin"]
 
 
 def test_without_a_step_it_is_softmax_at_the_temperature(anatomy):
-    asking = ODIN(eps=0).examine(Look(anatomy, torch.tensor([[2.0, 1.0, 0.1]])), {})
+    queries = ODIN(eps=0).examine(ForwardPass(anatomy, torch.tensor([[2.0, 1.0, 0.1]])), {})
     with pytest.raises(StopIteration) as stop:
-        next(asking)
+        next(queries)
     assert stop.value.value.item() == pytest.approx(1 - 0.333656, abs=1e-6)
 
 

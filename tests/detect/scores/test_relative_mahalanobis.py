@@ -11,8 +11,8 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError
 from unshaken.detect import RelativeMahalanobis
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept, Moments
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData, Moments
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
 
@@ -21,8 +21,8 @@ def scored(anatomy: Anatomy, features: Tensor, labels: Tensor, queries: Tensor) 
     sums = Moments(2)
     sums.add(features, labels)
     method = RelativeMahalanobis()
-    bank = method.fit(Kept(anatomy, {"head:in": sums}))
-    return method.score(Look(anatomy, torch.zeros(len(queries), 2), {"head:in": queries}), bank)
+    bank = method.fit(FitData(anatomy, {"head:in": sums}))
+    return method.score(ForwardPass(anatomy, torch.zeros(len(queries), 2), {"head:in": queries}), bank)
 
 
 def test_the_cross(anatomy):

@@ -14,9 +14,9 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.detect import RIGID
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import Fitted, answered, screen
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import FittedDetector, run_queries, screen
 from unshaken.detect.scores.rigid import feature_shift, sharpened
 from unshaken.measure.detection.detection import detection
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
@@ -55,7 +55,7 @@ def pictures(n=6, side=4, seed=0):
 
 def scores(net, batch, seed=0, limit=256, bank=None, **parameters):
     model = net if isinstance(net, Classifier) else Classifier(net)
-    fitted = Fitted(RIGID(**parameters), bank or {}, torch.zeros(0))
+    fitted = FittedDetector(RIGID(**parameters), bank or {}, torch.zeros(0))
     with evaluating(model):
         anatomy = Anatomy.of(model, batch.images)
         return screen({"rigid": fitted}, anatomy, batch, Oracle(model, limit=limit), seed)["rigid"].score
@@ -138,8 +138,8 @@ def test_units():
     batch = pictures()
     method = RIGID(sigma=0.05, units="normalised", draws=1)
     anatomy = Anatomy.of(model, batch.images)
-    kept = Kept(anatomy, tune=Look(anatomy, torch.zeros(6, 2), {}, batch.images))
-    bank = answered(method.learn(kept), Oracle(model))
+    fit_data = FitData(anatomy, tune=ForwardPass(anatomy, torch.zeros(6, 2), {}, batch.images))
+    bank = run_queries(method.learn(fit_data), Oracle(model))
     assert (0.05 * bank["std"]).tolist() == pytest.approx([0.01145, 0.0112, 0.01125], rel=1e-4)
     got = scores(model, batch, sigma=0.05, units="normalised", draws=1, bank=bank)
     noise = SampleRng.of(0, "detect", batch.ids).fold("rigid").fold(0).normal(3, 4, 4)
@@ -151,7 +151,7 @@ def test_units():
     assert torch.allclose(got, 1 - torch.cosine_similarity(f.double(), g.double()), rtol=1e-3)
     wrong = scores(model, batch, sigma=0.05, draws=1)
     assert (wrong / got).median().item() == pytest.approx(4.4**2, rel=0.15)
-    assert answered(RIGID().learn(kept), Oracle(model)) == {}
+    assert run_queries(RIGID().learn(fit_data), Oracle(model)) == {}
 
 
 def test_batch_and_order_do_not_matter():

@@ -5,12 +5,12 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.detect import MSP, TemperatureScaling
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def held_out(anatomy, logits, labels):
-    return Kept(anatomy, tune=Look(anatomy, logits, labels=labels))
+    return FitData(anatomy, tune=ForwardPass(anatomy, logits, labels=labels))
 
 
 def test_the_temperature_that_fits_four_samples(anatomy):
@@ -19,14 +19,14 @@ def test_the_temperature_that_fits_four_samples(anatomy):
     method = TemperatureScaling()
     bank = method.fit(held_out(anatomy, logits, torch.tensor([0, 0, 0, 1])))
     assert bank["temperature"].item() == pytest.approx(4 / torch.tensor(3.0).log().item(), rel=1e-6)
-    assert method.score(Look(anatomy, logits), bank).tolist() == pytest.approx([0.25] * 4, abs=1e-6)
+    assert method.score(ForwardPass(anatomy, logits), bank).tolist() == pytest.approx([0.25] * 4, abs=1e-6)
 
 
 def test_it_is_msp_of_divided_logits(anatomy):
     logits = torch.randn(30, 4) * 5
     bank = {"temperature": torch.tensor(2.5, dtype=torch.float64)}
-    expected = MSP().score(Look(anatomy, logits.double() / 2.5), {})
-    assert torch.allclose(TemperatureScaling().score(Look(anatomy, logits), bank), expected, atol=1e-12)
+    expected = MSP().score(ForwardPass(anatomy, logits.double() / 2.5), {})
+    assert torch.allclose(TemperatureScaling().score(ForwardPass(anatomy, logits), bank), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("labels", "temperature"), [([0, 0], 0.1), ([1, 1], 10)])
@@ -34,7 +34,7 @@ def test_without_an_optimum_the_temperature_stays_usable(anatomy, labels, temper
     logits = torch.tensor([[4.0, 0], [8, 0]])
     bank = TemperatureScaling().fit(held_out(anatomy, logits, torch.tensor(labels)))
     assert bank["temperature"].item() == temperature
-    first, second = TemperatureScaling().score(Look(anatomy, logits), bank)
+    first, second = TemperatureScaling().score(ForwardPass(anatomy, logits), bank)
     assert first > second > 0
 
 

@@ -18,7 +18,7 @@ from unshaken.core.search_copy import search_copy
 from unshaken.harden.defences._prompts import TENSORS, Prompts, default_radius, pattern, within
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, guarded, k_means, selection_features
 from unshaken.harden.engine.adaptive import against
-from unshaken.harden.engine.defence import Guarded
+from unshaken.harden.engine.defence import GuardedModel
 from unshaken.measure.robustness.frequency import energy_inside, low_pass
 from unshaken.models import load_model, save_model
 from unshaken.models.networks.small import SmallNet
@@ -297,7 +297,7 @@ def test_it_is_a_defence_of_a_spec_and_can_be_judged_by_both_figures(tmp_path):
     prompts(scale=8.0).save(tmp_path / "p.safetensors")
     guard = load_model(f"run:{tmp_path}/net?defence=frequency-prompt:file={tmp_path}/p.safetensors")
     bare = load_model(f"run:{tmp_path}/net")
-    assert isinstance(guard, Guarded)
+    assert isinstance(guard, GuardedModel)
     assert "frequency-prompt" in guard.name
     x = images(12)
     assert not torch.allclose(guard(x), bare(x))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core import Batch, Classifier, Oracle
@@ -98,7 +98,7 @@ def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, bat
     attack = PGD(steps=20, step_size=0.125)
     right = {}
     for name, model in (("whole", made), ("robust", pair[1]), ("accurate", pair[0])):
-        x = end_points(model, attack, batch, norm="linf", eps=EPS, seed=0, early=name == "whole").x
+        x = find_end_points(model, attack, batch, norm="linf", eps=EPS, seed=0, early=name == "whole").x
         with evaluating(made):
             right[name] = int((Oracle(made).exact(x).argmax(1) == batch.labels).sum())
     assert right["whole"] + 4 <= right["robust"]
@@ -113,7 +113,7 @@ def test_below_one_half_the_accurate_model_decides(pair, batch):
     right = []
     for alpha in (0.3, 0.8, 1.0):
         made = mixture(*pair, alpha=alpha)
-        x = end_points(made, attack, batch, norm="linf", eps=EPS, seed=0, early=True).x
+        x = find_end_points(made, attack, batch, norm="linf", eps=EPS, seed=0, early=True).x
         with evaluating(made):
             right.append(int((Oracle(made).exact(x).argmax(1) == batch.labels).sum()))
     assert right[0] < 0.2 * right[1]

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.adaptive import against
-from unshaken.harden.engine.defence import Defence, Guarded, reseed
+from unshaken.harden.engine.defence import Defence, GuardedModel, reseed
 from unshaken.harden.engine.draws import Draws
 from unshaken.run.rows import table_of
 from unshaken.run.store import RunDir
@@ -66,7 +66,7 @@ def values(found):
 
 
 def test_a_guard_that_hides_gradients():
-    guarded = Guarded(Hidden(), MODEL, name="hidden", surrogates=lambda: {"soft": MODEL})
+    guarded = GuardedModel(Hidden(), MODEL, name="hidden", surrogates=lambda: {"soft": MODEL})
     found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
     # the fourth image is wrong as it is; 0.25 reaches the first two
     assert values(found) == {
@@ -76,7 +76,7 @@ def test_a_guard_that_hides_gradients():
 
 
 def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
-    guarded = Guarded(Elsewhere(), MODEL, name="elsewhere")
+    guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
     found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
     said = values(found)
     assert (said["naive"], said["adaptive"], said["overestimate"]) == (0.75, 0.25, 0.5)
@@ -86,7 +86,7 @@ def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
 
 
 def test_a_random_guard_is_judged_by_fresh_passes():
-    guarded = Guarded(Coin(), MODEL, name="coin", random=True)
+    guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     many = Batch(IMAGES[1:2].repeat(50, 1, 1, 1), torch.zeros(50, dtype=torch.int64), tuple(str(i) for i in range(50)))
     found = against(guarded, None, many, PGD(steps=5, step_size=0.5), eps=0.2, draws=4, looks=20)
     said = values(found)
@@ -100,7 +100,7 @@ def test_a_random_guard_is_judged_by_fresh_passes():
 
 
 def test_rows_are_attack_conditions(tmp_path):
-    guarded = Guarded(Elsewhere(), MODEL, name="elsewhere")
+    guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
     found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3), eps=0.25)
     run = RunDir(tmp_path / "run")
     for part in found.parts("elsewhere"):
@@ -116,7 +116,7 @@ def test_rows_are_attack_conditions(tmp_path):
 
 
 def test_a_random_guards_passes_are_counted_in_rows():
-    guarded = Guarded(Coin(), MODEL, name="coin", random=True)
+    guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     found = against(guarded, None, BATCH, PGD(steps=2, step_size=0.5), eps=0.1, draws=2, looks=5)
     looks = [table_of(p) for p in found.parts("coin") if p.table == "looks"]
     assert len(looks) == 5
@@ -125,7 +125,7 @@ def test_a_random_guards_passes_are_counted_in_rows():
 
 
 class Plain(Defence):
-    """A defence of another room, without the base class's `Guarded`."""
+    """A defence of another room, without the base class's `GuardedModel`."""
 
     __test__: ClassVar[bool] = False
 
@@ -145,7 +145,7 @@ def test_any_defence_will_do_and_parts_keep_their_randomness():
 
 
 def test_bad_input():
-    guarded = Guarded(Elsewhere(), MODEL, name="elsewhere")
+    guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
     with pytest.raises(ParameterError, match="leave model out"):
         against(guarded, MODEL, BATCH)
     with pytest.raises(ParameterError, match="guards nothing yet"):
@@ -158,7 +158,8 @@ def test_bad_input():
 
 def test_averaging_passes_of_a_model_without_randomness_changes_nothing():
     one, five = (
-        end_points(MODEL, PGD(steps=4, step_size=0.3), BATCH, norm="linf", eps=0.2, seed=0, draws=n) for n in (1, 5)
+        find_end_points(MODEL, PGD(steps=4, step_size=0.3), BATCH, norm="linf", eps=0.2, seed=0, draws=n)
+        for n in (1, 5)
     )
     assert torch.equal(one.x, five.x)
     assert five.backwards.tolist() == (5 * one.backwards).tolist()

@@ -7,7 +7,7 @@ import torch
 
 import unshaken
 from unshaken import api
-from unshaken.cli.mend import costs
+from unshaken.cli.repair import costs
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import repair as how

@@ -11,7 +11,7 @@ import torch
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.detect.engine.rows import scores as score_rows
-from unshaken.detect.engine.screen import Scored
+from unshaken.detect.engine.screen import DetectorScores
 from unshaken.report import write_report
 from unshaken.report.blocks import plain
 from unshaken.report.gates import Gate, check_gates
@@ -39,7 +39,9 @@ def logits(*classes):
 def scored(values, forwards=0, seconds=0.002):
     n = len(values)
     spent = [torch.full((n,), k) for k in (forwards, forwards // 2)]
-    return Scored(torch.tensor(values, dtype=torch.float64), *spent, torch.full((n,), seconds, dtype=torch.float64))
+    return DetectorScores(
+        torch.tensor(values, dtype=torch.float64), *spent, torch.full((n,), seconds, dtype=torch.float64)
+    )
 
 
 def batch_of(n, prefix, labelled=True):

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
@@ -137,9 +137,9 @@ class HopSkipJump(Attack[HopState]):
         """All iterations made, or no start was found."""
         return state.phase == END
 
-    def result(self, state: HopState) -> Found:
+    def result(self, state: HopState) -> Candidate:
         """The nearest point that fooled; the clean image where none did. Before the end, the point asked about."""
-        return Found(torch.where((state.phase == END).view(-1, 1, 1, 1), state.near, state.x))
+        return Candidate(torch.where((state.phase == END).view(-1, 1, 1, 1), state.near, state.x))
 
     def cost(self, classes: int) -> tuple[int, int]:
         """Starts, searches to the boundary, draws, and jumps of the longest kind."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -159,9 +159,9 @@ class Spatial(Attack[SpatialState]):
         """All tried. A success ends the search before, in the driver."""
         return state.step >= self._count
 
-    def result(self, state: SpatialState) -> Found:
+    def result(self, state: SpatialState) -> Candidate:
         """The image that is asked about; at the end that of least margin."""
-        return Found(self._image(state, torch.where(self.done(state), state.best, state.step)))
+        return Candidate(self._image(state, torch.where(self.done(state), state.best, state.step)))
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass a transformation."""

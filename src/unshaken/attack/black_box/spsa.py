@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -104,9 +104,9 @@ class SPSA(Attack[SPSAState]):
         """The current point fools, or all steps are made."""
         return state.fooled | (state.step >= self.steps)
 
-    def result(self, state: SPSAState) -> Found:
+    def result(self, state: SPSAState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """Two passes a pair."""

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.black_box._bumps import moved, profiles, tiled, tiles, window
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -163,9 +163,9 @@ class Square(Attack[SquareState]):
         """All windows tried. A success ends the search before, in the driver."""
         return state.query > self.queries
 
-    def result(self, state: SquareState) -> Found:
+    def result(self, state: SquareState) -> Candidate:
         """The candidate; at the end the best point."""
-        return Found(torch.where(self.done(state).view(-1, 1, 1, 1), state.best, state.x))
+        return Candidate(torch.where(self.done(state).view(-1, 1, 1, 1), state.best, state.x))
 
     def cost(self, classes: int) -> tuple[int, int]:
         """The start and the windows."""
@@ -208,15 +208,15 @@ class Square(Attack[SquareState]):
         sides = window_sides(self.p_init, height, width, "linf" if ball.norm == "region" else ball.norm)
         if self.rescale:
             index = index * 10000 // self.queries
-        stage = torch.bucketize(index, torch.tensor(HALVED_AFTER, device=index.device))
-        side = torch.tensor(sides, device=index.device)[stage]
+        phase = torch.bucketize(index, torch.tensor(HALVED_AFTER, device=index.device))
+        side = torch.tensor(sides, device=index.device)[phase]
         room = torch.tensor((height + 1, width + 1), device=index.device) - side[:, None]
         if ball.norm in ("linf", "region"):
             corner = (drawn[:, :2] * room).long()
             return stamped(best, ball.lower, ball.upper, corner, side, drawn[:, 2:] < 0.5)
         corners = (drawn[:, :4].view(-1, 2, 2) * room[:, None]).long()
         span = int(side.max())
-        bumps = profiles(sides, ball.norm, best.device)[stage, (drawn[:, 4] < 0.5).long(), :span, :span]
+        bumps = profiles(sides, ball.norm, best.device)[phase, (drawn[:, 4] < 0.5).long(), :span, :span]
         delta = moved(best - ball.clean, ball.eps, corners, side, bumps, _signs(drawn[:, 5:]), ball.norm)
         return self._scaled(problem, delta)
 

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field, PositiveInt
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.budgeted import Budgeted
-from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -20,7 +20,7 @@ from unshaken.run.rows import Flag
 
 
 @register("transfer", reference="Papernot et al. 2016, arXiv:1605.07277", needs=("labels",))
-class Transfer(Budgeted):
+class Transfer(BudgetedAttack):
     """APGD on a surrogate that has gradients; what it ends with is judged on the model, by one look a loss.
 
     Nothing of the model is asked while searching, so it works on black boxes, and where the model's own gradients are
@@ -39,27 +39,27 @@ class Transfer(Budgeted):
         """The surrogate."""
         return (self.surrogate,) if self.surrogate else ()
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One search a loss.
 
         Raises:
             ParameterError: there is no surrogate with gradients and the model's classes.
         """
-        model = scene.oracle.model
-        surrogate = second_model(self.surrogate).to(scene.oracle.device) if self.surrogate else model
+        model = context.oracle.model
+        surrogate = second_model(self.surrogate).to(context.oracle.device) if self.surrogate else model
         if not surrogate.differentiable:
             raise ParameterError(
                 f"transfer: {surrogate.name!r} gives no gradients: name a surrogate that does, such as "
                 "transfer:surrogate=torchvision:resnet18"
             )
-        if self.surrogate and scene.reference is not None:
-            _check_fit(surrogate, scene)
+        if self.surrogate and context.reference is not None:
+            _check_fit(surrogate, context)
         if self.search:
             why = f"{self.search} on {surrogate.name}"
-            return [Stage(self._single(), "transfer", why=why, surrogate=surrogate)], []
+            return [Phase(self._single(), "transfer", why=why, surrogate=surrogate)], []
         losses: list[Literal["ce", "margin"]] = ["ce", "margin"] if self.loss == "both" else [self.loss]
         return [
-            Stage(
+            Phase(
                 APGD(loss=loss, steps=self.steps),
                 f"transfer-{loss}",
                 why=f"{loss} on {surrogate.name}",
@@ -78,8 +78,8 @@ class Transfer(Budgeted):
         return found
 
 
-def _check_fit(surrogate: Classifier, scene: Scene) -> None:
-    images = scene.reference.images[:1] if scene.reference is not None else torch.zeros(0)
+def _check_fit(surrogate: Classifier, context: AttackContext) -> None:
+    images = context.reference.images[:1] if context.reference is not None else torch.zeros(0)
     try:
         with torch.no_grad():
             classes = surrogate(images).shape[1]
@@ -88,8 +88,8 @@ def _check_fit(surrogate: Classifier, scene: Scene) -> None:
         raise ParameterError(
             f"transfer: the surrogate {surrogate.name!r} cannot take images {shape}: {str(error).splitlines()[0]}"
         ) from None
-    if classes != scene.classes:
+    if classes != context.classes:
         raise ParameterError(
-            f"transfer: the surrogate {surrogate.name!r} has {classes} classes, the model {scene.classes}: "
+            f"transfer: the surrogate {surrogate.name!r} has {classes} classes, the model {context.classes}: "
             "name one with the same classes in the same order"
         )

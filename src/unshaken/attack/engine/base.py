@@ -9,10 +9,10 @@ from typing import ClassVar, Generic, Self, TypeVar
 from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.budgeted import Budgeted
-from unshaken.attack.engine.judge import Attacked, Found
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.engine.verdict import AttackResult, Candidate
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer, Query
@@ -20,16 +20,16 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.run.rows import Flag
 
-__all__ = ["Attack", "Attacked", "Found"]
+__all__ = ["Attack", "AttackResult", "Candidate"]
 
 S = TypeVar("S", bound=State)
 
 
-class Attack(Budgeted, Generic[S]):
+class Attack(BudgetedAttack, Generic[S]):
     """A search that asks the model and is told, one row a sample.
 
     A subclass writes `start`, `ask`, `tell`, `done`, `result` and `cost`. Checks, budgets, restarts, early leaving,
-    float32 confirmation, counting and rows live in `Budgeted` and in the driver. A point asked about that fools inside
+    float32 confirmation, counting and rows live in `BudgetedAttack` and in the driver. A point asked about that fools inside
     the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
     """
 
@@ -53,7 +53,7 @@ class Attack(Budgeted, Generic[S]):
         """Bool `[N]`: the search is over."""
 
     @abstractmethod
-    def result(self, state: S) -> Found:
+    def result(self, state: S) -> Candidate:
         """The point to be judged when the search is over; for minimal norms the nearest that fooled."""
 
     @abstractmethod
@@ -64,13 +64,13 @@ class Attack(Budgeted, Generic[S]):
             classes: K.
         """
 
-    def prepared(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+    def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
         """The search, made ready on all samples that a stage will run over; what is spent here they share evenly.
 
         For what cannot be asked sample by sample; nothing to do for other attacks.
 
         Args:
-            oracle: the model's counted door.
+            oracle: runs the model and counts its passes.
             batch: the samples; labels to leave, or targets to reach.
             targeted: which of the two.
         """
@@ -92,7 +92,7 @@ class Attack(Budgeted, Generic[S]):
         """Runs from fresh random starts; a fooled sample leaves."""
         return 1
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """Itself, once a run."""
         name = self.info.name
-        return [Stage(self, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
+        return [Phase(self, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.engine.task import Task
+from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
@@ -29,7 +29,7 @@ def gradient_sizes(oracle: Oracle, batch: Batch) -> Tensor:
     """The largest entry of the cross-entropy's gradient by each image, `[N]`, in float32; 0 where it is gone.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         batch: labelled images.
     """
     loss = CrossEntropy(required(batch.labels))
@@ -37,7 +37,7 @@ def gradient_sizes(oracle: Oracle, batch: Batch) -> Tensor:
     return gradient.flatten(1).abs().amax(1)
 
 
-def transferred(
+def transfer_end_points(
     oracle: Oracle,
     batch: Batch,
     surrogate: Classifier,
@@ -50,7 +50,7 @@ def transferred(
     """Where PGD on the margin of a surrogate ends, all its steps made: `[N, C, H, W]` inside the balls and [0, 1].
 
     Args:
-        oracle: the model's counted door; its meter counts the surrogate's passes.
+        oracle: runs the model and counts its passes; its meter counts the surrogate's passes.
         batch: labelled images.
         surrogate: another model of the same classes.
         eps: radius, in [0, 1] pixel units under the norm.
@@ -61,14 +61,14 @@ def transferred(
     radii = torch.full((len(batch),), eps, device=batch.images.device)
     rng = SampleRng.of(seed, "transferred", batch.ids).to(batch.images.device)
     with evaluating(surrogate):
-        door = oracle.beside(surrogate)
+        counted = oracle.beside(surrogate)
         ball = Ball.of(batch.images, radii, norm)
-        problem = Problem(ball, required(batch.labels), False, door.exact(batch.images), surrogate.reject)
+        problem = Problem(ball, required(batch.labels), False, counted.exact(batch.images), surrogate.reject)
         search = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
-        return drive(Task(search, early=False), problem, door, rng, whole=True).result.x
+        return drive(ProblemSearch(search, early=False), problem, counted, rng, whole=True).result.x
 
 
-def look_for_masking(
+def probe_gradient_masking(
     oracle: Oracle,
     batch: Batch,
     *,
@@ -85,7 +85,7 @@ def look_for_masking(
     margin; PGD without a bound; where a surrogate is given, what fools it.
 
     Args:
-        oracle: the model's counted door, the model in evaluation mode.
+        oracle: runs the model and counts its passes; the model in evaluation mode.
         batch: labelled images, 100 or more for a verdict.
         eps: radius of the steps, in [0, 1] pixel units under the norm.
         norm: `linf`, `l2` or `l1`.
@@ -117,7 +117,7 @@ def look_for_masking(
     searched = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
     blind: dict[str, list[bool]] = {}
     if surrogate is not None:
-        moved = transferred(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
+        moved = transfer_end_points(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
         blind["transfer"] = (oracle.exact(moved).argmax(1) == required(batch.labels)).tolist()
     return gradient_masking(
         (gradient_sizes(oracle, batch) == 0).tolist(),

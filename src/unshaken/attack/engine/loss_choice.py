@@ -34,7 +34,7 @@ class TemperedCrossEntropy(Objective):
         return self.sign * F.cross_entropy(required(answer.logits) / self.tau, self.labels, reduction="none")
 
 
-def chosen_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
+def choose_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
     """The objective of a problem under a loss; at the defaults the problem's own.
 
     Args:

@@ -44,7 +44,7 @@ class SoftCrossEntropy(Objective):
         return -(self.targets * required(answer.logits).log_softmax(1)).sum(1)
 
 
-class Fooled(Goal):
+class FoolingGoal(Goal):
     """Inside the ball, and of another class than the label (or, targeted, of the target class), and not rejected."""
 
     ball: Ball
@@ -75,7 +75,7 @@ class Problem(State):
         targeted: whether `labels` are targets.
         logits: `[N, K]` of the clean images.
         reject: the class by which a model says that it will not decide; to reach it is no success.
-        heed: whether the search itself should stay clear of it, or only what it ends with.
+        avoid_rejection: whether the search itself should stay clear of it, or only what it ends with.
         objective: what an attack on the cross-entropy is to raise in its place; None for the cross-entropy.
     """
 
@@ -84,7 +84,7 @@ class Problem(State):
     targeted: bool
     logits: Tensor
     reject: int | None = None
-    heed: bool = True
+    avoid_rejection: bool = True
     objective: Objective | None = None
 
     def rivals(self, n: int) -> Tensor:
@@ -107,7 +107,7 @@ class Problem(State):
             return logits
         rows = torch.arange(len(logits), device=logits.device)
         safe = logits[rows, self.labels]
-        if self.heed:
+        if self.avoid_rejection:
             safe = torch.maximum(safe, logits[:, self.reject])
         hidden = torch.full_like(safe, -1e4) + safe.detach()  # far below all others, yet finite
         return logits.index_copy(1, _column(self.reject, logits), hidden[:, None]).scatter(
@@ -122,9 +122,9 @@ class Problem(State):
         return CrossEntropy(self.labels, -1 if self.targeted else 1)
 
     @property
-    def fooled(self) -> Fooled:
+    def fooled(self) -> FoolingGoal:
         """The goal of the search."""
-        return Fooled(self.ball, self.labels, self.targeted, self.reject)
+        return FoolingGoal(self.ball, self.labels, self.targeted, self.reject)
 
 
 def _column(index: int, like: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unshaken.attack.engine.losses import Margin
+from unshaken.attack.engine.phase import AttackContext
 from unshaken.attack.engine.problem import CrossEntropy
-from unshaken.attack.engine.stage import Scene
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Gradient, Objective
@@ -22,7 +22,7 @@ VANISHING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Inspection:
     """What was seen.
 
     Args:
@@ -42,13 +42,13 @@ class Look:
     dead: tuple[str, ...] = ()
 
 
-def look_at(scene: Scene) -> Look:
+def inspect_model(context: AttackContext) -> Inspection:
     """Some forward passes and two backward passes over the run's first samples.
 
     Raises:
         ParameterError: there are none to look at.
     """
-    batch, oracle = scene.reference, scene.oracle
+    batch, oracle = context.reference, context.oracle
     if batch is None or not len(batch):
         raise ParameterError("auto: there are no samples to look at")
     few = batch.images[:16]
@@ -58,9 +58,9 @@ def look_at(scene: Scene) -> Look:
     oracle.exact(batch.images)
     seconds = (time.perf_counter() - began) / len(batch)
     if not oracle.model.differentiable:
-        return Look(False, random, False, "the model gives no gradients", seconds)
+        return Inspection(False, random, False, "the model gives no gradients", seconds)
     labels = required(batch.labels)
-    dead, blocked = (_dead(scene, batch.images, loss) for loss in (CrossEntropy(labels), Margin(labels, False)))
+    dead, blocked = (_dead(context, batch.images, loss) for loss in (CrossEntropy(labels), Margin(labels, False)))
     share, some = float(dead.double().mean()), not bool(blocked.all())
     if random:
         words = f"answers to the same image differ by up to {gap:.2g}"
@@ -71,10 +71,10 @@ def look_at(scene: Scene) -> Look:
     else:
         words = "gradients come through"
     ids = tuple(name for name, gone in zip(batch.ids, dead.tolist(), strict=True) if gone)
-    return Look(some, random, share > VANISHING, words, seconds, ids)
+    return Inspection(some, random, share > VANISHING, words, seconds, ids)
 
 
-def _dead(scene: Scene, images: Tensor, loss: Objective) -> Tensor:
+def _dead(context: AttackContext, images: Tensor, loss: Objective) -> Tensor:
     """Bool `[N]`: the gradient of a loss is exactly zero."""
-    gradient = required(scene.oracle.ask(Gradient(images, of=loss)).gradient)
+    gradient = required(context.oracle.ask(Gradient(images, of=loss)).gradient)
     return gradient.flatten(1).abs().amax(1) == 0

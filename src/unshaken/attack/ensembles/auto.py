@@ -11,9 +11,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.budgeted import Budgeted
-from unshaken.attack.engine.stage import ZERO_GRADIENT, Scene, Stage
-from unshaken.attack.ensembles._inspection import Look, look_at
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.phase import ZERO_GRADIENT, AttackContext, Phase
+from unshaken.attack.ensembles._inspection import Inspection, inspect_model
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
@@ -22,7 +22,7 @@ from unshaken.run.rows import Flag
 
 
 @register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))
-class Auto(Budgeted):
+class Auto(BudgetedAttack):
     """Chooses attacks by what the model offers, says why, and stops before the budget would be exceeded.
 
     A look at the run's first samples tells whether the model has gradients, whether they are zero, whether its answers
@@ -42,79 +42,85 @@ class Auto(Budgeted):
     steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
     queries: int = Field(5000, ge=1, description="queries of Square")
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """What fits the model and the budget, the cheapest first."""
-        look = look_at(scene)
-        chosen = self._chosen(scene, look)
-        if scene.oracle.model.reject is not None and look.gradient:
+        inspection = inspect_model(context)
+        chosen = self._chosen(context, inspection)
+        if context.oracle.model.reject is not None and inspection.gradient:
             chosen.insert(1, self._past_alarms(chosen[0].draws))
-        if self.mode == "fast" and look.gradient and not look.random:
+        if self.mode == "fast" and inspection.gradient and not inspection.random:
             chosen = [s if s.search.needs != {"gradient"} else replace(s, precision="bf16") for s in chosen]
-            finish = APGD(loss=_targeted(scene.classes), steps=20)
-            chosen.append(Stage(finish, "finish", restart=1, why="float32 finish for those who survived bfloat16"))
-        return self._within(chosen, self._allowed(scene, look), scene), _doubts(look)
+            finish = APGD(loss=_targeted(context.classes), steps=20)
+            chosen.append(Phase(finish, "finish", restart=1, why="float32 finish for those who survived bfloat16"))
+        return self._within(chosen, self._allowed(context, inspection), context), _doubts(inspection)
 
-    def _chosen(self, scene: Scene, look: Look) -> list[Stage]:
+    def _chosen(self, context: AttackContext, inspection: Inspection) -> list[Phase]:
         square = Square(queries=self.queries)
-        ce, dlr = APGD(steps=self.steps), APGD(loss="dlr" if scene.classes >= 3 else "margin", steps=self.steps)
-        if look.random:
-            draws = scene.oracle.draws if scene.oracle.draws > 1 else EOT
-            why = f"{look.words}: answers and gradients averaged over {draws} passes"
-            found = [Stage(ce, "apgd-ce", why=why, draws=draws), Stage(dlr, "apgd-dlr", why=why, draws=draws)]
+        ce, dlr = APGD(steps=self.steps), APGD(loss="dlr" if context.classes >= 3 else "margin", steps=self.steps)
+        if inspection.random:
+            draws = context.oracle.draws if context.oracle.draws > 1 else EOT
+            why = f"{inspection.words}: answers and gradients averaged over {draws} passes"
+            found = [Phase(ce, "apgd-ce", why=why, draws=draws), Phase(dlr, "apgd-dlr", why=why, draws=draws)]
             fewer = Square(queries=max(1, self.queries // 5))
-            return [*(found if look.gradient else []), Stage(fewer, "square", why=why, draws=draws)]
-        if not look.gradient:
-            found = [Stage(square, "square", why=f"{look.words}: its scores are searched")]
-            return [*found, *self._decisions(scene, "and then its decisions alone")]
-        targeted = APGD(loss=_targeted(scene.classes), steps=self.steps)
-        if look.masked:
-            why = f"{look.words}: a loss that does not saturate"
-            found = [Stage(dlr, "apgd-dlr", why=why), Stage(targeted, "apgd-t", why=why)]
-            return [*found, Stage(square, "square", why="gradients may be masked"), *self._decisions(scene, "the same")]
+            return [*(found if inspection.gradient else []), Phase(fewer, "square", why=why, draws=draws)]
+        if not inspection.gradient:
+            found = [Phase(square, "square", why=f"{inspection.words}: its scores are searched")]
+            return [*found, *self._decisions(context, "and then its decisions alone")]
+        targeted = APGD(loss=_targeted(context.classes), steps=self.steps)
+        if inspection.masked:
+            why = f"{inspection.words}: a loss that does not saturate"
+            found = [Phase(dlr, "apgd-dlr", why=why), Phase(targeted, "apgd-t", why=why)]
+            return [
+                *found,
+                Phase(square, "square", why="gradients may be masked"),
+                *self._decisions(context, "the same"),
+            ]
         fab = FAB(targeted=True, steps=self.steps)
         return [
-            Stage(ce, "apgd-ce", why=f"{look.words}: the cheapest strong attack"),
-            Stage(targeted, "apgd-t", why="towards each of the likeliest other classes"),
-            Stage(fab, "fab-t", why="for examples near the boundary that ascent steps over"),
-            Stage(square, "square", why="without gradients, lest these mislead"),
+            Phase(ce, "apgd-ce", why=f"{inspection.words}: the cheapest strong attack"),
+            Phase(targeted, "apgd-t", why="towards each of the likeliest other classes"),
+            Phase(fab, "fab-t", why="for examples near the boundary that ascent steps over"),
+            Phase(square, "square", why="without gradients, lest these mislead"),
         ]
 
-    def _past_alarms(self, draws: int | None) -> Stage:
+    def _past_alarms(self, draws: int | None) -> Phase:
         """For a model that rejects: far into another class, whatever alarm is raised on the way."""
         why = "detectors that look for doubt let confident mistakes through"
-        return Stage(APGD(loss="margin", steps=self.steps), "apgd-far", restart=1, why=why, draws=draws, heed=False)
+        return Phase(
+            APGD(loss="margin", steps=self.steps), "apgd-far", restart=1, why=why, draws=draws, avoid_rejection=False
+        )
 
-    def _decisions(self, scene: Scene, why: str) -> list[Stage]:
-        return [Stage(HopSkipJump(), "hop-skip-jump", why=why)] if scene.norm in HopSkipJump.info.norms else []
+    def _decisions(self, context: AttackContext, why: str) -> list[Phase]:
+        return [Phase(HopSkipJump(), "hop-skip-jump", why=why)] if context.norm in HopSkipJump.info.norms else []
 
-    def _allowed(self, scene: Scene, look: Look) -> float:
+    def _allowed(self, context: AttackContext, inspection: Inspection) -> float:
         """Passes a sample."""
-        allowed, seen = float(self.passes or math.inf), scene.reference
-        samples = scene.samples or (0 if seen is None else len(seen))
+        allowed, seen = float(self.passes or math.inf), context.reference
+        samples = context.samples or (0 if seen is None else len(seen))
         if self.seconds and samples:
-            allowed = min(allowed, self.seconds / samples / look.seconds_a_pass)
+            allowed = min(allowed, self.seconds / samples / inspection.seconds_a_pass)
         return allowed
 
-    def _within(self, stages: list[Stage], allowed: float, scene: Scene) -> list[Stage]:
+    def _within(self, phases: list[Phase], allowed: float, context: AttackContext) -> list[Phase]:
         """The stages, those that would exceed the budget marked as left out."""
         left, found = allowed, []
-        for stage in stages:
-            draws = stage.draws or 1
-            most = draws * sum(stage.search.cost(scene.classes))
+        for phase in phases:
+            draws = phase.draws or 1
+            most = draws * sum(phase.search.cost(context.classes))
             if most > left:
                 why = f"left out: up to {most:,} passes a sample, {int(left):,} are left of the budget"
-                found.append(replace(stage, why=why, skip=True))
+                found.append(replace(phase, why=why, skip=True))
             else:
                 left -= most
-                found.append(stage)
+                found.append(phase)
         return found
 
 
-def _doubts(look: Look) -> list[Flag]:
-    if not look.dead:
+def _doubts(inspection: Inspection) -> list[Flag]:
+    if not inspection.dead:
         return []
-    text = f"auto: {look.words}: attacks that follow it are blind; see what the attacks without it broke"
-    return [ZERO_GRADIENT.flag(text, look.dead)]
+    text = f"auto: {inspection.words}: attacks that follow it are blind; see what the attacks without it broke"
+    return [ZERO_GRADIENT.flag(text, inspection.dead)]
 
 
 def _targeted(classes: int) -> Literal["dlr-targeted", "margin-targeted"]:

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.budgeted import Budgeted
-from unshaken.attack.engine.stage import Scene, Stage
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core.registry import register
@@ -25,7 +25,7 @@ EOT = 20
 
 
 @register("autoattack", reference="Croce & Hein 2020, arXiv:2003.01690")
-class AutoAttack(Budgeted):
+class AutoAttack(BudgetedAttack):
     """APGD on the cross-entropy, APGD and FAB towards each of the likeliest other classes, then Square.
 
     The version `plus` starts every attack five times and adds untargeted APGD-DLR and FAB; `rand`, for a model with
@@ -46,62 +46,62 @@ class AutoAttack(Budgeted):
     queries: PositiveInt = Field(5000, description="queries of Square")
     finish: PositiveInt = Field(20, description="float32 steps a target on those who survive the mode fast")
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """The ensemble, adapted to norm, classes and mode."""
-        stages = self._rand(scene) if self.version == "rand" else self._deterministic(scene)
+        phases = self._rand(context) if self.version == "rand" else self._deterministic(context)
         if self.mode == "strict":
-            return stages, []
-        quick = [replace(stage, precision="bf16") for stage in stages]
-        finish = APGD(loss=self._loss(scene.classes), targets=min(self.targets, FINISH_TARGETS), steps=self.finish)
+            return phases, []
+        quick = [replace(phase, precision="bf16") for phase in phases]
+        finish = APGD(loss=self._loss(context.classes), targets=min(self.targets, FINISH_TARGETS), steps=self.finish)
         why = f"float32 finish of {self.finish} steps a target"
-        return [*quick, Stage(finish, "finish", restart=1, why=why)], []
+        return [*quick, Phase(finish, "finish", restart=1, why=why)], []
 
-    def _deterministic(self, scene: Scene) -> list[Stage]:
-        l1, plus, fast = scene.norm == "l1", self.version == "plus", self.mode == "fast"
+    def _deterministic(self, context: AttackContext) -> list[Phase]:
+        l1, plus, fast = context.norm == "l1", self.version == "plus", self.mode == "fast"
         starts = 5 if l1 or plus else 1
         targeted = APGD(
-            loss=self._loss(scene.classes),
+            loss=self._loss(context.classes),
             targets=min(self.targets, 5 if l1 else self.targets),
             steps=self.steps,
             give_up=fast,
         )
         reason = "towards each of the likeliest other classes"
-        if scene.classes < 4:
-            reason += f"; the DLR loss needs 4 classes, here are {scene.classes}: difference of logits"
+        if context.classes < 4:
+            reason += f"; the DLR loss needs 4 classes, here are {context.classes}: difference of logits"
         first = _starts(APGD(steps=self.steps), "apgd-ce", starts, "the cheapest strong attack")
-        apgd_t = Stage(targeted, "apgd-t", why=reason)
-        fab_t = Stage(
+        apgd_t = Phase(targeted, "apgd-t", why=reason)
+        fab_t = Phase(
             FAB(
                 targeted=True,
                 targets=self.targets,
                 steps=self.steps,
-                patience=PATIENCE[scene.norm] if fast else 0,
+                patience=PATIENCE[context.norm] if fast else 0,
             ),
             "fab-t",
             why="for examples near the boundary that ascent steps over",
         )
         windows = Square(queries=self.queries, give_up=fast)
-        square = Stage(windows, "square", why="without gradients, lest these mislead")
+        square = Phase(windows, "square", why="without gradients, lest these mislead")
         if not plus:
             return [*first, apgd_t, fab_t, square]
-        dlr = APGD(loss="dlr" if scene.classes >= 3 else "margin", steps=self.steps)
-        fab = FAB(candidates=scene.classes - 1, steps=self.steps, restarts=5)
-        near = Stage(fab, "fab", why="towards the nearest of all classes")
+        dlr = APGD(loss="dlr" if context.classes >= 3 else "margin", steps=self.steps)
+        fab = FAB(candidates=context.classes - 1, steps=self.steps, restarts=5)
+        near = Phase(fab, "fab", why="towards the nearest of all classes")
         return [*first, *_starts(dlr, "apgd-dlr", 5, "a loss without a scale"), near, square, apgd_t, fab_t]
 
-    def _rand(self, scene: Scene) -> list[Stage]:
-        draws = scene.oracle.draws if scene.oracle.draws > 1 else EOT
+    def _rand(self, context: AttackContext) -> list[Phase]:
+        draws = context.oracle.draws if context.oracle.draws > 1 else EOT
         why = f"gradients averaged over {draws} passes; an example counts when it fools most of {draws} more"
-        dlr = APGD(loss="dlr" if scene.classes >= 3 else "margin", steps=self.steps)
+        dlr = APGD(loss="dlr" if context.classes >= 3 else "margin", steps=self.steps)
         return [
-            Stage(APGD(steps=self.steps), "apgd-ce", why=why, draws=draws),
-            Stage(dlr, "apgd-dlr", why=why, draws=draws),
+            Phase(APGD(steps=self.steps), "apgd-ce", why=why, draws=draws),
+            Phase(dlr, "apgd-dlr", why=why, draws=draws),
         ]
 
     def _loss(self, classes: int) -> Literal["dlr-targeted", "margin-targeted"]:
         return "dlr-targeted" if classes >= 4 else "margin-targeted"
 
 
-def _starts(search: APGD, name: str, n: int, why: str) -> list[Stage]:
-    first = Stage(search, name, why=why)
-    return [first, *(Stage(search, f"{name}+{r}", restart=r - 1, why="from another start") for r in range(2, n + 1))]
+def _starts(search: APGD, name: str, n: int, why: str) -> list[Phase]:
+    first = Phase(search, name, why=why)
+    return [first, *(Phase(search, f"{name}+{r}", restart=r - 1, why="from another start") for r in range(2, n + 1))]

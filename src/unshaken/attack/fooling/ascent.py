@@ -92,7 +92,7 @@ class Ascent(FoolingSearch):
 
 
 @dataclass(frozen=True, slots=True)
-class Ascended:
+class AscentResult:
     """What ascents found, one row a class and start: all starts of the first class come first.
 
     Args:
@@ -232,7 +232,7 @@ def ascend(
     mean: Tensor | float = 0.5,
     starts: int = 1,
     seed: int = 0,
-) -> Ascended:
+) -> AscentResult:
     """Climb from noise to images that the model is sure of.
 
     Args:
@@ -265,7 +265,7 @@ def ascend(
             raise ModelError(f"model {oracle.model.name!r} answers NaN to an image in [0, 1]: mend it first")
         eight_bit = (found.best.clamp(0, 1) * 255).round().to(torch.uint8)
         logits = oracle.exact(eight_bit.float() / 255)
-    return Ascended(
+    return AscentResult(
         classes=targets.cpu(),
         images=eight_bit.cpu(),
         odds=log_odds(logits).gather(1, targets[:, None]).flatten().cpu(),

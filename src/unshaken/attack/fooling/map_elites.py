@@ -78,7 +78,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Evolved(Generic[G]):
+class EvolutionResult(Generic[G]):
     """What an evolution found.
 
     Args:
@@ -99,7 +99,7 @@ def map_elites(
     settings: MapElites,
     seed: int = 0,
     observe: Callable[[Archive[G], Generation], object] | None = None,
-) -> Evolved[G]:
+) -> EvolutionResult[G]:
     """Evolve an image for each class that the model is sure of.
 
     Children compete in all cells at once, so the search is one over the whole population and not one a sample: it
@@ -107,7 +107,7 @@ def map_elites(
     does and still differ where it rounds to 1. What the model is shown is the 8-bit image.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         encoding: `Direct()` or `Cppn()`.
         classes: one cell each.
         shape: channels, height and width of the images.
@@ -151,7 +151,7 @@ def map_elites(
                 break
     if archive is None:  # not reached: there is one generation at least
         raise ParameterError("no generation was run")
-    return Evolved(archive, tuple(history))
+    return EvolutionResult(archive, tuple(history))
 
 
 def ten_crops(images: Tensor, side: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshaken.attack.gradient._apgd_state import APGDState, Phases
+from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule
 
 MOMENTUM = 0.75
 ENOUGH = 0.75
@@ -33,7 +33,7 @@ def checkpoints(steps: int) -> list[int]:
     return torch.tensor(intervals(steps)).cumsum(0).tolist()
 
 
-def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Phases) -> APGDState:
+def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: BallSchedule) -> APGDState:
     """Told the loss and gradient at `x`: keep the best, halve where stuck, step.
 
     Args:
@@ -82,7 +82,7 @@ def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Phas
     )
 
 
-def hopeless(before: APGDState, after: APGDState, phases: Phases) -> Tensor:
+def hopeless(before: APGDState, after: APGDState, phases: BallSchedule) -> Tensor:
     """Who would not raise the loss to 0 in the steps that are left, at PACE times the pace since the checkpoint before.
 
     Ascents slow down as they near their end, but may quicken once the step size fits: hence the factor.

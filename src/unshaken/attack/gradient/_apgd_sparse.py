@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshaken.attack.gradient._apgd_state import APGDState, Phases
+from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule
 
 SPARSER = 0.95
 """A best point with fewer changed coordinates than this share of those before resets the step size."""
@@ -15,7 +15,7 @@ LEAST = 10.0
 """The step size never falls below eps over this."""
 
 
-def sparse_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Phases) -> APGDState:
+def sparse_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: BallSchedule) -> APGDState:
     """Told the loss and gradient at `x`: keep the best, adapt share and step size, step along the top coordinates.
 
     Args:

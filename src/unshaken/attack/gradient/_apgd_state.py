@@ -64,7 +64,7 @@ class APGDState(State):
 
 
 @dataclass(frozen=True, slots=True)
-class Phases:
+class BallSchedule:
     """The balls that a run searches in turn.
 
     Args:
@@ -76,7 +76,7 @@ class Phases:
     lengths: tuple[int, ...]
 
     @classmethod
-    def shrinking(cls, steps: int) -> Phases:
+    def shrinking(cls, steps: int) -> BallSchedule:
         """30 % of the steps in a ball of 3 eps, 30 % in 2 eps, the rest in eps; as many phases as steps allow.
 
         >>> Phases.shrinking(100).lengths
@@ -101,13 +101,13 @@ class Phases:
         return problem.ball.replace(eps=problem.ball.eps * factors)
 
 
-def begun(problem: Problem, rng: SampleRng, targets: Tensor, phases: Phases) -> APGDState:
+def start_first_run(problem: Problem, rng: SampleRng, targets: Tensor, phases: BallSchedule) -> APGDState:
     """The first run from a random point of the sphere."""
     zeros = torch.zeros_like(problem.labels)
     return _fresh(problem, rng, targets, zeros, zeros, None, phases)
 
 
-def advanced(state: APGDState, phases: Phases) -> APGDState:
+def start_next_phase(state: APGDState, phases: BallSchedule) -> APGDState:
     """The next phase, from the best point so far; after the last one the run for the next target, from a new point."""
     over = state.phase == len(phases) - 1
     turn = (state.turn + over).clamp_max(state.targets.shape[1] - 1)
@@ -123,7 +123,7 @@ def _fresh(
     turn: Tensor,
     phase: Tensor,
     origin: tuple[Tensor, Tensor] | None,
-    phases: Phases,
+    phases: BallSchedule,
 ) -> APGDState:
     """A run's first state, at a random point or, where a mask says so, at a given one."""
     ball = phases.ball(problem, phase)

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import DLR, Difference, Margin, TargetedDLR
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Scene, Stage
 from unshaken.attack.gradient._apgd_momentum import hopeless, momentum_step
 from unshaken.attack.gradient._apgd_sparse import sparse_step
-from unshaken.attack.gradient._apgd_state import APGDState, Phases, advanced, begun
+from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule, start_first_run, start_next_phase
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient, Objective
@@ -64,25 +64,25 @@ class APGD(Attack[APGDState]):
         """As many as `restarts`."""
         return self.restarts
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One a restart.
 
         Raises:
             ParameterError: the loss needs more classes than there are.
         """
         least = LEAST_CLASSES.get(self.loss, 2)
-        if scene.classes < least:
+        if context.classes < least:
             other = "margin-targeted" if self.loss.endswith("targeted") else "ce or loss=margin"
             raise ParameterError(
-                f"apgd: loss={self.loss} needs {least} classes, the model has {scene.classes}: use loss={other}"
+                f"apgd: loss={self.loss} needs {least} classes, the model has {context.classes}: use loss={other}"
             )
-        return super().stages(scene)
+        return super().phases(context)
 
     def start(self, problem: Problem, rng: SampleRng) -> APGDState:
         """A random point of the sphere, with the first of the targets."""
         n = self.targets if self.loss.endswith("targeted") else 1
         targets = problem.labels[:, None] if problem.targeted else problem.rivals(n)
-        return begun(problem, rng, targets, self._phases(problem.ball.norm))
+        return start_first_run(problem, rng, targets, self._schedule(problem.ball.norm))
 
     def ask(self, state: APGDState) -> Gradient:
         """The gradient of the loss at the current point."""
@@ -90,7 +90,7 @@ class APGD(Attack[APGDState]):
 
     def tell(self, state: APGDState, answer: Answer) -> APGDState:
         """Keep the best point, adapt the step size, and step; at its end begin the next phase or target."""
-        phases = self._phases(state.problem.ball.norm)
+        phases = self._schedule(state.problem.ball.norm)
         ended = state.t >= phases.steps(state)
         told = sparse_step if state.problem.ball.norm == "l1" else momentum_step
         stepped = told(state, required(answer.value), required(answer.gradient), phases)
@@ -98,17 +98,17 @@ class APGD(Attack[APGDState]):
             lost = hopeless(state, stepped, phases)
             stepped = stepped.replace(t=torch.where(lost, phases.steps(state), stepped.t))
         rows = ended.nonzero().flatten()
-        return stepped.put(rows, advanced(stepped[rows], phases)) if len(rows) else stepped
+        return stepped.put(rows, start_next_phase(stepped[rows], phases)) if len(rows) else stepped
 
     def done(self, state: APGDState) -> Tensor:
-        """The last step of the last run is made; the driver's last look tells whether the end point fools."""
-        phases = self._phases(state.problem.ball.norm)
+        """The last step of the last run is made; the driver's final check tells whether the end point fools."""
+        phases = self._schedule(state.problem.ball.norm)
         last = (state.phase == len(phases) - 1) & (state.turn == state.targets.shape[1] - 1)
         return last & (state.t >= phases.steps(state))
 
-    def result(self, state: APGDState) -> Found:
+    def result(self, state: APGDState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step and start, for each target."""
@@ -116,8 +116,10 @@ class APGD(Attack[APGDState]):
         most = runs * (self.steps + 3)  # three phases at most, each with a start
         return most, most
 
-    def _phases(self, norm: str) -> Phases:
-        return Phases.shrinking(self.steps) if norm == "l1" and self.shrink else Phases((1.0,), (self.steps,))
+    def _schedule(self, norm: str) -> BallSchedule:
+        return (
+            BallSchedule.shrinking(self.steps) if norm == "l1" and self.shrink else BallSchedule((1.0,), (self.steps,))
+        )
 
     def objective(self, state: APGDState) -> Objective:
         """The loss of each sample, against its present target."""

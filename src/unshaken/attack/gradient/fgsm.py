@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
-from unshaken.attack.engine.loss_choice import Loss, check_loss, chosen_loss
+from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Scene, Stage
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -42,14 +42,14 @@ class FGSM(Attack[FGSMState]):
     loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
     tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One.
 
         Raises:
             ParameterError: the loss needs more classes than there are.
         """
-        check_loss(self.info.name, self.loss, self.tau, scene.classes)
-        return super().stages(scene)
+        check_loss(self.info.name, self.loss, self.tau, context.classes)
+        return super().phases(context)
 
     def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
         """The clean image."""
@@ -57,7 +57,7 @@ class FGSM(Attack[FGSMState]):
 
     def ask(self, state: FGSMState) -> Gradient:
         """The gradient of the loss at the clean image."""
-        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
+        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
 
     def tell(self, state: FGSMState, answer: Answer) -> FGSMState:
         """The one step."""
@@ -68,9 +68,9 @@ class FGSM(Attack[FGSMState]):
         """After the step."""
         return state.stepped
 
-    def result(self, state: FGSMState) -> Found:
+    def result(self, state: FGSMState) -> Candidate:
         """The point reached."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One gradient."""

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
@@ -71,9 +71,9 @@ class MIFGSM(Attack[MIFGSMState]):
         """All steps made."""
         return state.step >= self.steps
 
-    def result(self, state: MIFGSMState) -> Found:
+    def result(self, state: MIFGSMState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step."""

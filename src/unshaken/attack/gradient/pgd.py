@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
-from unshaken.attack.engine.loss_choice import Loss, check_loss, chosen_loss
+from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Scene, Stage
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -45,14 +45,14 @@ class PGD(Attack[PGDState]):
     loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
     tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One a restart.
 
         Raises:
             ParameterError: the loss needs more classes than there are.
         """
-        check_loss(self.info.name, self.loss, self.tau, scene.classes)
-        return super().stages(scene)
+        check_loss(self.info.name, self.loss, self.tau, context.classes)
+        return super().phases(context)
 
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
         """A random point of the ball, or the clean image."""
@@ -61,7 +61,7 @@ class PGD(Attack[PGDState]):
 
     def ask(self, state: PGDState) -> Gradient:
         """The gradient of the loss at the current point."""
-        return Gradient(state.x, of=chosen_loss(state.problem, self.loss, self.tau))
+        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
 
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         """One step along the steepest direction s(g) of the norm, and back into the ball."""
@@ -71,12 +71,12 @@ class PGD(Attack[PGDState]):
         return state.replace(x=x, step=state.step + 1)
 
     def done(self, state: PGDState) -> Tensor:
-        """All steps made; the driver's last look tells whether the end point fools."""
+        """All steps made; the driver's final check tells whether the end point fools."""
         return state.step >= self.steps
 
-    def result(self, state: PGDState) -> Found:
+    def result(self, state: PGDState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step."""

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.minimal_norm._hinge import Hinge, Weight, image_space, tanh_space
 from unshaken.core.oracle import required
@@ -131,9 +131,9 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         """All runs have ended, and the way to what they found is short."""
         return self._over(state) & ((state.polished >= self.polish) | (state.least == math.inf))
 
-    def result(self, state: CarliniWagnerState) -> Found:
+    def result(self, state: CarliniWagnerState) -> Candidate:
         """The nearest example of all runs."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step, if no run ends early."""

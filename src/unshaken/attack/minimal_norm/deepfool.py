@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import Margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -102,9 +102,9 @@ class DeepFool(Attack[DeepFoolState]):
         """The class has changed, or all steps are made."""
         return state.fooled | (state.step >= self.steps)
 
-    def result(self, state: DeepFoolState) -> Found:
+    def result(self, state: DeepFoolState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """A step costs one forward pass, and a backward pass for each candidate but the label."""

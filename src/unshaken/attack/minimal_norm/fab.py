@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.engine.ball import ORDERS
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.minimal_norm._crossing import Crossing
 from unshaken.attack.minimal_norm._hyperplane import close_gaps
@@ -134,9 +134,9 @@ class FAB(Attack[FABState]):
         """All steps of all runs made, and the last point tested."""
         return state.step > self._total(state.rivals)
 
-    def result(self, state: FABState) -> Found:
+    def result(self, state: FABState) -> Candidate:
         """The nearest point that fooled; the point just tested where that ended the search."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """A step costs two forward passes and a backward pass for each class; so does the test of the last point."""

@@ -10,9 +10,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateA
 from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Scene, Stage
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
@@ -102,12 +102,12 @@ class Patch(Attack[PatchState]):
         return state.replace(x=ball.project(state.x + self.step_size * step), step=state.step + 1)
 
     def done(self, state: PatchState) -> Tensor:
-        """All steps made; the driver's last look tells whether the end point fools."""
+        """All steps made; the driver's final check tells whether the end point fools."""
         return state.step >= self.steps
 
-    def result(self, state: PatchState) -> Found:
+    def result(self, state: PatchState) -> Candidate:
         """The current point."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step."""
@@ -118,9 +118,9 @@ class Patch(Attack[PatchState]):
         """As many as `restarts`."""
         return self.restarts
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """Itself, once a run; the place stays, the start is a fresh one."""
-        return [Stage(self._copy(r), "patch" if r == 0 else f"patch+{r + 1}") for r in range(self.runs)], []
+        return [Phase(self._copy(r), "patch" if r == 0 else f"patch+{r + 1}") for r in range(self.runs)], []
 
     def _copy(self, run: int) -> Patch:
         copy = self.model_copy()

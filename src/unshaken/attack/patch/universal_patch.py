@@ -12,9 +12,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateA
 from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.base import Attack, Found
+from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.engine.stage import Scene, Stage
 from unshaken.attack.patch._overlay import Overlay
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
@@ -27,7 +27,7 @@ from unshaken.run.rows import Flag
 
 
 @dataclass(slots=True)
-class Kept:
+class SharedPatch:
     """What the stages of one attack share.
 
     Args:
@@ -41,14 +41,14 @@ class Kept:
     patch: Tensor | None = None
 
 
-class StuckState(State):
+class UniversalPatchState(State):
     """One row a sample: the image with the patch."""
 
     x: Tensor
 
 
 @register("universal-patch", reference="Brown et al. 2017, arXiv:1712.09665")
-class UniversalPatch(Attack[StuckState]):
+class UniversalPatch(Attack[UniversalPatchState]):
     """One patch that is to fool on every image, `max_p E[loss(A(p, x, place, angle, scale))]`, fitted by Adam.
 
     The patch is fitted on the run's first samples (outside a run on the samples themselves) and then stuck on each
@@ -70,7 +70,7 @@ class UniversalPatch(Attack[StuckState]):
     rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
     batch: PositiveInt = Field(16, description="images and placements a step")
     restarts: PositiveInt = Field(1, description="placements tried on a sample that still stands")
-    _kept: Kept = PrivateAttr(default_factory=Kept)
+    _kept: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -78,7 +78,7 @@ class UniversalPatch(Attack[StuckState]):
             raise ValueError(f"scale_min={self.scale_min} is above scale_max={self.scale_max}")
         return self
 
-    def prepared(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+    def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
         """With the patch fitted, once for all stages.
 
         Raises:
@@ -101,7 +101,7 @@ class UniversalPatch(Attack[StuckState]):
         """The patch.
 
         Args:
-            oracle: the model's counted door.
+            oracle: runs the model and counts its passes.
             images: `[N, C, H, W]` in [0, 1].
             aims: int64 `[N]`: labels to leave, or targets to reach.
             targeted: which of the two.
@@ -159,25 +159,25 @@ class UniversalPatch(Attack[StuckState]):
         """All images that differ from the clean one under the patch alone."""
         return Ball.region(clean, self._stuck(clean, rng)[1] > 0)
 
-    def start(self, problem: Problem, rng: SampleRng) -> StuckState:
+    def start(self, problem: Problem, rng: SampleRng) -> UniversalPatchState:
         """The image with the patch."""
-        return StuckState(self._stuck(problem.ball.clean, rng)[0])
+        return UniversalPatchState(self._stuck(problem.ball.clean, rng)[0])
 
-    def ask(self, state: StuckState) -> Logits:
-        """Nothing is asked: the driver's last look tells whether the patch fools."""
+    def ask(self, state: UniversalPatchState) -> Logits:
+        """Nothing is asked: the driver's final check tells whether the patch fools."""
         return Logits(state.x)
 
-    def tell(self, state: StuckState, answer: Answer) -> StuckState:
+    def tell(self, state: UniversalPatchState, answer: Answer) -> UniversalPatchState:
         """The same."""
         return state
 
-    def done(self, state: StuckState) -> Tensor:
+    def done(self, state: UniversalPatchState) -> Tensor:
         """From the start."""
         return torch.ones(len(state.x), dtype=torch.bool, device=state.x.device)
 
-    def result(self, state: StuckState) -> Found:
+    def result(self, state: UniversalPatchState) -> Candidate:
         """The image with the patch."""
-        return Found(state.x)
+        return Candidate(state.x)
 
     def cost(self, classes: int) -> tuple[int, int]:
         """None; the fit costs `steps * batch` passes each way, once for all samples."""
@@ -188,12 +188,12 @@ class UniversalPatch(Attack[StuckState]):
         """As many as `restarts`."""
         return self.restarts
 
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """The patch at one placement after the other, fitted when the first sample needs it."""
         copy = self.model_copy()
-        copy._kept = Kept(scene.seed, scene.reference)
+        copy._kept = SharedPatch(context.seed, context.reference)
         name = self.info.name
-        return [Stage(copy, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
+        return [Phase(copy, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
 
     def _side(self, height: int, width: int) -> int:
         return max(1, round(self.scale_max * min(height, width)))

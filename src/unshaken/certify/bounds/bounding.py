@@ -51,7 +51,7 @@ def linf_conditions(
     return [Condition(f"{label}-{e:.4g}", name, eps=e, norm="linf") for e in eps or (default,)]
 
 
-class Bounding(Certifier):
+class BoundCertifier(Certifier):
     """A certifier by lower bounds of the margins over a box."""
 
     norms: ClassVar[tuple[str, ...]] = ("linf",)
@@ -141,7 +141,7 @@ class Bounding(Certifier):
         return low.cpu()
 
 
-def prepared(model: Classifier, images: Tensor, labels: Tensor, eps: float | Tensor) -> tuple[Chain, Tensor]:
+def chain_and_labels(model: Classifier, images: Tensor, labels: Tensor, eps: float | Tensor) -> tuple[Chain, Tensor]:
     """The chain and the labels where it lies.
 
     Raises:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshaken.certify.bounds.bounding import Bounding, prepared
+from unshaken.certify.bounds.bounding import BoundCertifier, chain_and_labels
 from unshaken.certify.bounds.interval import Bounds, box, interval_margins
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.layers import Chain
@@ -19,7 +19,7 @@ Intermediate = Literal["crown", "ibp"]
 
 
 @register("crown", reference="Zhang et al. 2018, arXiv:1811.00866")
-class CROWN(Bounding):
+class CROWN(BoundCertifier):
     """Linear bound propagation: certifies an linf radius by carrying the margins back through linear relaxations.
 
     A unit that may be on or off lies below the line through its ends, and above 0 or the identity, whichever leaves the
@@ -69,7 +69,7 @@ def margins(
         DataError: labels do not fit.
         ParameterError: eps is below 0.
     """
-    chain, labels = prepared(model, images, labels, eps)
+    chain, labels = chain_and_labels(model, images, labels, eps)
     with torch.no_grad():
         bounds = box(images, eps, chain.device)
         return LinearBounds(chain, bounds, refine=intermediate == "crown", limit=limit).margins(labels)

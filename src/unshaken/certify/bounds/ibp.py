@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshaken.certify.bounds.bounding import Bounding, prepared
+from unshaken.certify.bounds.bounding import BoundCertifier, chain_and_labels
 from unshaken.certify.bounds.interval import Bounds, box, interval_margins
 from unshaken.certify.engine.layers import Chain
 from unshaken.core.classifier import Classifier
@@ -13,7 +13,7 @@ from unshaken.core.registry import register
 
 
 @register("ibp", reference="Gowal et al. 2018, arXiv:1810.12715")
-class IBP(Bounding):
+class IBP(BoundCertifier):
     """Interval bound propagation: certifies an linf radius by one pass of centres and radii.
 
     The rows `W_y - W_j` of the margins are folded into the last layer. Bounds hold for the network as float32 computes
@@ -43,6 +43,6 @@ def margins(model: Classifier, images: Tensor, labels: Tensor, eps: float | Tens
         DataError: labels do not fit.
         ParameterError: eps is below 0.
     """
-    chain, labels = prepared(model, images, labels, eps)
+    chain, labels = chain_and_labels(model, images, labels, eps)
     with torch.no_grad():
         return interval_margins(chain, box(images, eps, chain.device), labels)

@@ -43,7 +43,7 @@ from unshaken.run.rows import Condition, Context, Part, outcomes
 from unshaken.stress.geometry.translation import window
 
 __all__ = [
-    "CropSelected",
+    "CropClassifier",
     "CropSelection",
     "Selection",
     "ball_rate",
@@ -130,7 +130,7 @@ class CropSelection(Certifier):
 
         Where the model's preprocessing cuts a centre out of a larger photo, the defended one looks at all of it.
         """
-        return CropSelected(model, self)
+        return CropClassifier(model, self)
 
     def certify(self, photos: Tensor, d: int) -> Tensor:
         """Whether every shift of up to d pixels along each axis selects the same crop. No network is asked.
@@ -218,7 +218,7 @@ class CropSelection(Certifier):
         return radius
 
 
-class CropSelected(Classifier):
+class CropClassifier(Classifier):
     """A classifier that looks at the selected crop of each image.
 
     Args:

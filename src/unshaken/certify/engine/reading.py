@@ -43,11 +43,11 @@ def read_chain(model: Classifier, images: Tensor) -> Chain:
             f"certify: model {model.name!r} has {weight.dtype} weights; bounds are for float32: model.float()"
         )
     with evaluating(model), torch.no_grad():
-        builder = Builder(tuple(images.shape[1:]), _device(model))
+        builder = ChainBuilder(tuple(images.shape[1:]), _device(model))
         if model.mean is not None and model.std is not None:
             builder.add(pieces.normalise(builder.shape, builder.held(model.mean), builder.held(model.std)))
         traced = _trace(model)
-        Walk(traced, builder).read()
+        GraphReader(traced, builder).read()
         if len(builder.shape) != 1:
             raise ModelError(f"certify: model {model.name!r} ends in shape {builder.shape}, not in one logit a class")
         chain = Chain(model.name, tuple(builder.layers))
@@ -79,7 +79,7 @@ def _agree(chain: Chain, model: Classifier, images: Tensor) -> None:
         )
 
 
-class Builder:
+class ChainBuilder:
     """Collects layers, and folds a factor an entry into the linear layer before it."""
 
     def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
@@ -99,7 +99,7 @@ class Builder:
         self.shape = layer.target
 
 
-class Walk:
+class GraphReader:
     """Goes through a traced graph.
 
     Args:
@@ -107,7 +107,7 @@ class Walk:
         builder: where layers go.
     """
 
-    def __init__(self, traced: GraphModule, builder: Builder) -> None:
+    def __init__(self, traced: GraphModule, builder: ChainBuilder) -> None:
         self.traced, self.builder = traced, builder
         self.modules = dict(traced.named_modules())
         self.constants: dict[Node, Any] = {}

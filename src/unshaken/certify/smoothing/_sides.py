@@ -14,7 +14,7 @@ PLAIN = 0.001
 """How unlikely a label must be to win before its votes are given up. No certificate depends on it."""
 
 
-class Hopeless:
+class LostLabelsOfSide:
     """Samples whose label cannot win: `labels` are places in the batch here, so that the other side can be looked up.
 
     Args:
@@ -35,7 +35,7 @@ class Hopeless:
         return (label >= 0) & (most + here < 1)
 
 
-class SideOf:
+class SideJournal:
     """One side's records in a journal that both share.
 
     Args:

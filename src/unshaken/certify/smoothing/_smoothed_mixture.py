@@ -19,7 +19,7 @@ from unshaken.run.rows import Context, Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class MixtureOutputs:
     """What both parts say of each image.
 
     Args:
@@ -77,9 +77,9 @@ class SmoothedMixture(Certifier):
             )
         return found
 
-    def hear(
+    def run_both(
         self, context: Context, batch: Batch, *, stream: str, n0: int, n: int, journal: Journal | None = None
-    ) -> Heard:
+    ) -> MixtureOutputs:
         """What g says, and h's votes.
 
         Args:
@@ -99,9 +99,9 @@ class SmoothedMixture(Certifier):
         weights = torch.full((len(batch),), parts.least_alpha)
         if parts.weights is not None:
             weights = oracle.beside(parts.weights).exact(batch.images)[:, 0].cpu()
-        door = oracle if own else oracle.beside(parts.robust)
+        counted = oracle if own else oracle.beside(parts.robust)
         tally = vote(
-            door, batch.images, batch.ids, sigma=self.sigma, n0=n0, n=n, seed=context.seed, method=stream,
+            counted, batch.images, batch.ids, sigma=self.sigma, n0=n0, n=n, seed=context.seed, method=stream,
             journal=journal,
         )  # fmt: skip
         if said.shape[1] != tally.counts.shape[1]:
@@ -111,4 +111,4 @@ class SmoothedMixture(Certifier):
             )
         accurate = (parts.scale_accurate * said).softmax(1).cpu()
         forwards = tally.forwards + (not free) + (parts.weights is not None)
-        return Heard(accurate, weights, parts.least_alpha, tally, forwards)
+        return MixtureOutputs(accurate, weights, parts.least_alpha, tally, forwards)

@@ -73,7 +73,7 @@ class TwoHalves(Certifier):
         """
         cut = self.cut(batch.images)
         parts, behind = cut.take(batch.images, side), cut.wrap(oracle.model, side)
-        door = Oracle(
+        counted = Oracle(
             behind,
             limit=oracle.limit,
             precision=oracle.precision,
@@ -82,4 +82,4 @@ class TwoHalves(Certifier):
             meter=oracle.meter,
         )
         places = torch.arange(len(batch), device=parts.device)
-        return vote(door, parts, batch.ids, sigma=self.sigmas[side], method=f"{stream}/{side}", labels=places, **how)
+        return vote(counted, parts, batch.ids, sigma=self.sigmas[side], method=f"{stream}/{side}", labels=places, **how)

@@ -43,7 +43,7 @@ class Verdict(State):
     p_lower: Tensor
 
 
-def judged(
+def judge_mixture(
     accurate: Tensor,
     selected: Tensor,
     counts: Tensor,
@@ -155,14 +155,14 @@ class AdaptiveSmoothing(SmoothedMixture):
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         began, oracle = time.perf_counter(), context.oracle
         journal = None if context.journal is None else context.journal(condition.id)
-        heard = self.hear(context, batch, stream=NAME, n0=self.n0, n=self.n, journal=journal)
+        outputs = self.run_both(context, batch, stream=NAME, n0=self.n0, n=self.n, journal=journal)
         with oracle.meter.method():
-            found = judged(
-                heard.accurate,
-                heard.tally.selected.cpu(),
-                heard.tally.counts.cpu(),
-                weights=heard.weights,
-                least=heard.least,
+            found = judge_mixture(
+                outputs.accurate,
+                outputs.tally.selected.cpu(),
+                outputs.tally.counts.cpu(),
+                weights=outputs.weights,
+                least=outputs.least,
                 sigma=self.sigma,
                 alpha_error=self.alpha_error,
                 rule=self.rule,
@@ -176,12 +176,12 @@ class AdaptiveSmoothing(SmoothedMixture):
             prediction=found.prediction,
             abstained=found.abstained,
             p_lower=found.p_lower,
-            samples=heard.tally.forwards,
+            samples=outputs.tally.forwards,
             alpha=self.alpha_error,
             seconds=seconds,
-            reason=self._reasons(found, heard.least),
+            reason=self._reasons(found, outputs.least),
         )
-        return [rows, outcomes(condition, batch, found.logits, forwards=heard.forwards, seconds=seconds)]
+        return [rows, outcomes(condition, batch, found.logits, forwards=outputs.forwards, seconds=seconds)]
 
     def _reasons(self, found: Verdict, least: float) -> list[str | None]:
         """Why a sample has no radius."""

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 
 from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
-from unshaken.certify.smoothing.adaptive_smoothing import judged
-from unshaken.certify.smoothing.mixed_gradient import MixedGradient, Voice
-from unshaken.certify.smoothing.noise_attack import Asker, Look, NoiseAttack
+from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
+from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
+from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
@@ -39,22 +39,22 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
         """G looks at the image as it is, h at noisy copies."""
         parts = self.parts(oracle)
-        accurate = Voice(oracle.beside(parts.accurate), scale=parts.scale_accurate)
-        robust = Voice(oracle.beside(parts.robust), sigma=self.sigma)
+        accurate = NoisyNetwork(oracle.beside(parts.accurate), scale=parts.scale_accurate)
+        robust = NoisyNetwork(oracle.beside(parts.robust), sigma=self.sigma)
         share = parts.least_alpha if parts.weights is None else oracle.beside(parts.weights)
         return lambda x, labels, noises: MixedGradient(x, labels, noises, accurate, robust, share)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """The mixture's class where no other can be it."""
         oracle = context.oracle
         known = context
         if self.parts(oracle).accurate is oracle.model:  # g's logits at these images, not at the unchanged ones
             known = dataclasses.replace(context, clean=oracle.exact(batch.images))
-        heard = self.hear(known, batch, stream=stream, n0=CHOOSE, n=self.votes)
-        found = judged(
-            heard.accurate, heard.tally.selected.cpu(), heard.tally.counts.cpu(), weights=heard.weights,
-            least=heard.least, sigma=self.sigma, alpha_error=self.alpha_error,
+        outputs = self.run_both(known, batch, stream=stream, n0=CHOOSE, n=self.votes)
+        found = judge_mixture(
+            outputs.accurate, outputs.tally.selected.cpu(), outputs.tally.counts.cpu(), weights=outputs.weights,
+            least=outputs.least, sigma=self.sigma, alpha_error=self.alpha_error,
         )  # fmt: skip
         device = batch.images.device
         winner = torch.where(found.abstained, -1, found.prediction).to(device)
-        return Look(found.logits.to(device), winner, heard.forwards + (known is not context))
+        return VoteOutcome(found.logits.to(device), winner, outputs.forwards + (known is not context))

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshaken.certify.smoothing._sides import Hopeless, SideOf
+from unshaken.certify.smoothing._sides import LostLabelsOfSide, SideJournal
 from unshaken.certify.smoothing._two_halves import TwoHalves
 from unshaken.certify.smoothing.dual_radius import both_radius, dual_radius, two_sided_radius
 from unshaken.certify.smoothing.guard import reach, votes_for
 from unshaken.certify.smoothing.halves import Side
-from unshaken.certify.smoothing.smoothing import Certified, Randomised
+from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
@@ -28,7 +28,7 @@ Aggregation = Literal["sum", "two-sided", "both"]
 
 
 @dataclass(frozen=True, slots=True)
-class DualCertified(Certified):
+class DualCertificate(Certificate):
     """What is guaranteed of each sample, and the votes of each side.
 
     Args:
@@ -46,7 +46,7 @@ class DualCertified(Certified):
 
 
 @register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",))
-class DualSmoothing(TwoHalves, Randomised):
+class DualSmoothing(TwoHalves, GaussianSmoothing):
     """Dual randomised smoothing: two halves of the pixels, each with noise and votes of its own; the shares are added.
 
     The certificate speaks of the classifier that gives the class with the largest sum of the two probabilities. `n` and
@@ -87,11 +87,11 @@ class DualSmoothing(TwoHalves, Randomised):
         seed: int = 0,
         journal: Journal | None = None,
         right: Classifier | None = None,
-    ) -> DualCertified:
+    ) -> DualCertificate:
         """Vote on both sides, and say what follows.
 
         Args:
-            oracle: the model's counted door.
+            oracle: runs the model and counts its passes.
             batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
             seed: the run seed.
             journal: where finished samples are kept, and found again.
@@ -102,9 +102,9 @@ class DualSmoothing(TwoHalves, Randomised):
             ModelError: the right half's model is absent, or has other classes.
         """
         left = self.votes(oracle, batch, "left", seed=seed, journal=journal)
-        door = self.beyond(oracle) if right is None else oracle.beside(right)
-        with evaluating(door.model):
-            return self.judge(left, self.votes(door, batch, "right", seed=seed, journal=journal, left=left))
+        counted = self.beyond(oracle) if right is None else oracle.beside(right)
+        with evaluating(counted.model):
+            return self.judge(left, self.votes(counted, batch, "right", seed=seed, journal=journal, left=left))
 
     def votes(
         self,
@@ -131,13 +131,13 @@ class DualSmoothing(TwoHalves, Randomised):
         """
         lost = None
         if self.skip_wrong and left is not None and batch.labels is not None:
-            lost = Hopeless(left, batch.labels)
-        kept = None if journal is None else SideOf(journal, side)
+            lost = LostLabelsOfSide(left, batch.labels)
+        kept = None if journal is None else SideJournal(journal, side)
         return self.poll(
             oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, doomed=lost, journal=kept
         )
 
-    def judge(self, left: Tally, right: Tally) -> DualCertified:
+    def judge(self, left: Tally, right: Tally) -> DualCertificate:
         """What follows from the votes of both sides."""
         if left.counts.shape != right.counts.shape:
             raise ModelError(
@@ -154,8 +154,8 @@ class DualSmoothing(TwoHalves, Randomised):
         radius = self._radius(p, q, left, right, whole.candidate)
         gone = radius <= 0
         mean = torch.minimum(p, q) if self.aggregation == "both" else (p + q) / 2
-        told = self._told(gone, whole, left, right, hits)
-        return DualCertified(whole.candidate, gone, radius, mean, told, whole, left, right, p, q)
+        told = self._reasons_of(gone, whole, left, right, hits)
+        return DualCertificate(whole.candidate, gone, radius, mean, told, whole, left, right, p, q)
 
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
         """The attack through the noise on both halves, at the same radii."""
@@ -189,7 +189,9 @@ class DualSmoothing(TwoHalves, Randomised):
             found.append(two_sided_radius(bounds[0], bounds[1], winner, s, t))
         return torch.tensor(found, dtype=torch.float64)
 
-    def _told(self, gone: Tensor, whole: Tally, left: Tally, right: Tally, hits: list[Tensor]) -> list[str | None]:
+    def _reasons_of(
+        self, gone: Tensor, whole: Tally, left: Tally, right: Tally, hits: list[Tensor]
+    ) -> list[str | None]:
         """Why nothing is guaranteed, sample by sample."""
         wanted = "each above one half" if self.aggregation == "both" else "above one half on average"
         told: list[str | None] = []

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unshaken.certify.smoothing._two_halves import TwoHalves
 from unshaken.certify.smoothing.halves import Side
-from unshaken.certify.smoothing.mixed_gradient import MixedGradient, Voice
-from unshaken.certify.smoothing.noise_attack import Asker, Look, NoiseAttack
+from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
+from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
 from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
@@ -42,18 +42,20 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
         """Both halves of each noisy copy through their networks: their pixels, and so their noise, are apart."""
         cut = self.cut(batch.images)
 
-        def half(door: Oracle, side: Side) -> Voice:
-            return Voice(door, lambda images: cut.expand(cut.take(images, side), side), sigma=self.sigmas[side])
+        def half(counted: Oracle, side: Side) -> NoisyNetwork:
+            return NoisyNetwork(
+                counted, lambda images: cut.expand(cut.take(images, side), side), sigma=self.sigmas[side]
+            )
 
         voices = half(oracle, "left"), half(self.beyond(oracle), "right")
         return lambda x, labels, noises: MixedGradient(x, labels, noises, *voices, share=0.5)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Votes on both sides."""
         ask = functools.partial(self.poll, stream=stream, n0=CHOOSE, n=self.votes, seed=context.seed)
         left, right = ask(context.oracle, batch, "left"), ask(self.beyond(context.oracle), batch, "right")
         together = left.replace(selected=left.selected + right.selected, counts=left.counts + right.counts)
-        return Look(vote_logits(together), winner(left, right, self.alpha), together.forwards)
+        return VoteOutcome(vote_logits(together), winner(left, right, self.alpha), together.forwards)
 
 
 def winner(left: Tally, right: Tally, alpha: float) -> Tensor:

@@ -15,17 +15,17 @@ from unshaken.core.query import Answer, Goal, Passes, Query
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class NoisyNetwork:
     """What one network says of an image.
 
     Args:
-        door: to the network, counted.
+        counted: to the network, counted.
         sees: from images `[M, C, H, W]` to what the network takes.
         sigma: deviation of its noise; 0 for a look at the image as it is.
         scale: factor of its logits.
     """
 
-    door: Oracle
+    counted: Oracle
     sees: Callable[[Tensor], Tensor] = lambda images: images
     sigma: float = 0.0
     scale: float = 1.0
@@ -34,12 +34,12 @@ class Voice:
         """`log mean_i softmax(T f(x + s n_i))`, `[N, K]`, and the noisy copies, of which gradients may be asked."""
         copies = points[None] if not self.sigma else points[None] + self.sigma * noises.transpose(0, 1)
         seen = copies.flatten(0, 1).detach().requires_grad_(True)
-        logits = self.door.forward(self.sees(seen))[0].view(*copies.shape[:2], -1)
+        logits = self.counted.forward(self.sees(seen))[0].view(*copies.shape[:2], -1)
         return log_mean((self.scale * logits).log_softmax(2)), seen
 
     def slope(self, value: Tensor, seen: Tensor, shape: torch.Size) -> Tensor:
         """The gradient of `value.sum()` by the points, through this network alone."""
-        return self.door.gradient(value, seen, keep=True).view(-1, *shape).sum(0)
+        return self.counted.gradient(value, seen, keep=True).view(-1, *shape).sum(0)
 
 
 class MixedGradient(Query):
@@ -56,8 +56,8 @@ class MixedGradient(Query):
 
     labels: Tensor
     noises: Tensor
-    first: Voice
-    second: Voice
+    first: NoisyNetwork
+    second: NoisyNetwork
     share: float | Oracle
 
     @property

@@ -26,7 +26,7 @@ Asker = Callable[[Tensor, Tensor, Tensor], Query]
 """From points `[N, C, H, W]`, labels `[N]` and noises of deviation 1 `[N, M, C, H, W]` to a gradient's query."""
 
 
-class Look(State):
+class VoteOutcome(State):
     """What fresh votes say of the images.
 
     Args:
@@ -61,7 +61,7 @@ class NoiseAttack(Certifier):
         """How the gradient of the classifier's loss is asked for."""
 
     @abstractmethod
-    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Fresh votes, drawn from a stream of this name, at a batch's images."""
 
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:

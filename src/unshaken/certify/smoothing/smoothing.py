@@ -27,7 +27,7 @@ PLAIN = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class Certificate:
     """What is guaranteed of each sample.
 
     Args:
@@ -48,7 +48,7 @@ class Certified:
     tally: Tally
 
 
-class Randomised(Certifier):
+class GaussianSmoothing(Certifier):
     """What smoothing with Gaussian noise shares: the votes, the rows, the guard.
 
     A certificate speaks of the smoothed classifier, which gives the class that the network gives most often under the
@@ -70,7 +70,7 @@ class Randomised(Certifier):
         return tuple(sorted({float(v) for v in values}))
 
     @model_validator(mode="after")
-    def _reaches(self) -> Randomised:
+    def _reaches(self) -> GaussianSmoothing:
         self.check()
         return self
 
@@ -92,11 +92,11 @@ class Randomised(Certifier):
         """Its name in the registry."""
         return self.info.name
 
-    def certify(self, oracle: Oracle, batch: Batch, *, seed: int = 0, journal: Journal | None = None) -> Certified:
+    def certify(self, oracle: Oracle, batch: Batch, *, seed: int = 0, journal: Journal | None = None) -> Certificate:
         """Vote, and say what follows.
 
         Args:
-            oracle: the model's counted door.
+            oracle: runs the model and counts its passes.
             batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
             seed: the run seed.
             journal: where finished samples are kept, and found again.
@@ -122,12 +122,12 @@ class Randomised(Certifier):
         """When a sample has enough votes; None for after all n."""
         return None
 
-    def conclude(self, tally: Tally) -> Certified:
+    def conclude(self, tally: Tally) -> Certificate:
         """What follows from votes."""
         p = lower_bound(tally.hits, tally.drawn, self.alpha)
         abstained = p <= 0.5
         radius = torch.where(abstained, 0.0, self.sigma * torch.from_numpy(ndtri(p.numpy())))
-        return Certified(tally.candidate, abstained, radius, p, self.reasons(tally, abstained), tally)
+        return Certificate(tally.candidate, abstained, radius, p, self.reasons(tally, abstained), tally)
 
     def reasons(self, tally: Tally, abstained: Tensor) -> list[str | None]:
         """Why the method abstained, sample by sample."""
@@ -210,5 +210,5 @@ def vote_logits(tally: Tally) -> Tensor:
 
 
 @register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",))
-class Smoothing(Randomised):
+class Smoothing(GaussianSmoothing):
     """Randomised smoothing by n votes a sample: `sigma Phi^-1(p)`, p the Clopper-Pearson bound of the top class."""

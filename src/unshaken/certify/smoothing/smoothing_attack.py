@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshaken.certify.smoothing.noise_attack import Asker, Look, NoiseAttack
+from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
 from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
 from unshaken.certify.smoothing.smoothing import smoothed_at, vote_logits
 from unshaken.certify.smoothing.votes import vote
@@ -42,13 +42,13 @@ class SmoothingAttack(NoiseAttack):
         """Through the network under the noise."""
         return lambda x, labels, noises: SmoothedGradient(x, labels, self.sigma * noises)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> Look:
+    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """The class with the most votes, where it has more than the next one beyond chance."""
         tally = vote(
             context.oracle, batch.images, batch.ids, sigma=self.sigma, n0=0, n=self.votes, seed=context.seed,
             method=stream,
         )  # fmt: skip
-        return Look(vote_logits(tally), winner(tally.counts, self.alpha), tally.forwards)
+        return VoteOutcome(vote_logits(tally), winner(tally.counts, self.alpha), tally.forwards)
 
 
 def winner(counts: Tensor, alpha: float) -> Tensor:

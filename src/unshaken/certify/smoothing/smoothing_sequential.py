@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from unshaken.certify.smoothing.alpha_spending import boundaries, chance_to_end_within, look_times
-from unshaken.certify.smoothing.smoothing import Certified, Randomised
+from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
 from unshaken.certify.smoothing.votes import ASK, Rule, Tally
 from unshaken.core.registry import register
 
@@ -57,7 +57,7 @@ class Ladder:
 
 
 @register("smoothing-sequential", reference="Lan & DeMets 1983, doi:10.2307/2336502", norms=("l2",))
-class SequentialSmoothing(Randomised):
+class SequentialSmoothing(GaussianSmoothing):
     """Randomised smoothing (Cohen et al. 2019) at given radii, with votes only until each sample is decided.
 
     The certified radius is the largest of `radii` that was shown. Failure probability alpha holds over all looks at the
@@ -80,9 +80,9 @@ class SequentialSmoothing(Randomised):
         shares = tuple(float(ndtr(r / self.sigma)) for r in self.grid)
         return Ladder(shares, self.n, self.alpha, self.give_up)
 
-    def conclude(self, tally: Tally) -> Certified:
+    def conclude(self, tally: Tally) -> Certificate:
         """The largest radius that was passed."""
         passed = torch.tensor((0.0, *self.grid), dtype=torch.float64)[tally.level.cpu()]
         abstained = tally.level.cpu() == 0
         p = torch.where(abstained, 0.0, torch.from_numpy(ndtr((passed / self.sigma).numpy())))
-        return Certified(tally.candidate, abstained, passed, p, self.reasons(tally, abstained), tally)
+        return Certificate(tally.candidate, abstained, passed, p, self.reasons(tally, abstained), tally)

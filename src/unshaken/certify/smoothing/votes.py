@@ -96,7 +96,9 @@ class Poll:
         doomed: which samples need no fresh votes, from the tally of the first draws and the labels; None for none.
     """
 
-    def __init__(self, sigma: float, n0: int, n: int, classes: int, rule: Rule | None, doomed: Doomed | None) -> None:
+    def __init__(
+        self, sigma: float, n0: int, n: int, classes: int, rule: Rule | None, doomed: LostLabels | None
+    ) -> None:
         self.sigma, self.n0, self.n, self.classes, self.rule, self.doomed = sigma, n0, n, classes, rule, doomed
 
     def start(self, samples: _Points, rng: SampleRng) -> Ballot:
@@ -138,7 +140,7 @@ class Poll:
         return None
 
 
-class Doomed(Protocol):
+class LostLabels(Protocol):
     """Which samples need no fresh votes."""
 
     def __call__(self, tally: Tally, labels: Tensor) -> Tensor:
@@ -157,13 +159,13 @@ def vote(
     method: str,
     labels: Tensor | None = None,
     rule: Rule | None = None,
-    doomed: Doomed | None = None,
+    doomed: LostLabels | None = None,
     journal: Journal | None = None,
 ) -> Tally:
     """Count the votes of a model over copies of images with Gaussian noise.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         images: `[N, C, H, W]`, on its device.
         ids: of the samples; draw j of a sample follows from (seed, method, id, j) alone.
         sigma: deviation of the noise, in [0, 1] pixel units.

@@ -14,7 +14,7 @@ BEYOND = Fraction(1, 1000)
 """How far beyond a tie a point is asked for first, so that float32 sees it too."""
 
 
-class Stopped(Exception):
+class SolverStopped(Exception):
     """The solver gave up; the message says why."""
 
 
@@ -46,7 +46,7 @@ class Search:
             slack: at least 0.
 
         Raises:
-            Stopped: out of time or memory.
+            SolverStopped: out of time or memory.
         """
         return self.within([above >= -self.encoding.number(Fraction(slack))], above)
 
@@ -54,7 +54,7 @@ class Search:
         """The free pixels' values at a point that keeps further rules; None where there is none.
 
         Raises:
-            Stopped: out of time or memory.
+            SolverStopped: out of time or memory.
         """
         self.solver.push()
         try:
@@ -104,7 +104,7 @@ class Search:
                 self.solver.add(above >= self.encoding.number(goal))
                 if self.satisfiable():
                     return self.encoding.solution(self.solver.model())
-            except Stopped:  # no time for a better one
+            except SolverStopped:  # no time for a better one
                 return found
             finally:
                 self.solver.pop()
@@ -114,11 +114,11 @@ class Search:
         """One call of the solver within the time left.
 
         Raises:
-            Stopped: out of time or memory.
+            SolverStopped: out of time or memory.
         """
         left = self.seconds - (time.perf_counter() - self.began)
         if left <= 0:
-            raise Stopped(self.late)
+            raise SolverStopped(self.late)
         self.solver.set("timeout", max(1, int(1000 * left)))
         self.calls += 1
         try:
@@ -128,7 +128,7 @@ class Search:
             answer, why = "unknown", str(error)
         if answer == "unknown":
             late = any(word in why for word in ("timeout", "canceled"))
-            raise Stopped(self.late if late else f"the solver gave up: {why}")
+            raise SolverStopped(self.late if late else f"the solver gave up: {why}")
         return answer == "sat"
 
     @property

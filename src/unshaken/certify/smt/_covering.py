@@ -12,7 +12,7 @@ from torch import Tensor
 from unshaken.certify.bounds.interval import Bounds
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.layers import Affine, Chain, MaxPool, ReLU
-from unshaken.certify.smt._grid import looked_at, margin_rounding, on, size
+from unshaken.certify.smt._grid import classify_grid, margin_rounding, on, size
 from unshaken.certify.smt._region import Finding, Region
 from unshaken.core.oracle import Oracle
 
@@ -24,7 +24,7 @@ def covering(
 
     Args:
         chain: the model's layers.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         region: the box.
         axes: values of each free pixel, both of its bounds among them.
         most: points at most.
@@ -32,7 +32,7 @@ def covering(
             intervals of the gradient give.
     """
     began = time.perf_counter()
-    found = looked_at(chain, oracle, region, axes, most, "covering")
+    found = classify_grid(chain, oracle, region, axes, most, "covering")
     if found.verdict != "safe_on_grid" or found.margin is None:
         return found
     steepest = lipschitz_bound(chain, region) if lipschitz is None else lipschitz

@@ -12,10 +12,10 @@ from torch import Tensor
 from unshaken.certify.bounds.interval import rounding
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.layers import Chain, ReLU
-from unshaken.certify.smt._branching import Search, Stopped
+from unshaken.certify.smt._branching import Search, SolverStopped
 from unshaken.certify.smt._encoding import Encoding, solver_module
 from unshaken.certify.smt._grid import on
-from unshaken.certify.smt._region import Finding, Region, confirmed
+from unshaken.certify.smt._region import Finding, Region, first_confirmed
 from unshaken.core.oracle import Oracle
 
 
@@ -43,7 +43,7 @@ def exact(chain: Chain, oracle: Oracle, region: Region, limits: Limits) -> Findi
 
     Args:
         chain: the model's layers.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         region: the box.
         limits: of the solver.
 
@@ -77,19 +77,19 @@ def exact(chain: Chain, oracle: Oracle, region: Region, limits: Limits) -> Findi
             point = search.find(encoding.logit_difference(j, region.label), float(off[j] + off[region.label]))
             if point is not None:
                 break
-    except (Stopped, z3.Z3Exception) as stop:  # the solver's own exception: out of memory
+    except (SolverStopped, z3.Z3Exception) as stop:  # the solver's own exception: out of memory
         verdict, detail = "unknown", f"exact: {stop}"
     data["nodes"] = search.nodes
     if point is not None:
-        return judged(oracle, region, point, search, began, data)
+        return check_point(oracle, region, point, search, began, data)
     return Finding(verdict, detail, calls=search.calls, seconds=time.perf_counter() - began, data=data)
 
 
-def judged(
+def check_point(
     oracle: Oracle, region: Region, values: Tensor, search: Search, began: float, data: dict[str, Any]
 ) -> Finding:
     """The solver's point as the model itself sees it."""
-    found = confirmed(oracle, region, values[None])
+    found = first_confirmed(oracle, region, values[None])
     seconds = time.perf_counter() - began
     if found is None:
         detail = "exact: the nearest point to another class lies within float32's rounding of a tie, not beyond"

@@ -12,7 +12,7 @@ from torch import Tensor
 from unshaken.certify.bounds.interval import Bounds, rounding
 from unshaken.certify.bounds.linear import BUDGET, LinearBounds
 from unshaken.certify.engine.layers import Affine, Chain
-from unshaken.certify.smt._region import Finding, Region, confirmed, margins_of
+from unshaken.certify.smt._region import Finding, Region, first_confirmed, margins_of
 from unshaken.core.oracle import Oracle
 
 
@@ -54,7 +54,7 @@ def points(axes: list[Tensor], at: Tensor) -> Tensor:
     return torch.stack(values[::-1], 1)
 
 
-def looked_at(
+def classify_grid(
     chain: Chain, oracle: Oracle, region: Region, axes: list[Tensor], most: int, name: str = "grid"
 ) -> Finding:
     """Every point of a grid is classified.
@@ -64,7 +64,7 @@ def looked_at(
 
     Args:
         chain: the model's layers.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         region: the box.
         axes: values of each free pixel.
         most: points at most; a larger grid is not begun.
@@ -75,7 +75,7 @@ def looked_at(
         return Finding("unknown", f"{name}: {count} points are more than max_points={most}; nothing was looked at")
     slack = margin_rounding(chain, region)
     least, seen = math.inf, 0
-    for values, logits in propagated(chain, region, axes):
+    for values, logits in propagate_points(chain, region, axes):
         margin = margins_of(logits, region.label)
         seen += len(values)
         least = min(least, float(margin.min()))
@@ -83,7 +83,7 @@ def looked_at(
         if bool(near.any()):
             doubtful = values[near][margin[near].argsort()].to(region.lower.device)
             for piece in torch.split(doubtful, oracle.limit):  # the likeliest first
-                found = confirmed(oracle, region, piece)
+                found = first_confirmed(oracle, region, piece)
                 if found is not None:
                     detail, seconds = f"{name}: a point of {count}", time.perf_counter() - began
                     return Finding("adversarial", detail, *found, seen, 0, seconds)
@@ -99,7 +99,7 @@ def looked_at(
     )
 
 
-def propagated(chain: Chain, region: Region, axes: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def propagate_points(chain: Chain, region: Region, axes: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Points and their logits in float64, chunk by chunk: base + columns * offsets, then the layers left."""
     first = next((i for i, v in enumerate(chain.layers) if not isinstance(v, Affine)), len(chain.layers))
     base = region.filled(region.lower[None]).to(chain.device, torch.float64)

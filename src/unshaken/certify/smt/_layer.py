@@ -10,11 +10,11 @@ from torch import Tensor
 
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.layers import Chain, Conv, Dense
-from unshaken.certify.smt._branching import Search, Stopped
+from unshaken.certify.smt._branching import Search, SolverStopped
 from unshaken.certify.smt._encoding import Encoding, solver_module
 from unshaken.certify.smt._exact import Limits, in_doubt
 from unshaken.certify.smt._grid import on, points, size
-from unshaken.certify.smt._region import Finding, Region, confirmed
+from unshaken.certify.smt._region import Finding, Region, first_confirmed
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 
@@ -29,7 +29,7 @@ def layer_search(
 
     Args:
         chain: the model's layers.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         region: the box.
         depth: which linear layer or convolution, from 1; its outputs before the ReLU.
         steps: m; a unit takes 2 m + 1 values.
@@ -59,14 +59,14 @@ def layer_search(
     search.begin()
     for at in range(count):
         try:
-            values = mapped_back(encoding, search, units, points(axes, torch.tensor([at]))[0])
-        except Stopped as stop:
+            values = map_back(encoding, search, units, points(axes, torch.tensor([at]))[0])
+        except SolverStopped as stop:
             detail = f"layer {depth}: {stop}, at point {at + 1} of {count}"
             return Finding("unknown", detail, None, None, reached, search.calls, time.perf_counter() - began)
         if values is None:
             continue
         reached += 1
-        found = confirmed(oracle, region, values[None])
+        found = first_confirmed(oracle, region, values[None])
         if found is not None:
             detail = f"layer {depth}: point {at + 1} of {count}, mapped back"
             return Finding("adversarial", detail, *found, reached, search.calls, time.perf_counter() - began)
@@ -92,7 +92,7 @@ def hidden_grid(
     return units, [low[u].cpu() + share * (high[u] - low[u]).cpu() for u in units]
 
 
-def mapped_back(encoding: Encoding, search: Search, units: Tensor, targets: Tensor) -> Tensor | None:
+def map_back(encoding: Encoding, search: Search, units: Tensor, targets: Tensor) -> Tensor | None:
     """Values of the free pixels at which units of the encoded layer take given values, or None where there are none.
 
     Args:
@@ -102,7 +102,7 @@ def mapped_back(encoding: Encoding, search: Search, units: Tensor, targets: Tens
         targets: float64 `[U]`.
 
     Raises:
-        Stopped: out of time or memory.
+        SolverStopped: out of time or memory.
     """
     base, columns = encoding.base.flatten(), encoding.columns.flatten(1)
     return search.within(

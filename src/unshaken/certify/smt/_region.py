@@ -131,11 +131,11 @@ def margins_of(logits: Tensor, label: int) -> Tensor:
     return logits[:, label] - others.amax(1)
 
 
-def confirmed(oracle: Oracle, region: Region, values: Tensor) -> tuple[Tensor, float] | None:
+def first_confirmed(oracle: Oracle, region: Region, values: Tensor) -> tuple[Tensor, float] | None:
     """The first of some points, as an image, that float32 finds on the wrong side or in a tie, and its margin.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         region: where the points lie.
         values: of the free pixels, `[P, D]`.
     """

@@ -17,7 +17,7 @@ from unshaken.certify.engine.layers import Chain
 from unshaken.certify.engine.reading import read_chain
 from unshaken.certify.smt._covering import covering
 from unshaken.certify.smt._exact import Limits, exact
-from unshaken.certify.smt._grid import corners, lattice, looked_at
+from unshaken.certify.smt._grid import classify_grid, corners, lattice
 from unshaken.certify.smt._layer import layer_search
 from unshaken.certify.smt._region import Finding, Region, most_extreme
 from unshaken.core.batch import Batch
@@ -123,7 +123,7 @@ class SMT(Certifier):
             if self.mode == "covering":
                 return covering(chain, oracle, region, lattice(region, self.steps), self.max_points)
             axes = corners(region) if self.mode == "corners" else lattice(region, self.steps)
-            return looked_at(chain, oracle, region, axes, self.max_points, self.mode)
+            return classify_grid(chain, oracle, region, axes, self.max_points, self.mode)
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from unshaken.core.query import Answer, Objective, Query
 from unshaken.core.registry import Parameters
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 T = TypeVar("T")
 Bank: TypeAlias = dict[str, Tensor]
 """What a fit leaves: name to tensor, saved as safetensors."""
-Asking: TypeAlias = Generator[Query, Answer, T]
+QueryGenerator: TypeAlias = Generator[Query, Answer, T]
 """A search written from top to bottom: `answer = yield query`, as often as needed, then `return` what was found."""
 
 
@@ -46,11 +46,11 @@ class Detector(Parameters):
         """Those of them whose moments a fit must sum."""
         return ()
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """What a fit keeps of each sample: name to `[N, ...]`. Detectors that use one name mean the same thing."""
         return {}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """What the score needs of the data.
 
         Raises:
@@ -58,23 +58,23 @@ class Detector(Parameters):
         """
         return {}
 
-    def learn(self, kept: Kept) -> Asking[Bank]:
+    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
         """`fit`, for a detector that asks the model meanwhile."""
-        return self.fit(kept)
+        return self.fit(fit_data)
         yield  # never reached: it makes this a generator
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The score `[N]`, from one pass; differentiable in it where the mathematics is.
 
         Args:
-            look: what the model said.
+            forward: what the model said.
             bank: what `fit` left.
         """
         raise NotImplementedError
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """`score`, for a detector that asks the model again."""
-        return self.score(look, bank)
+        return self.score(forward, bank)
         yield  # never reached: it makes this a generator
 
 
@@ -86,7 +86,7 @@ class PenultimateDetector(Detector):
         return (anatomy.penultimate,)
 
 
-class Of(Objective):
+class FigureObjective(Objective):
     """An objective of a detector: any differentiable figure `[N]` of an answer.
 
     Args:

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_points import Ends, end_points
+from unshaken.attack.engine.end_point import EndPoints, find_end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
 from unshaken.core.oracle import required
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.rows import answers, scores
-from unshaken.detect.engine.screen import Scored, screen
-from unshaken.detect.engine.screening import Doorstep
+from unshaken.detect.engine.screen import DetectorScores, screen
+from unshaken.detect.engine.screening import FittedStep
 from unshaken.run.flag import FlagKind
 from unshaken.run.rows import Condition, Context, Flag, Part
 
@@ -39,7 +39,7 @@ NO_GRADIENT = FlagKind(
 
 
 @register("evasion", reference="Carlini & Wagner 2017, arXiv:1705.07263", norms=("linf", "l2", "l1"))
-class Evasion(Doorstep):
+class Evasion(FittedStep):
     """Who gets past: a wrong class and an accepted score, at examples for the model alone, and for model and detector.
 
     The naive figure takes examples that an attack made on the bare model and shows them to each detector. The adaptive
@@ -77,14 +77,14 @@ class Evasion(Doorstep):
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         """Rows of one shard: scores at the examples, and who got past (`correct` is false)."""
-        door, parts = self.door(context).only(*self.labels), list[Part]()
+        detector_set, parts = self.detector_set(context).only(*self.labels), list[Part]()
         for radius in dict.fromkeys(c.eps for c in conditions):
-            bout = _Bout(self, door, batch, context, str(conditions[0].norm), float(radius or 0.0))
+            evasion_run = _EvasionRun(self, detector_set, batch, context, str(conditions[0].norm), float(radius or 0.0))
             named = {c.id: c for c in conditions if c.eps == radius}
             for label in self.labels:
                 for kind in (NAIVE, ADAPTIVE):
-                    condition = named[_name(label, kind, bout.norm, bout.radius)]
-                    parts += bout.parts(condition, label, kind)
+                    condition = named[_name(label, kind, evasion_run.norm, evasion_run.radius)]
+                    parts += evasion_run.parts(condition, label, kind)
         return parts
 
 
@@ -92,7 +92,7 @@ def _name(label: str, kind: str, norm: str, eps: float) -> str:
     return f"{label}-{kind}-{norm}-{eps:.6g}"
 
 
-class _Shown(State):
+class _Observation(State):
     """What model and detector say of one image a sample, in fresh passes.
 
     Args:
@@ -107,28 +107,32 @@ class _Shown(State):
 
     images: Tensor
     logits: Tensor
-    scored: Scored
+    scored: DetectorScores
     past: Tensor
     forwards: Tensor
     backwards: Tensor
     seconds: Tensor
 
 
-class _Bout:
+class _EvasionRun:
     """One budget: the examples for the bare model, made once, and those through each detector."""
 
-    def __init__(self, method: Evasion, door: Door, batch: Batch, context: Context, norm: str, radius: float) -> None:
-        self.method, self.door, self.batch, self.context = method, door, batch, context
+    def __init__(
+        self, method: Evasion, detector_set: DetectorSet, batch: Batch, context: Context, norm: str, radius: float
+    ) -> None:
+        self.method, self.detector_set, self.batch, self.context = method, detector_set, batch, context
         self.norm, self.radius, self.labels = norm, radius, required(batch.labels)
-        self.bare = self._ends(door.model, _search(method.attack), early=False)  # all steps: the surest wrong class
-        self.naive = self._seen(self.bare, door)
+        self.bare = self._ends(
+            detector_set.model, _search(method.attack), early=False
+        )  # all steps: the surest wrong class
+        self.naive = self._observe(self.bare, detector_set)
 
     def parts(self, condition: Condition, label: str, kind: str) -> list[Part]:
         """Rows of one detector at one kind of examples."""
         shown, flags = self.naive[label], list[Flag]()
         if kind == ADAPTIVE:
             shown, flags = self._adaptive(label)
-        threshold = self.door.threshold(label, self.method.accept).value
+        threshold = self.detector_set.threshold(label, self.method.accept).value
         split = f"{kind}/{self.norm}-{self.radius:.6g}"
         batch = self.batch.with_images(shown.images)
         rows = scores(condition, label, batch, shown.scored, split=split, threshold=threshold, logits=shown.logits)
@@ -139,47 +143,47 @@ class _Bout:
             "backwards": shown.backwards.cpu().numpy(),
             "seconds": shown.seconds.cpu().numpy(),
         }
-        fitted = self.door.detectors[label]
+        fitted = self.detector_set.detectors[label]
         part = answers(condition, batch, shown.scored, fitted, threshold, shown.logits, **more)
         part.columns["correct"] = (~shown.past).cpu().numpy()
         return [rows, replace(part, flags=tuple(flags))]
 
-    def _adaptive(self, label: str) -> tuple[_Shown, list[Flag]]:
+    def _adaptive(self, label: str) -> tuple[_Observation, list[Flag]]:
         """Examples through the detector; where one fails and the naive one gets past, that stands."""
-        behind, flags = guard(self.door, label, self.method.accept), list[Flag]()
+        behind, flags = guard(self.detector_set, label, self.method.accept), list[Flag]()
         search = _search(self.method.attack)
         if not _steep(behind, self.batch):
             search = _search(BLIND)
             text = f"{label}: its score gives no gradient; the adaptive attack is {BLIND}, which sees logits only"
             flags.append(NO_GRADIENT.flag(f"{text}: the figure may flatter the detector"))
-        own = self._seen(self._ends(behind, search, early=True), self.door.only(label))[label]
+        own = self._observe(self._ends(behind, search, early=True), self.detector_set.only(label))[label]
         naive = self.naive[label]
         better = (naive.past & ~own.past).nonzero().flatten()
-        kept = (~(naive.past & ~own.past)).nonzero().flatten()
-        order = torch.cat([kept, better]).argsort()
-        best = _Shown.concat([own[kept], naive[better]])[order]
+        fit_data = (~(naive.past & ~own.past)).nonzero().flatten()
+        order = torch.cat([fit_data, better]).argsort()
+        best = _Observation.concat([own[fit_data], naive[better]])[order]
         cost = {k: getattr(own, k) + getattr(naive, k) for k in ("forwards", "backwards", "seconds")}
         return best.replace(**cost), flags
 
-    def _ends(self, model: Classifier, search: Attack[Any], *, early: bool) -> Ends:
-        return end_points(
+    def _ends(self, model: Classifier, search: Attack[Any], *, early: bool) -> EndPoints:
+        return find_end_points(
             model, search, self.batch, norm=self.norm, eps=self.radius, seed=self.context.seed, early=early,
             meter=self.context.oracle.meter,
         )  # fmt: skip
 
-    def _seen(self, ends: Ends, door: Door) -> dict[str, _Shown]:
+    def _observe(self, ends: EndPoints, detector_set: DetectorSet) -> dict[str, _Observation]:
         """What model and detectors say of the end points; one outside the ball counts as the clean image."""
         radius = torch.full((len(self.batch),), self.radius, device=self.labels.device)
         inside = Ball.of(self.batch.images, radius, self.norm).contains(ends.x)
         images = torch.where(inside.view(-1, 1, 1, 1), ends.x, self.batch.images)
         batch, oracle = self.batch.with_images(images), self.context.oracle
         logits = oracle.exact(images)
-        found = screen(door.detectors, door.anatomy, batch, oracle, self.context.seed)
+        found = screen(detector_set.detectors, detector_set.anatomy, batch, oracle, self.context.seed)
         shown = {}
         for label, scored in found.items():
-            accepted = (scored.score <= self.door.threshold(label, self.method.accept).value).to(logits.device)
+            accepted = (scored.score <= self.detector_set.threshold(label, self.method.accept).value).to(logits.device)
             past = accepted & (logits.argmax(1) != self.labels)
-            shown[label] = _Shown(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
+            shown[label] = _Observation(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
         return shown
 
 

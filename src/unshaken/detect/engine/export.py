@@ -17,9 +17,9 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenError
 from unshaken.core.extras import need
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.door import Door
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import Fitted
+from unshaken.detect.engine.detector_set import DetectorSet
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import FittedDetector
 from unshaken.models.loaders.weights import first_line
 
 LARGEST = 2**31 - 2**24
@@ -28,7 +28,7 @@ SCORE = "score_"
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """What was written.
 
     Args:
@@ -42,7 +42,7 @@ class Exported:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def export(door: Door, file: str | Path, images: Tensor, *, accept: float = 0.95) -> Exported:
+def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accept: float = 0.95) -> ExportResult:
     """Write model and detectors as one ONNX graph for any number of images.
 
     Input is `images`, float32 `[N, C, H, W]` in [0, 1]; outputs are `logits` `[N, K]` and for each detector
@@ -52,7 +52,7 @@ def export(door: Door, file: str | Path, images: Tensor, *, accept: float = 0.95
     A detector that asks the model again, or draws at random, is no function of one pass: it is left out, and named.
 
     Args:
-        door: the fitted detectors.
+        detector_set: the fitted detectors.
         file: where to write, `NAME.onnx`.
         images: at least two, float `[N, C, H, W]` in [0, 1], of the size that the graph is for.
         accept: share of normal images that are let in at least, in (0, 1).
@@ -70,27 +70,31 @@ def export(door: Door, file: str | Path, images: Tensor, *, accept: float = 0.95
         raise ParameterError(
             f"images of shape {tuple(pixels.shape)}: give two or more, so that their number stays open"
         )
-    with evaluating(door.model):
-        refused = {label: reason for label, f in door.detectors.items() if (reason := _refusal(door, f, pixels))}
-        able = {label: f for label, f in door.detectors.items() if label not in refused}
+    with evaluating(detector_set.model):
+        refused = {
+            label: reason
+            for label, f in detector_set.detectors.items()
+            if (reason := _refusal(detector_set, f, pixels))
+        }
+        able = {label: f for label, f in detector_set.detectors.items() if label not in refused}
         if not able:
             raise ParameterError("no detector can be exported: " + "; ".join(f"{k}: {v}" for k, v in refused.items()))
-        _check_size(door.model, able)
-        proto, untranslated = _written(door, able, pixels)
+        _check_size(detector_set.model, able)
+        proto, untranslated = _written(detector_set, able, pixels)
     refused |= untranslated
     able = {label: f for label, f in able.items() if label not in refused}
-    thresholds = {label: door.threshold(label, accept).value for label in able}
-    told = {
+    thresholds = {label: detector_set.threshold(label, accept).value for label in able}
+    record = {
         label: {"method": f.method.info.name, "params": f.method.model_dump(mode="json")} for label, f in able.items()
     }
     metadata = {"accept": repr(accept), **{f"threshold_{k}": repr(v) for k, v in thresholds.items()}}
-    metadata |= {"detectors": json.dumps(told), "fingerprint": str(door.about.get("fingerprint", ""))}
+    metadata |= {"detectors": json.dumps(record), "fingerprint": str(detector_set.about.get("fingerprint", ""))}
     onnx.helper.set_model_props(proto, metadata)
     try:
         onnx.save(proto, str(file))
     except OSError as error:
         raise RunError(f"{file}: cannot be written ({error.strerror or error})") from None
-    return Exported(Path(file), thresholds, refused)
+    return ExportResult(Path(file), thresholds, refused)
 
 
 class Graph(nn.Module):
@@ -102,7 +106,7 @@ class Graph(nn.Module):
         detectors: by label; each a function of one pass.
     """
 
-    def __init__(self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, Fitted]) -> None:
+    def __init__(self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, FittedDetector]) -> None:
         super().__init__()
         self.model, self.anatomy, self.detectors = model, anatomy, dict(detectors)
 
@@ -111,35 +115,35 @@ class Graph(nn.Module):
         methods = [f.method for f in self.detectors.values()]
         layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(self.anatomy)))
         logits, features = self.model.features(images, layers)
-        look = Look(self.anatomy, logits.float(), features, images)
-        return (look.logits, *(_score(f, look).double() for f in self.detectors.values()))
+        forward = ForwardPass(self.anatomy, logits.float(), features, images)
+        return (forward.logits, *(_score(f, forward).double() for f in self.detectors.values()))
 
 
-def _score(fitted: Fitted, look: Look) -> Tensor:
+def _score(fitted: FittedDetector, forward: ForwardPass) -> Tensor:
     """The score of a detector that asks nothing more.
 
     Raises:
         ParameterError: it asks.
     """
     try:
-        query = next(fitted.method.examine(look, fitted.bank))
+        query = next(fitted.method.examine(forward, fitted.bank))
     except StopIteration as stop:
         found: Tensor = stop.value
         return found
     raise ParameterError(f"it asks the model again ({type(query).__name__})")
 
 
-def _refusal(door: Door, fitted: Fitted, images: Tensor) -> str | None:
+def _refusal(detector_set: DetectorSet, fitted: FittedDetector, images: Tensor) -> str | None:
     """Why a detector is no function of one pass, or None."""
     try:
         with torch.no_grad():
-            Graph(door.model, door.anatomy, {"": fitted})(images[:2])
+            Graph(detector_set.model, detector_set.anatomy, {"": fitted})(images[:2])
     except UnshakenError as error:
         return str(error)
     return None
 
 
-def _check_size(model: Classifier, detectors: Mapping[str, Fitted]) -> None:
+def _check_size(model: Classifier, detectors: Mapping[str, FittedDetector]) -> None:
     sizes = {label: sum(t.nbytes for t in f.bank.values()) for label, f in detectors.items()}
     total = sum(sizes.values()) + sum(p.nbytes for p in model.parameters())
     if total > LARGEST:
@@ -150,11 +154,13 @@ def _check_size(model: Classifier, detectors: Mapping[str, Fitted]) -> None:
         )
 
 
-def _written(door: Door, detectors: Mapping[str, Fitted], images: Tensor) -> tuple[Any, dict[str, str]]:
+def _written(
+    detector_set: DetectorSet, detectors: Mapping[str, FittedDetector], images: Tensor
+) -> tuple[Any, dict[str, str]]:
     """The graph as a model proto, and why detectors are missing that ONNX has no operations for."""
 
-    def graph(some: Mapping[str, Fitted]) -> Any:
-        return _traced(Graph(door.model, door.anatomy, some), images, [SCORE + label for label in some])
+    def graph(some: Mapping[str, FittedDetector]) -> Any:
+        return _traced(Graph(detector_set.model, detector_set.anatomy, some), images, [SCORE + label for label in some])
 
     try:
         return graph(detectors), {}
@@ -166,7 +172,9 @@ def _written(door: Door, detectors: Mapping[str, Fitted], images: Tensor) -> tup
             except Exception as error:
                 reasons[label] = f"it cannot be written as an ONNX graph: {_root(error)}"
         if len(reasons) == len(detectors) or not reasons:
-            raise ModelError(f"model {door.model.name!r} cannot be written as an ONNX graph: {_root(whole)}") from whole
+            raise ModelError(
+                f"model {detector_set.model.name!r} cannot be written as an ONNX graph: {_root(whole)}"
+            ) from whole
         return graph({label: f for label, f in detectors.items() if label not in reasons}), reasons
 
 

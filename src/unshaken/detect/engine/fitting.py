@@ -21,10 +21,10 @@ from unshaken.core.search_copy import search_copy
 from unshaken.data import BadSample, Dataset, load_data, stream, subset
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.door import Door, check_accept
-from unshaken.detect.engine.kept import Kept, Moments, Reservoir
-from unshaken.detect.engine.look import Look
-from unshaken.detect.engine.screen import Fitted, answered, check_scores, looks, screen
+from unshaken.detect.engine.detector_set import DetectorSet, check_accept
+from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.run.align import aligned
 
@@ -79,11 +79,11 @@ class Fit:
     """What came of a fit.
 
     Args:
-        door: the fitted detectors in front of the model.
+        detector_set: the fitted detectors in front of the model.
         bad: samples that could not be read.
     """
 
-    door: Door
+    detector_set: DetectorSet
     bad: tuple[BadSample, ...]
 
 
@@ -140,27 +140,27 @@ def fit(
     if accept is not None:
         check_accept(accept, len(calibration))
     with evaluating(classifier), track("fit", len(chosen)) as task:
-        kept = fitting.kept(bank, tune, shares.keep, task)
+        fit_data = fitting.fit_data(bank, tune, shares.keep, task)
         labels = labels_of(detectors)
-        banks = {label: fitting.learn(label, m, kept) for label, m in zip(labels, detectors, strict=True)}
-        fitted = {n: Fitted(m, banks[n], torch.zeros(0)) for n, m in zip(labels, detectors, strict=True)}
+        banks = {label: fitting.learn(label, m, fit_data) for label, m in zip(labels, detectors, strict=True)}
+        fitted = {n: FittedDetector(m, banks[n], torch.zeros(0)) for n, m in zip(labels, detectors, strict=True)}
         scores = fitting.scores(fitted, calibration, task)
-    fitted = {n: Fitted(f.method, f.bank, scores[n]) for n, f in fitted.items()}
+    fitted = {n: FittedDetector(f.method, f.bank, scores[n]) for n, f in fitted.items()}
     about = {
         "model": classifier.name,
         "fingerprint": fingerprint(classifier),
         "data": dataset.options.spec,
         "data_fingerprint": dataset.fingerprint,
         "samples": {
-            "bank": kept.n,
-            "tune": len(kept.held_out),
+            "bank": fit_data.n,
+            "tune": len(fit_data.held_out),
             "calibration": len(scores[labels[0]]),
             "bad": len(fitting.bad),
         },
         "keep": shares.keep,
         "seed": seed,
     }
-    return Fit(Door(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad))
+    return Fit(DetectorSet(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad))
 
 
 def labels_of(methods: Sequence[Detector]) -> list[str]:
@@ -204,13 +204,13 @@ class _Fitting:
         size = limit or max(8, min(256, 2**23 // first.images[0].numel()))
         self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, first.images))
 
-    def kept(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> Kept:
+    def fit_data(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> FitData:
         """One look at every sample of the bank, and the tuning samples with their images."""
         moments = {layer: Moments(self.anatomy.classes) for m in self.methods for layer in m.moments(self.anatomy)}
         reservoir = Reservoir(keep)
         for batch in self._batches(bank, self.oracle.limit):
-            for look in looks(self.methods, self.anatomy, batch, self.oracle, self.seed):
-                self._add(look, moments, reservoir)
+            for forward in forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed):
+                self._add(forward, moments, reservoir)
             task.advance(len(batch))
         held = list(self._batches(tune, self.oracle.limit))
         task.advance(sum(len(b) for b in held))
@@ -218,11 +218,11 @@ class _Fitting:
         if not reservoir.seen:
             raise DataError(f"no sample of {self.dataset.options.spec!r} can be read: there is nothing to fit on")
         names = self.model.classes or self.dataset.classes
-        return Kept(self.anatomy, moments, rows, self._whole(held), reservoir.seen, tuple(names))
+        return FitData(self.anatomy, moments, rows, self._whole(held), reservoir.seen, tuple(names))
 
-    def learn(self, label: str, method: Detector, kept: Kept) -> Bank:
+    def learn(self, label: str, method: Detector, fit_data: FitData) -> Bank:
         """What a detector makes of it."""
-        bank = answered(method.learn(kept), self.oracle)
+        bank = run_queries(method.learn(fit_data), self.oracle)
         wrong = next((k for k, v in bank.items() if not bool(v.isfinite().all())), None)
         if wrong is not None:
             raise DataError(
@@ -230,7 +230,9 @@ class _Fitting:
             )
         return {k: v.detach().contiguous() for k, v in bank.items()}
 
-    def scores(self, fitted: dict[str, Fitted], calibration: NDArray[np.int64], task: Task) -> dict[str, Tensor]:
+    def scores(
+        self, fitted: dict[str, FittedDetector], calibration: NDArray[np.int64], task: Task
+    ) -> dict[str, Tensor]:
         """The calibration samples' scores, rising."""
         found: dict[str, list[Tensor]] = {label: [] for label in fitted}
         for batch in self._batches(calibration, self.oracle.limit):
@@ -242,27 +244,29 @@ class _Fitting:
             raise DataError(f"none of the {len(calibration)} samples that set thresholds can be read")
         return {label: torch.cat(parts).sort().values for label, parts in found.items()}
 
-    def _add(self, look: Look, moments: dict[str, Moments], reservoir: Reservoir) -> None:
-        labels = look.labels if look.labels is not None else torch.zeros_like(look.predictions)
+    def _add(self, forward: ForwardPass, moments: dict[str, Moments], reservoir: Reservoir) -> None:
+        labels = forward.labels if forward.labels is not None else torch.zeros_like(forward.predictions)
         for layer, sums in moments.items():
-            values = look.pooled(layer)
+            values = forward.pooled(layer)
             if not bool(values.isfinite().all()):
                 raise DataError(f"layer {layer!r} of {self.model.name!r} gives values that are no numbers on this data")
             sums.add(values, labels)
-        rows = {name: row for m in self.methods for name, row in m.rows(look).items()}
-        if look.labels is not None:
-            rows["labels"] = look.labels
-        reservoir.add(rows or {"logits": look.logits}, look.streams)
+        rows = {name: row for m in self.methods for name, row in m.rows(forward).items()}
+        if forward.labels is not None:
+            rows["labels"] = forward.labels
+        reservoir.add(rows or {"logits": forward.logits}, forward.streams)
 
-    def _whole(self, held: list[Batch]) -> Look | None:
+    def _whole(self, held: list[Batch]) -> ForwardPass | None:
         """All tuning samples as one look."""
         if not held:
             return None
         batch = Batch.concat(held)
-        parts = list(looks(self.methods, self.anatomy, batch, self.oracle, self.seed))
+        parts = list(forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed))
         features = {k: torch.cat([p.features[k] for p in parts]) for k in parts[0].features}
         rng = SampleRng.of(self.seed, "detect", batch.ids)
-        return Look(self.anatomy, torch.cat([p.logits for p in parts]), features, batch.images, rng, batch.labels)
+        return ForwardPass(
+            self.anatomy, torch.cat([p.logits for p in parts]), features, batch.images, rng, batch.labels
+        )
 
     def _batches(
         self, indices: Sequence[int] | NDArray[np.int64] | range, size: int, keep_bad: bool = True

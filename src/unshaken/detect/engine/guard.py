@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.query import Answer, Features, Logits, Query
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.base import Asking, T
-from unshaken.detect.engine.door import Door
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import QueryGenerator, T
+from unshaken.detect.engine.detector_set import DetectorSet
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
-def guard(door: Door, label: str, accept: float = 0.95) -> Classifier:
+def guard(detector_set: DetectorSet, label: str, accept: float = 0.95) -> Classifier:
     """The model behind one of its detectors: K + 1 logits, the last one the largest where the score is above threshold.
 
     The rejection's logit is `max_c z_c + (s - t) / d` with s the score, t the threshold and d the spread of normal
@@ -27,12 +27,12 @@ def guard(door: Door, label: str, accept: float = 0.95) -> Classifier:
     for every image and every pass.
 
     Args:
-        door: the fitted detectors.
+        detector_set: the fitted detectors.
         label: of the one.
         accept: share of normal images that are let in.
     """
-    model = door.model
-    net = Guard(door, label, accept)
+    model = detector_set.model
+    net = GuardNet(detector_set, label, accept)
     classes = (*model.classes, "rejected") if model.classes else ()
     return Classifier(
         net,
@@ -40,18 +40,18 @@ def guard(door: Door, label: str, accept: float = 0.95) -> Classifier:
         view=model.view,
         differentiable=model.differentiable,
         name=f"{model.name} behind {label}",
-        reject=door.anatomy.classes,
+        reject=detector_set.anatomy.classes,
     ).eval()
 
 
-class Guard(nn.Module):
+class GuardNet(nn.Module):
     """See `guard`."""
 
-    def __init__(self, door: Door, label: str, accept: float) -> None:
+    def __init__(self, detector_set: DetectorSet, label: str, accept: float) -> None:
         super().__init__()
-        self.model, self.anatomy = door.model, door.anatomy
-        self.fitted = door.only(label).detectors[label]
-        self.threshold = door.threshold(label, accept).value
+        self.model, self.anatomy = detector_set.model, detector_set.anatomy
+        self.fitted = detector_set.only(label).detectors[label]
+        self.threshold = detector_set.threshold(label, accept).value
         spread = self.fitted.calibration.std() if len(self.fitted.calibration) > 1 else torch.ones(())
         self.spread = float(spread.clamp(min=1e-9))
 
@@ -60,34 +60,34 @@ class Guard(nn.Module):
         method = self.fitted.method
         logits, features = self.model.features(images, method.layers(self.anatomy))
         rng = SampleRng(torch.zeros(len(images), dtype=torch.int64, device=images.device))
-        look = Look(self.anatomy, logits, features, images, rng)
-        score = _through(method.examine(look, self.fitted.bank), self.model)
+        forward = ForwardPass(self.anatomy, logits, features, images, rng)
+        score = _through(method.examine(forward, self.fitted.bank), self.model)
         away = ((score - self.threshold) / self.spread).clamp(-1e4, 1e4).to(logits)
         return torch.cat([logits, (logits.amax(1) + away)[:, None]], 1)
 
 
-def _through(asking: Asking[T], model: Classifier) -> T:
+def _through(queries: QueryGenerator[T], model: Classifier) -> T:
     """A detector's questions, answered with a graph."""
     answer: Any = None
     while True:
         try:
-            query: Query = asking.send(answer)
+            query: Query = queries.send(answer)
         except StopIteration as stop:
             found: T = stop.value
             return found
-        answer = _said(query, model)
+        answer = _answer_with_graph(query, model)
 
 
-def _said(query: Query, model: Classifier) -> Answer:
+def _answer_with_graph(query: Query, model: Classifier) -> Answer:
     if isinstance(query, Logits | Features) and query.points.ndim == 4:
         layers = query.layers if isinstance(query, Features) else ()
         logits, features = model.features(query.points, layers)
         return Answer(logits=logits, labels=logits.argmax(1), features=features)
     with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
-        return query.evaluate(Straight(model), None)
+        return query.evaluate(UncountedPasses(model), None)
 
 
-class Straight:
+class UncountedPasses:
     """The door that a query is evaluated through (`Passes`), without counting: the guard's own pass is counted."""
 
     draws = 1

@@ -15,7 +15,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.search_copy import search_copy
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.screen import screen
 
 
@@ -43,11 +43,13 @@ class Latency:
         return self.with_all / self.without
 
 
-def latency(door: Door, images: Tensor, *, batch_size: int = 64, repeats: int = 5, warm_up: int = 1) -> Latency:
+def latency(
+    detector_set: DetectorSet, images: Tensor, *, batch_size: int = 64, repeats: int = 5, warm_up: int = 1
+) -> Latency:
     """Time the model with its detectors against the model alone, in turns, on the same images.
 
     Args:
-        door: the fitted detectors.
+        detector_set: the fitted detectors.
         images: float `[N, C, H, W]` in [0, 1], on the model's device.
         batch_size: images in one pass; 1 for what a single request takes.
         repeats: timed rounds.
@@ -60,16 +62,16 @@ def latency(door: Door, images: Tensor, *, batch_size: int = 64, repeats: int = 
         raise ParameterError(
             f"latency: {len(images)} images, batch_size={batch_size}, repeats={repeats}: give 1 or more"
         )
-    model, samples = door.model, Batch(images, None, tuple(str(i) for i in range(len(images))))
+    model, samples = detector_set.model, Batch(images, None, tuple(str(i) for i in range(len(images))))
     oracle = Oracle(model, limit=batch_size, search_copy=search_copy(model, images[:2]))
     plain: list[float] = []
     full: list[float] = []
-    alone: dict[str, list[float]] = {label: [] for label in door.detectors}
+    alone: dict[str, list[float]] = {label: [] for label in detector_set.detectors}
     with evaluating(model):
         for number in range(warm_up + repeats):
             took = _timed(lambda: _plain(model, images, batch_size))
             began = time.perf_counter()
-            found = screen(door.detectors, door.anatomy, samples, oracle)
+            found = screen(detector_set.detectors, detector_set.anatomy, samples, oracle)
             both = time.perf_counter() - began
             if number >= warm_up:
                 plain.append(took)

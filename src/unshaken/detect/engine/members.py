@@ -33,8 +33,8 @@ class Members(Query):
         for spec in self.specs:
             model = second_model(spec).to(self.points.device)
             self._check_size(spec, model)
-            door = passes.beside(model) if isinstance(passes, Oracle) else None
-            logits = model(self.points).float() if door is None else door.forward(self.points)[0]
+            detector_set = passes.beside(model) if isinstance(passes, Oracle) else None
+            logits = model(self.points).float() if detector_set is None else detector_set.forward(self.points)[0]
             if logits.shape[1] != self.classes:
                 raise ModelError(
                     f"ensemble: member {spec!r} has {logits.shape[1]} classes, the model {self.classes}: "

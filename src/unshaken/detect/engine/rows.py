@@ -12,8 +12,8 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
-from unshaken.detect.engine.door import Door, digest
-from unshaken.detect.engine.screen import Fitted, Scored
+from unshaken.detect.engine.detector_set import DetectorSet, digest
+from unshaken.detect.engine.screen import DetectorScores, FittedDetector
 from unshaken.run.rows import Condition, Part, declare_table
 
 SCORES = declare_table(
@@ -43,7 +43,7 @@ Once = Callable[[Hashable, Callable[[], Any]], Any]
 """Keeps what was made under a key; see `Context.once`."""
 
 
-def detectors_of(folder: str, known: str, model: Classifier, once: Once) -> Door:
+def detectors_of(folder: str, known: str, model: Classifier, once: Once) -> DetectorSet:
     """The detectors of a folder, as they were when the run began; read once a run and let go with it.
 
     Args:
@@ -55,7 +55,7 @@ def detectors_of(folder: str, known: str, model: Classifier, once: Once) -> Door
     Raises:
         RunError: they have changed since.
     """
-    detectors: Door = once(key_of(folder, known), lambda: _read(folder, known, model))
+    detectors: DetectorSet = once(key_of(folder, known), lambda: _read(folder, known, model))
     return detectors
 
 
@@ -64,17 +64,17 @@ def key_of(folder: str, known: str) -> Hashable:
     return "detectors", folder, known
 
 
-def _read(folder: str, known: str, model: Classifier) -> Door:
+def _read(folder: str, known: str, model: Classifier) -> DetectorSet:
     if digest(folder) != known:
         raise RunError(f"{folder}: the detectors are not those that the run began with; start the run afresh")
-    return Door.load(folder, model)
+    return DetectorSet.load(folder, model)
 
 
 def scores(
     condition: Condition,
     detector: str,
     batch: Batch,
-    scored: Scored,
+    scored: DetectorScores,
     *,
     split: str,
     threshold: float,
@@ -118,7 +118,13 @@ def joined(parts: Sequence[Part]) -> Part:
 
 
 def answers(
-    condition: Condition, batch: Batch, scored: Scored, fitted: Fitted, threshold: float, logits: Tensor, **more: Any
+    condition: Condition,
+    batch: Batch,
+    scored: DetectorScores,
+    fitted: FittedDetector,
+    threshold: float,
+    logits: Tensor,
+    **more: Any,
 ) -> Part:
     """The `outcomes` rows of the model behind a detector: its prediction, or class K where the sample is turned away.
 

@@ -17,12 +17,12 @@ from unshaken.core.query import Features, Logits, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Asking, Bank, Detector, T
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, T
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedDetector:
     """A detector with what was fitted.
 
     Args:
@@ -36,7 +36,7 @@ class Fitted:
     calibration: Tensor
 
 
-class Scored(State):
+class DetectorScores(State):
     """What a detector says of samples.
 
     Args:
@@ -53,35 +53,37 @@ class Scored(State):
 
 
 def screen(
-    detectors: Mapping[str, Fitted], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
-) -> dict[str, Scored]:
+    detectors: Mapping[str, FittedDetector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
+) -> dict[str, DetectorScores]:
     """Scores of all detectors.
 
     Args:
         detectors: by label.
         anatomy: of the model.
         batch: any number of samples; they are taken in pieces that fit the memory.
-        oracle: the model's counted door, the model in evaluation mode.
+        oracle: runs the model and counts its passes; the model in evaluation mode.
         seed: of the run, for detectors that draw.
 
     Returns:
         Label to scores. A score is NaN where the model's values are no numbers.
     """
-    parts: dict[str, list[Scored]] = {label: [] for label in detectors}
-    for look in looks([f.method for f in detectors.values()], anatomy, batch, oracle, seed):
+    parts: dict[str, list[DetectorScores]] = {label: [] for label in detectors}
+    for forward in forward_passes([f.method for f in detectors.values()], anatomy, batch, oracle, seed):
         for label, fitted in detectors.items():
-            parts[label].append(_scored(fitted, look, oracle))
-    return {label: Scored.concat(found) for label, found in parts.items()}
+            parts[label].append(_score(fitted, forward, oracle))
+    return {label: DetectorScores.concat(found) for label, found in parts.items()}
 
 
-def looks(methods: list[Detector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0) -> Iterator[Look]:
+def forward_passes(
+    methods: list[Detector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
+) -> Iterator[ForwardPass]:
     """The samples in pieces that one pass holds, each with what the model said of it, once for all detectors.
 
     Args:
         methods: the detectors whose layers are wanted.
         anatomy: of the model.
         batch: the samples.
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         seed: of the run.
     """
     layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(anatomy)))
@@ -90,17 +92,17 @@ def looks(methods: list[Detector], anatomy: Anatomy, batch: Batch, oracle: Oracl
         piece = batch[slice(start, start + oracle.limit)]
         answer = oracle.ask(Features(piece.images, layers) if layers else Logits(piece.images))
         rng = SampleRng.of(seed, "detect", piece.ids)
-        yield Look(anatomy, required(answer.logits), answer.features or {}, piece.images, rng, piece.labels)
+        yield ForwardPass(anatomy, required(answer.logits), answer.features or {}, piece.images, rng, piece.labels)
         start += len(piece)
 
 
-def answered(asking: Asking[T], oracle: Oracle) -> T:
+def run_queries(queries: QueryGenerator[T], oracle: Oracle) -> T:
     """Run a detector's questions to the end, in pieces that fit the memory."""
     answer: Any = None
     while True:
         with oracle.meter.method(), torch.no_grad():
             try:
-                query: Query = asking.send(answer)
+                query: Query = queries.send(answer)
             except StopIteration as stop:
                 found: T = stop.value
                 return found
@@ -121,12 +123,12 @@ def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:
         )
 
 
-def _scored(fitted: Fitted, look: Look, oracle: Oracle) -> Scored:
+def _score(fitted: FittedDetector, forward: ForwardPass, oracle: Oracle) -> DetectorScores:
     began, before = time.perf_counter(), (oracle.meter.forwards, oracle.meter.backwards)
-    score = answered(fitted.method.examine(look, fitted.bank), oracle).double()
-    n, seconds = len(look), time.perf_counter() - began
+    score = run_queries(fitted.method.examine(forward, fitted.bank), oracle).double()
+    n, seconds = len(forward), time.perf_counter() - began
     forwards, backwards = oracle.meter.forwards - before[0], oracle.meter.backwards - before[1]
-    return Scored(
+    return DetectorScores(
         score=score,
         forwards=torch.full((n,), forwards // n, device=score.device),
         backwards=torch.full((n,), backwards // n, device=score.device),

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters, find_method, list_methods, register
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.rows import NORMAL, answers, detectors_of, joined, scores
 from unshaken.detect.engine.screen import screen
 from unshaken.run.flag import FlagKind
@@ -30,7 +30,7 @@ FITTED_ON = FlagKind(
 )
 
 
-class Doorstep(Parameters):
+class FittedStep(Parameters):
     """What all steps with fitted detectors are told."""
 
     room: ClassVar[str] = "detect"
@@ -55,13 +55,13 @@ class Doorstep(Parameters):
         names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.labels)
         return tuple(dict.fromkeys(n for n in names if n in known))
 
-    def door(self, context: Context) -> Door:
+    def detector_set(self, context: Context) -> DetectorSet:
         """The detectors in front of the run's model."""
         return detectors_of(self.folder, self.digest, context.oracle.model, context.once)
 
 
 @register("screening", reference="Yang et al. 2022 (OpenOOD), arXiv:2210.07242")
-class Screening(Doorstep):
+class Screening(FittedStep):
     """Scores of all fitted detectors in one pass, and who is let in; also of shifted copies of the images."""
 
     split: str = Field(NORMAL, description="what the samples are: normal, or GROUP/NAME")
@@ -89,22 +89,25 @@ class Screening(Doorstep):
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         """Rows of one shard: scores, and the answers of the model behind each detector."""
-        door, oracle = self.door(context).only(*self.labels), context.oracle
+        detector_set, oracle = self.detector_set(context).only(*self.labels), context.oracle
         views = {self.split: (batch, context.clean)}
         for part in filter(None, self.shifts.split("+")):
             name, _, severity = part.rpartition("-")
             moved = find_method(name, "stress").cls().apply(batch, int(severity), context.seed)
             views[f"covariate/{part}"] = moved, oracle.exact(moved.images)
-        found = {s: screen(door.detectors, door.anatomy, b, oracle, context.seed) for s, (b, _) in views.items()}
+        found = {
+            s: screen(detector_set.detectors, detector_set.anatomy, b, oracle, context.seed)
+            for s, (b, _) in views.items()
+        }
         parts = []
         for condition in conditions:
             label = condition.id
-            threshold, own = door.threshold(label, self.accept).value, found[self.split][label]
+            threshold, own = detector_set.threshold(label, self.accept).value, found[self.split][label]
             rows = [
                 scores(condition, label, b, found[s][label], split=s, threshold=threshold, logits=z)
                 for s, (b, z) in views.items()
             ]
             cost = {k: getattr(own, k).cpu().numpy() for k in ("forwards", "backwards", "seconds")}
-            answer = answers(condition, batch, own, door.detectors[label], threshold, context.clean, **cost)
+            answer = answers(condition, batch, own, detector_set.detectors[label], threshold, context.clean, **cost)
             parts += [joined(rows), answer]
         return parts

@@ -71,11 +71,11 @@ def read_policy(path: str | Path) -> Policy:
         DataError: the file is absent or no YAML.
         ParameterError: what is in it is no policy; the message names the field.
     """
-    told = read_yaml(Path(path), f"policy {str(path)!r}", DataError)
-    if not isinstance(told, dict):
-        raise DataError(f"policy {str(path)!r} is {type(told).__name__}, not a table with 'categories'")
+    record = read_yaml(Path(path), f"policy {str(path)!r}", DataError)
+    if not isinstance(record, dict):
+        raise DataError(f"policy {str(path)!r} is {type(record).__name__}, not a table with 'categories'")
     try:
-        return Policy(**{str(k): v for k, v in told.items()})
+        return Policy(**{str(k): v for k, v in record.items()})
     except ParameterError as error:
         raise ParameterError(f"policy {str(path)!r}: {error}") from None
 

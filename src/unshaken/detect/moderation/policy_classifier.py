@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank
-from unshaken.detect.engine.look import pool
+from unshaken.detect.engine.forward_pass import pool
 from unshaken.detect.moderation.policy_heads import category_margins
 
 CLASSES = ("safe", "unsafe")

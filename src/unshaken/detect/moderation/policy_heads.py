@@ -13,8 +13,8 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.moderation_policy import Policy, flagged_classes, read_policy
 from unshaken.measure.detection.moderation import best_f1_threshold
 
@@ -129,27 +129,27 @@ class PolicyHeads(PenultimateDetector):
         """
         return read_policy(self.file) if self.file else flagged_classes(self.unsafe, self.names)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values; the labels are kept anyway."""
-        return {"penultimate": look.penultimate}
+        return {"penultimate": forward.penultimate}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """Heads from the samples kept, thresholds from those held out.
 
         Raises:
             DataError: there are no images of a category, or of nothing else.
         """
         policy = self.policy
-        members = policy.members(kept.anatomy.classes, kept.names)
-        belongs = memberships(kept.rows["labels"], members)
+        members = policy.members(fit_data.anatomy.classes, fit_data.names)
+        belongs = memberships(fit_data.rows["labels"], members)
         for name, n in zip(policy.names, belongs.sum(0).tolist(), strict=True):
             if not 0 < n < len(belongs):
                 raise DataError(
                     f"policy-heads: {n} of {len(belongs)} images show {name!r}; some must, and some must not"
                 )
-        weight, bias = fit_heads(kept.rows["penultimate"], belongs, self.c)
+        weight, bias = fit_heads(fit_data.rows["penultimate"], belongs, self.c)
         thresholds = torch.zeros_like(bias)
-        held = kept.held_out
+        held = fit_data.held_out
         if self.threshold == "f1" and held.labels is not None:
             logits, truth = (
                 category_margins(held.penultimate, weight, bias, thresholds),
@@ -159,10 +159,10 @@ class PolicyHeads(PenultimateDetector):
             thresholds = torch.tensor(best).to(bias)
         return {"weight": weight, "bias": bias, "thresholds": thresholds}
 
-    def categories(self, look: Look, bank: Bank) -> Tensor:
+    def categories(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `category_margins`, one column a category of the policy."""
-        return category_margins(look.penultimate, bank["weight"], bank["bias"], bank["thresholds"])
+        return category_margins(forward.penultimate, bank["weight"], bank["bias"], bank["thresholds"])
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The largest margin over the categories."""
-        return self.categories(look, bank).amax(1)
+        return self.categories(forward, bank).amax(1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unshaken.detect.scores._quantised import BLOCK, PIECE, Quantised, in_bytes
+from unshaken.detect.scores._quantised import BLOCK, PIECE, QuantisedBank, in_bytes
 
 SAMPLE = 1024
 """Blocks of which the similarity of the k-th nearest is guessed at first."""
@@ -50,9 +50,9 @@ class Pairs:
         row, similarity = torch.cat([part.row for part in parts]), torch.cat([part.similarity for part in parts])
         return cls(query, row.index_select(0, order), similarity.index_select(0, order), parts[0].n)
 
-    def where(self, kept: Tensor) -> Pairs:
+    def where(self, fit_data: Tensor) -> Pairs:
         """Some of them, by bool `[P]`."""
-        return Pairs(self.query[kept], self.row[kept], self.similarity[kept], self.n)
+        return Pairs(self.query[fit_data], self.row[fit_data], self.similarity[fit_data], self.n)
 
     def measured(self, similarity: Tensor) -> Pairs:
         """The same pairs, their similarity known better."""
@@ -72,7 +72,7 @@ class Pairs:
 class _Search:
     """Queries in bytes, and the bank in which they are looked for."""
 
-    def __init__(self, queries: Tensor, bank: Quantised) -> None:
+    def __init__(self, queries: Tensor, bank: QuantisedBank) -> None:
         codes, _, self.scale, self.error = in_bytes(queries, 1)
         self.queries, self.codes, self.bank = queries, codes, bank
         self.rounding = queries.shape[1] * 2.0**-23  # of float32 sums of d products, on either side
@@ -151,7 +151,7 @@ class _Search:
         return torch.cat(found)
 
 
-def search(queries: Tensor, bank: Quantised, k: int) -> tuple[Tensor, Tensor]:
+def search(queries: Tensor, bank: QuantisedBank, k: int) -> tuple[Tensor, Tensor]:
     """Row of the bank that is the k-th nearest, where it can be told from bytes and a few float32 products.
 
     1. From a sample of blocks a similarity is guessed that more than k rows reach; the byte products of a share of the

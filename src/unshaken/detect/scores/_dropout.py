@@ -41,13 +41,13 @@ class DropoutDraws(Query):
         model = getattr(passes, "model", None)
         if not isinstance(model, Classifier):
             raise ModelError("dropout is drawn inside the model, and this door does not lead there")
-        door = passes
+        detector_set = passes
         if isinstance(passes, Oracle):
-            door = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)
+            detector_set = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)
         found = []
         for draw in range(self.draws):
             with dropping(model, self.rng.fold(draw)):
-                found.append(door.forward(self.points)[0])
+                found.append(detector_set.forward(self.points)[0])
         logits = torch.stack(found, 1)
         return Answer(logits=logits, labels=logits.argmax(-1))
 
@@ -98,8 +98,8 @@ def _hook(name: str, module: Dropout, rng: SampleRng) -> Any:
                 f"dropout layer {name!r} sees {len(x)} rows for {len(rng)} samples: its masks cannot be drawn by sample"
             )
         shape = x.shape[1:2] if whole else x.shape[1:]
-        kept = rng.fold(name).fold(next(calls)).uniform(math.prod(shape)) >= rate
-        mask = kept.reshape(-1, *shape, *[1] * (x.ndim - 1 - len(shape))).to(x)
+        fit_data = rng.fold(name).fold(next(calls)).uniform(math.prod(shape)) >= rate
+        mask = fit_data.reshape(-1, *shape, *[1] * (x.ndim - 1 - len(shape))).to(x)
         return x * mask / (1 - rate) if rate < 1 else x * mask
 
     return drop

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError
-from unshaken.detect.engine.kept import Moments
+from unshaken.detect.engine.fit_data import Moments
 
 RESOLUTION = 1e-6
 """A direction whose deviation is below this share of the features' size is constant: float32 rounds as coarsely."""

@@ -1,4 +1,4 @@
-"""`Layered`: detectors with one score a layer, and the weights by which these become one."""
+"""`LayerwiseDetector`: detectors with one score a layer, and the weights by which these become one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Features, Gradient
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Asking, Bank, Detector, Of
-from unshaken.detect.engine.kept import Kept
+from unshaken.detect.engine.base import Bank, Detector, FigureObjective, QueryGenerator
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.logistic import logistic_regression
-from unshaken.detect.engine.look import Look
 from unshaken.detect.engine.standard import spread
 
 FEWEST = 5
@@ -46,7 +46,7 @@ def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-class Layered(Detector):
+class LayerwiseDetector(Detector):
     """A detector with a score for each of several layers, put together as `sum_l alpha_l (s_l - m_l) / sd_l`.
 
     Mean m_l and deviation sd_l are those of held-out normal samples, for scores of layers differ by orders. The score
@@ -62,39 +62,39 @@ class Layered(Detector):
     fgsm_eps: PositiveFloat = Field(8 / 255, description="step of these FGSM examples, in [0, 1] pixel units", le=1)
 
     @abstractmethod
-    def layer_bank(self, kept: Kept) -> Bank:
+    def layer_bank(self, fit_data: FitData) -> Bank:
         """What `layer_scores` needs of the data."""
 
     @abstractmethod
-    def layer_scores(self, look: Look, bank: Bank) -> Tensor:
+    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """One score a layer, float64 `[N, L]`, from one pass."""
 
-    def asked_scores(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def asked_scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """`layer_scores`, for those that ask the model again."""
-        return self.layer_scores(look, bank)
+        return self.layer_scores(forward, bank)
         yield  # never reached: it makes this a generator
 
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Those of the parameter `layer`."""
         return named_layers(anatomy, self.layer)
 
-    def learn(self, kept: Kept) -> Asking[Bank]:
+    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
         """The layers' own banks; where there are several, means, deviations and weights.
 
         Raises:
             DataError: a layer's score is constant, or there are too few FGSM examples that fool the model.
         """
-        bank, names = self.layer_bank(kept), self.layers(kept.anatomy)
+        bank, names = self.layer_bank(fit_data), self.layers(fit_data.anatomy)
         if len(names) == 1:
             return bank
-        normal = yield from self.asked_scores(kept.held_out, bank)
+        normal = yield from self.asked_scores(fit_data.held_out, bank)
         mean, deviation = spread(normal, names, self.info.name)
         alpha = torch.ones_like(mean)
         if self.weights == "fgsm":
-            sorts = yield from fgsm_examples(kept.held_out, names, self.fgsm_eps, self.info.name)
+            sorts = yield from fgsm_examples(fit_data.held_out, names, self.fgsm_eps, self.info.name)
             scores = []
-            for look in sorts:
-                found = yield from self.asked_scores(look, bank)
+            for forward in sorts:
+                found = yield from self.asked_scores(forward, bank)
                 scores.append((found - mean) / deviation)
             abnormal = torch.cat([torch.full((len(s),), k == 2, device=s.device) for k, s in enumerate(scores)])
             alpha = logistic_regression(torch.cat(scores), abnormal)[0]
@@ -106,31 +106,33 @@ class Layered(Detector):
             return scores[:, 0]
         return (scores - bank["mean"]) @ bank["weights"]
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The layers' scores, put together."""
-        return self.together(self.layer_scores(look, bank), bank)
+        return self.together(self.layer_scores(forward, bank), bank)
 
 
-def looked_at(look: Look, images: Tensor, layers: Sequence[str]) -> Asking[Look]:
+def looked_at(forward: ForwardPass, images: Tensor, layers: Sequence[str]) -> QueryGenerator[ForwardPass]:
     """The same samples with other images, as the model sees these.
 
     Args:
-        look: the samples.
+        forward: the samples.
         images: `[N, C, H, W]`.
         layers: whose values are wanted.
     """
     answer = yield Features(images, tuple(layers))
-    return replace(look, logits=required(answer.logits), features=answer.features or {}, images=images)
+    return replace(forward, logits=required(answer.logits), features=answer.features or {}, images=images)
 
 
-def fgsm_examples(look: Look, layers: Sequence[str], eps: float, method: str) -> Asking[tuple[Look, Look, Look]]:
+def fgsm_examples(
+    forward: ForwardPass, layers: Sequence[str], eps: float, method: str
+) -> QueryGenerator[tuple[ForwardPass, ForwardPass, ForwardPass]]:
     """Clean, noisy and adversarial images, as Lee et al. 2018 choose them.
 
     An image serves when the model is right on it, clean and with Gaussian noise of deviation `eps` (which is as long as
     the adversarial step), and wrong after `x' = clip(x + eps sign(grad_x CE))`.
 
     Args:
-        look: normal samples with images; where their labels are not known the predictions stand for them.
+        forward: normal samples with images; where their labels are not known the predictions stand for them.
         layers: whose values are wanted.
         eps: step in [0, 1] pixel units.
         method: who asks, for the message.
@@ -138,33 +140,33 @@ def fgsm_examples(look: Look, layers: Sequence[str], eps: float, method: str) ->
     Raises:
         DataError: too few images serve.
     """
-    clean = look.pixels
-    labels = look.predictions if look.labels is None else look.labels
-    answer = yield Gradient(clean, of=Of(_cross_entropy, labels))
+    clean = forward.pixels
+    labels = forward.predictions if forward.labels is None else forward.labels
+    answer = yield Gradient(clean, of=FigureObjective(_cross_entropy, labels))
     fooling = (clean + eps * required(answer.gradient).sign()).clamp(0, 1)
-    noise = look.streams.fold("noise").normal(*clean.shape[1:]).to(clean)
-    moved = yield from looked_at(look, fooling, layers)
-    noisy = yield from looked_at(look, (clean + eps * noise).clamp(0, 1), layers)
-    rows = (look.predictions == labels) & (noisy.predictions == labels) & (moved.predictions != labels)
+    noise = forward.streams.fold("noise").normal(*clean.shape[1:]).to(clean)
+    moved = yield from looked_at(forward, fooling, layers)
+    noisy = yield from looked_at(forward, (clean + eps * noise).clamp(0, 1), layers)
+    rows = (forward.predictions == labels) & (noisy.predictions == labels) & (moved.predictions != labels)
     if int(rows.sum()) < FEWEST:
         raise DataError(
-            f"{method}: only {int(rows.sum())} of {len(look)} held-out images are classified rightly and fooled by "
+            f"{method}: only {int(rows.sum())} of {len(forward)} held-out images are classified rightly and fooled by "
             f"FGSM at eps={eps:.4g}, too few to learn weights from: raise fgsm_eps, give more data, or weights=equal"
         )
-    return tuple(_some(one, rows) for one in (look, noisy, moved))  # type: ignore[return-value]  # three of three
+    return tuple(_some(one, rows) for one in (forward, noisy, moved))  # type: ignore[return-value]  # three of three
 
 
 def _cross_entropy(answer: Answer, labels: Tensor) -> Tensor:
     return F.cross_entropy(required(answer.logits), labels, reduction="none")
 
 
-def _some(look: Look, rows: Tensor) -> Look:
+def _some(forward: ForwardPass, rows: Tensor) -> ForwardPass:
     """Some of the samples."""
-    return Look(
-        look.anatomy,
-        look.logits[rows],
-        {k: v[rows] for k, v in look.features.items()},
-        look.pixels[rows],
-        None if look.rng is None else look.rng[rows],
-        None if look.labels is None else look.labels[rows],
+    return ForwardPass(
+        forward.anatomy,
+        forward.logits[rows],
+        {k: v[rows] for k, v in forward.features.items()},
+        forward.pixels[rows],
+        None if forward.rng is None else forward.rng[rows],
+        None if forward.labels is None else forward.labels[rows],
     )

@@ -31,7 +31,7 @@ def fast_bytes() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
+class QuantisedBank:
     """A bank in bytes and what they leave: `v = s (i + r)`, in three bytes a number where float32 takes four.
 
     r lies in [-1/2, 1/2] and is kept as float16, so that a unit vector of 512 numbers is known to about 1e-7.
@@ -51,7 +51,7 @@ class Quantised:
     count: int
 
     @classmethod
-    def of(cls, bank: Tensor, order: Tensor | None = None) -> Quantised:
+    def of(cls, bank: Tensor, order: Tensor | None = None) -> QuantisedBank:
         """Of a bank float32 `[M, d]`.
 
         Args:
@@ -89,16 +89,16 @@ class Quantised:
         return found.mul_(self.scales[rows // BLOCK, None])
 
 
-def saved(bank: Quantised) -> dict[str, Tensor]:
+def saved(bank: QuantisedBank) -> dict[str, Tensor]:
     """The tensors of a bank, by name."""
     count = torch.tensor(bank.count)
     return {"codes": bank.codes, "rest": bank.rest, "scales": bank.scales, "errors": bank.errors, "count": count}
 
 
-def restored(tensors: Mapping[str, Tensor]) -> Quantised:
+def restored(tensors: Mapping[str, Tensor]) -> QuantisedBank:
     """The bank of such tensors."""
     codes, rest, scales, errors = (tensors[name] for name in ("codes", "rest", "scales", "errors"))
-    return Quantised(codes, rest, scales, errors, int(tensors["count"]))
+    return QuantisedBank(codes, rest, scales, errors, int(tensors["count"]))
 
 
 def in_bytes(rows: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

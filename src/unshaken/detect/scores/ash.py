@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.energy import energy
 
 Variant = Literal["p", "b", "s"]
@@ -91,7 +91,7 @@ class ASH(PenultimateDetector):
     percentile: float = Field(65.0, description="share of a sample's features that becomes 0, in per cent", ge=0, le=95)
     variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `ash` and `energy`."""
-        features = non_negative(look.penultimate, "ash")
-        return energy(look.anatomy.read_out(ash(features, self.percentile, self.variant)))
+        features = non_negative(forward.penultimate, "ash")
+        return energy(forward.anatomy.read_out(ash(features, self.percentile, self.variant)))

@@ -11,8 +11,8 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.energy import energy
 
 
@@ -45,18 +45,18 @@ class DICE(PenultimateDetector):
 
     percentile: float = Field(90.0, description="share of the head's weights that becomes 0, in per cent", ge=0, lt=100)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""
-        return {"penultimate": look.penultimate}
+        return {"penultimate": forward.penultimate}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """The sparse head.
 
         Raises:
             DataError: no weight would stay.
         """
-        weight, bias = kept.anatomy.linear
-        sparse = sparse_head(weight, kept.rows["penultimate"].to(weight).mean(0), self.percentile)
+        weight, bias = fit_data.anatomy.linear
+        sparse = sparse_head(weight, fit_data.rows["penultimate"].to(weight).mean(0), self.percentile)
         if not bool(sparse.any()):
             raise DataError(
                 f"dice: no weight of the head contributes above the percentile {self.percentile:g}: the features of "
@@ -64,6 +64,6 @@ class DICE(PenultimateDetector):
             )
         return {"weight": sparse, "bias": bias}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `sparse_head` and `energy`."""
-        return energy(F.linear(look.penultimate.to(bank["weight"]), bank["weight"], bank["bias"]).double())
+        return energy(F.linear(forward.penultimate.to(bank["weight"]), bank["weight"], bank["bias"]).double())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -29,6 +29,6 @@ class Energy(Detector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `energy`."""
-        return energy(look.z, self.temperature)
+        return energy(forward.z, self.temperature)

@@ -9,8 +9,8 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.members import Members
 from unshaken.detect.scores._disagreement import Measure, disagreement
 
@@ -37,13 +37,13 @@ class EnsembleDisagreement(Detector):
             raise ParameterError(f"ensemble: members={self.members!r} has an empty SPEC; write SPEC+SPEC")
         return specs
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """A forward pass a member.
 
         Raises:
             ModelError: a member is absent, or has other classes than the model.
         """
-        answer = yield Members(look.pixels, self.specs, look.logits.shape[1])
-        own = look.logits.to(required(answer.logits))[:, None]
+        answer = yield Members(forward.pixels, self.specs, forward.logits.shape[1])
+        own = forward.logits.to(required(answer.logits))[:, None]
         every = torch.cat([own, required(answer.logits)], 1)
         return disagreement(every.double().softmax(-1), self.measure)

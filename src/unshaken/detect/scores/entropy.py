@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def entropy(log_probabilities: Tensor) -> Tensor:
@@ -25,6 +25,6 @@ def entropy(log_probabilities: Tensor) -> Tensor:
 class Entropy(Detector):
     """The entropy of the softmax probabilities in nats."""
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `entropy`."""
-        return entropy(look.log_probabilities)
+        return entropy(forward.log_probabilities)

@@ -15,8 +15,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Logits
 from unshaken.core.registry import register
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.models.museum import rounded
 
 KINDS = {"bits": 1, "median": 1, "nlm": 3}
@@ -97,11 +97,11 @@ class FeatureSqueezing(Detector):
             squeezer(text)
         return squeezers
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """A forward pass a squeezer."""
         found = []
         for text in self.squeezers.split("+"):
-            answer = yield Logits(squeezer(text)(look.pixels))
+            answer = yield Logits(squeezer(text)(forward.pixels))
             moved = required(answer.logits).double().softmax(1)
-            found.append((moved - look.probabilities).abs().sum(1))
+            found.append((moved - forward.probabilities).abs().sum(1))
         return torch.stack(found, 1).amax(1)

@@ -12,9 +12,9 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.standard import spread
 
 
@@ -51,11 +51,11 @@ class Fusion(Detector):
         """Those of all parts."""
         return tuple(dict.fromkeys(layer for part in self.parts for layer in part.moments(anatomy)))
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Those of all parts."""
-        return {name: row for part in self.parts for name, row in part.rows(look).items()}
+        return {name: row for part in self.parts for name, row in part.rows(forward).items()}
 
-    def learn(self, kept: Kept) -> Asking[Bank]:
+    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
         """The banks of all parts, and the scales of their scores.
 
         Raises:
@@ -63,27 +63,27 @@ class Fusion(Detector):
         """
         bank: Bank = {}
         for number, part in enumerate(self.parts):
-            own = yield from part.learn(kept)
+            own = yield from part.learn(fit_data)
             bank |= {f"{number}/{key}": value for key, value in own.items()}
-        scores = yield from self._scores(kept.held_out, bank)
+        scores = yield from self._scores(fit_data.held_out, bank)
         mean, deviation = spread(scores, [part.info.name for part in self.parts], "fusion")
         return {**bank, "mean": mean, "deviation": deviation}
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """The sum."""
-        scores = yield from self._scores(look, bank)
+        scores = yield from self._scores(forward, bank)
         return ((scores - bank["mean"]) / bank["deviation"]).sum(1)
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The sum, of parts that have a score from one pass."""
-        scores = [part.score(look, _own(bank, number)) for number, part in enumerate(self.parts)]
+        scores = [part.score(forward, _own(bank, number)) for number, part in enumerate(self.parts)]
         return ((torch.stack(scores, 1) - bank["mean"]) / bank["deviation"]).sum(1)
 
-    def _scores(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def _scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """Of all parts, `[N, P]`."""
         found = []
         for number, part in enumerate(self.parts):
-            score = yield from part.examine(look, _own(bank, number))
+            score = yield from part.examine(forward, _own(bank, number))
             found.append(score.double())
         return torch.stack(found, 1)
 

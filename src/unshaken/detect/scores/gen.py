@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def generalised_entropy(log_probabilities: Tensor, gamma: float = 0.1, top: int = 100) -> Tensor:
@@ -38,6 +38,6 @@ class GEN(Detector):
     gamma: PositiveFloat = Field(0.1, description="exponent of p (1 - p)", lt=1)
     top: PositiveInt = Field(100, description="M, how many of the largest probabilities count")
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `generalised_entropy`."""
-        return generalised_entropy(look.log_probabilities, self.gamma, self.top)
+        return generalised_entropy(forward.log_probabilities, self.gamma, self.top)

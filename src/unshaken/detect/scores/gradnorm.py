@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def gradient_norm(features: Tensor, probabilities: Tensor, temperature: float = 1.0) -> Tensor:
@@ -32,7 +32,7 @@ class GradNorm(PenultimateDetector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `gradient_norm`; negated, for normal samples have the larger one."""
-        sure = look.probabilities if self.temperature == 1 else (look.z / self.temperature).softmax(1)
-        return -gradient_norm(look.penultimate.double(), sure, self.temperature)
+        sure = forward.probabilities if self.temperature == 1 else (forward.z / self.temperature).softmax(1)
+        return -gradient_norm(forward.penultimate.double(), sure, self.temperature)

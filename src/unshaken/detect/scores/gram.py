@@ -12,8 +12,8 @@ from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores._layered import named_layers
 
 SMALL = 1e-3
@@ -97,46 +97,46 @@ class Gram(Detector):
         """Those of the parameter `layer`."""
         return named_layers(anatomy, self.layer)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Row sums of each layer, and the class that is predicted."""
-        found = {self._key(name): self._gram(look, name).float() for name in self.layers(look.anatomy)}
-        return {**found, "predictions": look.predictions}
+        found = {self._key(name): self._gram(forward, name).float() for name in self.layers(forward.anatomy)}
+        return {**found, "predictions": forward.predictions}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """Bounds of each predicted class, their scales, and the expected deviation of each layer.
 
         A class that is never predicted has the bounds of all together.
         """
-        classes, labels = kept.anatomy.classes, kept.rows["predictions"]
+        classes, labels = fit_data.anatomy.classes, fit_data.rows["predictions"]
         bank: Bank = {}
-        for number, name in enumerate(self.layers(kept.anatomy)):
-            rows = kept.rows[self._key(name)]
+        for number, name in enumerate(self.layers(fit_data.anatomy)):
+            rows = fit_data.rows[self._key(name)]
             index = labels[:, None].expand_as(rows)
             for key, end in (("low", "amin"), ("high", "amax")):
                 whole = (rows.amin(0) if end == "amin" else rows.amax(0)).expand(classes, -1)
                 own = whole.scatter_reduce(0, index, rows, end, include_self=False)
                 bank[f"{number}.{key}"] = own
-        expected = self._layer_scores(kept.held_out, bank).mean(0)
+        expected = self._layer_scores(fit_data.held_out, bank).mean(0)
         expected = torch.maximum(expected, SMALL * expected.max())
         return {**bank, "expected": torch.where(expected > 0, expected, 1.0)}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """`sum_l delta_l / E[delta_l]`."""
-        return (self._layer_scores(look, bank) / bank["expected"]).sum(1)
+        return (self._layer_scores(forward, bank) / bank["expected"]).sum(1)
 
-    def _layer_scores(self, look: Look, bank: Bank) -> Tensor:
+    def _layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """Total deviation in each layer, `[N, L]`."""
         found = []
-        for number, name in enumerate(self.layers(look.anatomy)):
+        for number, name in enumerate(self.layers(forward.anatomy)):
             ends = [bank[f"{number}.{key}"] for key in ("low", "high")]
             sizes = [torch.maximum(e.abs(), SMALL * e.abs().mean()).clamp(min=1e-30).double() for e in ends]
-            low, high, *scales = (t[look.predictions] for t in (*(e.double() for e in ends), *sizes))
-            found.append(deviation(self._gram(look, name).float().double(), low, high, *scales).sum(1))
+            low, high, *scales = (t[forward.predictions] for t in (*(e.double() for e in ends), *sizes))
+            found.append(deviation(self._gram(forward, name).float().double(), low, high, *scales).sum(1))
         return torch.stack(found, 1)
 
-    def _gram(self, look: Look, name: str) -> Tensor:
+    def _gram(self, forward: ForwardPass, name: str) -> Tensor:
         """Row sums of all orders, `[N, R]`."""
-        values = places(look.values(name), name)
+        values = places(forward.values(name), name)
         return torch.cat([gram_rows(values, p, self.width) for p in self.orders], 1)
 
     def _key(self, name: str) -> str:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.entropy import entropy
 
 
@@ -51,14 +51,14 @@ class KLMatching(Detector):
 
     fits = True
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """The logits."""
-        return {"logits": look.logits}
+        return {"logits": forward.logits}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """See `templates`."""
-        return {"log_templates": templates(kept.rows["logits"])}
+        return {"log_templates": templates(fit_data.rows["logits"])}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `kl_matching`."""
-        return kl_matching(look.log_probabilities, bank["log_templates"])
+        return kl_matching(forward.log_probabilities, bank["log_templates"])

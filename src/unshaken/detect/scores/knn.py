@@ -12,17 +12,17 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores._byte_search import search
 from unshaken.detect.scores._nearest import SLAB, nearest
-from unshaken.detect.scores._quantised import Quantised, fast_bytes, restored, saved
+from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes, restored, saved
 
 LARGE = 2**17
 """Rows from which on a bank is kept in bytes."""
 
 
-def kth_distance(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+def kth_distance(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
     """Euclidean distance `|u - u_(k)|` on the unit sphere to the k-th nearest of a bank.
 
     Who is the k-th is decided by float32 similarities (two rows whose similarities differ by no more than their
@@ -41,13 +41,13 @@ def kth_distance(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
 
 
 @torch.no_grad()
-def _kth(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+def _kth(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
     if torch.compiler.is_compiling():
         return nearest(queries, bank, k)
     return torch.cat([_slab(some, bank, k) for some in torch.split(queries, SLAB)])
 
 
-def _slab(queries: Tensor, bank: Tensor | Quantised, k: int) -> Tensor:
+def _slab(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
     if isinstance(bank, Tensor) or queries.device.type != "cpu" or not fast_bytes():
         return nearest(queries, bank, k)
     index, decided = search(queries, bank, k)
@@ -64,17 +64,17 @@ class KNN(PenultimateDetector):
 
     k: PositiveInt = Field(50, description="which neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet")
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""
-        return {"penultimate": look.penultimate}
+        return {"penultimate": forward.penultimate}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """The bank of directions; a large one in bytes.
 
         Raises:
             DataError: fewer samples than k.
         """
-        bank = F.normalize(kept.rows["penultimate"].float())
+        bank = F.normalize(fit_data.rows["penultimate"].float())
         if len(bank) < self.k:
             raise DataError(
                 f"knn: the bank has {len(bank)} samples, fewer than k={self.k}: give more data or a smaller k"
@@ -82,9 +82,9 @@ class KNN(PenultimateDetector):
         if len(bank) < LARGE:
             return {"bank": bank}
         drawn = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))
-        return saved(Quantised.of(bank, drawn))
+        return saved(QuantisedBank.of(bank, drawn))
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `kth_distance`."""
         rows = bank["bank"] if "bank" in bank else restored(bank)
-        return kth_distance(F.normalize(look.penultimate.float()), rows, self.k).double()
+        return kth_distance(F.normalize(forward.penultimate.float()), rows, self.k).double()

@@ -12,9 +12,9 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
-from unshaken.detect.scores._layered import Layered
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores._layered import LayerwiseDetector
 
 TINY = 1e-300
 """Stands for a distance of 0 among others that are not."""
@@ -61,7 +61,7 @@ def nearest_distances(features: Tensor, references: Tensor, k: int) -> Tensor:
 
 
 @register("lid", reference="Ma et al. 2018, arXiv:1801.02613", needs=("features",))
-class LID(Layered):
+class LID(LayerwiseDetector):
     """Local intrinsic dimension among normal references; adversarial images lie where it is high.
 
     The references are a fixed random set of normal samples, where the paper takes the others of a minibatch: so no
@@ -79,27 +79,29 @@ class LID(Layered):
             raise ValueError(f"k={self.k} must be 2 or more and below the {self.references} references")
         return self
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Features of each layer."""
-        return {f"pooled/{name}": look.pooled(name) for name in self.layers(look.anatomy)}
+        return {f"pooled/{name}": forward.pooled(name) for name in self.layers(forward.anatomy)}
 
-    def layer_bank(self, kept: Kept) -> Bank:
+    def layer_bank(self, fit_data: FitData) -> Bank:
         """The references; those kept come in an order that is random, and hangs on the samples' ids alone.
 
         Raises:
             DataError: there are not enough.
         """
-        names = self.layers(kept.anatomy)
-        bank = {f"{i}.references": kept.rows[f"pooled/{n}"][: self.references].double() for i, n in enumerate(names)}
+        names = self.layers(fit_data.anatomy)
+        bank = {
+            f"{i}.references": fit_data.rows[f"pooled/{n}"][: self.references].double() for i, n in enumerate(names)
+        }
         found = len(bank["0.references"])
         if found <= self.k:
             raise DataError(f"lid: {found} normal samples are too few for k={self.k}: give more data or a smaller k")
         return bank
 
-    def layer_scores(self, look: Look, bank: Bank) -> Tensor:
+    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `local_intrinsic_dimension`."""
         found = []
-        for number, name in enumerate(self.layers(look.anatomy)):
-            distances = nearest_distances(look.pooled(name).double(), bank[f"{number}.references"], self.k)
+        for number, name in enumerate(self.layers(forward.anatomy)):
+            distances = nearest_distances(forward.pooled(name).double(), bank[f"{number}.references"], self.k)
             found.append(local_intrinsic_dimension(distances))
         return torch.stack(found, 1)

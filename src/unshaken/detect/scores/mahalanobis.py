@@ -14,18 +14,18 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Asking, Bank, Of
-from unshaken.detect.engine.kept import Kept, Moments
-from unshaken.detect.engine.look import Look, pool
+from unshaken.detect.engine.base import Bank, FigureObjective, QueryGenerator
+from unshaken.detect.engine.fit_data import FitData, Moments
+from unshaken.detect.engine.forward_pass import ForwardPass, pool
 from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, shrunk, squared_distances, whitening
-from unshaken.detect.scores._layered import Layered, looked_at
+from unshaken.detect.scores._layered import LayerwiseDetector, looked_at
 
 LARGEST = 2**27
 """Numbers that covariances of single classes may take (1 GiB)."""
 
 
 @register("mahalanobis", reference="Lee et al. 2018, arXiv:1807.03888", needs=("features",))
-class Mahalanobis(Layered):
+class Mahalanobis(LayerwiseDetector):
     """Squared distance `min_c (f - mu_c)^T Sigma^+ (f - mu_c)` to the nearest class mean, layer by layer.
 
     Sigma is the covariance within the classes, divided by N, and inverted over the directions in which features vary.
@@ -47,13 +47,13 @@ class Mahalanobis(Layered):
         """Those of all its layers."""
         return self.layers(anatomy)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Features, where fourth moments or covariances of single classes are wanted."""
         if self.covariance == "tied" and self.shrinkage != "ledoit-wolf":
             return {}
-        return {f"pooled/{name}": look.pooled(name) for name in self.layers(look.anatomy)}
+        return {f"pooled/{name}": forward.pooled(name) for name in self.layers(forward.anatomy)}
 
-    def layer_bank(self, kept: Kept) -> Bank:
+    def layer_bank(self, fit_data: FitData) -> Bank:
         """Whitening, origin and whitened class means of each layer; with `covariance=class` another whitening a class.
 
         Raises:
@@ -65,50 +65,50 @@ class Mahalanobis(Layered):
                 "mahalanobis: ledoit-wolf shrinks the tied covariance; with covariance=class give a share"
             )
         bank: Bank = {}
-        for number, name in enumerate(self.layers(kept.anatomy)):
-            moments = kept.moments[name]
-            share: float | Tensor = 0.0 if self.covariance == "class" else self._share(kept, name)
+        for number, name in enumerate(self.layers(fit_data.anatomy)):
+            moments = fit_data.moments[name]
+            share: float | Tensor = 0.0 if self.covariance == "class" else self._share(fit_data, name)
             found = class_gaussian(moments, share)
             if self.covariance == "class":
-                found["classes"] = self._own(kept, name, found)
+                found["classes"] = self._own(fit_data, name, found)
             bank |= {f"{number}.{key}": value for key, value in found.items()}
         return bank
 
-    def layer_scores(self, look: Look, bank: Bank) -> Tensor:
+    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The smallest squared distance in each layer."""
-        names = self.layers(look.anatomy)
-        return torch.stack([self._distances(look.pooled(n), bank, i).amin(1) for i, n in enumerate(names)], 1)
+        names = self.layers(forward.anatomy)
+        return torch.stack([self._distances(forward.pooled(n), bank, i).amin(1) for i, n in enumerate(names)], 1)
 
-    def nearest(self, look: Look, bank: Bank) -> Tensor:
+    def nearest(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The class whose mean is nearest in each layer, int64 `[N, L]`: a classifier of its own."""
-        names = self.layers(look.anatomy)
-        found = [self._distances(look.pooled(n), bank, i).argmin(1) for i, n in enumerate(names)]
+        names = self.layers(forward.anatomy)
+        found = [self._distances(forward.pooled(n), bank, i).argmin(1) for i, n in enumerate(names)]
         return torch.stack([bank[f"{i}.present"][f] for i, f in enumerate(found)], 1)
 
-    def asked_scores(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def asked_scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """The same after the step, which each layer makes for itself."""
         if self.eps == 0:
-            return self.layer_scores(look, bank)
+            return self.layer_scores(forward, bank)
         found = []
-        for number, name in enumerate(self.layers(look.anatomy)):
-            nearest = self._distances(look.pooled(name), bank, number).argmin(1)
+        for number, name in enumerate(self.layers(forward.anatomy)):
+            nearest = self._distances(forward.pooled(name), bank, number).argmin(1)
 
             def figure(answer: Answer, classes: Tensor, name: str = name, number: int = number) -> Tensor:
                 features = pool((answer.features or {})[name], name)
                 return self._distances(features, bank, number).gather(1, classes[:, None])[:, 0]
 
-            answer = yield Gradient(look.pixels, of=Of(figure, nearest), layers=(name,))
+            answer = yield Gradient(forward.pixels, of=FigureObjective(figure, nearest), layers=(name,))
             step = torch.where(required(answer.gradient) >= 0, self.eps, -self.eps)
-            moved = yield from looked_at(look, look.pixels - step.to(look.pixels), (name,))
+            moved = yield from looked_at(forward, forward.pixels - step.to(forward.pixels), (name,))
             found.append(self._distances(moved.pooled(name), bank, number).amin(1))
         return torch.stack(found, 1)
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """The layers' scores, put together."""
-        scores = yield from self.asked_scores(look, bank)
+        scores = yield from self.asked_scores(forward, bank)
         return self.together(scores, bank)
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """As `examine`, without a step.
 
         Raises:
@@ -116,7 +116,7 @@ class Mahalanobis(Layered):
         """
         if self.eps > 0:
             raise ModelError(f"mahalanobis with eps={self.eps:g} asks the model again: it has no score from one pass")
-        return super().score(look, bank)
+        return super().score(forward, bank)
 
     def _distances(self, features: Tensor, bank: Bank, number: int) -> Tensor:
         """Squared distances `[N, K]` in one layer."""
@@ -126,23 +126,23 @@ class Mahalanobis(Layered):
         away = ((features.double() - origin) @ whiten.T)[:, None] - centres
         return torch.einsum("nkr,ksr->nks", away, bank[f"{number}.classes"]).square().sum(2)
 
-    def _share(self, kept: Kept, name: str) -> float | Tensor:
+    def _share(self, fit_data: FitData, name: str) -> float | Tensor:
         """Of the tied covariance that is replaced."""
         if self.shrinkage != "ledoit-wolf":
             return self.shrinkage
-        moments = kept.moments[name]
-        away = kept.rows[f"pooled/{name}"].double() - moments.means()[kept.rows["labels"]]
+        moments = fit_data.moments[name]
+        away = fit_data.rows[f"pooled/{name}"].double() - moments.means()[fit_data.rows["labels"]]
         return ledoit_wolf(eigen(moments, "within")[0], (away**2).sum(1).square().mean(), moments.n)
 
-    def _own(self, kept: Kept, name: str, tied: Bank) -> Tensor:
+    def _own(self, fit_data: FitData, name: str, tied: Bank) -> Tensor:
         """Whitening of each class on top of the tied one, `[K, r, r]`, from the samples kept."""
         share = float(self.shrinkage)
-        present, labels, r = tied["present"], kept.rows["labels"], len(tied["whiten"])
+        present, labels, r = tied["present"], fit_data.rows["labels"], len(tied["whiten"])
         if len(present) * r * r > LARGEST:
             raise DataError(
                 f"mahalanobis: {len(present)} covariances of {r} x {r} take more than 1 GiB: use covariance=tied"
             )
-        white = (kept.rows[f"pooled/{name}"].double() - tied["origin"]) @ tied["whiten"].T
+        white = (fit_data.rows[f"pooled/{name}"].double() - tied["origin"]) @ tied["whiten"].T
         found = []
         for number, label in enumerate(present.tolist()):
             away = white[labels == label] - tied["centres"][number]

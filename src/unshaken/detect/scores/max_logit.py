@@ -6,13 +6,13 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 @register("max-logit", reference="Hendrycks et al. 2022, arXiv:1911.11132")
 class MaxLogit(Detector):
     """The largest logit, negated: `-max_c z_c`."""
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """`[N]`."""
-        return -look.z.amax(1)
+        return -forward.z.amax(1)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores._disagreement import disagreement
 from unshaken.detect.scores._dropout import DropoutDraws
 
@@ -24,11 +24,11 @@ class MCDropout(Detector):
         "entropy", description="of the mean prediction, or its part that stems from disagreement"
     )
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """`draws` forward passes.
 
         Raises:
             ModelError: the model has no dropout.
         """
-        answer = yield DropoutDraws(look.pixels, look.streams.fold("dropout"), self.draws)
+        answer = yield DropoutDraws(forward.pixels, forward.streams.fold("dropout"), self.draws)
         return disagreement(required(answer.logits).double().softmax(-1), self.measure)

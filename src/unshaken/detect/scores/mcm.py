@@ -10,9 +10,9 @@ from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.registry import register
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.msp import msp
 from unshaken.models.loaders.from_open_clip import ZeroShot
 
@@ -48,15 +48,15 @@ class MCM(Detector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
 
-    def learn(self, kept: Kept) -> Asking[Bank]:
+    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
         """The model's scale, by which its logits become cosines again.
 
         Raises:
             ModelError: this is no zero-shot model.
         """
-        answer = yield CosineScale(kept.held_out.pixels[:1])
+        answer = yield CosineScale(fit_data.held_out.pixels[:1])
         return {"scale": required(answer.value)[0].clone()}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `msp`, of cosines in the place of logits."""
-        return msp(torch.softmax(look.z / (bank["scale"] * self.temperature), 1))
+        return msp(torch.softmax(forward.z / (bank["scale"] * self.temperature), 1))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def msp(probabilities: Tensor) -> Tensor:
@@ -27,6 +27,6 @@ def msp(probabilities: Tensor) -> Tensor:
 class MSP(Detector):
     """One minus the maximum softmax probability."""
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `msp`."""
-        return msp(look.probabilities)
+        return msp(forward.probabilities)

@@ -9,8 +9,8 @@ from torch import Tensor
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient, Logits
 from unshaken.core.registry import register
-from unshaken.detect.engine.base import Asking, Bank, Detector, Of
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.base import Bank, Detector, FigureObjective, QueryGenerator
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.msp import msp
 
 
@@ -24,12 +24,12 @@ class ODIN(Detector):
     temperature: PositiveFloat = Field(1000.0, description="T, divides the logits")
     eps: NonNegativeFloat = Field(0.0014, description="step in [0, 1] pixel units; 0 for none")
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """A backward pass, and a fresh forward pass at the new point."""
         if self.eps == 0:
-            return msp((look.z / self.temperature).softmax(1))
-        answer = yield Gradient(look.pixels, of=Of(self._loss, look.predictions))
-        moved = look.pixels - self.eps * required(answer.gradient).sign()
+            return msp((forward.z / self.temperature).softmax(1))
+        answer = yield Gradient(forward.pixels, of=FigureObjective(self._loss, forward.predictions))
+        moved = forward.pixels - self.eps * required(answer.gradient).sign()
         again = yield Logits(moved)
         return msp((required(again.logits).double() / self.temperature).softmax(1))
 

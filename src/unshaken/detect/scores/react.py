@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.energy import energy
 
 
@@ -27,16 +27,16 @@ class ReAct(PenultimateDetector):
 
     percentile: float = Field(90.0, description="of normal values that stay as they are, in per cent", gt=0, le=100)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""
-        return {"penultimate": look.penultimate}
+        return {"penultimate": forward.penultimate}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """The clip c."""
-        features = kept.rows["penultimate"]
+        features = fit_data.rows["penultimate"]
         clip = np.percentile(features.float().cpu().numpy(), self.percentile)  # torch.quantile ends at 2^24 values
         return {"clip": torch.tensor(float(clip), device=features.device)}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `energy`."""
-        return energy(look.anatomy.read_out(look.penultimate.clamp(max=bank["clip"])))
+        return energy(forward.anatomy.read_out(forward.penultimate.clamp(max=bank["clip"])))

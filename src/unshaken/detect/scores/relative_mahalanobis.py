@@ -10,8 +10,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores._gaussian import eigen, shrunk, squared_distances, whitening
 from unshaken.detect.scores._layered import named_layers
 from unshaken.detect.scores.mahalanobis import class_gaussian
@@ -45,21 +45,21 @@ class RelativeMahalanobis(Detector):
         """Its own."""
         return self.layers(anatomy)
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """The classes' Gaussian and the background's, both divided by N.
 
         Raises:
             DataError: the features are constant.
         """
-        moments = kept.moments[self.layers(kept.anatomy)[0]]
+        moments = fit_data.moments[self.layers(fit_data.anatomy)[0]]
         bank = class_gaussian(moments, self.shrinkage)
         variances, directions = eigen(moments, "covariance")
         background = whitening(shrunk(variances, self.shrinkage), directions, bank["origin"].abs().max())
         return {**bank, "background": background}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The difference of two squared distances; the origin is the background's mean."""
-        features = look.pooled(self.layers(look.anatomy)[0])
+        features = forward.pooled(self.layers(forward.anatomy)[0])
         classes = squared_distances(features, bank["whiten"], bank["origin"], bank["centres"]).amin(1)
         centre = torch.zeros_like(bank["background"][:1, :1]).expand(1, len(bank["background"]))
         return classes - squared_distances(features, bank["background"], bank["origin"], centre)[:, 0]

@@ -14,9 +14,9 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Features
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Asking, Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look, pool
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass, pool
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.jpeg import jpeg_compression
 
@@ -84,7 +84,7 @@ class RIGID(Detector):
         """The one compared."""
         return (self.layer or anatomy.penultimate,)
 
-    def learn(self, kept: Kept) -> Asking[Bank]:
+    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
         """The model's own deviations, where noise is in their units: black and white are shown to it.
 
         Raises:
@@ -92,36 +92,36 @@ class RIGID(Detector):
         """
         if self.units == "pixel":
             return {}
-        black = torch.zeros_like(kept.held_out.pixels[:1])
+        black = torch.zeros_like(fit_data.held_out.pixels[:1])
         inside = (yield Features(torch.cat([black, black + 1]), (INPUT,))).features or {}
         span = inside[INPUT].double().diff(dim=0)  # 1 / std at each pixel
         return {"std": 1 / span.mean((0, 2, 3))}
 
-    def examine(self, look: Look, bank: Bank) -> Asking[Tensor]:
+    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """A pass for each copy; the score of a kind is the mean over its copies."""
-        (layer,) = self.layers(look.anatomy)
+        (layer,) = self.layers(forward.anatomy)
         sigma: float | Tensor = self.sigma
         if self.units == "normalised":
-            sigma = self.sigma * bank["std"].to(look.pixels).view(-1, 1, 1)
+            sigma = self.sigma * bank["std"].to(forward.pixels).view(-1, 1, 1)
         scores = []
         for kind in self.perturbation:
-            total = torch.zeros(len(look), dtype=torch.float64, device=look.pixels.device)
+            total = torch.zeros(len(forward), dtype=torch.float64, device=forward.pixels.device)
             copies = self.draws if kind == "noise" else 1
             for draw in range(copies):
                 # The layers of the shared pass, so that both passes take the same way through the model.
-                answer = yield Features(self.changed(look, kind, sigma, draw), tuple(look.features))
+                answer = yield Features(self.changed(forward, kind, sigma, draw), tuple(forward.features))
                 moved = pool(required((answer.features or {}).get(layer)), layer)
-                total = total + feature_shift(look.pooled(layer), moved)
+                total = total + feature_shift(forward.pooled(layer), moved)
             scores.append(total / copies)
         return torch.stack(scores).amax(0)
 
-    def changed(self, look: Look, kind: Perturbation, sigma: float | Tensor, draw: int) -> Tensor:
+    def changed(self, forward: ForwardPass, kind: Perturbation, sigma: float | Tensor, draw: int) -> Tensor:
         """The images x' of one kind of change, not clipped; noise hangs on sample and draw alone."""
         if kind == "noise":
-            noise = look.streams.fold("rigid").fold(draw).normal(*look.pixels.shape[1:])
-            return look.pixels + sigma * noise.to(look.pixels)
+            noise = forward.streams.fold("rigid").fold(draw).normal(*forward.pixels.shape[1:])
+            return forward.pixels + sigma * noise.to(forward.pixels)
         if kind == "blur":
-            return gaussian_blur(look.pixels, self.blur) if self.blur else look.pixels
+            return gaussian_blur(forward.pixels, self.blur) if self.blur else forward.pixels
         if kind == "sharpen":
-            return sharpened(look.pixels, self.amount)
-        return jpeg_compression(look.pixels, self.quality)
+            return sharpened(forward.pixels, self.amount)
+        return jpeg_compression(forward.pixels, self.quality)

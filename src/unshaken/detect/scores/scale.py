@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.ash import largest, non_negative, stretch
 from unshaken.detect.scores.energy import energy
 
@@ -18,7 +18,7 @@ class SCALE(PenultimateDetector):
 
     percentile: float = Field(85.0, description="share of a sample's features that are not its largest", ge=0, le=95)
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `stretch` and `energy`."""
-        features = non_negative(look.penultimate, "scale")
-        return energy(look.anatomy.read_out(features * stretch(features, largest(features, self.percentile))))
+        features = non_negative(forward.penultimate, "scale")
+        return energy(forward.anatomy.read_out(features * stretch(features, largest(features, self.percentile))))

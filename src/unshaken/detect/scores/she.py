@@ -10,8 +10,8 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def patterns(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -37,23 +37,23 @@ class SHE(PenultimateDetector):
     labelled = True
     fits = True
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values, and the logits."""
-        return {"penultimate": look.penultimate, "logits": look.logits}
+        return {"penultimate": forward.penultimate, "logits": forward.logits}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """See `patterns`.
 
         Raises:
             DataError: no sample is classified rightly.
         """
-        logits, labels = kept.rows["logits"], kept.rows["labels"]
+        logits, labels = fit_data.rows["logits"], fit_data.rows["labels"]
         if not bool((logits.argmax(1) == labels).any()):
             raise DataError(
                 f"she: none of {len(labels)} samples is classified rightly: do labels and model fit together?"
             )
-        return {"patterns": patterns(kept.rows["penultimate"], logits, labels)}
+        return {"patterns": patterns(fit_data.rows["penultimate"], logits, labels)}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """The class is the predicted one."""
-        return -(look.penultimate.double() * bank["patterns"][look.predictions]).sum(1)
+        return -(forward.penultimate.double() * bank["patterns"][forward.predictions]).sum(1)

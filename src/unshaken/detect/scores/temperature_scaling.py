@@ -8,8 +8,8 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.msp import msp
 from unshaken.measure.calibration.temperature import fit_temperature
 
@@ -24,19 +24,19 @@ class TemperatureScaling(Detector):
     labelled = True
     fits = True
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """The temperature T.
 
         Raises:
             DataError: the held-out samples have no labels.
         """
-        held = kept.held_out
+        held = fit_data.held_out
         if held.labels is None:
             raise DataError("temperature-scaling: the held-out samples have no labels to set a temperature by")
         fitted = fit_temperature(held.logits.cpu().numpy(), held.labels.cpu().numpy())
         value = fitted.value if fitted.inside else min(max(fitted.value, RANGE[0]), RANGE[1])
         return {"temperature": torch.tensor(value, dtype=torch.float64, device=held.logits.device)}
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `msp`."""
-        return msp((look.z / bank["temperature"]).softmax(1))
+        return msp((forward.z / bank["temperature"]).softmax(1))

@@ -12,8 +12,8 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, PenultimateDetector
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.energy import energy
 
 FLOOR = 1e-10
@@ -77,22 +77,22 @@ class ViM(PenultimateDetector):
         """Its second ones."""
         return (anatomy.penultimate,)
 
-    def rows(self, look: Look) -> Mapping[str, Tensor]:
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values and the logits, for alpha."""
-        return {"penultimate": look.penultimate, "logits": look.logits}
+        return {"penultimate": forward.penultimate, "logits": forward.logits}
 
-    def fit(self, kept: Kept) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank:
         """Origin, residual space and alpha.
 
         Raises:
             ParameterError: D leaves no residual.
             DataError: normal features have no residual.
         """
-        o = origin(*kept.anatomy.linear)
-        values, vectors = torch.linalg.eigh(kept.moments[kept.anatomy.penultimate].second(o))
+        o = origin(*fit_data.anatomy.linear)
+        values, vectors = torch.linalg.eigh(fit_data.moments[fit_data.anatomy.penultimate].second(o))
         space = vectors[:, : len(o) - self._principal(values)]  # rising eigenvalues: the first are the smallest
-        size = residual(kept.rows["penultimate"], space, o).mean()
-        alpha = kept.rows["logits"].double().amax(1).mean().abs() / size  # of logits below 0 the size is meant too
+        size = residual(fit_data.rows["penultimate"], space, o).mean()
+        alpha = fit_data.rows["logits"].double().amax(1).mean().abs() / size  # of logits below 0 the size is meant too
         return {"origin": o, "space": space.contiguous(), "alpha": alpha}
 
     def _principal(self, eigenvalues: Tensor) -> int:
@@ -110,6 +110,6 @@ class ViM(PenultimateDetector):
             )
         return chosen
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `residual` and `energy`."""
-        return bank["alpha"] * residual(look.penultimate, bank["space"], bank["origin"]) + energy(look.z)
+        return bank["alpha"] * residual(forward.penultimate, bank["space"], bank["origin"]) + energy(forward.z)

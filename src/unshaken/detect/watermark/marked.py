@@ -7,7 +7,7 @@ from abc import abstractmethod
 from torch import Tensor
 
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.watermark.watermark import Watermarker
 
 
@@ -33,9 +33,9 @@ class WatermarkDetector(Detector):
         """
         return self._on(images).encode(images)
 
-    def score(self, look: Look, bank: Bank) -> Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `Watermarker.score`."""
-        return self._on(look.pixels).score(look.pixels).double()
+        return self._on(forward.pixels).score(forward.pixels).double()
 
     def _on(self, images: Tensor) -> Watermarker:
         channels, height, width = images.shape[1:]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.engine.task import Task
+from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.descent import descend
@@ -155,7 +155,7 @@ def transferred(
             return _universal(oracle, ball, target, rng, steps, step_size * eps)
         problem = Problem(ball, target, True, oracle.exact(images))
         search = PGD(steps=steps, step_size=step_size)
-        return drive(Task(search, early=False), problem, oracle, rng).result.x
+        return drive(ProblemSearch(search, early=False), problem, oracle, rng).result.x
 
 
 def _universal(oracle: Oracle, ball: Ball, target: Tensor, rng: SampleRng, steps: int, step: float) -> Tensor:

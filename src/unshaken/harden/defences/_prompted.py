@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.defences._prompts import Prompts
-from unshaken.harden.engine.defence import Guarded
+from unshaken.harden.engine.defence import GuardedModel
 
 Gradient = Literal["exact", "selection", "selection+clip"]
 
@@ -23,7 +23,7 @@ def _check_shape(images: Tensor, shape: tuple[int, int, int]) -> None:
         raise ModelError(f"frequency prompts are for images of {tuple(shape)}, not {tuple(images.shape[1:])}")
 
 
-class Prompted(nn.Module):
+class PromptedClassifier(nn.Module):
     """A classifier behind prompts; see `guarded`.
 
     Args:
@@ -76,7 +76,7 @@ class Prompted(nn.Module):
 
 def guarded(
     model: Classifier, prompts: Prompts, *, gradient: Gradient = "selection", fixed: int | None = None
-) -> Guarded:
+) -> GuardedModel:
     """A model behind frequency prompts, in evaluation mode; weights are shared with the model.
 
     Args:
@@ -97,7 +97,7 @@ def guarded(
         raise ParameterError(f"gradient={gradient!r} must be one of {', '.join(get_args(Gradient))}")
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
     device = next(iter(model.parameters()), prompts.prototypes).device
-    net = Prompted(copy.deepcopy(model, shared), prompts, gradient, fixed)
+    net = PromptedClassifier(copy.deepcopy(model, shared), prompts, gradient, fixed)
 
     def others() -> dict[str, Classifier]:
         """Where the clip to [0, 1] hides gradients, one that passes them."""
@@ -105,7 +105,7 @@ def guarded(
             return {}
         return {"selection+clip": guarded(model, prompts, gradient="selection+clip", fixed=fixed)}
 
-    return Guarded(net, model, name="frequency-prompt", surrogates=others).to(device)
+    return GuardedModel(net, model, name="frequency-prompt", surrogates=others).to(device)
 
 
 def selection_features(model: Classifier, images: Tensor, pool: int, layer: str = "") -> Tensor:

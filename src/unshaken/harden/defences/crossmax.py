@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.ensemble import Ensemble, members_of
 
 Aggregate = Literal["median", "mean", "top-k", "max"]
@@ -170,7 +170,7 @@ class CrossMax(Defence):
         )
         return untie(scores, logits.detach().mean(1)) if self.ties == "mean" else scores
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The vote in the place of the model's own answer.
 
         Raises:
@@ -195,7 +195,7 @@ class CrossMax(Defence):
             }
             return {name: _beside(other, model, name) for name, other in others.items()}
 
-        return Guarded(CrossMaxNet(inner, self), model, name="crossmax", random=random, surrogates=surrogates)
+        return GuardedModel(CrossMaxNet(inner, self), model, name="crossmax", random=random, surrogates=surrogates)
 
 
 class _Normalised(nn.Module):

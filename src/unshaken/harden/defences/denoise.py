@@ -11,7 +11,7 @@ from unshaken.core.registry import register
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.from_diffusers import load_diffusers
 from unshaken.generate.saved import load
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 
 
 @register("denoise", reference="Salman et al. 2020, arXiv:2003.01908; Carlini et al. 2023, arXiv:2206.10550")
@@ -27,7 +27,7 @@ class Denoise(Defence):
     )
     sigma: float = Field(0.25, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The denoiser before the model.
 
         Raises:
@@ -36,10 +36,10 @@ class Denoise(Defence):
         """
         denoiser = denoiser_for(self.denoiser, model)
         denoiser.check_sigma(self.sigma)
-        return Guarded(Denoised(denoiser, self.sigma, model), model, name=self.info.name)
+        return GuardedModel(DenoisingClassifier(denoiser, self.sigma, model), model, name=self.info.name)
 
 
-class Denoised(nn.Module):
+class DenoisingClassifier(nn.Module):
     """A model behind a denoiser.
 
     Args:

@@ -17,11 +17,11 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.core.search_copy import search_copy
-from unshaken.harden.defences._prompted import Gradient, Prompted, guarded, selection_features
+from unshaken.harden.defences._prompted import Gradient, PromptedClassifier, guarded, selection_features
 from unshaken.harden.defences._prompts import Form, Prompts, default_radius, pattern, within
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 
-__all__ = ["FrequencyPrompt", "Prompted", "Prompts", "guarded", "k_means", "selection_features"]
+__all__ = ["FrequencyPrompt", "PromptedClassifier", "Prompts", "guarded", "k_means", "selection_features"]
 
 ITERATIONS = 50
 """Of k-means."""
@@ -57,7 +57,7 @@ class FrequencyPrompt(Defence):
     passes: PositiveInt = Field(2, description="over the training images")
     batch_size: PositiveInt = Field(128, description="images a step")
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The model behind the prompts in `file`.
 
         Raises:

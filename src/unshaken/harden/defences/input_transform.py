@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.draws import Draws
 from unshaken.stress.engine.jpeg import jpeg_compression
 
@@ -130,21 +130,23 @@ class InputTransform(Defence):
             return gaussian_smoothing(images, self.sigma)
         return resize_pad(images, self.least, generator())
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The transformation before the model."""
 
         def surrogates() -> Mapping[str, Classifier]:
             if not self.shattered or self.straight_through:
                 return {}
-            honest = Transformed(self.model_copy(update={"straight_through": True}), model)
+            honest = TransformingClassifier(self.model_copy(update={"straight_through": True}), model)
             return {
                 "straight-through": Classifier(honest, classes=model.classes, view=model.view, name="straight").eval()
             }
 
-        return Guarded(Transformed(self, model), model, name=self.kind, random=self.random, surrogates=surrogates)
+        return GuardedModel(
+            TransformingClassifier(self, model), model, name=self.kind, random=self.random, surrogates=surrogates
+        )
 
 
-class Transformed(nn.Module):
+class TransformingClassifier(nn.Module):
     """A model behind the transformation.
 
     Args:

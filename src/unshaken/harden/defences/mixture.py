@@ -12,7 +12,7 @@ from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.probe import SIDES, channels_of
 from unshaken.models.loaders.load import second_model
 
@@ -28,7 +28,7 @@ def mixture(
     scale_accurate: float = 1.0,
     scale_robust: float = 1.0,
     side: int | None = None,
-) -> Guarded:
+) -> GuardedModel:
     """`f(x) = log[(1 - a) softmax(T_g g(x)) + a softmax(T_h h(x))]` as a classifier that is attacked through as one.
 
     Args:
@@ -58,14 +58,14 @@ def mixture(
         return {"accurate": accurate, "robust": robust}
 
     random = any(bool(getattr(m, "random", False)) for m in (accurate, robust))
-    made = Guarded(net, accurate, name="mixture", random=random, surrogates=surrogates)
+    made = GuardedModel(net, accurate, name="mixture", random=random, surrogates=surrogates)
     made.view = accurate.view if side is None else robust.view
     made.differentiable = accurate.differentiable and robust.differentiable
     check_fit(made, net)
     return made
 
 
-def check_fit(made: Guarded, net: MixtureNet) -> None:
+def check_fit(made: GuardedModel, net: MixtureNet) -> None:
     """Show a blank image to both: of the model's size, or else of the first usual size that both take, if any.
 
     Args:
@@ -108,7 +108,7 @@ class Mixture(Defence):
     scale_robust: PositiveFloat = Field(1.0, description="factor of the robust model's logits, part of the defence")
     side: PositiveInt | None = Field(None, description="pixels a side of the accurate model's images, if resized")
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The mixture of the model with the robust one.
 
         Raises:

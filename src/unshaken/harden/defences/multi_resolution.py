@@ -14,7 +14,7 @@ from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.draws import Draws, uniform
 from unshaken.harden.engine.probe import channels_of
 
@@ -114,7 +114,7 @@ class MultiResolution(Defence):
         draw = torch.randn if self.kind == "gaussian" else torch.rand
         return self.noise * draw(like.shape, generator=generator).to(like)
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The front end before the model, whose mean and deviation are repeated for each copy.
 
         Raises:
@@ -132,7 +132,7 @@ class MultiResolution(Defence):
                 f"{len(model.mean)} make {len(model.mean) * copies}: train widened(model, {copies}) behind it"
             )
         bare = Classifier(FrontEnd(self.still(), model), classes=model.classes, view=model.view, name=model.name).eval()
-        return Guarded(FrontEnd(self, model), model, name="multi-resolution", random=self.random, bare=bare)
+        return GuardedModel(FrontEnd(self, model), model, name="multi-resolution", random=self.random, bare=bare)
 
 
 class FrontEnd(nn.Module):

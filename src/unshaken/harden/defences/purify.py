@@ -16,7 +16,7 @@ from unshaken.detect.watermark.purify import as_ddpm
 from unshaken.generate.ddpm import DDPM
 from unshaken.generate.edm import EDM
 from unshaken.harden.defences.denoise import denoiser_for
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.draws import Draws
 
 
@@ -40,7 +40,7 @@ class Purify(Defence):
         """It draws at every pass."""
         return True
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The purification before the model.
 
         Raises:
@@ -61,7 +61,7 @@ class Purify(Defence):
             }
 
         others = None if self.straight_through else surrogates
-        return Guarded(Purified(chain, self, model), model, name=self.info.name, random=True, surrogates=others)
+        return GuardedModel(Purified(chain, self, model), model, name=self.info.name, random=True, surrogates=others)
 
 
 class Purified(nn.Module):

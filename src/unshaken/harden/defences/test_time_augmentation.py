@@ -13,7 +13,7 @@ from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Guarded
+from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.draws import Draws
 from unshaken.harden.engine.ensemble import mean_prediction
 
@@ -64,7 +64,7 @@ class TestTimeAugmentation(Defence):
             for _ in range(self.noisy):
                 yield boxed(images + self.noise * torch.randn(images.shape, generator=generator).to(images))
 
-    def wrap(self, model: Classifier) -> Guarded:
+    def wrap(self, model: Classifier) -> GuardedModel:
         """The mean over views.
 
         Raises:
@@ -76,13 +76,15 @@ class TestTimeAugmentation(Defence):
         def surrogates() -> Mapping[str, Classifier]:
             if self.mean == "logits":
                 return {}
-            plain = Viewed(self.model_copy(update={"mean": "logits"}), model)
+            plain = MultiViewClassifier(self.model_copy(update={"mean": "logits"}), model)
             return {"logits": Classifier(plain, classes=model.classes, view=model.view, name="mean-logits").eval()}
 
-        return Guarded(Viewed(self, model), model, name=self.info.name, random=self.random, surrogates=surrogates)
+        return GuardedModel(
+            MultiViewClassifier(self, model), model, name=self.info.name, random=self.random, surrogates=surrogates
+        )
 
 
-class Viewed(nn.Module):
+class MultiViewClassifier(nn.Module):
     """A model that looks at several views.
 
     Args:

@@ -89,7 +89,7 @@ def joined(name: str, ways: Sequence[Way]) -> Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class GuardUnderAttack:
     """A guard under attack, at one radius.
 
     Args:

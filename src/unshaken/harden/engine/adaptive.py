@@ -10,21 +10,21 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_points import LIMIT, end_points
+from unshaken.attack.engine.end_point import LIMIT, find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.harden.engine._onward import Onward
-from unshaken.harden.engine._verdict import Against, Way, joined
-from unshaken.harden.engine.defence import Defence, Guarded, reseed
+from unshaken.harden.engine._continued_pgd import ContinuedPGD
+from unshaken.harden.engine._verdict import GuardUnderAttack, Way, joined
+from unshaken.harden.engine.defence import Defence, GuardedModel, reseed
 
-__all__ = ["Against", "Way", "against"]
+__all__ = ["GuardUnderAttack", "Way", "against"]
 
 
 def against(
-    defence: Defence | Guarded,
+    defence: Defence | GuardedModel,
     model: Classifier | None,
     batch: Batch,
     attack: Attack[Any] | None = None,
@@ -35,7 +35,7 @@ def against(
     draws: int = 10,
     looks: int = 10,
     rounds: int = 1,
-) -> Against:
+) -> GuardUnderAttack:
     """Judge a guard by both figures: naive, and adaptive.
 
     Naive: examples made on the bare model, shown to the guard. Adaptive: the best, sample by sample, of an attack
@@ -66,7 +66,7 @@ def against(
     if min(draws, looks) < 1 or rounds < 0:
         raise ParameterError(f"against: draws={draws}, looks={looks} must be 1 or more, rounds={rounds} 0 or more")
     search = PGD(steps=50, step_size=0.1) if attack is None else attack
-    bout = _Bout(
+    bout = _AdaptiveAttack(
         guarded, batch, search, norm, eps, seed, draws if guarded.random else 1, looks if guarded.random else 1
     )
     clean = bout.seen("clean", batch.images)
@@ -78,7 +78,7 @@ def against(
         ways[name] = bout.onward(name, bout.best([w for k, w in ways.items() if k != "bare"]))
     naive = bout.final("naive", [clean, ways["bare"]])
     adaptive = bout.final("adaptive", [clean, *ways.values()])
-    return Against(batch, attack_name(search), norm, eps, bout.looks, clean, ways, naive, adaptive)
+    return GuardUnderAttack(batch, attack_name(search), norm, eps, bout.looks, clean, ways, naive, adaptive)
 
 
 def attack_name(attack: Attack[Any]) -> str:
@@ -86,23 +86,27 @@ def attack_name(attack: Attack[Any]) -> str:
     return attack.info.name
 
 
-def _guarded(defence: Defence | Guarded, model: Classifier | None) -> Guarded:
-    if isinstance(defence, Guarded):
+def _guarded(defence: Defence | GuardedModel, model: Classifier | None) -> GuardedModel:
+    if isinstance(defence, GuardedModel):
         if model is not None:
             raise ParameterError("against: a guarded model has its bare one already: leave model out (None)")
         return defence
     if model is None:
         raise ParameterError(f"against: {defence.info.name} guards nothing yet: give the model")
     found = defence.wrap(model)
-    return found if isinstance(found, Guarded) else Guarded(found, model, name=defence.info.name, random=defence.random)
+    return (
+        found
+        if isinstance(found, GuardedModel)
+        else GuardedModel(found, model, name=defence.info.name, random=defence.random)
+    )
 
 
-class _Bout:
+class _AdaptiveAttack:
     """A guard under attack: one norm, one radius."""
 
     def __init__(
         self,
-        guarded: Guarded,
+        guarded: GuardedModel,
         batch: Batch,
         search: Attack[Any],
         norm: str,
@@ -134,13 +138,13 @@ class _Bout:
     def onward(self, name: str, best: Way) -> Way:
         """Searches through the guard from given points."""
         own = {k: getattr(self.search, k) for k in ("steps", "step_size") if hasattr(self.search, k)}
-        return self._searched(name, self.guarded, Onward.from_points(self.batch, best.images, self.seed, own))
+        return self._searched(name, self.guarded, ContinuedPGD.from_points(self.batch, best.images, self.seed, own))
 
     def _searched(self, name: str, model: Classifier, search: Attack[Any]) -> Way:
         for one in {id(m): m for m in (self.guarded, model)}.values():
             reseed(one, _seed(self.seed, name, "search"))
         random = model is not self.guarded.bare and self.draws > 1
-        found = end_points(
+        found = find_end_points(
             model,
             search,
             self.batch,

@@ -29,7 +29,7 @@ class Defence(Parameters, ABC):
 
     @abstractmethod
     def wrap(self, model: Classifier) -> Classifier:
-        """The guarded model, best a `Guarded`, on the same device, in evaluation mode.
+        """The guarded model, best a `GuardedModel`, on the same device, in evaluation mode.
 
         Args:
             model: left as it is; the guard holds the same weights.
@@ -39,7 +39,7 @@ class Defence(Parameters, ABC):
         """
 
 
-class Guarded(Classifier):
+class GuardedModel(Classifier):
     """A model behind a guard, and what an honest attack on it must know.
 
     Args:

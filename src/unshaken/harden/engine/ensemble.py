@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_points import LIMIT, end_points
+from unshaken.attack.engine.end_point import LIMIT, find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
@@ -215,6 +215,6 @@ def transferability(
         if not bool(right.any()):
             raise DataError(f"of {len(batch)} images there is none that all members get right: nothing to transfer")
         some = batch[right]
-        made = torch.stack([end_points(m, search, some, norm=norm, eps=eps, seed=seed).x for m in members])
+        made = torch.stack([find_end_points(m, search, some, norm=norm, eps=eps, seed=seed).x for m in members])
         said = torch.stack([torch.stack([judge.exact(x) for judge in judges]) for x in made])
     return Transferability(some, made, said)

@@ -19,7 +19,7 @@ from unshaken.models.networks.architectures import build
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FitResult:
     """A trained model.
 
     Args:
@@ -41,7 +41,7 @@ def fit(
     training: Training | None = None,
     *,
     classes: int | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train a model; the same arguments give the same weights on a CPU.
 
     Args:
@@ -68,7 +68,7 @@ def fit(
     loop = Loop(model, samples, recipes, training or Training(), keep=keep)
     progress = loop.train()
     last = loop.kept()
-    return Fitted(moved(last, kept["model"]).eval(), last.eval(), progress)
+    return FitResult(moved(last, kept["model"]).eval(), last.eval(), progress)
 
 
 def fresh(arch: str, images: Tensor, *, classes: int, seed: int) -> Classifier:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.task import Task
+from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.live_copy import LiveCopy, live_copy
@@ -89,4 +89,4 @@ class Inner:
                     logits = oracle.forward(images)[0] if attack.reads_clean else images.new_empty(len(images), 0)
             ball = attack.ball(images, radius, norm, rng)
             problem = Problem(ball, labels, False, logits, self.model.reject, objective=objective)
-            return drive(Task(attack, early=False), problem, oracle, rng, whole=True).result.x
+            return drive(ProblemSearch(attack, early=False), problem, oracle, rng, whole=True).result.x

@@ -43,7 +43,7 @@ FREE = {"provenance", "result", "model", "data"}
 
 
 @dataclass(frozen=True, slots=True)
-class Hardened:
+class HardenResult:
     """A finished training run.
 
     Args:
@@ -86,7 +86,7 @@ def train_run(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
-) -> Hardened:
+) -> HardenResult:
     """Train in a run directory; see `unshaken.api.harden`."""
     run, sink = RunDir(out), sink_of(track)
     processes = Processes(
@@ -129,7 +129,7 @@ def train_run(
     if processes.rank:
         loop.train(resume=resume)
         processes.end()
-        return Hardened(run, classifier, {}, {})
+        return HardenResult(run, classifier, {}, {})
     with locked(run) as lock:
         _opened(run, config, resume=resume)
         loop.renew = lock.renew
@@ -141,7 +141,7 @@ def train_run(
             run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
             tracker.ended(config.result)
     bad = {dataset.ids[i]: reason for i, reason in samples.bad.items()}
-    return Hardened(run, _chosen(loop.kept(), run), config.result, bad)
+    return HardenResult(run, _chosen(loop.kept(), run), config.result, bad)
 
 
 def prepared(

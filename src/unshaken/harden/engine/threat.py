@@ -13,7 +13,7 @@ from unshaken.core.registry import find_method
 from unshaken.harden.engine.recipe import Recipe, Threat
 
 
-class Adversarial(Recipe):
+class AdversarialRecipe(Recipe):
     """A recipe whose images are attacked before they are learned from."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
@@ -27,7 +27,7 @@ class Adversarial(Recipe):
         return Threat(self.norm, self.eps)
 
 
-class Iterated(Adversarial):
+class IterativeRecipe(AdversarialRecipe):
     """One whose search makes several steps."""
 
     steps: PositiveInt = Field(10, description="gradient steps of the inner search")

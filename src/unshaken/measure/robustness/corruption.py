@@ -13,7 +13,7 @@ from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERR
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, clopper_pearson, percent
-from unshaken.measure.statistics.join import Coded, Column, encode, match, tabulate
+from unshaken.measure.statistics.join import CodedColumn, Column, encode, match, tabulate
 
 Cell = tuple[str, int]
 """A corruption and a severity."""
@@ -94,7 +94,7 @@ def corruption_error(
     samples, names = encode("ids", ids), encode("corruption", corruption)
     same_length(ids=samples.codes, corruption=names.codes, severity=strength, correct=right)
     cells, codes = _cells(names, strength)
-    table = tabulate(samples, Coded(cells, codes), ~right, complete_only=complete_only)
+    table = tabulate(samples, CodedColumn(cells, codes), ~right, complete_only=complete_only)
     wrong, kept, dropped = table.values, table.ids, table.dropped
     clean = None
     if (clean_ids is None) != (clean_correct is None):
@@ -105,7 +105,7 @@ def corruption_error(
     return _errors(cells, wrong, clean, dropped, imagenet, not_comparable or {}, level, resamples, seed)
 
 
-def _cells(names: Coded, severity: Indices) -> tuple[tuple[Cell, ...], Indices]:
+def _cells(names: CodedColumn, severity: Indices) -> tuple[tuple[Cell, ...], Indices]:
     strengths, place = np.unique(severity, return_inverse=True)
     seen, codes = np.unique(names.codes * len(strengths) + place, return_inverse=True)
     cells = tuple((str(names.names[c // len(strengths)]), int(strengths[c % len(strengths)])) for c in seen.tolist())

@@ -12,7 +12,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.measure.robustness.accuracy import accuracy
 from unshaken.measure.statistics.columns import Flags, flags, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.join import Coded, Column, encode, tabulate
+from unshaken.measure.statistics.join import CodedColumn, Column, encode, tabulate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ def worst_case(
     )
 
 
-def _reorder(conditions: Coded, order: Sequence[str]) -> Coded:
+def _reorder(conditions: CodedColumn, order: Sequence[str]) -> CodedColumn:
     place = {name: i for i, name in enumerate(order)}
     for name in conditions.names:
         if name not in place:
@@ -102,4 +102,4 @@ def _reorder(conditions: Coded, order: Sequence[str]) -> Coded:
         raise ParameterError(
             f"order has {extra[0]!r}, but no row is of that condition" if extra else "order names a condition twice"
         )
-    return Coded(tuple(order), np.array([place[c] for c in conditions.names])[conditions.codes])
+    return CodedColumn(tuple(order), np.array([place[c] for c in conditions.names])[conditions.codes])

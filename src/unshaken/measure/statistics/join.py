@@ -18,7 +18,7 @@ Column = Sequence[Any] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coded:
+class CodedColumn:
     """A column as numbers.
 
     Args:
@@ -45,7 +45,7 @@ class Table:
     dropped: int
 
 
-def encode(name: str, values: Column) -> Coded:
+def encode(name: str, values: Column) -> CodedColumn:
     """A column of ids or names as codes.
 
     Args:
@@ -75,10 +75,10 @@ def encode(name: str, values: Column) -> Coded:
     order = sorted(range(len(seen)), key=seen.__getitem__)
     place = np.empty(len(seen), np.int64)
     place[order] = np.arange(len(seen))
-    return Coded(tuple(seen[i] for i in order), place[coded.indices.to_numpy(zero_copy_only=False)])
+    return CodedColumn(tuple(seen[i] for i in order), place[coded.indices.to_numpy(zero_copy_only=False)])
 
 
-def tabulate(samples: Coded, conditions: Coded, values: Flags, *, complete_only: bool = False) -> Table:
+def tabulate(samples: CodedColumn, conditions: CodedColumn, values: Flags, *, complete_only: bool = False) -> Table:
     """Rows of (sample, condition, value) as a table.
 
     Args:

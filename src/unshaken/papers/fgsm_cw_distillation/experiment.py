@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
 from unshaken.attack.engine.gradient_masking import gradient_sizes
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
@@ -113,7 +113,7 @@ def gradients(context: Context, model: Classifier, batch: Batch) -> None:
 
 
 def attack(
-    context: Context, label: str, method: Budgeted, model: Classifier, batch: Batch, radii: Sequence[float]
+    context: Context, label: str, method: BudgetedAttack, model: Classifier, batch: Batch, radii: Sequence[float]
 ) -> None:
     """Write rows of an attack under each radius, linf; what it finds at a smaller one counts at the larger ones."""
     conditions = [Condition(context.id(f"{label}.{e:g}"), method.info.name, eps=e, norm="linf") for e in radii]
@@ -121,7 +121,7 @@ def attack(
 
 
 def evaluate(
-    context: Context, method: Budgeted, model: Classifier, batch: Batch, conditions: Sequence[Condition]
+    context: Context, method: BudgetedAttack, model: Classifier, batch: Batch, conditions: Sequence[Condition]
 ) -> None:
     """Write rows of an attack, unless those of all conditions are there."""
     if not all(context.run.has_rows("outcomes", c.id, 0) for c in conditions):

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
@@ -57,7 +57,7 @@ def searched(
         seed: of the search.
         early: end a sample's search with its first success, instead of after all steps.
     """
-    found = end_points(model, attack, batch, norm=norm, eps=eps, seed=seed, early=early)
+    found = find_end_points(model, attack, batch, norm=norm, eps=eps, seed=seed, early=early)
     return Examples(found.x, attack.info.name, norm, eps, found.forwards, found.backwards, found.seconds)
 
 

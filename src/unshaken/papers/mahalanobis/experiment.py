@@ -22,10 +22,10 @@ from unshaken.core.rng import SampleRng
 from unshaken.data.in_memory import InMemory
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.door import Door
+from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.fitting import Shares
 from unshaken.detect.engine.fitting import fit as fit_detectors
-from unshaken.detect.engine.screen import answered, looks
+from unshaken.detect.engine.screen import forward_passes, run_queries
 from unshaken.detect.scores.mahalanobis import Mahalanobis
 from unshaken.detect.scores.msp import MSP
 from unshaken.harden.engine.training import Training
@@ -151,9 +151,9 @@ class Scores:
         methods |= {f"layer{i + 1}": Mahalanobis(layer=n) for i, n in enumerate(layers)}
         methods |= {f"step-{e:g}": Mahalanobis(layer=layers[-1], eps=e) for e in EPS}
         methods |= {"equal": Mahalanobis(layer=every), "fgsm": Mahalanobis(layer=every, weights="fgsm")}
-        door = self.fitted(self.images.train.labels, list(methods.values()))
+        detector_set = self.fitted(self.images.train.labels, list(methods.values()))
         for name in left:
-            self.write(name, door, list(methods), self.images.sets.get(name) or self.changed(name))
+            self.write(name, detector_set, list(methods), self.images.sets.get(name) or self.changed(name))
 
     def score_noisy(self, rate: float) -> None:
         """The last layer and the ensemble, fitted with some labels drawn at random."""
@@ -162,9 +162,9 @@ class Scores:
             return
         layers = self.layers()
         methods: list[Detector] = [Mahalanobis(layer=layers[-1]), Mahalanobis(layer="+".join(layers))]
-        door = self.fitted(redrawn(self.images.train.labels, rate, self.seed), methods)
+        detector_set = self.fitted(redrawn(self.images.train.labels, rate, self.seed), methods)
         for name in left:
-            self.write(f"noise{rate:g}.{name}", door, [f"layer{len(layers)}", "equal"], self.images.sets[name])
+            self.write(f"noise{rate:g}.{name}", detector_set, [f"layer{len(layers)}", "equal"], self.images.sets[name])
 
     def layers(self) -> tuple[str, ...]:
         """Every block of a small network; of others one layer for each size of the picture."""
@@ -172,12 +172,12 @@ class Scores:
         blocks = [n for n in names if n.startswith("body.") and n.count(".") == 1]
         return tuple(blocks) or Anatomy.of(self.model, self.images.normal.images[:2]).stages
 
-    def fitted(self, labels: Tensor, methods: list[Detector]) -> Door:
+    def fitted(self, labels: Tensor, methods: list[Detector]) -> DetectorSet:
         """Detectors fitted to the training images."""
         classes = [str(c) for c in range(int(labels.max()) + 1)]
         data = InMemory(self.images.train.images, labels, classes=classes)
         shares = Shares(keep=1000, tune=500, calibration=0.02)
-        return fit_detectors(self.model, data, methods, shares=shares, seed=self.seed).door
+        return fit_detectors(self.model, data, methods, shares=shares, seed=self.seed).detector_set
 
     def changed(self, name: str) -> Batch:
         """Normal images under an attack, or with Gaussian noise as large as that attack's step."""
@@ -189,27 +189,27 @@ class Scores:
         found = self.context.search(self.model, ATTACKS[kind], batch, norm="linf", eps=eps, seed=self.seed)
         return batch.with_images((found.images * 255).round() / 255)  # what a user would receive
 
-    def write(self, label: str, door: Door, names: list[str], batch: Batch) -> None:
+    def write(self, label: str, detector_set: DetectorSet, names: list[str], batch: Batch) -> None:
         """Rows of all detectors on one set; `prediction` is the model's, or the class nearest in a single layer."""
         n, split = len(batch), ["tune" if i < self.paper.tune else "test" for i in range(len(batch))]
         labels = [None] * n if batch.labels is None else batch.labels.tolist()
         columns: dict[str, list[Any]] = {}
-        for name, (scores, classes) in zip(names, answers(door, batch), strict=True):
+        for name, (scores, classes) in zip(names, answers(detector_set, batch), strict=True):
             own = {"id": batch.ids, "detector": [name] * n, "split": split, "label": labels}
             for key, values in {**own, "score": scores, "prediction": classes}.items():
                 columns.setdefault(key, []).extend(values)
         self.context.write("scores", label, columns)
 
 
-def answers(door: Door, batch: Batch) -> list[tuple[list[float], list[int]]]:
+def answers(detector_set: DetectorSet, batch: Batch) -> list[tuple[list[float], list[int]]]:
     """By detector the scores, and the class that is nearest in its one layer or the model's own; one pass for all."""
-    fitted = list(door.detectors.values())
+    fitted = list(detector_set.detectors.values())
     found: list[tuple[list[float], list[int]]] = [([], []) for _ in fitted]
-    with evaluating(door.model):
-        oracle = Oracle(door.model)
-        for look in looks([f.method for f in fitted], door.anatomy, batch, oracle):
+    with evaluating(detector_set.model):
+        oracle = Oracle(detector_set.model)
+        for look in forward_passes([f.method for f in fitted], detector_set.anatomy, batch, oracle):
             for (scores, classes), one in zip(found, fitted, strict=True):
-                scores += answered(one.method.examine(look, one.bank), oracle).double().tolist()
+                scores += run_queries(one.method.examine(look, one.bank), oracle).double().tolist()
                 method, nearest = one.method, look.predictions
                 if isinstance(method, Mahalanobis) and "+" not in method.layer:
                     nearest = method.nearest(look, one.bank)[:, 0]

@@ -18,7 +18,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.data import stream
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.screen import Fitted, screen
+from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores.rigid import RIGID
 from unshaken.generate import Fitting
 from unshaken.papers.frame.context import Context
@@ -127,7 +127,7 @@ class Scores:
         methods: Mapping[str, RIGID] = self.sweep if whole else self.main
         with evaluating(self.model):
             oracle = Oracle(self.model, limit=LIMIT - 3 if again else LIMIT, search_copy=self.copy)
-            fitted = {how: Fitted(method, {}, torch.zeros(0)) for how, method in methods.items()}
+            fitted = {how: FittedDetector(method, {}, torch.zeros(0)) for how, method in methods.items()}
             found = screen(fitted, self.anatomy, batch, oracle, seed)
         n = len(batch)
         columns = {

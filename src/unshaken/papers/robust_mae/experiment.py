@@ -7,7 +7,7 @@ from itertools import product
 
 import torch
 
-from unshaken.attack.engine.budgeted import Budgeted
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
 from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.band_limited import BandLimitedPGD
@@ -194,7 +194,7 @@ class Experiment:
                 into.forwards[rows], into.backwards[rows] = one.forwards, one.backwards
         return found
 
-    def pgd(self) -> Budgeted:
+    def pgd(self) -> BudgetedAttack:
         """PGD of a quarter radius a step."""
         return PGD(steps=self.paper.steps, step_size=0.25)
 

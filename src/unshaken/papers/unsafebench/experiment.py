@@ -19,8 +19,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank
-from unshaken.detect.engine.kept import Kept
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.policy_classifier import policy_classifier
 from unshaken.detect.moderation.policy_conditional import fit_conditional, policy_target
 from unshaken.detect.moderation.policy_heads import PolicyHeads, category_margins, memberships
@@ -141,9 +141,9 @@ class Moderation:
         x = torch.where(first, seen[REAL], seen[AI]) if arm == "half" else seen[arm]
         cut = round(len(x) * (1 - TUNE) / 2) * 2
         blank = torch.zeros(len(x) - cut, self.parts.training.classes)
-        tune = Look(self.anatomy, blank, {self.anatomy.penultimate: x[cut:]}, labels=labels[cut:])
+        tune = ForwardPass(self.anatomy, blank, {self.anatomy.penultimate: x[cut:]}, labels=labels[cut:])
         anatomy = Anatomy(self.model.name, self.parts.training.classes, self.anatomy.head, ())
-        kept = Kept(anatomy, rows={"penultimate": x[:cut], "labels": labels[:cut]}, tune=tune, n=cut)
+        kept = FitData(anatomy, rows={"penultimate": x[:cut], "labels": labels[:cut]}, tune=tune, n=cut)
         return PolicyHeads(unsafe=tuple(str(c) for c in self.paper.flagged)).fit(kept)
 
     def evaluate(

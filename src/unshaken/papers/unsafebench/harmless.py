@@ -11,7 +11,7 @@ from unshaken.core.progress import track
 from unshaken.data import stream, subset
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.nudenet import NudeNet
 from unshaken.detect.moderation.opennsfw import OpenNSFW
 from unshaken.papers.frame.context import Context
@@ -40,7 +40,7 @@ def score_harmless(context: Context, data: str, photos: int) -> None:
             with track(name, photos) as task:
                 for batch in stream(dataset, subset(dataset, photos, context.seed), view=VIEW, batch_size=16):
                     if isinstance(batch, Batch):
-                        look = Look(anatomy, torch.zeros(len(batch), 0), images=batch.images)
+                        look = ForwardPass(anatomy, torch.zeros(len(batch), 0), images=batch.images)
                         scores += detector.score(look, {}).tolist()
                         ids += batch.ids
                         task.advance(len(batch))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.attack.engine.end_points import end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.engine.losses import dlr_targeted
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD
@@ -210,8 +210,8 @@ def test_an_attack_that_leaves_the_gate_out_overstates():
             net = made.net
             return net.mix(net.accurate_logits(x), net.robust_logits(x), alpha)
 
-    through = end_points(made, attack, batch, norm="linf", eps=0.12, seed=0).x
-    without = end_points(Classifier(Detached()).eval(), attack, batch, norm="linf", eps=0.12, seed=0, early=True).x
+    through = find_end_points(made, attack, batch, norm="linf", eps=0.12, seed=0).x
+    without = find_end_points(Classifier(Detached()).eval(), attack, batch, norm="linf", eps=0.12, seed=0, early=True).x
     with evaluating(made):
         assert made(through).argmax(1).tolist() == [0, 0, 0]
         assert Detached()(without).argmax(1).tolist() == [1, 1, 1]  # it looks robust
@@ -272,7 +272,7 @@ def test_without_a_share_it_is_pgd(photos):
     batch = Batch(photos[0][:6].float() / 255, photos[1][:6], tuple("abcdef"))
     given = {"steps": 5, "step_size": 0.3}
     ways = [
-        end_points(made, attack, batch, norm="linf", eps=0.05, seed=0).x
+        find_end_points(made, attack, batch, norm="linf", eps=0.05, seed=0).x
         for attack in (PGD(**given), GatePGD(**given, share=0.0))
     ]
     assert (ways[0] - ways[1]).abs().max() < 1e-4
@@ -282,7 +282,7 @@ def test_a_share_of_the_effort_fools_the_gate():
     made, batch = toy_mixture(), greys(0.6, 0.62)
     given = {"steps": 10, "step_size": 0.3}
     gammas = [
-        gamma_and_alpha(made, end_points(made, attack, batch, norm="linf", eps=0.02, seed=0).x)[0]
+        gamma_and_alpha(made, find_end_points(made, attack, batch, norm="linf", eps=0.02, seed=0).x)[0]
         for attack in (PGD(**given), GatePGD(**given, share=0.9))
     ]
     assert bool((gammas[1] <= gammas[0] + 1e-4).all())
@@ -310,7 +310,7 @@ def test_strengths_are_drawn_for_each_sample():
     assert bool(((state.share >= 0) & (state.share < 0.4)).all())
     assert bool(((state.decay >= 0) & (state.decay < 0.9)).all())
     assert len(set(state.share.tolist())) > 30
-    found = end_points(made, attack, batch, norm="linf", eps=0.1, seed=0).x
+    found = find_end_points(made, attack, batch, norm="linf", eps=0.1, seed=0).x
     assert float((found - batch.images).abs().max()) <= 0.1 + 1e-6
 
 

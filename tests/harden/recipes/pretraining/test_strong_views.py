@@ -10,7 +10,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.harden.recipes.pretraining._strong_views import (
     PHOTOS,
     SMALL,
-    Look,
+    ViewSettings,
     blurred,
     cropped,
     jittered,
@@ -20,7 +20,7 @@ from unshaken.harden.recipes.pretraining._strong_views import (
 
 DRAW = torch.Generator().manual_seed(0)
 HALF, NOUGHT = torch.full((2,), 0.5), torch.zeros(2)
-NOTHING = Look(1.0, 0.0, (0, 0, 0, 0), 0.0, 0.0, 0.0)
+NOTHING = ViewSettings(1.0, 0.0, (0, 0, 0, 0), 0.0, 0.0, 0.0)
 
 
 def photos(n=2, channels=3, high=12, wide=12):
@@ -94,10 +94,10 @@ def test_without_mirror_images_left_stays_left():
 def test_chances_are_kept():
     n = 2000
     x, rng = photos(1, 3, 4, 4).expand(n, -1, -1, -1), SampleRng.of(0, "t", [str(i) for i in range(n)])
-    grey = strong_view(x, Look(1.0, 0.0, (0, 0, 0, 0), 0.2, 0.0, 0.0), rng)
+    grey = strong_view(x, ViewSettings(1.0, 0.0, (0, 0, 0, 0), 0.2, 0.0, 0.0), rng)
     assert float((grey.std(1).amax((1, 2)) < 1e-5).float().mean()) == pytest.approx(0.2, abs=0.03)
-    solar = strong_view(x, Look(1.0, 0.0, (0, 0, 0, 0), 0.0, 0.0, 0.2), rng)
+    solar = strong_view(x, ViewSettings(1.0, 0.0, (0, 0, 0, 0), 0.0, 0.0, 0.2), rng)
     assert float((solar.amax((1, 2, 3)) <= 0.5).float().mean()) == pytest.approx(0.2, abs=0.03)
-    light = strong_view(x, Look(1.0, 0.8, (0.4, 0, 0, 0), 0.0, 0.0, 0.0), rng)
+    light = strong_view(x, ViewSettings(1.0, 0.8, (0.4, 0, 0, 0), 0.0, 0.0, 0.0), rng)
     same = (light.mean((1, 2, 3)) - strong_view(x, NOTHING, rng).mean((1, 2, 3))).abs() < 1e-6
     assert float(same.float().mean()) == pytest.approx(0.2, abs=0.03)

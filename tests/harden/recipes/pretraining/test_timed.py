@@ -8,7 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.harden.recipes.pretraining._timed import Injected, TimedNet, input_scale, timed
+from unshaken.harden.recipes.pretraining._timed import NoiseLevelNet, TimedNet, input_scale, timed
 from unshaken.models.networks.small_cnn import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.models.networks.timed_cnn import TimedCNN
@@ -81,10 +81,10 @@ def test_the_level_is_heard_and_the_body_is_the_nets_own(injection, channels):
 def test_bias_and_film_by_hand():
     net, x = SmallCNN(4, 1, 16).eval(), torch.rand(2, 1, 16, 16)
     plain = net.body(x).mean((2, 3))
-    bias = Injected(net, "bias")
+    bias = NoiseLevelNet(net, "bias")
     nn.init.zeros_(bias.time.weight)
     assert torch.allclose(bias.features(x, torch.ones(2)), bias.norm(plain + bias.time.bias), atol=1e-6)
-    film = Injected(SmallCNN(4, 1, 16).eval(), "film")
+    film = NoiseLevelNet(SmallCNN(4, 1, 16).eval(), "film")
     nn.init.zeros_(film.time.weight)
     with torch.no_grad():
         film.time.bias.copy_(torch.arange(160.0) / 80)

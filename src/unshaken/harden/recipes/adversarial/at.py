@@ -7,11 +7,11 @@ from torch import Tensor
 from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Iterated
+from unshaken.harden.engine.threat import IterativeRecipe
 
 
 @register("at", reference="Madry et al. 2018, arXiv:1706.06083")
-class AdversarialTraining(Iterated):
+class AdversarialTraining(IterativeRecipe):
     """Adversarial training: `min_w E max_{x' in ball} CE(f_w(x'), y)`, the last iterate of the attack being learned.
 
     The attack looks at the model in evaluation mode; mixed labels are attacked as they are mixed.

@@ -9,11 +9,11 @@ from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Adversarial
+from unshaken.harden.engine.threat import AdversarialRecipe
 
 
 @register("fgsm-rs", reference="Wong et al. 2020, arXiv:2001.03994")
-class FgsmRs(Adversarial):
+class FgsmRs(AdversarialRecipe):
     """FGSM-RS: `d ~ U(-eps, eps)`, `d <- clip(d + a sign(g), -eps, eps)`; learn from `x + d`.
 
     With `random_start` off it is FGSM training from the clean image, the classic way into catastrophic overfitting.

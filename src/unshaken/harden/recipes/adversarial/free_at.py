@@ -11,11 +11,11 @@ from torch import Tensor
 from unshaken.attack.engine.ball import steepest
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Adversarial
+from unshaken.harden.engine.threat import AdversarialRecipe
 
 
 @register("free-at", reference="Shafahi et al. 2019, arXiv:1904.12843")
-class FreeAT(Adversarial):
+class FreeAT(AdversarialRecipe):
     """Free-AT: each batch is replayed m times; a backward pass moves the weights and, by its sign, the perturbation.
 
     The perturbation is carried over from batch to batch. Epochs count batches: for the cost of E plain epochs give

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Iterated
+from unshaken.harden.engine.threat import IterativeRecipe
 from unshaken.harden.recipes.adversarial.trades import FromNoise
 
 
@@ -36,7 +36,7 @@ def mart_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float) -
 
 
 @register("mart", reference="Wang et al. 2020, ICLR, openreview rklOg6EFwS")
-class Mart(Iterated):
+class Mart(IterativeRecipe):
     """MART: a boosted cross-entropy on adversarial images, and a KL weighted by how wrong the clean image is."""
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "its loss weighs by the one true class, which mixed labels lack"}

@@ -15,7 +15,7 @@ from unshaken.core.query import Answer
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Adversarial
+from unshaken.harden.engine.threat import AdversarialRecipe
 
 
 class NoisyStep(PGD):
@@ -38,7 +38,7 @@ class NoisyStep(PGD):
 
 
 @register("n-fgsm", reference="de Jorge et al. 2022, arXiv:2202.01181")
-class NFgsm(Adversarial):
+class NFgsm(AdversarialRecipe):
     """N-FGSM: noise of twice the radius, one step of the radius, no clipping to the ball."""
 
     norm: Literal["linf"] = Field("linf", description="of the budget")

@@ -11,7 +11,7 @@ from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import Step, soft_predictions
-from unshaken.harden.engine.threat import Iterated
+from unshaken.harden.engine.threat import IterativeRecipe
 
 NOISE = 1e-3
 """Deviation of the normal noise from which the search starts: at the image itself the gradient of the KL is zero."""
@@ -42,7 +42,7 @@ def trades_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float)
 
 
 @register("trades", reference="Zhang et al. 2019, arXiv:1901.08573")
-class Trades(Iterated):
+class Trades(IterativeRecipe):
     """TRADES: `CE(f(x), y) + beta max_{x'} KL(p(x) || p(x'))`, searched in evaluation mode from x + 0.001 N(0, 1)."""
 
     beta: NonNegativeFloat = Field(6.0, description="weight of the KL term, 1 to 10")

@@ -121,7 +121,7 @@ def check_layer(layer: nn.Module, name: str) -> nn.Conv2d | nn.Linear:
     return layer
 
 
-class Turned:
+class PreconditionedLayer:
     """The hooks of one layer.
 
     Args:
@@ -213,7 +213,7 @@ def tract(
     form: Form = "auto",
     name: str = "",
     average: Callable[[list[Tensor]], None] | None = None,
-) -> Iterator[Turned]:
+) -> Iterator[PreconditionedLayer]:
     """While open, a backward pass gives a layer's weight the TrAct gradient; all else is as before.
 
     The layer itself runs, so that outputs, input gradients and the gradient of the bias are the same to the bit. Run
@@ -235,7 +235,7 @@ def tract(
     if not ridge > 0:
         raise ParameterError(f"tract: lambda={ridge:g} must be above 0")
     checked = check_layer(layer, name or type(layer).__name__)
-    turned = Turned(checked, name or type(layer).__name__, ridge, form, average)
+    turned = PreconditionedLayer(checked, name or type(layer).__name__, ridge, form, average)
     handles = [
         checked.register_forward_pre_hook(turned.look),
         checked.register_forward_hook(turned.watch),

@@ -27,7 +27,7 @@ def distillation_points(model: Classifier) -> tuple[str, ...]:
     return (*(norms or [name for name, m in named if isinstance(m, nn.Conv2d)]), LOGITS)
 
 
-class _Reached(Exception):
+class _LayerReached(Exception):
     """The features of a layer, thrown out of a forward pass."""
 
     def __init__(self, features: Tensor) -> None:
@@ -54,12 +54,12 @@ def features_at(model: Classifier, layer: str) -> Iterator[Callable[[Tensor], Te
         raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, [*modules, LOGITS])}")
 
     def thrown(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        raise _Reached(output)  # before a ReLU that works in place can change it
+        raise _LayerReached(output)  # before a ReLU that works in place can change it
 
     def look(images: Tensor) -> Tensor:
         try:
             model(images)
-        except _Reached as reached:
+        except _LayerReached as reached:
             return reached.features
         raise ModelError(f"model {model.name!r}: a forward pass does not come by the layer {layer!r}")
 

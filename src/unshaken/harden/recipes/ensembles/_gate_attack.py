@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unshaken.attack.engine.loss_choice import chosen_loss
+from unshaken.attack.engine.loss_choice import choose_loss
 from unshaken.attack.engine.losses import Difference, dlr_targeted
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
@@ -93,7 +93,7 @@ class GatePGD(PGD):
 
     def ask(self, state: PGDState) -> Gradient:
         """The gradient of the loss, the gate's term in it."""
-        of = chosen_loss(state.problem, self.loss, self.tau)
+        of = choose_loss(state.problem, self.loss, self.tau)
         return Gradient(state.x, of=GateLoss(of, _own(state).share, self.layer), layers=(self.layer,))
 
     def tell(self, state: PGDState, answer: Answer) -> GateState:

@@ -10,12 +10,12 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import Iterated
+from unshaken.harden.engine.threat import IterativeRecipe
 from unshaken.harden.recipes.ensembles._members import Members, alike, summed_cross_entropy
 
 
 @register("ensemble-at", reference="Tramèr et al. 2018, arXiv:1705.07204")
-class EnsembleAT(Iterated, Members):
+class EnsembleAT(IterativeRecipe, Members):
     """Adversarial training of several members: `sum_i CE(f_i(x'), y)`, x' the worst image for the whole ensemble."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})

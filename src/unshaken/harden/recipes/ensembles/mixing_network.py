@@ -17,7 +17,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.defences.mixture import loaded
 from unshaken.harden.engine.recipe import FirstTry, Setup, Step
-from unshaken.harden.engine.threat import Adversarial
+from unshaken.harden.engine.threat import AdversarialRecipe
 from unshaken.harden.recipes.ensembles._gate_attack import GateLoss, GatePGD, TargetedOrNot
 from unshaken.harden.recipes.ensembles._mixing_layers import channels_at, named
 from unshaken.harden.recipes.ensembles._mixing_net import Gate, Join, MixingNet, Trunk
@@ -58,7 +58,7 @@ def mixing_loss(
 
 
 @register("mixing-network", reference="Bai et al. 2023, arXiv:2301.12554")
-class MixingNetwork(Adversarial):
+class MixingNetwork(AdversarialRecipe):
     """Train a network that sets, image by image, the weight of a robust model in a mixture with this accurate one.
 
     Both models are frozen. From two of each one's feature maps it learns to tell clean images (trust the accurate one)

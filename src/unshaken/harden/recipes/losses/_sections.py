@@ -14,7 +14,7 @@ from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.harden.engine.layers import ordered_layers
 
 
-class Passed(nn.Module):
+class ReplayedModule(nn.Module):
     """Stands for a module of the trunk: gives what it gave before.
 
     Args:
@@ -60,7 +60,7 @@ class Record:
                         f"the output of {path!r} is changed in place later on: let the section begin elsewhere"
                     )
             cut = [tree_map(lambda v: v[rows] if isinstance(v, Tensor) else v, value) for value, _ in calls]
-            found[path] = Passed(net.get_submodule(path), cut)
+            found[path] = ReplayedModule(net.get_submodule(path), cut)
         return found
 
 

@@ -1,4 +1,4 @@
-"""`Taught`: what recipes share that learn from the answers of another network."""
+"""`TeacherRecipe`: what recipes share that learn from the answers of another network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup
 from unshaken.models import load_model
 
 
-class Taught(Recipe):
+class TeacherRecipe(Recipe):
     """A recipe that learns from the answers of another network."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Setup, Step
-from unshaken.harden.recipes.losses._teacher import Taught
+from unshaken.harden.recipes.losses._teacher import TeacherRecipe
 from unshaken.harden.recipes.losses.temperature import AtTemperature
 
 
@@ -25,7 +25,7 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
 
 
 @register("distillation", reference="Papernot et al. 2016, arXiv:1511.04508")
-class Distillation(Taught, AtTemperature):
+class Distillation(TeacherRecipe, AtTemperature):
     """Defensive distillation: `CE(q, softmax(z / T))` with `q = softmax(z_teacher / T)`, the teacher trained at T too.
 
     The teacher, trained with `temperature` at the same T, answers each view as it is augmented; labels that were mixed
@@ -36,7 +36,7 @@ class Distillation(Taught, AtTemperature):
     def begin(self, setup: Setup) -> None:
         """See both bases."""
         AtTemperature.begin(self, setup)
-        Taught.begin(self, setup)
+        TeacherRecipe.begin(self, setup)
 
     def loss(self, step: Step) -> Tensor:
         """See `AtTemperature.scaled`, against the teacher's answers."""

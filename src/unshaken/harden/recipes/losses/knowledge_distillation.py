@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.recipes.losses._teacher import Taught
+from unshaken.harden.recipes.losses._teacher import TeacherRecipe
 
 
 def knowledge_distillation_loss(
@@ -31,7 +31,7 @@ def knowledge_distillation_loss(
 
 
 @register("knowledge-distillation", reference="Hinton et al. 2015, arXiv:1503.02531")
-class KnowledgeDistillation(Taught):
+class KnowledgeDistillation(TeacherRecipe):
     """Knowledge distillation: `a T^2 KL(q || softmax(z / T)) + (1 - a) CE(y, softmax(z))`, to hand a skill on.
 
     Often called defensive distillation, and not that: the second term, at T = 1, keeps logits small, so that nothing is

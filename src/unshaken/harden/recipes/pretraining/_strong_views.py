@@ -15,7 +15,7 @@ from unshaken.stress.engine.hsv import luma
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ViewSettings:
     """How a view is made; probabilities and strengths.
 
     Args:
@@ -36,15 +36,15 @@ class Look:
 
 
 PHOTOS = (
-    Look(0.08, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 1.0, 0.0),
-    Look(0.08, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.1, 0.2),
+    ViewSettings(0.08, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 1.0, 0.0),
+    ViewSettings(0.08, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.1, 0.2),
 )
 """The pair of MoCo v3."""
-SMALL = (Look(0.3, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.0, 0.0),) * 2
+SMALL = (ViewSettings(0.3, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.0, 0.0),) * 2
 """For images of about 32 pixels: larger crops, no blur."""
 
 
-def strong_view(images: Tensor, look: Look, rng: SampleRng, mirror: float = 0.5) -> Tensor:
+def strong_view(images: Tensor, look: ViewSettings, rng: SampleRng, mirror: float = 0.5) -> Tensor:
     """Random resized crop with a mirror image for some, then colours, blur and solarisation.
 
     Args:

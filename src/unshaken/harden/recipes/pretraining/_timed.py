@@ -23,7 +23,7 @@ Output = Literal["logits", "features", "projection"]
 
 
 class TimedEncoder(Protocol):
-    """What a network of one's own must have to be used as it is; any other gets the noise level by `Injected`.
+    """What a network of one's own must have to be used as it is; any other gets the noise level by `NoiseLevelNet`.
 
     Args:
         width: D, numbers a feature vector.
@@ -51,7 +51,7 @@ def input_scale(time: Tensor) -> Tensor:
     return (time.square() + DATA**2).rsqrt()
 
 
-class Injected(nn.Module):
+class NoiseLevelNet(nn.Module):
     """Any classifying network, its last linear layer set apart, with the noise level brought in.
 
     Args:
@@ -188,12 +188,12 @@ def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int)
 
     Args:
         model: any.
-        injection: see `Injected`; for a net that takes no level of its own.
+        injection: see `NoiseLevelNet`; for a net that takes no level of its own.
         informed: see `TimedNet`.
         seed: of the weights that are added.
 
     Raises:
-        ModelError: see `Injected`.
+        ModelError: see `NoiseLevelNet`.
     """
     if isinstance(model.net, TimedNet):
         return model.net
@@ -202,7 +202,7 @@ def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int)
     channels = next(filters, 1) if model.mean is None else len(model.mean)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        encoder = model.net if is_timed(model.net) else Injected(model.net, injection)
+        encoder = model.net if is_timed(model.net) else NoiseLevelNet(model.net, injection)
     net = TimedNet(encoder, informed=informed).to(device)
     model.net = net
     half = torch.full((channels, 1, 1), 0.5, device=device)

@@ -1,4 +1,4 @@
-"""`Stage` and `Turn`: what an attack will run, one search after the other, and what each of them bought."""
+"""`Phase` and `PhaseRecord`: what an attack will run, one search after the other, and what each of them bought."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ZERO_GRADIENT = FlagKind(
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class AttackContext:
     """What an attack knows before it chooses its stages; the same for every part of a run.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         norm: of the budget.
         eps: the largest budget, in [0, 1] pixel units under the norm.
         classes: K.
@@ -45,7 +45,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Phase:
     """One search over the samples that still stand.
 
     Args:
@@ -56,7 +56,7 @@ class Stage:
         precision: of the search, `fp32` or `bf16`; None for the oracle's own.
         draws: passes averaged, and passes of which most must be fooled; None for the oracle's own.
         surrogate: searched in the place of the model; what is found there is judged on the model.
-        heed: whether the search stays clear of a model's rejections, or lets the last look see to them.
+        avoid_rejection: whether the search stays clear of a model's rejections, or lets the last look see to them.
         skip: left out; `why` says so.
     """
 
@@ -67,7 +67,7 @@ class Stage:
     precision: str | None = None
     draws: int | None = None
     surrogate: Classifier | None = None
-    heed: bool = True
+    avoid_rejection: bool = True
     skip: bool = False
 
     @property
@@ -77,7 +77,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PhaseRecord:
     """What a stage did.
 
     Args:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.task import Task
+from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
@@ -22,7 +22,7 @@ LIMIT = 256
 """Images of one pass."""
 
 
-class Ends(State):
+class EndPoints(State):
     """Where a search ended.
 
     Args:
@@ -38,7 +38,7 @@ class Ends(State):
     seconds: Tensor
 
 
-def end_points(
+def find_end_points(
     model: Classifier,
     attack: Attack[Any],
     batch: Batch,
@@ -49,7 +49,7 @@ def end_points(
     draws: int = 1,
     early: bool = False,
     meter: Meter | None = None,
-) -> Ends:
+) -> EndPoints:
     """The point that an attack ends with for each image, success or not.
 
     Args:
@@ -71,5 +71,5 @@ def end_points(
         clean = oracle.exact(batch.images) if attack.reads_clean else batch.images.new_empty(len(batch), 0)
         radius = torch.full((len(batch),), eps, dtype=batch.images.dtype, device=batch.images.device)
         problem = Problem(attack.ball(batch.images, radius, norm, rng), labels, False, clean, model.reject)
-        outcome = drive(Task(attack, early=early), problem, oracle, rng)
-    return Ends(outcome.result.x, outcome.forwards, outcome.backwards, outcome.seconds)
+        outcome = drive(ProblemSearch(attack, early=early), problem, oracle, rng)
+    return EndPoints(outcome.result.x, outcome.forwards, outcome.backwards, outcome.seconds)

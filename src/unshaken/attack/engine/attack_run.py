@@ -11,9 +11,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unshaken.attack.engine.judge import Attacked, Judged, closest, judged, merged, survival, within
+from unshaken.attack.engine.phase import ZERO_GRADIENT, Phase, PhaseRecord
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import ZERO_GRADIENT, Stage, Turn
+from unshaken.attack.engine.verdict import (
+    AttackResult,
+    Verdict,
+    check_8bit,
+    judge_end_points,
+    merge_nearest,
+    merge_verdict,
+    restrict_to_budget,
+)
 from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
 from unshaken.core.oracle import Oracle
@@ -22,11 +30,11 @@ from unshaken.core.rng import SampleRng
 from unshaken.run.rows import Flag
 
 
-class Field:
+class AttackRun:
     """The samples of one attack, and the doubts that it meets.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         batch: the samples.
         labels: int64 `[N]`: labels to leave, or targets to reach.
         targeted: which of the two.
@@ -42,46 +50,46 @@ class Field:
         self.norm, self.seed, self.clean = norm, seed, clean
         self.doubts: dict[str, Tensor] = {}
 
-    def problem(self, rows: Tensor, stage: Stage, rng: SampleRng, radius: float) -> Problem:
+    def problem(self, rows: Tensor, phase: Phase, rng: SampleRng, radius: float) -> Problem:
         """The tasks of some samples."""
         images = self.batch.images[rows]
         eps = torch.full((len(rows),), radius, device=images.device)
-        ball = stage.search.ball(images, eps, self.norm, rng)
+        ball = phase.search.ball(images, eps, self.norm, rng)
         reject = self.oracle.model.reject
-        return Problem(ball, self.labels[rows], self.targeted, self.clean[rows], reject, stage.heed)
+        return Problem(ball, self.labels[rows], self.targeted, self.clean[rows], reject, phase.avoid_rejection)
 
-    def run(self, stage: Stage, rows: Tensor, radius: float, *, early: bool) -> Judged:
+    def run(self, phase: Phase, rows: Tensor, radius: float, *, early: bool) -> Verdict:
         """One stage over some samples, and the last look at what it found."""
-        from unshaken.attack.engine.task import Task
+        from unshaken.attack.engine.problem_search import ProblemSearch
 
-        stage, shares = self.prepared(stage, rows)
+        phase, shares = self.prepare(phase, rows)
         ids = tuple(self.batch.ids[i] for i in rows.tolist())
-        rng = SampleRng.of(self.seed, stage.search.info.name, ids).to(rows.device).fold(stage.restart)
-        problem, logits = self.problem(rows, stage, rng, radius), self.clean[rows].clone()
-        judge = self.oracle.beside(draws=stage.draws)
+        rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)
+        problem, logits = self.problem(rows, phase, rng, radius), self.clean[rows].clone()
+        judge = self.oracle.beside(draws=phase.draws)
         outcome = drive(
-            Task(stage.search, early=early and judge.draws == 1 and stage.surrogate is None),
+            ProblemSearch(phase.search, early=early and judge.draws == 1 and phase.surrogate is None),
             problem,
-            judge.beside(stage.surrogate, precision=stage.precision),
+            judge.beside(phase.surrogate, precision=phase.precision),
             rng,
-            observe=partial(self._notice, stage.name, rows),
+            observe=partial(self._notice, phase.name, rows),
             confirmed=partial(logits.index_copy_, 0),
         )
-        found = judged(judge, problem, outcome, logits, outwards=stage.search.minimal)
+        found = judge_end_points(judge, problem, outcome, logits, outwards=phase.search.minimal)
         return found.replace(forwards=found.forwards + shares[0], backwards=found.backwards + shares[1])
 
-    def prepared(self, stage: Stage, rows: Tensor) -> tuple[Stage, tuple[Tensor, Tensor]]:
+    def prepare(self, phase: Phase, rows: Tensor) -> tuple[Phase, tuple[Tensor, Tensor]]:
         """A stage made ready on some samples, and what that cost each of them, in passes forward and backward."""
         batch, before = self.batch[rows], _spent(self.oracle)
         batch = Batch(batch.images, self.labels[rows], batch.ids)
         with self.oracle.meter.method():
-            stage = replace(stage, search=stage.search.prepared(self.oracle, batch, self.targeted))
+            phase = replace(phase, search=phase.search.prepare(self.oracle, batch, self.targeted))
         spent = [now - then for now, then in zip(_spent(self.oracle), before, strict=True)]
         place = torch.zeros_like(rows)
         if any(spent):
             place = torch.tensor(sorted(range(len(rows)), key=batch.ids.__getitem__), device=rows.device).argsort()
         forwards, backwards = (n // len(rows) + (place < n % len(rows)).long() for n in spent)
-        return stage, (forwards, backwards)
+        return phase, (forwards, backwards)
 
     def flags(self) -> list[Flag]:
         """Samples whose input gradient was exactly zero where a search started."""
@@ -103,56 +111,56 @@ class Field:
             self.doubts.setdefault(name, torch.zeros(len(self.batch), dtype=torch.bool))[rows[place[dead]].cpu()] = True
 
 
-def one_budget(field: Field, stages: Sequence[Stage], result: Attacked, radius: float) -> Attacked:
+def run_budget(attack_run: AttackRun, phases: Sequence[Phase], result: AttackResult, radius: float) -> AttackResult:
     """Every stage in turn over those who still stand.
 
     Args:
-        field: the samples.
-        stages: in order.
+        attack_run: the samples.
+        phases: in order.
         result: of the next smaller budget, or untouched.
         radius: eps.
     """
-    result, turns = result.unpaid(), []
-    for number, stage in enumerate(stages):
+    result, turns = result.without_cost(), []
+    for number, phase in enumerate(phases):
         rows = (~result.fooled).nonzero().flatten() if radius > 0 else result.step[:0]
-        if stage.skip:
-            turns.append(Turn(stage.name, stage.why, stage.gradients, len(rows), 0, 0, 0, 0.0))
+        if phase.skip:
+            turns.append(PhaseRecord(phase.name, phase.why, phase.gradients, len(rows), 0, 0, 0, 0.0))
             continue
-        began, before = time.perf_counter(), _spent(field.oracle)
+        began, before = time.perf_counter(), _spent(attack_run.oracle)
         if len(rows):
-            result = merged(result, rows, field.run(stage, rows, radius, early=True), number)
+            result = merge_verdict(result, rows, attack_run.run(phase, rows, radius, early=True), number)
         broken = len(rows) - int((~result.fooled).sum()) if len(rows) else 0
-        turns.append(_turn(stage, len(rows), broken, field.oracle, before, began))
-    result = survival(field.oracle, result.replace(turns=tuple(turns)), field.labels, field.targeted)
+        turns.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
+    result = check_8bit(attack_run.oracle, result.replace(turns=tuple(turns)), attack_run.labels, attack_run.targeted)
     return result
 
 
-def minimal_norms(
-    field: Field, stages: Sequence[Stage], result: Attacked, radii: Sequence[float]
-) -> dict[float, Attacked]:
+def run_minimal_norm(
+    attack_run: AttackRun, phases: Sequence[Phase], result: AttackResult, radii: Sequence[float]
+) -> dict[float, AttackResult]:
     """Every stage over all samples once; each budget holds those whose nearest example lies within.
 
     Args:
-        field: the samples.
-        stages: in order.
+        attack_run: the samples.
+        phases: in order.
         result: untouched.
         radii: budgets, rising; the cost stands with the first.
     """
     clean, turns = result, []
-    for number, stage in enumerate(stages):
+    for number, phase in enumerate(phases):
         rows = (~clean.fooled).nonzero().flatten() if any(r > 0 for r in radii) else result.step[:0]
-        began, before = time.perf_counter(), _spent(field.oracle)
+        began, before = time.perf_counter(), _spent(attack_run.oracle)
         standing = int((~result.fooled).sum())
         if len(rows):
-            new = field.run(stage, rows, math.inf, early=False)
-            result = closest(result, rows, new, number)
+            new = attack_run.run(phase, rows, math.inf, early=False)
+            result = merge_nearest(result, rows, new, number)
         broken = standing - int((~result.fooled).sum())
-        turns.append(_turn(stage, len(rows), broken, field.oracle, before, began))
-    result = survival(field.oracle, result.replace(turns=tuple(turns)), field.labels, field.targeted)
-    found: dict[float, Attacked] = {}
+        turns.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
+    result = check_8bit(attack_run.oracle, result.replace(turns=tuple(turns)), attack_run.labels, attack_run.targeted)
+    found: dict[float, AttackResult] = {}
     for radius in radii:
-        one = within(result, clean, radius)
-        found[radius] = one.unpaid() if found else one
+        one = restrict_to_budget(result, clean, radius)
+        found[radius] = one.without_cost() if found else one
     return found
 
 
@@ -160,12 +168,14 @@ def _spent(oracle: Oracle) -> tuple[int, int]:
     return oracle.meter.forwards, oracle.meter.backwards
 
 
-def _turn(stage: Stage, standing: int, broken: int, oracle: Oracle, before: tuple[int, int], began: float) -> Turn:
+def _record(
+    phase: Phase, standing: int, broken: int, oracle: Oracle, before: tuple[int, int], began: float
+) -> PhaseRecord:
     now = _spent(oracle)
-    return Turn(
-        stage.name,
-        stage.why,
-        stage.gradients,
+    return PhaseRecord(
+        phase.name,
+        phase.why,
+        phase.gradients,
         standing,
         broken,
         now[0] - before[0],

@@ -1,4 +1,4 @@
-"""`Door`: fitted detectors in front of a model. It scores, decides, and is kept as a folder."""
+"""`DetectorSet`: fitted detectors in front of a model. It scores, decides, and is kept as a folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.banks import checked_banks, sha256_of
 from unshaken.detect.engine.base import Detector
 from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, read_list
-from unshaken.detect.engine.screen import Fitted, Scored, check_scores, screen
+from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
 from unshaken.run.store import RunDir
 
 
-class Door:
+class DetectorSet:
     """Fitted detectors in front of the model that they were fitted on.
 
     Args:
@@ -37,14 +37,14 @@ class Door:
     """
 
     def __init__(
-        self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, Fitted], about: Mapping[str, Any]
+        self, model: Classifier, anatomy: Anatomy, detectors: Mapping[str, FittedDetector], about: Mapping[str, Any]
     ) -> None:
         self.model, self.anatomy, self.detectors, self.about = model, anatomy, dict(detectors), dict(about)
 
     def __repr__(self) -> str:
         return f"<Door of {self.model.name!r}: {', '.join(self.detectors)}>"
 
-    def only(self, *labels: str) -> Door:
+    def only(self, *labels: str) -> DetectorSet:
         """The same door with some of its detectors.
 
         Raises:
@@ -53,9 +53,9 @@ class Door:
         for label in labels:
             if label not in self.detectors:
                 raise ParameterError(f"no detector {label!r} is fitted here; {did_you_mean(label, self.detectors)}")
-        return Door(self.model, self.anatomy, {n: self.detectors[n] for n in labels}, self.about)
+        return DetectorSet(self.model, self.anatomy, {n: self.detectors[n] for n in labels}, self.about)
 
-    def examine(self, batch: Batch | Tensor, *, limit: int = 256) -> dict[str, Scored]:
+    def examine(self, batch: Batch | Tensor, *, limit: int = 256) -> dict[str, DetectorScores]:
         """Scores with their cost; see `screen`.
 
         Args:
@@ -108,7 +108,7 @@ class Door:
         """
         return conformal_threshold(self.only(label).detectors[label].calibration.numpy(), accept=accept)
 
-    def calibrated(self, scores: Mapping[str, Tensor], data: str) -> Door:
+    def calibrated(self, scores: Mapping[str, Tensor], data: str) -> DetectorSet:
         """The same detectors with other normal scores to set thresholds by.
 
         Args:
@@ -116,10 +116,11 @@ class Door:
             data: where these come from.
         """
         fitted = {
-            n: Fitted(f.method, f.bank, scores[n].double().cpu().sort().values) for n, f in self.detectors.items()
+            n: FittedDetector(f.method, f.bank, scores[n].double().cpu().sort().values)
+            for n, f in self.detectors.items()
         }
         samples = {**self.about.get("samples", {}), CALIBRATION: len(next(iter(scores.values())))}
-        return Door(self.model, self.anatomy, fitted, {**self.about, "samples": samples, "calibrated_on": data})
+        return DetectorSet(self.model, self.anatomy, fitted, {**self.about, "samples": samples, "calibrated_on": data})
 
     def save(self, folder: str | Path) -> None:
         """Write `banks.safetensors`, and last `detectors.json` with their digest: a list never goes with other banks.
@@ -140,7 +141,7 @@ class Door:
         run.write_json({"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}, LIST)
 
     @classmethod
-    def load(cls, folder: str | Path, model: Classifier) -> Door:
+    def load(cls, folder: str | Path, model: Classifier) -> DetectorSet:
         """Read what `save` wrote.
 
         Args:
@@ -170,7 +171,7 @@ class Door:
             method = find_method(entry.method, "detect").cls(**entry.params)
             if not isinstance(method, Detector):
                 raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
-            detectors[label] = Fitted(method, bank, calibration)
+            detectors[label] = FittedDetector(method, bank, calibration)
         return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.detect.engine.look import Look, pool
+from unshaken.detect.engine.forward_pass import ForwardPass, pool
 
 
 def test_maps_and_tokens_are_averaged_over_places():
@@ -19,22 +19,22 @@ def test_maps_and_tokens_are_averaged_over_places():
 
 
 def test_a_layer_is_pooled_once_and_named_when_it_is_not_there(anatomy):
-    look = Look(anatomy, torch.zeros(2, 2), {"body": torch.rand(2, 4, 3, 3)})
-    assert look.pooled("body") is look.pooled("body")
+    forward = ForwardPass(anatomy, torch.zeros(2, 2), {"body": torch.rand(2, 4, 3, 3)})
+    assert forward.pooled("body") is forward.pooled("body")
     with pytest.raises(ModelError, match=r"no values of layer 'stem' are at hand; there are \['body'\]"):
-        look.pooled("stem")
+        forward.pooled("stem")
 
 
 def test_probabilities_are_float64_and_sum_to_one(anatomy):
-    look = Look(anatomy, torch.tensor([[0.0, 40.0]]))
-    assert look.probabilities.dtype == torch.float64
-    assert 0 < look.probabilities[0, 0] < 1e-17
-    assert look.predictions.tolist() == [1]
+    forward = ForwardPass(anatomy, torch.tensor([[0.0, 40.0]]))
+    assert forward.probabilities.dtype == torch.float64
+    assert 0 < forward.probabilities[0, 0] < 1e-17
+    assert forward.predictions.tolist() == [1]
 
 
 def test_features_alone_have_no_images_and_no_streams(anatomy):
-    look = Look(anatomy, torch.zeros(1, 2))
+    forward = ForwardPass(anatomy, torch.zeros(1, 2))
     with pytest.raises(ModelError, match="cannot score features alone: give the images"):
-        look.pixels  # noqa: B018
+        forward.pixels  # noqa: B018
     with pytest.raises(ModelError, match="draws at random"):
-        look.streams  # noqa: B018
+        forward.streams  # noqa: B018

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from unshaken.attack import APGD, HopSkipJump, Square
-from unshaken.attack.engine.stage import Stage
+from unshaken.attack.engine.phase import Phase
 
 
 @pytest.mark.parametrize(("search", "follows"), [(APGD(), True), (Square(), False), (HopSkipJump(), False)])
 def test_a_stage_follows_gradients_where_its_search_needs_them(search, follows):
-    assert Stage(search, "any").gradients is follows
+    assert Phase(search, "any").gradients is follows
 
 
 def test_a_surrogates_gradients_are_not_the_models(make):
-    assert Stage(APGD(), "transfer-ce", surrogate=make.net()).gradients is False
+    assert Phase(APGD(), "transfer-ce", surrogate=make.net()).gradients is False

@@ -7,8 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from unshaken.attack.engine.judge import Found
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.verdict import Candidate
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Goal, Gradient, Objective, Query
 from unshaken.core.rng import SampleRng
@@ -17,14 +17,14 @@ from unshaken.core.state import State
 S = TypeVar("S", bound=State)
 
 
-class Work(State, Generic[S]):
+class ProblemState(State, Generic[S]):
     """Each sample's task, and the search's own state."""
 
     problem: Problem
     state: S
 
 
-class Seen(Objective):
+class RejectionAsLabel(Objective):
     """An objective on logits in which a rejection stands for the label."""
 
     of: Objective
@@ -35,7 +35,7 @@ class Seen(Objective):
         return self.of(answer.replace(logits=self.problem.seen(required(answer.logits))))
 
 
-class Steps(Protocol[S]):
+class SearchSteps(Protocol[S]):
     """The part of an `Attack` that is its mathematics."""
 
     def start(self, problem: Problem, rng: SampleRng) -> S:
@@ -50,11 +50,11 @@ class Steps(Protocol[S]):
     def done(self, state: S) -> Tensor:
         """Bool `[N]`: nothing more to ask."""
 
-    def result(self, state: S) -> Found:
+    def result(self, state: S) -> Candidate:
         """Where the search ended."""
 
 
-class Task(Generic[S]):
+class ProblemSearch(Generic[S]):
     """An attack over problems.
 
     Args:
@@ -63,30 +63,30 @@ class Task(Generic[S]):
             and not where the smallest norm is wanted.
     """
 
-    def __init__(self, attack: Steps[S], *, early: bool) -> None:
+    def __init__(self, attack: SearchSteps[S], *, early: bool) -> None:
         self.attack, self.early = attack, early
 
-    def start(self, samples: Any, rng: SampleRng) -> Work[S]:
+    def start(self, samples: Any, rng: SampleRng) -> ProblemState[S]:
         """Each sample's first state."""
         problem: Problem = samples
-        return Work(problem, self.attack.start(problem, rng))
+        return ProblemState(problem, self.attack.start(problem, rng))
 
-    def ask(self, work: Work[S]) -> Query:
+    def ask(self, work: ProblemState[S]) -> Query:
         """The attack's question; its objective sees a rejection as the label."""
         query = self.attack.ask(work.state)
         if work.problem.reject is not None and isinstance(query, Gradient):
-            return query.replace(of=Seen(query.of, work.problem))
+            return query.replace(of=RejectionAsLabel(query.of, work.problem))
         return query
 
-    def done(self, work: Work[S]) -> Tensor:
+    def done(self, work: ProblemState[S]) -> Tensor:
         """The attack's end."""
         return self.attack.done(work.state)
 
-    def result(self, work: Work[S]) -> Found:
+    def result(self, work: ProblemState[S]) -> Candidate:
         """The attack's result."""
         return self.attack.result(work.state)
 
-    def tell(self, work: Work[S], answer: Answer) -> Work[S]:
+    def tell(self, work: ProblemState[S], answer: Answer) -> ProblemState[S]:
         """The attack's next state; where it asked for classes only, a rejection is the label."""
         problem = work.problem
         if problem.reject is not None and answer.logits is not None and answer.logits.ndim == 2:
@@ -96,6 +96,6 @@ class Task(Generic[S]):
             answer = answer.replace(labels=torch.where(labels == problem.reject, problem.labels, labels))
         return work.replace(state=self.attack.tell(work.state, answer))
 
-    def goal(self, work: Work[S]) -> Goal | None:
+    def goal(self, work: ProblemState[S]) -> Goal | None:
         """The problem's goal, where one success is enough."""
         return work.problem.fooled if self.early else None

@@ -14,7 +14,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
 
 
-class Onward(PGD):
+class ContinuedPGD(PGD):
     """PGD that starts where another search ended; the samples are known by their streams.
 
     Args:
@@ -26,7 +26,7 @@ class Onward(PGD):
     points: Tensor
 
     @classmethod
-    def from_points(cls, batch: Batch, points: Tensor, seed: int, settings: Mapping[str, Any]) -> Onward:
+    def from_points(cls, batch: Batch, points: Tensor, seed: int, settings: Mapping[str, Any]) -> ContinuedPGD:
         """Start each sample of a batch at its point.
 
         Args:

@@ -8,7 +8,7 @@ import torch
 
 from unshaken.core import SampleRng
 from unshaken.core.errors import DataError
-from unshaken.detect.engine.kept import Kept, Moments, Reservoir
+from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 
 
 def streamed(features, labels, classes, sizes):
@@ -47,7 +47,7 @@ def test_moments_of_nothing_say_so():
 def test_who_is_kept_hangs_on_ids_alone():
     ids = [f"s{i}" for i in range(100)]
 
-    def kept(order, size):
+    def fit_data(order, size):
         reservoir = Reservoir(10)
         for start in range(0, 100, size):
             part = order[start : start + size]
@@ -56,11 +56,13 @@ def test_who_is_kept_hangs_on_ids_alone():
             )
         return reservoir
 
-    one, two = kept(list(range(100)), 7), kept(list(range(99, -1, -1)), 40)
+    one, two = fit_data(list(range(100)), 7), fit_data(list(range(99, -1, -1)), 40)
     assert one.rows()["value"].tolist() == two.rows()["value"].tolist()
     assert len(one.rows()["value"]) == 10
     assert one.seen == 100
-    assert abs(float(kept(list(range(100)), 100).rows()["value"].mean()) - 49.5) < 30  # no end of the order is favoured
+    assert (
+        abs(float(fit_data(list(range(100)), 100).rows()["value"].mean()) - 49.5) < 30
+    )  # no end of the order is favoured
 
 
 def test_memory_stays_bounded():
@@ -73,4 +75,4 @@ def test_memory_stays_bounded():
 
 def test_held_out_samples_are_asked_for_by_name(anatomy):
     with pytest.raises(DataError, match="no held-out samples"):
-        Kept(anatomy).held_out  # noqa: B018
+        FitData(anatomy).held_out  # noqa: B018

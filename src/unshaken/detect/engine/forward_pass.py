@@ -1,4 +1,4 @@
-"""`Look`: what one pass of a model said of some samples, for all detectors to read."""
+"""`ForwardPass`: what one pass of a model said of some samples, for all detectors to read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ForwardPass:
     """Samples as the model sees them. What several detectors want of it is worked out once.
 
     Args:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unshaken.report import Comparisons
 
 
-def mend_run(
+def repair_run(
     session: Session,
     run: str,
     out: str | None,

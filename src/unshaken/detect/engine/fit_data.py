@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.look import Look
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 class Moments:
@@ -130,7 +130,7 @@ class Reservoir:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class FitData:
     """What detectors are fitted on.
 
     Args:
@@ -145,12 +145,12 @@ class Kept:
     anatomy: Anatomy
     moments: Mapping[str, Moments] = field(default_factory=dict)
     rows: Mapping[str, Tensor] = field(default_factory=dict)
-    tune: Look | None = None
+    tune: ForwardPass | None = None
     n: int = 0
     names: tuple[str, ...] = ()
 
     @property
-    def held_out(self) -> Look:
+    def held_out(self) -> ForwardPass:
         """The held-out samples.
 
         Raises:

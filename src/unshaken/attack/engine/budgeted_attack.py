@@ -1,4 +1,4 @@
-"""`Budgeted`: the one final public method of all attacks, and their rows."""
+"""`BudgetedAttack`: the one final public method of all attacks, and their rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from unshaken.attack.engine.attack_run import AttackRun, run_budget, run_minimal_norm
 from unshaken.attack.engine.ball import NORMS
-from unshaken.attack.engine.judge import Attacked, untouched
-from unshaken.attack.engine.stage import Scene, Stage
-from unshaken.attack.engine.stages import Field, minimal_norms, one_budget
+from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -21,7 +21,7 @@ from unshaken.core.registry import Parameters
 from unshaken.run.rows import TURNS, Condition, Context, Flag, Part, outcomes
 
 
-class Budgeted(Parameters):
+class BudgetedAttack(Parameters):
     """A way to look for adversarial examples inside budgets: one search (`Attack`), or several in turn.
 
     A subclass says what its stages are.
@@ -36,7 +36,7 @@ class Budgeted(Parameters):
     needs_labels: ClassVar[bool] = True
 
     @abstractmethod
-    def stages(self, scene: Scene) -> tuple[Sequence[Stage], Sequence[Flag]]:
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """What to run in turn, and doubts met while choosing.
 
         Raises:
@@ -56,14 +56,14 @@ class Budgeted(Parameters):
         clean: Tensor | None = None,
         reference: Batch | None = None,
         samples: int = 0,
-    ) -> tuple[list[Attacked], list[Flag]]:
+    ) -> tuple[list[AttackResult], list[Flag]]:
         """Attack every sample under each budget.
 
         Budgets are taken from small to large; an example found in a smaller ball stands in the larger too and costs
         nothing there. A minimal-norm attack runs once for all budgets; the cost stands with the first.
 
         Args:
-            oracle: the model's counted door; the model in evaluation mode.
+            oracle: runs the model and counts its passes; the model in evaluation mode.
             batch: labelled images in [0, 1].
             norm: one of the attack's `norms`; None for an attack that has none.
             eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms. `inf`, for
@@ -84,7 +84,7 @@ class Budgeted(Parameters):
         radii = self._check_budgets(norm, eps)
         if "gradient" in self.needs and not oracle.model.differentiable:
             raise ModelError(_black_box(self.info.name, oracle.model.name))
-        labels = self._aims(batch, targets)
+        labels = self._labels_or_targets(batch, targets)
         batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
         if clean is None:
             clean = oracle.exact(batch.images)
@@ -92,17 +92,17 @@ class Budgeted(Parameters):
         norm = norm or "linf"
         finite = [r for r in radii if r < math.inf]
         seen = batch if reference is None else reference
-        scene = Scene(oracle, norm, max(finite, default=math.inf), clean.shape[1], seed, seen, samples)
-        result = untouched(batch.images, clean, labels, targets is not None)
-        stages, flags = ([], []) if bool(result.fooled.all()) else self.stages(scene)
-        field = Field(oracle, batch, labels, targets is not None, norm, seed, clean)
+        context = AttackContext(oracle, norm, max(finite, default=math.inf), clean.shape[1], seed, seen, samples)
+        result = initial_result(batch.images, clean, labels, targets is not None)
+        phases, flags = ([], []) if bool(result.fooled.all()) else self.phases(context)
+        attack_run = AttackRun(oracle, batch, labels, targets is not None, norm, seed, clean)
         if self.minimal:
-            found = minimal_norms(field, stages, result, sorted(set(radii)))
+            found = run_minimal_norm(attack_run, phases, result, sorted(set(radii)))
         else:
             found = {}
             for radius in sorted(set(radii)):
-                found[radius] = result = one_budget(field, stages, result, radius)
-        return [found[e] for e in radii], [*flags, *field.flags()]
+                found[radius] = result = run_budget(attack_run, phases, result, radius)
+        return [found[e] for e in radii], [*flags, *attack_run.flags()]
 
     def _check_budgets(self, norm: str | None, eps: Sequence[float]) -> list[float]:
         name = self.info.name
@@ -119,7 +119,7 @@ class Budgeted(Parameters):
                 raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
         return list(eps)
 
-    def _aims(self, batch: Batch, targets: Tensor | None) -> Tensor:
+    def _labels_or_targets(self, batch: Batch, targets: Tensor | None) -> Tensor:
         """The labels to leave, or the targets to reach."""
         name = self.info.name
         if batch.labels is None:
@@ -166,7 +166,7 @@ class Budgeted(Parameters):
         )
         parts = []
         for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
-            parts.append(_turns(condition, one))
+            parts.append(_phase_rows(condition, one))
             parts.append(
                 outcomes(
                     condition,
@@ -186,7 +186,7 @@ class Budgeted(Parameters):
         return parts
 
 
-def _turns(condition: Condition, one: Attacked) -> Part:
+def _phase_rows(condition: Condition, one: AttackResult) -> Part:
     names = [name for name in TURNS.names if name not in ("condition", "turn")]
     columns: dict[str, Any] = {name: [getattr(t, name) for t in one.turns] for name in names}
     columns |= {"condition": [condition.id] * len(one.turns), "turn": list(range(len(one.turns)))}

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import TOLERANCE
+from unshaken.attack.engine.phase import PhaseRecord
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.stage import Turn
 from unshaken.core.driver import Outcome
 from unshaken.core.oracle import Oracle
 from unshaken.core.state import State
 
 
-class Found(State):
+class Candidate(State):
     """Where a search ended: points `[N, C, H, W]`."""
 
     x: Tensor
 
 
-class Attacked(State):
+class AttackResult(State):
     """What an attack did to each sample, in the order of the batch.
 
     Args:
@@ -49,7 +49,7 @@ class Attacked(State):
     seconds: Tensor
     step: Tensor
     turn: Tensor
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[PhaseRecord, ...] = ()
 
     def breakers(self) -> list[str | None]:
         """The name of the stage that broke each sample; `clean` where it was wrong before any, None where none did."""
@@ -59,13 +59,13 @@ class Attacked(State):
             for fooled, turn in zip(self.fooled.tolist(), self.turn.tolist(), strict=True)
         ]
 
-    def unpaid(self) -> Attacked:
+    def without_cost(self) -> AttackResult:
         """The same with nothing spent, for the next budget."""
         zero = torch.zeros_like(self.forwards)
         return self.replace(forwards=zero, backwards=zero, seconds=zero.double())
 
 
-class Judged(State):
+class Verdict(State):
     """The end points of one search under a fresh float32 pass."""
 
     images: Tensor
@@ -82,13 +82,13 @@ OUTWARDS = (1e-4, 1e-3, 1e-2)
 """Shares by which a nearest example that the last look refutes is moved on, one after the other."""
 
 
-def judged(
-    oracle: Oracle, problem: Problem, outcome: Outcome[Found], logits: Tensor, *, outwards: bool = False
-) -> Judged:
+def judge_end_points(
+    oracle: Oracle, problem: Problem, outcome: Outcome[Candidate], logits: Tensor, *, outwards: bool = False
+) -> Verdict:
     """The last look: where no success ended the search, its end point may fool all the same.
 
     Args:
-        oracle: the model's counted door.
+        oracle: runs the model and counts its passes.
         problem: the samples' tasks.
         outcome: of the search.
         logits: `[N, K]`, already those of the confirming pass where the search was stopped by success.
@@ -117,7 +117,7 @@ def judged(
     if len(astray):
         x = x.index_copy(0, astray, problem.ball.clean[astray])
         logits = logits.index_copy(0, astray, problem.logits[astray])
-    return Judged(
+    return Verdict(
         x,
         fooled,
         logits,
@@ -129,12 +129,12 @@ def judged(
     )
 
 
-def untouched(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool) -> Attacked:
+def initial_result(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool) -> AttackResult:
     """The state before any search: a sample that is wrong already counts as fooled, at no cost."""
     n, device = len(images), images.device
     zeros = torch.zeros(n, dtype=torch.int64, device=device)
     hit = clean.argmax(1) == labels
-    return Attacked(
+    return AttackResult(
         images,
         hit if targeted else ~hit,
         clean,
@@ -148,7 +148,7 @@ def untouched(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool) -> 
     )
 
 
-def merged(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacked:
+def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int) -> AttackResult:
     """What a further stage found written over the rows it worked on; costs add up.
 
     Args:
@@ -174,8 +174,8 @@ def merged(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacked
     )
 
 
-def closest(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacked:
-    """As `merged`, but an example stays unless the new one is nearer."""
+def merge_nearest(result: AttackResult, rows: Tensor, new: Verdict, number: int) -> AttackResult:
+    """As `merge_verdict`, but an example stays unless the new one is nearer."""
     better = new.fooled & ~(result.fooled[rows] & (result.distance[rows] <= new.distance))
     kept = result[rows]
     wide = better.view(-1, 1, 1, 1)
@@ -187,10 +187,10 @@ def closest(result: Attacked, rows: Tensor, new: Judged, number: int) -> Attacke
         step=torch.where(better, new.step, kept.step),
     )
     turn = result.turn.index_fill(0, rows[better], number)
-    return merged(result, rows, mixed, number).replace(turn=turn)
+    return merge_verdict(result, rows, mixed, number).replace(turn=turn)
 
 
-def within(result: Attacked, clean: Attacked, radius: float) -> Attacked:
+def restrict_to_budget(result: AttackResult, clean: AttackResult, radius: float) -> AttackResult:
     """The nearest examples that a budget holds; the other samples stand, unchanged.
 
     Args:
@@ -211,7 +211,7 @@ def within(result: Attacked, clean: Attacked, radius: float) -> Attacked:
     )
 
 
-def survival(oracle: Oracle, result: Attacked, labels: Tensor, targeted: bool) -> Attacked:
+def check_8bit(oracle: Oracle, result: AttackResult, labels: Tensor, targeted: bool) -> AttackResult:
     """Whether each example, where not known yet, still fools when its pixels are rounded to 8 bits; one pass each."""
     rows = (result.fooled & (result.distance > 0) & (result.survives_8bit < 0)).nonzero().flatten()
     if not len(rows):
