@@ -16,7 +16,7 @@ from unshaken.models.networks.small import SmallNet
 @pytest.mark.parametrize(
     ("attack", "options", "words"),
     [
-        ("auto", {"budget": "many"}, "budget 'many' is neither passes a sample such as 2000 nor seconds such as 60s"),
+        ("auto", {"budget": "many"}, "budget 'many' must be passes per sample, such as 2000, or seconds, such as 60s"),
         ("auto", {"budget": "0"}, "budget '0' is neither"),
         ("auto", {"budget": "-3s"}, "budget '-3s' is neither"),
         ("auto", {"budget": "2.5"}, "budget '2.5' is neither"),

@@ -48,3 +48,12 @@ def test_a_room_is_called_as_its_verb(tmp_path):
 
     result = unshaken.attack("demo:standard", "demo", "fgsm", eps="8/255", limit=10, out=tmp_path / "run")
     assert result.summary["conditions"][0]["method"] == "fgsm"
+
+
+@pytest.mark.parametrize(("old", "new"), [("Door", "DetectorSet"), ("Exported", "ExportResult")])
+def test_a_former_name_still_works_and_warns(old, new):
+    from unshaken import detect
+
+    with pytest.warns(DeprecationWarning, match=f"unshaken.detect.{old} is now unshaken.detect.{new}"):
+        assert getattr(detect, old) is getattr(detect, new)
+    assert old not in detect.__all__

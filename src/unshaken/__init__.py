@@ -1,4 +1,4 @@
-"""What shakes a vision model, how badly, what can be ruled out, and how to make it hold.
+"""Test, certify and improve the robustness of vision models.
 
 >>> import unshaken
 >>> result = unshaken.audit("demo:standard", "demo", [{"method": "fog", "severities": [3]}], limit=20,

@@ -88,7 +88,7 @@ def test_ctrl_c_gives_130_and_the_command_that_goes_on(unshaken, place, monkeypa
         patch.setattr("unshaken.stress.Fog.evaluate", stop)
         done = unshaken(AUDIT)
     assert done.code == 130
-    assert done.err == f"unshaken: interrupted; what is finished is kept, go on with: unshaken {AUDIT} --resume\n"
+    assert done.err == f"unshaken: interrupted; finished results are saved, resume with: unshaken {AUDIT} --resume\n"
     assert unshaken(f"{AUDIT} --resume").code == 0
 
 
@@ -152,10 +152,8 @@ def test_a_disk_that_fills_up_in_the_run_is_told_with_the_way_on(unshaken, place
     monkeypatch.setattr(store.os, "fsync", full)
     done = unshaken(AUDIT)
     assert done.code == 2
-    assert (
-        done.err
-        == "unshaken: run: the disk is full; what is finished is kept: free some space, then run again with --resume\n"
-    )
+    advice = "finished results are saved: free some space, then run again with --resume"
+    assert done.err == f"unshaken: run: the disk is full; {advice}\n"
 
 
 def test_a_reader_that_goes_away_gets_no_traceback():

@@ -91,7 +91,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said
 def test_a_model_of_any_size_asks_for_one(unshaken, place):
     result = unshaken("fool --model py:net.py:build --out new")
     assert result.code == 2
-    assert "takes images of any size" in result.err
+    assert "accepts images of any size" in result.err
     assert "?size=32" in result.err
 
 
@@ -100,5 +100,5 @@ def test_what_is_there_is_not_overwritten(unshaken, place):
     assert unshaken(line).code == 0
     before = (place / "new/fooling.json").read_bytes()
     again = unshaken(line)
-    assert (again.code, again.err) == (2, "unshaken: new: holds fooling images already; choose another --out\n")
+    assert (again.code, again.err) == (2, "unshaken: new: already holds fooling images; choose another --out\n")
     assert (place / "new/fooling.json").read_bytes() == before

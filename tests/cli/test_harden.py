@@ -36,7 +36,7 @@ def test_json(tmp_path, capsys):
         (["--model", "small", "--data", "demo", "--recipe", "at:eps=x"], "at: eps='x'"),
         (["--model", "small", "--data", "demo", "--recipe", "at:attack=autoattack"], "is no single search in a norm"),
         (["--model", "small", "--data", "demo", "--recipe", "at", "--recipe", "mart"], "both bring an inner search"),
-        (["--model", "small", "--data", "demo", "--dry-run"], "--dry-run is for --from RUN"),
+        (["--model", "small", "--data", "demo", "--dry-run"], "--dry-run needs --from RUN"),
         (["--model", "small", "--data", "folder:nowhere"], "nowhere"),
         (["--model", "new:small-vits", "--data", "demo"], "no architecture 'small-vits'"),
         (["--from", "nowhere"], "no run.json there"),

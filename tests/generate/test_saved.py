@@ -63,8 +63,8 @@ def test_wrong_files(parts, tmp_path):
     for data, words in (
         (b"", "is empty"),
         (b"<html>", "HTML page"),
-        (b"\x80\x02pickle", "no whole safetensors"),
-        (write().read_bytes()[:500], "no whole safetensors"),
+        (b"\x80\x02pickle", "not a complete safetensors"),
+        (write().read_bytes()[:500], "not a complete safetensors"),
     ):
         other.write_bytes(data)
         with pytest.raises(ModelError, match=words):

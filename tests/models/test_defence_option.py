@@ -23,7 +23,7 @@ def test_the_model_is_behind_the_defence():
 
 
 def test_a_recipe_or_an_unknown_name_is_refused():
-    with pytest.raises(ParameterError, match="'at' is no defence at inference"):
+    with pytest.raises(ParameterError, match="'at' is not an inference-time defence"):
         unshaken.load_model("demo?defence=at")
     with pytest.raises(ParameterError, match="no method 'input-transfrom': did you mean 'input-transform'"):
         unshaken.load_model("demo?defence=input-transfrom")
@@ -56,5 +56,5 @@ def test_gradients_of_a_random_defence_are_averaged(tmp_path):
 
 
 def test_a_model_object_has_its_own_wrap(tmp_path):
-    with pytest.raises(ParameterError, match="defence is for a model SPEC"):
+    with pytest.raises(ParameterError, match="defence needs a model SPEC"):
         unshaken.attack(unshaken.load_model("demo"), "demo", "fgsm", defence="input-transform", out=tmp_path / "run")

@@ -125,7 +125,7 @@ def test_any_classifier_can_be_exhibited_but_a_black_box():
     assert museum.bit_depth(three, bits=1)(images(2, 3)).shape == (2, 5)
     assert museum.bit_depth(three).classes == tuple("abcde")
     assert museum.detector(three).reject == 5
-    with pytest.raises(UnshakenError, match="says neither its classes nor its input size"):
+    with pytest.raises(UnshakenError, match="has neither class names nor an input size"):
         museum.detector(Classifier(Flat(), name="bare"))
     assert museum.detector(flat()).reject == 16
     with pytest.raises(UnshakenError, match="'box' gives no gradients") as caught:

@@ -78,7 +78,7 @@ def test_what_does_not_decide_rows_may_differ(run):
 
 
 def test_absent_and_damaged(run):
-    with pytest.raises(RunError, match=r"no run\.json there; give the directory of a run"):
+    with pytest.raises(RunError, match=r"not a run directory \(no run\.json\)"):
         read_config(run)
     run.write_json({"schema": 1}, NAME)
     with pytest.raises(RunError, match=r"run\.json is damaged \(model: Field required\)"):

@@ -237,7 +237,7 @@ def test_a_killed_certification_is_resumed_to_the_same_rows():
 def test_a_run_that_is_there_is_not_overwritten(make):
     spec = make.data(8)
     execute(make.job(make.folder / "run", spec))
-    with pytest.raises(RunError, match=r"a run is there already; add --resume"):
+    with pytest.raises(RunError, match=r"already holds a run; add --resume"):
         execute(make.job(make.folder / "run", spec))
 
 

@@ -58,7 +58,7 @@ def test_yaml(tmp_path):
         ("", "must be a list of lines"),
         ("[]", "must be a list of lines"),
         ("method: fog", "must be a list of lines"),
-        ("- [", "is no YAML"),
+        ("- [", "is not valid YAML"),
         ("- {method: fgo}", "line 1: no method 'fgo': did you mean 'fog'"),
         ("- fog\n- {method: pdg, eps: 0.1}", "line 2: no method 'pdg': did you mean 'pgd'"),
         ("- {severities: [1]}", "line 1: method: Field required"),
@@ -103,7 +103,7 @@ def test_unknown_plans_and_absent_files(tmp_path):
     with pytest.raises(ParameterError, match="directory"):
         load_plan(str(tmp_path / "folder.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ParameterError, match="is no YAML"):
+    with pytest.raises(ParameterError, match="is not valid YAML"):
         load_plan(str(tmp_path / "bytes.yaml"))
 
 

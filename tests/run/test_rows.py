@@ -91,7 +91,7 @@ def test_condition_names_fit_for_files(name):
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "é"])
 def test_condition_names_unfit_for_files_are_refused(name):
-    with pytest.raises(ValueError, match="not fit for a file name"):
+    with pytest.raises(ValueError, match="cannot be used as a file name"):
         Condition(name, "m")
 
 

@@ -46,7 +46,7 @@ def test_a_failing_write_leaves_the_old_file(run, monkeypatch, where):
             patch.setattr(os, where, failing(errno.ENOSPC))
         with pytest.raises(RunError) as caught:
             run.write(b"new", "a", "b.txt")
-    assert "the disk is full; what is finished is kept: free some space" in str(caught.value)
+    assert "the disk is full; finished results are saved: free some space" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert run.read("a", "b.txt") == b"old"
     assert files_of(run) == [run.at("a", "b.txt")]  # no temporary file stays

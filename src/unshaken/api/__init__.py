@@ -1,4 +1,4 @@
-"""What programs and notebooks call; the command line calls the same functions. One file a verb."""
+"""The public functions, one file per command; the command line calls the same functions."""
 
 from unshaken.api.attack import attack
 from unshaken.api.audit import Audit, audit

@@ -62,7 +62,7 @@ def attack(
     if defence is None:
         return run_plan(model, data, [entry], Options(**options), name=method.info.name)
     if not isinstance(model, str):
-        raise ParameterError("defence is for a model SPEC: wrap a model of your own with the defence's wrap(model)")
+        raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
         options = {"eot": 10, **options}
     same = attack if isinstance(method, Attack) and not method.minimal else ""
@@ -86,7 +86,7 @@ def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
     for name, value in changes.items():
         if name not in type(method).model_fields:
             raise ParameterError(
-                f"{method.info.name} has no {name} ({value!r}): that is for auto, mode for autoattack too"
+                f"{method.info.name} has no {name} ({value!r}): only auto has it (mode: auto and autoattack)"
             )
     return type(method)(**{**method.model_dump(exclude_defaults=True), **changes}) if changes else method
 

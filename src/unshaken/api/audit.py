@@ -36,7 +36,7 @@ class Audit:
 
     @property
     def held(self) -> bool:
-        """Whether all gates held."""
+        """Whether all gates passed."""
         return all(g.held for g in self.gates)
 
 
@@ -46,7 +46,7 @@ def audit(
     plan: str | Sequence[Any] = "quick",
     **options: Any,
 ) -> Audit:
-    """Stress and attack a model, and keep rows, figures, flags and a report.
+    """Measure a model's accuracy under corruptions and attacks, and write a report.
 
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits. None: both networks of the embedded
@@ -59,7 +59,7 @@ def audit(
         The finished run.
 
     Raises:
-        UnshakenError: model, data, plan, gate or directory is wrong; the message says how to mend it.
+        UnshakenError: model, data, plan, gate or directory is wrong; the message says how to fix it.
     """
     chosen = Options(**options)
     if model is None:

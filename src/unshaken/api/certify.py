@@ -23,7 +23,7 @@ def certify(
     attacked: bool = True,
     **options: Any,
 ) -> Audit:
-    """Say, sample by sample, what is guaranteed; beside it stands what an attack on the same samples leaves.
+    """Certify the robustness of each prediction, and attack the same samples as an upper bound.
 
     Args:
         model: as for `audit`.

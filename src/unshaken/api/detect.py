@@ -30,7 +30,7 @@ def detect(
     samples: int = 50,
     **options: Any,
 ) -> Audit:
-    """Score images by fitted detectors, all in one pass, and say who is let in; see `unshaken.detect.fit`.
+    """Score images with fitted detectors in one pass, and decide which are accepted; see `unshaken.detect.fit`.
 
     Args:
         model: as for `audit`; the one that the detectors were fitted on.

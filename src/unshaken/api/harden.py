@@ -96,6 +96,6 @@ def _recipe(text: str) -> Any:
     found = parse_method(text, "harden")
     if not isinstance(found, Recipe):
         raise ParameterError(
-            f"{found.info.name!r} is a defence at inference, not a recipe: give it to attack --defence"
+            f"{found.info.name!r} is a defence at inference, not a recipe: use it with 'unshaken attack --defence'"
         )
     return found

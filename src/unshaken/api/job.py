@@ -1,4 +1,4 @@
-"""From what a caller names to a run that is ready: options, model, data, device, directory."""
+"""Prepare a run from the caller's options: model, data, device and directory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from unshaken.run.record import record_methods, record_steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What every verb that makes a run takes.
+    """Options shared by all functions that make a run.
 
     Args:
         limit: samples at most, a seeded and stratified subset.
@@ -104,7 +104,7 @@ def prepare_run(
     beside: Sequence[str],
     plan_name: str,
 ) -> Job:
-    """A run made ready: model and data loaded and looked at, the configuration that decides its rows.
+    """Prepare a run: load and check model and data, and fix the configuration.
 
     Args:
         run: its directory.
@@ -181,7 +181,7 @@ def _first_images(dataset: Dataset, model: Classifier) -> Tensor:
         if isinstance(item, Batch):
             return item.images
         found.append(torch.empty(0))
-    raise DataError(f"none of the first {len(found)} samples of {dataset.options.spec!r} can be read; see --data")
+    raise DataError(f"none of the first {len(found)} samples of {dataset.options.spec!r} can be read; check --data")
 
 
 def _count_classes(model: Classifier, images: Tensor) -> int:

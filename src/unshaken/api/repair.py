@@ -23,7 +23,7 @@ from unshaken.run.store import RunDir
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """A model that was trained on what affected it, and its audits before and after.
+    """Result of a repair: the trained model, and its audits before and after.
 
     Args:
         plan: what was done.
@@ -49,7 +49,7 @@ def plan_repair(
     download: bool = False,
     **training: Any,
 ) -> RepairPlan:
-    """Recipes against what an audit found, and what they would cost.
+    """Plan recipes against an audit's findings, and estimate their cost.
 
     Args:
         run: of a finished audit.
@@ -62,7 +62,7 @@ def plan_repair(
         training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02.
 
     Raises:
-        ParameterError: nothing was shaken, or the training images are those that were audited.
+        ParameterError: no condition lowered the accuracy, or the training images are those that were audited.
         RunError: the audit has not ended.
     """
     directory = RunDir(run)
@@ -70,12 +70,12 @@ def plan_repair(
     findings, chosen = planning.choose(planning.findings_of(directory), parse_recipes(recipes))
     if not chosen:
         raise ParameterError(
-            f"{run}: no condition of this audit lowered the accuracy by {planning.SHAKEN:.0%} of it or more, so no "
-            "recipe is proposed; choose one yourself with --recipe and --model"
+            f"{run}: no condition of this audit lowered the accuracy by {planning.MIN_LOSS:.0%} of its value or "
+            "more, so no recipe is suggested; choose one with --recipe and --model"
         )
     spec = model or config.model
     if model is None and spec.startswith(("py:", "<")):
-        raise ParameterError(f"the audited model is {spec!r}, code of your own: give it again with --model")
+        raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
     source = data if data is not None else planning.training_data(config)
     dataset = load_data(source, download=download) if isinstance(source, str) else source
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)

@@ -108,7 +108,7 @@ def set_thresholds(
     device: str = "auto",
     download: bool = False,
 ) -> DetectorSet:
-    """The same detectors with thresholds set by other normal samples.
+    """Set the thresholds of fitted detectors on other normal samples.
 
     Args:
         detectors: the folder.

@@ -1,4 +1,4 @@
-"""Guarantees: what can be ruled out, sample by sample, and the defences that they speak of."""
+"""Certificates of robustness, and the defences that they certify."""
 
 from unshaken.core.room import open_room
 

@@ -33,12 +33,18 @@ def _version(asked: bool) -> None:
 def root(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version, show_default=False)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_version, show_default=False
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="As of the verbs.", show_default=False)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="As of the verbs.", show_default=False)] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Show no progress bars and no tables, only warnings.", show_default=False),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)] = False,
 ) -> None:
-    """What shakes a vision model, how badly, what can be ruled out, and how to make it hold."""
+    """Test, certify and improve the robustness of vision models."""
     session: Session = ctx.find_root().obj
     session.quiet, session.debug = quiet, debug
     if ctx.invoked_subcommand is None:

@@ -23,33 +23,39 @@ def attack(
         str,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="An attack with its parameters, such as pgd:steps=40; see 'unshaken list attack'.",
+            help="Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
             autocompletion=complete_attack,
         ),
     ] = "pgd",
     norm: Annotated[
         str | None,
-        typer.Option(metavar="linf|l2|l1", help="Of the budget. Default: the attack's first.", show_default=False),
+        typer.Option(
+            metavar="linf|l2|l1",
+            help="Norm of the perturbation. Default: the first that the attack supports.",
+            show_default=False,
+        ),
     ] = None,
     eps: Annotated[
         list[str] | None,
         typer.Option(
             metavar="E",
-            help="A budget in units of [0, 1] pixels, such as 8/255 (the default). May be given again.",
+            help="Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.",
             show_default=False,
         ),
     ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
-            metavar="strict|fast", help="Of autoattack and auto: float32, or a bfloat16 search.", show_default=False
+            metavar="strict|fast",
+            help="For autoattack and auto: search in float32, or faster in bfloat16.",
+            show_default=False,
         ),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="PASSES|SECONDSs",
-            help="What auto may spend: passes a sample (2000), or seconds in all (60s).",
+            help="For auto: maximum number of passes per sample (2000), or seconds in total (60s).",
             show_default=False,
         ),
     ] = None,
@@ -57,15 +63,15 @@ def attack(
         str | None,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="A defence around the model, attacked through; see 'unshaken list harden'.",
+            help="Inference-time defence to put around the model; the attack sees it. See 'unshaken list harden'.",
             show_default=False,
         ),
     ] = None,
     json: Json = False,
 ) -> int:
-    """Run one attack; keep rows, figures, flags and a report.
+    """Attack a model with one method, and write a report.
 
-    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
 

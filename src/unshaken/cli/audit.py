@@ -17,9 +17,9 @@ def audit(
     plan: Plan = "quick",
     json: Json = False,
 ) -> int:
-    """Stress and attack a model; keep rows, figures, flags and a report.
+    """Measure a model's accuracy under corruptions and attacks, and write a report.
 
-    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
 

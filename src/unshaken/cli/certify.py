@@ -23,7 +23,7 @@ def certify(
         str,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="A certifier with its parameters, such as smoothing:sigma=0.5; see 'unshaken list certify'.",
+            help="Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
             autocompletion=complete_certifier,
         ),
     ] = "smoothing-sequential",
@@ -31,7 +31,7 @@ def certify(
         list[str] | None,
         typer.Option(
             metavar="R",
-            help="A size to certify, in the unit of the method's norm, such as 0.5 or 8/255. May be given again.",
+            help="Radius to certify, in the method's norm, e.g. 0.5 or 8/255. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -39,14 +39,14 @@ def certify(
         bool,
         typer.Option(
             "--attacked/--not-attacked",
-            help="Attack the same samples too: what an attack leaves standing must lie above what is certified.",
+            help="Also attack the same samples, as a check: attacked accuracy is an upper bound of certified accuracy.",
         ),
     ] = True,
     json: Json = False,
 ) -> int:
-    """Say what is guaranteed, sample by sample; keep rows, figures, flags and a report.
+    """Certify the robustness of each prediction, and write a report.
 
-    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
 

@@ -19,17 +19,19 @@ def compare(
     session: Session,
     directories: Annotated[
         list[str],
-        typer.Argument(metavar="DIR DIR ...", help="Run directories; the first is the baseline.", show_default=False),
+        typer.Argument(
+            metavar="DIR DIR ...", help="Two or more run directories; the first is the baseline.", show_default=False
+        ),
     ],
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Where the page goes. Default: a folder beside the last run.", show_default=False
+            metavar="DIR", help="Folder for the comparison page. Default: beside the last run.", show_default=False
         ),
     ] = None,
     json: Json = False,
 ) -> int:
-    """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions."""
+    """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
     from unshaken import api
     from unshaken.report import write_comparison
     from unshaken.run import RunDir

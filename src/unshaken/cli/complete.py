@@ -1,4 +1,4 @@
-"""What the shell offers on Tab. It must be quick, so names are read from sources instead of importing them."""
+"""Shell completion. It must be quick, so names are read from sources instead of importing them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from unshaken.core.numbers import LARGEST_BATCH
 if TYPE_CHECKING:
     from unshaken.detect import DetectorSet
 
-app = typer.Typer(name="detect", help="At the door: abnormal, adversarial, generated or unsafe input.")
+app = typer.Typer(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.")
 
 USUAL = 0.95
 """Share of normal images that is let in at least."""
@@ -30,7 +30,7 @@ DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 app.command("mark")(mark)
 
 Detectors = Annotated[
-    str, typer.Option(metavar="DETECTORS", help="The folder that 'detect fit' wrote.", show_default=False)
+    str, typer.Option(metavar="DETECTORS", help="Folder written by 'unshaken detect fit'.", show_default=False)
 ]
 Accept = Annotated[
     float | None,
@@ -55,12 +55,14 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: Annotated[str, typer.Option(metavar="DETECTORS", help="The folder that is written.", show_default=False)],
+    out: Annotated[
+        str, typer.Option(metavar="DETECTORS", help="Folder to write the detectors to.", show_default=False)
+    ],
     method: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="A detector, such as knn:k=50; see 'unshaken list detect'. May be given again. "
+            help="Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. "
             f"Default: {', '.join(DEFAULT)}.",
             autocompletion=complete_detector,
             show_default=False,
@@ -83,9 +85,9 @@ def fit(
     download: Download = False,
     json: Json = False,
 ) -> int:
-    """Fit detectors on normal data: one look at each image, banks in one folder.
+    """Fit detectors of abnormal inputs on normal data, in one pass over it.
 
-    Exit codes: 0 done, 2 wrong use or bad input, 3 done but some samples were bad.
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
     from unshaken.detect import Shares
@@ -127,7 +129,7 @@ def score(
         list[str] | None,
         typer.Option(
             metavar="GROUP=SPEC",
-            help="Abnormal images, such as far=mnist or near/dogs=folder:DOGS. May be given again.",
+            help="Abnormal images to score, e.g. far=mnist or near/dogs=folder:DOGS. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -135,28 +137,34 @@ def score(
         list[str] | None,
         typer.Option(
             metavar="NAME-SEVERITY",
-            help="Score the same images under a stressor too, such as gaussian_noise-3. May be given again.",
+            help="Also score the images under this corruption, e.g. gaussian_noise-3. May be repeated.",
             show_default=False,
         ),
     ] = None,
     attacked: Annotated[
         bool,
-        typer.Option("--attacked/--not-attacked", help="Attack model and detectors together, beside the naive figure."),
+        typer.Option(
+            "--attacked/--not-attacked", help="Also attack the model and each detector together (an adaptive attack)."
+        ),
     ] = True,
-    attack: Annotated[str, typer.Option(metavar="NAME[:k=v,...]", help="The search.")] = "pgd:steps=20,step_size=0.1",
-    norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Of its budget.")] = "linf",
+    attack: Annotated[
+        str, typer.Option(metavar="NAME[:k=v,...]", help="Attack for --attacked.")
+    ] = "pgd:steps=20,step_size=0.1",
+    norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Norm of the attack's perturbation.")] = "linf",
     eps: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="E", help="Its budget, such as 8/255, the default. May be given again.", show_default=False
+            metavar="E",
+            help="Maximum size of the attack's perturbation. Default: 8/255. May be repeated.",
+            show_default=False,
         ),
     ] = None,
     samples: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples attacked at most.")] = 50,
     json: Json = False,
 ) -> int:
-    """Score images by fitted detectors, all in one pass; keep rows, figures, flags and a report.
+    """Score images with fitted detectors, in one pass of the model, and write a report.
 
-    Exit codes: 0 done and gates held, 1 a gate failed, 2 wrong use or bad input, 3 finished but some samples were bad.
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
 
@@ -180,15 +188,19 @@ def threshold(
     accept: Accept = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="With --data: the model they were fitted on.", show_default=False),
+        typer.Option(metavar="SPEC", help="Model that the detectors were fitted on (with --data).", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Normal images to set thresholds by anew.", show_default=False),
+        typer.Option(metavar="SPEC", help="Normal images to set new thresholds on.", show_default=False),
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="DETECTORS", help="With --data: where they go. Default: the same.", show_default=False),
+        typer.Option(
+            metavar="DETECTORS",
+            help="Folder for the detectors with new thresholds (with --data). Default: --detectors.",
+            show_default=False,
+        ),
     ] = None,
     limit: Limit = None,
     seed: Seed = 0,
@@ -197,13 +209,13 @@ def threshold(
     download: Download = False,
     json: Json = False,
 ) -> int:
-    """Say where the thresholds lie and what they promise; with --data set them by other normal images."""
+    """Show the detectors' thresholds and their guarantees; with --data, set them on other normal images."""
     from unshaken.api import set_thresholds
     from unshaken.core.errors import ParameterError
     from unshaken.detect.engine.detector_set import thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
-        raise ParameterError("to set thresholds anew give --model and --data together (and --out, for another folder)")
+        raise ParameterError("to set new thresholds give both --model and --data (and --out for another folder)")
     if model is not None and data is not None:
         with progress(session):
             detector_set = set_thresholds(
@@ -228,9 +240,9 @@ def drift(
     ] = 0.01,
     json: Json = False,
 ) -> int:
-    """Watch the share that is let in over the samples of a run, in their order.
+    """Check whether the share of accepted samples drops over the course of a run.
 
-    Exit codes: 0 no alarm, 1 a detector lets in surely less than is promised, 2 wrong use or bad input.
+    Exit codes: 0 no alarm, 1 a detector accepts significantly less than promised, 2 wrong use or bad input.
     """
     from unshaken.detect.engine.over_time import over_time
     from unshaken.run import RunDir

@@ -21,7 +21,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)[^;]*(?:;.*extra\s*==\s*[\"']([^\"'
 
 @verb
 def doctor(json: Json = False) -> int:
-    """Versions, devices, extras present or absent, and a self-check of a second or so; exit 1 when it fails."""
+    """Show versions, devices and optional packages, and run a short self-check (exit code 1 if it fails)."""
     check = self_check()
     if json:
         print_json({"versions": versions(), "devices": devices(), "extras": extras(), "self_check": check})
@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 
 def devices() -> dict[str, str]:
-    """What there is to compute on."""
+    """The devices of this machine."""
     import torch
 
     found = {"cpu": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of torch"}

@@ -1,4 +1,4 @@
-"""From whatever was raised to one line on stderr and an exit code."""
+"""Turn any exception into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIPE_CLOSED = 141
 
 
 def explain(error: BaseException, session: Session) -> int:
-    """Say in one line on stderr what went wrong; with `--debug` the traceback stands above it.
+    """Print an exception as one line on stderr, after the traceback with `--debug`.
 
     Returns:
         The exit code.
@@ -32,7 +32,7 @@ def explain(error: BaseException, session: Session) -> int:
     if session.debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort) or _is(error, "unshaken.run.local", "Interrupted"):
-        kept = f"; what is finished is kept, go on with: {session.resume}" if session.resume else ""
+        kept = f"; finished results are saved, resume with: {session.resume}" if session.resume else ""
         typer.echo(f"unshaken: interrupted{kept}", err=True)
         return INTERRUPTED
     typer.echo(f"unshaken: {one_line(_message(error, session))}", err=True)

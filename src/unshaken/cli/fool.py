@@ -37,9 +37,9 @@ def fool(
     download: Download = False,
     json: Json = False,
 ) -> int:
-    """Make images that mean nothing and that the model is sure of, one a class.
+    """Generate one meaningless image per class that the model classifies with high confidence.
 
-    Exit codes: 0 done, 2 wrong use or bad input.
+    Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.fool import fool as make
 

@@ -23,7 +23,7 @@ app = typer.Typer(name="harden", invoke_without_command=True)
 app.add_typer(surgery.app, name="surgery")
 
 BAD_SAMPLES = 3
-_LOOP, _WHERE = "The loop", "Where it runs"
+_LOOP, _WHERE = "Training", "Execution"
 
 
 @app.callback(invoke_without_command=True)
@@ -34,7 +34,7 @@ def harden(
         list[str] | None,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="A recipe, such as trades:eps=8/255,beta=6. May be given again; see 'unshaken list harden'.",
+            help="Training recipe, e.g. trades:eps=8/255,beta=6; see 'unshaken list harden'. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +42,7 @@ def harden(
         str | None,
         typer.Option(
             metavar="ARCH|SPEC",
-            help="small, small-cnn, new:torchvision:NAME (fresh weights), or a model to train on.",
+            help="Architecture with new weights (small, small-cnn, new:torchvision:NAME), or a model to fine-tune.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -51,7 +51,7 @@ def harden(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Labelled training images; a part is held out.",
+            help="Labelled training images; part of them is held out for model selection.",
             autocompletion=complete_data,
             show_default=False,
         ),
@@ -59,16 +59,20 @@ def harden(
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="RUN", help="Mend what an audit found: plan, train, audit again.", show_default=False
+            "--from",
+            metavar="RUN",
+            help="Repair the weaknesses that the audit in this run directory found: plan, train, audit again.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="The run directory. Default: runs/ and a name.", show_default=False),
+        typer.Option(metavar="DIR", help="Run directory. Default: a new folder in runs/.", show_default=False),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.", show_default=False)] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.", show_default=False)] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --from: print the plan and its cost only.", show_default=False)
+        bool,
+        typer.Option("--dry-run", help="Only print the repair plan and its cost (with --from).", show_default=False),
     ] = False,
     epochs: Annotated[
         int | None,
@@ -111,7 +115,7 @@ def harden(
         typer.Option(
             "--set",
             metavar="K=V",
-            help="Another option of the loop, such as schedule=step or inner_precision=bf16. May be given again.",
+            help="Another training option, e.g. schedule=step or inner_precision=bf16. May be repeated.",
             rich_help_panel=_LOOP,
             show_default=False,
         ),
@@ -123,7 +127,10 @@ def harden(
     new_head: Annotated[
         bool,
         typer.Option(
-            "--new-head", help="Replace the last layer for other classes.", rich_help_panel=_WHERE, show_default=False
+            "--new-head",
+            help="Replace the last layer when the data has other classes.",
+            rich_help_panel=_WHERE,
+            show_default=False,
         ),
     ] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where.", rich_help_panel=_WHERE)] = "auto",
@@ -139,7 +146,7 @@ def harden(
         str | None,
         typer.Option(
             metavar="URI",
-            help="Tell each epoch to MLflow: a folder or a tracking URI. Or tensorboard:DIR.",
+            help="Log each epoch to MLflow (a folder or tracking URI) or to TensorBoard (tensorboard:DIR).",
             rich_help_panel=_WHERE,
             show_default=False,
         ),
@@ -147,9 +154,9 @@ def harden(
     download: Download = False,
     json: Json = False,
 ) -> int:
-    """Train a model to hold: recipes for one loop, or straight from what an audit found.
+    """Train a more robust model, by recipes of your choice or by those that an audit suggests.
 
-    Exit codes: 0 done, 2 wrong use or bad input, 3 done, but some images could not be read.
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some images were unreadable.
     """
     if session.subcommand:
         return 0
@@ -175,7 +182,7 @@ def harden(
         place = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
         return repair_run(session, from_, out, about, place, dry_run=dry_run, as_json=json)
     if dry_run:
-        raise ParameterError("--dry-run is for --from RUN")
+        raise ParameterError("--dry-run needs --from RUN")
     if model is None or data is None:
         raise ParameterError("give --model and --data (and --recipe), or --from RUN")
     chosen["out"] = out or api.default_out(model, data, "harden")

@@ -24,14 +24,14 @@ def list_(
         str | None,
         typer.Argument(
             metavar="ROOM",
-            help="Only the methods of one room, such as stress or attack.",
+            help="Kind of methods to list: stress, attack, certify, detect, harden, ...",
             autocompletion=complete_room,
             show_default=False,
         ),
     ] = None,
     json: Json = False,
 ) -> int:
-    """List every method with its parameters, needs and reference. With --quiet, names only."""
+    """List all methods with their parameters, requirements and references; with --quiet, only names."""
     from unshaken.core.registry import list_methods
 
     methods = list_methods(room)

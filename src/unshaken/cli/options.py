@@ -1,4 +1,4 @@
-"""Options that several verbs share, each declared once."""
+"""Options shared by several commands, each declared once."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from unshaken.cli.values import LIMIT, SEED, WORKERS
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, parse_whole, shorten
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default=False)]
 Data = Annotated[
     str,
     typer.Option(
-        metavar="SPEC", help="demo, folder:DIR, parquet:FILE, cifar10 and more.", autocompletion=complete_data
+        metavar="SPEC",
+        help="Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+        autocompletion=complete_data,
     ),
 ]
 Plan = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE.yaml",
-        help="quick, corruptions, attacks, full, or a YAML file.",
+        help="What to run: quick, corruptions, attacks, full, or a YAML file.",
         autocompletion=complete_plan,
     ),
 ]
 Download = Annotated[
     bool,
-    typer.Option("--download", help="Allow model and data to be fetched from their own source.", show_default=False),
+    typer.Option("--download", help="Allow downloading the model and the data from their source.", show_default=False),
 ]
-Run = Annotated[str, typer.Argument(metavar="DIR", help="A run directory.", show_default=False)]
-MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE and more."
+Run = Annotated[str, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
+MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE, or another model SPEC."
 Model = Annotated[
     str, typer.Option(metavar="SPEC", help=MODEL_FORMS, autocompletion=complete_model, show_default=False)
 ]
@@ -39,7 +41,7 @@ MaybeModel = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help=f"{MODEL_FORMS} Without it both demo networks, side by side.",
+        help=f"{MODEL_FORMS} Default: both demo networks, compared.",
         autocompletion=complete_model,
         show_default=False,
     ),
@@ -48,7 +50,7 @@ MaybeModel = Annotated[
 RunOptions = dict[str, Any]
 """What `run_options` gives."""
 
-_RUN, _GATES, _SPEED = "The run", "Gates", "How it is computed"
+_RUN, _GATES, _SPEED = "Run", "Gates", "Execution"
 
 
 def _count_or(word: str, value: str, least: int, most: int = LARGEST_COUNT) -> int | str:
@@ -68,7 +70,7 @@ def batch_size(value: str) -> str:
 
 
 def examples(value: str) -> str:
-    """`all`, or pictures a condition, as text that was checked."""
+    """Check a number of example images: `all`, or a number per condition."""
     return str(_count_or("all", value, 0))
 
 
@@ -88,29 +90,37 @@ def run_options(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="The run directory, or any fsspec address. Default: runs/ and a name of model, data and time.",
+            help="Run directory or fsspec address. Default: a new folder in runs/ named after model, data and time.",
             rich_help_panel=_RUN,
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the run that is there.", rich_help_panel=_RUN, show_default=False),
+        typer.Option("--resume", help="Resume the run in --out.", rich_help_panel=_RUN, show_default=False),
     ] = False,
     on_error: Annotated[
-        str, typer.Option(metavar="record|stop", help="Record a bad sample and go on, or stop.", rich_help_panel=_RUN)
+        str,
+        typer.Option(
+            metavar="record|stop",
+            help="On an unreadable sample: record it and continue, or stop.",
+            rich_help_panel=_RUN,
+        ),
     ] = "record",
     save_examples: Annotated[
         str,
         typer.Option(
-            metavar="N|all", help="Pictures kept a condition, the worst first.", rich_help_panel=_RUN, callback=examples
+            metavar="N|all",
+            help="Number of example images to save per condition, the most damaging first.",
+            rich_help_panel=_RUN,
+            callback=examples,
         ),
     ] = "20",
     gate: Annotated[
         list[str] | None,
         typer.Option(
             metavar="EXPR",
-            help="Exit with 1 unless it holds, such as 'clean.accuracy >= 0.9'. May be given again.",
+            help="Exit with code 1 unless this holds, e.g. 'clean.accuracy >= 0.9'. May be repeated.",
             rich_help_panel=_GATES,
             show_default=False,
         ),
@@ -119,17 +129,21 @@ def run_options(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="A run to compare with, for the gate no-regression.",
+            help="Run directory to compare with, for the gate no-regression.",
             rich_help_panel=_GATES,
             show_default=False,
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=_SPEED)
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to run on.", rich_help_panel=_SPEED)
     ] = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="fp32|bf16", help="Of attacks' searches; judged in fp32.", rich_help_panel=_SPEED),
+        typer.Option(
+            metavar="fp32|bf16",
+            help="Precision of an attack's search; results are always verified in fp32.",
+            rich_help_panel=_SPEED,
+        ),
     ] = "fp32",
     eot: Annotated[
         int,
@@ -143,13 +157,18 @@ def run_options(
     ] = 1,
     batch_size: Annotated[
         str,
-        typer.Option(metavar="auto|N", help="Images in one pass at most.", rich_help_panel=_SPEED, callback=batch_size),
+        typer.Option(
+            metavar="auto|N",
+            help="Maximum number of images in one forward pass.",
+            rich_help_panel=_SPEED,
+            callback=batch_size,
+        ),
     ] = "auto",
     strict_batch: Annotated[
         bool,
         typer.Option(
             "--strict-batch",
-            help="Fail instead of halving the batch when memory runs out.",
+            help="Stop with an error when memory runs out, instead of halving the batch.",
             rich_help_panel=_SPEED,
             show_default=False,
         ),
@@ -174,7 +193,7 @@ def run_options(
     ] = "local",
     download: Download = False,
 ) -> dict[str, Any]:
-    """The options of every verb that makes a run, as keywords of `unshaken.audit`."""
+    """Collect the options of a command that makes a run, as keyword arguments of `unshaken.audit`."""
     return {
         "limit": limit,
         "seed": seed,

@@ -1,4 +1,4 @@
-"""What verbs that make a run have in common: run it, show what came out, choose the exit code."""
+"""Shared by commands that make a run: run it, show the results, choose the exit code."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.values import SEED
 from unshaken.cli.verb import verb
 
-app = typer.Typer(name="papers", help="Published systems, each with its claim tried at small scale.")
+app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
 
@@ -22,7 +22,7 @@ CLAIM_FAILED = 1
 @app.command("list")
 @verb
 def list_(json: Json = False) -> int:
-    """List the papers."""
+    """List the papers that can be reproduced."""
     from unshaken.papers import list_papers
 
     papers = list_papers()
@@ -41,15 +41,17 @@ def run(
     seed: Annotated[int, typer.Option(metavar="S", **SEED, help="The run seed.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where its run goes.", show_default=False)] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Your data in the place of the small one.", show_default=False)
+        str | None,
+        typer.Option(metavar="SPEC", help="Your own data instead of the small data set.", show_default=False),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Your model in the place of the small one.", show_default=False)
+        str | None,
+        typer.Option(metavar="SPEC", help="Your own model instead of the small network.", show_default=False),
     ] = None,
     download: Download = False,
     json: Json = False,
 ) -> int:
-    """Run a paper's small experiment. Exit codes: 0 reproduced, 1 not reproduced, 2 could not run."""
+    """Reproduce a paper at small scale. Exit codes: 0 reproduced, 1 not reproduced, 2 could not run."""
     from unshaken.papers import run_paper
 
     if out is not None:
@@ -68,11 +70,11 @@ def run(
 @verb
 def table_(
     results: Annotated[
-        str, typer.Option(metavar="DIR", help="Where the JSON of runs is kept, one SLUG.json each.")
+        str, typer.Option(metavar="DIR", help="Folder with one SLUG.json per finished run.")
     ] = "docs/papers",
-    out: Annotated[str, typer.Option(metavar="FILE", help="The page.")] = "docs/papers.md",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Markdown file to write.")] = "docs/papers.md",
 ) -> int:
-    """Write the page of all results, from the JSON of runs and from nothing else."""
+    """Write the table of all results, from the JSON files of finished runs."""
     from unshaken.papers import write_table
 
     write_table(results, out)

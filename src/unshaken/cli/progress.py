@@ -30,7 +30,7 @@ def progress(session: Session) -> Iterator[None]:
 
 
 class Listener:
-    """Gives every piece of work under way a bar; nested pieces stand below each other.
+    """Shows a progress bar for every running task; nested tasks below each other.
 
     Args:
         bars: where they are drawn.

@@ -36,16 +36,18 @@ _SAFE = {
 @verb
 def query(
     directory: Run,
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="Such as 'select * from outcomes'.", show_default=False)],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="SQL statement, e.g. 'select * from outcomes'.", show_default=False)
+    ],
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, not a table.", show_default=False)] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.", show_default=False)] = False,
 ) -> int:
-    """Ask the rows in SQL (DuckDB); each table is a view: outcomes, flags, cost, ..."""
+    """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost and others."""
     from unshaken.core.errors import ParameterError
     from unshaken.run import RunDir
 
     if json and as_csv:
-        raise ParameterError("--json and --csv exclude each other: give one of them")
+        raise ParameterError("--json and --csv cannot be combined: give one of them")
     names, rows = ask(RunDir(directory), sql)
     if json:
         print_json([_json(dict(zip(names, row, strict=True))) for row in rows])
@@ -87,7 +89,7 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
                 )
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
-                raise ParameterError("the statement gives no rows: write one that does, such as select ...")
+                raise ParameterError("the statement returns no rows: use a query such as select ...")
             return [column[0] for column in cursor.description], cursor.fetchall()
         except duckdb.Error as error:
             said = str(error).partition("\n\nLINE")[0]

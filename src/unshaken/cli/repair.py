@@ -71,8 +71,8 @@ def costs(comparison: Comparisons) -> list[str]:
     clean = [c for one in comparison.runs for c in one.conditions if c.condition.id == "clean"]
     lost = [-c.paired.difference.value for c in clean if c.verdict == "worse"]
     return [
-        f"the mended model lost {100 * points:.1f} points on unchanged images: train longer, on more images, or with a "
-        "smaller radius, as in --recipe trades:eps=...; the model before is as it was"
+        f"the repaired model lost {100 * points:.1f} points on unchanged images: train longer, on more images, or with "
+        "a smaller radius, as in --recipe trades:eps=...; the original model is unchanged"
         for points in lost
         if points > 0.05
     ]
@@ -81,7 +81,7 @@ def costs(comparison: Comparisons) -> list[str]:
 def show_plan(plan: RepairPlan) -> None:
     """Findings with their recipes, and the expected cost."""
     rows = [[f.what, f"{100 * f.loss:.1f}", f.recipe, f.left_out] for f in plan.findings]
-    console().print(table(["what shook the model", "points lost", "recipe", "left out, because"], rows, right=[1]))
+    console().print(table(["weakness", "points lost", "recipe", "left out, because"], rows, right=[1]))
     names = ", ".join(r.info.name for r in plan.recipes)
     print_line(
         f"plan: train {plan.model} by {names}, {plan.training.epochs} epochs over {plan.images:,} images of {plan.data}"

@@ -9,7 +9,7 @@ from unshaken.cli.verb import verb
 
 @verb
 def report(directory: Run, json: Json = False) -> int:
-    """Make the report of a run again, from its directory alone."""
+    """Rebuild the report of a run from its directory."""
     from unshaken.report import write_report
     from unshaken.run import RunDir
 

@@ -1,4 +1,4 @@
-"""How the command line puts text, tables and JSON on stdout."""
+"""Print text, tables and JSON on stdout."""
 
 from __future__ import annotations
 

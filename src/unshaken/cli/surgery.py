@@ -10,14 +10,18 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
 
-app = typer.Typer(name="surgery", help="Add robustness to weights, or take it away, as a small file.")
+app = typer.Typer(
+    name="surgery", help="Extract robustness from fine-tuned weights as a small file, and add it to other weights."
+)
 
 Weights = Annotated[
-    str, typer.Argument(metavar="BASE", help="Weights: a safetensors file, or a run.", show_default=False)
+    str, typer.Argument(metavar="BASE", help="Weights: a safetensors file or a run directory.", show_default=False)
 ]
-Signature = Annotated[str, typer.Argument(metavar="SIGNATURE", help="A signature file.", show_default=False)]
-Alpha = Annotated[float, typer.Option(metavar="A", help="Coefficient of the signature.")]
-Out = Annotated[str, typer.Option(metavar="FILE", help="Where the result goes.", show_default=False)]
+Signature = Annotated[
+    str, typer.Argument(metavar="SIGNATURE", help="Robustness signature: a file made by 'extract'.", show_default=False)
+]
+Alpha = Annotated[float, typer.Option(metavar="A", help="Factor that multiplies the signature.")]
+Out = Annotated[str, typer.Option(metavar="FILE", help="File to write.", show_default=False)]
 
 
 @app.command("extract")
@@ -26,17 +30,22 @@ def extract(
     session: Session,
     pretrained: Annotated[
         str,
-        typer.Argument(metavar="PRETRAINED", help="Weights that both fine-tunings started from.", show_default=False),
+        typer.Argument(
+            metavar="PRETRAINED", help="Pretrained weights that both others were fine-tuned from.", show_default=False
+        ),
     ],
     standard: Annotated[
-        str, typer.Argument(metavar="STANDARD", help="Fine-tuned on clean images.", show_default=False)
+        str, typer.Argument(metavar="STANDARD", help="Weights fine-tuned on clean images.", show_default=False)
     ],
     robust: Annotated[
-        str, typer.Argument(metavar="ROBUST", help="Fine-tuned likewise on changed images.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="ROBUST", help="Weights fine-tuned in the same way on corrupted images.", show_default=False
+        ),
     ],
     out: Out,
     layers: Annotated[
-        int | None, typer.Option(metavar="K", help="The first K layers only.", show_default=False)
+        int | None, typer.Option(metavar="K", help="Only use the first K layers.", show_default=False)
     ] = None,
     arch: Annotated[str | None, typer.Option(metavar="NAME", help="Of the weights.", show_default=False)] = None,
     corruption: Annotated[str, typer.Option(metavar="WORDS", help="What the robust weights learned from.")] = "",
@@ -44,7 +53,7 @@ def extract(
         int, typer.Option(metavar="N", min=0, max=65_536, help="Levels of the quantiser; 0 for none.")
     ] = 0,
 ) -> int:
-    """Take the signature of robustness out of three files of weights."""
+    """Extract a robustness signature from three files of weights."""
     from unshaken.harden.surgery import surgery
 
     report = surgery.extract(
@@ -57,7 +66,7 @@ def extract(
 @app.command("add")
 @verb
 def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
-    """Add a signature to weights."""
+    """Add a robustness signature to weights."""
     from unshaken.harden.surgery import surgery
 
     surgery.add(base, signature, alpha, out)
@@ -68,7 +77,7 @@ def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: 
 @app.command("subtract")
 @verb
 def subtract(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
-    """Take a signature off again."""
+    """Subtract a robustness signature from weights."""
     from unshaken.harden.surgery import surgery
 
     surgery.subtract(base, signature, alpha, out)

@@ -19,7 +19,8 @@ Command = Callable[..., int]
 
 def _shared(
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress; of tables only what must be known.", show_default=False)
+        bool,
+        typer.Option("--quiet", "-q", help="Show no progress bars and no tables, only warnings.", show_default=False),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)] = False,
 ) -> None:

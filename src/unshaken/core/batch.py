@@ -34,7 +34,7 @@ class Batch:
                 f"images must be float [N, C, H, W], not {self.images.dtype} of shape {tuple(self.images.shape)}"
             )
         if len(self.ids) != len(self.images):
-            raise DataError(f"{len(self.images)} images came with {len(self.ids)} ids: give one id a sample")
+            raise DataError(f"{len(self.images)} images came with {len(self.ids)} ids: give one id per sample")
         if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]):
             raise DataError(
                 f"labels must be int64 of shape ({len(self.images)},), not {self.labels.dtype} of shape "

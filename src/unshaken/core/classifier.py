@@ -19,7 +19,7 @@ INPUT = ":in"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a photo of any size becomes what the model looks at: resize the short side, then cut the centre.
+    """The model's input view of a photo: resize the short side, then crop the centre.
 
     Args:
         height: rows of the cut in pixels.
@@ -48,7 +48,7 @@ class View:
 
 
 class Classifier(nn.Module):
-    """A model as the whole house sees it: `forward(images in [0, 1]) -> logits`.
+    """A model with its preprocessing inside: `forward(images in [0, 1]) -> logits`.
 
     Args:
         net: any module from normalised images to logits `[N, K]`.
@@ -82,9 +82,9 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
-            raise ModelError("give mean and std together, one value a channel in [0, 1] units")
+            raise ModelError("give mean and std together, one value per channel, for pixels in [0, 1]")
         if mean is not None and std is not None and (len(mean) != len(std) or min(std) <= 0):
-            raise ModelError(f"mean {list(mean)} and std {list(std)} must have one value a channel, std above 0")
+            raise ModelError(f"mean {list(mean)} and std {list(std)} must have one value per channel, std above 0")
         self.net = net
         self.register_buffer("mean", None if mean is None else torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", None if std is None else torch.tensor(std).view(-1, 1, 1), persistent=False)

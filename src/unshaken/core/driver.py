@@ -31,7 +31,7 @@ EndObserver = Callable[[Tensor, "Outcome[Any]"], object]
 
 
 class Samples(Protocol):
-    """What is searched over, one row a sample: a `Batch`, or a `State`."""
+    """Samples of a search, one row per sample: a `Batch`, or a `State`."""
 
     def __len__(self) -> int:
         """Rows."""
@@ -52,7 +52,7 @@ class Work(State, Generic[S]):
 
 
 class Outcome(State, Generic[R]):
-    """What a search found, in the order of the batch.
+    """Result of a search, in the order of the batch.
 
     Args:
         result: the search's own result.
@@ -146,7 +146,7 @@ class _Drive(Generic[S, R]):
         return self._leave(Work(state, place, zeros, zeros, zeros, zeros.double()), done, stopped=False)
 
     def step(self, work: Work[S]) -> Work[S]:
-        """One ask and tell for all samples in work; those that end leave."""
+        """Send one query for all active samples; finished samples leave."""
         began, meter = time.perf_counter(), self.oracle.meter
         with meter.method():
             query = self.search.ask(work.state)

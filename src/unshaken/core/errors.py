@@ -1,4 +1,4 @@
-"""One small tree of errors. Each message says what was wrong, with which value, and what to do."""
+"""Errors of this package. Each message says what was wrong, with which value, and what to do."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Meter:
-    """What has been spent.
+    """Counts forward and backward passes, and time.
 
     Args:
         forwards: images passed forward.
@@ -85,7 +85,7 @@ class Oracle:
     def beside(
         self, model: Classifier | None = None, *, precision: str | None = None, draws: int | None = None
     ) -> Oracle:
-        """Another door that counts on the same meter.
+        """Another oracle, for another model or precision, that counts on the same meter.
 
         Args:
             model: to another model, such as a surrogate; None for the same.

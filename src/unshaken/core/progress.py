@@ -1,4 +1,4 @@
-"""Progress as events: whoever works tells, whoever listens decides how it looks."""
+"""Progress as events: code that works emits them, and a listener shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step of one piece of work.
+    """One step of a running task.
 
     Args:
         task: a number of the piece of work; nested pieces have numbers of their own.
@@ -48,7 +48,7 @@ _count: ContextVar[int] = ContextVar("count", default=0)
 
 
 class Task:
-    """A piece of work under way; call `advance` as units are done."""
+    """A running task; call `advance` as units are done."""
 
     def __init__(self, number: int, name: str, total: float | None, listener: Listener | None) -> None:
         self.number, self.name, self.total, self.done = number, name, total, 0.0
@@ -69,7 +69,7 @@ class Task:
 
 @contextmanager
 def track(name: str, total: float | None = None) -> Iterator[Task]:
-    """A piece of work, told to the listener in force; quiet when there is none. Pieces nest."""
+    """Report the progress of a task to the active listener, if there is one. Tasks nest."""
     number = _count.get() + 1
     token = _count.set(number)
     task = Task(number, name, total, _listener.get())
@@ -83,7 +83,7 @@ def track(name: str, total: float | None = None) -> Iterator[Task]:
 
 @contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
-    """Send the events of the work inside to a listener (or, with None, to nobody)."""
+    """Send the progress events inside to a listener (None: discard them)."""
     token = _listener.set(listener)
     try:
         yield

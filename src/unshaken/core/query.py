@@ -1,4 +1,4 @@
-"""What a search may ask of a model, and the answer. A further kind of question is one more class here or in a room."""
+"""Queries that a search may send to a model, and the answer. A further kind of query is one more class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unshaken.core.state import State
 
 
 class Answer(State):
-    """What the model said, one row a sample; a field that was not asked for is None.
+    """Answer of a model to a query, one row per sample; fields that were not requested are None.
 
     Args:
         logits: `[N, K]`, or `[N, Q, K]` where Q points a sample were asked for.
@@ -54,7 +54,7 @@ class Objective(State):
 
 
 class Goal(State):
-    """When a search has what it wants of a sample: a test on points and logits."""
+    """Success test of a search, on points and their logits."""
 
     @abstractmethod
     def __call__(self, points: Tensor, logits: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Goal(State):
 
 
 class Passes(Protocol):
-    """The counted door to the model that a query is evaluated through."""
+    """Runs the model for a query, and counts its passes."""
 
     draws: int
     limit: int
@@ -81,13 +81,13 @@ class Passes(Protocol):
 
 
 class Query(State):
-    """Points, one row a sample, and what is wanted of them."""
+    """Points, one row per sample, and what to compute at them."""
 
     points: Tensor
 
     @abstractmethod
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """Ask the model through the counted door. Where a goal is met for every row, the rest may be left out."""
+        """Evaluate the query on the model; the rest may be skipped when the goal is met for every row."""
 
     @property
     def width(self) -> int:

@@ -45,7 +45,7 @@ class Parameters(BaseModel):
 
     @property
     def further_models(self) -> tuple[str, ...]:
-        """SPECs of models besides the one that is looked at: their weights decide the rows as well."""
+        """SPECs of further models whose weights also decide the rows, such as surrogates."""
         return ()
 
     @classmethod
@@ -56,7 +56,7 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What the registry knows of a method.
+    """Registry entry of a method.
 
     Args:
         name: the field's standard term, unique over all rooms; a paper may bear the name of its method.
@@ -157,7 +157,7 @@ def list_methods(room: str | None = None) -> list[Method]:
 
 
 def find_method(name: str, room: str | None = None) -> Method:
-    """The method of a name. Only its file is imported; plug-ins are asked where no file bears the name.
+    """Find a method by name. Only its file is imported; plug-ins are searched if no file has the name.
 
     Raises:
         ParameterError: there is none, with near names.

@@ -1,4 +1,4 @@
-"""`Search`: whatever asks a model. It never calls it: it asks and is told."""
+"""`Search`: a method that queries a model, written as queries and updates; the driver runs the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R_co = TypeVar("R_co", bound=State, covariant=True)
 
 
 class Search(Protocol, Generic[S, R_co]):
-    """The mathematics of a method, one row a sample; `drive` does all else.
+    """The mathematics of a method, one row per sample; `drive` does everything else.
 
     The driver starts every sample once, then repeats ask and tell. A sample leaves when its goal is met at a point
     that was asked about (confirmed by a fresh float32 pass), or when `done` says so; others take its place.
@@ -25,7 +25,7 @@ class Search(Protocol, Generic[S, R_co]):
         """The first state of each sample; `samples` are rows of what `drive` was given."""
 
     def ask(self, state: S) -> Query:
-        """What to ask the model next, one row a sample."""
+        """The next query to the model, one row per sample."""
 
     def tell(self, state: S, answer: Answer) -> S:
         """The next state, from the answer."""
@@ -34,7 +34,7 @@ class Search(Protocol, Generic[S, R_co]):
         """Bool `[N]`: nothing more to ask."""
 
     def result(self, state: S) -> R_co:
-        """What was found."""
+        """The result of the search."""
 
     def goal(self, state: S) -> Goal | None:
-        """When a point asked about ends the sample's search at once; None for never."""
+        """The test that ends a sample's search at once; None for never."""

@@ -105,7 +105,7 @@ def _keep_head(net: nn.Module) -> None:
 
 
 def agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:
-    """Whether both say the same in evaluation mode, to 1e-4 of the largest logit."""
+    """Whether both models agree in evaluation mode, to 1e-4 of the largest logit."""
     modes = [(m, m.training) for m in model.modules()]
     try:
         with torch.no_grad():

@@ -26,7 +26,7 @@ ROOMS = find_rooms()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A decorated class or function as its file says it.
+    """A registered class or function, read from source text.
 
     Args:
         name: the name that the decorator enters.
@@ -41,7 +41,7 @@ class Source:
 
 @cache
 def sources_of(room: str, decorator: str = "register") -> tuple[Source, ...]:
-    """What a decorator enters in the files of a room, at any depth.
+    """List what a decorator registers in the files of a room, at any depth.
 
     >>> [(s.symbol, s.module) for s in sources_of("attack") if s.name == "pgd"]
     [('PGD', 'unshaken.attack.gradient.pgd')]

@@ -1,4 +1,4 @@
-"""Data of any kind, seen one way: ids and labels at once, pixels when asked for, bad samples as records."""
+"""Data sets of any kind: ids and labels at once, pixels on demand, bad samples as records."""
 
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.load import load_data

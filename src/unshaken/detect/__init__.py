@@ -1,4 +1,4 @@
-"""At the door: how abnormal an input is for a model, all scores in one pass; higher is more abnormal."""
+"""Detectors of abnormal inputs: scores, thresholds and screening; a higher score is more abnormal."""
 
 from unshaken.core.room import open_room
 from unshaken.detect.engine.base import Detector
@@ -9,7 +9,7 @@ from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.latency import Latency, latency
 
 __all__ = [
-    *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
+    *open_room(__name__, {"Door": "DetectorSet", "Exported": "ExportResult"}),  # pyright: ignore[reportUnsupportedDunderAll]
     "Detector",
     "DetectorSet",
     "ExportResult",

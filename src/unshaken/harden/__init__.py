@@ -1,4 +1,4 @@
-"""How to make a model hold: training recipes for one loop, weight surgery, and defences at inference."""
+"""Training of robust models: recipes for one loop, weight surgery, and inference-time defences."""
 
 from unshaken.core.room import open_room
 

@@ -252,7 +252,7 @@ def _count_classes(base: Classifier) -> int:
     if base.classes:
         return len(base.classes)
     if base.view is None:
-        raise ModelError(f"model {base.name!r} says neither its classes nor its input size: give classes= or view=")
+        raise ModelError(f"model {base.name!r} has neither class names nor an input size: give classes= or view=")
     weight = next(iter(base.parameters()), torch.empty(0))
     with evaluating(base), torch.no_grad():
         grey = torch.full((1, base.view.channels, base.view.height, base.view.width), 0.5, device=weight.device)

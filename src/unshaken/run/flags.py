@@ -79,7 +79,7 @@ _checks: list[Check] = []
 
 
 def check_trust(oracle: Oracle, batch: Batch, logits: Tensor) -> list[Flag]:
-    """All doubts about a model that a first batch can show.
+    """Check a model on a first batch, and return all flags.
 
     Args:
         oracle: runs the model and counts its passes, in evaluation mode.
@@ -90,7 +90,7 @@ def check_trust(oracle: Oracle, batch: Batch, logits: Tensor) -> list[Flag]:
 
 
 def check_mode(model: nn.Module) -> list[Flag]:
-    """Whether a model came in training mode; look before anything else changes it."""
+    """Flag a model that was passed in training mode; call this before anything changes the mode."""
     named = {type(m).__name__ for m in model.modules() if m.training and _minds_mode(m)}
     if not named:
         return []
@@ -221,7 +221,7 @@ def non_finite(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
 
 @_check
 def normalisation(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
-    """What reaches the first batch norm has another spread than in training, or a rescaled input is answered better."""
+    """Flag wrong input normalisation: other statistics than in training, or better accuracy on rescaled input."""
     ratio = _spread_ratio(oracle, batch)
     if ratio is not None:
         if not 1 / SPREAD < ratio < SPREAD:

@@ -46,7 +46,9 @@ def execute(job: Job, *, resume: bool = False) -> None:
     with locked(run) as lock:
         if run.exists(NAME):
             if not resume:
-                raise RunError(f"{run}: a run is there already; add --resume to go on with it, or choose another --out")
+                raise RunError(
+                    f"{run}: this directory already holds a run; add --resume to continue it, or choose another --out"
+                )
             check_same(run, read_config(run), config)
         else:
             run.write_json(config.to_json(), NAME)
@@ -63,7 +65,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
             _finish(job)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"{run}: interrupted; what is finished is kept: run the same command with --resume"
+                f"{run}: interrupted; finished results are saved: run the same command with --resume"
             ) from None
 
 

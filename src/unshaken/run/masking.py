@@ -29,7 +29,9 @@ def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
         outcomes: of good samples; `broken_by` names the search that broke each.
         turns: what each search did; `gradients` says whether it follows the model's own.
     """
-    every = turns.to_pylist()  # at a larger budget a search may have nobody left, yet stand for whom it broke before
+    every = (
+        turns.to_pylist()
+    )  # at a larger budget a search may have no samples left; it still counts for those it broke before
     follows = {(t["condition"], t["attack"]): t["gradients"] for t in every}
     tried = {t["condition"] for t in every if t["gradients"] and t["forwards"]}
     balls: dict[tuple[str, float], list[dict[str, object]]] = defaultdict(list)

@@ -29,17 +29,17 @@ BROKEN = FlagKind(
 
 
 def subjects(plan: Sequence[Entry]) -> dict[str, str]:
-    """Whom each condition of a plan speaks of."""
+    """The classifier that each condition of a plan is about."""
     return {c.id: getattr(step.method, "subject", MODEL) for step in prepare(plan) for c in step.conditions}
 
 
-def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Certified conditions to the samples with another answer at a distance within their radius.
 
     Args:
         outcomes: rows with `id`, `condition`, `norm`, `prediction` and `distance`.
         certificates: rows.
-        whom: see `subjects`; other conditions are left alone.
+        subject_of: see `subjects`; other conditions are left alone.
     """
     moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
     seen = list(
@@ -54,17 +54,17 @@ def broken(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, str]) 
     for condition, sample, norm, distance, prediction in seen:
         for name in certified:
             there = held.get((name, sample))
-            if there is None or whom.get(name) is None or whom.get(name) != whom.get(condition):
+            if there is None or subject_of.get(name) is None or subject_of.get(name) != subject_of.get(condition):
                 continue
             if there[0] == norm and distance * (1 + _SLACK) < there[1] and prediction != there[2]:
                 found.setdefault(name, []).append(sample)
     return {name: tuple(np.unique(ids).tolist()) for name, ids in found.items()}
 
 
-def check_order(outcomes: pa.Table, certificates: pa.Table, whom: Mapping[str, str]) -> list[Flag]:
+def check_order(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, str]) -> list[Flag]:
     """A flag for each certified condition that an example contradicts; see `broken`."""
     flags = []
-    for name, ids in broken(outcomes, certificates, whom).items():
+    for name, ids in broken(outcomes, certificates, subject_of).items():
         rows = certificates.filter(pc.equal(certificates["condition"], name))
         alpha = float(pc.max(rows["alpha"]).as_py() or 0.0)
         chance = f"about {alpha * len(rows):.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"

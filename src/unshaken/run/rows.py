@@ -93,7 +93,7 @@ def declare_table(name: str, columns: Sequence[tuple[str, pa.DataType]]) -> pa.S
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing done to the images at one strength; `clean` is one too.
+    """One method at one severity or budget; `clean` is a condition, too.
 
     Args:
         id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`.
@@ -111,7 +111,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._=+-]+", self.id):
-            raise ValueError(f"condition id {self.id!r} is not fit for a file name")
+            raise ValueError(f"condition id {self.id!r} cannot be used as a file name")
 
 
 CLEAN = Condition("clean", "clean")
@@ -145,7 +145,7 @@ def _make(key: Hashable, make: Callable[[], Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a method may use when it makes rows.
+    """What a method gets from the runner to compute its rows.
 
     Args:
         oracle: runs the model and counts its passes.
@@ -169,7 +169,7 @@ class Context:
 
 
 class Journal(Protocol):
-    """Where a method keeps finished samples of a shard, so that a stop costs seconds and not the shard."""
+    """Stores finished samples of a shard, so that an interruption costs seconds and not the shard."""
 
     def found(self) -> dict[str, dict[str, Any]]:
         """Sample id to what was kept of it."""
@@ -182,7 +182,7 @@ class Journal(Protocol):
 
 
 class Evaluable(Protocol):
-    """What a method offers to be run over data; each room's base class has it, so the runner knows no room."""
+    """Interface of methods that a run can execute; each room's base class implements it."""
 
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
         """The conditions of one line of a plan. `label` is the method's name, made unique within the plan."""

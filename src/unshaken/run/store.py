@@ -214,8 +214,8 @@ class RunDir:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise RunError(
-                    f"{self.path}: the disk is full; what is finished is kept: free some space, then run again with "
-                    "--resume"
+                    f"{self.path}: the disk is full; finished results are saved: free some space, then run again "
+                    "with --resume"
                 ) from None
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
         except UnshakenError:

@@ -87,7 +87,7 @@ def test_the_model_itself_is_the_default_where_it_has_gradients(make):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (None, "'box' gives no gradients: name a surrogate that does"),
+        (None, "'box' gives no gradients: use a surrogate that does"),
         ("three", "has 3 classes, the model 2"),
         ("wide", r"cannot take images \(1, 4, 4\)"),
     ],
@@ -127,5 +127,5 @@ def test_another_attack_on_the_surrogate_is_that_attack(photos):
 @pytest.mark.parametrize("name", ["autoattack", "deepfool", "spatial"])
 def test_what_is_no_single_search_in_a_budget_is_refused(photos, name):
     attack = Transfer(surrogate="demo:standard", search=name)
-    with pytest.raises(ParameterError, match=f"search '{name}' is no single search"):
+    with pytest.raises(ParameterError, match=f"search '{name}' is not a single search"):
         attack.attack(Oracle(load_model("demo:standard")), photos, norm="linf", eps=[0.02])

@@ -52,8 +52,8 @@ def test_severities_are_refused():
         (None, None, "no labels"),
         ([0, 1, 2, 3, 0, 0, 0, 0], None, "label or target 3 is not a class of the model, which has 0 to 2"),
         ([0, 1, -1, 0, 0, 0, 0, 0], None, "-1 is not a class"),
-        ([0] * 8, [1] * 7, "one target a sample"),
-        ([0] * 8, [1] * 7 + [0], "another class than the label"),
+        ([0] * 8, [1] * 7, "one target per sample"),
+        ([0] * 8, [1] * 7 + [0], "different from its label"),
         ([0] * 8, [1] * 7 + [9], "9 is not a class"),
     ],
 )

@@ -97,7 +97,7 @@ def test_an_attack_without_a_norm_has_no_eps(make):
         lambda: Spatial().conditions(label="spatial", severities=(), eps=(0.1,), norm="linf"),
         lambda: Spatial().attack(Oracle(net), batch, eps=[0.1]),
     ):
-        with pytest.raises(ParameterError, match=r"^spatial: has no eps, its budget is its own parameters; leave eps"):
+        with pytest.raises(ParameterError, match=r"^spatial: has no eps; its budget is set by its own"):
             call()
     (got,), _ = Spatial().attack(Oracle(net), batch)
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)

@@ -186,7 +186,7 @@ def test_an_objective_of_ones_own_and_a_loss(make):
     problem = Problem(ball, labels, False, torch.zeros(2, 3), objective=own)
     rng = SampleRng.of(0, "fgsm", ["a", "b"])
     assert FGSM().ask(FGSM().start(problem, rng)).of is own
-    with pytest.raises(ParameterError, match="raises SoftCrossEntropy already"):
+    with pytest.raises(ParameterError, match="maximises SoftCrossEntropy already"):
         FGSM(loss="margin").ask(FGSM().start(problem, rng))
 
 

@@ -196,7 +196,7 @@ def test_the_fast_mode_searches_by_gradient_in_bf16(make):
 
 
 def test_no_samples_are_nothing_to_look_at(make):
-    with pytest.raises(ParameterError, match="no samples to look at"):
+    with pytest.raises(ParameterError, match="no samples to inspect"):
         Auto().phases(AttackContext(Oracle(make.net()), "linf", 0.1, 3, 0))
 
 
@@ -237,7 +237,7 @@ def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
 @pytest.mark.parametrize("samples", [0, 400])
 def test_seconds_are_shared_by_all_samples_of_the_run(make, monkeypatch, samples):
     look = inspect_model(context(make, "fine"))
-    monkeypatch.setattr(auto_module, "look_at", lambda _: look)
+    monkeypatch.setattr(auto_module, "inspect_model", lambda _: look)
     affordable = sum(APGD().cost(5)) + 0.5
     seconds = affordable * look.seconds_a_pass * (samples or 20)  # outside a run: those that are attacked
     assert [s.skip for s in phases(make, "fine", samples=samples, seconds=seconds)[0].values()] == [

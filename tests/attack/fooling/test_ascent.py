@@ -189,7 +189,7 @@ def test_small_pixels_are_set_to_the_mean():
 def test_wrong_use_is_one_line(make):
     counted = Oracle(make.net(classes=3))
     for classes, options, words in (
-        ([3], {}, "class 3 is beyond the model's last, 2"),
+        ([3], {}, "class 3 does not exist: the model's last class is 2"),
         ([], {}, "at least one class"),
         ([0], {"starts": 0}, "starts=0"),
         ([0], {"mean": 1.5}, r"must lie in \[0, 1\]"),

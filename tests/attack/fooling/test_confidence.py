@@ -53,7 +53,7 @@ def test_what_cannot_be_is_refused():
         log_odds(torch.zeros(3, 1))
     with pytest.raises(ModelError, match="one logit"):
         check_known([0], 1)
-    with pytest.raises(ParameterError, match="class 5 is beyond the model's last, 2"):
+    with pytest.raises(ParameterError, match="class 5 does not exist: the model's last class is 2"):
         check_known([0, 5], 3)
     for classes in ([], [1, 1], [-1]):
         with pytest.raises(ParameterError, match="at least one class"):

@@ -131,7 +131,7 @@ def test_colours_are_evolved_too(make):
 
 def test_wrong_use_is_one_line(counted, make):
     for classes, settings, words in (
-        ([4], SHORT, "class 4 is beyond the model's last, 3"),
+        ([4], SHORT, "class 4 does not exist: the model's last class is 3"),
         ([0, 0], SHORT, "each once"),
         ([0], MapElites(crop=7), "crop=7 is larger than the image, 6 x 6"),
     ):

@@ -176,7 +176,7 @@ def test_a_fixed_square(make):
         ({"size": 2, "cells": 7}, "which hold 6"),
         ({"place": "fixed", "size": 3, "row": 2}, "3 pixels at row 2, column 0 do not fit"),
         ({"place": "fixed", "size": 3, "column": 4}, "row 0, column 4 do not fit"),
-        ({"place": "fixed", "size": 2, "cells": 2}, "a fixed place takes one square"),
+        ({"place": "fixed", "size": 2, "cells": 2}, "for place=fixed use cells=1"),
     ],
 )
 def test_a_patch_that_does_not_fit(make, values, words):

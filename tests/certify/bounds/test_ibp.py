@@ -206,7 +206,7 @@ def test_conditions():
     assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-0.007843", 2 / 255, "linf")]
     with pytest.raises(ParameterError, match="ibp: norm 'l2' is not one of linf"):
         IBP().conditions(label="ibp", severities=(), eps=(0.1,), norm="l2")
-    with pytest.raises(ParameterError, match=r"ibp: certifies a radius .* not severities"):
+    with pytest.raises(ParameterError, match=r"ibp: has no severities: give eps"):
         IBP().conditions(label="ibp", severities=(1,), eps=(), norm="linf")
     for eps in (0.0, -0.1, 1.5, math.nan):
         with pytest.raises(ParameterError, match=r"ibp: eps .* must lie in \(0, 1\]"):

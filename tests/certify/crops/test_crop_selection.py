@@ -261,7 +261,7 @@ def test_it_stands_in_a_plan_and_gives_rows_of_both_tables():
         ("crop_selection:crop=0", "greater than 0"),
         ("crop_selection:score=edges", "'hash', 'laplacian'"),
         ("crop_selection:top=0", "greater than 0"),
-        ("crop_selection:cyclic=true,block=3", "leave block away"),
+        ("crop_selection:cyclic=true,block=3", "omit block"),
         ("crop_selection:stride=2", "no parameter 'stride'"),
     ],
 )

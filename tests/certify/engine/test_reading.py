@@ -199,7 +199,7 @@ def test_a_classifier_with_a_way_of_its_own_is_refused():
         def forward(self, x):
             return 2 * super().forward(x)
 
-    with pytest.raises(ModelError, match="is a Doubled with a way of its own"):
+    with pytest.raises(ModelError, match="is a Doubled with a forward pass of its own"):
         read_chain(Doubled(flat(nn.ReLU())), images(1, 4, 4))
 
 

@@ -218,10 +218,10 @@ def test_a_mixture_is_taken_apart():
     found, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.99), whole, grey(0.8))
     alone, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.7), Classifier(Line()), grey(0.8))
     assert found["radius"][0] == pytest.approx(alone["radius"][0])
-    with pytest.raises(ParameterError, match="is a mixture with an accurate part"):
+    with pytest.raises(ParameterError, match="is a mixture that has an accurate model"):
         rows_of(AdaptiveSmoothing(accurate="demo"), whole, grey(0.8))
     whole.net.alpha = 0.5
-    with pytest.raises(ParameterError, match=r"may be 0\.5; there are certificates above"):
+    with pytest.raises(ParameterError, match=r"may be 0\.5; certificates need"):
         rows_of(AdaptiveSmoothing(), whole, grey(0.8))
 
 
@@ -233,7 +233,7 @@ def test_too_few_votes_say_so():
 
 def test_radii_are_found_not_given():
     for given in ({"eps": (0.1,), "severities": ()}, {"eps": (), "severities": (1,)}):
-        with pytest.raises(ParameterError, match="radii are found, not given"):
+        with pytest.raises(ParameterError, match="the radii are computed"):
             AdaptiveSmoothing().conditions(label="a", norm="l2", **given)
     for wrong in ({"alpha": 0.5}, {"alpha": 1.1}, {"sigma": 0.0}, {"n": 0}, {"alpha_error": 0.6}, {"rule": "best"}):
         with pytest.raises(ParameterError, match=f"adaptive-smoothing: {next(iter(wrong))}="):

@@ -130,5 +130,5 @@ def test_what_cannot_be_attacked_is_named(other):
     with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: .*alpha=0\.5"):
         AdaptiveSmoothingAttack(alpha=0.5)
     whole = Classifier(MixtureNet(Classifier(Says(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
-    with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: model .* leave accurate out"):
+    with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: model .* omit accurate"):
         rows(AdaptiveSmoothingAttack(accurate=other), whole, grey(0.6), [0.1])

@@ -91,7 +91,9 @@ def test_another_model_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
     fitted.detector_set.save(tmp_path / "d")
-    with pytest.raises(ModelError, match=r"fitted on another model \(demo:standard, .*: fit again with this one"):
+    with pytest.raises(
+        ModelError, match=r"these detectors were fitted on another model \(demo:standard, .*: fit again with this one"
+    ):
         DetectorSet.load(tmp_path / "d", load_model("demo:robust"))
 
 
@@ -180,7 +182,7 @@ def test_one_class_only():
 def test_a_folder_without_detectors(tmp_path):
     from unshaken.models import load_model
 
-    with pytest.raises(RunError, match=r"no detectors.json there; give the folder that"):
+    with pytest.raises(RunError, match=r"no detectors.json found; give a folder written by"):
         DetectorSet.load(tmp_path, load_model("demo"))
 
 

@@ -53,7 +53,7 @@ def test_a_score_that_is_no_number_is_left_out(tmp_path):
 
 
 def test_a_run_without_scores(tmp_path):
-    with pytest.raises(RunError, match=r"no run\.json there"):
+    with pytest.raises(RunError, match=r"no run\.json"):
         over_time(RunDir(tmp_path))
     run = run_of(tmp_path, [0.1] * 4, list(range(4)))
     with pytest.raises(ParameterError, match="no scores of split 'far/mnist'"):

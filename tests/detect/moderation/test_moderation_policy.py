@@ -27,7 +27,7 @@ def test_a_policy_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("categories: [", DataError, "is no YAML"),
+        ("categories: [", DataError, "is not valid YAML"),
         ("- pets", DataError, "is list, not a table"),
         ("name: empty", ParameterError, "parameter 'categories' is missing"),
         ("categories: []", ParameterError, "at least 1 item"),

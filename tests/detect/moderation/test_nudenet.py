@@ -72,7 +72,7 @@ def test_parameters_and_needs(anatomy):
     assert all(name.endswith("EXPOSED") for name in NudeNet().labels)
     with pytest.raises(ParameterError, match="'FEET' is none of"):
         NudeNet(labels="FEET")
-    with pytest.raises(ModelError, match="give the images"):
+    with pytest.raises(ModelError, match="needs the images"):
         NudeNet().score(ForwardPass(anatomy, torch.zeros(1, 2)), {})
 
 

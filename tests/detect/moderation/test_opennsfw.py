@@ -54,7 +54,7 @@ def test_its_package_gives_the_same_scores(anatomy):
 def test_it_needs_nothing_of_the_model(anatomy):
     assert find_method("opennsfw").needs == frozenset()
     assert OpenNSFW().layers(anatomy) == ()
-    with pytest.raises(ModelError, match="give the images"):
+    with pytest.raises(ModelError, match="needs the images"):
         OpenNSFW().score(ForwardPass(anatomy, torch.zeros(1, 2)), {})
 
 

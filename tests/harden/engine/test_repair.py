@@ -104,7 +104,7 @@ def test_mended_from_start_to_end(audit, data, tmp_path):
     clean = done.comparison.runs[0].conditions[0]
     spoilt = clean.verdict == "worse" and clean.paired.difference.value < -0.05
     assert [line.partition(" points")[0] for line in costs(done.comparison)] == (
-        [f"the mended model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
+        [f"the repaired model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
     )
     assert (tmp_path / "mended" / "before-after" / "compare.html").is_file()
     record = json.loads((tmp_path / "mended" / "harden.json").read_text())
@@ -115,19 +115,19 @@ def test_mended_from_start_to_end(audit, data, tmp_path):
 
 
 def test_bad_use(audit, tmp_path):
-    with pytest.raises(RunError, match=r"no run\.json there"):
+    with pytest.raises(RunError, match=r"no run\.json"):
         api.plan_repair(tmp_path)
     with pytest.raises(ParameterError, match="is the data that was audited: give other images"):
         api.plan_repair(audit, data="demo")
     calm = RunDir(tmp_path / "calm")
     calm.write_json(RunDir(audit).read_json("run.json"), "run.json")
     calm.write_json({"clean": figure(0.9), "conditions": [condition("fog", 0.89, group="weather")]}, "summary.json")
-    with pytest.raises(ParameterError, match="so no recipe is proposed"):
+    with pytest.raises(ParameterError, match="so no recipe is suggested"):
         api.plan_repair(calm.path, data="demo")
     own = {**RunDir(audit).read_json("run.json"), "model": "py:net.py:make"}
     RunDir(tmp_path / "own").write_json(own, "run.json")
     RunDir(tmp_path / "own").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
-    with pytest.raises(ParameterError, match="code of your own: give it again with --model"):
+    with pytest.raises(ParameterError, match="which is your own code: give it again with --model"):
         api.plan_repair(tmp_path / "own", data="demo")
 
 

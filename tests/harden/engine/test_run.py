@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_what_was_kept_stays(data, tmp_path, monkeyp
 
     monkeypatch.setattr(os, "fsync", full)
     settings = {**FEW, "lr": 0.3, "epochs": 6, "select": "last"}
-    with pytest.raises(RunError, match="the disk is full; what is finished is kept"):
+    with pytest.raises(RunError, match="the disk is full; finished results are saved"):
         unshaken.harden("small", data, out=tmp_path / "run", **settings)
     monkeypatch.setattr(os, "fsync", real)
     assert load_file(tmp_path / "run" / "state" / "checkpoint.safetensors")
@@ -162,7 +162,7 @@ def test_a_model_of_ones_own(data, tmp_path):
     )
     spec = f"py:{source}:make"
     unshaken.harden(spec, data, ["fgsm-rs:eps=0.1"], out=tmp_path / "run", **FEW)
-    with pytest.raises(ModelError, match=r"which loading would run: say so, as in 'run:.*\?net=py:"):
+    with pytest.raises(ModelError, match=r"which loading would execute: allow it, as in 'run:.*\?net=py:"):
         unshaken.load_model(f"run:{tmp_path / 'run'}")
     loaded = unshaken.load_model(f"run:{tmp_path / 'run'}?net={spec}")
     assert torch.equal(loaded.net[2].weight, load_file(tmp_path / "run" / "model.safetensors")["2.weight"])

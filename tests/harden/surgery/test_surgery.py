@@ -413,7 +413,7 @@ def test_damaged_and_strange_files(tmp_path):
     with pytest.raises(ModelError, match="no signature"):
         load_signature(tmp_path / "absent.safetensors")
     save_file(weights(0), tmp_path / "weights.safetensors")
-    with pytest.raises(ModelError, match="is no signature"):
+    with pytest.raises(ModelError, match="is not a robustness signature"):
         load_signature(tmp_path / "weights.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense of some length")
     with pytest.raises(ModelError, match="damaged"):
@@ -468,7 +468,7 @@ def test_files_refuse_strangers_until_their_start_is_named(runs, tmp_path):
         add(tmp_path / "p.safetensors", tmp_path / "s.safetensors", 1.0, tmp_path / "p.safetensors")
     save_file(load_file(start / "model.safetensors"), tmp_path / "alone.safetensors")
     alone = tmp_path / "alone.safetensors"
-    with pytest.raises(ParameterError, match="name the architecture"):
+    with pytest.raises(ParameterError, match="give the architecture"):
         extract(alone, alone, alone, tmp_path / "t.safetensors")
     extract(alone, alone, alone, tmp_path / "t.safetensors", arch="small")
     with pytest.raises(ParameterError, match="layers=9"):

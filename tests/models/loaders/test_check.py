@@ -43,7 +43,7 @@ def test_a_sound_model_passes_and_keeps_its_mode(small, images):
         (lambda x: {"loss": x[:, 0], "scores": x}, r"return output\['scores'\]"),
         (lambda x: x.argmax(1), r"it returns torch.int64: return logits, not labels"),
         (lambda x: x + 0j, "it returns torch.complex64"),
-        (lambda x: x[:, :1], "1 logit a sample; 2 is the least"),
+        (lambda x: x[:, :1], "1 logit per sample; the minimum is 2"),
         (lambda x: x[:, :, None], r"shape \(2, 3, 1\) for 2 images"),
         (lambda x: x[:1], r"shape \(1, 3\) for 2 images"),
         (lambda x: x.squeeze(), r"shape \(3,\) for 1 image$"),

@@ -92,9 +92,12 @@ def test_the_file_is_the_fingerprint(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shape": ["n", 3], "axes": (1,)}, r"input 'x0' is tensor\(float\) \['n', 3\]; a float \[N, C, H, W\] is due"),
+        (
+            {"shape": ["n", 3], "axes": (1,)},
+            r"input 'x0' is tensor\(float\) \['n', 3\]; a float \[N, C, H, W\] is expected",
+        ),
         ({"shape": ["n", 3, 8, 8], "kind": TensorProto.INT32}, r"input 'x0' is tensor\(int32\)"),
-        ({"shape": ["n", 3, 8, 8], "inputs": 2}, r"has 2 inputs \(x0, x1\); one image is due"),
+        ({"shape": ["n", 3, 8, 8], "inputs": 2}, r"has 2 inputs \(x0, x1\); one image input is expected"),
     ],
 )
 def test_other_graphs_are_refused(tmp_path, options, message):
@@ -104,7 +107,7 @@ def test_other_graphs_are_refused(tmp_path, options, message):
 
 def test_no_graph(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"\x00\x01\x02")
-    with pytest.raises(ModelError, match="is no ONNX graph that onnxruntime can run"):
+    with pytest.raises(ModelError, match="is not an ONNX graph that onnxruntime can run"):
         load_model(f"onnx:{tmp_path}/net.onnx")
     (tmp_path / "net.onnx").write_text("<html>")
     with pytest.raises(ModelError, match="is an HTML page"):

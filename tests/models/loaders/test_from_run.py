@@ -41,7 +41,7 @@ def test_the_shape_of_model_json(classifier, tmp_path):
         ("{}", ModelError, r"arch: Field required"),
         ('{"arch": "small", "options": {"means": 1}}', ModelError, "options.means: Extra inputs"),
         ('{"arch": "smal"}', ParameterError, "no architecture 'smal'; did you mean 'small'"),
-        ('{"arch": "py:evil.py:make"}', ModelError, r"which loading would run: say so.*net=py:evil\.py:make'"),
+        ('{"arch": "py:evil.py:make"}', ModelError, r"which loading would execute: allow it.*net=py:evil\.py:make'"),
     ],
 )
 def test_a_damaged_record(classifier, tmp_path, text, error, message):

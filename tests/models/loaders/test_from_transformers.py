@@ -75,7 +75,7 @@ def test_without_a_processor_the_spec_must_say(peer, tmp_path, photos):
 def test_a_model_without_a_head_is_refused(tmp_path):
     ViTModel(config()).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    with pytest.raises(ModelError, match=r"2 weights are not in its file \(classifier.bias, classifier.weight\)"):
+    with pytest.raises(ModelError, match=r"2 weights are missing from its file \(classifier.bias, classifier.weight\)"):
         load_model(f"hf:{tmp_path}")
 
 
@@ -87,7 +87,7 @@ def test_damaged_folders(peer, tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded by transformers"):
         load_model(f"hf:{tmp_path}")
     (tmp_path / "config.json").unlink()
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         load_model(f"hf:{tmp_path}")
 
 

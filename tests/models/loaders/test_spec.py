@@ -26,8 +26,8 @@ def test_parts(text, kind, name, options):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names no kind"),
-        (":net", "names no kind"),
+        ("", "has no kind"),
+        (":net", "has no kind"),
         ("demo?mean", "option 'mean' must read NAME=VALUE"),
         ("demo?mean=", "option 'mean=' must read NAME=VALUE"),
         ("demo?size=1&size=2", "option 'size' is given twice"),

@@ -65,19 +65,22 @@ def number(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda p: b"", "is empty: get it again"),
+        (lambda p: b"", "is empty: download it again"),
         (lambda p: b"\n <!DOCTYPE html><html>sign in</html>", "is an HTML page, not weights"),
         (lambda p: b"\xef\xbb\xbf<html lang=en>", "is an HTML page, not weights"),
         (lambda p: b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        (lambda p: whole(p)[:-40], "no whole safetensors file .* truncated or damaged"),
-        (lambda p: whole(p)[:30], "no whole safetensors file .* truncated or damaged"),
-        (lambda p: b"just some text", "no whole safetensors file"),
-        (legacy_pickle, "is a pickle that holds .*refused"),
-        (zip_with_code, r"is a pickle that holds code \((posix|nt)\.system\): refused"),
-        (whole_model, r"is a pickle that holds code \(unshaken\.models\.networks\.small\.SmallNet\): refused"),
+        (lambda p: whole(p)[:-40], "not a complete safetensors file .* truncated or damaged"),
+        (lambda p: whole(p)[:30], "not a complete safetensors file .* truncated or damaged"),
+        (lambda p: b"just some text", "not a complete safetensors file"),
+        (legacy_pickle, "is a pickle that contains .*not loaded"),
+        (zip_with_code, r"is a pickle that contains code \((posix|nt)\.system\) and is not loaded"),
+        (
+            whole_model,
+            r"is a pickle that contains code \(unshaken\.models\.networks\.small\.SmallNet\) and is not loaded",
+        ),
         (lambda p: zip_with_code(p)[:-100], "cannot be read as weights .* damaged"),
         (other_zip, "cannot be read as weights"),
-        (number, "is no state dict: entry 'a' is a int"),
+        (number, "is not a state dict: entry 'a' is a int"),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, monkeypatch, content, message):
@@ -119,5 +122,5 @@ def test_weights_without_the_counters_of_batch_norm_fit(small):
 def test_digest(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")  # SHA-256 of "abc", FIPS 180-2 appendix B.1
     check_digest(tmp_path / "abc", "ba7816bf", "get")
-    with pytest.raises(ModelError, match="begins ba7816bf, not deadbeef; delete it and get it again: get"):
+    with pytest.raises(ModelError, match="begins ba7816bf, not deadbeef; delete it and download it again: get"):
         check_digest(tmp_path / "abc", "deadbeef", "get")

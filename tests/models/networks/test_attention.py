@@ -219,5 +219,5 @@ def test_a_model_without_attention(photos):
     for call in (lambda: smoothed(cnn, 2), lambda: attention_maps(cnn, photos), lambda: attention_layers(cnn)):
         with pytest.raises(ModelError, match="model 'cnn' has no attention layers"):
             call()
-    with pytest.raises(ModelError, match="does not cut images into square patches"):
+    with pytest.raises(ModelError, match="has no first convolution that cuts images into square patches"):
         token_side(cnn)

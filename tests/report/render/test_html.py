@@ -105,7 +105,7 @@ def test_the_first_words_say_how_robust_under_what_and_against_what(page: str) -
 
 def test_runs_beside_are_shown_or_said_to_be_absent(page: str) -> None:
     assert "other net: " in page
-    assert "no run.json there" in page
+    assert "no run.json" in page
 
 
 def test_the_figures_are_those_of_the_summary(make_run: Make) -> None:

@@ -344,7 +344,7 @@ def test_a_directory_of_neither_kind_is_one_line(tmp_path: Path, capsys: pytest.
     (tmp_path / "photos").mkdir()
     assert main(["report", str(tmp_path / "photos")]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"unshaken: {tmp_path}/photos: no run.json there; give the directory of a run\n")
+    assert (out, err) == ("", f"unshaken: {tmp_path}/photos: not a run directory (no run.json)\n")
     with pytest.raises(RunError, match=r"no harden\.json there"):
         read_training(RunDir(tmp_path / "photos"))
 

@@ -32,7 +32,7 @@ FINEST = {"l2": 1e-3, "linf": 1e-4}
 
 
 class HopState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -79,7 +79,7 @@ class HopState(State):
 
 @register("hop-skip-jump", reference="Chen et al. 2020, arXiv:1904.02144", needs=("labels",))
 class HopSkipJump(Attack[HopState]):
-    """Walks along the decision boundary towards the clean image, asking for predicted classes only.
+    """HopSkipJump: walks along the decision boundary towards the clean image, using only predicted classes.
 
     An iteration t closes in on the boundary, feels for the direction into the other class with `B0 sqrt(t)` draws of
     length delta, and jumps along it by `d / sqrt(t)`, halved until the point fools; d is the distance to the clean
@@ -93,9 +93,11 @@ class HopSkipJump(Attack[HopState]):
     minimal: ClassVar[bool] = True
 
     steps: PositiveInt = Field(20, description="iterations")
-    initial_samples: PositiveInt = Field(100, description="draws B0 that feel for the direction in the first iteration")
-    max_samples: PositiveInt = Field(10000, description="draws in an iteration, at most")
-    starts: PositiveInt = Field(100, description="images drawn until one is of another class")
+    initial_samples: PositiveInt = Field(
+        100, description="number of random directions B0 in the first iteration's gradient estimate"
+    )
+    max_samples: PositiveInt = Field(10000, description="maximum number of random directions per iteration")
+    starts: PositiveInt = Field(100, description="maximum number of random starting images to try")
 
     def start(self, problem: Problem, rng: SampleRng) -> HopState:
         """The first image of noise.
@@ -105,8 +107,8 @@ class HopSkipJump(Attack[HopState]):
         """
         if problem.targeted:
             raise ParameterError(
-                "hop-skip-jump: towards targets it would need an image of each target class to start from; "
-                "use square, which takes targets"
+                "hop-skip-jump: targets are not supported, because each would need an image of its class to start "
+                "from; use square"
             )
         clean, zero = problem.ball.clean, torch.zeros_like(problem.labels)
         none, number = torch.zeros_like(clean), clean.new_zeros(len(clean))

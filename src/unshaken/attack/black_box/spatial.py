@@ -26,7 +26,7 @@ FINEST = 2.0**20
 
 
 class SpatialState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -119,7 +119,7 @@ def _spread(most: float, count: int) -> list[float]:
 
 @register("spatial", reference="Engstrom et al. 2019, arXiv:1712.02779", needs=("logits",))
 class Spatial(Attack[SpatialState]):
-    """The rotation and shift of least margin, from a grid or random draws; `rotation` and `translation` are its budget.
+    """Spatial attack: searches for a small rotation and translation that change the prediction.
 
     Large transformations are tried first, and a sample leaves with the first that fools. What the image leaves free is
     filled by `padding`. The clean image, which is known already, is not asked about again.
@@ -130,11 +130,13 @@ class Spatial(Attack[SpatialState]):
 
     rotation: float = Field(30.0, ge=0, le=180, description="largest rotation either way, in degrees")
     translation: NonNegativeFloat = Field(0.1, le=1, description="largest shift, as a share of the side")
-    search: Literal["grid", "random"] = Field("grid", description="all of a grid, or the worst of random draws")
-    angles: PositiveInt = Field(31, description="angles in the grid")
-    shifts: PositiveInt = Field(5, description="shifts in the grid, each way")
-    draws: PositiveInt = Field(10, description="random draws a sample")
-    padding: Literal["zeros", "border"] = Field("zeros", description="what comes in from outside: black, or the border")
+    search: Literal["grid", "random"] = Field("grid", description="try a full grid, or random transformations")
+    angles: PositiveInt = Field(31, description="number of angles in the grid")
+    shifts: PositiveInt = Field(5, description="number of shifts per axis in the grid")
+    draws: PositiveInt = Field(10, description="number of random transformations per sample")
+    padding: Literal["zeros", "border"] = Field(
+        "zeros", description="fill for pixels from outside the image: black, or the border's values"
+    )
 
     def start(self, problem: Problem, rng: SampleRng) -> SpatialState:
         """The clean image, with its margin."""

@@ -22,7 +22,7 @@ BETAS = (0.9, 0.999)
 
 
 class SPSAState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -49,7 +49,7 @@ class SPSAState(State):
 
 @register("spsa", reference="Uesato et al. 2018, arXiv:1802.05666", needs=("logits",))
 class SPSA(Attack[SPSAState]):
-    """Adam on the margin, its gradient estimated from the scores at pairs of points `x + delta v` and `x - delta v`.
+    """SPSA: gradient ascent, with the gradient estimated from the scores at pairs of points `x ± delta v`.
 
     With v of random signs, `g = mean (m(x + delta v) - m(x - delta v)) / (2 delta) v`. Where x is nearer than delta
     to 0 or 1, the pair is taken around the nearest point with room. The first pair of a step is x itself, twice, which
@@ -60,10 +60,12 @@ class SPSA(Attack[SPSAState]):
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     steps: PositiveInt = Field(40, description="steps of Adam")
-    samples: int = Field(64, ge=2, description="pairs of points a step; the first of them is the current point itself")
+    samples: int = Field(
+        64, ge=2, description="number of pairs of points per step; the first evaluates the current point"
+    )
     delta: float = Field(0.01, gt=0, le=0.5, description="distance of a pair's points from x, a pixel, in [0, 1] units")
     step_size: PositiveFloat = Field(0.1, description="length of a step as a share of eps: a pixel in linf, l2 in l2")
-    together: PositiveInt = Field(8, description="pairs asked about at once, at most; memory grows with them")
+    together: PositiveInt = Field(8, description="maximum number of pairs per query; more need more memory")
 
     def start(self, problem: Problem, rng: SampleRng) -> SPSAState:
         """The clean image."""

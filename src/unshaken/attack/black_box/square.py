@@ -31,7 +31,7 @@ PACE = 4
 
 
 class SquareState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -104,7 +104,7 @@ def stamped(best: Tensor, lower: Tensor, upper: Tensor, corner: Tensor, side: Te
 
 @register("square", reference="Andriushchenko et al. 2020, arXiv:1912.00049", needs=("logits",))
 class Square(Attack[SquareState]):
-    """Random search over square windows: a change stays if the margin `z_y - max z_k` falls.
+    """Square attack: random search over square windows, using only scores.
 
     In linf a window goes to a bound of the ball, a sign a channel; in l2 and l1 mass moves between two windows. The
     windows shrink with the number of the query. Towards a target t the margin is `max z_k - z_t`.
@@ -112,11 +112,15 @@ class Square(Attack[SquareState]):
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
 
-    queries: PositiveInt = Field(5000, description="windows tried on a sample, after one query for the start")
-    p_init: float = Field(0.8, gt=0, le=1, description="share of the image that the first windows cover")
-    rescale: bool = Field(False, description="stretch the schedule of sizes, made for 10,000 queries, to `queries`")
-    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
-    give_up: bool = Field(False, description="in linf, end a run early that at its pace would not reach the boundary")
+    queries: PositiveInt = Field(5000, description="maximum number of queries per sample, after one for the start")
+    p_init: float = Field(0.8, gt=0, le=1, description="initial size of the windows, as a share of the image")
+    rescale: bool = Field(
+        False, description="rescale the schedule of window sizes (made for 10,000 queries) to `queries`"
+    )
+    restarts: PositiveInt = Field(
+        1, description="number of random restarts; a sample that is fooled is not attacked again"
+    )
+    give_up: bool = Field(False, description="for linf: stop a run early when its progress suggests that it will fail")
 
     def start(self, problem: Problem, rng: SampleRng) -> SquareState:
         """Vertical stripes at the bounds (linf), or the image tiled by bumps."""

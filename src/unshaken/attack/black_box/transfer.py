@@ -21,7 +21,7 @@ from unshaken.run.rows import Flag
 
 @register("transfer", reference="Papernot et al. 2016, arXiv:1605.07277", needs=("labels",))
 class Transfer(BudgetedAttack):
-    """APGD on a surrogate that has gradients; what it ends with is judged on the model, by one look a loss.
+    """Transfer attack: finds adversarial examples on a surrogate model and tries them on this one.
 
     Nothing of the model is asked while searching, so it works on black boxes, and where the model's own gradients are
     masked. The search makes all its steps: an example that fools the surrogate by far is likelier to fool the model.
@@ -31,7 +31,7 @@ class Transfer(BudgetedAttack):
 
     surrogate: str = Field("", description="SPEC of the surrogate; empty for the model itself, where it has gradients")
     steps: PositiveInt = Field(100, description="gradient steps on the surrogate, for each loss")
-    loss: Literal["ce", "margin", "both"] = Field("both", description="what is raised on the surrogate")
+    loss: Literal["ce", "margin", "both"] = Field("both", description="loss to maximise on the surrogate")
     search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
 
     @property
@@ -49,7 +49,7 @@ class Transfer(BudgetedAttack):
         surrogate = second_model(self.surrogate).to(context.oracle.device) if self.surrogate else model
         if not surrogate.differentiable:
             raise ParameterError(
-                f"transfer: {surrogate.name!r} gives no gradients: name a surrogate that does, such as "
+                f"transfer: {surrogate.name!r} gives no gradients: use a surrogate that does, such as "
                 "transfer:surrogate=torchvision:resnet18"
             )
         if self.surrogate and context.reference is not None:
@@ -73,7 +73,7 @@ class Transfer(BudgetedAttack):
         found = parse_method(self.search, "attack")
         if not isinstance(found, Attack) or found.minimal or not found.norms:
             raise ParameterError(
-                f"transfer: search {self.search!r} is no single search inside a norm's budget: take one such as pgd"
+                f"transfer: search {self.search!r} is not a single search under a norm; use one such as pgd"
             )
         return found
 
@@ -91,5 +91,5 @@ def _check_fit(surrogate: Classifier, context: AttackContext) -> None:
     if classes != context.classes:
         raise ParameterError(
             f"transfer: the surrogate {surrogate.name!r} has {classes} classes, the model {context.classes}: "
-            "name one with the same classes in the same order"
+            "use one with the same classes in the same order"
         )

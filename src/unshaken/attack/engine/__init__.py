@@ -1,1 +1,1 @@
-"""What all attacks share: the budget, the problem, stages, and the verdict on what they find."""
+"""The engine of all attacks: budget, problem, phases, and verification of their results."""

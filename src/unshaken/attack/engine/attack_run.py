@@ -1,4 +1,4 @@
-"""How stages are run: under one budget over those who still stand, or once for the smallest norm."""
+"""Run the phases of an attack, under one budget or for the smallest norm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from unshaken.run.rows import Flag
 
 
 class AttackRun:
-    """The samples of one attack, and the doubts that it meets.
+    """One attack on a batch of samples, and the warnings that it collects.
 
     Args:
         oracle: runs the model and counts its passes.
@@ -51,7 +51,7 @@ class AttackRun:
         self.doubts: dict[str, Tensor] = {}
 
     def problem(self, rows: Tensor, phase: Phase, rng: SampleRng, radius: float) -> Problem:
-        """The tasks of some samples."""
+        """The attack problem of some samples."""
         images = self.batch.images[rows]
         eps = torch.full((len(rows),), radius, device=images.device)
         ball = phase.search.ball(images, eps, self.norm, rng)
@@ -59,7 +59,7 @@ class AttackRun:
         return Problem(ball, self.labels[rows], self.targeted, self.clean[rows], reject, phase.avoid_rejection)
 
     def run(self, phase: Phase, rows: Tensor, radius: float, *, early: bool) -> Verdict:
-        """One stage over some samples, and the last look at what it found."""
+        """Run one phase on some samples, and verify what it found."""
         from unshaken.attack.engine.problem_search import ProblemSearch
 
         phase, shares = self.prepare(phase, rows)
@@ -79,7 +79,7 @@ class AttackRun:
         return found.replace(forwards=found.forwards + shares[0], backwards=found.backwards + shares[1])
 
     def prepare(self, phase: Phase, rows: Tensor) -> tuple[Phase, tuple[Tensor, Tensor]]:
-        """A stage made ready on some samples, and what that cost each of them, in passes forward and backward."""
+        """Prepare a phase on some samples; also its cost per sample, in forward and backward passes."""
         batch, before = self.batch[rows], _spent(self.oracle)
         batch = Batch(batch.images, self.labels[rows], batch.ids)
         with self.oracle.meter.method():
@@ -112,7 +112,7 @@ class AttackRun:
 
 
 def run_budget(attack_run: AttackRun, phases: Sequence[Phase], result: AttackResult, radius: float) -> AttackResult:
-    """Every stage in turn over those who still stand.
+    """Run every phase in turn, on the samples that are not yet broken.
 
     Args:
         attack_run: the samples.
@@ -138,7 +138,7 @@ def run_budget(attack_run: AttackRun, phases: Sequence[Phase], result: AttackRes
 def run_minimal_norm(
     attack_run: AttackRun, phases: Sequence[Phase], result: AttackResult, radii: Sequence[float]
 ) -> dict[float, AttackResult]:
-    """Every stage over all samples once; each budget holds those whose nearest example lies within.
+    """Run every phase once for the smallest norm; a budget holds the examples nearer than its radius.
 
     Args:
         attack_run: the samples.

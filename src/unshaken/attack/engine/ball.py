@@ -15,7 +15,7 @@ TOLERANCE = 1e-6
 
 
 class Ball(State):
-    """One ball a sample.
+    """The allowed perturbations, one ball per sample.
 
     Args:
         clean: centres, float32 `[N, C, H, W]` in [0, 1].

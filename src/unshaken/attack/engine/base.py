@@ -26,11 +26,11 @@ S = TypeVar("S", bound=State)
 
 
 class Attack(BudgetedAttack, Generic[S]):
-    """A search that asks the model and is told, one row a sample.
+    """Base class of attacks that search for one adversarial example a sample.
 
     A subclass writes `start`, `ask`, `tell`, `done`, `result` and `cost`. Checks, budgets, restarts, early leaving,
-    float32 confirmation, counting and rows live in `BudgetedAttack` and in the driver. A point asked about that fools inside
-    the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
+    float32 confirmation, counting and rows live in `BudgetedAttack` and in the driver. A queried point that fools the
+    model inside the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
     """
 
     reads_clean: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class Attack(BudgetedAttack, Generic[S]):
 
     @abstractmethod
     def ask(self, state: S) -> Query:
-        """What to ask the model next."""
+        """The next query to the model."""
 
     @abstractmethod
     def tell(self, state: S, answer: Answer) -> S:
@@ -54,7 +54,7 @@ class Attack(BudgetedAttack, Generic[S]):
 
     @abstractmethod
     def result(self, state: S) -> Candidate:
-        """The point to be judged when the search is over; for minimal norms the nearest that fooled."""
+        """The final point, which is then verified; for minimal norms the nearest adversarial example."""
 
     @abstractmethod
     def cost(self, classes: int) -> tuple[int, int]:
@@ -65,7 +65,7 @@ class Attack(BudgetedAttack, Generic[S]):
         """
 
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        """The search, made ready on all samples that a stage will run over; what is spent here they share evenly.
+        """Prepare the search on all samples of a phase; they share the cost evenly.
 
         For what cannot be asked sample by sample; nothing to do for other attacks.
 

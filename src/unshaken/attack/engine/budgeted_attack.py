@@ -22,7 +22,7 @@ from unshaken.run.rows import TURNS, Condition, Context, Flag, Part, outcomes
 
 
 class BudgetedAttack(Parameters):
-    """A way to look for adversarial examples inside budgets: one search (`Attack`), or several in turn.
+    """Base class of all attacks under a budget: a single search (`Attack`), or several in turn.
 
     A subclass says what its stages are.
     """
@@ -37,7 +37,7 @@ class BudgetedAttack(Parameters):
 
     @abstractmethod
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """What to run in turn, and doubts met while choosing.
+        """The phases to run in turn, and flags raised while choosing them.
 
         Raises:
             ParameterError: the attack cannot be run here; the message proposes what can.
@@ -108,7 +108,7 @@ class BudgetedAttack(Parameters):
         name = self.info.name
         if not self.norms:
             if eps:
-                raise ParameterError(f"{name}: has no eps, its budget is its own parameters; leave eps out")
+                raise ParameterError(f"{name}: has no eps; its budget is set by its own parameters: omit eps")
             return [math.inf]
         if norm not in self.norms:
             raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
@@ -127,7 +127,7 @@ class BudgetedAttack(Parameters):
         if targets is None:
             return batch.labels
         if targets.shape != batch.labels.shape or bool((targets == batch.labels).any()):
-            raise ParameterError(f"{name}: give one target a sample, each another class than the label")
+            raise ParameterError(f"{name}: give one target per sample, different from its label")
         return targets
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).

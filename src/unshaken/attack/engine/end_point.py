@@ -1,4 +1,4 @@
-"""Where an attack ends on a model, for all samples, to be judged elsewhere."""
+"""The end points of an attack on a model, verified or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 256
 
 
 class EndPoints(State):
-    """Where a search ended.
+    """The end points of a search.
 
     Args:
         x: `[N, C, H, W]`, inside the balls and [0, 1].
@@ -50,7 +50,7 @@ def find_end_points(
     early: bool = False,
     meter: Meter | None = None,
 ) -> EndPoints:
-    """The point that an attack ends with for each image, success or not.
+    """Find the point where an attack ends for each image, whether it succeeds or not.
 
     Args:
         model: searched, in evaluation mode, without weight gradients.

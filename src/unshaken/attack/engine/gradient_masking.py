@@ -1,4 +1,4 @@
-"""A look for masked gradients: the same step along losses that do and do not saturate, and attacks that need none."""
+"""Check for masked gradients: compare losses that saturate and do not, and attacks without gradients."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def transfer_end_points(
     steps: int = 20,
     seed: int = 0,
 ) -> Tensor:
-    """Where PGD on the margin of a surrogate ends, all its steps made: `[N, C, H, W]` inside the balls and [0, 1].
+    """Run PGD on a surrogate's margin and return its end points `[N, C, H, W]`, inside the balls and [0, 1].
 
     Args:
         oracle: runs the model and counts its passes; its meter counts the surrogate's passes.
@@ -79,7 +79,7 @@ def probe_gradient_masking(
     surrogate: Classifier | None = None,
     seed: int = 0,
 ) -> Masking:
-    """Attack a model in the ways that tell masked gradients from a boundary that is far away.
+    """Attack a model in ways that distinguish masked gradients from true robustness.
 
     One step along the cross-entropy, along the same at a temperature, and along the margin of logits; PGD on the
     margin; PGD without a bound; where a surrogate is given, what fools it.

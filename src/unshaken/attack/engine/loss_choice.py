@@ -1,4 +1,4 @@
-"""What FGSM and PGD raise: the cross-entropy, at a temperature, or a loss that does not saturate."""
+"""Losses for FGSM and PGD: cross-entropy at a temperature, or a loss that does not saturate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TemperedCrossEntropy(Objective):
 
 
 def choose_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
-    """The objective of a problem under a loss; at the defaults the problem's own.
+    """Choose the objective of a problem by the name of a loss.
 
     Args:
         problem: the samples' tasks.
@@ -49,7 +49,7 @@ def choose_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
         return problem.loss
     if problem.objective is not None:
         raise ParameterError(
-            f"loss={loss}, tau={tau:g}: this search raises {type(problem.objective).__name__} already; leave both out"
+            f"loss={loss}, tau={tau:g}: this search maximises {type(problem.objective).__name__} already; omit both"
         )
     sign = -1 if problem.targeted else 1
     if loss == "margin":
@@ -58,7 +58,7 @@ def choose_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
 
 
 def check_loss(method: str, loss: Loss, tau: float, classes: int) -> None:
-    """Whether a loss is defined for so many classes, and the temperature of use.
+    """Check that a loss fits the number of classes, and that the temperature has an effect.
 
     Args:
         method: for the message.
@@ -72,4 +72,4 @@ def check_loss(method: str, loss: Loss, tau: float, classes: int) -> None:
     if loss == "dlr" and classes < 3:
         raise ParameterError(f"{method}: loss=dlr needs 3 classes, the model has {classes}: use loss=margin")
     if loss != "ce" and tau != 1:
-        raise ParameterError(f"{method}: tau={tau:g} is for loss=ce; the sign of loss={loss} has no temperature")
+        raise ParameterError(f"{method}: tau={tau:g} is for loss=ce; loss={loss} has no temperature")

@@ -23,7 +23,7 @@ ZERO_GRADIENT = FlagKind(
 
 @dataclass(frozen=True, slots=True)
 class AttackContext:
-    """What an attack knows before it chooses its stages; the same for every part of a run.
+    """What an attack knows before it chooses its phases; the same for every shard of a run.
 
     Args:
         oracle: runs the model and counts its passes.
@@ -46,7 +46,7 @@ class AttackContext:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One search over the samples that still stand.
+    """One phase of an attack: a search on the samples that are not yet broken.
 
     Args:
         search: the method.
@@ -78,7 +78,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PhaseRecord:
-    """What a stage did.
+    """Record of one phase: samples broken, and cost.
 
     Args:
         attack: the stage's name.

@@ -1,4 +1,4 @@
-"""`Problem`: what an attack is to do with each sample, and the losses and goals that say so."""
+"""`Problem`: the goal of an attack for each sample, and its losses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FoolingGoal(Goal):
 
 
 class Problem(State):
-    """One task a sample: stay in the ball and leave the label, or reach the target.
+    """The attack problem of each sample: stay inside the ball, and leave the label or reach the target.
 
     Args:
         ball: the budget.
@@ -96,7 +96,7 @@ class Problem(State):
         return others.topk(min(n, most), dim=1).indices
 
     def seen(self, logits: Tensor) -> Tensor:
-        """Logits as an untargeted search should see them: the label's is the larger of label and rejection.
+        """Merge the rejection's logit into the label's, for an untargeted search.
 
         A search that does not heed rejections sees the label's own, and no rejection.
 

@@ -1,4 +1,4 @@
-"""A stage under one budget, as the driver sees it."""
+"""An attack on a `Problem` as a search for the driver."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ S = TypeVar("S", bound=State)
 
 
 class ProblemState(State, Generic[S]):
-    """Each sample's task, and the search's own state."""
+    """Each sample's problem, and the search's own state."""
 
     problem: Problem
     state: S
 
 
 class RejectionAsLabel(Objective):
-    """An objective on logits in which a rejection stands for the label."""
+    """An objective that treats a rejection as the label."""
 
     of: Objective
     problem: Problem
@@ -42,7 +42,7 @@ class SearchSteps(Protocol[S]):
         """The first state of each sample."""
 
     def ask(self, state: S) -> Query:
-        """What to ask the model next."""
+        """The next query to the model."""
 
     def tell(self, state: S, answer: Answer) -> S:
         """The next state."""
@@ -55,7 +55,7 @@ class SearchSteps(Protocol[S]):
 
 
 class ProblemSearch(Generic[S]):
-    """An attack over problems.
+    """Runs an attack on problems, as a search of the driver.
 
     Args:
         attack: the method.

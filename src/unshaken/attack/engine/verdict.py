@@ -1,4 +1,4 @@
-"""What an attack leaves behind, and the last look that decides what counts."""
+"""Results of attacks, and the verification that decides what counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from unshaken.core.state import State
 
 
 class Candidate(State):
-    """Where a search ended: points `[N, C, H, W]`."""
+    """The result of a search before verification: points `[N, C, H, W]`."""
 
     x: Tensor
 
 
 class AttackResult(State):
-    """What an attack did to each sample, in the order of the batch.
+    """Result of an attack for each sample, in the order of the batch.
 
     Args:
         images: the adversarial image where fooled, else where the last search ended inside the budget, or clean.
@@ -52,7 +52,7 @@ class AttackResult(State):
     turns: tuple[PhaseRecord, ...] = ()
 
     def breakers(self) -> list[str | None]:
-        """The name of the stage that broke each sample; `clean` where it was wrong before any, None where none did."""
+        """The name of the phase that broke each sample; `clean` if misclassified from the start, None if unbroken."""
         names = [t.attack for t in self.turns]
         return [
             None if not fooled else "clean" if turn < 0 else names[turn]
@@ -60,13 +60,13 @@ class AttackResult(State):
         ]
 
     def without_cost(self) -> AttackResult:
-        """The same with nothing spent, for the next budget."""
+        """The same result with zero cost, for the next budget."""
         zero = torch.zeros_like(self.forwards)
         return self.replace(forwards=zero, backwards=zero, seconds=zero.double())
 
 
 class Verdict(State):
-    """The end points of one search under a fresh float32 pass."""
+    """The end points of one search, verified by a fresh float32 pass."""
 
     images: Tensor
     fooled: Tensor
@@ -85,7 +85,7 @@ OUTWARDS = (1e-4, 1e-3, 1e-2)
 def judge_end_points(
     oracle: Oracle, problem: Problem, outcome: Outcome[Candidate], logits: Tensor, *, outwards: bool = False
 ) -> Verdict:
-    """The last look: where no success ended the search, its end point may fool all the same.
+    """Verify the end points of a search by fresh float32 passes.
 
     Args:
         oracle: runs the model and counts its passes.
@@ -130,7 +130,7 @@ def judge_end_points(
 
 
 def initial_result(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool) -> AttackResult:
-    """The state before any search: a sample that is wrong already counts as fooled, at no cost."""
+    """The result before any search: misclassified samples count as fooled, at no cost."""
     n, device = len(images), images.device
     zeros = torch.zeros(n, dtype=torch.int64, device=device)
     hit = clean.argmax(1) == labels
@@ -149,7 +149,7 @@ def initial_result(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool
 
 
 def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int) -> AttackResult:
-    """What a further stage found written over the rows it worked on; costs add up.
+    """Merge the verdict of a further phase into the result; costs add up.
 
     Args:
         result: so far.
@@ -175,7 +175,7 @@ def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int)
 
 
 def merge_nearest(result: AttackResult, rows: Tensor, new: Verdict, number: int) -> AttackResult:
-    """As `merge_verdict`, but an example stays unless the new one is nearer."""
+    """Merge a verdict, keeping each sample's nearest example."""
     better = new.fooled & ~(result.fooled[rows] & (result.distance[rows] <= new.distance))
     kept = result[rows]
     wide = better.view(-1, 1, 1, 1)
@@ -191,7 +191,7 @@ def merge_nearest(result: AttackResult, rows: Tensor, new: Verdict, number: int)
 
 
 def restrict_to_budget(result: AttackResult, clean: AttackResult, radius: float) -> AttackResult:
-    """The nearest examples that a budget holds; the other samples stand, unchanged.
+    """Keep the examples inside a budget, and reset all other samples to clean.
 
     Args:
         result: nearest examples at any distance.
@@ -212,7 +212,7 @@ def restrict_to_budget(result: AttackResult, clean: AttackResult, radius: float)
 
 
 def check_8bit(oracle: Oracle, result: AttackResult, labels: Tensor, targeted: bool) -> AttackResult:
-    """Whether each example, where not known yet, still fools when its pixels are rounded to 8 bits; one pass each."""
+    """Check whether examples still fool after rounding to 8 bits; one pass each."""
     rows = (result.fooled & (result.distance > 0) & (result.survives_8bit < 0)).nonzero().flatten()
     if not len(rows):
         return result

@@ -1,4 +1,4 @@
-"""A first look at a model: what it offers to an attack, and what it may hide."""
+"""Inspect a model before attacking it: gradients, randomness, masking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VANISHING = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was seen.
+    """Result of inspecting a model.
 
     Args:
         gradient: some gradient comes through.
@@ -43,14 +43,14 @@ class Inspection:
 
 
 def inspect_model(context: AttackContext) -> Inspection:
-    """Some forward passes and two backward passes over the run's first samples.
+    """Inspect a model by some forward and two backward passes on the run's first samples.
 
     Raises:
         ParameterError: there are none to look at.
     """
     batch, oracle = context.reference, context.oracle
     if batch is None or not len(batch):
-        raise ParameterError("auto: there are no samples to look at")
+        raise ParameterError("auto: there are no samples to inspect the model with")
     few = batch.images[:16]
     gap = answer_gap(oracle, few)
     random = gap > RANDOM

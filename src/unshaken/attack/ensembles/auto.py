@@ -23,7 +23,7 @@ from unshaken.run.rows import Flag
 
 @register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))
 class Auto(BudgetedAttack):
-    """Chooses attacks by what the model offers, says why, and stops before the budget would be exceeded.
+    """Automatic attack: inspects the model, chooses suitable attacks, and stays within a compute budget.
 
     A look at the run's first samples tells whether the model has gradients, whether they are zero, whether its answers
     are random and how many classes there are. Where all is well the stages are those of AutoAttack. Where the
@@ -34,11 +34,13 @@ class Auto(BudgetedAttack):
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
 
-    passes: NonNegativeInt = Field(0, description="passes a sample, forward and backward, that may be spent; 0 for all")
-    seconds: NonNegativeFloat = Field(
-        0.0, description="seconds for the whole run, by the speed of the first look; 0 for all"
+    passes: NonNegativeInt = Field(
+        0, description="maximum number of forward and backward passes per sample; 0 for no limit"
     )
-    mode: Literal["strict", "fast"] = Field("strict", description="float32 throughout, or a bfloat16 search first")
+    seconds: NonNegativeFloat = Field(
+        0.0, description="maximum number of seconds for the whole run, estimated from the first passes; 0 for no limit"
+    )
+    mode: Literal["strict", "fast"] = Field("strict", description="strict: float32; fast: search in bfloat16 first")
     steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
     queries: int = Field(5000, ge=1, description="queries of Square")
 

@@ -26,7 +26,7 @@ EOT = 20
 
 @register("autoattack", reference="Croce & Hein 2020, arXiv:2003.01690")
 class AutoAttack(BudgetedAttack):
-    """APGD on the cross-entropy, APGD and FAB towards each of the likeliest other classes, then Square.
+    """AutoAttack: the standard ensemble of APGD, targeted APGD, targeted FAB and Square.
 
     The version `plus` starts every attack five times and adds untargeted APGD-DLR and FAB; `rand`, for a model with
     randomness of its own, is APGD on two losses with gradients averaged over 20 passes. In l1 APGD-CE has 5 starts and
@@ -39,12 +39,16 @@ class AutoAttack(BudgetedAttack):
     `finish` steps for each of 3 targets on top; both modes give an upper bound of the robust accuracy.
     """
 
-    version: Literal["standard", "plus", "rand"] = Field("standard", description="which ensemble")
-    mode: Literal["strict", "fast"] = Field("strict", description="float32 throughout, or a bfloat16 search first")
+    version: Literal["standard", "plus", "rand"] = Field(
+        "standard", description="version of the ensemble: standard, plus or rand"
+    )
+    mode: Literal["strict", "fast"] = Field("strict", description="strict: float32; fast: search in bfloat16 first")
     steps: PositiveInt = Field(100, description="gradient steps of APGD and FAB")
     targets: PositiveInt = Field(9, description="classes tried by the targeted attacks, the likeliest first")
     queries: PositiveInt = Field(5000, description="queries of Square")
-    finish: PositiveInt = Field(20, description="float32 steps a target on those who survive the mode fast")
+    finish: PositiveInt = Field(
+        20, description="for mode=fast: float32 steps per target on the samples that bfloat16 did not break"
+    )
 
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """The ensemble, adapted to norm, classes and mode."""

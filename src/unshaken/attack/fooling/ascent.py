@@ -236,7 +236,7 @@ def ascend(
     """Climb from noise to images that the model is sure of.
 
     Args:
-        oracle: the counted door of a model with gradients.
+        oracle: runs a model with gradients and counts its passes.
         classes: which.
         shape: channels, height and width of the images.
         settings: of the ascent; default `Ascent()`.
@@ -262,7 +262,7 @@ def ascend(
         with track("ascent", len(ids)) as task:
             found = drive(climb, Batch(images, targets, ids), oracle, rng, progress=task).result
         if not bool(found.best_odds.isfinite().all()):
-            raise ModelError(f"model {oracle.model.name!r} answers NaN to an image in [0, 1]: mend it first")
+            raise ModelError(f"model {oracle.model.name!r} returns NaN for an image in [0, 1]: fix the model first")
         eight_bit = (found.best.clamp(0, 1) * 255).round().to(torch.uint8)
         logits = oracle.exact(eight_bit.float() / 255)
     return AscentResult(

@@ -90,6 +90,6 @@ def check_known(classes: Sequence[int], k: int) -> None:
         ModelError: the model has one class.
     """
     if k < 2:
-        raise ModelError("the model has one logit: a confidence of 1 in it says nothing, give one with two classes")
+        raise ModelError("the model has one logit: confidence needs two classes or more")
     if max(classes) >= k:
-        raise ParameterError(f"class {max(classes)} is beyond the model's last, {k - 1}")
+        raise ParameterError(f"class {max(classes)} does not exist: the model's last class is {k - 1}")

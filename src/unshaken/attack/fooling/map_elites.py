@@ -103,8 +103,8 @@ def map_elites(
     """Evolve an image for each class that the model is sure of.
 
     Children compete in all cells at once, so the search is one over the whole population and not one a sample: it
-    runs the model itself, through the counted door. Elites are ranked by log-odds, which order images as confidence
-    does and still differ where it rounds to 1. What the model is shown is the 8-bit image.
+    runs the model itself, through the oracle. Elites are ranked by log-odds, which order images as confidence does and
+    still differ where it rounds to 1. The model gets the 8-bit image.
 
     Args:
         oracle: runs the model and counts its passes.
@@ -187,7 +187,7 @@ def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:
         logits = oracle.exact(ten_crops(seen, crop).flatten(0, 1))
         odds = log_odds(logits.double().softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
     if bool(odds.isnan().any()):
-        raise ModelError(f"model {oracle.model.name!r} answers NaN to an image in [0, 1]: mend it first")
+        raise ModelError(f"model {oracle.model.name!r} returns NaN for an image in [0, 1]: fix the model first")
     return odds
 
 

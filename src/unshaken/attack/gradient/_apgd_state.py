@@ -15,7 +15,7 @@ from unshaken.core.state import State
 
 
 class APGDState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: the task.

@@ -28,7 +28,7 @@ LEAST_CLASSES = {"dlr": 3, "dlr-targeted": 4}
 
 @register("apgd", reference="Croce & Hein 2020, arXiv:2003.01690")
 class APGD(Attack[APGDState]):
-    """Auto-PGD: `x <- P(x + 0.75 (u - x) + 0.25 (x - x_prev))` with `u = P(x + a s(g))`, and `a` halved when stuck.
+    """Auto-PGD: projected gradient ascent with momentum and a step size that adapts by itself.
 
     At checkpoints the step size a, 2 eps at first, is halved where too few steps raised the loss, and the search goes
     on from the best point. In l1 (Croce & Hein 2021, arXiv:2103.01208) steps are sparse, and the ball shrinks in three
@@ -40,7 +40,7 @@ class APGD(Attack[APGDState]):
 
     steps: PositiveInt = Field(100, description="gradient steps of one run")
     loss: Literal["ce", "dlr", "margin", "dlr-targeted", "margin-targeted"] = Field(
-        "ce", description="what is raised: cross-entropy, difference of logits ratio, or difference of logits"
+        "ce", description="loss to maximise: cross-entropy, difference-of-logits ratio (DLR), or margin of logits"
     )
     targets: PositiveInt = Field(
         9,
@@ -50,13 +50,16 @@ class APGD(Attack[APGDState]):
     restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
     shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
     give_up: bool = Field(
-        False, description="in linf and l2, end a run early that at its pace would not reach the boundary; not for ce"
+        False,
+        description="for linf and l2: stop a run early when its progress suggests that it will fail; not for loss=ce",
     )
 
     @model_validator(mode="after")
     def _boundary(self) -> Self:
         if self.give_up and self.loss == "ce":
-            raise ValueError("give_up: the cross-entropy does not tell where the boundary is: use another loss")
+            raise ValueError(
+                "give_up: not available for loss=ce, whose value does not show the boundary: use another loss"
+            )
         return self
 
     @property

@@ -31,7 +31,7 @@ class FGSMState(State):
 
 @register("fgsm", reference="Goodfellow et al. 2015, arXiv:1412.6572")
 class FGSM(Attack[FGSMState]):
-    """One step to the point that the linearised loss likes best: `x' = clip(x + eps sign(g))` in linf.
+    """FGSM: one step that maximises the linearised loss; in linf `x' = clip(x + eps sign(g))`.
 
     Where logits are large the cross-entropy saturates, its gradient rounds to zero and the step goes nowhere: the
     model looks robust and is not. `tau` divides the logits first; `margin` and `dlr` do not saturate at all.
@@ -39,8 +39,10 @@ class FGSM(Attack[FGSMState]):
 
     reads_clean: ClassVar[bool] = False
 
-    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
-    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+    loss: Loss = Field(
+        "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
+    )
+    tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One.

@@ -40,7 +40,7 @@ class MIFGSMState(State):
 
 @register("mi-fgsm", reference="Dong et al. 2018, arXiv:1710.06081")
 class MIFGSM(Attack[MIFGSMState]):
-    """Momentum iterative FGSM: `g <- mu g + grad / |grad|_1`, `x <- P(x + a s(g))`, from the clean image.
+    """MI-FGSM: sign steps along an accumulated gradient, `g <- mu g + grad / |grad|_1`, `x <- P(x + a s(g))`.
 
     The accumulator holds gradients of unit l1 norm, not their signs: small components can win over time.
     """

@@ -31,7 +31,7 @@ class PGDState(State):
 
 @register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
 class PGD(Attack[PGDState]):
-    """Projected gradient ascent on the cross-entropy from a random point of the ball: `x <- P(x + a s(g))`.
+    """PGD: projected gradient ascent on the cross-entropy from a random start, `x <- P(x + a s(g))`.
 
     Other losses, and a temperature, are for models whose cross-entropy saturates; see `fgsm`.
     """
@@ -40,10 +40,14 @@ class PGD(Attack[PGDState]):
 
     steps: PositiveInt = Field(40, description="gradient steps")
     step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
-    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    restarts: PositiveInt = Field(
+        1, description="number of random restarts; a sample that is fooled is not attacked again"
+    )
     random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
-    loss: Loss = Field("ce", description="raised: cross-entropy, margin of logits, or difference of logits ratio")
-    tau: PositiveFloat = Field(1.0, description="temperature: the cross-entropy is that of the logits over tau")
+    loss: Loss = Field(
+        "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
+    )
+    tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One a restart.

@@ -1,1 +1,1 @@
-"""Attacks that look for the nearest adversarial example."""
+"""Attacks that search for the nearest adversarial example."""

@@ -62,7 +62,7 @@ class CarliniWagnerState(State):
 
 @register("carlini-wagner", reference="Carlini & Wagner 2017, arXiv:1608.04644")
 class CarliniWagner(Attack[CarliniWagnerState]):
-    """Adam on the squared l2 norm and a weighted hinge of logits, with a search for the weight; for the smallest norm.
+    """Carlini and Wagner's attack: finds an adversarial example with a small l2 norm, by Adam.
 
     With `x' = (tanh(w) + 1) / 2` it lowers `|x' - x|_2^2 + c max(z_y - max_{k != y} z_k + kappa, 0)` from
     `w_0 = atanh((2x - 1)(1 - 1e-6))`, in `search_steps` runs with another c each. The nearest example of all runs is
@@ -78,12 +78,12 @@ class CarliniWagner(Attack[CarliniWagnerState]):
     norms: ClassVar[tuple[str, ...]] = ("l2",)
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(1000, description="steps of Adam in each run at most")
-    search_steps: PositiveInt = Field(9, description="runs, each with a weight c of its own")
-    initial_c: PositiveFloat = Field(1e-3, description="weight c of the first run, squared pixels a logit")
+    steps: PositiveInt = Field(1000, description="maximum number of Adam steps in each run")
+    search_steps: PositiveInt = Field(9, description="number of runs in the binary search for the weight c")
+    initial_c: PositiveFloat = Field(1e-3, description="weight c of the logit term in the first run")
     step_size: PositiveFloat = Field(0.01, description="Adam's step size, in tanh space")
-    kappa: NonNegativeFloat = Field(0.0, description="confidence: logits by which an example must lead")
-    polish: NonNegativeInt = Field(8, description="halvings of the way to the nearest example in the end; published: 0")
+    kappa: NonNegativeFloat = Field(0.0, description="confidence: margin of logits that an example must reach")
+    polish: NonNegativeInt = Field(8, description="bisection steps towards the clean image at the end; 0 as published")
 
     def start(self, problem: Problem, rng: SampleRng) -> CarliniWagnerState:
         """The clean image, with the first c."""
@@ -149,7 +149,7 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         Args:
             state: `best` is that point where it fooled.
             rows: bool `[N]`: who has looked there.
-            hit: bool `[N]`: whom it fooled.
+            hit: bool `[N]`: samples that it fooled.
         """
         share = (1 + state.low) / 2
         low = torch.where(rows, torch.where(hit, state.low / share, share), state.low)

@@ -22,7 +22,7 @@ STABILITY = 1e-4
 
 
 class DeepFoolState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -43,7 +43,7 @@ class DeepFoolState(State):
 
 @register("deepfool", reference="Moosavi-Dezfooli et al. 2016, arXiv:1511.04599")
 class DeepFool(Attack[DeepFoolState]):
-    """Steps to the nearest boundary of the linearised network, until the class changes; looks for the smallest norm.
+    """DeepFool: steps to the nearest boundary of the linearised network until the class changes (minimal norm).
 
     With `w_k` the gradient of `f_k = z_k - z_y` at the current point, the class l of least `|f_k| / |w_k|_dual` is
     taken and r grows by the least move that brings `f_l` to zero: `|f_l| w_l / |w_l|_2^2` in l2,

@@ -29,7 +29,7 @@ GAIN = 1e-3
 
 
 class FABState(State):
-    """One row a sample.
+    """State of the search, one row per sample.
 
     Args:
         problem: its task.
@@ -56,7 +56,7 @@ class FABState(State):
 
 @register("fab", reference="Croce & Hein 2020, arXiv:1907.02044")
 class FAB(Attack[FABState]):
-    """Fast adaptive boundary attack: steps onto the linearised boundary, drawn to the image; for the smallest norm.
+    """FAB: steps onto the linearised decision boundary, biased towards the clean image (minimal norm).
 
     With f the lead of another class over the label at `x_t` and w its gradient, `d_1` and `d_2` are the shortest
     moves of `x_t` and of the clean x onto `f + w.(u - x_t) = 0` inside the box, and

@@ -34,7 +34,7 @@ class PatchState(State):
 
 @register("patch", reference="Gu et al. 2022, arXiv:2111.10659")
 class Patch(Attack[PatchState]):
-    """Signed gradient ascent on the pixels of a patch, `d <- clip(d + a sign(g), 0, 1)`, one patch for each image.
+    """Adversarial patch: signed gradient ascent on the pixels of a patch, one patch per image.
 
     The patch is one cell of a grid, or several, drawn for each sample: the same in every run from a fresh start, and
     more cells hold those of fewer. Or it is one square at a fixed place, which need not lie on the grid.
@@ -43,14 +43,16 @@ class Patch(Attack[PatchState]):
     norms: ClassVar[tuple[str, ...]] = ()
 
     size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
-    cells: PositiveInt = Field(1, description="cells that are free, where drawn")
-    place: Literal["random", "fixed"] = Field("random", description="cells drawn for each sample, or one fixed square")
+    cells: PositiveInt = Field(1, description="for place=random: number of cells to attack")
+    place: Literal["random", "fixed"] = Field("random", description="random cells for each sample, or one fixed square")
     row: NonNegativeInt = Field(0, description="upper row of the fixed square in pixels")
     column: NonNegativeInt = Field(0, description="left column of the fixed square in pixels")
     offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
     steps: NonNegativeInt = Field(50, description="gradient steps; 0 leaves the start as it is")
     step_size: PositiveFloat = Field(0.1, description="step a, in units of the pixel range")
-    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
+    restarts: PositiveInt = Field(
+        1, description="number of random restarts; a sample that is fooled is not attacked again"
+    )
     random_start: bool = Field(True, description="start with random pixels, else with the image's own")
     _run: int = PrivateAttr(0)
 
@@ -79,7 +81,7 @@ class Patch(Attack[PatchState]):
         if self.row + side > height or self.column + side > width or self.cells > 1:
             raise ParameterError(
                 f"patch: {self.cells} squares of {side} pixels at row {self.row}, column {self.column} do not fit into "
-                f"images of {height} x {width}; a fixed place takes one square inside the image"
+                f"images of {height} x {width}; for place=fixed use cells=1 and a square inside the image"
             )
         mask = torch.zeros(len(rng), 1, height, width, dtype=torch.bool)
         mask[:, :, self.row : self.row + side, self.column : self.column + side] = True

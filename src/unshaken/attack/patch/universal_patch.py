@@ -49,18 +49,20 @@ class UniversalPatchState(State):
 
 @register("universal-patch", reference="Brown et al. 2017, arXiv:1712.09665")
 class UniversalPatch(Attack[UniversalPatchState]):
-    """One patch that is to fool on every image, `max_p E[loss(A(p, x, place, angle, scale))]`, fitted by Adam.
+    """Universal patch: one adversarial patch for all images, wherever it is placed, fitted by Adam.
 
     The patch is fitted on the run's first samples (outside a run on the samples themselves) and then stuck on each
     sample at a place, angle and scale of its own. It depends on the seed and those first samples alone. All samples
     share its gradients, so it cannot be asked for sample by sample: it is fitted before the search, through the same
-    counted door, and its passes are shared evenly among the samples.
+    oracle, and its passes are shared evenly among the samples.
     """
 
     norms: ClassVar[tuple[str, ...]] = ()
 
     mask: Literal["circle", "square"] = Field("circle", description="the patch's outline")
-    place: Literal["random", "fixed"] = Field("random", description="drawn for each image, or upright at a fixed place")
+    place: Literal["random", "fixed"] = Field(
+        "random", description="random place for each image, or upright at a fixed place"
+    )
     row: NonNegativeInt = Field(0, description="upper row of the patch in pixels, where fixed")
     column: NonNegativeInt = Field(0, description="left column of the patch in pixels, where fixed")
     rotation: float = Field(22.5, ge=0, le=180, description="largest angle either way, in degrees")
@@ -68,8 +70,8 @@ class UniversalPatch(Attack[UniversalPatchState]):
     scale_max: float = Field(1.0, gt=0, le=1, description="largest side, as a share; the one of a fixed patch")
     steps: PositiveInt = Field(500, description="steps of Adam")
     rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
-    batch: PositiveInt = Field(16, description="images and placements a step")
-    restarts: PositiveInt = Field(1, description="placements tried on a sample that still stands")
+    batch: PositiveInt = Field(16, description="number of images per step, each with a random placement")
+    restarts: PositiveInt = Field(1, description="number of placements to try per sample")
     _kept: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ def linf_conditions(
         ParameterError: severities, another norm, or an eps outside (0, 1].
     """
     if severities:
-        raise ParameterError(f"{name}: certifies a radius in pixel values: give eps, not severities")
+        raise ParameterError(f"{name}: has no severities: give eps, the radius in [0, 1] pixel units")
     if norm != "linf":
         raise ParameterError(f"{name}: norm {norm!r} is not one of linf")
     for radius in eps:
@@ -56,7 +56,7 @@ class BoundCertifier(Certifier):
 
     norms: ClassVar[tuple[str, ...]] = ("linf",)
     search: NonNegativeInt = Field(
-        0, description="halvings of [0, eps] in search of the largest radius that holds; 0: eps or nothing", le=30
+        0, description="bisection steps for the largest certified radius in [0, eps]; 0: only test eps", le=30
     )
 
     @abstractmethod

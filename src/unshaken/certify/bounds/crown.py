@@ -20,7 +20,7 @@ Intermediate = Literal["crown", "ibp"]
 
 @register("crown", reference="Zhang et al. 2018, arXiv:1811.00866")
 class CROWN(BoundCertifier):
-    """Linear bound propagation: certifies an linf radius by carrying the margins back through linear relaxations.
+    """CROWN: certifies an linf radius by propagating linear bounds backwards through the network.
 
     A unit that may be on or off lies below the line through its ends, and above 0 or the identity, whichever leaves the
     smaller area. Its own bounds come from intervals (CROWN-IBP, one pass back for each class), or with
@@ -29,7 +29,9 @@ class CROWN(BoundCertifier):
     under float32's rounding.
     """
 
-    intermediate: Intermediate = Field("ibp", description="bounds of the units inside: ibp, or crown (tighter, slower)")
+    intermediate: Intermediate = Field(
+        "ibp", description="bounds of intermediate layers: ibp, or crown (tighter, slower)"
+    )
 
     def holds(self, chain: Chain, bounds: Bounds, labels: Tensor, limit: int) -> Tensor:
         """Whether all margins are above 0, by intervals, else by CROWN-IBP, else by CROWN."""

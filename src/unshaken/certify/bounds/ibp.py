@@ -14,7 +14,7 @@ from unshaken.core.registry import register
 
 @register("ibp", reference="Gowal et al. 2018, arXiv:1810.12715")
 class IBP(BoundCertifier):
-    """Interval bound propagation: certifies an linf radius by one pass of centres and radii.
+    """Interval bound propagation (IBP): certifies an linf radius in one pass of interval arithmetic.
 
     The rows `W_y - W_j` of the margins are folded into the last layer. Bounds hold for the network as float32 computes
     it, in whatever order it sums: each layer's interval is widened by the largest rounding that its sums may have.

@@ -58,7 +58,7 @@ __all__ = [
 
 @register("crop_selection", reference="Shifman & Weiss 2024, arXiv:2404.07153", group="translation")
 class CropSelection(Certifier):
-    """Select the crop of best score, resize it to the network's size, and classify that (RICS).
+    """Crop selection (RICS): certifies that shifts of the camera do not change the crop that is classified.
 
     A window of a photo that moves by a pixel sees nearly the same candidates, so nearly always the same best crop: then
     the network's input is the same to the bit. With K candidates an axis, one pixel changes the crop in `2 / (K + 1)`
@@ -71,18 +71,23 @@ class CropSelection(Certifier):
 
     apart: ClassVar[str | None] = None  # its outcomes are of windows of the images
 
-    score: ScoreName = Field("hash", description="hash, laplacian, random_filter; box_energy and box_mean fail")
+    score: ScoreName = Field(
+        "hash",
+        description="score of a crop: hash, laplacian, random_filter; box_energy and box_mean are weak baselines",
+    )
     ratio: float = Field(0.875, gt=0, le=1, description="side of the crop as a share of the image's")
-    crop: PositiveInt | None = Field(None, description="side of the crop in pixels, in the place of ratio")
-    block: PositiveInt | None = Field(None, description="candidates an axis, a central block; all unless given")
-    top: PositiveInt = Field(1, description="crops selected an image; their logits are averaged")
-    cyclic: bool = Field(False, description="wrapped crops too: exactly invariant to cyclic shifts")
-    score_seed: int = Field(0, ge=0, description="of the random weights of hash and random_filter")
+    crop: PositiveInt | None = Field(None, description="side of the crop in pixels; overrides ratio")
+    block: PositiveInt | None = Field(
+        None, description="number of candidate positions per axis, around the centre; default all"
+    )
+    top: PositiveInt = Field(1, description="number of crops per image, whose logits are averaged")
+    cyclic: bool = Field(False, description="include crops that wrap around: exactly invariant to cyclic shifts")
+    score_seed: int = Field(0, ge=0, description="random seed of the scores hash and random_filter")
 
     @model_validator(mode="after")
     def _whole_torus(self) -> CropSelection:
         if self.cyclic and self.block is not None:
-            raise ValueError("cyclic selection takes every position; leave block away")
+            raise ValueError("cyclic selection takes every position; omit block")
         return self
 
     def crop_size(self, height: int, width: int) -> Size:
@@ -219,7 +224,7 @@ class CropSelection(Certifier):
 
 
 class CropClassifier(Classifier):
-    """A classifier that looks at the selected crop of each image.
+    """A classifier of the selected crop of each image.
 
     Args:
         model: what classifies the crop, resized to its input size where it has one.

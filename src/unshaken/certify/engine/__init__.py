@@ -1,1 +1,1 @@
-"""What all certificates share: the base class, and a network as a chain of exact layers."""
+"""The engine of all certificates: the base class, and a network as a chain of exact layers."""

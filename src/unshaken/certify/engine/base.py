@@ -36,7 +36,7 @@ CERTIFICATES = declare_table(
 
 
 class Certifier(Parameters):
-    """A method that says, for each sample, how far its input may be changed without a change of the answer."""
+    """Base class of methods that certify how far an input may change without changing the prediction."""
 
     room: ClassVar[str] = "certify"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
@@ -45,11 +45,11 @@ class Certifier(Parameters):
 
     @property
     def subject(self) -> str:
-        """Whom the certificates speak of; attacks on the same one may contradict them."""
+        """Name of the classifier that is certified; attacks on the same one can contradict the certificates."""
         return MODEL
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        """How a plan asks for sizes: the fields of an entry, such as `eps` (the default), or changed `params`.
+        """The fields of a plan's entry that request the given radii: `eps` (the default), or `params`.
 
         Args:
             radii: in the unit of the method's norm; empty for its own.
@@ -57,7 +57,7 @@ class Certifier(Parameters):
         return {"eps": list(radii)}
 
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """Attacks on what the certificate speaks of, as entries of a plan: what they leave standing lies above it.
+        """Attacks on the certified classifier, as entries of a plan: an upper bound of certified accuracy.
 
         Args:
             radii: as for `asked`.
@@ -72,7 +72,7 @@ class Certifier(Parameters):
 
     @abstractmethod
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: for each condition its `certificates`, then the `outcomes` of the model they speak of."""
+        """Rows of one shard: the `certificates` of each condition, then the `outcomes` of the certified model."""
 
 
 def certificates(

@@ -20,7 +20,7 @@ TINY = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class Layer(ABC):
-    """One step from a tensor a sample to the next; weights are float64.
+    """One layer of an exact chain; weights are float64.
 
     Args:
         name: as in the network, such as `body.2`.

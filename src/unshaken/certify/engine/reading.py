@@ -34,8 +34,8 @@ def read_chain(model: Classifier, images: Tensor) -> Chain:
     """
     if type(model).forward is not Classifier.forward:
         raise ModelError(
-            f"certify: model {model.name!r} is a {type(model).__name__} with a way of its own from images to logits, "
-            "which bounds do not know; certify the model inside"
+            f"certify: model {model.name!r} is a {type(model).__name__} with a forward pass of its own, "
+            "which bounds do not support; certify the inner model"
         )
     weight = next(model.net.parameters(), None)
     if weight is not None and weight.dtype in HALF:
@@ -75,7 +75,7 @@ def _agree(chain: Chain, model: Classifier, images: Tensor) -> None:
     if not off <= SLACK * max(1e-6, float(right.abs().max())):
         raise ModelError(
             f"certify: the layers read from model {model.name!r} give logits that differ from its own by {off:.3g}: it "
-            "does more than its graph says (hooks, or weights that are not finite)"
+            "computes something outside its traced graph (hooks, or NaN or infinite weights)"
         )
 
 
@@ -100,7 +100,7 @@ class ChainBuilder:
 
 
 class GraphReader:
-    """Goes through a traced graph.
+    """Reads the layers of a traced graph.
 
     Args:
         traced: whose root holds the network as its only child.
@@ -118,7 +118,7 @@ class GraphReader:
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
                 if self.head is not None:
-                    raise ModelError(f"certify: the model takes a second input {node.name!r}; bounds know one")
+                    raise ModelError(f"certify: the model takes a second input {node.name!r}; bounds support one")
                 self.head = node
             elif node.op == "get_attr":
                 self.constants[node] = operator.attrgetter(str(node.target))(self.traced)
@@ -154,7 +154,7 @@ class GraphReader:
         images = [i for i in node.all_input_nodes if i not in self.constants]
         if images != [self.head]:
             what = "joins two paths" if len(images) > 1 else "reads a layer before the last"
-            raise ModelError(f"certify: {self.words(node)} {what}; bounds know layers in sequence only")
+            raise ModelError(f"certify: {self.words(node)} {what}; bounds support layers in sequence only")
         shape, builder = self.builder.shape, self.builder
         name = self.name(node)
         make, arguments = self.piece(node)

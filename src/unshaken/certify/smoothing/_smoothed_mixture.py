@@ -1,4 +1,4 @@
-"""What certificate and attack share that speak of a mixture with a smoothed model."""
+"""What certificate and attack on a mixture with a smoothed model share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unshaken.run.rows import Context, Journal
 
 @dataclass(frozen=True, slots=True)
 class MixtureOutputs:
-    """What both parts say of each image.
+    """Outputs of both parts of a mixture for each image.
 
     Args:
         accurate: probabilities of g, `[N, K]`, on the CPU.
@@ -41,8 +41,12 @@ class SmoothedMixture(Certifier):
     """`(1 - a) softmax(T g(x)) + a h(x)`, h the share of noisy copies that the model calls each class."""
 
     accurate: str = Field("", description="SPEC of the accurate model g; empty for the model itself, without noise")
-    alpha: float = Field(0.8, gt=0.5, le=1, description="weight of the smoothed model; of a mixture its own is taken")
-    scale_accurate: PositiveFloat = Field(1.0, description="T, factor of g's logits; of a mixture its own is taken")
+    alpha: float = Field(
+        0.8, gt=0.5, le=1, description="weight of the smoothed model; ignored for a mixture, which has its own"
+    )
+    scale_accurate: PositiveFloat = Field(
+        1.0, description="factor T of g's logits; ignored for a mixture, which has its own"
+    )
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
 
     @property
@@ -68,12 +72,12 @@ class SmoothedMixture(Certifier):
             return Parts(other, model, self.scale_accurate, self.alpha)
         if self.accurate:
             raise ParameterError(
-                f"{self.info.name}: model {model.name!r} is a mixture with an accurate part: leave accurate out"
+                f"{self.info.name}: model {model.name!r} is a mixture that has an accurate model already: omit accurate"
             )
         if found.least_alpha <= 0.5:
             raise ParameterError(
                 f"{self.info.name}: the weight of the robust part of {model.name!r} may be {found.least_alpha:g}; "
-                "there are certificates above 0.5"
+                "certificates need 0.5 or more"
             )
         return found
 
@@ -107,7 +111,7 @@ class SmoothedMixture(Certifier):
         if said.shape[1] != tally.counts.shape[1]:
             raise ParameterError(
                 f"{self.info.name}: the accurate model {parts.accurate.name!r} has {said.shape[1]} classes, the model "
-                f"{tally.counts.shape[1]}: name one with the same classes in the same order"
+                f"{tally.counts.shape[1]}: use one with the same classes in the same order"
             )
         accurate = (parts.scale_accurate * said).softmax(1).cpu()
         forwards = tally.forwards + (not free) + (parts.weights is not None)

@@ -1,4 +1,4 @@
-"""What certificate and attack share that speak of two networks, each smoothed on half of the pixels."""
+"""What certificate and attack on two half-smoothed networks share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ class TwoHalves(Certifier):
     """The classifier that gives the class with the largest sum of two probabilities, one of each half's network."""
 
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise on the left half, in [0, 1] pixel units")
-    sigma_right: PositiveFloat | None = Field(None, description="deviation on the right half; None for the same")
+    sigma_right: PositiveFloat | None = Field(
+        None, description="standard deviation of the noise on the right half; default: sigma"
+    )
     split: Split = Field("checkerboard", description="which pixels are the left half")
-    split_seed: NonNegativeInt = Field(0, description="draws the random split")
+    split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
     expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
     right: str = Field("", description="model SPEC of a network for the right half; empty for the same network")
 
@@ -51,7 +53,7 @@ class TwoHalves(Certifier):
         return halves(self.split, self.expansion, *images.shape[2:], self.split_seed)
 
     def beyond(self, oracle: Oracle) -> Oracle:
-        """The door to the right half's network.
+        """The oracle of the right half's network.
 
         Raises:
             ModelError: it is absent.
@@ -62,7 +64,7 @@ class TwoHalves(Certifier):
         """The votes of a network on one side's sub-images, with noise on these pixels alone.
 
         Args:
-            oracle: the network's counted door.
+            oracle: runs the network and counts its passes.
             batch: whole images; its labels are left alone.
             side: which half.
             stream: name of the noise's stream.

@@ -107,7 +107,7 @@ def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, 
 
 @register("adaptive-smoothing", reference="Bai et al. 2023, arXiv:2301.12554", norms=("l2",))
 class AdaptiveSmoothing(SmoothedMixture):
-    """Mix an accurate model g with this model h, smoothed by votes, and certify by h's margin whatever g says.
+    """Adaptive smoothing: mixes an accurate model with a smoothed one, and certifies by the smoothed model's margin.
 
     The classifier of which the rows speak is `(1 - a) softmax(T g(x)) + a h(x)`: h is the share of noisy copies
     `x + N(0, s^2 I)` that the model calls each class, so the model should have been trained with such noise. Where h
@@ -118,9 +118,11 @@ class AdaptiveSmoothing(SmoothedMixture):
     and where its weight depends on the image, radii rest on the smallest that it can be.
     """
 
-    n0: PositiveInt = Field(100, description="votes that choose the class")
-    n: PositiveInt = Field(10_000, description="fresh votes for the bounds")
-    alpha_error: float = Field(0.001, gt=0, lt=0.5, description="probability that a sample's row is wrong, at most")
+    n0: PositiveInt = Field(100, description="number of noisy copies that select the class")
+    n: PositiveInt = Field(10_000, description="number of noisy copies for the bounds")
+    alpha_error: float = Field(
+        0.001, gt=0, lt=0.5, description="maximum probability that a sample's certificate is wrong"
+    )
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
@@ -130,7 +132,7 @@ class AdaptiveSmoothing(SmoothedMixture):
             ParameterError: some are given.
         """
         if radii:
-            raise ParameterError(f"{NAME}: radii are found, not given: leave --radius out")
+            raise ParameterError(f"{NAME}: the radii are computed: omit --radius")
         return {}
 
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ class AdaptiveSmoothing(SmoothedMixture):
             ParameterError: severities or eps are given.
         """
         if severities or eps:
-            raise ParameterError(f"{NAME}: radii are found, not given: leave severities and eps out")
+            raise ParameterError(f"{NAME}: the radii are computed: omit severities and eps")
         return [Condition(label, NAME)]
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:

@@ -27,14 +27,16 @@ CHOOSE = 100
     norms=("l2",),
 )
 class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
-    """PGD on a mixture with a smoothed model: through the noise, and past it through the accurate part.
+    """PGD on a mixture of a smoothed and an accurate model: an upper bound for `adaptive-smoothing`.
 
     The upper bound beside `adaptive-smoothing`. Where the weight depends on the image, its gradient is followed too. An
     example counts only where fresh votes show that the mixture gives another class than the label, wrong with
     probability `alpha_error` at most.
     """
 
-    alpha_error: float = Field(0.001, gt=0, lt=0.5, description="probability that an example counts by chance")
+    alpha_error: float = Field(
+        0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
+    )
 
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
         """G looks at the image as it is, h at noisy copies."""

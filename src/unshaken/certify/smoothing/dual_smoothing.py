@@ -29,7 +29,7 @@ Aggregation = Literal["sum", "two-sided", "both"]
 
 @dataclass(frozen=True, slots=True)
 class DualCertificate(Certificate):
-    """What is guaranteed of each sample, and the votes of each side.
+    """Certificates of dual smoothing, one row per sample, with the votes of each half.
 
     Args:
         left: votes on the left half; `tally` holds both sides' together.
@@ -47,15 +47,15 @@ class DualCertificate(Certificate):
 
 @register("dual-smoothing", reference="Xia et al. 2024, arXiv:2404.09586", norms=("l2",))
 class DualSmoothing(TwoHalves, GaussianSmoothing):
-    """Dual randomised smoothing: two halves of the pixels, each with noise and votes of its own; the shares are added.
+    """Dual randomised smoothing: smooths each half of the pixels separately, and adds the two class probabilities.
 
     The certificate speaks of the classifier that gives the class with the largest sum of the two probabilities. `n` and
     `n0` are counted on each side, so a sample costs 2(n + n0) passes. Train for it with the recipe `half-noise`, with
     the same split, expansion and sigma; sigma of smoothing over the square root of 2 reaches as far.
     """
 
-    n: int = Field(100_000, gt=0, description="fresh votes a side")
-    n0: int = Field(100, gt=0, description="votes a side before these; of both together the class is chosen")
+    n: int = Field(100_000, gt=0, description="number of noisy copies per half")
+    n0: int = Field(100, gt=0, description="number of noisy copies per half that select the class")
     aggregation: Aggregation = Field(
         "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
     )
@@ -119,7 +119,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         """The votes of a network on one side's sub-images, with noise on these pixels alone.
 
         Args:
-            oracle: the network's counted door.
+            oracle: runs the network and counts its passes.
             batch: whole images.
             side: which half.
             seed: the run seed.

@@ -30,13 +30,13 @@ CHOOSE = 100
     norms=("l2",),
 )
 class DualSmoothingAttack(TwoHalves, NoiseAttack):
-    """PGD through the noise on the sum of two smoothed halves: an upper bound beside `dual-smoothing`.
+    """PGD on a dual-smoothed classifier, through the noise: an upper bound for `dual-smoothing`.
 
     An example counts only where fresh votes on both halves show that another class than the label has the largest sum
     of probabilities, wrong with probability `alpha` at most. `votes` are counted on each side.
     """
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that an example counts by chance")
+    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
 
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
         """Both halves of each noisy copy through their networks: their pixels, and so their noise, are apart."""

@@ -1,4 +1,4 @@
-"""What so many votes can certify at best, said before any is drawn."""
+"""The largest radius that n votes can certify, checked before any vote is drawn."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from unshaken.core.query import Answer, Goal, Passes, Query
 
 @dataclass(frozen=True, slots=True)
 class NoisyNetwork:
-    """What one network says of an image.
+    """One network of a mixture, under noise or not.
 
     Args:
         counted: to the network, counted.
@@ -51,7 +51,7 @@ class MixedGradient(Query):
         noises: of deviation 1, `[N, M, C, H, W]`, the same for both.
         first: p.
         second: q.
-        share: a, one for all or a door to what gives it for each image, `[N, 1]`.
+        share: a, one for all, or an oracle that gives it for each image, `[N, 1]`.
     """
 
     labels: Tensor

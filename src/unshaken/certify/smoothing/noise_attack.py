@@ -27,7 +27,7 @@ Asker = Callable[[Tensor, Tensor, Tensor], Query]
 
 
 class VoteOutcome(State):
-    """What fresh votes say of the images.
+    """Result of fresh votes on images.
 
     Args:
         logits: log of the classifier's estimated probabilities, `[N, K]`.
@@ -53,8 +53,8 @@ class NoiseAttack(Certifier):
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="gradient steps")
     step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
-    draws: PositiveInt = Field(8, description="noisy copies that each gradient is averaged over")
-    votes: PositiveInt = Field(1000, description="fresh votes that judge an end point")
+    draws: PositiveInt = Field(8, description="number of noisy copies per gradient")
+    votes: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
 
     @abstractmethod
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:

@@ -28,7 +28,7 @@ PLAIN = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is guaranteed of each sample.
+    """Certificates of a batch, one row per sample.
 
     Args:
         prediction: the candidate class, int64 `[N]`.
@@ -49,7 +49,7 @@ class Certificate:
 
 
 class GaussianSmoothing(Certifier):
-    """What smoothing with Gaussian noise shares: the votes, the rows, the guard.
+    """Base class of certifiers by Gaussian noise: votes, rows and checks.
 
     A certificate speaks of the smoothed classifier, which gives the class that the network gives most often under the
     noise; with bfloat16 votes (`--precision bf16`), of the network as computed in bfloat16. It is wrong with
@@ -57,11 +57,11 @@ class GaussianSmoothing(Certifier):
     """
 
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    n: PositiveInt = Field(100_000, description="fresh votes a sample, at most")
-    n0: PositiveInt = Field(100, description="votes before these, which choose the class")
+    n: PositiveInt = Field(100_000, description="maximum number of noisy copies per sample")
+    n0: PositiveInt = Field(100, description="number of noisy copies that select the class")
     alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
-    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii asked for; as text 0.25+0.5")
-    skip_wrong: bool = Field(False, description="no fresh votes where the label, if known, plainly loses")
+    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii to certify, e.g. 0.25+0.5")
+    skip_wrong: bool = Field(False, description="stop early for samples that are clearly misclassified (labels needed)")
 
     @field_validator("radii", mode="before")
     @classmethod
@@ -93,7 +93,7 @@ class GaussianSmoothing(Certifier):
         return self.info.name
 
     def certify(self, oracle: Oracle, batch: Batch, *, seed: int = 0, journal: Journal | None = None) -> Certificate:
-        """Vote, and say what follows.
+        """Draw the votes, and compute the certificates.
 
         Args:
             oracle: runs the model and counts its passes.
@@ -211,4 +211,4 @@ def vote_logits(tally: Tally) -> Tensor:
 
 @register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",))
 class Smoothing(GaussianSmoothing):
-    """Randomised smoothing by n votes a sample: `sigma Phi^-1(p)`, p the Clopper-Pearson bound of the top class."""
+    """Randomised smoothing: certifies an l2 radius from the votes of noisy copies, `sigma Phi^-1(p_lower)`."""

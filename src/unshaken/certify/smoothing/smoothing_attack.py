@@ -24,14 +24,14 @@ from unshaken.run.rows import Context
     norms=("l2",),
 )
 class SmoothingAttack(NoiseAttack):
-    """PGD through the noise on a smoothed classifier: an upper bound beside the certificates' lower one.
+    """PGD on a smoothed classifier, through the noise: an upper bound for `smoothing`.
 
     An example counts only where fresh votes show that another class than the label wins there (the two highest counts
     differ beyond chance, at `alpha`). A sample that the smoothed classifier gets wrong without any change is left
     alone. Without labels, the class of the unchanged image is attacked.
     """
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that an example counts by chance")
+    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
 
     @property
     def subject(self) -> str:

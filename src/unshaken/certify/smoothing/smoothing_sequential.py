@@ -58,16 +58,21 @@ class Ladder:
 
 @register("smoothing-sequential", reference="Lan & DeMets 1983, doi:10.2307/2336502", norms=("l2",))
 class SequentialSmoothing(GaussianSmoothing):
-    """Randomised smoothing (Cohen et al. 2019) at given radii, with votes only until each sample is decided.
+    """Sequential randomised smoothing: draws votes only until each sample is decided at the given radii.
 
     The certified radius is the largest of `radii` that was shown. Failure probability alpha holds over all looks at the
     votes together: the square root of the share of n that is drawn is the share of alpha that is spent by then.
     """
 
-    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii, as text 0.25+0.5; none: sigma/2 to 3 sigma")
-    skip_wrong: bool = Field(True, description="no fresh votes where the label, if known, plainly loses")
+    radii: tuple[NonNegativeFloat, ...] = Field(
+        (), description="l2 radii to certify, e.g. 0.25+0.5; default sigma/2 to 3 sigma"
+    )
+    skip_wrong: bool = Field(True, description="stop early for samples that are clearly misclassified (labels needed)")
     give_up: float = Field(
-        0.035, ge=0, lt=1, description="a sample stops when the chance that more votes show its next radius falls below"
+        0.035,
+        ge=0,
+        lt=1,
+        description="stop a sample when the probability of certifying a larger radius falls below this",
     )
 
     @property

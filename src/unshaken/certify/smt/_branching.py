@@ -15,7 +15,7 @@ BEYOND = Fraction(1, 1000)
 
 
 class SolverStopped(Exception):
-    """The solver gave up; the message says why."""
+    """The solver stopped without an answer; the message has the reason."""
 
 
 class Search:
@@ -128,7 +128,7 @@ class Search:
             answer, why = "unknown", str(error)
         if answer == "unknown":
             late = any(word in why for word in ("timeout", "canceled"))
-            raise SolverStopped(self.late if late else f"the solver gave up: {why}")
+            raise SolverStopped(self.late if late else f"the solver stopped: {why}")
         return answer == "sat"
 
     @property

@@ -57,7 +57,7 @@ declare_table(
 
 @register("smt", reference="Huang et al. 2017, arXiv:1610.06940")
 class SMT(Certifier):
-    """Safety of an image in a box of a few free pixels: verified, refuted by an image, or unknown.
+    """SMT verification: decides whether any change of a few pixels within a box can change the class.
 
     Modes: `exact` decides by linear bounds and a solver (extra `smt`); `covering` proves by a grid whose points reach
     halfway to each other at the margin's Lipschitz bound; `grid` and `corners` look at points and prove nothing else;
@@ -68,8 +68,10 @@ class SMT(Certifier):
     norms: ClassVar[tuple[str, ...]] = ("linf",)
 
     mode: Literal["exact", "grid", "corners", "covering", "layer"] = Field("exact", description="see above")
-    pixels: PositiveInt = Field(10, description="free pixels: those farthest from the image's mean")
-    places: tuple[int, ...] = Field((), description="free pixels in the flat image, in their place; as text 3+17")
+    pixels: PositiveInt = Field(10, description="number of free pixels: those farthest from the image's mean")
+    places: tuple[int, ...] = Field(
+        (), description="indices of the free pixels in the flattened image, e.g. 3+17; overrides pixels"
+    )
     steps: PositiveInt = Field(1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
     layer: PositiveInt = Field(1, description="hidden layer of mode layer, from 1")
     seconds: PositiveFloat = Field(60.0, description="of the solver on one image, after which it is unknown")

@@ -1,1 +1,1 @@
-"""What all detectors share: fitting, screening, thresholds, export, and attacks on them."""
+"""The engine of all detectors: fitting, screening, thresholds, export, and attacks on them."""

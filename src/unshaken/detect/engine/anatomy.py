@@ -1,4 +1,4 @@
-"""`Anatomy`: where in a model a detector may look, and the linear head that makes its logits."""
+"""`Anatomy`: the layers of a model that detectors read, and its last linear layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STAGES = 4
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What is known of a model's inside.
+    """Layers of a model: its last linear layer, and one layer per spatial size.
 
     Args:
         name: of the model, for messages.
@@ -41,7 +41,7 @@ class Anatomy:
 
     @classmethod
     def of(cls, model: Classifier, images: Tensor) -> Anatomy:
-        """Read it off a pass over a few images.
+        """Find the layers of a model in a forward pass on a few images.
 
         Args:
             model: left as it is.
@@ -59,7 +59,7 @@ class Anatomy:
 
     @classmethod
     def named(cls, model: Classifier, classes: int, head: str | None, stages: tuple[str, ...]) -> Anatomy:
-        """The same, of layers that are known by name.
+        """The anatomy of a model whose layers are known by name.
 
         Raises:
             ModelError: the head is no linear layer of this model.

@@ -1,4 +1,4 @@
-"""`Detector`: a score of abnormality. **Higher is more abnormal**, for every detector of the house."""
+"""`Detector`: a score of abnormality. **Higher is more abnormal**, for every detector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QueryGenerator: TypeAlias = Generator[Query, Answer, T]
 
 
 class Detector(Parameters):
-    """How abnormal a sample is for a model, from what the model says of it.
+    """Base class of detectors: a score of how abnormal a sample is for a model.
 
     A subclass says which layers it looks at, what a fit must keep of its data, what it makes of that, and its score.
     Most read one pass that all detectors share: they write `score`. One that asks the model again writes `examine`
@@ -43,15 +43,15 @@ class Detector(Parameters):
         return ()
 
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of them whose moments a fit must sum."""
+        """Names of those layers whose mean and covariance a fit needs."""
         return ()
 
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """What a fit keeps of each sample: name to `[N, ...]`. Detectors that use one name mean the same thing."""
+        """Values that a fit stores per sample: name to `[N, ...]`, shared by detectors that use the same name."""
         return {}
 
     def fit(self, fit_data: FitData) -> Bank:
-        """What the score needs of the data.
+        """Compute from the data what the score needs.
 
         Raises:
             DataError: nothing can be fitted on such data.

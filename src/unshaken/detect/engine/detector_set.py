@@ -1,4 +1,4 @@
-"""`DetectorSet`: fitted detectors in front of a model. It scores, decides, and is kept as a folder."""
+"""`DetectorSet`: fitted detectors of one model. It scores, decides, and is saved as a folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from unshaken.run.store import RunDir
 
 
 class DetectorSet:
-    """Fitted detectors in front of the model that they were fitted on.
+    """Fitted detectors with the model that they were fitted on.
 
     Args:
         model: the classifier.
@@ -42,10 +42,10 @@ class DetectorSet:
         self.model, self.anatomy, self.detectors, self.about = model, anatomy, dict(detectors), dict(about)
 
     def __repr__(self) -> str:
-        return f"<Door of {self.model.name!r}: {', '.join(self.detectors)}>"
+        return f"<DetectorSet of {self.model.name!r}: {', '.join(self.detectors)}>"
 
     def only(self, *labels: str) -> DetectorSet:
-        """The same door with some of its detectors.
+        """The same set with some of its detectors.
 
         Raises:
             ParameterError: there is no such detector.
@@ -88,7 +88,7 @@ class DetectorSet:
         return scores
 
     def decide(self, batch: Batch | Tensor, *, accept: float = 0.95) -> dict[str, Tensor]:
-        """Whether each image is let in, by each detector: bool `[N]`.
+        """Whether each detector accepts each image: bool `[N]`.
 
         Args:
             batch: as for `score`.
@@ -97,7 +97,7 @@ class DetectorSet:
         return {n: s.cpu() <= self.threshold(n, accept).value for n, s in self.score(batch).items()}
 
     def threshold(self, label: str, accept: float = 0.95) -> Threshold:
-        """The largest score that is let in, with what is promised of it.
+        """The largest score that is accepted, with its guarantee.
 
         Args:
             label: of the detector.
@@ -109,7 +109,7 @@ class DetectorSet:
         return conformal_threshold(self.only(label).detectors[label].calibration.numpy(), accept=accept)
 
     def calibrated(self, scores: Mapping[str, Tensor], data: str) -> DetectorSet:
-        """The same detectors with other normal scores to set thresholds by.
+        """The same detectors with thresholds from other normal scores.
 
         Args:
             scores: label to scores `[n]` of normal samples.

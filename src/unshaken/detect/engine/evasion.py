@@ -40,7 +40,7 @@ NO_GRADIENT = FlagKind(
 
 @register("evasion", reference="Carlini & Wagner 2017, arXiv:1705.07263", norms=("linf", "l2", "l1"))
 class Evasion(FittedStep):
-    """Who gets past: a wrong class and an accepted score, at examples for the model alone, and for model and detector.
+    """Detector evasion: the share of adversarial examples that fool the model and are accepted by the detector.
 
     The naive figure takes examples that an attack made on the bare model and shows them to each detector. The adaptive
     one attacks the model behind the detector (see `guard`); a naive example that gets past counts there too, so the
@@ -50,7 +50,7 @@ class Evasion(FittedStep):
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "gradient"})
     needs_labels: ClassVar[bool] = True
 
-    attack: str = Field("pgd:steps=20,step_size=0.1", description="the search, NAME[:k=v,...], of the room attack")
+    attack: str = Field("pgd:steps=20,step_size=0.1", description="attack and its parameters, NAME[:k=v,...]")
 
     @field_validator("attack")
     @classmethod

@@ -29,7 +29,7 @@ SCORE = "score_"
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was written.
+    """Result of an export.
 
     Args:
         file: the graph.

@@ -1,4 +1,4 @@
-"""What a fit keeps of its data: moments of features, and a bounded, random set of samples; neither grows with it."""
+"""Data that detectors are fitted on: moments of features, and a bounded random set of samples."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Moments:
 
 
 class Reservoir:
-    """A random set of samples of bounded size; who is in it hangs on the samples' ids alone.
+    """A random set of samples of bounded size, chosen by their ids alone.
 
     Args:
         size: samples at most.
@@ -131,7 +131,7 @@ class Reservoir:
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """What detectors are fitted on.
+    """Data that detectors are fitted on.
 
     Args:
         anatomy: of the model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ LEAST = 20
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How a fit divides its data; nobody serves twice.
+    """How a fit divides its data; each sample has one use.
 
     Args:
         keep: samples kept for banks at most; moments are of all.
@@ -76,15 +77,21 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What came of a fit.
+    """Result of fitting detectors.
 
     Args:
-        detector_set: the fitted detectors in front of the model.
+        detector_set: the fitted detectors, with their model.
         bad: samples that could not be read.
     """
 
     detector_set: DetectorSet
     bad: tuple[BadSample, ...]
+
+    def __getattr__(self, name: str) -> DetectorSet:
+        if name != "door":
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        warnings.warn("Fit.door is now Fit.detector_set", DeprecationWarning, stacklevel=2)
+        return self.detector_set
 
 
 def fit(
@@ -180,7 +187,7 @@ def labels_of(methods: Sequence[Detector]) -> list[str]:
 
 
 class _Fitting:
-    """One fit: the model behind its door, the stream of samples, and who could not be read."""
+    """One fit: the model, the stream of samples, and the samples that could not be read."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""`ForwardPass`: what one pass of a model said of some samples, for all detectors to read."""
+"""`ForwardPass`: the outputs of one pass of a model, shared by all detectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """Samples as the model sees them. What several detectors want of it is worked out once.
+    """Outputs of a model for a batch of samples; derived values are computed once and shared.
 
     Args:
         anatomy: of the model.
@@ -79,7 +79,9 @@ class ForwardPass:
             ModelError: the layer was not asked for.
         """
         if layer not in self.features:
-            raise ModelError(f"no values of layer {layer!r} are at hand; there are {sorted(self.features) or 'none'}")
+            raise ModelError(
+                f"the output of layer {layer!r} was not requested; available: {sorted(self.features) or 'none'}"
+            )
         return self.features[layer]
 
     @property
@@ -90,7 +92,7 @@ class ForwardPass:
             ModelError: only the model's answer is at hand.
         """
         if self.images is None:
-            raise ModelError("a detector that looks again at the images cannot score features alone: give the images")
+            raise ModelError("this detector needs the images, not only features")
         return self.images
 
     @property
@@ -101,7 +103,7 @@ class ForwardPass:
             ModelError: there are none.
         """
         if self.rng is None:
-            raise ModelError("a detector that draws at random cannot score features alone: give the images")
+            raise ModelError("this detector uses random numbers and needs the images, not only features")
         return self.rng
 
 

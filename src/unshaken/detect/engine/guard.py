@@ -1,4 +1,4 @@
-"""`guard`: model and detector as one classifier that may say "rejected", for attacks that know of both."""
+"""`guard`: a model and a detector as one classifier with a class "rejected", for adaptive attacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def guard(detector_set: DetectorSet, label: str, accept: float = 0.95) -> Classifier:
-    """The model behind one of its detectors: K + 1 logits, the last one the largest where the score is above threshold.
+    """Combine a model and a detector: K + 1 logits, the last one largest where the score exceeds the threshold.
 
     The rejection's logit is `max_c z_c + (s - t) / d` with s the score, t the threshold and d the spread of normal
     scores (Carlini & Wagner 2017, arXiv:1705.07263, with a sum in the place of their product, which needs positive
@@ -88,7 +88,7 @@ def _answer_with_graph(query: Query, model: Classifier) -> Answer:
 
 
 class UncountedPasses:
-    """The door that a query is evaluated through (`Passes`), without counting: the guard's own pass is counted."""
+    """Runs the model for a query (`Passes`) without counting: the guard's own pass is counted."""
 
     draws = 1
     limit = 1 << 30

@@ -1,4 +1,4 @@
-"""What a door costs: seconds an image with and without it, and of each detector."""
+"""Latency of detectors: seconds per image with and without them, and of each one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Latency:
 
     @property
     def ratio(self) -> float:
-        """What the door makes of a plain pass: 1 would be free."""
+        """Time with detectors over time without; 1 would be free."""
         return self.with_all / self.without
 
 

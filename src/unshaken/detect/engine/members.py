@@ -24,7 +24,7 @@ class Members(Query):
     classes: int
 
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """A forward pass a model, counted where the door counts.
+        """One forward pass per model, counted on the same meter.
 
         Raises:
             ModelError: a model has other classes, or takes images of another size.

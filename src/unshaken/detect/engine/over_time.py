@@ -31,7 +31,7 @@ def over_time(
     """
     place = {name: i for i, name in enumerate(read_config(run).ids)}
     if not run.names("rows", "scores", suffix=".parquet"):
-        raise ParameterError(f"{run}: has no scores; give a run of 'unshaken detect score'")
+        raise ParameterError(f"{run}: has no detector scores; use a run of 'unshaken detect score'")
     rows = run.rows("scores", ["id", "detector", "split", "accepted"])
     rows = rows.filter(pc.and_(pc.equal(rows["split"], split), pc.is_valid(rows["accepted"])))
     if not len(rows):

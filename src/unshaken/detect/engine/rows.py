@@ -1,4 +1,4 @@
-"""The table `scores`: what each detector says of each sample."""
+"""The table `scores`: one row per detector and sample."""
 
 from __future__ import annotations
 

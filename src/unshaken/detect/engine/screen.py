@@ -1,4 +1,4 @@
-"""`screen`: one pass of the model, all detectors; those that ask again are answered one after another."""
+"""`screen`: score with all detectors in one shared pass; further passes are run one detector at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 
 @dataclass(frozen=True, eq=False)
 class FittedDetector:
-    """A detector with what was fitted.
+    """A detector with its fitted tensors and its calibration scores.
 
     Args:
         method: its parameters.
@@ -37,7 +37,7 @@ class FittedDetector:
 
 
 class DetectorScores(State):
-    """What a detector says of samples.
+    """Scores of a detector for a batch, and their cost.
 
     Args:
         score: float64 `[N]`, higher is more abnormal.
@@ -55,7 +55,7 @@ class DetectorScores(State):
 def screen(
     detectors: Mapping[str, FittedDetector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
 ) -> dict[str, DetectorScores]:
-    """Scores of all detectors.
+    """Score a batch with all detectors.
 
     Args:
         detectors: by label.
@@ -77,7 +77,7 @@ def screen(
 def forward_passes(
     methods: list[Detector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
 ) -> Iterator[ForwardPass]:
-    """The samples in pieces that one pass holds, each with what the model said of it, once for all detectors.
+    """Run the model on the samples piece by piece, once for all detectors.
 
     Args:
         methods: the detectors whose layers are wanted.
@@ -97,7 +97,7 @@ def forward_passes(
 
 
 def run_queries(queries: QueryGenerator[T], oracle: Oracle) -> T:
-    """Run a detector's questions to the end, in pieces that fit the memory."""
+    """Answer all queries of a detector, in pieces that fit in memory."""
     answer: Any = None
     while True:
         with oracle.meter.method(), torch.no_grad():
@@ -119,7 +119,7 @@ def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:
     if wrong:
         raise DataError(
             f"{label}: the score of sample {ids[wrong[0]]!r} is {scores[wrong[0]].item()}, and {len(wrong) - 1} more "
-            "are no finite numbers: look at what the model says of such images"
+            "are no finite numbers: check the model's output for these images"
         )
 
 

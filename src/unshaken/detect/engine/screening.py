@@ -1,4 +1,4 @@
-"""`screening`: fitted detectors as one step of a run; the model looks once for all of them."""
+"""`screening`: fitted detectors as one step of a run, sharing one pass of the model."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ FITTED_ON = FlagKind(
 
 
 class FittedStep(Parameters):
-    """What all steps with fitted detectors are told."""
+    """Base class of run steps with fitted detectors."""
 
     room: ClassVar[str] = "detect"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     apart: ClassVar[str] = DETECTOR
     """Its outcomes are answers of the model behind a detector, and no change that the model itself is tried with."""
 
-    folder: str = Field(description="where the detectors are kept")
-    digest: str = Field(description="what they were when the run began")
-    detectors: str = Field(description="labels, a+b+c")
-    accept: float = Field(0.95, gt=0, lt=1, description="share of normal images that are let in at least")
+    folder: str = Field(description="folder of the fitted detectors")
+    digest: str = Field(description="digest of the detectors when the run started")
+    detectors: str = Field(description="labels of the detectors to use, joined by +")
+    accept: float = Field(0.95, gt=0, lt=1, description="minimum share of normal images to accept")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,10 +62,10 @@ class FittedStep(Parameters):
 
 @register("screening", reference="Yang et al. 2022 (OpenOOD), arXiv:2210.07242")
 class Screening(FittedStep):
-    """Scores of all fitted detectors in one pass, and who is let in; also of shifted copies of the images."""
+    """Screening: scores of all fitted detectors in one pass, and which images they accept."""
 
-    split: str = Field(NORMAL, description="what the samples are: normal, or GROUP/NAME")
-    shifts: str = Field("", description="stressors that the images are scored under as well, NAME-SEVERITY+...")
+    split: str = Field(NORMAL, description="kind of the samples: normal, or GROUP/NAME")
+    shifts: str = Field("", description="corruptions to score the images under as well, NAME-SEVERITY joined by +")
 
     @field_validator("shifts")
     @classmethod
@@ -84,7 +84,7 @@ class Screening(FittedStep):
             ParameterError: severities or budgets are given.
         """
         if severities or eps:
-            raise ParameterError(f"{label}: detectors have no severities and no eps; leave them out")
+            raise ParameterError(f"{label}: detectors have no severities and no eps: omit them")
         return [Condition(one, "screening") for one in self.labels]
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:

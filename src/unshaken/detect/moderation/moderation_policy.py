@@ -23,7 +23,7 @@ class Category(Parameters):
 
 
 class Policy(Parameters):
-    """What is not allowed. Who writes it decides; the rest of the house only measures against it."""
+    """A content policy: the categories that are not allowed. This package measures against it and does not judge it."""
 
     name: str = Field("policy", description="of the policy")
     categories: tuple[Category, ...] = Field(description="what is not allowed", min_length=1)

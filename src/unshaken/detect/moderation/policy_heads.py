@@ -102,10 +102,10 @@ class PolicyHeads(PenultimateDetector):
 
     file: str = Field("", description="YAML of the policy: categories with name, definition and classes")
     unsafe: tuple[str, ...] = Field((), description="instead of a file: classes that are flagged, as cat+dog or 3+5")
-    names: tuple[str, ...] = Field((), description="names of all classes in order, where nobody else has them")
-    c: PositiveFloat = Field(0.01, description="strength of the data against the l2 penalty of the heads")
+    names: tuple[str, ...] = Field((), description="names of all classes in order, if neither model nor data have them")
+    c: PositiveFloat = Field(0.01, description="inverse strength of the l2 penalty, as in scikit-learn")
     threshold: Literal["f1", "half"] = Field(
-        "f1", description="of each category: the best F1 on held-out images, or a probability of one half"
+        "f1", description="threshold of each category: best F1 on held-out images, or a probability of 0.5"
     )
 
     @field_validator("unsafe", "names", mode="before")

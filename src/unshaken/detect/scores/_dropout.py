@@ -40,7 +40,7 @@ class DropoutDraws(Query):
         """
         model = getattr(passes, "model", None)
         if not isinstance(model, Classifier):
-            raise ModelError("dropout is drawn inside the model, and this door does not lead there")
+            raise ModelError("mc-dropout needs to run the model itself, which is not possible here")
         detector_set = passes
         if isinstance(passes, Oracle):
             detector_set = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)

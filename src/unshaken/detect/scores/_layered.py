@@ -42,7 +42,7 @@ def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(filter(None, (part.strip() for part in text.split("+")))))
     names = anatomy.stages if anatomy.head is None else (*anatomy.stages, anatomy.penultimate)
     if not names:
-        raise ModelError(f"model {anatomy.name!r} has no stages that can be told: name layers of your own (layer=A+B)")
+        raise ModelError(f"model {anatomy.name!r} has no recognisable stages: give layer names (layer=A+B)")
     return tuple(dict.fromkeys(names))
 
 

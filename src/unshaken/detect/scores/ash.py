@@ -88,7 +88,7 @@ def non_negative(features: Tensor, name: str) -> Tensor:
 class ASH(PenultimateDetector):
     """Energy of the logits that the head gives to the largest penultimate features, shaped."""
 
-    percentile: float = Field(65.0, description="share of a sample's features that becomes 0, in per cent", ge=0, le=95)
+    percentile: float = Field(65.0, description="percentage of each sample's features to set to 0", ge=0, le=95)
     variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:

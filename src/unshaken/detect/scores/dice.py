@@ -43,7 +43,7 @@ class DICE(PenultimateDetector):
 
     fits = True
 
-    percentile: float = Field(90.0, description="share of the head's weights that becomes 0, in per cent", ge=0, lt=100)
+    percentile: float = Field(90.0, description="percentage of the last layer's weights to set to 0", ge=0, lt=100)
 
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""

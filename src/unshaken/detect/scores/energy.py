@@ -25,7 +25,7 @@ def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 @register("energy", reference="Liu et al. 2020, arXiv:2010.03759")
 class Energy(Detector):
-    """The free energy of the logits."""
+    """Energy score: the free energy of the logits."""
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 

@@ -17,12 +17,12 @@ from unshaken.detect.scores._disagreement import Measure, disagreement
 
 @register("ensemble", reference="Lakshminarayanan et al. 2017, arXiv:1612.01474", needs=("logits",))
 class EnsembleDisagreement(Detector):
-    """Disagreement between the model and others that answer the same question.
+    """Ensemble disagreement: how much the model and further models differ in their predictions.
 
     Their passes are counted with the model's own.
     """
 
-    members: str = Field(description="SPECs of further models with + between", min_length=1)
+    members: str = Field(description="SPECs of further models, joined by +", min_length=1)
     measure: Measure = Field("mutual-information", description="how disagreement is measured")
 
     @property

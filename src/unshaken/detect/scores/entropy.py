@@ -23,7 +23,7 @@ def entropy(log_probabilities: Tensor) -> Tensor:
 
 @register("entropy", reference="Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x")
 class Entropy(Detector):
-    """The entropy of the softmax probabilities in nats."""
+    """Entropy of the softmax probabilities, in nats."""
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `entropy`."""

@@ -82,7 +82,7 @@ def squeezer(text: str) -> Callable[[Tensor], Tensor]:
 
 @register("feature-squeezing", reference="Xu et al. 2018, arXiv:1704.01155", needs=("logits",))
 class FeatureSqueezing(Detector):
-    """The largest l1 distance between the softmax of an image and that of a squeezed one.
+    """Feature squeezing: largest l1 distance between the predictions for an image and for squeezed copies of it.
 
     The paper takes `bits-5+median-2+nlm-13-3-2` for CIFAR-10 and ImageNet, and `bits-1+median-2` for MNIST. Non-local
     means are in the default no part, for they need scikit-image and take longer than a small network.

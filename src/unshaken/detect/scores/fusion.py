@@ -20,11 +20,11 @@ from unshaken.detect.engine.standard import spread
 
 @register("fusion", reference="Kriegel et al. 2011, doi:10.1137/1.9781611972818.2")
 class Fusion(Detector):
-    """`sum_i (s_i - m_i) / sd_i`: mean and deviation of each score are those of held-out normal samples."""
+    """Fusion: sum of several detectors' scores, each standardised on held-out normal samples."""
 
     fits = True
 
-    of: str = Field("msp+knn+vim", description="detectors with + between, each NAME or NAME:k=v", min_length=1)
+    of: str = Field("msp+knn+vim", description="detectors joined by +, each NAME or NAME:k=v", min_length=1)
 
     @property
     def parts(self) -> tuple[Detector, ...]:

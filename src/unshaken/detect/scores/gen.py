@@ -33,10 +33,10 @@ def generalised_entropy(log_probabilities: Tensor, gamma: float = 0.1, top: int 
 
 @register("gen", reference="Liu et al. 2023, doi:10.1109/CVPR52729.2023.02293")
 class GEN(Detector):
-    """The generalised entropy of the largest softmax probabilities."""
+    """GEN: generalised entropy of the largest softmax probabilities."""
 
     gamma: PositiveFloat = Field(0.1, description="exponent of p (1 - p)", lt=1)
-    top: PositiveInt = Field(100, description="M, how many of the largest probabilities count")
+    top: PositiveInt = Field(100, description="number M of largest probabilities to use")
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `generalised_entropy`."""

@@ -69,7 +69,7 @@ def deviation(rows: Tensor, low: Tensor, high: Tensor, scale_low: Tensor, scale_
 
 @register("gram", reference="Sastry & Oore 2020, arXiv:1912.12510", needs=("logits", "features"))
 class Gram(Detector):
-    """Deviation of Gram matrices from the range of the predicted class, each layer over what normal samples deviate.
+    """Gram matrices: deviation of feature correlations from their range for the predicted class.
 
     A fit keeps `width` numbers a layer and power of each sample of its bank.
     """
@@ -78,7 +78,7 @@ class Gram(Detector):
 
     layer: str = Field("stages", description="stages, penultimate, or names with + between", min_length=1)
     powers: str = Field("1+2+4+8", description="orders p with + between; the paper takes 1 to 10")
-    width: PositiveInt = Field(64, description="rows of each Gram matrix at most")
+    width: PositiveInt = Field(64, description="maximum number of rows of each Gram matrix")
 
     @field_validator("powers", mode="before")
     @classmethod

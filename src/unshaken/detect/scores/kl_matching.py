@@ -47,7 +47,7 @@ def kl_matching(log_probabilities: Tensor, log_templates: Tensor) -> Tensor:
 
 @register("kl-matching", reference="Hendrycks et al. 2022, arXiv:1911.11132")
 class KLMatching(Detector):
-    """Divergence of the softmax probabilities from the nearest of the means by predicted class."""
+    """KL matching: KL divergence of the softmax probabilities from the closest class mean."""
 
     fits = True
 

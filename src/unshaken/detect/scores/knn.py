@@ -62,7 +62,9 @@ class KNN(PenultimateDetector):
 
     fits = True
 
-    k: PositiveInt = Field(50, description="which neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet")
+    k: PositiveInt = Field(
+        50, description="index of the neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet"
+    )
 
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""

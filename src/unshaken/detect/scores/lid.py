@@ -62,7 +62,7 @@ def nearest_distances(features: Tensor, references: Tensor, k: int) -> Tensor:
 
 @register("lid", reference="Ma et al. 2018, arXiv:1801.02613", needs=("features",))
 class LID(LayerwiseDetector):
-    """Local intrinsic dimension among normal references; adversarial images lie where it is high.
+    """LID: local intrinsic dimension of the features among normal samples; high for adversarial images.
 
     The references are a fixed random set of normal samples, where the paper takes the others of a minibatch: so no
     other sample changes a score.
@@ -70,8 +70,8 @@ class LID(LayerwiseDetector):
 
     fits: ClassVar[bool] = True
 
-    references: PositiveInt = Field(100, description="normal samples that a sample is compared with")
-    k: PositiveInt = Field(20, description="nearest of them that the estimate is made from; the paper tries 10 to 90")
+    references: PositiveInt = Field(100, description="number of normal samples to compare with")
+    k: PositiveInt = Field(20, description="number of nearest neighbours in the estimate; the paper tries 10 to 90")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

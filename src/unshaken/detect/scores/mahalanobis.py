@@ -26,7 +26,7 @@ LARGEST = 2**27
 
 @register("mahalanobis", reference="Lee et al. 2018, arXiv:1807.03888", needs=("features",))
 class Mahalanobis(LayerwiseDetector):
-    """Squared distance `min_c (f - mu_c)^T Sigma^+ (f - mu_c)` to the nearest class mean, layer by layer.
+    """Mahalanobis distance of the features to the nearest class mean, for one or several layers.
 
     Sigma is the covariance within the classes, divided by N, and inverted over the directions in which features vary.
     With `eps` each layer first moves the image towards the class that is nearest there, `x' = x - eps sign(grad_x d^2)`

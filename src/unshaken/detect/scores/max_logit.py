@@ -11,7 +11,7 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 
 @register("max-logit", reference="Hendrycks et al. 2022, arXiv:1911.11132")
 class MaxLogit(Detector):
-    """The largest logit, negated: `-max_c z_c`."""
+    """MaxLogit: the negative largest logit, `-max_c z_c`."""
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """`[N]`."""

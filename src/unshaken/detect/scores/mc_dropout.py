@@ -17,11 +17,11 @@ from unshaken.detect.scores._dropout import DropoutDraws
 
 @register("mc-dropout", reference="Gal & Ghahramani 2016, arXiv:1506.02142", needs=("logits",))
 class MCDropout(Detector):
-    """Entropy of the mean prediction under dropout, or the information that the dropped parts hold of the class."""
+    """MC dropout: entropy of the mean prediction under dropout, or mutual information of class and dropout."""
 
     draws: int = Field(20, description="passes with dropout", ge=2)
     measure: Literal["entropy", "mutual-information"] = Field(
-        "entropy", description="of the mean prediction, or its part that stems from disagreement"
+        "entropy", description="entropy of the mean prediction, or mutual information"
     )
 
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:

@@ -42,7 +42,7 @@ class CosineScale(Query):
 
 @register("mcm", reference="Ming et al. 2022, arXiv:2211.13445", needs=("logits", "text"))
 class MCM(Detector):
-    """`1 - max_c softmax(cos_c / T)_c` of the cosines between an image and the class names."""
+    """MCM: one minus the maximum softmax of the cosines between an image and the class names (zero-shot models)."""
 
     fits = True
 

@@ -25,7 +25,7 @@ def msp(probabilities: Tensor) -> Tensor:
 
 @register("msp", reference="Hendrycks & Gimpel 2017, arXiv:1610.02136")
 class MSP(Detector):
-    """One minus the maximum softmax probability."""
+    """MSP: one minus the maximum softmax probability."""
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `msp`."""

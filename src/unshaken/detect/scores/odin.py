@@ -16,7 +16,7 @@ from unshaken.detect.scores.msp import msp
 
 @register("odin", reference="Liang et al. 2018, arXiv:1706.02690", needs=("logits", "gradient"))
 class ODIN(Detector):
-    """One minus the maximum softmax probability at a high temperature, after one small step that raises it.
+    """ODIN: one minus the maximum softmax at a high temperature, after one small gradient step that raises it.
 
     `x' = x - eps sign(grad_x CE(z(x) / T, c))` with c the predicted class; normal images gain more by it.
     """

@@ -25,7 +25,9 @@ class ReAct(PenultimateDetector):
 
     fits = True
 
-    percentile: float = Field(90.0, description="of normal values that stay as they are, in per cent", gt=0, le=100)
+    percentile: float = Field(
+        90.0, description="percentage of normal feature values below the clipping threshold", gt=0, le=100
+    )
 
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values."""

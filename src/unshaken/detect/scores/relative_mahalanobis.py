@@ -19,7 +19,7 @@ from unshaken.detect.scores.mahalanobis import class_gaussian
 
 @register("relative-mahalanobis", reference="Ren et al. 2021, arXiv:2106.09022", needs=("features",))
 class RelativeMahalanobis(Detector):
-    """`min_c d_c^2 - d_0^2`: distance to the nearest class less that to one Gaussian of all normal samples.
+    """Relative Mahalanobis: distance to the nearest class, minus the distance to one Gaussian of all normal samples.
 
     What is unusual for every class and for the data alike, in directions that tell no class from another, drops out.
     """

@@ -51,7 +51,7 @@ def sharpened(images: Tensor, amount: float) -> Tensor:
 
 @register("rigid", reference="He et al. 2024, arXiv:2405.20112", needs=("features",))
 class RIGID(Detector):
-    """How far the features of an image turn under a slight change; of several kinds of change, the farthest.
+    """RIGID: how much the features of an image change under slight noise; detects generated images.
 
     Nothing is learned. The paper's backbone is a self-supervised one (DINOv2), its noise 0.05 in units of ImageNet's
     deviations, which is 0.0113 in pixels, its draws 1. `perturbation=noise+blur` is the variant MINDER.
@@ -60,16 +60,17 @@ class RIGID(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
 
     perturbation: tuple[Perturbation, ...] = Field(
-        ("noise",), description="what is done: noise, blur, sharpen, jpeg; of several, as noise+blur, the largest score"
+        ("noise",),
+        description="perturbation: noise, blur, sharpen or jpeg; of several, e.g. noise+blur, the largest score counts",
     )
     sigma: NonNegativeFloat = Field(0.0113, description="deviation of the noise, in `units`; 0 changes nothing")
     units: Literal["pixel", "normalised"] = Field(
-        "pixel", description="of sigma: [0, 1] pixels, or these divided by the deviations inside the model"
+        "pixel", description="units of sigma: [0, 1] pixels, or the model's normalised pixels"
     )
     draws: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
     blur: NonNegativeFloat = Field(0.55, description="deviation of the blur, in pixels")
-    amount: NonNegativeFloat = Field(0.5, description="of sharpening, by unsharp masking")
-    quality: int = Field(90, description="of JPEG, 1 to 100", ge=1, le=100)
+    amount: NonNegativeFloat = Field(0.5, description="strength of the sharpening (unsharp masking)")
+    quality: int = Field(90, description="JPEG quality, 1 to 100", ge=1, le=100)
     layer: str = Field("", description="name of the layer whose values are compared; empty for what the head weighs")
 
     @field_validator("perturbation", mode="before")

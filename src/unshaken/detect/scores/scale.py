@@ -16,7 +16,9 @@ from unshaken.detect.scores.energy import energy
 class SCALE(PenultimateDetector):
     """Energy of the logits that the head gives to `f exp(sum of f / sum of its largest)`; nothing is pruned."""
 
-    percentile: float = Field(85.0, description="share of a sample's features that are not its largest", ge=0, le=95)
+    percentile: float = Field(
+        85.0, description="percentile of a sample's features above which they count as its largest", ge=0, le=95
+    )
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `stretch` and `energy`."""

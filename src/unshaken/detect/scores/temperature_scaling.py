@@ -19,7 +19,7 @@ RANGE = (0.1, 10.0)
 
 @register("temperature-scaling", reference="Guo et al. 2017, arXiv:1706.04599")
 class TemperatureScaling(Detector):
-    """One minus the maximum softmax probability at the temperature that fits held-out labels best."""
+    """Temperature scaling: one minus the maximum softmax probability at the temperature fitted on held-out labels."""
 
     labelled = True
     fits = True

@@ -141,7 +141,7 @@ class One(nn.Module):
 
 @register("crossmax", reference="Fort & Lakshminarayanan 2024, arXiv:2408.05446")
 class CrossMax(Defence):
-    """CrossMax over the members of an ensemble, or over the layer heads of one network (recipe `layer-heads`).
+    """CrossMax: robust voting among the members of an ensemble, or the layer heads of one network.
 
     Most logits get no gradient through the maxima and the median: an attack through it finds little, and examples made
     on the plain mean of the logits undo it (Zhang et al. 2024). Judge it by `adaptive.against` only.
@@ -150,9 +150,11 @@ class CrossMax(Defence):
     class_max: bool = Field(True, description="subtract each predictor's maximum over the classes")
     predictor_max: bool = Field(True, description="subtract each class's maximum over the predictors")
     order: Order = Field("class-first", description="which subtraction comes first")
-    aggregate: Aggregate = Field("median", description="over the predictors: median, mean, top-k (k-th largest), max")
-    k: PositiveInt = Field(3, description="of top-k")
-    ties: Literal["mean", "first"] = Field("mean", description="what breaks ties: the mean logits, or the class number")
+    aggregate: Aggregate = Field(
+        "median", description="aggregation over the predictors: median, mean, top-k (k-th largest), max"
+    )
+    k: PositiveInt = Field(3, description="k of aggregate=top-k")
+    ties: Literal["mean", "first"] = Field("mean", description="tie-breaker: the mean logits, or the class number")
 
     def vote(self, logits: Tensor) -> Tensor:
         """`crossmax` with these parameters, ties broken.

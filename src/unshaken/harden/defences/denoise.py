@@ -16,7 +16,7 @@ from unshaken.harden.engine.defence import Defence, GuardedModel
 
 @register("denoise", reference="Salman et al. 2020, arXiv:2003.01908; Carlini et al. 2023, arXiv:2206.10550")
 class Denoise(Defence):
-    """Denoise with a diffusion model, in one step, what randomised smoothing has made noisy; then classify.
+    """Denoised smoothing: removes the noise of randomised smoothing with a diffusion model, then classifies.
 
     The model behind it needs no training with noise. Certify with the same sigma: `unshaken certify --method
     smoothing:sigma=0.25 --model 'SPEC?defence=denoise:denoiser=FILE,sigma=0.25'`.

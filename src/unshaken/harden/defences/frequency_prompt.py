@@ -30,7 +30,7 @@ PIECE = 500
 
 @register("frequency-prompt", reference="Huang et al. 2023, arXiv:2308.10315", needs=("gradient",))
 class FrequencyPrompt(Defence):
-    """`x -> clip(x + s(irfft2(M_r P_k)))` with k the nearest prototype of the image as it comes in.
+    """Frequency prompts: adds a learned perturbation in the frequency domain to each input before classifying it.
 
     `fit` finds clusters of training images and one prompt each that lowers the loss of the frozen model; `wrap` puts
     them around it. Such a guard is weaker than it looks to an attack that does not know it: attack the guarded model.
@@ -40,22 +40,24 @@ class FrequencyPrompt(Defence):
     pixels, for comparison. P starts at 0, and Adam moves it.
     """
 
-    file: str = Field("", description="prompts that fit found and save wrote, a safetensors file")
+    file: str = Field("", description="safetensors file of fitted prompts")
     gradient: Gradient = Field(
         "selection",
-        description="what attacks see: exact; selection: nearest prototype hard forwards, soft backwards; "
+        description="gradient for attacks: exact; selection: nearest prototype hard forwards, soft backwards; "
         "selection+clip: the clip to [0, 1] passes gradients too",
     )
     clusters: PositiveInt = Field(20, description="K of k-means; 1 for a universal prompt")
-    radius: NonNegativeFloat | None = Field(None, description="r in bins: prompts live beyond; None: height / 8")
-    budget: NonNegativeFloat = Field(0.3, description="of the change in [0, 1] pixel units under norm")
-    norm: Literal["linf", "l2"] = Field("linf", description="of the budget: clipped, or shrunk")
+    radius: NonNegativeFloat | None = Field(
+        None, description="r in bins: only frequencies beyond it are changed; default height / 8"
+    )
+    budget: NonNegativeFloat = Field(0.3, description="maximum size of the added perturbation, for pixels in [0, 1]")
+    norm: Literal["linf", "l2"] = Field("linf", description="norm of the budget: linf clips, l2 shrinks")
     form: Form = Field("additive", description="how a prompt and an image come together")
-    pool: PositiveInt = Field(4, description="selection features: means of cells of so many pixels a side")
+    pool: PositiveInt = Field(4, description="side in pixels of the cells whose means are the selection features")
     layer: str = Field("", description="selection features from this layer of the model instead; attacks flip them")
-    lr: PositiveFloat = Field(1.0, description="of Adam, in units of the unnormalised DFT")
-    passes: PositiveInt = Field(2, description="over the training images")
-    batch_size: PositiveInt = Field(128, description="images a step")
+    lr: PositiveFloat = Field(1.0, description="learning rate of Adam, in units of the unnormalised DFT")
+    passes: PositiveInt = Field(2, description="number of passes over the training images")
+    batch_size: PositiveInt = Field(128, description="number of images per step")
 
     def wrap(self, model: Classifier) -> GuardedModel:
         """The model behind the prompts in `file`.

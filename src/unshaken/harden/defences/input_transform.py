@@ -87,14 +87,16 @@ class InputTransform(Defence):
     they were not there (BPDA, Athalye et al. 2018): then an attack through the guard is an honest one.
     """
 
-    kind: Literal["jpeg", "bits", "median", "gaussian", "resize-pad"] = Field("jpeg", description="what is done")
-    quality: int = Field(75, description="of jpeg, 1 (worst) to 95", ge=1, le=95)
+    kind: Literal["jpeg", "bits", "median", "gaussian", "resize-pad"] = Field(
+        "jpeg", description="transformation to apply"
+    )
+    quality: int = Field(75, description="JPEG quality, 1 (worst) to 95", ge=1, le=95)
     bits: int = Field(4, description="levels of bits are 2 to this power", ge=1, le=8)
     window: int = Field(3, description="odd side of the median's window in pixels", ge=3, le=15)
     sigma: PositiveFloat = Field(1.0, description="deviation of the gaussian in pixels")
     least: float = Field(0.8, description="smallest share of the side in resize-pad", gt=0, le=1)
     straight_through: bool = Field(True, description="let gradients pass jpeg and bits as if they were not there")
-    seed: NonNegativeInt = Field(0, description="of the draws of resize-pad")
+    seed: NonNegativeInt = Field(0, description="random seed of resize-pad")
 
     @field_validator("window")
     @classmethod

@@ -95,7 +95,7 @@ def check_fit(made: GuardedModel, net: MixtureNet) -> None:
 
 @register("mixture", reference="Bai et al. 2023, arXiv:2301.12554")
 class Mixture(Defence):
-    """Mix the model's class probabilities with those of a robust one: most of the accuracy of one, robustness of both.
+    """Mixture: mixes the model's class probabilities with those of a robust model.
 
     It works because a robust model is far surer when it is right, even under attack, than when it is wrong (measure it
     by `margins`): where it is sure the accurate model cannot overrule it. Nothing is trained. It comes with a

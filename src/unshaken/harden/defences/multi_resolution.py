@@ -44,7 +44,7 @@ def rolled(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 @register("multi-resolution", reference="Fort & Lakshminarayanan 2024, arXiv:2408.05446")
 class MultiResolution(Defence):
-    """Copies at R resolutions, stacked on the channels; new jitter and noise at every pass, gradients through all.
+    """Multi-resolution input: stacks noisy copies of the image at several resolutions as channels.
 
     The network must take `C R` channels and be trained behind the front end: `widened` makes one from any network,
     `wrap` puts the front end before it, and what comes out is trained by any recipe. Attacks must average passes.
@@ -62,7 +62,7 @@ class MultiResolution(Defence):
     )
     kind: Literal["gaussian", "uniform01"] = Field("gaussian", description="noise: N(0, 1), or uniform in [0, 1)")
     size: PositiveInt | None = Field(None, description="side to which the stack is resized for the network")
-    seed: NonNegativeInt = Field(0, description="of all draws")
+    seed: NonNegativeInt = Field(0, description="random seed of all random numbers")
     frozen: bool = Field(False, description="draw the same numbers at every pass")
 
     @field_validator("contrast", "colour")

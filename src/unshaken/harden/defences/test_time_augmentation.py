@@ -36,7 +36,7 @@ def shifted(images: Tensor, down: int, right: int) -> Tensor:
 
 @register("test-time-augmentation", reference="Krizhevsky et al. 2012, doi:10.1145/3065386")
 class TestTimeAugmentation(Defence):
-    """The mean prediction over the image and its mirrored, shifted and noisy views; each view is one pass more."""
+    """Test-time augmentation: averages predictions over the image and its mirrored, shifted and noisy copies."""
 
     __test__ = False  # no test case, whatever its name begins with
 
@@ -44,8 +44,8 @@ class TestTimeAugmentation(Defence):
     shift: NonNegativeInt = Field(0, description="pixels of four views moved each way; 0 for none")
     noisy: NonNegativeInt = Field(0, description="views with noise of their own at every pass")
     noise: NonNegativeFloat = Field(0.05, description="deviation of that normal noise, in [0, 1] pixel units")
-    mean: Literal["probabilities", "logits"] = Field("probabilities", description="what is averaged")
-    seed: NonNegativeInt = Field(0, description="of the noise")
+    mean: Literal["probabilities", "logits"] = Field("probabilities", description="average of: probabilities or logits")
+    seed: NonNegativeInt = Field(0, description="random seed of the noise")
 
     @property
     def random(self) -> bool:

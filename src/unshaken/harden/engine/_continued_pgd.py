@@ -15,7 +15,7 @@ from unshaken.core.rng import SampleRng
 
 
 class ContinuedPGD(PGD):
-    """PGD that starts where another search ended; the samples are known by their streams.
+    """PGD that continues from another search's end points; samples are identified by their random streams.
 
     Args:
         keys: int64 `[N]`, rising.

@@ -1,4 +1,4 @@
-"""Who is told of a training run: MLflow, or TensorBoard's event files. Their packages are imported when asked for."""
+"""Tracking services for training runs: MLflow, or TensorBoard's event files; imported when used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 class Sink(ABC):
-    """A place that a run is told to.
+    """A service that logs a training run.
 
     Args:
         address: of the place, absolute; kept without user and password.

@@ -122,7 +122,7 @@ class _AdaptiveAttack:
         self.ball = Ball.of(batch.images, radius, norm)
 
     def seen(self, name: str, images: Tensor, cost: Mapping[str, Tensor] | None = None) -> Way:
-        """What the guard says to images, in fresh passes."""
+        """Outputs of the defended model for images, in fresh passes."""
         self.guarded.reseed(_seed(self.seed, name, "look"))
         with evaluating(self.guarded):
             oracle = Oracle(self.guarded, limit=LIMIT)

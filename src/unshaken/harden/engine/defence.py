@@ -14,7 +14,7 @@ from unshaken.harden.engine.draws import Draws
 
 
 class Defence(Parameters, ABC):
-    """A guard around a model; its fields are its parameters.
+    """Base class of inference-time defences; its fields are its parameters.
 
     What it gives is a classifier through which gradients pass wherever they can, so that an attack through the guard
     (an adaptive one) is as easy to run as one on the bare model.
@@ -40,7 +40,7 @@ class Defence(Parameters, ABC):
 
 
 class GuardedModel(Classifier):
-    """A model behind a guard, and what an honest attack on it must know.
+    """A model with a defence, and what an adaptive attack on it must know.
 
     Args:
         net: from images in [0, 1] to logits, the guard included.

@@ -36,7 +36,7 @@ class Inner:
 
     @contextmanager
     def oracle(self, n: int) -> Iterator[Oracle]:
-        """The counted door to the model as it is now.
+        """An oracle of the model as it is now.
 
         Args:
             n: images in one pass.

@@ -10,7 +10,7 @@ from unshaken.core.errors import ModelError
 
 
 def refuse_probabilities(model: Classifier, images: Tensor, what: str) -> None:
-    """See that a model gives logits.
+    """Refuse a model that outputs probabilities instead of logits.
 
     Args:
         model: any; its mode and statistics are left as they are.

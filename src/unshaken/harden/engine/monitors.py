@@ -1,4 +1,4 @@
-"""Monitors: signs of overfitting, told while it happens."""
+"""Monitors: warn of overfitting during training."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Memory = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """What a recipe makes a model hold against: balls of one radius.
+    """The threat model of a recipe: norm and radius.
 
     Args:
         norm: `linf`, `l2` or `l1`.
@@ -166,7 +166,7 @@ class FirstTry:
 
 
 class Recipe(Parameters, ABC):
-    """One idea of how to train; its fields are its parameters. Every hook may be left out.
+    """Base class of training recipes; its fields are its parameters, and every hook is optional.
 
     A recipe holds no state: what it must remember lies in its `memory`, which the loop keeps in the checkpoint. In one
     step the loop calls, over all recipes in the order given: `augment`, `inner`, then within all `around`: `loss` and
@@ -184,7 +184,7 @@ class Recipe(Parameters, ABC):
 
     @property
     def threat(self) -> Threat | None:
-        """What it makes the model hold against; held-out robustness is measured with it."""
+        """The threat model that the recipe trains against; held-out robustness is measured with it."""
         return None
 
     @property

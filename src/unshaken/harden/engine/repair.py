@@ -1,4 +1,4 @@
-"""From finding to mending: what an audit found shaken, the recipes for it, their cost, and the audit again."""
+"""Plan the repair of an audited model: its weaknesses, recipes for them, and their cost."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from unshaken.measure import accuracy_by_class
 from unshaken.run.config import RunConfig, read_config
 from unshaken.run.store import RunDir
 
-SHAKEN = 0.05
-"""A loss of accuracy that asks for mending."""
+MIN_LOSS = 0.05
+"""The least loss of accuracy that a repair plan addresses."""
 UNEVEN = 0.15
-"""A gap between the best and the worst class that asks for mending."""
+"""The least gap between the best and the worst class that a repair plan addresses."""
 TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02}
 """What differs from a training from scratch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that shook the model.
+    """One weakness of the model: a condition that lowers its accuracy.
 
     Args:
         what: in words.
         loss: accuracy lost, in [0, 1].
-        recipe: `NAME[:k=v,...]` that mends it.
+        recipe: `NAME[:k=v,...]` that addresses it.
         left_out: why this recipe is not in the plan; empty where it is.
     """
 
@@ -52,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """What will be done, and what it will cost.
+    """Recipes that address an audit's findings, and their cost.
 
     Args:
         model: SPEC that is trained on.
@@ -90,7 +90,7 @@ class _Losses:
 
 
 def findings_of(run: RunDir) -> list[Finding]:
-    """What an audit found, from the largest loss to the smallest.
+    """Findings of an audit, from the largest loss of accuracy to the smallest.
 
     Args:
         run: a finished run on labelled data.
@@ -123,10 +123,10 @@ def _finding(kind: str, losses: _Losses) -> Finding | None:
         norm, (eps, _) = kind.split()[1], losses.worst
         loss = max(losses.values)
         found = Finding(f"{norm} attacks up to {eps:.4g}", loss, f"trades:norm={norm},eps={eps:.6g},beta=6.0")
-        return found if loss >= SHAKEN and eps > 0 else None
+        return found if loss >= MIN_LOSS and eps > 0 else None
     recipe = {"noise": "noise", "translation": "crop-flip:mirror=0"}.get(kind, "augmix")
     name = "translation" if kind == "translation" else f"{kind} corruptions"
-    return Finding(name, mean, recipe) if mean >= SHAKEN else None
+    return Finding(name, mean, recipe) if mean >= MIN_LOSS else None
 
 
 def _disparity(run: RunDir) -> list[Finding]:

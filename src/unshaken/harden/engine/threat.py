@@ -1,4 +1,4 @@
-"""What adversarial recipes share: a budget, and the search that fills it."""
+"""Base classes of adversarial recipes: the budget, and the inner attack."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from unshaken.harden.engine.recipe import Recipe, Threat
 
 
 class AdversarialRecipe(Recipe):
-    """A recipe whose images are attacked before they are learned from."""
+    """Base class of recipes that train on adversarial examples."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
 
-    norm: Literal["linf", "l2", "l1"] = Field("linf", description="of the budget")
+    norm: Literal["linf", "l2", "l1"] = Field("linf", description="norm of the perturbation")
     eps: PositiveFloat = Field(8 / 255, description="radius in [0, 1] pixel units under the norm")
 
     @property
@@ -28,11 +28,11 @@ class AdversarialRecipe(Recipe):
 
 
 class IterativeRecipe(AdversarialRecipe):
-    """One whose search makes several steps."""
+    """Base class of adversarial recipes whose attack makes several steps."""
 
     steps: PositiveInt = Field(10, description="gradient steps of the inner search")
     step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
-    attack: str = Field("pgd", description="inner search: an attack of the suite with one stage, by name")
+    attack: str = Field("pgd", description="attack to train on, by name; it must be a single search")
 
     @field_validator("attack")
     @classmethod

@@ -1,4 +1,4 @@
-"""Optional tracking: a training run told to MLflow, or written as event files for TensorBoard, epoch by epoch."""
+"""Optional tracking: log a training run to MLflow or TensorBoard, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Flags = Callable[[], Mapping[str, str]]
 
 
 class Tracker:
-    """Tells a training run. A service that fails costs no training: what it missed is told later.
+    """Logs a training run. A failing service does not stop the training; missed epochs are logged later.
 
     Args:
         sink: who is told; None for nobody.

@@ -149,12 +149,12 @@ def _body(arch: str | None, files: Sequence[Path], weights: Weights) -> Body:
     recorded = next((path.parent for path in files if (path.parent / "model.json").is_file()), None)
     if recorded is None:
         raise ParameterError(
-            "the order of layers does not stand in files of weights: name the architecture (arch, as in "
+            "files of weights do not record the order of layers: give the architecture (arch, as in "
             "'torchvision:resnet50')"
         )
     record = read_record(recorded)
     if record.arch.startswith("py:"):
-        raise ModelError(f"{recorded}: the net is your own ({record.arch}): take Signature.extract in Python")
+        raise ModelError(f"{recorded}: the network is your own ({record.arch}): use Signature.extract in Python")
     return body_of(
         build(record.arch, **record.shape.model_dump()) if record.shape else build_for(record.arch, weights)[0]
     )

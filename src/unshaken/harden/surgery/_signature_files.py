@@ -77,13 +77,13 @@ def load_signature(path: Path | str) -> Signature:
         ModelError: the file is absent, damaged, or no signature.
     """
     if not Path(path).is_file():
-        raise ModelError(f"no signature {str(path)!r}: unshaken harden surgery extract makes one")
+        raise ModelError(f"no signature file {str(path)!r}: make one with 'unshaken harden surgery extract'")
     try:
         with safe_open(str(path), "pt") as file:
             told = file.metadata() or {}
             stored = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         if told.get("format") != FORMAT:
-            raise ModelError(f"{path} is no signature (weights of a model?)")
+            raise ModelError(f"{path} is not a robustness signature (weights of a model?)")
         meta = SignatureMeta.model_validate_json(told["meta"])
         ranges = json.loads(told["tensors"])
         tensors = {key: _restored(key, record, stored, meta) for key, record in ranges.items()}

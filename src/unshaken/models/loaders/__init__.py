@@ -1,1 +1,1 @@
-"""From a SPEC to a classifier: one file a kind of model."""
+"""Load a classifier from a SPEC: one file per kind of model."""

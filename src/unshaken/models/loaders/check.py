@@ -15,9 +15,21 @@ from unshaken.models.loaders.options import stem_channels
 from unshaken.models.loaders.source import source_of
 from unshaken.models.loaders.weights import first_line
 
+FIRST_NAMES = {
+    "DenoisingClassifier": "Denoised",
+    "GuardNet": "Guard",
+    "MultiViewClassifier": "Viewed",
+    "NoiseLevelNet": "Injected",
+    "PromptedClassifier": "Prompted",
+    "ReplayedModule": "Passed",
+    "ScaledLogits": "Scaled",
+    "TransformingClassifier": "Transformed",
+}
+"""Modules that were renamed, under the names that fingerprints know: a new name does not make another model."""
+
 
 def check_model(classifier: Classifier, images: Tensor) -> None:
-    """Pass two of the images through the model, and one alone, and look at what comes out.
+    """Check a model by passing two images, and one alone, through it.
 
     Args:
         classifier: left in the mode it was found in.
@@ -46,7 +58,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
 
 
 def fingerprint(classifier: Classifier) -> str:
-    """What tells this model from another: SHA-256 over its modules' classes, weights, mean and std.
+    """Compute a SHA-256 digest that identifies a model: its modules' classes, weights, mean and std.
 
     It is the same in every process and on every device. Where a model's file says more than its weights do (the graph
     of `onnx:`, the source of `py:`), that file's hash enters too.
@@ -56,7 +68,8 @@ def fingerprint(classifier: Classifier) -> str:
     """
     digest = hashlib.sha256()
     for name, module in classifier.net.named_modules():
-        digest.update(f"{name}={type(module).__qualname__};".encode())
+        kind = type(module).__qualname__
+        digest.update(f"{name}={FIRST_NAMES.get(kind, kind)};".encode())
     digest.update(source_of(classifier.net).encode())
     tensors = {**classifier.state_dict(), "mean": classifier.mean, "std": classifier.std}
     for key, value in sorted(tensors.items()):
@@ -100,7 +113,9 @@ def _check_output(classifier: Classifier, output: Any, n: int) -> None:
     if output.ndim != 2 or len(output) != n:
         raise ModelError(f"{what} shape {tuple(output.shape)} for {n} image{'s' * (n > 1)}")
     if output.shape[1] < 2:
-        raise ModelError(f"{what} {output.shape[1]} logit a sample; 2 is the least: return one logit for each class")
+        raise ModelError(
+            f"{what} {output.shape[1]} logit per sample; the minimum is 2: return one logit for each class"
+        )
     if classifier.classes and len(classifier.classes) != output.shape[1]:
         raise ModelError(
             f"model {classifier.name!r} gives {output.shape[1]} logits, but {len(classifier.classes)} classes are named"

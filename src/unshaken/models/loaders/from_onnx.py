@@ -46,10 +46,14 @@ class OnnxNet(nn.Module):
         self.loops = _has_loop(Path(path))
         inputs = session.get_inputs()
         if len(inputs) != 1:
-            raise ModelError(f"{name} has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); one image is due")
+            raise ModelError(
+                f"{name} has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); one image input is expected"
+            )
         entry = inputs[0]
         if len(entry.shape) != 4 or entry.type not in _TYPES:
-            raise ModelError(f"{name}: input {entry.name!r} is {entry.type} {entry.shape}; a float [N, C, H, W] is due")
+            raise ModelError(
+                f"{name}: input {entry.name!r} is {entry.type} {entry.shape}; a float [N, C, H, W] is expected"
+            )
         self.session, self.entry = session, entry.name
         self.dtype = _TYPES[entry.type]
         # A size that the graph leaves open is a string or None there.
@@ -116,7 +120,7 @@ def _session(path: str) -> Any:
     try:
         return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"{path} is no ONNX graph that onnxruntime can run: {first_line(error)}") from error
+        raise ModelError(f"{path} is not an ONNX graph that onnxruntime can run: {first_line(error)}") from error
 
 
 def _has_loop(path: Path) -> bool:

@@ -108,7 +108,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
 
 def _texts(spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not spec.options.get("classes", "0").strip("0123456789"):
-        raise ParameterError(f"model {str(spec)!r}: classes must be a file with one class name a line")
+        raise ParameterError(f"model {str(spec)!r}: classes must be a file with one class name per line")
     given = spec.options.get("templates")
     templates = (TEMPLATE,) if given is None else read_lines(given, f"model {str(spec)!r}")
     wrong = next((t for t in templates if "{}" not in t), None)
@@ -122,7 +122,7 @@ def _file(library: Any, spec: ModelSpec, arch: str, wanted: str, published: dict
         if Path(wanted).is_file() or "/" in wanted or "." in wanted:
             return Path(wanted)
         tags = library.list_pretrained_tags_by_model(arch)
-        raise ParameterError(f"{wanted!r} is no file and no weights of {arch}; {did_you_mean(wanted, tags)}")
+        raise ParameterError(f"{wanted!r} is neither a file nor weights of {arch}; {did_you_mean(wanted, tags)}")
     repository, _, name = published.get("hf_hub", "").rpartition("/")
     if repository:
         names = (name,) if name else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

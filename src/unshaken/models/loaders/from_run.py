@@ -39,7 +39,7 @@ class ViewRecord(BaseModel):
 
 
 class ModelOptions(BaseModel):
-    """What a classifier is beside its weights."""
+    """Properties of a classifier besides its weights."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -50,7 +50,7 @@ class ModelOptions(BaseModel):
 
 
 class ShapeRecord(BaseModel):
-    """What a net was built with, where its weights do not tell: see `unshaken.models.networks.architectures.build`."""
+    """Arguments of a network that its weights do not show: see `unshaken.models.networks.architectures.build`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -155,7 +155,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
 
 
 def read_record(directory: Path | str) -> ModelRecord:
-    """What `model.json` in a directory says.
+    """Read `model.json` of a directory.
 
     Raises:
         ModelError: it is absent or damaged.
@@ -176,7 +176,7 @@ def _record(spec: ModelSpec) -> ModelRecord:
     record, given = read_record(spec.name), spec.options.get("net")
     if record.arch.startswith("py:") and given != record.arch:
         raise ModelError(
-            f"the net in {spec.name!r} is built by {record.arch!r}, which loading would run: say so, "
+            f"the net in {spec.name!r} is built by {record.arch!r}, which loading would execute: allow it, "
             f"as in 'run:{spec.name}?net={record.arch}'"
         )
     return record

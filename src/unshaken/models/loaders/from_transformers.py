@@ -66,7 +66,8 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     absent = sorted([*notes["missing_keys"], *(str(k[0]) for k in notes["mismatched_keys"])])
     if absent:
         raise ModelError(
-            f"{why}: {len(absent)} weights are not in its file ({', '.join(absent[:3])}): no classifier yet"
+            f"{why}: {len(absent)} weights are missing from its file ({', '.join(absent[:3])}): it is not a trained "
+            "classifier"
         )
     mean, std = _normalisation(look)
     names = model.config.id2label
@@ -95,7 +96,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 def _look_at(folder: Path) -> None:
     """Read a folder's weights as tensors before transformers does, for a clear line where that fails."""
     if not (folder / "config.json").is_file():
-        raise ModelError(f"folder {str(folder)!r} holds no config.json: it is no model of transformers")
+        raise ModelError(f"folder {str(folder)!r} has no config.json: it is not a transformers model")
     for path in folder.glob("*.safetensors"):
         refuse_disguised(path)
     for path in folder.glob("pytorch_model*.bin"):

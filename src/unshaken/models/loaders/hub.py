@@ -16,7 +16,7 @@ from unshaken.models.loaders.weights import check_digest, first_line, refuse_dis
 
 
 def how_to_fetch(spec: ModelSpec) -> str:
-    """What a user does to get the weights of a SPEC."""
+    """Instructions for getting the weights of a SPEC."""
     return f"run again with --download, or load_model({str(spec)!r}, download=True)"
 
 

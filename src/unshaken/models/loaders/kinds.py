@@ -19,7 +19,7 @@ COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels", "defence")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is known of a kind of model.
+    """One kind of model SPEC: its loader, options and example.
 
     Args:
         name: the part of a SPEC before the colon.

@@ -53,7 +53,7 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
 
 
 def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifier:
-    """What a caller names as a model.
+    """Turn a SPEC, a module or a classifier into a classifier.
 
     Args:
         model: a SPEC, a `Classifier`, or any module from images in [0, 1] to logits.

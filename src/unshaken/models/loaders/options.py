@@ -17,7 +17,7 @@ from unshaken.models.loaders.spec import ModelSpec
 
 
 def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
-    """The same network with what the SPEC says of its preprocessing and classes, behind the defence that it names.
+    """Apply the options of a SPEC to a network: preprocessing, classes, defence.
 
     Raises:
         ParameterError: a value is not allowed, or has not one number a channel.
@@ -28,7 +28,7 @@ def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
     guard = parse_method(spec.options["defence"])
     if not hasattr(guard, "wrap"):
         raise ParameterError(
-            f"model {str(spec)!r}: {guard.info.name!r} is no defence at inference; `unshaken list harden` has them"
+            f"model {str(spec)!r}: {guard.info.name!r} is not an inference-time defence; see 'unshaken list harden'"
         )
     guarded: Classifier = guard.wrap(classifier)
     guarded.name = f"{classifier.name} behind {guard.info.name}"
@@ -48,7 +48,7 @@ def _described(classifier: Classifier, spec: ModelSpec) -> Classifier:
     if mean is not None and channels is not None and len(mean) not in (1, channels):
         raise ParameterError(
             f"model {str(spec)!r}: mean and std have {len(mean)} values for {channels} channels; "
-            "give one, or one a channel"
+            "give one, or one per channel"
         )
     return Classifier(
         classifier.net,
@@ -97,7 +97,7 @@ def class_names(spec: ModelSpec) -> tuple[str, ...]:
         raise ParameterError(f"model {str(spec)!r}: classes: {error}") from None
     names = read_lines(text, f"model {str(spec)!r}") if count is None else tuple(str(i) for i in range(count))
     if len(names) < 2:
-        raise ParameterError(f"model {str(spec)!r}: classes={text} gives {len(names)} classes; 2 is the least")
+        raise ParameterError(f"model {str(spec)!r}: classes={text} gives {len(names)} classes; the minimum is 2")
     return names
 
 
@@ -163,7 +163,9 @@ def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View
 def _same_length(spec: ModelSpec, mean: list[float], std: list[float]) -> tuple[list[float], list[float]]:
     longest = max(len(mean), len(std))
     if {len(mean), len(std)} - {1, longest}:
-        raise ParameterError(f"model {str(spec)!r}: {len(mean)} means but {len(std)} stds; give one of each a channel")
+        raise ParameterError(
+            f"model {str(spec)!r}: {len(mean)} means but {len(std)} stds; give one of each per channel"
+        )
     return (mean * longest)[:longest], (std * longest)[:longest]
 
 

@@ -43,7 +43,7 @@ def parse_model_spec(text: str) -> ModelSpec:
     head, _, tail = text.strip().partition("?")
     kind, _, name = head.partition(":")
     if not kind:
-        raise ParameterError(f"model {text!r} names no kind: write KIND:NAME, such as 'demo' or 'torchvision:resnet18'")
+        raise ParameterError(f"model {text!r} has no kind: write KIND:NAME, such as 'demo' or 'torchvision:resnet18'")
     options: dict[str, str] = {}
     for part in filter(None, tail.split("&")):
         key, equals, value = part.partition("=")

@@ -39,15 +39,20 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
             return _bare(_tensors(loaded, path))
         return _bare(dict(load_file(path)))
     except SafetensorError as error:
-        raise ModelError(f"{path} is no whole safetensors file ({error}): truncated or damaged, get it again") from None
+        raise ModelError(
+            f"{path} is not a complete safetensors file ({error}): it is truncated or damaged: download it again"
+        ) from None
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"code ({code[1]})" if code else "more than tensors"
         raise ModelError(
-            f"{path} is a pickle that holds {what}: refused; have its owner save the state dict with safetensors"
+            f"{path} is a pickle that contains {what} and is not loaded: ask its author to save the state dict with "
+            "safetensors"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as weights ({first_line(error)}): damaged, get it again") from None
+        raise ModelError(
+            f"{path} cannot be read as weights ({first_line(error)}): it is damaged, download it again"
+        ) from None
 
 
 def refuse_disguised(path: Path) -> bytes:
@@ -65,9 +70,11 @@ def refuse_disguised(path: Path) -> bytes:
         raise ModelError(f"cannot read the weights file {str(path)!r}: {error.strerror}") from None
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
-        raise ModelError(f"{path} is empty: get it again")
+        raise ModelError(f"{path} is empty: download it again")
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")):
-        raise ModelError(f"{path} is an HTML page, not weights: the download met a login or error page; get it again")
+        raise ModelError(
+            f"{path} is an HTML page, not weights: the download returned a login or error page; download it again"
+        )
     if text.startswith(b"version https://git-lfs"):
         raise ModelError(f"{path} is a Git LFS pointer, not weights: run 'git lfs pull' where it came from")
     return start
@@ -108,7 +115,7 @@ def check_digest(path: Path, digest: str, command: str) -> None:
     if not found.startswith(digest):
         raise ModelError(
             f"{path} is damaged or another file: its SHA-256 begins {found[: len(digest)]}, not {digest}; "
-            f"delete it and get it again: {command}"
+            f"delete it and download it again: {command}"
         )
 
 
@@ -128,7 +135,7 @@ def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} holds a {type(loaded).__name__}, not a state dict")
     strange = next((k for k, v in loaded.items() if not (isinstance(k, str) and isinstance(v, Tensor))), None)
     if strange is not None:
-        raise ModelError(f"{path} is no state dict: entry {strange!r} is a {type(loaded[strange]).__name__}")
+        raise ModelError(f"{path} is not a state dict: entry {strange!r} is a {type(loaded[strange]).__name__}")
     return dict(loaded)
 
 

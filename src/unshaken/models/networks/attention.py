@@ -112,7 +112,7 @@ def token_side(model: Classifier) -> int:
     """
     first = next((m for m in model.net.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.kernel_size != first.stride or first.stride[0] != first.stride[1]:
-        raise ModelError(f"model {model.name!r} does not cut images into square patches by its first convolution")
+        raise ModelError(f"model {model.name!r} has no first convolution that cuts images into square patches")
     return int(first.stride[0])
 
 

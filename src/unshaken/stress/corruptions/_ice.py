@@ -30,7 +30,7 @@ def read_textures(folder: str, count: int, scale: float) -> tuple[Tensor, ...]:
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES) if path.is_dir() else []
     if not files:
         raise DataError(
-            f"frost: {folder!r} is no folder with images ({', '.join(_SUFFIXES)}); give one, or leave it out"
+            f"frost: {folder!r} is not a folder with images ({', '.join(_SUFFIXES)}); give one, or leave it out"
         )
     textures = []
     for file in files[:count]:

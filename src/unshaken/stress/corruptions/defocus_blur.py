@@ -86,7 +86,7 @@ def _mirrored(image: Tensor, reach: int) -> Tensor:
 
 @register("defocus_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur")
 class DefocusBlur(Corruption):
-    """A lens out of focus: every point becomes a disk."""
+    """Blur as by a lens out of focus: every point becomes a disk."""
 
     strengths = Severities(
         imagenet=((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),

@@ -36,7 +36,7 @@ def frost(images: Tensor, a: float, b: float, crops: Sequence[Tensor]) -> Tensor
     "frost", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="weather", comparable="with textures"
 )
 class Frost(Corruption):
-    """Blend with a random cut of a texture of ice.
+    """Blend the image with a random part of a texture of ice.
 
     Published errors were measured with the authors' photos of ice. Give their folder as `textures`; without it the ice
     is drawn by rule, the results do not compare with published ones, and `comparable` says so.

@@ -67,7 +67,7 @@ def correlate_along(images: Tensor, kernel: Sequence[float], dim: int) -> Tensor
 
 @register("gaussian_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur", extra="validation")
 class GaussianBlur(Corruption):
-    """A soft, round blur; one of the four kept for validation."""
+    """Gaussian blur (one of the four extra corruptions for validation)."""
 
     strengths = Severities(imagenet=(1, 2, 3, 4, 6), cifar=(0.4, 0.6, 0.7, 0.8, 1), tiny=(0.5, 0.75, 1, 1.25, 1.5))
 

@@ -44,7 +44,7 @@ def unit_normal(rng: SampleRng, *shape: int) -> Tensor:
 
 @register("gaussian_noise", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="noise")
 class GaussianNoise(Corruption):
-    """Normal noise of one strength on every channel of every pixel, as a sensor has in low light."""
+    """Add Gaussian noise, as from a sensor in low light."""
 
     strengths = Severities(
         imagenet=(0.08, 0.12, 0.18, 0.26, 0.38),

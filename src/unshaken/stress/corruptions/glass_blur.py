@@ -71,7 +71,7 @@ def _one_round(places: Tensor, target: Tensor) -> Tensor:
 
 @register("glass_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur")
 class GlassBlur(Corruption):
-    """Seen through frosted glass: pixels change places with near ones."""
+    """Blur as by frosted glass: swaps neighbouring pixels."""
 
     strengths = Severities(
         imagenet=((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),

@@ -28,7 +28,7 @@ def impulse_noise(images: Tensor, amount: float, uniform: Tensor) -> Tensor:
 
 @register("impulse_noise", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="noise")
 class ImpulseNoise(Corruption):
-    """Values stuck at black or white, as from bit errors."""
+    """Set random values to black or white, as by bit errors (salt-and-pepper noise)."""
 
     strengths = Severities(
         imagenet=(0.03, 0.06, 0.09, 0.17, 0.27),

@@ -60,7 +60,7 @@ def motion_taps(radius: int, sigma: float, angle: float) -> dict[tuple[int, int]
 
 @register("motion_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur")
 class MotionBlur(Corruption):
-    """The camera moved: a one-sided streak at an angle drawn from -45 to 45 degrees."""
+    """Blur as by a moving camera, at a random angle of -45 to 45 degrees."""
 
     strengths = Severities(
         imagenet=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),

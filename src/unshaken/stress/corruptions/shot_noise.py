@@ -85,7 +85,7 @@ def alias_tables(c: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 @register("shot_noise", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="noise")
 class ShotNoise(Corruption):
-    """The grain of counting few photons."""
+    """Add Poisson noise, as from counting few photons."""
 
     strengths = Severities(imagenet=(60, 25, 12, 5, 3), cifar=(500, 250, 100, 75, 50), tiny=(250, 100, 50, 30, 15))
 

@@ -66,7 +66,7 @@ def _dye(amount: Tensor, colour: tuple[float, float, float], channels: int) -> T
 
 @register("spatter", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="extra")
 class Spatter(Corruption):
-    """Drops of water (severities 1 to 3) or splashes of mud (4 and 5)."""
+    """Add drops of water (severities 1 to 3) or splashes of mud (4 and 5)."""
 
     # loc, scale, sigma, threshold, k, whether mud
     strengths = Severities(

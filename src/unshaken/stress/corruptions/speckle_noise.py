@@ -27,7 +27,7 @@ def speckle_noise(images: Tensor, sigma: float, noise: Tensor) -> Tensor:
 
 @register("speckle_noise", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="noise", extra="validation")
 class SpeckleNoise(Corruption):
-    """Normal noise that grows with the brightness of the pixel; one of the four kept for validation."""
+    """Add noise proportional to the pixel's brightness (one of the four extra corruptions for validation)."""
 
     strengths = Severities(
         imagenet=(0.15, 0.2, 0.35, 0.45, 0.6), cifar=(0.06, 0.1, 0.12, 0.16, 0.2), tiny=(0.15, 0.2, 0.25, 0.3, 0.35)

@@ -61,7 +61,7 @@ def _enlarge(side: int, factor: float) -> sparse.csr_array:
 
 @register("zoom_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur")
 class ZoomBlur(Corruption):
-    """Moving towards the scene during the exposure."""
+    """Blur as by zooming in during the exposure."""
 
     chunk = 2_500_000
 

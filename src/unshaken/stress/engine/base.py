@@ -120,7 +120,7 @@ class Stressor(Parameters):
         self._check_severity(severity)
         if min(height, width) < 8:
             raise ParameterError(
-                f"{self.info.name}: images of {(height, width)} pixels are too small; 8 x 8 is the least"
+                f"{self.info.name}: images of {(height, width)} pixels are too small; the minimum is 8 x 8"
             )
 
     def _check_severity(self, severity: int) -> None:

@@ -69,7 +69,7 @@ class Translation(Shift):
     is at most 55 of 784 pixels. For pictures with a margin, `window` gives the real ones.
     """
 
-    fill: Fill = Field("edge", description="what enters: the border repeated, the image mirrored, or black")
+    fill: Fill = Field("edge", description="fill for new pixels: repeat the border, mirror the image, or black")
 
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """See `translation`."""

@@ -164,7 +164,7 @@ class TestTraining:
     def test_one_member_is_refused(self):
         images, labels = data(32)
         alone = ensemble([Classifier(SmallNet(classes=2, channels=1, side=8))])
-        with pytest.raises(ParameterError, match="an ensemble of 1 member has nobody to differ from"):
+        with pytest.raises(ParameterError, match="an ensemble of 1 member has no diversity"):
             fit(alone, images, labels, [Dverge()], QUICK)
         with pytest.raises(ParameterError, match="members=1"):
             Dverge(members=1)

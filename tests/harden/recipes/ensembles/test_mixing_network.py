@@ -228,7 +228,7 @@ def test_a_radius_from_the_images_own_weight_is_false():
     h = made.net.robust_logits(moved).softmax(1)[0]
     assert h[1] - h[0] > (1 - alpha) / alpha  # h is still sure enough for that weight
     assert made(moved).argmax(1).item() == 0
-    with pytest.raises(ParameterError, match=r"may be 0\.3; there are certificates above 0\.5"):
+    with pytest.raises(ParameterError, match=r"may be 0\.3; certificates need 0\.5 or more"):
         AdaptiveSmoothing().parts(Oracle(made))
 
 

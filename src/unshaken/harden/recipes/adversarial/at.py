@@ -12,7 +12,7 @@ from unshaken.harden.engine.threat import IterativeRecipe
 
 @register("at", reference="Madry et al. 2018, arXiv:1706.06083")
 class AdversarialTraining(IterativeRecipe):
-    """Adversarial training: `min_w E max_{x' in ball} CE(f_w(x'), y)`, the last iterate of the attack being learned.
+    """Adversarial training: trains on PGD examples, `min_w E max_{x' in ball} CE(f_w(x'), y)`.
 
     The attack looks at the model in evaluation mode; mixed labels are attacked as they are mixed.
     """

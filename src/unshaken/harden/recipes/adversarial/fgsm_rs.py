@@ -14,7 +14,7 @@ from unshaken.harden.engine.threat import AdversarialRecipe
 
 @register("fgsm-rs", reference="Wong et al. 2020, arXiv:2001.03994")
 class FgsmRs(AdversarialRecipe):
-    """FGSM-RS: `d ~ U(-eps, eps)`, `d <- clip(d + a sign(g), -eps, eps)`; learn from `x + d`.
+    """FGSM-RS: single-step adversarial training from a random start, `d <- clip(d + a sign(g), -eps, eps)`.
 
     With `random_start` off it is FGSM training from the clean image, the classic way into catastrophic overfitting.
     """

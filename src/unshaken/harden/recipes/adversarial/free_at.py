@@ -16,14 +16,14 @@ from unshaken.harden.engine.threat import AdversarialRecipe
 
 @register("free-at", reference="Shafahi et al. 2019, arXiv:1904.12843")
 class FreeAT(AdversarialRecipe):
-    """Free-AT: each batch is replayed m times; a backward pass moves the weights and, by its sign, the perturbation.
+    """Free adversarial training: each backward pass updates both the weights and the perturbation.
 
     The perturbation is carried over from batch to batch. Epochs count batches: for the cost of E plain epochs give
     `epochs = E / m`.
     """
 
-    norm: Literal["linf"] = Field("linf", description="of the budget")
-    m: PositiveInt = Field(8, description="replays of a batch")
+    norm: Literal["linf"] = Field("linf", description="norm of the perturbation")
+    m: PositiveInt = Field(8, description="number of times each batch is replayed")
 
     @property
     def replays(self) -> int:

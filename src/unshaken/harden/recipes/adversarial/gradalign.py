@@ -34,7 +34,7 @@ def misalignment(first: Tensor, second: Tensor) -> Tensor:
 
 @register("gradalign", reference="Andriushchenko & Flammarion 2020, arXiv:2007.02617")
 class GradAlign(Recipe):
-    """GradAlign: `lambda (1 - cos(g(x), g(x + eta)))`, `eta ~ U(-eps, eps)`, beside any recipe with single steps.
+    """GradAlign: aligns input gradients at x and at a random point nearby, to keep single-step training stable.
 
     It needs the gradient of a gradient: about four passes a step.
     """

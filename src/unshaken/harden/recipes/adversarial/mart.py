@@ -37,7 +37,7 @@ def mart_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float) -
 
 @register("mart", reference="Wang et al. 2020, ICLR, openreview rklOg6EFwS")
 class Mart(IterativeRecipe):
-    """MART: a boosted cross-entropy on adversarial images, and a KL weighted by how wrong the clean image is."""
+    """MART: adversarial training with a boosted cross-entropy and a KL term weighted by the clean error."""
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "its loss weighs by the one true class, which mixed labels lack"}
 

@@ -39,9 +39,9 @@ class NoisyStep(PGD):
 
 @register("n-fgsm", reference="de Jorge et al. 2022, arXiv:2202.01181")
 class NFgsm(AdversarialRecipe):
-    """N-FGSM: noise of twice the radius, one step of the radius, no clipping to the ball."""
+    """N-FGSM: single-step adversarial training from strong noise, without clipping to the ball."""
 
-    norm: Literal["linf"] = Field("linf", description="of the budget")
+    norm: Literal["linf"] = Field("linf", description="norm of the perturbation")
     step_size: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
     noise: NonNegativeFloat = Field(2.0, description="half-width k of the noise, as a share of eps")
 

@@ -50,7 +50,7 @@ class SmoothPGD(PGD):
 
 @register("smooth-adv", reference="Salman et al. 2019, arXiv:1906.04584")
 class SmoothAdv(Recipe):
-    """SmoothAdv: `x'` raises `-log mean_i softmax(f(x' + n_i))_y` in an l2 ball, then `x' + n_i` are learned.
+    """SmoothAdv: adversarial training of the smoothed classifier, on noisy copies of adversarial images.
 
     PGD in evaluation mode from the image, with the noises drawn once for all its steps and for the learning after it;
     they are not clipped, `x'` itself stays in [0, 1]. The radius rises over the first epochs. It costs

@@ -43,7 +43,7 @@ def trades_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float)
 
 @register("trades", reference="Zhang et al. 2019, arXiv:1901.08573")
 class Trades(IterativeRecipe):
-    """TRADES: `CE(f(x), y) + beta max_{x'} KL(p(x) || p(x'))`, searched in evaluation mode from x + 0.001 N(0, 1)."""
+    """TRADES: trades clean accuracy against robustness, `CE(f(x), y) + beta max_{x'} KL(p(x) || p(x'))`."""
 
     beta: NonNegativeFloat = Field(6.0, description="weight of the KL term, 1 to 10")
 

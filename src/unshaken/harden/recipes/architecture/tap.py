@@ -142,7 +142,7 @@ class PooledNorm(nn.Module):
 
 @register("tap", reference="Guo et al. 2023, arXiv:2303.11126", needs=("attention",))
 class TAP(Recipe):
-    """Token-aware average pooling before the norm and attention of every block: `x + Attn(LN(sum_d a_d D_d(x)))`.
+    """TAP: token-aware average pooling before every attention block of a vision transformer.
 
     It changes the network, for training and for use. For a model that is trained already, `identity=4` begins near
     the model as it was. It knows blocks of this package's form, timm's and torchvision's, with a grid of patches.
@@ -154,7 +154,7 @@ class TAP(Recipe):
     temperature: PositiveFloat = Field(1.0, description="divides the logits of the scales")
     identity: NonNegativeFloat = Field(0.0, description="added to the logit of the token itself")
     prefix: NonNegativeInt | None = Field(None, description="tokens before the patches; None: as the model says")
-    seed: NonNegativeInt = Field(0, description="of the predictors' first weights")
+    seed: NonNegativeInt = Field(0, description="random seed of the predictors' initial weights")
 
     def rebuild(self, model: Classifier) -> Classifier:
         """The model with pooling in every block; one that pools already is left as it is.

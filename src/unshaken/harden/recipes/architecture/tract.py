@@ -21,7 +21,7 @@ __all__ = ["TrAct", "first_layer", "tract", "tract_gradient"]
 
 @register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")
 class TrAct(Recipe):
-    """TrAct: the first layer's weight gradient becomes `GradW (C + lambda I)^-1`, C the second moment of its input.
+    """TrAct: preconditions the first layer's gradient so that its activations learn faster, `GradW (C + lambda I)^-1`.
 
     The plain gradient is proportional to pixel values, so that bright images and images of much contrast dominate. This
     one is the ridge least-squares fit to a gradient step on the pre-activations: `dW = argmin_D sum_i |-eta b g_i -

@@ -94,7 +94,7 @@ def _quantile(uniform: Tensor, inverse: Callable[[NDArray[np.float64]], NDArray[
 
 @register("augmix", reference="Hendrycks et al. 2020, arXiv:1912.02781")
 class AugMix(Recipe):
-    """AugMix: `CE(x) + jsd JSD(x, view, view)`, views being mixtures of W chains of operations.
+    """AugMix: mixes chains of image operations, with a consistency loss between the mixtures.
 
     With `jsd=0` the model learns from one view alone, by plain cross-entropy, and other losses may be added. Views are
     made of the images as they are then: give recipes that crop, mirror or mix images before this one.

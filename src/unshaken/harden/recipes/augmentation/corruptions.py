@@ -44,7 +44,7 @@ def corrupted(
 
 @register("corruptions", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261")
 class Corruptions(Recipe):
-    """Fine-tuning on corruptions: each image gets one of those named, or stays clean; drawn anew in each epoch.
+    """Training on corruptions: each image gets a random one of the corruptions named, or stays clean.
 
     In a batch the images of one corruption share a severity. Judge what is learned on corruptions that are
     not named here: those named say nothing of the unforeseen.

@@ -36,7 +36,7 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, pad: 
 
 @register("crop-flip", reference="Krizhevsky et al. 2012, doi:10.1145/3065386")
 class CropFlip(Recipe):
-    """Random crop after padding with black, and a mirror image for some; one draw a sample and epoch.
+    """Random crop and horizontal flip: the standard augmentation for small images.
 
     Give it before recipes that make views of the images, such as `augmix`.
     """

@@ -55,12 +55,14 @@ def cut_batch(
 
 @register("cutmix", reference="Yun et al. 2019, arXiv:1905.04899")
 class CutMix(Recipe):
-    """CutMix: a box of `1 - lam` of the area comes from another image, `lam ~ Beta(alpha, alpha)` and box by batch."""
+    """CutMix: replaces a box of each image by a box of another image, and mixes their labels."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
-    alpha: PositiveFloat = Field(1.0, description="of the Beta distribution")
-    probability: float = Field(0.5, ge=0, le=1, description="share of the batches that are cut; 0.5 CIFAR, 1 ImageNet")
+    alpha: PositiveFloat = Field(1.0, description="parameter of the Beta distribution")
+    probability: float = Field(
+        0.5, ge=0, le=1, description="share of the batches to mix; 0.5 for CIFAR, 1 for ImageNet"
+    )
 
     def augment(self, step: Step) -> None:
         """Cut the batch, or leave it."""

@@ -30,7 +30,7 @@ def with_noise(images: Tensor, sigma: float, rng: SampleRng) -> Tensor:
 
 @register("gaussian-augmented", reference="Cohen et al. 2019, arXiv:1902.02918")
 class GaussianAugmented(Recipe):
-    """Gaussian augmentation for randomised smoothing: every image is learned with `x + N(0, sigma^2 I)`.
+    """Gaussian augmentation for randomised smoothing: trains on `x + N(0, sigma^2 I)`.
 
     The noise is not clipped, for the certificate asks about noise that is not; `noise` clips, and is for robustness
     against noisy photos. Certify with the same `sigma`. Give it after recipes that crop, mirror or mix images, and

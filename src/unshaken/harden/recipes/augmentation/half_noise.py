@@ -40,7 +40,7 @@ def noisy_half(images: Tensor, cut: Halves, left: Tensor, sigma: float, rng: Sam
 
 @register("half-noise", reference="Xia et al. 2024, arXiv:2404.09586")
 class HalfNoise(Recipe):
-    """Gaussian augmentation for dual smoothing: every image is learned as one noisy half of its pixels.
+    """Gaussian augmentation for dual smoothing: trains on a noisy half of each image's pixels.
 
     Train a network for each side, or one for both, and certify with `dual-smoothing` at the same split, expansion and
     sigma. The noise is not clipped. Give it after recipes that crop, mirror or mix images, and with `select=last`:
@@ -54,7 +54,7 @@ class HalfNoise(Recipe):
     side: Literal["left", "right", "both"] = Field("both", description="which half; both: drawn for each image anew")
     sigma: PositiveFloat = Field(0.25, description="standard deviation in units of the pixel range")
     split: Split = Field("checkerboard", description="which pixels are the left half")
-    split_seed: NonNegativeInt = Field(0, description="draws the random split")
+    split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
     expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
 
     def augment(self, step: Step) -> None:

@@ -60,7 +60,7 @@ def dirichlet_mixup_loss(logits: Tensor, labels: Tensor, weights: Tensor, partne
     "mixup", reference="Zhang et al. 2018, arXiv:1710.09412; of more points: Chidambaram & Ge 2024, arXiv:2306.00740"
 )
 class Mixup(Recipe):
-    """Mixup: `x~ = sum_j w_j x_j`, `y~ = sum_j w_j y_j` over M images of the batch, `w ~ Dirichlet(alpha, ..., alpha)`.
+    """Mixup: trains on weighted averages of M images and of their labels, weights from a Dirichlet distribution.
 
     M = 2 with alpha = 1 is the classic; M = 1 changes nothing. Beside an adversarial recipe the mixed image is attacked
     with its mixed label.
@@ -69,7 +69,9 @@ class Mixup(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
     points: PositiveInt = Field(2, description="M, images in each mixture")
-    alpha: PositiveFloat = Field(1.0, description="of the Dirichlet; small keeps one image dominant")
+    alpha: PositiveFloat = Field(
+        1.0, description="parameter of the Dirichlet distribution; small values keep one image dominant"
+    )
     draw: Literal["batch", "sample"] = Field("batch", description="one weight vector for the batch, or one an image")
 
     def augment(self, step: Step) -> None:

@@ -32,13 +32,13 @@ def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
 
 @register("noise", reference="Rusak et al. 2020, arXiv:2001.06057")
 class Noise(Recipe):
-    """Normal noise of a deviation, or of one drawn for each image, on a share of the images."""
+    """Noise augmentation: adds Gaussian noise of fixed or random strength to a share of the images."""
 
     sd: PositiveFloat = Field(
         0.2, description="deviation in units of the pixel range; the largest one where one is drawn"
     )
     least: float = Field(-1.0, description="smallest deviation, for one drawn evenly up to sd; below 0: always sd")
-    share: float = Field(1.0, ge=0, le=1, description="of the images that get noise, each by its own draw")
+    share: float = Field(1.0, ge=0, le=1, description="probability that an image gets noise")
 
     @model_validator(mode="after")
     def _fits(self) -> Noise:

@@ -80,7 +80,7 @@ def noise2net(images: Tensor, blocks: list[Block], strength: Tensor, deviation: 
 
 @register("noise2net", reference="Hendrycks et al. 2021, arXiv:2006.16241")
 class Noise2Net(Recipe):
-    """Noise2Net: a share of the images pass through networks of random weights; DeepAugment without a trained network.
+    """Noise2Net: augments images by passing them through small networks with random weights.
 
     The networks' kernels and dilations are drawn once a run, their weights anew for each image and epoch. An image is
     chosen by a draw of its own, so it is half of a batch in the mean.

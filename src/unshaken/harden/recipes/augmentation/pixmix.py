@@ -147,7 +147,7 @@ def folder_pictures(folder: str, count: int, side: int, seed: int) -> Tensor:
 
 @register("pixmix", reference="Hendrycks et al. 2022, arXiv:2112.05135")
 class PixMix(Recipe):
-    """PixMix: learn from images mixed with fractals, in up to k rounds of sums and products.
+    """PixMix: trains on images mixed with fractals, in up to k rounds of sums and products.
 
     The mixing pictures are drawn by rule from the run seed, once a run; `pictures` names a folder of your own instead.
     """

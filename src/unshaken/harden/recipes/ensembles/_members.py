@@ -25,7 +25,7 @@ class Members(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    members: int = Field(3, description="networks, where the model is not an ensemble already", ge=2)
+    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2)
 
     def rebuild(self, model: Classifier) -> Classifier:
         """The ensemble."""
@@ -54,7 +54,7 @@ class Members(Recipe):
         n = len(members_of(setup.model))
         if n < 2:
             raise ParameterError(
-                f"{self.info.name}: an ensemble of {n} member has nobody to differ from: give 2 or more"
+                f"{self.info.name}: an ensemble of {n} member has no diversity: give 2 members or more"
             )
 
 

@@ -46,7 +46,7 @@ def adp_log_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 @register("adp", reference="Pang et al. 2019, arXiv:1901.08846")
 class ADP(Members):
-    """ADP: `sum_i CE_i - alpha H(mean p) - beta log det(M M^T)`, M the members' non-true-class probabilities.
+    """ADP: trains an ensemble with diverse predictions on the wrong classes.
 
     Published with Adam at a rate of 1e-3 and weight decay 1e-4.
     """

@@ -31,7 +31,7 @@ DISTILLED, ATTACKED = "dverge.distilled", "dverge.attacked"
 
 @register("dverge", reference="Yang et al. 2020, arXiv:2009.14720")
 class Dverge(Members):
-    """DVERGE: `min_{f_i} sum_{j != i} CE(f_i(x'_j(x, x_s)), y_s)`, x'_j distilled from member j by feature matching.
+    """DVERGE: trains an ensemble whose members do not share vulnerabilities, on each other's distilled images.
 
     Members start from trained ones (an ensemble), or from `warmup` epochs of cross-entropy. The layer is drawn anew
     every epoch (or batch), the same for all members; images are distilled in evaluation mode with the weights of all
@@ -50,12 +50,12 @@ class Dverge(Members):
     eps: PositiveFloat = Field(0.07, description="linf radius of the distilled images in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="steps of the feature matching")
     step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
-    momentum: NonNegativeFloat = Field(1.0, description="of the feature matching; 0 for plain sign descent")
+    momentum: NonNegativeFloat = Field(1.0, description="momentum of the feature matching; 0 for plain sign descent")
     layers: tuple[str, ...] = Field(
         (), description="layers of a member to draw from; default: before each ReLU, logits"
     )
     learn: Literal["others", "own", "noise", "clean"] = Field(
-        "others", description="what a member learns from: images distilled from the others, or a control: see the class"
+        "others", description="training images of a member: distilled from the others, or a control; see the class"
     )
     draw: Literal["epoch", "batch"] = Field("epoch", description="how often the layer is drawn anew")
     warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")

@@ -16,7 +16,7 @@ from unshaken.harden.recipes.ensembles._members import Members, alike, summed_cr
 
 @register("ensemble-at", reference="Tramèr et al. 2018, arXiv:1705.07204")
 class EnsembleAT(IterativeRecipe, Members):
-    """Adversarial training of several members: `sum_i CE(f_i(x'), y)`, x' the worst image for the whole ensemble."""
+    """Adversarial training of an ensemble, on examples against the whole ensemble."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it is not defined for mixed labels; leave one of the two out"}

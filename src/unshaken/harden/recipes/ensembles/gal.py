@@ -33,17 +33,17 @@ def gal_coherence(gradients: Tensor) -> Tensor:
 
 @register("gal", reference="Kariyappa & Qureshi 2019, arXiv:1901.09981")
 class GAL(Members):
-    """GAL: `mean_i CE_i + lambda log sum_{i<j} exp(cos(grad_x CE_i, grad_x CE_j))`, by a double backward pass.
+    """GAL: trains an ensemble whose members' input gradients point in different directions.
 
     Every ReLU becomes leaky, for a gradient that is zero has no direction. Published with Adam at a rate of 1e-3.
     """
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it needs a true class; leave one of the two out"}
 
-    weight: NonNegativeFloat = Field(0.5, description="lambda")
-    slope: float = Field(0.1, description="of the leaky ReLU below zero", ge=0, lt=1)
+    weight: NonNegativeFloat = Field(0.5, description="weight lambda of the penalty")
+    slope: float = Field(0.1, description="slope of the leaky ReLU below zero", ge=0, lt=1)
     noise: NonNegativeFloat = Field(0.045, description="deviation of normal input noise, in [0, 1] pixel units")
-    noisy: float = Field(0.5, description="share of the batches that get it", ge=0, le=1)
+    noisy: float = Field(0.5, description="share of the batches that get noise", ge=0, le=1)
 
     def rebuild(self, model: Classifier) -> Classifier:
         """The ensemble, every ReLU leaky."""

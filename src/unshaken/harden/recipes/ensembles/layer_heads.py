@@ -87,7 +87,7 @@ def _size(shape: torch.Size, grid: int) -> int:
 
 @register("layer-heads", reference="Fort & Lakshminarayanan 2024, arXiv:2408.05446")
 class LayerHeadsRecipe(Recipe):
-    """Train a linear head on each of several layers of a network, which itself is left alone.
+    """Layer heads: trains a linear classifier on each of several layers of a frozen network.
 
     What comes out answers by the mean of all heads and the network; `crossmax` lets them vote.
     """

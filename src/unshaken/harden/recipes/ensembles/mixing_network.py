@@ -59,7 +59,7 @@ def mixing_loss(
 
 @register("mixing-network", reference="Bai et al. 2023, arXiv:2301.12554")
 class MixingNetwork(AdversarialRecipe):
-    """Train a network that sets, image by image, the weight of a robust model in a mixture with this accurate one.
+    """Mixing network: learns, for each image, the weight of a robust model in a mixture with an accurate one.
 
     Both models are frozen. From two of each one's feature maps it learns to tell clean images (trust the accurate one)
     from images that were attacked through the whole mixture, with strengths drawn for each and a share of the effort
@@ -84,7 +84,7 @@ class MixingNetwork(AdversarialRecipe):
     gate_scale: PositiveFloat = Field(2.0, description="factor of the normalised gate")
     gate_bias: float = Field(1.3, description="added to the gate in use")
     training_bias: float = Field(0.4, description="added to the gate in training")
-    momentum: float = Field(0.01, gt=0, le=1, description="of the gate's batch norm")
+    momentum: float = Field(0.01, gt=0, le=1, description="momentum of the gate's batch norm")
     widths: str = Field("32+48+64", description="channels of the three stages")
     blocks: PositiveInt = Field(2, description="residual blocks a stage")
     join: Join = Field("conv", description="how later maps are added: direct (of the stage's shape) or conv")
@@ -96,7 +96,7 @@ class MixingNetwork(AdversarialRecipe):
     c_bce: NonNegativeFloat = Field(1.5, description="weight of the gate's cross-entropy")
     c_ce: NonNegativeFloat = Field(0.0, description="weight of the mixture's cross-entropy")
     c_prod: NonNegativeFloat = Field(0.2, description="weight of the product of the two")
-    seed: NonNegativeInt = Field(0, description="of the mixing network's first weights")
+    seed: NonNegativeInt = Field(0, description="random seed of the mixing network's initial weights")
 
     _robust: Classifier | None = PrivateAttr(None)
 

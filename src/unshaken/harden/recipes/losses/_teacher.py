@@ -17,7 +17,7 @@ from unshaken.models import load_model
 
 
 class TeacherRecipe(Recipe):
-    """A recipe that learns from the answers of another network."""
+    """Base class of recipes that learn from another network's predictions."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
     first_try: ClassVar[FirstTry] = FirstTry(parameters={"teacher": "demo:standard"})

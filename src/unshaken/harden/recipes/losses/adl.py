@@ -125,7 +125,7 @@ def attention_stability(before: Tensor, after: Tensor) -> Tensor:
 
 @register("adl", reference="Guo et al. 2023, arXiv:2303.11126", needs=("attention",))
 class ADL(Recipe):
-    """Attention diversification: `loss + weight * mean over layers of cos(cut(m), cut(Abar_i))`.
+    """Attention diversification loss (ADL): makes the tokens of a vision transformer attend to different places.
 
     It reads the attention of the passes that the loss makes; where attention has dropout, it is read before that.
     Attention that is even everywhere costs nothing too, so watch its entropy (`attention_entropy`); and `surviving`,
@@ -134,9 +134,11 @@ class ADL(Recipe):
 
     first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
 
-    weight: NonNegativeFloat = Field(1.0, description="of the penalty")
-    threshold: NonNegativeFloat = Field(2.0, description="in units of even attention; about 1 for 16 tokens or fewer")
-    layers: tuple[NonNegativeInt, ...] = Field((), description="attention layers from 0; none given: all")
+    weight: NonNegativeFloat = Field(1.0, description="weight of the penalty")
+    threshold: NonNegativeFloat = Field(
+        2.0, description="attention threshold, relative to uniform attention; about 1 for 16 tokens or fewer"
+    )
+    layers: tuple[NonNegativeInt, ...] = Field((), description="attention layers, numbered from 0; default all")
     pairwise: bool = Field(False, description="compare rows with one another, not with their mean")
 
     def begin(self, setup: Setup) -> None:

@@ -30,7 +30,7 @@ def balanced_weights(shares: Tensor, samples: int, beta: float = 1.0) -> Tensor:
 
 @register("class-balanced", reference="Cui et al. 2019, arXiv:1901.05555")
 class ClassBalanced(Recipe):
-    """Reweighing by class: the loss of class k counts `w_k`, the inverse of its (effective) number of images.
+    """Class-balanced loss: weighs each class by the inverse of its (effective) number of images.
 
     It goes with plain training and with adversarial recipes; their search stays as it is.
     """

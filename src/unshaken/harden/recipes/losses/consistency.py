@@ -70,7 +70,7 @@ def noisy_logits(step: Step, images: Tensor, sigma: float, copies: int, rng: Sam
 
 @register("consistency", reference="Jeong & Shin 2020, arXiv:2006.04062")
 class Consistency(Recipe):
-    """Consistency for smoothed classifiers: `mean_i CE(p_i, y) + lbd mean_i KL(pbar || p_i) + eta H(pbar)`.
+    """Consistency regularisation for smoothed classifiers: penalises disagreement between noisy copies.
 
     `p_i` is the prediction for copy i with noise of its own, not clipped, `pbar` the mean of all. It costs `copies`
     passes where `gaussian-augmented` costs one. Beside an adversarial recipe the noise is added to what its search

@@ -26,7 +26,7 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
 
 @register("distillation", reference="Papernot et al. 2016, arXiv:1511.04508")
 class Distillation(TeacherRecipe, AtTemperature):
-    """Defensive distillation: `CE(q, softmax(z / T))` with `q = softmax(z_teacher / T)`, the teacher trained at T too.
+    """Defensive distillation: trains on a teacher's probabilities at a high temperature T.
 
     The teacher, trained with `temperature` at the same T, answers each view as it is augmented; labels that were mixed
     are not looked at. It blunts attacks on the cross-entropy and no others: the gradient is hidden, the boundary stays

@@ -32,7 +32,7 @@ def knowledge_distillation_loss(
 
 @register("knowledge-distillation", reference="Hinton et al. 2015, arXiv:1503.02531")
 class KnowledgeDistillation(TeacherRecipe):
-    """Knowledge distillation: `a T^2 KL(q || softmax(z / T)) + (1 - a) CE(y, softmax(z))`, to hand a skill on.
+    """Knowledge distillation: `a T^2 KL(q || softmax(z / T)) + (1 - a) CE(y, softmax(z))`, q from a teacher.
 
     Often called defensive distillation, and not that: the second term, at T = 1, keeps logits small, so that nothing is
     hidden and nothing defended.

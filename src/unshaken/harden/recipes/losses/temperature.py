@@ -53,7 +53,7 @@ class AtTemperature(Recipe):
 
 @register("temperature", reference="Papernot et al. 2016, arXiv:1511.04508")
 class Temperature(AtTemperature):
-    """Training at a temperature: cross-entropy of `softmax(z / T)`, which makes logits about T times as large.
+    """Temperature training: cross-entropy of `softmax(z / T)`, which makes the logits about T times as large.
 
     At T = 1, where the network is used, its softmax saturates: the gradient of the cross-entropy rounds to zero, and
     attacks that follow it fail. That is no robustness. Teachers of `distillation` are trained so.

@@ -105,7 +105,7 @@ class Cost:
 
 @register("three-heads", reference="Jain et al. 2023, Efficiently Robustify Pre-Trained Models, arXiv:2309.07499")
 class ThreeHeads(Recipe):
-    """Three heads: copies of a frozen model's last section learn, one from changed images, one from both kinds.
+    """Three heads: tunes two copies of a model's last section, one on corrupted images and one on both kinds.
 
     `L = CE(u(x~), y) + l w KD(u(x~), T(x~)) + CE(m(x), y) + l w_c KD(m(x), c(x)) + CE(m(x~), y) + l w KD(m(x~), T(x~))`
     with the frozen clean head c, the unclean head u, the combined head m, and a teacher T that was made robust before.
@@ -124,8 +124,8 @@ class ThreeHeads(Recipe):
     section: str = Field("", description="modules to copy, joined by +, as in layer4+fc; empty: by share")
     share: float = Field(0.15, gt=0, le=1, description="parameters that may learn, as a share of the model's")
     shared: bool = Field(False, description="one copy for both heads but for the last module of the section")
-    mode: Mode = Field("combined", description="what the finished model gives")
-    weight: NonNegativeFloat = Field(1.0, description="l, of the distillation terms")
+    mode: Mode = Field("combined", description="output of the finished model")
+    weight: NonNegativeFloat = Field(1.0, description="weight l of the distillation terms")
     tau: PositiveFloat = Field(2.0, description="temperature of the distillation")
     dropout: float = Field(0.2, ge=0, lt=1, description="rate before the teacher's last layer")
     passes: PositiveInt = Field(5, description="passes of the teacher with dropout")

@@ -29,7 +29,7 @@ def hedge(weights: Tensor, errors: Tensor, eta: float) -> Tensor:
 
 @register("worst-class", reference="after Li & Liu 2023, arXiv:2302.04025, and Sagawa et al. 2020, arXiv:1911.08731")
 class WorstClass(Recipe):
-    """Worst-class training: `min_w max_q sum_k q_k L_k`, q on the simplex, raised by each epoch's error of its class.
+    """Worst-class training: raises the weight of the classes with the highest error after each epoch.
 
     It starts with all classes alike (`class-balanced` at eta = 0). The error is measured in evaluation mode on the
     images as they are learned from, so beside an adversarial recipe it is the robust training error; this costs a

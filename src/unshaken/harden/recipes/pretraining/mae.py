@@ -40,7 +40,7 @@ def reconstruction_loss(predicted: Tensor, wanted: Tensor, hidden: Tensor) -> Te
 
 @register("mae", reference="He et al. 2021, arXiv:2111.06377")
 class MaskedAutoencoding(Recipe):
-    """Masked autoencoding: most patches are hidden, the encoder sees the others, a small decoder rebuilds the hidden.
+    """Masked autoencoding (MAE): pretrains a vision transformer to reconstruct hidden patches; needs no labels.
 
     Labels are not used, and the head is not trained: fine-tune what comes out. The decoder leaves after the last step.
     Targets are the patch's own pixels, or the features of a teacher at its place, each brought to mean 0 and
@@ -57,13 +57,15 @@ class MaskedAutoencoding(Recipe):
     }
 
     mask: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
-    target: Literal["pixels", "features"] = Field("pixels", description="what is rebuilt")
+    target: Literal["pixels", "features"] = Field(
+        "pixels", description="target of the reconstruction: pixels or features"
+    )
     teacher: str = Field("", description="model SPEC, for features")
-    layer: str = Field("", description="of the teacher: a layer whose output is [N, F, H, W]")
+    layer: str = Field("", description="layer of the teacher whose output has shape [N, F, H, W]")
     features: NonNegativeInt = Field(0, description="F of that layer")
-    width: PositiveInt = Field(64, multiple_of=HEADS, description="numbers a token in the decoder")
+    width: PositiveInt = Field(64, multiple_of=HEADS, description="width of the decoder's tokens")
     depth: PositiveInt = Field(1, description="blocks of the decoder")
-    seed: int = Field(0, ge=0, description="of the decoder's first weights")
+    seed: int = Field(0, ge=0, description="random seed of the decoder's initial weights")
 
     @model_validator(mode="after")
     def _whole(self) -> MaskedAutoencoding:

@@ -45,7 +45,7 @@ def info_nce(queries: Tensor, keys: Tensor, tau: float = 0.2) -> Tensor:
 
 @register("rrcm", reference="Lei et al. 2025, arXiv:2501.13094")
 class RepresentationConsistency(Recipe):
-    """rRCM pretraining: instance discrimination along the trajectories `x_t = x + t n` of a diffusion.
+    """rRCM pretraining: learns features that are consistent across noise levels; needs no labels.
 
     Two terms, each an InfoNCE: *contrast* between two strong views at the least noise, projected, the keys by an
     average of the network; and *consistency* between neighbouring levels `t_i`, `t_{i+1}` of one image and one noise.
@@ -65,7 +65,7 @@ class RepresentationConsistency(Recipe):
     contrast: NonNegativeFloat = Field(1.0, description="weight of the contrast of two views at the least noise")
     consistency: NonNegativeFloat = Field(1.0, description="weight of the consistency of neighbouring levels")
     swap: bool = Field(True, description="contrast with the views changed over as well")
-    tau: PositiveFloat = Field(0.2, description="temperature of both")
+    tau: PositiveFloat = Field(0.2, description="temperature of both terms")
     target: Literal["online", "average"] = Field("online", description="which network gives the keys of consistency")
     project: bool = Field(False, description="whether consistency is of projections, not of features")
     index: Literal["batch", "sample"] = Field(
@@ -75,17 +75,21 @@ class RepresentationConsistency(Recipe):
     least: PositiveFloat = Field(0.002, description="smallest level t, on images in [-1, 1]: twice that of [0, 1]")
     most: PositiveFloat = Field(80.0, description="largest level t")
     decay: float = Field(0.99, description="share of the average that stays in a step, at first", ge=0, lt=1)
-    decay_end: float = Field(0.9999, description="the same at the end; as decay for one that stays", ge=0, lt=1)
-    sharpness: PositiveFloat = Field(10.0, description="how early it rises: 10 for ImageNet, 15 for CIFAR")
+    decay_end: float = Field(
+        0.9999, description="the same at the end of training; equal to decay for a constant value", ge=0, lt=1
+    )
+    sharpness: PositiveFloat = Field(10.0, description="how early the decay rises: 10 for ImageNet, 15 for CIFAR")
     views: Literal["small", "photos"] = Field("small", description="augmentations: for small images, or MoCo v3's")
     mirror: float = Field(
         0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
     )
     hidden: PositiveInt = Field(128, description="units of the projector's hidden layers; 2048 to 4096 is usual")
     projected: PositiveInt = Field(64, description="numbers of a projection; 256 is usual")
-    injection: Injection = Field("bias", description="how a net without levels of its own is told: see the guide")
-    informed: bool = Field(True, description="whether it is told the level at all")
-    seed: int = Field(0, ge=0, description="of the added weights")
+    injection: Injection = Field(
+        "bias", description="how a network without noise levels gets the level as input; see the guide"
+    )
+    informed: bool = Field(True, description="whether the network gets the noise level as input")
+    seed: int = Field(0, ge=0, description="random seed of the added weights")
 
     @model_validator(mode="after")
     def _whole(self) -> RepresentationConsistency:

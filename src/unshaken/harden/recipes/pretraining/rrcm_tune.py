@@ -20,7 +20,7 @@ from unshaken.harden.recipes.pretraining._timed import Injection, TimedNet, time
 
 @register("rrcm-tune", reference="Lei et al. 2025, arXiv:2501.13094")
 class RepresentationTuning(Recipe):
-    """rRCM fine-tuning: `mean_i CE(p_i, y) + lbd mean_i KL(pbar || p_i) + eta H(pbar)` under noise of one level.
+    """rRCM fine-tuning: trains a pretrained network to classify consistently under noise of one level.
 
     What comes out is a classifier whose logits know the level: certify it with the same `sigma`. The head learns alone
     at first, on a still encoder. From a net that was not pretrained it is the same training from scratch. Noise is not
@@ -38,12 +38,16 @@ class RepresentationTuning(Recipe):
     copies: int = Field(2, description="noisy copies of each image; 1 with lbd=0 for plain noise", ge=1)
     head_steps: NonNegativeInt = Field(0, le=10**12, description="steps at the start in which the head learns alone")
     keep_head: bool = Field(False, description="whether the head stays as it is after those")
-    points: int = Field(81, description="levels of the grid whose nearest one is told; 0 for the true one", ge=0)
+    points: int = Field(
+        81, description="number of noise levels to round the input level to; 0 for the exact level", ge=0
+    )
     least: PositiveFloat = Field(0.002, description="smallest level of the grid, as in pretraining")
     most: PositiveFloat = Field(80.0, description="largest level of the grid, as in pretraining")
     injection: Injection = Field("bias", description="for a net that was not pretrained: see rrcm")
-    informed: bool = Field(True, description="for a net that was not pretrained: whether it is told the level")
-    seed: int = Field(0, ge=0, description="of the added weights")
+    informed: bool = Field(
+        True, description="for a network that was not pretrained: whether it gets the noise level as input"
+    )
+    seed: int = Field(0, ge=0, description="random seed of the added weights")
 
     @model_validator(mode="after")
     def _whole(self) -> RepresentationTuning:

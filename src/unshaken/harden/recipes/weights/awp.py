@@ -22,7 +22,7 @@ def weight_direction(weight: Tensor, gradient: Tensor) -> Tensor:
 
 @register("awp", reference="Wu et al. 2020, arXiv:2004.05884")
 class AWP(Recipe):
-    """AWP: `w <- w + gamma v |w| / |v|` with v the gradient of the batch's loss; learn there; go back by as much.
+    """Adversarial weight perturbation (AWP): takes each training step at weights perturbed to raise the loss.
 
     Moved are weights of more than one dimension. It costs a forward and a backward pass a step more.
     """
@@ -33,8 +33,8 @@ class AWP(Recipe):
         "views": "it is not defined for losses over several augmented views; leave one of the two out",
     }
 
-    gamma: PositiveFloat = Field(0.01, description="length of the move, as a share of the weights; 0.005 for trades")
-    warmup: NonNegativeInt = Field(0, description="epochs before the first move")
+    gamma: PositiveFloat = Field(0.01, description="size of the perturbation relative to the weights; 0.005 for trades")
+    warmup: NonNegativeInt = Field(0, description="epochs before the first perturbation")
 
     @contextmanager
     def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:

@@ -24,7 +24,7 @@ def ema_decay(step: int, most: float) -> float:
 
 @register("ema", reference="Gowal et al. 2020, arXiv:2010.03593")
 class EMA(Recipe):
-    """EMA: `w_ema <- t w_ema + (1 - t) w` after every step; statistics of batch norms are those of the live model."""
+    """EMA: an exponential moving average of the weights, `w_ema <- t w_ema + (1 - t) w`."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"average"})
 

@@ -12,7 +12,7 @@ from unshaken.harden.engine.recipe import Recipe, Setup, Step
 
 @register("proximal", reference="Li et al. 2018, arXiv:1802.01483")
 class Proximal(Recipe):
-    """L2-SP: `mu / 2 |w - w_0|^2` is added to the loss, w_0 being the weights before training."""
+    """L2-SP: penalises the distance to the initial weights, `mu / 2 |w - w_0|^2`."""
 
     mu: NonNegativeFloat = Field(0.01, description="weight of the penalty")
 
