@@ -62,21 +62,48 @@ def make_stripes(folder: Path) -> str:
     return f"folder:{folder}"
 
 
+def make_halves(folder: Path) -> str:
+    """Grey noise that is brighter above or below, two classes, as Parquet with 200 training and 40 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 200), ("test", 40)):
+        for i in range(n):
+            pixels, label = rng.integers(0, 120, (6, 6)).astype(np.uint8), i % 2
+            pixels[3 * label : 3 * label + 3] += 100
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "halves.parquet")
+    return f"parquet:{folder}/halves.parquet"
+
+
+def small_perceptron(width: int) -> dict[str, float]:
+    """How the perceptrons of `smt-verification` are trained quickly."""
+    return {"width": width, "epochs": 12, "lr": 1e-2, "batch_size": 32, "eps": 0.05}
+
+
 @dataclass(frozen=True)
 class Tiny:
     """How a row is run in a few seconds.
 
     Args:
-        parameters: as after the slug on the command line.
+        parameters: as after the slug on the command line; `{folder}` stands for that of the data.
         make: writes the data into a folder, and gives its SPEC.
         other: a parameter with another value, which a resumed run must refuse.
         patches: module attribute to a smaller value, for sizes that are no parameters.
+        model: writes a model into the folder, and gives its SPEC; None for the row's own.
+        wall_times: ends of the names of figures that a resumed run measures anew.
+        needs: modules of extras without which the row is not run.
     """
 
     parameters: str
     make: Callable[[Path], str]
     other: str
     patches: Mapping[str, object] = field(default_factory=dict)
+    model: Callable[[Path], str] | None = None
+    wall_times: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 TINY: dict[str, Tiny] = {
@@ -87,7 +114,17 @@ TINY: dict[str, Tiny] = {
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
-}
+    "smt-verification": Tiny(
+        "images=3,seeds=1,train=150,seconds=20,seconds_many=20,most=8", make_halves, "most=7",
+        patches={
+            **{f"unshaken.papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
+            "unshaken.papers.smt_verification.experiment.GRID": 1100,
+            "unshaken.papers.smt_verification.nets.DIGITS": small_perceptron(6),
+            "unshaken.papers.smt_verification.nets.OTHERS": small_perceptron(6),
+        },
+        wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,7 @@ class Finished:
     Args:
         text: slug and parameters.
         data: SPEC.
+        model: SPEC, or None for the row's own.
         out: the run directory.
         cache: the folder of trained networks.
         result: of the first run.
@@ -104,6 +142,7 @@ class Finished:
 
     text: str
     data: str
+    model: str | None
     out: Path
     cache: Path
     result: PaperResult
@@ -129,6 +168,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
         def run(slug: str) -> Finished:
             tiny = TINY[slug]
+            for module in tiny.needs:
+                pytest.importorskip(module)
             if slug not in known:
                 folder = tmp_path_factory.mktemp(slug)
                 images, cache = folder / "images", folder / "cache"
@@ -136,10 +177,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 patch.setenv("UNSHAKEN_CACHE", str(cache))
                 for name, value in tiny.patches.items():
                     patch.setattr(name, value)
-                text, data = f"{slug}:{tiny.parameters}", tiny.make(images)
-                known[slug] = Finished(
-                    text, data, folder / "run", cache, run_paper(text, out=folder / "run", data=data)
-                )
+                text = f"{slug}:{tiny.parameters.format(folder=images)}"
+                data, model = tiny.make(images), None if tiny.model is None else tiny.model(images)
+                result = run_paper(text, out=folder / "run", data=data, model=model)
+                known[slug] = Finished(text, data, model, folder / "run", cache, result)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
             return known[slug]
 
