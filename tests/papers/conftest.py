@@ -108,6 +108,7 @@ class Tiny:
 
 TINY: dict[str, Tiny] = {
     "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
+    "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
