@@ -62,6 +62,22 @@ def make_stripes(folder: Path) -> str:
     return f"folder:{folder}"
 
 
+def make_faint_tints(folder: Path) -> str:
+    """Noise of 16 pixels with one bright colour, the label, as Parquet with 150 training and 60 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 150), ("test", 60)):
+        labels, images = rng.integers(0, 3, n), rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
+        for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            pixels[..., label] += 60
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tints.parquet")
+    return f"parquet:{folder}/tints.parquet"
+
+
 def make_halves(folder: Path) -> str:
     """Grey noise that is brighter above or below, two classes, as Parquet with 200 training and 40 test images."""
     rng = np.random.default_rng(0)
@@ -114,6 +130,10 @@ TINY: dict[str, Tiny] = {
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "rrcm": Tiny(
+        "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
+        make_faint_tints, "steps=30", wall_times=("seconds",),
     ),
     "smt-verification": Tiny(
         "images=3,seeds=1,train=150,seconds=20,seconds_many=20,most=8", make_halves, "most=7",
