@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,14 @@ def make_stripes(folder: Path) -> str:
     return f"folder:{folder}"
 
 
-def make_faint_tints(folder: Path) -> str:
-    """Noise of 16 pixels with one bright colour, the label, as Parquet with 150 training and 60 test images."""
+def make_faint_tints(folder: Path, train: int = 150, test: int = 60, brighter: int = 60) -> str:
+    """Noise of 16 pixels with one bright colour, the label, as Parquet with the splits train and test."""
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 150), ("test", 60)):
+    for split, n in (("train", train), ("test", test)):
         labels, images = rng.integers(0, 3, n), rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
         for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-            pixels[..., label] += 60
+            pixels[..., label] += brighter
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
             for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
@@ -126,6 +127,10 @@ TINY: dict[str, Tiny] = {
     "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
+    "dual-randomized-smoothing": Tiny(
+        "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
+        partial(make_faint_tints, train=240, brighter=120), "n=100",
+    ),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
     "mixup-calibration": Tiny(

@@ -99,7 +99,8 @@ class Figures:
 
     def row(self, name: str, way: str, pixels: int, eps: float, one: str) -> dict[str, Any]:
         """What a mode found on one image."""
-        return self.verdicts[f"{name}.{way}-{pixels}-{eps:.4g}", one]
+        found: dict[str, Any] = self.verdicts[f"{name}.{way}-{pixels}-{eps:.4g}", one]
+        return found
 
     def verified(self, plain: Sequence[str], at: Sequence[str]) -> dict[str, Any]:
         """Free pixels at which images are proved safe, of plain and adversarially trained networks, image by image.
