@@ -17,9 +17,9 @@ from unshaken.models.networks.small import SmallNet
     ("attack", "options", "words"),
     [
         ("auto", {"budget": "many"}, "budget 'many' must be passes per sample, such as 2000, or seconds, such as 60s"),
-        ("auto", {"budget": "0"}, "budget '0' is neither"),
-        ("auto", {"budget": "-3s"}, "budget '-3s' is neither"),
-        ("auto", {"budget": "2.5"}, "budget '2.5' is neither"),
+        ("auto", {"budget": "0"}, "budget '0' must be passes"),
+        ("auto", {"budget": "-3s"}, "budget '-3s' must be passes"),
+        ("auto", {"budget": "2.5"}, "budget '2.5' must be passes"),
         ("autoattack", {"budget": "100"}, "autoattack has no passes"),
         ("pgd", {"mode": "fast"}, "pgd has no mode"),
         ("pgd", {"budget": "60s"}, "pgd has no seconds"),

@@ -73,8 +73,8 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
             "--seed -1",
             f"Invalid value for '--seed': '-1' {RANGE} 0 to 4,611,686,018,427,387,904{SEE}",
         ),
-        ("--classes 0,x", "--classes '0,x': write 'all', or numbers with commas between"),
-        ("--classes 2 --generations 1", "class 2 is beyond the model's last, 1"),
+        ("--classes 0,x", "--classes '0,x': write 'all', or numbers separated by commas"),
+        ("--classes 2 --generations 1", "class 2 does not exist: the model's last class is 1"),
         ("--classes 1,1", "classes [1, 1]: give at least one class, each once, counted from 0"),
         (
             "--out ''",

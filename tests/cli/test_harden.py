@@ -39,7 +39,7 @@ def test_json(tmp_path, capsys):
         (["--model", "small", "--data", "demo", "--dry-run"], "--dry-run needs --from RUN"),
         (["--model", "small", "--data", "folder:nowhere"], "nowhere"),
         (["--model", "new:small-vits", "--data", "demo"], "no architecture 'small-vits'"),
-        (["--from", "nowhere"], "no run.json there"),
+        (["--from", "nowhere"], "no run.json"),
         (["--model", "small", "--data", "demo", "--out", ""], "'--out': '' is empty"),
     ],
 )

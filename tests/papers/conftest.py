@@ -186,6 +186,43 @@ def untrained_cnn(classes: int) -> Callable[[Path], str]:
     return make
 
 
+def make_faint_tints(folder: Path, train: int = 150, test: int = 60, brighter: int = 60) -> str:
+    """Noise of 16 pixels with one bright colour, the label, as Parquet with the splits train and test."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", train), ("test", test)):
+        labels, images = rng.integers(0, 3, n), rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
+        for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            pixels[..., label] += brighter
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tints.parquet")
+    return f"parquet:{folder}/tints.parquet"
+
+
+def make_halves(folder: Path) -> str:
+    """Grey noise that is brighter above or below, two classes, as Parquet with 200 training and 40 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 200), ("test", 40)):
+        for i in range(n):
+            pixels, label = rng.integers(0, 120, (6, 6)).astype(np.uint8), i % 2
+            pixels[3 * label : 3 * label + 3] += 100
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "halves.parquet")
+    return f"parquet:{folder}/halves.parquet"
+
+
+def small_perceptron(width: int) -> dict[str, float]:
+    """How the perceptrons of `smt-verification` are trained quickly."""
+    return {"width": width, "epochs": 12, "lr": 1e-2, "batch_size": 32, "eps": 0.05}
+
+
 @dataclass(frozen=True)
 class Tiny:
     """How a row is run in a few seconds.
@@ -196,6 +233,8 @@ class Tiny:
         other: a parameter with another value, which a resumed run must refuse.
         patches: module attribute to a smaller value, for sizes that are no parameters.
         model: writes a model into the folder, and gives its SPEC; None for the row's own.
+        wall_times: ends of the names of figures that a resumed run measures anew.
+        needs: modules of extras without which the row is not run.
     """
 
     parameters: str
@@ -203,6 +242,8 @@ class Tiny:
     other: str
     patches: Mapping[str, object] = field(default_factory=dict)
     model: Callable[[Path], str] | None = None
+    wall_times: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 TINY: dict[str, Tiny] = {
@@ -228,7 +269,12 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.ai_image_detector_limits.generated.SAMPLER_STEPS": 2,
         },
     ),
+    "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
+    "dual-randomized-smoothing": Tiny(
+        "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
+        partial(make_faint_tints, train=240, brighter=120), "n=100",
+    ),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
@@ -262,6 +308,20 @@ TINY: dict[str, Tiny] = {
     ),
     "robust-weight-signatures": Tiny(
         "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
+    ),
+    "rrcm": Tiny(
+        "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
+        make_faint_tints, "steps=30", wall_times=("seconds",),
+    ),
+    "smt-verification": Tiny(
+        "images=3,seeds=1,train=150,seconds=20,seconds_many=20,most=8", make_halves, "most=7",
+        patches={
+            **{f"unshaken.papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
+            "unshaken.papers.smt_verification.experiment.GRID": 1100,
+            "unshaken.papers.smt_verification.nets.DIGITS": small_perceptron(6),
+            "unshaken.papers.smt_verification.nets.OTHERS": small_perceptron(6),
+        },
+        wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
     "tract": Tiny("train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,vit_epochs=1", make_tints, "ridge=0.2"),
@@ -327,6 +387,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 patch.setenv("UNSHAKEN_CACHE", str(cache))
                 for name, value in tiny.patches.items():
                     patch.setattr(name, value)
+                for module in tiny.needs:
+                    pytest.importorskip(module)
                 text = f"{slug}:{tiny.parameters.format(folder=images)}"
                 data, model = tiny.make(images), None if tiny.model is None else tiny.model(images)
                 result = run_paper(text, out=folder / "run", data=data, model=model)

@@ -1,15 +1,16 @@
 import copy
+import types
 
-import numpy as np
 import pytest
 import torch
 
-from unshaken.core.errors import DataError, ModelError
+from unshaken.core.errors import ModelError
 from unshaken.core.registry import find_method
+from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers._crop_photos import Sides
-from unshaken.papers._crop_small import shown_crops, shown_windows
 from unshaken.papers.crop_selection import CropSelectionPaper
+from unshaken.papers.crop_selection.nets import RandomWindows, windows
+from unshaken.papers.crop_selection.shifts import Sides
 from unshaken.run.store import RunDir
 
 
@@ -85,35 +86,48 @@ def test_the_remark_tells_what_small_images_cost(measured):
     looks["as-trained"]["plain-28"]["accuracy"] = value(0.75)
     looks["as-trained"]["hash-20"] = {"label_failures": value(0.35)}
     looks["on-crops"]["hash-20"]["accuracy"] = value(0.62)
-    measured["cifar10"]["networks_from_cache"] = True
     remark = CropSelectionPaper().remark(measured)
     assert "accuracy goes from 0.750 to 0.620" in remark
     assert "failures from 0.200 to 0.350" in remark
-    assert "the seconds hold no training" in remark
 
 
 def test_sizes_for_networks():
     assert Sides.of(224) == Sides(288, 256, (224, 192, 160))
     assert Sides.of(28) == Sides(36, 32, (28, 24, 20))
+    assert (Sides.of(224).reach, Sides.of(28).reach) == (4, 2)
+
+
+def test_windows_are_cut_and_mirrored():
+    images = torch.arange(2 * 32 * 32.0).view(2, 1, 32, 32)
+    cut = windows(images, torch.tensor([1, 4]), torch.tensor([3, 0]), torch.tensor([False, True]), 28)
+    assert torch.equal(cut[0], images[0, :, 1:29, 3:31])
+    assert torch.equal(cut[1], images[1, :, 4:32, 0:28].flip(2))
 
 
 def test_augmentations_show_parts_of_the_photo():
     photo = torch.arange(32.0).expand(64, 1, 32, 32) / 31  # columns rise from left to right
-    rng = np.random.default_rng(0)
-    windows = shown_windows(photo, rng)
-    assert windows.shape == (64, 1, 28, 28)
-    starts = (windows.amin((1, 2, 3)) * 31).round().int().tolist()
+    shown = augmented(photo, 0, (28,))
+    assert shown.shape == (64, 1, 28, 28)
+    starts = (shown.amin((1, 2, 3)) * 31).round().int().tolist()
     assert set(starts) == {0, 1, 2, 3, 4}
-    assert 16 < int((windows[:, 0, 0, 0] > windows[:, 0, 0, -1]).sum()) < 48
-    spans = {round(float((c.max() - c.min()) * 31)) for _ in range(20) for c in shown_crops(photo[:1], rng)}
+    assert 16 < int((shown[:, 0, 0, 0] > shown[:, 0, 0, -1]).sum()) < 48
+    crops = [augmented(photo, seed, (24, 22, 20)) for seed in range(20)]
+    spans = {round(float((c.max() - c.min()) * 31)) for shown in crops for c in shown}
+    assert {len({round(float((c.max() - c.min()) * 31)) for c in shown}) for shown in crops} <= {1, 2}
     assert spans <= {18, 19, 20, 21, 22, 23}
     assert len(spans) >= 2
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    out = tmp_path_factory.mktemp("paper") / "run"
-    return out, run_paper("crop-selection:photos=40", out=out, data="demo", model="demo:standard")
+def augmented(images, seed, sides):
+    step = types.SimpleNamespace(images=images, rng=SampleRng.of(seed, "test", [str(i) for i in range(len(images))]))
+    RandomWindows(sides=sides).augment(step)
+    return step.images
+
+
+@pytest.fixture
+def own(finished):
+    run = finished("crop-selection")
+    return run.out, run.result
 
 
 def test_own_data_and_model_run_the_part_on_photos(own):
@@ -144,21 +158,9 @@ def test_figures_come_from_rows(own):
     assert result.measured["photos.looks.resize-32.accuracy"]["value"] == sum(right) / 40
 
 
-def test_an_interrupted_run_is_gone_on_with_to_the_same_figures(own):
-    out, result = own
-    last = out / "rows" / "outcomes" / "photos.laplacian-28.-1+0-00000.parquet"
-    last.unlink()
-    again = run_paper("crop-selection:photos=40", out=out, data="demo", model="demo:standard")
-    assert last.is_file()
-    assert again.measured == result.measured
-
-
-def test_what_is_absent_is_said_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="imagenet-sample"):
-        run_paper("crop-selection", out=tmp_path / "run", model="demo:standard")
+def test_a_model_that_takes_no_squares_is_refused(tmp_path):
     net = tmp_path / "net.py"
-    net.write_text("from torch import nn\nmake = lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10))\n")
+    net.write_text("from torch import nn\nmake = lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n")
     with pytest.raises(ModelError, match="must take squares of one size"):
         run_paper("crop-selection", out=tmp_path / "run", data="demo", model=f"py:{net}:make")
 

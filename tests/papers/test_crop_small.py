@@ -1,4 +1,5 @@
 import io
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -7,15 +8,14 @@ import pytest
 from PIL import Image
 
 from unshaken.core.errors import DataError
-from unshaken.papers._crop_small import SmallExperiment
-from unshaken.papers.base import Bench
-from unshaken.run.store import RunDir
+from unshaken.papers import run_paper
+from unshaken.papers.crop_selection import CropSelectionPaper
 
 
 def picture(rng, label):
     """Noise in which one of three channels is bright."""
     pixels = rng.integers(0, 216, (32, 32, 3))
-    pixels[..., label] += 40
+    pixels[..., label % 3] += 40
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
     return file.getvalue()
@@ -23,43 +23,53 @@ def picture(rng, label):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A tiny set in the place of CIFAR-10, with three classes."""
+    """A tiny set in the place of CIFAR-10, with its ten classes."""
     root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     (root / "cifar10").mkdir()
     for split, n in (("train", 256), ("test", 48)):
-        labels = rng.integers(0, 3, n)
+        labels = np.arange(n) % 10
         table = {"id": [f"{split}/{i}" for i in range(n)], "image": [picture(rng, k) for k in labels], "label": labels}
         pq.write_table(pa.table(table), root / "cifar10" / f"{split}.parquet")
     return root
 
 
 @pytest.fixture
-def experiment(place, tmp_path, monkeypatch):
+def run(place, monkeypatch):
+    """Runs both parts of the row, on demonstration images and on the tiny set."""
     monkeypatch.setenv("UNSHAKEN_DATA", str(place))
     monkeypatch.setenv("UNSHAKEN_CACHE", str(place / "cache"))
-    return SmallExperiment(Bench(seed=0, run=RunDir(tmp_path / "run"), data="-", model="-"), photos=40, epochs=1)
+    monkeypatch.setattr(CropSelectionPaper, "data", "demo")
+    monkeypatch.setattr(CropSelectionPaper, "model", "demo:standard")
+    return partial(run_paper, "crop-selection:photos=8,far_photos=2,cifar_photos=40,epochs=1")
 
 
-def test_two_networks_are_trained_judged_and_kept(experiment):
-    first = experiment.run()
-    plain = first["looks"]["as-trained"]["plain-28"]
-    assert plain["accuracy"]["n"] == 40
-    assert plain["forwards"] == 9
-    assert set(first["looks"]["on-crops"]) == {"hash-24", "hash-22", "hash-20"}
-    assert all(1 <= look["forwards"] <= 9 for look in first["looks"]["on-crops"].values())
-    assert first["law"] == {"24": 0.1837, "22": 0.3086, "20": 0.405}
-    assert first["same_crop"]["hash"]["20"]["value"] == pytest.approx(0.405, abs=0.25)  # 3.2 standard errors of 40
+def test_two_networks_are_trained_judged_and_kept(run, tmp_path):
+    first = run(out=tmp_path / "run").measured
+    small = {k.removeprefix("cifar10."): v for k, v in first.items() if k.startswith("cifar10.")}
+    assert small["looks.as-trained.plain-28.accuracy"]["n"] == 40
+    assert small["looks.as-trained.plain-28.forwards"] == 9
+    selected = [k for k in small if k.startswith("looks.on-crops.") and k.endswith(".forwards")]
+    assert {k.split(".")[2] for k in selected} == {"hash-24", "hash-22", "hash-20"}
+    assert all(1 <= small[k] <= 9 for k in selected)
+    assert [small[f"law.{m}"] for m in (24, 22, 20)] == [0.1837, 0.3086, 0.405]
+    assert small["same_crop.hash.20"]["value"] == pytest.approx(0.405, abs=0.25)  # 3.2 standard errors of 40
     assert first["networks_from_cache"] is False
-    changed = first["against_plain"]["on-crops"]["hash-20"]["accuracy"]["value"]
-    assert changed == pytest.approx(
-        first["looks"]["on-crops"]["hash-20"]["accuracy"]["value"] - plain["accuracy"]["value"]
-    )
-    again = experiment.run()
+    assert first["photos.far.pixels"] == 2  # the margin of these photos
+    assert first["photos.far.hash-28.accuracy"]["n"] == 2
+    accuracies = [small[f"looks.{k}.accuracy"]["value"] for k in ("on-crops.hash-20", "as-trained.plain-28")]
+    changed = small["against_plain.on-crops.hash-20.accuracy"]["value"]
+    assert changed == pytest.approx(accuracies[0] - accuracies[1])
+    again = run(out=tmp_path / "again").measured
     assert again == {**first, "networks_from_cache": True}
+    rows = tmp_path / "run" / "rows" / "outcomes"
+    for file in sorted(rows.glob("small.on-crops.*")):
+        file.unlink()
+    assert run(out=tmp_path / "run").measured == again
 
 
-def test_absent_data_is_named(tmp_path, monkeypatch):
+def test_absent_data_is_named_before_any_rows(run, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(DataError, match="cifar10"):
-        SmallExperiment(Bench(seed=0, run=RunDir(tmp_path), data="-", model="-"), photos=4, epochs=1)
+        run(out=tmp_path / "run")
+    assert not (tmp_path / "run" / "rows").exists()

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import copy
-import io
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from scipy.special import ndtri
 from scipy.stats import beta
 
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers._dual_votes import Polls
 from unshaken.papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
+from unshaken.papers.dual_randomized_smoothing.polls import Polls
 from unshaken.run.store import RunDir
-
-SIZES = "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2"
-SMALL = f"dual-randomized-smoothing:{SIZES},sigmas=0.4,alpha=0.01"
 
 
 def figure(value):
@@ -110,30 +103,9 @@ def tints():
 """
 
 
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("dual"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 240), ("test", 60)):
-        labels = rng.integers(0, 3, n)
-        images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[..., label] += 120
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+@pytest.fixture
+def small(finished):
+    return finished("dual-randomized-smoothing")
 
 
 def bound(k, n, alpha):
@@ -141,9 +113,8 @@ def bound(k, n, alpha):
 
 
 def test_figures_come_from_rows(small):
-    folder, result = small
-    rows = {}
-    for row in RunDir(folder / "run").rows("votes").to_pylist():
+    result, rows = small.result, {}
+    for row in RunDir(small.out).rows("dual_randomized_smoothing_votes").to_pylist():
         rows.setdefault(row["condition"], {})[row["id"]] = row
     assert {len(v) for v in rows.values()} == {12}
     assert len(rows) == 8
@@ -176,56 +147,32 @@ def test_figures_come_from_rows(small):
 
 
 def test_the_networks_learn_under_their_noise(small):
-    _, result = small
+    result = small.result
     for net in ("full", "left", "right"):
         assert result.measured[f"s0.4.seed0.accuracy_under_noise.{net}"]["value"] > 0.6
 
 
-def test_it_goes_on_where_it_was_and_refuses_other_sizes(small):
-    folder, result = small
-    gone = folder / "run" / "rows" / "votes" / "s0.4.seed1.left-00000.parquet"
-    before = gone.read_bytes()
-    gone.unlink()
-    data = f"parquet:{folder}/tints.parquet"
-    again = run_paper(SMALL, out=folder / "run", data=data)
-    assert len(gone.read_bytes()) == pytest.approx(len(before), rel=0.02)
-    kept = {k: v for k, v in result.measured.items() if "cache" not in k}
-    assert {k: v for k, v in again.measured.items() if "cache" not in k} == kept
-    assert "were not trained in this run" in again.note
-    assert "were not trained in this run" not in result.note
-    with pytest.raises(RunError, match=r"\(n differ\)"):
-        run_paper(SMALL.replace("n=200", "n=100"), out=folder / "run", data=data)
-
-
 def test_an_architecture_that_does_not_exist(small, tmp_path):
-    folder, _ = small
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
-        run_paper(SMALL, out=tmp_path / "run", data=f"parquet:{folder}/tints.parquet", model="smal")
+        run_paper(small.text, out=tmp_path / "run", data=small.data, model="smal")
 
 
 def test_three_networks_of_ones_own(small, tmp_path):
-    folder, _ = small
     (tmp_path / "net.py").write_text(NET)
     spec = f"py:{tmp_path}/net.py:tints"
-    data = f"parquet:{folder}/tints.parquet?split=test"
+    data = f"{small.data}?split=test"
     text = "dual-randomized-smoothing:sigmas=0.3,certified=6,test=20,n=120,n0=10"
     result = run_paper(text, out=tmp_path / "run", data=data, model=f"{spec}|{spec}|{spec}")
     assert result.measured["s0.3.seed0.acr.dual"]["n"] == 6
     assert result.measured["s0.3.seed0.accuracy_under_noise.left"]["value"] > 0.95
     assert "s0.3.mean.acr.pooled" not in result.measured
-    assert "were not trained in this run" in result.note
+    assert "networks_from_cache" not in result.measured
     for model, sigmas, message in (
         (f"{spec}|{spec}", "0.3", "name three, for whole images and for the two halves"),
         (f"{spec}|{spec}|{spec}", "0.3+0.5", "networks are trained for one noise level: name it"),
     ):
         with pytest.raises(ParameterError, match=message):
-            run_paper(text.replace("0.3", sigmas), out=tmp_path / "other", data=data, model=model)
-
-
-def test_data_that_will_not_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="cifar10"):
-        run_paper("dual-randomized-smoothing", out=tmp_path / "run", data="cifar10")
+            run_paper(text.replace("0.3", sigmas), out=tmp_path / f"run{sigmas}{len(model)}", data=data, model=model)
 
 
 def test_the_row_is_found_by_its_name():

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
 from unshaken.papers import run_paper
-from unshaken.papers._rrcm_nets import Sizes, Workshop
-from unshaken.papers._rrcm_run import counted
-from unshaken.papers._tract_nets import Pictures
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Datasets, Parts, Split
+from unshaken.papers.frame.record import Record
 from unshaken.papers.rrcm import RRCMPaper
+from unshaken.papers.rrcm.experiment import Experiment, counted
 from unshaken.run.store import RunDir
-
-SMALL = (
-    "rrcm:unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3"
-)
 
 
 def level(contrast, scratch, low):
@@ -47,7 +40,6 @@ def measured():
         "s1": level(0.02, 0.0, 0.002),
         "pretraining": {"full": {"consistency": {"last": 2.77}, "log_batch": 5.5452}},
         "cost": {"times_fewer_passes": 2.0, "times_fewer_seconds": 1.01, "rrcm": system(), "denoised": system()},
-        "networks_from_cache": False,
     }
 
 
@@ -95,41 +87,13 @@ def test_the_remark_has_the_probe_beside_the_tuned_figure(measured):
     assert "0.600 of the test images under noise, average certified radius 0.300 over 20 images" in remark
 
 
-def tints(n, rng):
-    """Noise with one bright colour, the label."""
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[..., label] += 60
-    return images, labels
-
-
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("rrcm"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 150), ("test", 60)):
-        images, labels = tints(n, rng)
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+@pytest.fixture
+def small(finished):
+    return finished("rrcm")
 
 
 def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+    result, run = small.result, RunDir(small.out)
     rows = run.rows("outcomes", ["id", "condition", "correct"]).to_pylist()
     right = {}
     for row in sorted(rows, key=lambda r: r["id"]):
@@ -143,79 +107,76 @@ def test_figures_come_from_rows(small):
         assert result.measured[f"s0.2.{kind}.full.seed1"]["value"] == pytest.approx(both["full"][1].mean())
         gap = both["full"].mean() - both["contrast"].mean()
         assert result.measured[f"s0.2.{kind}.full_minus_contrast"]["value"] == pytest.approx(gap)
-    losses = [r for r in run.rows("pretraining").to_pylist() if r["arm"] == "full" and r["epoch"] == 2]
+    losses = [r for r in run.rows("rrcm_pretraining").to_pylist() if r["arm"] == "full" and r["epoch"] == 2]
     assert len(losses) == 2
     wanted = np.mean([r["consistency"] for r in losses])
     assert result.measured["pretraining.full.consistency.last"] == pytest.approx(wanted, abs=1e-4)
     assert result.measured["pretraining.full.log_batch"] == pytest.approx(math.log(100), abs=1e-4)
     assert "pretraining.contrast.consistency.last" not in result.measured
-    costs = run.rows("certification_cost").to_pylist()
+    costs = run.rows("rrcm_certification_cost").to_pylist()
     theirs = [r for r in costs if r["condition"] == "denoised"]
     assert len(costs) == 6
     assert result.measured["cost.denoised.seconds"] == pytest.approx(np.mean([r["seconds"] for r in theirs]), abs=1e-4)
 
 
 def test_a_denoiser_before_a_classifier_takes_two_passes_a_vote(small):
-    _, result = small
+    result = small.result
     assert result.measured["cost.rrcm.passes"] == 160
     assert result.measured["cost.denoised.passes"] == 320
     assert result.measured["cost.times_fewer_passes"] == 2.0
 
 
 def test_the_tints_are_learned(small):
-    _, result = small
+    result = small.result
     assert result.measured["s0.1.tuned.full.mean"] > 0.6
     assert not result.reproduced
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, result = small
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert again.measured == {**result.measured, "networks_from_cache": True}
-    assert "came from the cache" in again.note
-    assert "came from the cache" not in result.note
-
-
-def pictures():
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """From a seed to its experiment, on 60 images of noise."""
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path))
+    paper = RRCMPaper(epochs=1, steps=20, per_class=4, denoiser_steps=2)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (60, 1, 14, 14), generator=generator, dtype=torch.uint8)
-    return Pictures(images, torch.arange(60) % 3, None, None, 3, {"train": "here"})
+    data = Split.of(images, torch.arange(60) % 3)
+    run = RunDir(tmp_path / "run")
+    record = Record.pin(run, {})
+    datasets = Datasets("none", False, record.add_input)
+    context = Context("rrcm", 0, run, "none", "timed-cnn", False, record, datasets)
+    return lambda seed: Experiment(paper, context, Parts(data, data, data), seed)
 
 
-def test_arms_of_a_seed_start_alike_and_labels_are_few(monkeypatch, tmp_path):
-    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path))
-    workshop = Workshop("timed-cnn", pictures(), Sizes(1, 20, 4))
-    first, again, other = (workshop.start(s).net.flat.weight for s in (0, 0, 1))
+def test_arms_of_a_seed_start_alike_and_labels_are_few(experiment):
+    zero, one = experiment(0), experiment(1)
+    start = zero.pretrained("scratch")
+    first, again, other = (e.pretrained("scratch").net.flat.weight for e in (zero, zero, one))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    images, labels = workshop.labelled(0)
-    assert labels.bincount().tolist() == [4 * 109] * 3
-    assert images.unique(dim=0).shape[0] == 12
-    assert not torch.equal(workshop.labelled(1)[0], images)
-    tuned = workshop.tuned(copy.deepcopy(workshop.start(0)), "scratch", 0, 0.5, probe=True)
+    data = zero.labelled()
+    assert data.labels.bincount().tolist() == [4 * 109] * 3
+    assert data.images.unique(dim=0).shape[0] == 12
+    assert not torch.equal(one.labelled().images, data.images)
+    tuned = zero.tuned(start, "scratch", 0.5, probe=True).model
     assert torch.equal(tuned.net.encoder.flat.weight, first)
-    levels = [workshop.tuned(workshop.start(0), "scratch", 0, sigma).net.level.item() for sigma in (0.5, 1.0, 0.5)]
+    levels = [zero.tuned(start, "scratch", sigma).model.net.level.item() for sigma in (0.5, 1.0, 0.5)]
     assert levels == pytest.approx([0.96542, 2.00365, 0.96542], abs=1e-5)
-    behind = workshop.denoised(0, 0.5, 2)
+    behind = zero.denoised(0.5)
     with counted(behind) as passes:
         behind(torch.rand(5, 1, 14, 14))
     assert passes == [5, 5]
 
 
 def test_an_architecture_of_ones_own(small, tmp_path):
-    folder, _ = small
     text = "rrcm:unlabelled=60,test=20,per_class=2,epochs=1,steps=20,seeds=1,sigmas=0.1,images=1,n=20,denoiser_steps=1"
-    spec = f"parquet:{folder}/tints.parquet"
+    spec = small.data
     result = run_paper(text, out=tmp_path / "run", data=spec, model="strided-cnn")
     assert result.measured["s0.1.tuned.full.seed0"]["n"] == 20
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
         run_paper(text, out=tmp_path / "other", data=spec, model="smal")
 
 
-def test_data_that_will_not_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="cifar10"):
-        run_paper("rrcm", out=tmp_path / "run", data="cifar10")
+def test_a_row_without_noise_levels_is_refused():
     with pytest.raises(ParameterError, match="sigmas"):
         RRCMPaper(sigmas=())
 

@@ -1,27 +1,24 @@
 """The row of verification: its rule both ways, figures from rows, and a tiny run on images made here."""
 
 import copy
-import io
 import types
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.certify.smt.smt import most_extreme
-from unshaken.core.errors import DataError, MissingExtra
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import MissingExtra
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers._smt_figures import Figures
-from unshaken.papers._smt_run import PixelPGD
+from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import SMTVerificationPaper
+from unshaken.papers.smt_verification.experiment import PixelPGD
+from unshaken.papers.smt_verification.figures import Figures
+from unshaken.papers.smt_verification.nets import perceptron
 from unshaken.run.store import RunDir
-
-TINY = "smt-verification:images=3,seeds=1,train=150,seconds=2,seconds_many=1,most=8"
 
 
 def part(contradicted=0, decided=0.9):
@@ -72,45 +69,13 @@ def test_pgd_stays_in_the_free_pixels():
     assert bool(ball.contains(x).all())
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Two classes of 6 x 6 images, bright above or below; a run of the row over them, and its result."""
-    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
-    pytest.importorskip("z3", reason="the row verifies with z3")
-    folder, rng = tmp_path_factory.mktemp("smt"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 200), ("test", 40)):
-        for i in range(n):
-            image, label = rng.integers(0, 120, (6, 6)).astype(np.uint8), i % 2
-            image[3 * label : 3 * label + 3] += 100
-            rows["id"].append(f"{split}{i}")
-            rows["image"].append(_png(image))
-            rows["label"].append(label)
-            rows["split"].append(split)
-    pq.write_table(pa.table(rows), folder / "halves.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        patch.setattr("unshaken.papers._smt_nets.DIGITS", _quick(16))
-        patch.setattr("unshaken.papers._smt_nets.OTHERS", _quick(8))
-        patch.setattr("unshaken.papers._smt_run.PIXELS", (2, 10))
-        patch.setattr("unshaken.papers._smt_figures.PIXELS", (2, 10))
-        patch.setattr("unshaken.papers._smt_run.GRID", 1100)
-        yield folder, run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/halves.parquet")
-
-
-def _quick(width):
-    return {"width": width, "epochs": 12, "lr": 1e-2, "batch_size": 32, "eps": 0.05}
-
-
-def _png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
+@pytest.fixture
+def small(finished):
+    return finished("smt-verification")
 
 
 def test_figures_come_from_rows(small):
-    folder, result = small
-    run = RunDir(folder / "run")
+    result, run = small.result, RunDir(small.out)
     rows = run.rows("verifications").to_pylist()
     for name in ("digits", "halves"):
         for pixels in (2, 10):
@@ -125,7 +90,7 @@ def test_figures_come_from_rows(small):
         counts = {
             net: [
                 r["pixels"]
-                for r in run.rows("verified_pixels").to_pylist()
+                for r in run.rows("smt_verification_verified_pixels").to_pylist()
                 if r["condition"] == f"s0.{name}.{net}.verified"
             ]
             for net in ("plain", "at")
@@ -139,36 +104,31 @@ def test_figures_come_from_rows(small):
 
 def test_a_contradiction_in_the_rows_is_counted(small):
     """The certificate of one attacked region is forged: the figures must say so."""
-    folder, _ = small
-    figures = Figures(RunDir(folder / "run"), 60.0)
-    name, where = "s0.digits.plain", ("pgd", 10, 1.0)
-    hit = next(i for i in figures.ids(name) if figures.fooled[figures.condition(name, *where), i])
-    row = figures.row(name, "exact", 10, 1.0, hit)
+    found = Figures(Rows(RunDir(small.out), "smt-verification", 0))
+    name = "s0.digits.plain"
+    hit = next(i for i in found.ids(name) if found.fooled[f"{name}.pgd-10-linf-1", i])
+    row = found.row(name, "exact", 10, 1.0, hit)
     assert row["verdict"] == "adversarial"
     row["verdict"] = "safe_general"
-    assert figures.of([name])["contradicted"] == 1
+    assert found.of([name])["contradicted"] == 1
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, result = small
-    one = next(iter(sorted((folder / "run" / "rows" / "verified_pixels").iterdir())))
-    one.unlink()
-    again = run_paper(TINY, out=folder / "run", data=f"parquet:{folder}/halves.parquet")
-    assert one.is_file()
-    same = {k for k in result.measured if not k.endswith("networks_from_cache")}
-    assert {k: again.measured[k] for k in same} == {k: result.measured[k] for k in same}
+def test_a_model_of_ones_own_is_verified_alone(small, tmp_path, monkeypatch):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Classifier(perceptron(2, 1, 6, dims=36, width=4))
+    monkeypatch.setattr("unshaken.papers.frame.context.load_model", lambda *args, **options: model)
+    measured = run_paper("smt-verification:images=1", out=tmp_path / "run", data=small.data, model="mine").measured
+    assert {k.partition(".")[0] for k in measured} == {"own"}
+    assert measured["own.decided_at_10"]["n"] == 3
+    assert measured["own.accuracy.own"]["n"] == 40
 
 
 def _absent(module):
     raise ModuleNotFoundError(f"No module named {module!r}", name=module.partition(".")[0])
 
 
-def test_data_or_package_that_is_absent(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match="mnist"):
-        run_paper(TINY, out=tmp_path / "run", data="mnist")
-    absent = types.SimpleNamespace(import_module=_absent)
-    monkeypatch.setattr("unshaken.core.extras.importlib", absent)
+def test_a_package_that_is_absent(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=_absent))
     with pytest.raises(MissingExtra, match="scikit-learn"):
-        run_paper(TINY, out=tmp_path / "other")
+        run_paper("smt-verification", out=tmp_path / "run", data=small.data)

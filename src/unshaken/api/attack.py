@@ -97,5 +97,5 @@ def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     except ParameterError:
         value = -1
     if not 0 < value <= LARGEST_COUNT:
-        raise ParameterError(f"budget {whole!r} is neither passes a sample such as 2000 nor seconds such as 60s")
+        raise ParameterError(f"budget {whole!r} must be passes per sample, such as 2000, or seconds, such as 60s")
     return value

@@ -77,7 +77,7 @@ def fool(
     search = _search(encoding, generations, population, seed)
     folder = RunDir(out)
     if folder.exists(RECORD):
-        raise RunError(f"{out}: holds fooling images already; choose another --out")
+        raise RunError(f"{out}: already holds fooling images; choose another --out")
     if isinstance(model, str):
         network = load_model(model, download=download, device=device)
     else:
@@ -115,7 +115,7 @@ def _method(encoding: str) -> FoolingSearch:
 
 def _shape(model: Classifier, spec: str) -> tuple[int, int, int]:
     if model.view is None:
-        raise ModelError(f"model {spec!r} takes images of any size: say which, as in '{spec}?size=32'")
+        raise ModelError(f"model {spec!r} accepts images of any size: choose one, as in '{spec}?size=32'")
     return model.view.channels, model.view.height, model.view.width
 
 
@@ -123,7 +123,7 @@ def _all_classes(oracle: Oracle, shape: tuple[int, int, int]) -> tuple[int, ...]
     with evaluating(oracle.model):
         k = oracle.exact(torch.full((1, *shape), 0.5, device=oracle.device)).shape[1]
     if k > MOST:
-        raise ParameterError(f"the model has {k} classes: name some with --classes, as in --classes 0,7,99")
+        raise ParameterError(f"the model has {k} classes: choose some with --classes, such as --classes 0,7,99")
     return tuple(range(k))
 
 

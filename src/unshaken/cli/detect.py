@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.")
 
 USUAL = 0.95
-"""Share of normal images that is let in at least."""
+"""Minimum share of normal images to accept."""
 DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 
 app.command("mark")(mark)
@@ -39,13 +39,21 @@ Accept = Annotated[
     ),
 ]
 Limit = Annotated[
-    int | None, typer.Option(metavar="N", **LIMIT, help="Take so many samples: seeded, stratified.", show_default=False)
+    int | None,
+    typer.Option(
+        metavar="N", **LIMIT, help="Maximum number of samples (a stratified random subset).", show_default=False
+    ),
 ]
-Seed = Annotated[int, typer.Option(metavar="S", **SEED, help="Decides who serves for what.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Seed = Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to run on.")]
 Workers = Annotated[
     int | None,
-    typer.Option(metavar="N", **WORKERS, help="Threads that decode. Default: the cores.", show_default=False),
+    typer.Option(
+        metavar="N",
+        **WORKERS,
+        help="Number of threads that decode images. Default: number of cores.",
+        show_default=False,
+    ),
 ]
 
 
@@ -68,17 +76,27 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    keep: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples kept for banks at most.")] = 20_000,
-    tune: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples that set scales and weights at most.")] = 500,
+    keep: Annotated[
+        int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples to keep for nearest-neighbour search.")
+    ] = 20_000,
+    tune: Annotated[
+        int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples for tuning scales and weights.")
+    ] = 500,
     calibration: Annotated[
-        float, typer.Option(metavar="SHARE", **SHARE, help="Share of the data that sets thresholds.")
+        float, typer.Option(metavar="SHARE", **SHARE, help="Share of the data that is used to set thresholds.")
     ] = 0.2,
     accept: Accept = None,
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=LARGEST_BATCH, help="Images in one pass at most.", show_default=False),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=LARGEST_BATCH,
+            help="Maximum number of images in one forward pass.",
+            show_default=False,
+        ),
     ] = None,
     workers: Workers = None,
     device: Device = "auto",
@@ -159,7 +177,7 @@ def score(
             show_default=False,
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples attacked at most.")] = 50,
+    samples: Annotated[int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples to attack.")] = 50,
     json: Json = False,
 ) -> int:
     """Score images with fitted detectors, in one pass of the model, and write a report.
@@ -231,12 +249,12 @@ def threshold(
 def drift(
     session: Session,
     run: Run,
-    window: Annotated[int, typer.Option(metavar="N", **COUNT, help="Samples a window.")] = 100,
+    window: Annotated[int, typer.Option(metavar="N", **COUNT, help="Number of samples per window.")] = 100,
     promised: Annotated[
-        float, typer.Option(metavar="SHARE", **SHARE, help="The least share that is to be let in.")
+        float, typer.Option(metavar="SHARE", **SHARE, help="Minimum share of samples that should be accepted.")
     ] = 0.9,
     alpha: Annotated[
-        float, typer.Option(metavar="P", **SHARE, help="Chance of a false alarm over the whole stream.")
+        float, typer.Option(metavar="P", **SHARE, help="Probability of a false alarm over the whole run.")
     ] = 0.01,
     json: Json = False,
 ) -> int:

@@ -26,14 +26,16 @@ def fool(
             help="ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.",
         ),
     ] = "cppn",
-    classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, from 0.")] = "all",
-    generations: Annotated[int, typer.Option(metavar="N", **COUNT, help="Generations, or steps of the ascent.")] = 200,
-    population: Annotated[
-        int, typer.Option(metavar="N", min=2, max=100_000, help="Children a generation; even.")
+    classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Class numbers, from 0.")] = "all",
+    generations: Annotated[
+        int, typer.Option(metavar="N", **COUNT, help="Number of generations, or of gradient steps.")
     ] = 200,
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Decides all that is drawn.")] = 0,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Where fooling.json and the images go.")] = "runs/fool",
-    device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Where to compute.")] = "cpu",
+    population: Annotated[
+        int, typer.Option(metavar="N", min=2, max=100_000, help="Number of candidates per generation (even).")
+    ] = 200,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed.")] = 0,
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for fooling.json and the images.")] = "runs/fool",
+    device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Device to run on.")] = "cpu",
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -75,4 +77,4 @@ def _classes(text: str) -> tuple[int, ...] | None:
     try:
         return tuple(parse_whole(part, least=0, most=MAX_CLASSES) for part in text.split(","))
     except ParameterError:
-        raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None
+        raise ParameterError(f"--classes {text!r}: write 'all', or numbers separated by commas") from None

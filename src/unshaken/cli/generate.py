@@ -42,7 +42,7 @@ def fit_(
 ) -> int:
     """Train a diffusion model on images and write it as one file.
 
-    The model serves the defence denoise and the command generate sample. Exit codes: 0 done, 2 wrong use or bad input.
+    The model serves the defence denoise and the command generate sample. Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.generate import fit_generator
     from unshaken.generate.fit import Fitting
@@ -82,7 +82,7 @@ def sample_(
 ) -> int:
     """Make images by a diffusion model, as PNG files that 'folder:DIR' reads as data.
 
-    Exit codes: 0 done, 2 wrong use or bad input.
+    Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.generate import sample_generator
 
@@ -112,4 +112,4 @@ def _classes(text: str) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ParameterError(f"--classes {text!r}: write 'all', or numbers with commas between") from None
+        raise ParameterError(f"--classes {text!r}: write 'all', or numbers separated by commas") from None

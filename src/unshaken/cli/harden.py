@@ -80,7 +80,7 @@ def harden(
             metavar="N",
             min=1,
             max=1_000_000,
-            help="Passes over the images (10).",
+            help="Number of epochs. Default: 10.",
             rich_help_panel=_LOOP,
             show_default=False,
         ),
@@ -91,7 +91,7 @@ def harden(
             metavar="N",
             min=1,
             max=LARGEST_BATCH,
-            help="Images a step (128).",
+            help="Number of images per step. Default: 128.",
             rich_help_panel=_LOOP,
             show_default=False,
         ),
@@ -102,14 +102,12 @@ def harden(
             metavar="RATE",
             min=0,
             max=1e6,
-            help="Largest learning rate (0.1).",
+            help="Peak learning rate. Default: 0.1.",
             rich_help_panel=_LOOP,
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="S", **SEED, help="Decides all that is drawn.", rich_help_panel=_LOOP)
-    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed.", rich_help_panel=_LOOP)] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,7 +120,9 @@ def harden(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", **LIMIT, help="Take so many images.", rich_help_panel=_WHERE, show_default=False),
+        typer.Option(
+            metavar="N", **LIMIT, help="Maximum number of images.", rich_help_panel=_WHERE, show_default=False
+        ),
     ] = None,
     new_head: Annotated[
         bool,
@@ -133,14 +133,25 @@ def harden(
             show_default=False,
         ),
     ] = False,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where.", rich_help_panel=_WHERE)] = "auto",
-    devices: Annotated[int, typer.Option(metavar="N", **WORKERS, help="Processes here.", rich_help_panel=_WHERE)] = 1,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to train on.", rich_help_panel=_WHERE)
+    ] = "auto",
+    devices: Annotated[
+        int, typer.Option(metavar="N", **WORKERS, help="Number of processes on this machine.", rich_help_panel=_WHERE)
+    ] = 1,
     nodes: Annotated[
-        int, typer.Option(metavar="N", **WORKERS, help="Machines, under torchrun.", rich_help_panel=_WHERE)
+        int,
+        typer.Option(metavar="N", **WORKERS, help="Number of machines (start with torchrun).", rich_help_panel=_WHERE),
     ] = 1,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", **WORKERS, help="Decoding threads.", rich_help_panel=_WHERE, show_default=False),
+        typer.Option(
+            metavar="N",
+            **WORKERS,
+            help="Number of threads that decode images.",
+            rich_help_panel=_WHERE,
+            show_default=False,
+        ),
     ] = None,
     track: Annotated[
         str | None,

@@ -34,7 +34,7 @@ def mark(
 ) -> int:
     """Set a watermark on images, as PNG files that 'folder:DIR' reads as data.
 
-    The detector of the same name and parameters finds them. Exit codes: 0 done, 2 wrong use or bad input.
+    The detector of the same name and parameters finds them. Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.mark import RECORD
     from unshaken.api.mark import mark as set_mark

@@ -65,7 +65,7 @@ def _count_or(word: str, value: str, least: int, most: int = LARGEST_COUNT) -> i
 
 
 def batch_size(value: str) -> str:
-    """`auto`, or images a pass, as text that was checked."""
+    """Check a batch size: `auto`, or a number of images."""
     return str(_count_or("auto", value, 1, LARGEST_BATCH))
 
 
@@ -80,12 +80,12 @@ def run_options(
         typer.Option(
             metavar="N",
             **LIMIT,
-            help="Take so many samples: seeded, stratified.",
+            help="Maximum number of samples (a stratified random subset).",
             rich_help_panel=_RUN,
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="The run seed.", rich_help_panel=_RUN)] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.", rich_help_panel=_RUN)] = 0,
     out: Annotated[
         str | None,
         typer.Option(
@@ -151,7 +151,7 @@ def run_options(
             metavar="N",
             min=1,
             max=10_000,
-            help="Gradients that attacks average, for a model that is random.",
+            help="Number of gradients to average per step, for a model that is random (EoT).",
             rich_help_panel=_SPEED,
         ),
     ] = 1,
@@ -178,7 +178,7 @@ def run_options(
         typer.Option(
             metavar="N",
             **WORKERS,
-            help="Threads that decode. Default: the cores.",
+            help="Number of threads that decode images. Default: number of cores.",
             rich_help_panel=_SPEED,
             show_default=False,
         ),

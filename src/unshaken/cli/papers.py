@@ -37,9 +37,11 @@ def list_(json: Json = False) -> int:
 @verb
 def run(
     session: Session,
-    slug: Annotated[str, typer.Argument(metavar="SLUG", help="See 'unshaken papers list'.", show_default=False)],
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="The run seed.")] = 0,
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where its run goes.", show_default=False)] = None,
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
+    ],
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="Your own data instead of the small data set.", show_default=False),

@@ -47,10 +47,14 @@ def extract(
     layers: Annotated[
         int | None, typer.Option(metavar="K", help="Only use the first K layers.", show_default=False)
     ] = None,
-    arch: Annotated[str | None, typer.Option(metavar="NAME", help="Of the weights.", show_default=False)] = None,
-    corruption: Annotated[str, typer.Option(metavar="WORDS", help="What the robust weights learned from.")] = "",
+    arch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Architecture of the weights.", show_default=False)
+    ] = None,
+    corruption: Annotated[
+        str, typer.Option(metavar="WORDS", help="Name of the corruption that the robust weights were trained on.")
+    ] = "",
     levels: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65_536, help="Levels of the quantiser; 0 for none.")
+        int, typer.Option(metavar="N", min=0, max=65_536, help="Number of quantisation levels; 0 for no quantisation.")
     ] = 0,
 ) -> int:
     """Extract a robustness signature from three files of weights."""

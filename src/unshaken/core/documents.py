@@ -125,7 +125,7 @@ def read_yaml(path: Path, what: str, error: type[UnshakenError]) -> Any:
     except RecursionError:
         raise error(f"{what} is nested too deeply, or an alias holds itself") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as found:
-        raise error(f"{what} is no YAML: {' '.join(str(found).split())[:300]}") from None
+        raise error(f"{what} is not valid YAML: {' '.join(str(found).split())[:300]}") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -171,7 +171,7 @@ def _check_events(text: str, what: str, error: type[UnshakenError]) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if (tag := getattr(event, "tag", None)) is not None:
-            raise error(f"{what} is no YAML: the tag {tag[:100]!r} is not read here; remove it")
+            raise error(f"{what} is not valid YAML: the tag {tag[:100]!r} is not read here; remove it")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise error(f"{what} is nested more than {DEEPEST} levels deep; write it flatter")

@@ -59,7 +59,7 @@ def load(path: Path | str) -> Diffusion:
             told = file.metadata() or {}
             weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no whole safetensors file ({first_line(error)}): get it again") from None
+        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
     if told.get("format") != FORMAT or not _is_known(told.get("kind", "")):
         raise ModelError(f"{path} is no diffusion model of this package (weights of a classifier?)")
     try:

@@ -105,7 +105,7 @@ def read_config(run: RunDir) -> RunConfig:
         RunError: there is none, or it is damaged.
     """
     if not run.exists(NAME):
-        raise RunError(f"{run}: no run.json there; give the directory of a run")
+        raise RunError(f"{run}: not a run directory (no run.json)")
     return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start the run afresh")
 
 

@@ -86,13 +86,13 @@ class Job:
         return np.fromiter((places[name] for name in self.config.ids), np.int64, len(self.config.ids))
 
     def reference(self) -> Batch:
-        """The run's first samples that can be read, at most 32, for methods that look before they choose."""
+        """The run's first readable samples, at most 32, for methods that inspect the model first."""
         return self.once("reference", self._first_samples)
 
     def _first_samples(self) -> Batch:
         batch, _ = _read(self, slice(0, 64))
         if batch is None:
-            raise DataError("none of the run's first 64 samples can be read: see --data")
+            raise DataError("none of the run's first 64 samples can be read: check --data")
         return batch[slice(0, 32)]
 
     def finished(self) -> Finished:

@@ -44,11 +44,13 @@ class APGD(Attack[APGDState]):
     )
     targets: PositiveInt = Field(
         9,
-        description="classes tried by a targeted loss, the likeliest first",
+        description="number of target classes for a targeted loss, the likeliest first",
         json_schema_extra={"most": "classes - 1"},
     )
-    restarts: PositiveInt = Field(1, description="runs from fresh random starts; a fooled sample leaves")
-    shrink: bool = Field(True, description="in l1, search in balls of 3 and 2 eps first")
+    restarts: PositiveInt = Field(
+        1, description="number of random restarts; a sample that is fooled is not attacked again"
+    )
+    shrink: bool = Field(True, description="for l1: search in balls of 3 and 2 eps first")
     give_up: bool = Field(
         False,
         description="for linf and l2: stop a run early when its progress suggests that it will fail; not for loss=ce",

@@ -56,12 +56,12 @@ class DeepFool(Attack[DeepFoolState]):
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(50, description="steps at most")
-    overshoot: NonNegativeFloat = Field(0.02, description="share by which the sum of the steps is exceeded")
+    steps: PositiveInt = Field(50, description="maximum number of steps")
+    overshoot: NonNegativeFloat = Field(0.02, description="relative overshoot of the total step")
     candidates: int = Field(
         10,
         ge=2,
-        description="likeliest classes of the clean image considered, its own included",
+        description="number of likeliest classes to consider, the predicted one included",
         json_schema_extra={"most": "classes"},
     )
 

@@ -74,10 +74,14 @@ class SMT(Certifier):
     )
     steps: PositiveInt = Field(1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
     layer: PositiveInt = Field(1, description="hidden layer of mode layer, from 1")
-    seconds: PositiveFloat = Field(60.0, description="of the solver on one image, after which it is unknown")
-    memory_mb: int = Field(4000, description="of the solver, in this process, in MiB", ge=256)
-    max_units: PositiveInt = Field(400, description="units in doubt beyond which the solver is not asked")
-    max_points: PositiveInt = Field(2**20, le=10**12, description="points beyond which a grid is not begun")
+    seconds: PositiveFloat = Field(
+        60.0, description="time limit of the solver per image, in seconds; then the result is unknown"
+    )
+    memory_mb: int = Field(4000, description="memory limit of the solver in MiB", ge=256)
+    max_units: PositiveInt = Field(
+        400, description="maximum number of undecided units; with more the solver is not started"
+    )
+    max_points: PositiveInt = Field(2**20, le=10**12, description="maximum number of grid points")
 
     @field_validator("places", mode="before")
     @classmethod

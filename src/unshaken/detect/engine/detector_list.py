@@ -84,7 +84,7 @@ def read_list(folder: str) -> DetectorList:
     """
     run = RunDir(folder)
     if not run.exists(LIST):
-        raise RunError(f"{folder}: no {LIST} there; give the folder that 'unshaken detect fit' wrote")
+        raise RunError(f"{folder}: no {LIST} found; give a folder written by 'unshaken detect fit'")
     found = validate(DetectorList, run.read_json(LIST), f"{folder}: {LIST}", RunError, "fit the detectors again")
     labels = [d.label for d in found.detectors]
     if len(set(labels)) < len(labels):

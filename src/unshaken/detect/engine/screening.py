@@ -56,7 +56,7 @@ class FittedStep(Parameters):
         return tuple(dict.fromkeys(n for n in names if n in known))
 
     def detector_set(self, context: Context) -> DetectorSet:
-        """The detectors in front of the run's model."""
+        """The detector set for the run's model."""
         return detectors_of(self.folder, self.digest, context.oracle.model, context.once)
 
 

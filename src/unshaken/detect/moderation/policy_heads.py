@@ -91,7 +91,7 @@ def fit_heads(features: Tensor, belongs: Tensor, c: float) -> tuple[Tensor, Tens
 
 @register("policy-heads", reference="Qu et al. 2025, arXiv:2405.03486", needs=("features",))
 class PolicyHeads(PenultimateDetector):
-    """Which category of a policy an image falls under most clearly, by linear heads on the penultimate features.
+    """Policy heads: a linear classifier per category of a content policy, on the penultimate features.
 
     It is fitted on labelled images of all kinds, allowed or not, and needs `file=policy.yaml`, or classes by name or
     number, as `unsafe=cat+dog`; names are those of the model's or the data's classes. A score above 0 means: flagged.

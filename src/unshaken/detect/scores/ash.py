@@ -86,7 +86,7 @@ def non_negative(features: Tensor, name: str) -> Tensor:
 
 @register("ash", reference="Djurisic et al. 2023, arXiv:2209.09858", needs=("features",))
 class ASH(PenultimateDetector):
-    """Energy of the logits that the head gives to the largest penultimate features, shaped."""
+    """ASH: energy score after pruning and rescaling the penultimate features."""
 
     percentile: float = Field(65.0, description="percentage of each sample's features to set to 0", ge=0, le=95)
     variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")

@@ -39,7 +39,7 @@ def sparse_head(weight: Tensor, mean: Tensor, percentile: float) -> Tensor:
 
 @register("dice", reference="Sun & Li 2022, arXiv:2111.09805", needs=("features",))
 class DICE(PenultimateDetector):
-    """Energy of the logits that the head gives with only those weights that contribute most on normal samples."""
+    """DICE: energy score with only those weights of the last layer that contribute most on normal samples."""
 
     fits = True
 

@@ -28,7 +28,7 @@ def gradient_norm(features: Tensor, probabilities: Tensor, temperature: float = 
 
 @register("gradnorm", reference="Huang et al. 2021, arXiv:2110.00218", needs=("logits", "features"))
 class GradNorm(PenultimateDetector):
-    """Minus the l1 norm of the head's gradient under uniform labels."""
+    """GradNorm: negative l1 norm of the last layer's gradient under uniform labels."""
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 

@@ -58,7 +58,7 @@ def _slab(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
 
 @register("knn", reference="Sun et al. 2022, arXiv:2204.06507", needs=("features",))
 class KNN(PenultimateDetector):
-    """Distance of the normalised penultimate features to the k-th nearest of normal samples."""
+    """KNN: distance of the normalised penultimate features to the k-th nearest normal sample."""
 
     fits = True
 

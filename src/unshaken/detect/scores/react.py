@@ -18,7 +18,7 @@ from unshaken.detect.scores.energy import energy
 
 @register("react", reference="Sun et al. 2021, arXiv:2111.12797", needs=("features",))
 class ReAct(PenultimateDetector):
-    """Energy of the logits that the head gives to `min(f, c)`, the penultimate features clipped from above.
+    """ReAct: energy score after clipping the penultimate features from above, `min(f, c)`.
 
     c is a percentile of all units of all normal samples together.
     """

@@ -14,7 +14,7 @@ from unshaken.detect.scores.energy import energy
 
 @register("scale", reference="Xu et al. 2024, arXiv:2310.00227", needs=("features",))
 class SCALE(PenultimateDetector):
-    """Energy of the logits that the head gives to `f exp(sum of f / sum of its largest)`; nothing is pruned."""
+    """SCALE: energy score after rescaling the penultimate features by `exp(sum(f) / sum of the largest f)`."""
 
     percentile: float = Field(
         85.0, description="percentile of a sample's features above which they count as its largest", ge=0, le=95

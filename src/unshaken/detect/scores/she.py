@@ -32,7 +32,7 @@ def patterns(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 @register("she", reference="Zhang et al. 2023, https://openreview.net/forum?id=KkazG4lgKL", needs=("features",))
 class SHE(PenultimateDetector):
-    """Minus the inner product of the penultimate features with the pattern of the predicted class: `-f . S_c`."""
+    """SHE: negative inner product of the penultimate features and the predicted class's stored pattern, `-f . S_c`."""
 
     labelled = True
     fits = True

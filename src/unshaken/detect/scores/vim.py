@@ -60,7 +60,7 @@ def residual(features: Tensor, space: Tensor, origin: Tensor) -> Tensor:
 
 @register("vim", reference="Wang et al. 2022, arXiv:2203.10807", needs=("features",))
 class ViM(PenultimateDetector):
-    """Energy plus the weighted residual of the features: `alpha r - logsumexp(z)`.
+    """ViM: energy score plus the weighted residual of the features, `alpha r - logsumexp(z)`.
 
     alpha makes the mean residual of normal samples as large as their mean maximal logit.
     """

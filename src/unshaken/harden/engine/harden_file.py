@@ -29,7 +29,7 @@ class FigureRecord(BaseModel):
 
 
 class FlagRecord(BaseModel):
-    """A reason to doubt a figure."""
+    """A recorded reason to doubt a figure."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +72,7 @@ class ResultRecord(BaseModel):
 
 
 class HardenConfig(BaseModel):
-    """What decides the weights of a hardening run, and how it ended. It is `harden.json`.
+    """Configuration and result of a training run, stored as `harden.json`.
 
     Args:
         model: SPEC or architecture.

@@ -100,7 +100,7 @@ def findings_of(run: RunDir) -> list[Finding]:
     """
     summary = read_summary(run)
     if summary.clean is None:
-        raise RunError(f"{run}: without labels there is no accuracy to mend; audit labelled images")
+        raise RunError(f"{run}: the audit has no labels, so there is no accuracy to improve; audit labelled images")
     clean = summary.clean.value
     groups: dict[str, _Losses] = {}
     for condition in summary.conditions:

@@ -133,24 +133,30 @@ class Context:
         """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
         return Rows(self.run, self.slug, self.seed, self.prefix)
 
-    def has(self, label: str, table: str = "outcomes") -> bool:
-        """Whether the rows of a condition are finished."""
-        return self.run.has_rows(table_name(self.slug, table), self.id(label), 0)
+    def has(self, label: str, table: str = "outcomes", shard: int = 0) -> bool:
+        """Whether the rows of a condition are finished; `shard` as in `keep`."""
+        return self.run.has_rows(table_name(self.slug, table), self.id(label), shard)
 
-    def write(self, table: str, label: str, columns: Mapping[str, Any]) -> None:
+    def write(self, table: str, label: str, columns: Mapping[str, Any], shard: int = 0) -> None:
         """Write the rows of a condition to a table that the paper declares.
 
         Args:
             table: its declared name.
             label: of the condition.
             columns: column name to values, one a row; `id` among them.
+            shard: as in `keep`.
         """
-        self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), dict(columns))])
+        self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), dict(columns))], shard)
 
-    def keep(self, parts: Sequence[Part]) -> None:
-        """Write rows that a method made; conditions bear their full ids. The last part says that all are there."""
+    def keep(self, parts: Sequence[Part], shard: int = 0) -> None:
+        """Write rows that a method made; conditions bear their full ids. The last part says that all are there.
+
+        Args:
+            parts: the rows.
+            shard: which part of the samples, for experiments that work on one part after another.
+        """
         for part in parts:
-            self.run.write_rows(table_of(part), part.table, part.condition.id, 0)
+            self.run.write_rows(table_of(part), part.table, part.condition.id, shard)
 
     def predict(
         self, label: str, model: Classifier, batch: Batch, *, examples: Examples | None = None,

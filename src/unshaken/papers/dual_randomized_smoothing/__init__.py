@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.models import fingerprint
-from unshaken.papers._dual_figures import Level
-from unshaken.papers._dual_nets import NETS, Pictures, given, read_pictures, trained
-from unshaken.papers._dual_votes import Polls
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper
+
+NETS = ("full", "left", "right")
+POLLS = ("rs", "more", "left", "right")
+"""Whole images, as many votes again on whole images, the halves."""
 
 BELOW_EQUAL_PASSES = 0.05
 BELOW_HALF_PASSES = 0.03
@@ -78,6 +74,10 @@ class DualRandomizedSmoothingPaper(Paper):
     }
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "strided-cnn"
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "votes": {"label": "int64", "selected": "int64[]", "counts": "int64[]", "seconds": "double"}
+    }
+    """One row a sample: votes a class of the draws that choose, and of the fresh ones."""
 
     sigmas: tuple[PositiveFloat, ...] = Field(
         (0.5, 0.25), description="noise on whole images; halves have this over the square root of 2; as text 0.5+0.25"
@@ -95,41 +95,6 @@ class DualRandomizedSmoothingPaper(Paper):
     @classmethod
     def _split(cls, sigmas: Any) -> Any:
         return tuple(sigmas.split("+")) if isinstance(sigmas, str) else sigmas
-
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Three networks a level and seed, and their votes."""
-        own = given(bench)
-        if own is not None and len(self.sigmas) > 1:
-            raise ParameterError(
-                "dual-randomized-smoothing: networks are trained for one noise level: name it, as in "
-                "dual-randomized-smoothing:sigmas=0.5, the halves' being this over the square root of 2"
-            )
-        view = None if own is None else own["full"].view
-        pictures = read_pictures(bench, 0 if own else self.train, self.certified, self.test, view=view)
-        prints = [] if own is None else [fingerprint(net) for net in own.values()]
-        bench.pin(pictures=dict(pictures.key), arch=bench.model, given=prints, **self.model_dump())
-        seeds = [bench.seed * self.seeds + i for i in range(1 if own else self.seeds)]
-        cached = True
-        measured: dict[str, Any] = {}
-        with track("noise levels and seeds", len(self.sigmas) * len(seeds)) as task:
-            for sigma in self.sigmas:
-                polls = Polls(sigma, self.n, self.n0, self.alpha)
-                for seed in seeds:
-                    nets, old = self._nets(bench.model, pictures, sigma, seed) if own is None else (own, True)
-                    polls.keep(bench, nets, pictures, seed)
-                    cached = cached and old
-                    task.advance()
-                measured[f"s{sigma:g}"] = Level(bench.run, polls, seeds).all()
-        return {**measured, "networks_from_cache": cached}
-
-    def _nets(self, arch: str, pictures: Pictures, sigma: float, seed: int) -> tuple[dict[str, Classifier], bool]:
-        """The networks of a level and seed, and whether all came from the cache."""
-        nets, cached = {}, True
-        for name in NETS:
-            noise = sigma if name == "full" else sigma / sqrt(2)
-            nets[name], old = trained(arch, name, pictures, sigma=noise, epochs=self.epochs, seed=seed)
-            cached = cached and old
-        return nets, cached
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
@@ -177,8 +142,6 @@ class DualRandomizedSmoothingPaper(Paper):
             + ", ".join(f"{v['released_above_sound']}" for v in _levels(measured).values())
             + " images and seeds, and no guarantee."
         )
-        if measured["networks_from_cache"]:
-            said.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(said)
 
 

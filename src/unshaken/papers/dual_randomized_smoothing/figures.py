@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.certify.smoothing.dual_radius import released_radius
 from unshaken.certify.smoothing.guard import reach
 from unshaken.certify.smoothing.votes import lower_bound
-from unshaken.measure import accuracy, paired_difference
-from unshaken.papers._dual_nets import NETS
-from unshaken.papers._dual_votes import POLLS, Polls, tally_of, together
-from unshaken.run.store import RunDir
+from unshaken.measure import paired_difference
+from unshaken.papers.dual_randomized_smoothing import NETS, POLLS, DualRandomizedSmoothingPaper
+from unshaken.papers.dual_randomized_smoothing.polls import Polls, tally_of, together
+from unshaken.papers.frame.rows import Rows
 
 Numbers = NDArray[np.float64]
 ARMS = ("rs_n", "rs_2n", "pooled", "dual", "released")
@@ -27,25 +25,30 @@ RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 LOGS = 100_000
 
 
+def figures(paper: DualRandomizedSmoothingPaper, rows: Rows) -> dict[str, Any]:
+    """By noise level."""
+    found, there = {}, set(rows.labels("votes"))
+    for sigma in paper.sigmas:
+        polls = Polls(sigma, paper.n, paper.n0, paper.alpha)
+        seeds = [s for s in rows.seeds(paper.seeds) if polls.name(s, "rs") in there]
+        found[f"s{sigma:g}"] = Level(rows, polls, seeds).all()
+    return found
+
+
 class Level:
     """Figures of one noise level.
 
     Args:
-        run: where the rows are.
+        rows: of the run.
         polls: how they were made.
         seeds: all that were run.
     """
 
-    def __init__(self, run: RunDir, polls: Polls, seeds: Sequence[int]) -> None:
-        self.run, self.polls, self.seeds = run, polls, seeds
-        wanted = {polls.name(s, p) for s in seeds for p in POLLS}
-        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in sorted(run.rows("votes").to_pylist(), key=lambda r: r["id"]):
-            if row["condition"] in wanted:
-                rows[row["condition"]].append(row)
-        self.rows = rows
-        self.labels = np.array([r["label"] for r in rows[polls.name(seeds[0], "rs")]])
-        self.tallies = {name: tally_of(found) for name, found in rows.items()}
+    def __init__(self, rows: Rows, polls: Polls, seeds: Sequence[int]) -> None:
+        self.rows, self.polls, self.seeds = rows, polls, seeds
+        votes = {n: rows.table("votes", n).sort_by("id") for n in (polls.name(s, p) for s in seeds for p in POLLS)}
+        self.labels = votes[polls.name(seeds[0], "rs")]["label"].to_numpy()
+        self.tallies = {name: tally_of(table.to_pylist()) for name, table in votes.items()}
         self.radii = {s: self._radii(i) for i, s in enumerate(seeds)}
 
     def all(self) -> dict[str, Any]:
@@ -84,13 +87,8 @@ class Level:
         none = np.zeros(len(self.labels))
         return {
             "acr": {arm: paired_difference(none, self.radii[seed][arm][1]).to_json() for arm in self.arms},
-            "accuracy_under_noise": {net: self._noise(seed, net) for net in NETS},
+            "accuracy_under_noise": {net: self.rows.accuracy(self.polls.name(seed, f"{net}.noise")) for net in NETS},
         }
-
-    def _noise(self, seed: int, net: str) -> dict[str, Any]:
-        table = self.run.rows("outcomes", ["condition", "correct"])
-        rows = table.filter(pc.equal(table["condition"], self.polls.name(seed, f"{net}.noise")))
-        return dict(accuracy(np.asarray(rows["correct"].to_numpy(zero_copy_only=False), bool)).to_json())
 
     def _curve(self, arm: str) -> dict[str, float]:
         """Certified accuracy at radii, mean over seeds; where a method abstains it is wrong."""

@@ -7,14 +7,14 @@ from unshaken.certify import CropSelection
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
-from unshaken.papers._shifted import EIGHT, FOUR, Look, agreed, answers, ball, looked, named, places
+from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Framing, agreed, ball, crop_logits, framed, named, places
 from unshaken.run.rows import table_of
 from unshaken.stress.geometry.translation import window
 
-LOOKS = [
-    Look("plain-20", "centre_crop", 20),
-    Look("centre-14", "centre_crop", 14),
-    *(Look(f"{s}-14", "crop_selection", 14, CropSelection(score=s, crop=14)) for s in ("hash", "box_mean")),
+FRAMINGS = [
+    Framing("plain-20", "centre_crop", 20),
+    Framing("centre-14", "centre_crop", 14),
+    *(Framing(f"{s}-14", "crop_selection", 14, CropSelection(score=s, crop=14)) for s in ("hash", "box_mean")),
 ]
 
 
@@ -37,39 +37,39 @@ def test_the_sets_of_shifts():
     assert FOUR[0] == EIGHT[0] == ball(3)[0] == (0, 0)
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda k: k.name)
-def test_answers_are_those_of_each_window_looked_at_alone(photos, look):
+@pytest.mark.parametrize("framing", FRAMINGS, ids=lambda k: k.name)
+def test_answers_are_those_of_each_window_looked_at_alone(photos, framing):
     model = Classifier(Sums())
-    at = places(photos.images, look, 20, EIGHT)
-    logits, forwards = answers(photos.images, at, look.size, Oracle(model, limit=7))
+    at = places(photos.images, framing, 20, EIGHT)
+    logits, forwards = crop_logits(photos.images, at, framing.size, Oracle(model, limit=7))
     for i, (dy, dx) in enumerate(EIGHT):
         seen = window(photos.images, dy, dx, 20, 20)
-        if look.selection is None:
-            inside = window(seen, 0, 0, look.size, look.size)
+        if framing.selection is None:
+            inside = window(seen, 0, 0, framing.size, framing.size)
         else:
-            inside = look.selection.crops(seen)[:, 0]
+            inside = framing.selection.crops(seen)[:, 0]
         assert torch.allclose(logits[i], model(inside), atol=1e-6)
     distinct = [len({tuple(p) for p in at[:, j].tolist()}) for j in range(9)]
     assert forwards.sum(0).tolist() == distinct
     assert forwards[0].tolist() == [1] * 9
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda k: k.name)
-def test_agreement_is_that_of_the_certificate(photos, look):
-    rows = table_of(agreed(photos, look, 20, EIGHT, "p", "8-neighbours")).to_pydict()
-    if look.selection is None:
+@pytest.mark.parametrize("framing", FRAMINGS, ids=lambda k: k.name)
+def test_agreement_is_that_of_the_certificate(photos, framing):
+    rows = table_of(agreed(photos, framing, 20, EIGHT, "p", "8-neighbours")).to_pydict()
+    if framing.selection is None:
         assert rows["radius"] == [0.0] * 9
     else:
-        certified = look.selection.certify(window(photos.images, 0, 0, 22, 22), 1)
+        certified = framing.selection.certify(window(photos.images, 0, 0, 22, 22), 1)
         assert rows["radius"] == certified.double().tolist()
-    assert set(rows["condition"]) == {f"p.{look.name}"}
+    assert set(rows["condition"]) == {f"p.{framing.name}"}
     assert set(rows["norm"]) == {"8-neighbours"}
 
 
 def test_rows_say_shift_passes_and_prediction(photos):
     oracle = Oracle(Classifier(Sums()))
-    parts = looked(photos, LOOKS[2], 20, FOUR, oracle, "p")
-    assert [p.condition.id for p in parts] == [named("p", LOOKS[2], s) for s in FOUR]
+    parts = framed(photos, FRAMINGS[2], 20, FOUR, oracle, "p")
+    assert [p.condition.id for p in parts] == [named("p", FRAMINGS[2], s) for s in FOUR]
     assert parts[0].condition.id == "p.hash-14.+0+0"
     assert [p.condition.severity for p in parts] == [0, 1, 1, 1, 1]
     assert sum(int(p.columns["forwards"].sum()) for p in parts) == oracle.meter.forwards < 45

@@ -13,6 +13,7 @@ from unshaken.certify.crops.crop_selection import CropSelection, resize
 from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
+from unshaken.papers.crop_selection import FAR
 from unshaken.run.rows import Condition, Part, outcomes
 from unshaken.stress.geometry.translation import window
 
@@ -28,8 +29,34 @@ def ball(d: int) -> tuple[Shift, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One way of looking at a window: which crop of it the network is shown.
+class Sides:
+    """Sizes in pixels, in the proportions 288 : 256 : 224, 192, 160 for a network that takes 224.
+
+    Args:
+        photo: short side of the photo; its central square is used.
+        window: what the camera sees.
+        crops: of crop selection; the first is the network's own side.
+    """
+
+    photo: int
+    window: int
+    crops: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, network: int) -> Sides:
+        """For a network that takes squares of a side in pixels."""
+        one = network / 7
+        return cls(round(9 * one), round(8 * one), (network, round(6 * one), round(5 * one)))
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the further shifts: `FAR`, or what the photo's margin allows."""
+        return min(FAR, (self.photo - self.window) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the network is shown a window: which crop of it.
 
     Args:
         name: unique in an experiment, such as `hash-224`.
@@ -44,14 +71,14 @@ class Look:
     selection: CropSelection | None = None
 
 
-def places(photos: Tensor, look: Look, side: int, shifts: Sequence[Shift]) -> Tensor:
+def places(photos: Tensor, framing: Framing, side: int, shifts: Sequence[Shift]) -> Tensor:
     """Where each window's crop begins, in the photo.
 
     A score reads its crop alone, so that the photo is scored once and each window takes its part.
 
     Args:
         photos: `[N, C, H, W]` with a margin for the shifts.
-        look: which crop.
+        framing: which crop.
         side: of the windows, in pixels.
         shifts: of the windows.
 
@@ -59,25 +86,25 @@ def places(photos: Tensor, look: Look, side: int, shifts: Sequence[Shift]) -> Te
         int64 `[S, N, 2]`: row and column of the crop's first pixel.
     """
     corner = [((photos.shape[2] - side) // 2 + dy, (photos.shape[3] - side) // 2 + dx) for dy, dx in shifts]
-    if look.selection is None:
-        inside = (side - look.size) // 2
+    if framing.selection is None:
+        inside = (side - framing.size) // 2
         return torch.tensor(corner)[:, None].expand(-1, len(photos), 2) + inside
     reach = max(max(abs(dy), abs(dx)) for dy, dx in shifts)
-    seen = window(photos, 0, 0, side + 2 * reach, side + 2 * reach)
-    found, k = look.selection.candidates(seen, (look.size, look.size)), side - look.size + 1
+    wide = window(photos, 0, 0, side + 2 * reach, side + 2 * reach)
+    found, k = framing.selection.candidates(wide, (framing.size, framing.size)), side - framing.size + 1
     chosen = [found.part(reach + dy, reach + dx, k, k).best() for dy, dx in shifts]
     offset = torch.tensor([corner[0][0] - reach, corner[0][1] - reach])
     return torch.stack([torch.cat([c.top, c.left], 1) for c in chosen]) + offset
 
 
-def answers(photos: Tensor, at: Tensor, size: int, oracle: Oracle) -> tuple[Tensor, Tensor]:
-    """The network's answers to crops, each different one asked once.
+def crop_logits(photos: Tensor, at: Tensor, size: int, oracle: Oracle) -> tuple[Tensor, Tensor]:
+    """The network's logits of crops, each different one asked once.
 
     Args:
         photos: `[N, C, H, W]`.
         at: int64 `[S, N, 2]`, see `places`.
         size: side of the crops in pixels.
-        oracle: the network's counted door.
+        oracle: of the network.
 
     Returns:
         Logits `[S, N, K]`, and forward passes int64 `[S, N]` (1 where the crop was new).
@@ -95,15 +122,17 @@ def answers(photos: Tensor, at: Tensor, size: int, oracle: Oracle) -> tuple[Tens
     return torch.cat(logits)[inverse].reshape(*at.shape[:2], -1), fresh.reshape(at.shape[:2])
 
 
-def looked(batch: Batch, look: Look, side: int, shifts: Sequence[Shift], oracle: Oracle, prefix: str) -> list[Part]:
-    """`outcomes` of one look at all shifted windows, one condition a shift."""
+def framed(
+    batch: Batch, framing: Framing, side: int, shifts: Sequence[Shift], oracle: Oracle, prefix: str
+) -> list[Part]:
+    """`outcomes` of one framing at all shifted windows, one condition a shift."""
     began = time.perf_counter()
-    at = places(batch.images, look, side, shifts)
-    logits, forwards = answers(batch.images, at, look.size, oracle)
+    at = places(batch.images, framing, side, shifts)
+    logits, forwards = crop_logits(batch.images, at, framing.size, oracle)
     seconds = (time.perf_counter() - began) / (len(batch) * len(shifts))
     return [
         outcomes(
-            Condition(named(prefix, look, shift), look.method, severity=max(map(abs, shift))),
+            Condition(named(prefix, framing, shift), framing.method, severity=max(map(abs, shift))),
             batch,
             logits[i],
             forwards=forwards[i],
@@ -113,16 +142,16 @@ def looked(batch: Batch, look: Look, side: int, shifts: Sequence[Shift], oracle:
     ]
 
 
-def agreed(batch: Batch, look: Look, side: int, shifts: Sequence[Shift], prefix: str, norm: str) -> Part:
-    """`certificates` of one look: radius 1 where all windows select the same place, by brute force."""
+def agreed(batch: Batch, framing: Framing, side: int, shifts: Sequence[Shift], prefix: str, norm: str) -> Part:
+    """`certificates` of one framing: radius 1 where all windows select the same place, by brute force."""
     began = time.perf_counter()
-    at = places(batch.images, look, side, shifts)
+    at = places(batch.images, framing, side, shifts)
     same = (at == at[:1]).all(2).all(0)
     seconds = (time.perf_counter() - began) / len(batch)
-    condition = Condition(f"{prefix}.{look.name}", look.method, severity=1)
+    condition = Condition(f"{prefix}.{framing.name}", framing.method, severity=1)
     return certificates(condition, batch, radius=same.long(), norm=norm, seconds=seconds)
 
 
-def named(prefix: str, look: Look, shift: Shift) -> str:
-    """The condition of one look at one shift."""
-    return f"{prefix}.{look.name}.{shift[0]:+d}{shift[1]:+d}"
+def named(prefix: str, framing: Framing, shift: Shift) -> str:
+    """The condition of one framing at one shift."""
+    return f"{prefix}.{framing.name}.{shift[0]:+d}{shift[1]:+d}"

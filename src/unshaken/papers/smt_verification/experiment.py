@@ -1,0 +1,185 @@
+"""Perceptrons whose images are verified by a solver, searched and attacked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.certify.smt.smt import SMT, most_extreme
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError
+from unshaken.core.extras import need
+from unshaken.core.oracle import Oracle
+from unshaken.core.progress import track
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.smt_verification import EPS, MODEL, PIXELS, SEARCHES, SMTVerificationPaper, nets
+
+DIGITS_TRAIN, TEST = 1400, 400
+GRID = 60_000
+"""Points of a grid at most: 3^10 = 59,049 are searched, 2^20 are not."""
+COUNT_EPS = 0.5
+COUNT_SECONDS = 4.0
+"""Limit of the solver on one number of pixels, where the largest is looked for that is proved safe."""
+MANY = 10
+"""Free pixels up to which the full time limit is given."""
+
+
+class PixelPGD(PGD):
+    """PGD that changes only the pixels that a verification leaves free."""
+
+    pixels: PositiveInt
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """The linf ball in the free pixels, a point in all others."""
+        ball = Ball.of(clean, eps, norm)
+        free = torch.zeros_like(clean, dtype=torch.bool)
+        for mask, image in zip(free.flatten(1), clean, strict=True):
+            mask[most_extreme(image, self.pixels)] = True
+        return ball.replace(lower=torch.where(free, ball.lower, clean), upper=torch.where(free, ball.upper, clean))
+
+
+def run(paper: SMTVerificationPaper, context: Context) -> None:
+    """Verify a plain network of each data set and seed, and count its pixels beside those of a hardened one."""
+    if context.model != MODEL:
+        verify_given(paper, context)
+        return
+    train, test = (context.datasets.read(s).stratified(n) for s, n in (("train", paper.train), ("test", TEST)))
+    sets = {
+        "digits": (*digits().cut(DIGITS_TRAIN), nets.DIGITS),
+        own_name(context.data): (train, test, nets.OTHERS),
+    }
+    with track("verification", len(sets) * paper.seeds) as task:
+        for name, (train, test, options) in sets.items():
+            for seed in context.seeds(paper.seeds):
+                part, batch = context.within(f"s{seed}.{name}"), test.batch()
+                models = {net: trained(part, net, train, seed, dict(options)) for net in ("plain", "at")}
+                shown = chosen(part, models, batch, paper.images, seed)
+                decide(paper, part.within("plain"), models["plain"], shown, seed)
+                for net, model in models.items():
+                    count(paper, part.within(net), model, shown)
+                task.advance()
+
+
+def verify_given(paper: SMTVerificationPaper, context: Context) -> None:
+    """The first part for a model of the user's own."""
+    model = context.load_model(context.model)
+    batch = context.datasets.read("test", view=model.view).stratified(TEST).batch()
+    shown = chosen(context, {"own": model}, batch, paper.images, context.seed)
+    decide(paper, context.within("own"), model, shown, context.seed)
+
+
+def digits() -> Split:
+    """The 1,797 digits that scikit-learn ships, 8 x 8 pixels of 17 grey levels.
+
+    Raises:
+        MissingExtra: scikit-learn is absent.
+    """
+    datasets: Any = need("sklearn.datasets", "scikit-learn", "smt", "the data set 'digits'")
+    found = datasets.load_digits()
+    images = (torch.tensor(found.images)[:, None] * 255 / 16).round().to(torch.uint8)
+    return Split(images, torch.tensor(found.target).long(), tuple(f"digit-{i}" for i in range(len(images))), 10)
+
+
+def own_name(spec: str) -> str:
+    """What figures call a data set.
+
+    >>> own_name("folder:/some/where/halves.parquet?size=8")
+    'halves'
+    """
+    return spec.partition("?")[0].rpartition("/")[2].rpartition(":")[2].partition(".")[0]
+
+
+def trained(context: Context, net: str, data: Split, seed: int, options: dict[str, Any]) -> Classifier:
+    """A network of a seed: `plain`, or `at` for adversarial training."""
+    width, eps = int(options.pop("width")), options.pop("eps")
+    training = Training(
+        **options, optimizer="adam", weight_decay=0.0, held_out=10, check_images=2, check_every=options["epochs"],
+        select="last", seed=seed,
+    )  # fmt: skip
+    recipes = [AdversarialTraining(eps=eps, steps=5)] if net == "at" else []
+    build = partial(nets.perceptron, dims=data.images[0].numel(), width=width)
+    return context.net(net, build, data, training, recipes, statistics="none").model
+
+
+def chosen(context: Context, models: dict[str, Classifier], batch: Batch, count: int, seed: int) -> Batch:
+    """Images, drawn by seed, that all models classify correctly.
+
+    Raises:
+        DataError: there is none.
+    """
+    for name, model in models.items():
+        context.predict(f"{name}.clean", model, batch)
+    rows = context.rows()
+    correct = [rows.table("outcomes", f"{name}.clean")["correct"].to_numpy(zero_copy_only=False) for name in models]
+    right = torch.from_numpy(np.logical_and.reduce(correct))
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))
+    indices = order[right[order]][:count]
+    if not len(indices):
+        raise DataError("no image that is verified is classified correctly")
+    return batch[indices]
+
+
+def decide(paper: SMTVerificationPaper, context: Context, model: Classifier, batch: Batch, seed: int) -> None:
+    """Exact verification, corners, a grid and PGD on the same pixels, for each number of pixels and each eps."""
+    for pixels in PIXELS:
+        limit = paper.seconds if pixels <= MANY else paper.seconds_many
+        methods: dict[str, Any] = {"exact": SMT(pixels=pixels, seconds=limit)}
+        methods |= {m: SMT(pixels=pixels, mode=m, max_points=GRID) for m in SEARCHES}
+        methods["pgd"] = PixelPGD(steps=40, restarts=5, pixels=pixels)
+        for way, method in methods.items():
+            context.evaluate(f"{way}-{pixels}", method, model, batch, eps=EPS, norm="linf", seed=seed)
+
+
+def count(paper: SMTVerificationPaper, context: Context, model: Classifier, batch: Batch) -> None:
+    """Write the most free pixels at which each image is proved safe."""
+    if context.has("verified", "verified_pixels"):
+        return
+    most, limit = min(paper.most, batch.images[0].numel()), min(paper.seconds_many, COUNT_SECONDS)
+    with evaluating(model):
+        search = Bisection(Oracle(model, limit=1024), most, limit)
+        labels = model(batch.images).argmax(1).tolist()
+        found = [search.largest(image, label) for image, label in zip(batch.images, labels, strict=True)]
+    pixels, calls, seconds = map(list, zip(*found, strict=True))
+    same = {"eps": [COUNT_EPS] * len(batch), "most": [most] * len(batch)}
+    columns = {"id": list(batch.ids), "pixels": pixels, "calls": calls, "seconds": seconds, **same}
+    context.write("verified_pixels", "verified", columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Bisection:
+    """Looks for the most free pixels that are proved safe: more pixels make nothing safer.
+
+    Args:
+        oracle: of the network.
+        most: pixels that are tried.
+        seconds: limit of the solver on one number of pixels.
+    """
+
+    oracle: Oracle
+    most: int
+    seconds: float
+
+    def largest(self, image: Tensor, label: int) -> tuple[int, int, float]:
+        """The number of pixels, calls of the solver, and seconds."""
+        began, low, high, calls = time.perf_counter(), 0, self.most + 1, 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            method = SMT(pixels=middle, seconds=self.seconds)
+            got = method.verify(self.oracle, method.region(image, label, COUNT_EPS))
+            calls += got.calls
+            low, high = (middle, high) if got.verdict == "safe_general" else (low, middle)
+        return low, calls, time.perf_counter() - began
