@@ -124,6 +124,11 @@ class Tiny:
 
 
 TINY: dict[str, Tiny] = {
+    "adaptive-smoothing": Tiny(
+        "train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=4,mixing=64,mixing_epochs=1,certified=8,"
+        "votes=60",
+        partial(make_faint_tints, train=180, test=70), "steps=3",
+    ),
     "adversarial-training": Tiny("images=200,epochs=1,tested=40,attacked=2", make_tints, "epochs=2"),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
