@@ -42,7 +42,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented
 from unshaken.models import load_model
-from unshaken.papers._training import cached
+from unshaken.papers.frame.cache import cached
 
 CLASSES = 10
 
@@ -68,12 +68,15 @@ def network(options: argparse.Namespace) -> Classifier:
     images, labels = images_of(f"{options.data}?split=train", options.train)
     training = Training(epochs=options.epochs, optimizer="adamw", lr=6e-3, select="last", check_every=options.epochs)
 
-    def make() -> Classifier:
+    model = fresh(options.arch, images, classes=CLASSES, seed=0)
+
+    def make() -> tuple[dict[str, Tensor], dict[str, str]]:
         recipes = [CropFlip(), GaussianAugmented(sigma=options.sigma)]
-        return fit(fresh(options.arch, images, classes=CLASSES, seed=0), images, labels, recipes, training).model
+        return fit(model, images, labels, recipes, training).model.net.state_dict(), {}
 
     key = {"data": options.data, "arch": options.arch, "sigma": options.sigma, "train": len(images)}
-    return cached({**key, "epochs": options.epochs, "for": "certification"}, options.arch, make)[0].eval()
+    model.net.load_state_dict(cached({**key, "epochs": options.epochs, "for": "certification"}, make).tensors)
+    return model.eval()
 
 
 def reference(model: Classifier, image: Tensor, sigma: float, n: int, batch: int) -> Tensor:

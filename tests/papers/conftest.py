@@ -252,6 +252,11 @@ TINY: dict[str, Tiny] = {
         make_bands,
         "largest=39",
     ),
+    "adaptive-smoothing": Tiny(
+        "train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=4,mixing=64,mixing_epochs=1,certified=8,"
+        "votes=60",
+        partial(make_faint_tints, train=180, test=70), "steps=3",
+    ),
     "adversarial-training": Tiny(
         "images=200,epochs=1,tested=40,attacked=2",
         make_tints,

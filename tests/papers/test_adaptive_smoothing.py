@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import copy
-import io
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from scipy.special import softmax
 
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers._mixing_figures import chord_at, fixed_at
 from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
+from unshaken.papers.adaptive_smoothing.figures import chord_at, fixed_at
 from unshaken.run.store import RunDir
-
-SMALL = (
-    "adaptive-smoothing:train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=4,mixing=64,"
-    "mixing_epochs=1,certified=8,votes=60"
-)
 
 
 def value(v):
@@ -40,7 +31,6 @@ def measured():
         "T1": sweep,
         "T2": copy.deepcopy(sweep),
         "careless": {"from_h": value(0.6)},
-        "networks_from_cache": False,
     }
     part["T2"]["a0.95"]["above_chord"] = 0.1
     return {"seed0": part, "seed1": copy.deepcopy(part)}
@@ -89,41 +79,14 @@ def test_chord_and_fixed_weights_by_hand():
     assert fixed_at(0.9, points) == 0.7
 
 
-def tints(n, rng):
-    """Noise with one bright colour, the label."""
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 120, (n, 16, 16, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[..., label] += 60
-    return images, labels
-
-
-def png(image):
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A data set with two splits, a run of the row over it, and its result."""
-    folder, rng = tmp_path_factory.mktemp("mixing"), np.random.default_rng(0)
-    rows = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 180), ("test", 70)):
-        images, labels = tints(n, rng)
-        rows["id"] += [f"{split}{i}" for i in range(n)]
-        rows["image"] += [png(image) for image in images]
-        rows["label"] += labels.tolist()
-        rows["split"] += [split] * n
-    pq.write_table(pa.table(rows), folder / "tints.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNSHAKEN_CACHE", str(folder / "cache"))
-        yield folder, run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
+@pytest.fixture
+def small(finished):
+    return finished("adaptive-smoothing")
 
 
 def test_figures_come_from_rows(small):
-    folder, result = small
-    rows = RunDir(folder / "run").rows("outcomes").to_pylist()
+    result = small.result
+    rows = RunDir(small.out).rows("outcomes").to_pylist()
     by = {}
     for row in rows:
         by.setdefault(row["condition"], {})[row["id"]] = row
@@ -148,8 +111,7 @@ def test_figures_come_from_rows(small):
 
 
 def test_the_mixture_is_that_of_the_two(small):
-    folder, _ = small
-    rows = RunDir(folder / "run").rows("outcomes").to_pylist()
+    rows = RunDir(small.out).rows("outcomes").to_pylist()
     logits = {
         name: np.array([r["logits"] for r in sorted(rows, key=lambda r: r["id"]) if r["condition"] == f"seed0.{name}"])
         for name in ("g.clean", "h.clean", "T2-a0.7.clean")
@@ -159,12 +121,12 @@ def test_the_mixture_is_that_of_the_two(small):
 
 
 def test_a_mixing_network_for_the_first_seed_and_certificates_for_all(small):
-    folder, result = small
+    result = small.result
     assert result.measured["seed0.mixing_network.b1.clean"]["n"] == 60
     assert not any(k.startswith("seed1.mixing_network") for k in result.measured)
     attacks = [result.measured[f"seed0.mixing_network.b1.knowing_attack.{s}"]["value"] for s in ("0.25", "0.5", "0.75")]
     assert result.measured["seed0.mixing_network.b1.worst"]["value"] <= min(attacks)
-    rows = RunDir(folder / "run").rows("certificates").to_pylist()
+    rows = RunDir(small.out).rows("certificates").to_pylist()
     for alpha in ("0.6", "1"):
         for rule in ("sharp", "published"):
             one = [r for r in rows if r["condition"] == f"seed1.certified-a{alpha}-{rule}"]
@@ -175,20 +137,6 @@ def test_a_mixing_network_for_the_first_seed_and_certificates_for_all(small):
     assert "Certificates with a third network" in result.note
 
 
-def test_it_goes_on_where_it_was(small):
-    folder, result = small
-    lost = next((folder / "run" / "rows" / "outcomes").glob("seed1.T1-a0.8.ce*"))
-    lost.unlink()
-    again = run_paper(SMALL, out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-    assert lost.is_file()
-    assert {k: v for k, v in again.measured.items() if "cache" not in k} == {
-        k: v for k, v in result.measured.items() if "cache" not in k
-    }
-    assert "The networks were not trained in this run" in again.note
-    with pytest.raises(RunError, match="steps"):
-        run_paper(SMALL.replace("steps=4", "steps=3"), out=folder / "run", data=f"parquet:{folder}/tints.parquet")
-
-
 def test_models_of_ones_own(tmp_path):
     text = "adaptive-smoothing:test=40,attacked=10,steps=3,seeds=1"
     result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
@@ -197,12 +145,6 @@ def test_models_of_ones_own(tmp_path):
     assert not any("mixing_network" in k or "certified" in k for k in result.measured)
     with pytest.raises(ParameterError, match="name two, the accurate and the robust one"):
         run_paper(text, out=tmp_path / "one", data="demo", model="demo:standard")
-
-
-def test_data_that_will_not_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="cifar10"):
-        run_paper("adaptive-smoothing", out=tmp_path / "run", data="cifar10")
 
 
 def test_certifier_and_row_are_both_found_by_their_name():

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from unshaken.papers import write_table
-from unshaken.papers.page_figures import MOST, Shown, checks_of, choose_figures, effect_of
-from unshaken.papers.page_picture import draw_figures, drawable
+from unshaken.papers.frame.page_figures import MOST, Shown, checks_of, choose_figures, effect_of
+from unshaken.papers.frame.page_picture import draw_figures, drawable
 
 DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -42,7 +42,9 @@ def fit_(
 ) -> int:
     """Train a diffusion model on images and write it as one file.
 
-    The model serves the defence denoise and the command generate sample. Exit codes: 0 success, 2 wrong usage or bad input.
+    The model serves the defence denoise and the command generate sample.
+
+    Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.generate import fit_generator
     from unshaken.generate.fit import Fitting

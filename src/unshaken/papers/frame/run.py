@@ -9,8 +9,6 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method, parse_method
-from unshaken.papers.base import Bench
-from unshaken.papers.base import Paper as FormerPaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets
 from unshaken.papers.frame.paper import Check, Paper
@@ -49,20 +47,14 @@ def run_paper(
     """
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
-    paper: Paper | FormerPaper = parse_method(slug, "papers")
+    paper: Paper = parse_method(slug, "papers")
     name = paper.info.name
     run = RunDir(out or f"runs/papers/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    bench = Bench(
-        seed=seed,
-        run=run,
-        data=data or paper.data,
-        model=model or paper.model,
-        own=data is not None or model is not None,
-        download=download,
-    )
+    chosen = {"data": data or paper.data, "model": model or paper.model}
+    own = data is not None or model is not None
     began = time.perf_counter()
     with locked(run):
-        measured, passed = _measured(paper, bench)
+        measured, passed = _measured(paper, run, seed, own=own, download=download, **chosen)
     checks = paper.judge(measured)
     result = PaperResult(
         slug=name,
@@ -71,8 +63,8 @@ def run_paper(
         measured=flat(measured),
         expected={**flat(paper.expected), "rule": paper.rule},
         reproduced=bool(checks) and all(c.holds for c in checks),
-        data=bench.data,
-        model=bench.model,
+        data=chosen["data"],
+        model=chosen["model"],
         seed=seed,
         seconds=round(time.perf_counter() - began, 1),
         note=_note(paper, checks, [paper.remark(measured), passed]),
@@ -103,24 +95,23 @@ def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
     return flat(paper.figures(Rows(run, paper.info.name, settings["seed"])))
 
 
-def _measured(paper: Paper | FormerPaper, bench: Bench) -> tuple[dict[str, Any], str]:
+def _measured(
+    paper: Paper, run: RunDir, seed: int, *, data: str, model: str, own: bool, download: bool
+) -> tuple[dict[str, Any], str]:
     """The figures, and a sentence about resumption and the cache."""
-    if isinstance(paper, FormerPaper):
-        return paper.run(bench), ""
     slug = paper.info.name
     register_tables([type(paper)])
-    given = {"slug": slug, "seed": bench.seed, "data": bench.data, "model": bench.model}
-    record = Record.pin(bench.run, {**given, **paper.model_dump(mode="json")})
-    datasets = Datasets(bench.data, bench.download, record.add_input)
-    context = Context(slug, bench.seed, bench.run, bench.data, bench.model, bench.own, record, datasets, bench.download)
-    paper.run(context)
-    measured = paper.figures(Rows(bench.run, slug, bench.seed))
+    given = {"slug": slug, "seed": seed, "data": data, "model": model}
+    record = Record.pin(run, {**given, **paper.model_dump(mode="json")})
+    datasets = Datasets(data, download, record.add_input)
+    paper.run(Context(slug, seed, run, data, model, own, record, datasets, download))
+    measured = paper.figures(Rows(run, slug, seed))
     if record.networks:
         measured["networks_from_cache"] = record.from_cache()
     return measured, record.remark()
 
 
-def _note(paper: Paper | FormerPaper, checks: list[Check], remarks: list[str]) -> str:
+def _note(paper: Paper, checks: list[Check], remarks: list[str]) -> str:
     """Which parts of the rule held, which parameters differ from their defaults, and the remarks."""
     held, failed = ([c.words for c in checks if c.holds is side] for side in (True, False))
     changed = paper.model_dump(exclude_defaults=True)

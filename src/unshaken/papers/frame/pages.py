@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unshaken.papers.page_figures import Shown, checks_of, choose_figures, effect_of
-from unshaken.papers.page_picture import draw_figures, drawable
+from unshaken.papers.frame.page_figures import Shown, checks_of, choose_figures, effect_of
+from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.run.store import RunDir
 
 MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. -->"

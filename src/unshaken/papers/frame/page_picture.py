@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from unshaken.papers.page_figures import Shown
+from unshaken.papers.frame.page_figures import Shown
 
 WIDTH, MARGIN, ROW, HEAD, FOOT = 380, 16, 36, 34, 30
 

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from unshaken.core.errors import DataError
+from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.result import PaperResult
-from unshaken.papers.pages import write_pages
 
 
 def write_table(

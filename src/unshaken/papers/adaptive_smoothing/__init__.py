@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers._mixing_figures import Figures
-from unshaken.papers._mixing_nets import GivenPair, Sizes, TrainedPairs
-from unshaken.papers._mixing_run import SCALES, Study
-from unshaken.papers.base import Bench, Check, Paper
+from unshaken.papers.frame import Check, Paper, seeds_in
 
+ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SCALES = (1, 2)
+LOSSES: tuple[Literal["ce", "margin"], ...] = ("ce", "margin")
+SHARES = (0.25, 0.5, 0.75)
+BIASES = (0.0, 1.0, 2.0)
+CERTIFIED = (0.6, 0.7, 0.8, 0.9, 1.0)
+RULES: tuple[Literal["sharp", "published"], ...] = ("sharp", "published")
 JUDGED = ("a0.7", "a0.8", "a0.9", "a0.95")
 """The weights of which one must lie far above the chord."""
 ABOVE = 0.10
@@ -83,37 +87,10 @@ class AdaptiveSmoothingPaper(Paper):
     certified: PositiveInt = Field(200, description="test images that are voted on")
     votes: PositiveInt = Field(1000, description="fresh votes each")
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """The same study for each seed; the mixing network for the first."""
-        seeds = range(self.seeds * bench.seed, self.seeds * (bench.seed + 1))
-        sizes = Sizes(
-            self.train, self.epochs, self.robust_epochs, self.eps, self.sigma, self.mixing, self.mixing_epochs
-        )
-        pairs = TrainedPairs(bench, sizes, self.test) if bench.model == PAIR else GivenPair(bench, self.test)
-        bench.pin(given=pairs.key(), **self.model_dump())
-        measured: dict[str, Any] = {}
-        for seed in seeds:
-            pair, name = pairs.pair(seed, mixing=seed == seeds[0]), f"seed{seed}"
-            Study(
-                bench,
-                pair,
-                pairs.test,
-                name,
-                seed,
-                attacked=self.attacked,
-                certified=self.certified,
-                votes=self.votes,
-                eps=self.eps,
-                sigma=self.sigma,
-                steps=self.steps,
-            ).run()
-            measured[name] = {**Figures(bench, name).all(), "networks_from_cache": pair.cached}
-        return measured
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""
         checks = []
-        for name, part in measured.items():
+        for name, part in seeds_in(measured):
             margin = part["h"]["margin"]["attacked"]
             gap = margin["gap"]
             words = f"{name}: under attack the robust network's margin is {_said(margin['right'])} where right, "
@@ -132,7 +109,7 @@ class AdaptiveSmoothingPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """What mixing costs, what careless attacks would say, the mixing network and the certificates."""
-        parts = list(measured.values())
+        parts = [part for _, part in seeds_in(measured)]
         said = []
         for alpha in ("a0.8", "a0.9"):
             gained = np.mean([p["T1"][alpha]["clean"]["value"] - p["h"]["clean"]["value"] for p in parts])
@@ -150,14 +127,12 @@ class AdaptiveSmoothingPaper(Paper):
             f"whole at {honest}."
         )
         said += [*_gates(measured), *_certified(measured)]
-        if all(p["networks_from_cache"] for p in parts):
-            said.append("The networks were not trained in this run, so the seconds hold no training.")
         return " ".join(said)
 
 
 def _gates(measured: Mapping[str, Any]) -> list[str]:
     """What the mixing network gains over fixed weights."""
-    found = [(n, p["mixing_network"]) for n, p in measured.items() if "mixing_network" in p]
+    found = [(n, p["mixing_network"]) for n, p in seeds_in(measured) if "mixing_network" in p]
     return [
         f"Mixing network, {name}, not part of the rule: "
         + "; ".join(
@@ -173,7 +148,7 @@ def _gates(measured: Mapping[str, Any]) -> list[str]:
 
 def _certified(measured: Mapping[str, Any]) -> list[str]:
     """Certified accuracy by weight."""
-    found = [p["certified"] for p in measured.values() if "certified" in p]
+    found = [p["certified"] for _, p in seeds_in(measured) if "certified" in p]
     if not found:
         return []
     texts = []

@@ -6,30 +6,39 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from unshaken.measure import share
-from unshaken.papers._mixing_run import ALPHAS, BIASES, CERTIFIED, LOSSES, RULES, SCALES, SHARES
-from unshaken.papers.base import Bench
+from unshaken.papers.adaptive_smoothing import (
+    ALPHAS,
+    BIASES,
+    CERTIFIED,
+    LOSSES,
+    RULES,
+    SCALES,
+    SHARES,
+    AdaptiveSmoothingPaper,
+)
+from unshaken.papers.frame.rows import Rows, share_of, stacked
 
 Flags = NDArray[np.bool_]
 RADII = (0.0, 0.1, 0.25, 0.5)
+
+
+def figures(paper: AdaptiveSmoothingPaper, rows: Rows) -> dict[str, Any]:
+    """By seed."""
+    return {f"seed{s}": Figures(rows.within(f"seed{s}")).all() for s in rows.seeds(paper.seeds)}
 
 
 class Figures:
     """Figures of one seed.
 
     Args:
-        bench: where the rows are.
-        name: of the seed.
+        rows: of the seed.
     """
 
-    def __init__(self, bench: Bench, name: str) -> None:
-        self.name, self.run = name, bench.run
-        self.table = bench.run.rows("outcomes", ["id", "condition", "label", "correct", "logits"])
-        self.known = set(pc.unique(self.table["condition"]).to_pylist())
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.known = rows, set(rows.labels())
 
     def all(self) -> dict[str, Any]:
         """Both networks, the sweep against the chord, and what there is of the other parts."""
@@ -43,30 +52,29 @@ class Figures:
                 on_chord = chord_at(one["clean"]["value"], *chord)
                 sweep[f"a{alpha:g}"] = one | {"above_chord": round(one["worst"]["value"] - on_chord, 4)}
             found[f"T{scale}"] = sweep
-        found["careless"] = {f"from_{m}": _share(self.right(f"T1-a0.8.from-{m}")) for m in ("g", "h")}
-        if self.has(f"gate-b{BIASES[0]:g}.clean"):
+        found["careless"] = {f"from_{m}": self.rows.accuracy(f"T1-a0.8.from-{m}") for m in ("g", "h")}
+        if f"gate-b{BIASES[0]:g}.clean" in self.known:
             found["mixing_network"] = {f"b{b:g}": self.gate(b, found) for b in BIASES}
-        if self.has(f"certified-a{CERTIFIED[0]:g}-sharp"):
+        if f"certified-a{CERTIFIED[0]:g}-sharp" in self.known:
             found["certified"] = {f"a{a:g}": self.certified(a) for a in CERTIFIED}
         return found
 
     def model(self, name: str) -> dict[str, Any]:
         """Accuracy on clean images, under each loss, and under the worst of both."""
-        under = {loss: self.right(f"{name}.{loss}") for loss in LOSSES}
+        under = {loss: self.rows.correct(f"{name}.{loss}") for loss in LOSSES}
         worst = np.logical_and.reduce(list(under.values()))
         return {
-            "clean": _share(self.right(f"{name}.clean")),
-            **{loss: _share(hits) for loss, hits in under.items()},
-            "worst": _share(worst),
+            "clean": share_of(self.rows.correct(f"{name}.clean")),
+            **{loss: share_of(hits) for loss, hits in under.items()},
+            "worst": share_of(worst),
         }
 
     def margins(self, name: str) -> dict[str, Any]:
         """Mean confidence margin where the network is right and where it is wrong, and the gap; clean and attacked."""
         found = {}
         for how in ("clean", "ce"):
-            rows = self.rows(f"{name}.{how}")
-            logits = np.stack([np.asarray(v, float) for v in rows["logits"].to_pylist()])
-            top = np.sort(softmax(logits, axis=1), axis=1)
+            rows = self.rows.table("outcomes", f"{name}.{how}").sort_by("id")
+            top = np.sort(softmax(stacked(rows["logits"]), axis=1), axis=1)
             sure, right = top[:, -1] - top[:, -2], _flags(rows["correct"])
             means = [float(sure[side].mean()) if side.any() else None for side in (right, ~right)]
             known = [m for m in means if m is not None]
@@ -84,9 +92,10 @@ class Figures:
         name = f"gate-b{bias:g}"
         plain = self.model(name)
         under = {
-            f"{s:g}": np.logical_and.reduce([self.right(f"{name}.{loss}-{s:g}") for loss in LOSSES]) for s in SHARES
+            f"{s:g}": np.logical_and.reduce([self.rows.correct(f"{name}.{loss}-{s:g}") for loss in LOSSES])
+            for s in SHARES
         }
-        all_of = [self.right(f"{name}.{loss}") for loss in LOSSES] + list(under.values())
+        all_of = [self.rows.correct(f"{name}.{loss}") for loss in LOSSES] + list(under.values())
         worst = np.logical_and.reduce(all_of)
         best = max(
             fixed_at(
@@ -100,8 +109,8 @@ class Figures:
         return {
             "clean": plain["clean"],
             "plain_attack": plain["worst"],
-            "knowing_attack": {s: _share(hits) for s, hits in under.items()},
-            "worst": _share(worst),
+            "knowing_attack": {s: share_of(hits) for s, hits in under.items()},
+            "worst": share_of(worst),
             "fixed_clean_at_equal_robust": round(best, 4),
             "gain": round(plain["clean"]["value"] - best, 4),
         }
@@ -110,27 +119,13 @@ class Figures:
         """Share of images that are right and certified at each radius, by both rules; abstentions."""
         found: dict[str, Any] = {}
         for rule in RULES:
-            condition = f"{self.name}.certified-a{alpha:g}-{rule}"
-            rows = self.run.rows("certificates")
-            rows = rows.filter(pc.equal(rows["condition"], condition))
+            rows = self.rows.table("certificates", f"certified-a{alpha:g}-{rule}")
             right = rows["prediction"].to_numpy() == rows["label"].to_numpy()
             gone, radius = _flags(rows["abstained"]), rows["radius"].to_numpy()
-            found[rule] = {f"r{r:g}": _share(right & ~gone & (radius > r)) for r in RADII}
-        found["accuracy"] = _share(self.right(f"certified-a{alpha:g}-sharp"))
-        found["abstained"] = _share(gone)
+            found[rule] = {f"r{r:g}": share_of(right & ~gone & (radius > r)) for r in RADII}
+        found["accuracy"] = share_of(self.rows.correct(f"certified-a{alpha:g}-sharp"))
+        found["abstained"] = share_of(gone)
         return found
-
-    def has(self, label: str) -> bool:
-        """Whether there are rows."""
-        return f"{self.name}.{label}" in self.known
-
-    def rows(self, label: str) -> Any:
-        """Rows of a condition, in the order of their ids."""
-        return self.table.filter(pc.equal(self.table["condition"], f"{self.name}.{label}")).sort_by("id")
-
-    def right(self, label: str) -> Flags:
-        """Right predictions under a condition."""
-        return _flags(self.rows(label)["correct"])
 
 
 def chord_at(clean: float, accurate: tuple[float, float], robust: tuple[float, float]) -> float:
@@ -169,7 +164,3 @@ def fixed_at(robust: float, points: list[tuple[float, float]]) -> float:
 
 def _flags(column: Any) -> Flags:
     return np.asarray(column.to_numpy(zero_copy_only=False), bool)
-
-
-def _share(hits: Flags) -> dict[str, Any]:
-    return share(int(hits.sum()), len(hits)).to_json()
