@@ -73,5 +73,5 @@ def test_what_cannot_be_is_refused_before_a_model_is_asked(method):
     with pytest.raises(ParameterError, match="=0: Input should be greater than 0"):
         method.cls().check(0, 2)
     detector_set = oracle()
-    with pytest.raises(ParameterError, match="class 3 is beyond"):
+    with pytest.raises(ParameterError, match="class 3 does not exist"):
         method.cls().find(detector_set, (3,), (1, 8, 8), generations=2, population=4)

@@ -6,8 +6,8 @@ from unshaken.api.certify import certify
 from unshaken.api.compare import compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
-from unshaken.api.fool import Fooled, fool
-from unshaken.api.generate import Generated, fit_generator, sample_generator
+from unshaken.api.fool import FoolResult, fool
+from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
 from unshaken.api.harden import harden
 from unshaken.api.job import Options, choose_device, default_out
 from unshaken.api.mark import mark
@@ -16,8 +16,8 @@ from unshaken.api.screening import set_thresholds
 
 __all__ = [
     "Audit",
-    "Fooled",
-    "Generated",
+    "FoolResult",
+    "GenerateResult",
     "Options",
     "RepairResult",
     "attack",

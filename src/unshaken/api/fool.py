@@ -29,7 +29,7 @@ RECORD = "fooling.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Fooled:
+class FoolResult:
     """Fooling images of a model.
 
     Args:
@@ -54,7 +54,7 @@ def fool(
     out: str | Path = "runs/fool",
     device: str = "cpu",
     download: bool = False,
-) -> Fooled:
+) -> FoolResult:
     """Make images that mean nothing to a person and that a model is sure of, one a class.
 
     Args:
@@ -87,7 +87,7 @@ def fool(
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)
     found = search.find(oracle, numbers, shape, generations=generations, population=population, seed=seed)
     heading = {"model": spec, "encoding": search.info.name, "seed": seed}
-    return Fooled(folder, found.images, _write(folder, oracle, numbers, found, heading))
+    return FoolResult(folder, found.images, _write(folder, oracle, numbers, found, heading))
 
 
 def _search(encoding: str | FoolingSearch, generations: int, population: int, seed: int) -> FoolingSearch:

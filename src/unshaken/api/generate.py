@@ -28,7 +28,7 @@ RECORD = "generated.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GenerateResult:
     """Images that a generative model made.
 
     Args:
@@ -102,7 +102,7 @@ def sample_generator(
     seed: int = 0,
     batch_size: int = 64,
     device: str = "auto",
-) -> Generated:
+) -> GenerateResult:
     """Make images by a diffusion model that `fit_generator` wrote.
 
     With classes, image i is of class `classes[i % len(classes)]`.
@@ -140,7 +140,7 @@ def sample_generator(
     if folder is not None:
         about = {"model": str(model), "method": diffusion.kind, "n": n, "seed": seed, "guidance": guidance}
         _write(folder, images, labels, {"schema": 1, **about, "steps": steps})
-    return Generated(images, labels, folder)
+    return GenerateResult(images, labels, folder)
 
 
 def _in_memory(dataset: Dataset, limit: int | None, seed: int, workers: int | None) -> tuple[Tensor, Tensor | None]:

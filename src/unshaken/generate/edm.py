@@ -32,8 +32,8 @@ class EDMSettings(DiffusionSettings):
     """
 
     sigma_data: PositiveFloat = Field(0.5, description="deviation of the pixels of x")
-    mean: float = Field(-1.2, description="of the logarithm of the noise in training")
-    std: PositiveFloat = Field(1.2, description="of the logarithm of the noise in training")
+    mean: float = Field(-1.2, description="mean of the logarithm of the noise in training")
+    std: PositiveFloat = Field(1.2, description="deviation of the logarithm of the noise in training")
 
     def build(self, net: NoiseNet) -> EDM:
         """See `DiffusionSettings.build`."""

@@ -106,7 +106,7 @@ def read_config(run: RunDir) -> RunConfig:
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
-    return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start the run afresh")
+    return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
 
 
 def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:

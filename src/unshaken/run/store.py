@@ -135,7 +135,7 @@ class RunDir:
         Raises:
             RunError: it is absent or damaged.
         """
-        return parse_json(self.read(*parts), f"{self.path}: {'/'.join(parts)}", RunError, "start the run afresh")
+        return parse_json(self.read(*parts), f"{self.path}: {'/'.join(parts)}", RunError, "start a new run")
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
@@ -166,7 +166,7 @@ class RunDir:
                 return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began
             except pa.ArrowException as error:
                 why = str(error).partition("\n")[0]
-                raise RunError(f"{self.path}: files of rows/{name} do not go together ({why}); start afresh") from None
+                raise RunError(f"{self.path}: files of rows/{name} disagree ({why}); start a new run") from None
         empty = SCHEMAS[name].empty_table()
         return empty.select(columns) if columns else empty
 

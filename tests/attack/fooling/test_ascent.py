@@ -84,7 +84,7 @@ def test_ascent_on_the_logit_moves_along_its_weights_to_the_corner():
 def test_with_two_classes_the_most_confident_image_is_a_corner():
     v = torch.linspace(-1.1, 1.1, 12)
     counted = oracle(torch.stack([v, v.flip(0) * 0.5 - 0.2]))
-    found = ascend(counted, [0, 1], SHAPE, settings=Ascent(steps=100, decay=0, early=5, late=5, lr_max=1e30))
+    found = ascend(counted, [0, 1], SHAPE, settings=Ascent(steps=100, decay=0, early=5, late=5, lr_max=1e9))
     w = counted.model.net.weight.detach()
     assert (found.images[0].flatten() == (w[0] > w[1]) * 255).all()
     assert (found.images[1].flatten() == (w[1] > w[0]) * 255).all()

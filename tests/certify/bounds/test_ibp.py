@@ -235,5 +235,5 @@ def test_bad_input(by_hand):
 def test_weights_that_are_no_numbers_certify_nothing():
     model = dense(([[1.0, 1.0], [0.0, 0.0]], [5.0, 0.0]))
     model.net[1].weight.data[0, 0] = math.inf
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError, match="NaN or infinite weights"):
         margins(model, samples(1, 1, 1, 2), torch.tensor([0]), 0.1)

@@ -60,7 +60,9 @@ class Ascent(FoolingSearch):
     late: PositiveFloat = Field(0.1, description="the same as a share of 1 - p, near certainty")
     lr_max: PositiveFloat = Field(1e12 / 255**2, description="largest rate; in 0-255 pixels it is 255^2 times this")
     decay: float = Field(0.01, ge=0, lt=1, description="share of the deviation that a step takes away")
-    objective: Literal["probability", "log-odds", "logit"] = Field("probability", description="what is climbed")
+    objective: Literal["probability", "log-odds", "logit"] = Field(
+        "probability", description="quantity that is maximised"
+    )
     begin: Literal["normal", "uniform", "zero"] = Field("normal", description="the first deviation from the mean")
     blur: float = Field(0, ge=0, description="standard deviation of a Gaussian blur in pixels; 0 for none")
     blur_every: PositiveInt = Field(1, description="steps from one blur to the next")

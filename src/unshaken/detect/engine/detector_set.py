@@ -156,8 +156,8 @@ class DetectorSet:
         about, own = found.about, fingerprint(model)
         if about.fingerprint != own:
             raise ModelError(
-                f"{folder}: these detectors were fitted on another model ({about.model}, {str(about.fingerprint)[:12]}), "
-                f"not on {model.name!r} ({own[:12]}): fit again with this one"
+                f"{folder}: these detectors were fitted on another model ({about.model}, "
+                f"{str(about.fingerprint)[:12]}), not on {model.name!r} ({own[:12]}): fit again with this one"
             )
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))

@@ -66,7 +66,7 @@ def key_of(folder: str, known: str) -> Hashable:
 
 def _read(folder: str, known: str, model: Classifier) -> DetectorSet:
     if digest(folder) != known:
-        raise RunError(f"{folder}: the detectors are not those that the run began with; start the run afresh")
+        raise RunError(f"{folder}: the detectors are not those that the run began with; start a new run")
     return DetectorSet.load(folder, model)
 
 

@@ -25,7 +25,7 @@ class Category(Parameters):
 class Policy(Parameters):
     """A content policy: the categories that are not allowed. This package measures against it and does not judge it."""
 
-    name: str = Field("policy", description="of the policy")
+    name: str = Field("policy", description="name of the policy")
     categories: tuple[Category, ...] = Field(description="what is not allowed", min_length=1)
     labels: tuple[str, ...] = Field((), description="names of the classes of labelled images, in the order of numbers")
 

@@ -17,9 +17,9 @@ class DCTWatermarkDetector(WatermarkDetector):
     right by chance: `false_positive_rate` says how often so many are.
     """
 
-    seed: NonNegativeInt = Field(0, description="of the key")
+    seed: NonNegativeInt = Field(0, description="seed of the key")
     n_bits: PositiveInt = Field(8, description="bits of the key")
-    step: PositiveFloat = Field(0.2, description="of the rounding, in [0, 1] pixel units of an orthonormal coefficient")
+    step: PositiveFloat = Field(0.2, description="step of the rounding, in pixel units of an orthonormal coefficient")
 
     def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
         """See `WatermarkDetector.watermarker`."""

@@ -27,7 +27,7 @@ class WatermarkSettings(Parameters):
     lr: PositiveFloat = Field(3e-3, description="largest learning rate of Adam")
     quality: NonNegativeFloat = Field(0.1, description="weight of the mean squared change, over strength squared")
     noise: NonNegativeFloat = Field(0.05, description="deviation of noise that the decoder learns under, [0, 1] units")
-    seed: NonNegativeInt = Field(0, description="of weights, order, messages and noise")
+    seed: NonNegativeInt = Field(0, description="seed of weights, order, messages and noise")
 
 
 class LearnedWatermark(nn.Module):

@@ -13,8 +13,8 @@ from unshaken.detect.watermark.watermark import SpreadSpectrum, Watermarker
 class SpreadSpectrumWatermark(WatermarkDetector):
     """The correlation of the image, its 3 x 3 means taken off, with a pattern of +-1; see `SpreadSpectrum`."""
 
-    seed: NonNegativeInt = Field(0, description="of the pattern, which is the key")
-    amplitude: float = Field(4 / 255, gt=0, le=1, description="of the pattern where it is set, in [0, 1] pixel units")
+    seed: NonNegativeInt = Field(0, description="seed of the pattern, which is the key")
+    amplitude: float = Field(4 / 255, gt=0, le=1, description="size of the pattern, in [0, 1] pixel units")
 
     def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
         """See `WatermarkDetector.watermarker`; images of any size carry it."""

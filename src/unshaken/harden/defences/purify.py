@@ -55,16 +55,18 @@ class Purify(Defence):
         chain.timestep(self.sigma)
 
         def surrogates() -> Mapping[str, Classifier]:
-            easy = Purified(chain, self.model_copy(update={"straight_through": True}), model)
+            easy = PurifyingClassifier(chain, self.model_copy(update={"straight_through": True}), model)
             return {
                 "straight-through": Classifier(easy, classes=model.classes, view=model.view, name="straight").eval()
             }
 
         others = None if self.straight_through else surrogates
-        return GuardedModel(Purified(chain, self, model), model, name=self.info.name, random=True, surrogates=others)
+        return GuardedModel(
+            PurifyingClassifier(chain, self, model), model, name=self.info.name, random=True, surrogates=others
+        )
 
 
-class Purified(nn.Module):
+class PurifyingClassifier(nn.Module):
     """A model behind the purification.
 
     Args:

@@ -91,12 +91,12 @@ def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, me
         scalars = json.loads(meta["scalars"])
         rest = {int(i): dict(values) for i, values in scalars.items()}
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({first_line(error)}); start the run afresh") from None
+        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({first_line(error)}); start a new run") from None
     try:
         _put_back(tensors, rest, net, optimizer, memory)
     except (RuntimeError, ValueError, LookupError) as error:
         raise RunError(
-            f"{run}: {'/'.join(PLACE)} is of another training ({first_line(error)}); start the run afresh"
+            f"{run}: {'/'.join(PLACE)} is of another training ({first_line(error)}); start a new run"
         ) from None
     return progress
 

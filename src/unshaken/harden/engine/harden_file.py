@@ -112,7 +112,7 @@ def read_harden(run: RunDir) -> HardenConfig:
     Raises:
         RunError: it is absent or damaged.
     """
-    where, advice = f"{run}: {NAME}", "start the run afresh"
+    where, advice = f"{run}: {NAME}", "start a new run"
     config = validate(HardenConfig, run.read_json(NAME), where, RunError, advice)
     try:
         Training(**{k: v for k, v in config.training.items() if k in Training.model_fields})

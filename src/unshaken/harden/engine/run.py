@@ -250,7 +250,7 @@ def _chosen(model: Classifier, run: RunDir) -> Classifier:
         model.net.load_state_dict(load_tensors(run.read("model.safetensors")))
     except (SafetensorError, RuntimeError) as error:
         why = " ".join(str(error).split())[:200]
-        raise RunError(f"{run}: model.safetensors is damaged ({why}); start the run afresh") from None
+        raise RunError(f"{run}: model.safetensors is damaged ({why}); start a new run") from None
     return model.eval()
 
 

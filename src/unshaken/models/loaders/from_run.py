@@ -54,7 +54,7 @@ class ShapeRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: int = Field(ge=2, le=MAX_CLASSES)
+    classes: int = Field(ge=1, le=MAX_CLASSES)
     channels: int = Field(ge=1, le=64)
     side: Side
 
