@@ -67,7 +67,7 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
             "--encoding ascent --generations 0",
             f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
         ),
-        ("--encoding ascent:decay=1", "ascent: decay='1': Input should be less than 1"),
+        ("--encoding ascent:decay=1", "ascent: decay=1.0: Input should be less than 1"),
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
         (
             "--seed -1",

@@ -48,9 +48,9 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
     ("line", "said"),
     [
         (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: ddpm, edm"),
-        (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps='1': Input should be greater than"),
+        (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
         (f"{FIT} --steps 0 --out m.safetensors", "Fitting: steps=0: Input should be greater than 0"),
-        (f"{FIT} --out ''", "--out is empty: name a place to write to"),
+        (f"{FIT} --out ''", "'' is empty: give a value"),
         ("generate fit --data 'folder:photos?size=9' --out m.safetensors", "must be multiples of 4"),
         ("generate fit --data 'folder:nothing' --out m.safetensors", "nothing"),
         ("generate sample --model absent.safetensors --out made", "absent.safetensors"),

@@ -40,7 +40,7 @@ def test_marked_images_are_data_whose_mark_is_read_off(unshaken, place, method):
     [
         ("--method msp --out new", "'msp' is no watermark: use spread-spectrum or dct"),
         ("--method dct:n_bits=64 --out new", "the key has 64: give a shorter key or larger images"),
-        ("--method dct --out ''", "--out is empty: name a folder to write to"),
+        ("--method dct --out ''", "'' is empty: give a value"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said):

@@ -100,5 +100,5 @@ def test_columns_of_the_outcomes_are_the_published_ones():
         "id, condition, method, severity, eps, norm, label, prediction, confidence, correct, loss, logits, distance, "
         "survives_8bit, broken_by, step, forwards, backwards, seconds, error"
     )
-    assert FLAGS.names == ["name", "detail", "id"]
+    assert FLAGS.names == ["name", "detail", "id", "meaning", "advice"]
     assert {"step", "shard", "forwards", "backwards", "largest_batch", "back_offs"} <= set(COST.names)

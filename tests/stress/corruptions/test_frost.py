@@ -100,9 +100,9 @@ def test_bad_textures_are_one_clear_line(tmp_path, content):
     if content is not None:
         (tmp_path / "broken.png").write_bytes(content)
     batch = Batch(torch.zeros(1, 3, 16, 16), None, ("a",))
-    with pytest.raises(DataError, match=r"frost: .*" + ("broken.png" if content is not None else "no folder")):
+    with pytest.raises(DataError, match=r"frost: .*" + ("broken.png" if content is not None else "not a folder")):
         Frost(textures=str(tmp_path)).apply(batch, 1)
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         Frost(textures=str(tmp_path / "absent")).apply(batch, 1)
     with pytest.raises(ParameterError, match="count"):
         Frost(count=0)

@@ -79,7 +79,7 @@ class BallSchedule:
     def shrinking(cls, steps: int) -> BallSchedule:
         """30 % of the steps in a ball of 3 eps, 30 % in 2 eps, the rest in eps; as many phases as steps allow.
 
-        >>> Phases.shrinking(100).lengths
+        >>> BallSchedule.shrinking(100).lengths
         (30, 30, 40)
         """
         first = math.ceil(0.3 * steps)
