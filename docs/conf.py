@@ -14,7 +14,6 @@ extensions = [
     "myst_nb",  # Markdown, and the tutorials, which are run while the documentation is built
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "docstrings",
     "pages",
 ]
