@@ -106,3 +106,9 @@ def test_no_folder_of_methods_is_without_a_sentence():
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
             assert doc, path
             importlib.import_module(module_of(path))
+
+
+def test_papers_are_listed_without_torch():
+    program = "import sys; from unshaken.papers import list_papers; print(len(list_papers()), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(sources_of("papers"))), "False"]

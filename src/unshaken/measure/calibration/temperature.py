@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
@@ -112,6 +111,8 @@ def _bracketed(z: Numbers, target: Numbers) -> tuple[float, bool]:
 
 
 def _unconverged(z: Numbers, target: Numbers, init: float, lr: float, steps: int) -> float:
+    import torch
+
     table, wanted = torch.from_numpy(z).float(), torch.from_numpy(target).float()
     temperature = torch.tensor([float(init)], requires_grad=True)
     descent = torch.optim.LBFGS([temperature], lr=lr, max_iter=steps)
