@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -162,8 +163,8 @@ def find_method(name: str, room: str | None = None) -> Method:
     Raises:
         ParameterError: there is none, with near names.
     """
-    for load in (_load_nothing, _load_named, _load_plugins):
-        load(name, room)
+    for load in (bool, partial(_load_named, name, room), _load_plugins):  # the first is for what is imported already
+        load()
         usual = _methods.get((False, name))
         if usual is not None and room in (None, usual.room):
             return usual
@@ -186,18 +187,14 @@ def parse_method(text: str, room: str | None = None) -> Any:
     return find_method(name, room).cls.from_text(values)
 
 
-def _load_nothing(name: str, room: str | None) -> None:
-    """What is imported already may do."""
-
-
 def _load_named(name: str, room: str | None) -> None:
-    """Import the files that bear a method's name, in one room or in all but that of papers."""
+    """Import the files that bear a method's name, in one room or in all."""
     for one in ROOMS if room is None else (room,):
         for module in modules_named(one, name):
             importlib.import_module(module)
 
 
-def _load_plugins(name: str = "", room: str | None = None) -> None:
+def _load_plugins() -> None:
     """Load installed plug-ins, once a process."""
     for plugin in entry_points(group="unshaken.methods"):
         if plugin not in _plugins:
