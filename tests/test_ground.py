@@ -69,7 +69,10 @@ def test_citation_and_package_agree_on_the_version():
 def test_every_name_a_user_meets_is_documented():
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     kinds = {f"{kind.name}:" for kind in list_kinds()} | {f"{name}:" for name in SOURCES} | set(NAMED)
-    columns = {name for schema in SCHEMAS.values() for name in schema.names} | set(SCHEMAS)
+    # a paper documents its own tables
+    papers = tuple(f"{m.name.replace('-', '_')}_" for m in list_methods("papers"))
+    house = {name: schema for name, schema in SCHEMAS.items() if not name.startswith(papers)}
+    columns = {name for schema in house.values() for name in schema.names} | set(house)
     for page, names in {"models-and-data": kinds, "runs": columns, "trust": set(FLAGS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         assert {name for name in names if f"`{name}" not in text and f"\n## {name}:" not in text} == set(), page
