@@ -96,8 +96,8 @@ def reference(model: Classifier, image: Tensor, sigma: float, n: int, batch: int
 
 def ours(model: Classifier, batch: Batch, sigma: float, n: int, precision: str) -> Tensor:
     """Votes `[N, K]`."""
-    detector_set = Oracle(model, precision=precision, search_copy=search_copy(model, batch.images[:2]))
-    return vote(detector_set, batch.images, batch.ids, sigma=sigma, n0=0, n=n, seed=0, method="benchmark").counts
+    oracle = Oracle(model, precision=precision, search_copy=search_copy(model, batch.images[:2]))
+    return vote(oracle, batch.images, batch.ids, sigma=sigma, n0=0, n=n, seed=0, method="benchmark").counts
 
 
 TOOLS = ("reference loop, batch 256", "reference loop, batch 400", "reference loop, batch 1000")
@@ -172,9 +172,9 @@ def compare(options: argparse.Namespace, model: Classifier, batch: Batch) -> Non
     grid = [options.sigma * z / 2 for z in range(7)]
     found = {}
     for method in (SequentialSmoothing(sigma=options.sigma), Smoothing(sigma=options.sigma, n=options.n)):
-        detector_set = Oracle(model, precision=options.precision, search_copy=search_copy(model, batch.images[:2]))
+        oracle = Oracle(model, precision=options.precision, search_copy=search_copy(model, batch.images[:2]))
         began = time.perf_counter()
-        certified = method.certify(detector_set, batch, seed=0)
+        certified = method.certify(oracle, batch, seed=0)
         right = (certified.prediction == batch.labels) & ~certified.abstained
         holds = [float((right & (certified.radius >= r)).double().mean()) for r in grid]
         found[method.name] = (holds, float(certified.tally.forwards.double().mean()), time.perf_counter() - began)

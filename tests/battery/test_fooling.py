@@ -44,16 +44,16 @@ def test_there_are_some():
 @every
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_images_are_kept_as_they_were_judged(method, shape):
-    detector_set = oracle(shape[0])
-    found = method.cls().find(detector_set, (2, 0), shape, generations=6, population=8, seed=3)
+    counted = oracle(shape[0])
+    found = method.cls().find(counted, (2, 0), shape, generations=6, population=8, seed=3)
     assert found.images.shape == (2, *shape)
     assert found.images.dtype == torch.uint8
     with torch.no_grad():
-        seen = detector_set.model(found.images.float() / 255).double().softmax(1)[[0, 1], [2, 0]]
+        seen = counted.model(found.images.float() / 255).double().softmax(1)[[0, 1], [2, 0]]
     assert torch.allclose(found.odds.sigmoid(), seen, atol=1e-6)
     assert 0 <= int(found.found.min()) <= int(found.found.max()) <= 6
-    assert detector_set.meter.forwards > 0
-    assert not detector_set.model.training
+    assert counted.meter.forwards > 0
+    assert not counted.model.training
 
 
 @every
@@ -72,6 +72,6 @@ def test_more_time_does_not_make_it_worse_and_the_seed_decides(method):
 def test_what_cannot_be_is_refused_before_a_model_is_asked(method):
     with pytest.raises(ParameterError, match="=0: Input should be greater than 0"):
         method.cls().check(0, 2)
-    detector_set = oracle()
+    counted = oracle()
     with pytest.raises(ParameterError, match="class 3 does not exist"):
-        method.cls().find(detector_set, (3,), (1, 8, 8), generations=2, population=4)
+        method.cls().find(counted, (3,), (1, 8, 8), generations=2, population=4)

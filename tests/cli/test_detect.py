@@ -72,7 +72,7 @@ def test_one_command_scores_and_keeps_rows(unshaken, place, fitted):
     tried = scores(place / "run/evasion")
     assert {r["split"] for r in tried} == {"naive/linf-0.0313725", "adaptive/linf-0.0313725"}
     assert len(tried) == 16 * 3 * 2
-    # who is let in is who lies at or below the threshold that was told
+    # accepted is what lies at or below the threshold that was told
     record = json.loads(unshaken("detect", "threshold", "--detectors", str(fitted), "--json").out)
     assert all(r["accepted"] == (r["score"] <= record[r["detector"]]["value"]) for r in [*own, *other, *tried])
     assert "<html" in (place / "run/report.html").read_text()
@@ -126,7 +126,7 @@ def test_drift_rings_when_fewer_are_let_in_than_promised(unshaken, place, fitted
     assert unshaken(line).code == 0
     quiet = unshaken("detect drift run --promised 0.7 --window 50")
     assert quiet.code == 0
-    assert quiet.out.count("no alarm; let in by windows of 50: ") == 3
+    assert quiet.out.count("no alarm; accepted by windows of 50: ") == 3
     dark = (
         f"detect score --model demo --data folder:photos?size=28&mode=L --detectors {fitted} --not-attacked --out dark"
     )

@@ -36,7 +36,7 @@ def detect(
         model: as for `audit`; the one that the detectors were fitted on.
         data: as for `audit`; normal samples, where figures are wanted of how well abnormal ones are told from them.
         detectors: the folder that `fit` or `unshaken detect fit` wrote.
-        accept: share of normal images that are let in at least, by a conformal threshold; None for 0.95. One that is
+        accept: share of normal images that are accepted at least, by a conformal threshold; None for 0.95. One that is
             given must be a share that the calibration samples can promise.
         against: abnormal sets, `GROUP=SPEC` or `GROUP/NAME=SPEC`, such as `far=mnist`.
         shifts: stressors under which the same images are scored too, `NAME-SEVERITY`, such as `gaussian_noise-3`.

@@ -35,7 +35,7 @@ Detectors = Annotated[
 Accept = Annotated[
     float | None,
     typer.Option(
-        metavar="SHARE", **SHARE, help="Share of normal images that is let in at least (0.95).", show_default=False
+        metavar="SHARE", **SHARE, help="Share of normal images that is accepted at least (0.95).", show_default=False
     ),
 ]
 Limit = Annotated[
@@ -273,7 +273,7 @@ def drift(
         for label, one in found.items():
             shares = [f"{w.share.value:.1%}" for w in one.windows]
             alarm = "no alarm" if one.alarm is None else f"ALARM at sample {one.alarm + 1}"
-            console().print(f"{label}: {alarm}; let in by windows of {window}: {', '.join(shares)}", soft_wrap=True)
+            console().print(f"{label}: {alarm}; accepted by windows of {window}: {', '.join(shares)}", soft_wrap=True)
     return GATE_FAILED if any(one.alarm is not None for one in found.values()) else 0
 
 

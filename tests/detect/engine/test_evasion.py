@@ -1,4 +1,4 @@
-"""Naive and adaptive examples on a door whose geometry is known, and the rows that they leave."""
+"""Naive and adaptive examples on detectors whose geometry is known, and the rows that they leave."""
 
 from __future__ import annotations
 

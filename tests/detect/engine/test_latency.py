@@ -1,4 +1,4 @@
-"""What a door costs, measured on detectors whose cost is known to differ."""
+"""The cost of screening, measured on detectors whose cost is known to differ."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class DetectorSet:
 
         Args:
             batch: as for `score`.
-            accept: share of normal images that are let in at least; see `threshold`.
+            accept: share of normal images that are accepted at least; see `threshold`.
         """
         return {n: s.cpu() <= self.threshold(n, accept).value for n, s in self.score(batch).items()}
 
@@ -101,7 +101,7 @@ class DetectorSet:
 
         Args:
             label: of the detector.
-            accept: the share of normal images that are let in at least, in (0, 1).
+            accept: the share of normal images that are accepted at least, in (0, 1).
 
         Raises:
             ParameterError: there is no such detector, or the share is outside (0, 1).

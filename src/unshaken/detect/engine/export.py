@@ -33,7 +33,7 @@ class ExportResult:
 
     Args:
         file: the graph.
-        thresholds: label to the largest score that is let in, of each detector in the graph.
+        thresholds: label to the largest score that is accepted, of each detector in the graph.
         refused: label to the reason, of each detector that is not in it.
     """
 
@@ -47,7 +47,7 @@ def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accep
 
     Input is `images`, float32 `[N, C, H, W]` in [0, 1]; outputs are `logits` `[N, K]` and for each detector
     `score_LABEL`, float64 `[N]`, **higher is more abnormal**. The file's metadata hold `accept`, a `threshold_LABEL`
-    for each (let in what is not above it), `detectors` (their parameters, JSON) and `fingerprint` of the model.
+    for each (what is not above it is accepted), `detectors` (their parameters, JSON) and `fingerprint` of the model.
 
     A detector that asks the model again, or draws at random, is no function of one pass: it is left out, and named.
 
@@ -55,7 +55,7 @@ def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accep
         detector_set: the fitted detectors.
         file: where to write, `NAME.onnx`.
         images: at least two, float `[N, C, H, W]` in [0, 1], of the size that the graph is for.
-        accept: share of normal images that are let in at least, in (0, 1).
+        accept: share of normal images that are accepted at least, in (0, 1).
 
     Raises:
         MissingExtra: onnx or onnxscript is absent.

@@ -29,7 +29,7 @@ def guard(detector_set: DetectorSet, label: str, accept: float = 0.95) -> Classi
     Args:
         detector_set: the fitted detectors.
         label: of the one.
-        accept: share of normal images that are let in.
+        accept: share of normal images that are accepted.
     """
     model = detector_set.model
     net = GuardNet(detector_set, label, accept)

@@ -20,7 +20,7 @@ def over_time(
     Args:
         run: of `unshaken detect score`, its data in the order of time.
         window: samples a window.
-        promised: the least share that is let in, in (0, 1); a little below what was asked for, because of one
+        promised: the least share that is accepted, in (0, 1); a little below what was asked for, because of one
             calibration set the share may lie a little below, too.
         alpha: the chance of a false alarm over the whole stream, in (0, 1).
         split: which rows.

@@ -88,7 +88,7 @@ def scores(
         batch: the samples.
         scored: what it says.
         split: `normal`, or what the samples are instead, as `GROUP/NAME`.
-        threshold: the largest score that is let in.
+        threshold: the largest score that is accepted.
         logits: `[N, K]`, the model's own.
     """
     value = scored.score.cpu()
@@ -133,12 +133,12 @@ def answers(
         batch: the samples.
         scored: what the detector says.
         fitted: the detector.
-        threshold: the largest score that is let in.
+        threshold: the largest score that is accepted.
         logits: `[N, K]`, the model's own.
         more: further columns.
 
     Returns:
-        With `confidence` the model's own where a sample is let in, else the share of normal scores that are lower.
+        With `confidence` the model's own where a sample is accepted, else the share of normal scores that are lower.
     """
     score, logits = scored.score.cpu(), logits.cpu()
     accepted = score <= threshold

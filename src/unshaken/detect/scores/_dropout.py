@@ -41,13 +41,13 @@ class DropoutDraws(Query):
         model = getattr(passes, "model", None)
         if not isinstance(model, Classifier):
             raise ModelError("mc-dropout needs to run the model itself, which is not possible here")
-        detector_set = passes
+        oracle = passes
         if isinstance(passes, Oracle):
-            detector_set = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)
+            oracle = Oracle(model, limit=passes.limit, precision=passes.precision, meter=passes.meter)
         found = []
         for draw in range(self.draws):
             with dropping(model, self.rng.fold(draw)):
-                found.append(detector_set.forward(self.points)[0])
+                found.append(oracle.forward(self.points)[0])
         logits = torch.stack(found, 1)
         return Answer(logits=logits, labels=logits.argmax(-1))
 
