@@ -8,10 +8,10 @@ start within the same second may both get in.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +21,9 @@ from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError
 from unshaken.run.address import check_writable
 from unshaken.run.store import RunDir
+
+if sys.platform != "win32":  # where there is no flock, the stamp is all
+    import fcntl
 
 NAME = "run.lock"
 STALE_SECONDS = 600.0
@@ -77,7 +80,7 @@ def locked(run: RunDir) -> Iterator[Lock]:
         RunError: another live process writes there, or nothing can be written there.
     """
     check_writable(run.fs, str(run))
-    with _held_file(run) if run.local else _held_stamp(run) as lock:
+    with _held_file(run) if run.local and sys.platform != "win32" else _held_stamp(run) as lock:
         yield lock
 
 
