@@ -95,7 +95,7 @@ def test_every_figure_is_there(finished):
     assert result.measured["gaussian.5.0.75.theory"] == pytest.approx(0.3296, abs=1e-4)
     assert result.measured["cauchy.10.change_theory"] == pytest.approx(0.8427, abs=1e-4)
     assert result.measured["classes.photos"] == "class0 (majority) and class1"
-    assert "Cauchy noise" in result.note
+    assert "Perceptrons, " in result.note
 
 
 def test_figures_come_from_rows(finished):

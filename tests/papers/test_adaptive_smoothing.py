@@ -59,12 +59,12 @@ def test_a_mixture_on_the_chord_fails(measured):
     assert len(failed(measured)) == 1
 
 
-def test_the_remark_says_what_it_costs(measured):
-    measured["seed0"]["T1"]["a0.8"] |= {"clean": value(0.84), "worst": value(0.6)}
+def test_the_remark_speaks_of_a_network_that_chooses_the_weight_where_there_is_one(measured):
     remark = AdaptiveSmoothingPaper().remark(measured)
-    assert "weight 0.8 (T_h 1): clean +4.5 points, robust -20.0, means over seeds" in remark
-    assert "An attack on the robust network alone leaves the mixture (weight 0.8) at 0.600, 0.600" in remark
-    assert "Mixing network" not in remark
+    assert remark.startswith("At weight 0.3 robust accuracy is 0.400, 0.400:")
+    assert "chooses the weight" not in remark
+    measured["seed0"]["mixing_network"] = {"b0": {"gain": -0.002}, "b1": {"gain": 0.01}}
+    assert AdaptiveSmoothingPaper().remark(measured).endswith("by -0.0020, +0.0100.")
 
 
 def test_chord_and_fixed_weights_by_hand():
@@ -133,8 +133,7 @@ def test_a_mixing_network_for_the_first_seed_and_certificates_for_all(small):
             sure = [r["prediction"] == r["label"] and not r["abstained"] and r["radius"] > 0.1 for r in one]
             assert len(one) == 8
             assert result.measured[f"seed1.certified.a{alpha}.{rule}.r0.1"]["value"] == pytest.approx(np.mean(sure))
-    assert "Mixing network, seed0" in result.note
-    assert "Certificates with a third network" in result.note
+    assert "A network that chooses the weight" in result.note
 
 
 def test_models_of_ones_own(tmp_path):

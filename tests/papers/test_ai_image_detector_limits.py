@@ -57,7 +57,7 @@ def failed(measured):
 def test_the_rule_holds(measured):
     assert failed(measured) == []
     assert len(AIImageDetectorLimitsPaper().judge(measured)) == 8
-    assert "AUROC 0.500" in AIImageDetectorLimitsPaper().remark(measured)
+    assert "AUROC of 0.500" in AIImageDetectorLimitsPaper().remark(measured)
 
 
 @pytest.mark.parametrize(

@@ -81,16 +81,6 @@ def test_a_baseline_that_hardly_fails_is_judged_under_further_shifts(measured):
     assert not verdict(far)
 
 
-def test_the_remark_tells_what_small_images_cost(measured):
-    looks = measured["cifar10"]["looks"]
-    looks["as-trained"]["plain-28"]["accuracy"] = value(0.75)
-    looks["as-trained"]["hash-20"] = {"label_failures": value(0.35)}
-    looks["on-crops"]["hash-20"]["accuracy"] = value(0.62)
-    remark = CropSelectionPaper().remark(measured)
-    assert "accuracy goes from 0.750 to 0.620" in remark
-    assert "failures from 0.200 to 0.350" in remark
-
-
 def test_sizes_for_networks():
     assert Sides.of(224) == Sides(288, 256, (224, 192, 160))
     assert Sides.of(28) == Sides(36, 32, (28, 24, 20))

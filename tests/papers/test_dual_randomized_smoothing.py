@@ -79,7 +79,6 @@ def test_no_gain_is_not_reproduced_and_said(measured):
     ]
     remark = DualRandomizedSmoothingPaper().remark(measured)
     assert remark.startswith("The claim is not visible at this scale: the certificate works as derived")
-    assert "-0.050 [-0.060, -0.040] smoothing with as many passes" in remark
     measured["s0.5"]["released_below_sound"] = 1
     assert "not visible" not in DualRandomizedSmoothingPaper().remark(measured)
 

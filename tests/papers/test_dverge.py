@@ -70,14 +70,11 @@ def test_every_part_of_the_rule_can_fail_alone(measured, seed, name, figure, x, 
     assert only.startswith(seed)
 
 
-def test_the_remark_tells_of_the_control_and_of_direct_attacks(measured):
-    remark = DvergePaper().remark(measured)
-    assert "clean 0.700, member to member at 0.1 0.450" in remark
-    assert "0.500 (0.500)" in remark
-    assert "no less than DVERGE" not in remark
+def test_the_remark_tells_of_a_control_that_does_as_well(measured):
+    assert DvergePaper().remark(measured) == ""
     for part in (measured["seed0"], measured["seed1"]):
         part["self-distilled"]["black-box-0.1"] = value(0.31)
-    assert "withstands the surrogates no less than DVERGE" in DvergePaper().remark(measured)
+    assert "withstand the transferred attacks no less than DVERGE" in DvergePaper().remark(measured)
 
 
 def test_the_network_has_the_pilots_size():

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from unshaken.papers import write_table
-from unshaken.papers.frame.page_figures import MOST, Shown, checks_of, choose_figures, effect_of
+from unshaken.core.registry import find_method, list_methods
+from unshaken.papers import PaperResult, write_table
+from unshaken.papers.frame.page_figures import MOST, Shown, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,8 +30,8 @@ def result(**changes):
         "claim": "Guarded networks resist; plain ones do not.",
         "measured": {
             "seed0.plain.attacked": figure(0.123),
-            "seed0.guarded.attacked": figure(0.456),
-            "seed1.guarded.attacked": figure(0.456),
+            "seed0.guarded.attacked": figure(0.4),
+            "seed1.guarded.attacked": figure(0.5, 0.1),
             "gain": figure(0.333),
             "forwards": 40,
             "passes": 37.5,
@@ -44,13 +45,27 @@ def result(**changes):
         "model": "demo:standard",
         "seed": 3,
         "seconds": 90.0,
-        "note": "Held: guarded attacked 0.456; the gain is 0.333 (0.1 needed). Small nets. No GPU was used.",
+        "note": "Held: a; b. Seen on one machine.",
+        "summary": "Guarded networks resist.",
+        "headline": [
+            {"name": "gain", "title": "Gain by guards", "unit": "accuracy"},
+            {"name": "seed*.guarded.attacked", "title": "Guarded | attacked", "unit": "accuracy"},
+            {"name": "absent", "title": "Not measured", "unit": "accuracy"},
+            {"name": "passes", "title": "Passes an image", "unit": "passes"},
+        ],
+        "differs": ["Small nets.", "No GPU was used."],
+        "checks": [{"words": "a", "holds": True}, {"words": "b", "holds": True}],
+        "remark": "Seen on one machine.",
     }
     return {**fields, **changes}
 
 
-def shown(name, value, low=None, high=None, expected=""):
-    return Shown(name, value, low, high, None, "", expected)
+def shown(title, value, low=None, high=None, expected="", unit=""):
+    return Shown(title, unit, value, low, high, expected=expected)
+
+
+def figures(**changes):
+    return shown_figures(PaperResult(**result(**changes)))
 
 
 def pages(tmp_path, *results):
@@ -61,70 +76,67 @@ def pages(tmp_path, *results):
     return write_table(kept, tmp_path / "papers.md"), kept
 
 
-def test_figures_that_the_verdict_quotes_come_first():
-    assert [f.name for f in choose_figures(result())] == [
-        "seed0.guarded.attacked",
-        "gain",
-        "seed0.plain.attacked",
-        "passes",
-        "forwards",
+def test_a_result_names_its_figures():
+    assert [(f.title, f.unit, f.value) for f in figures()] == [
+        ("Gain by guards", "accuracy", 0.333),
+        ("Guarded | attacked", "accuracy", 0.45),
+        ("Passes an image", "passes", 37.5),
     ]
 
 
-def test_a_result_may_name_its_figures_itself():
-    assert [f.name for f in choose_figures(result(headline=["passes", "absent", "gain"]))] == ["passes", "gain"]
+def test_a_figure_of_every_seed_is_their_mean_with_the_outermost_ends():
+    both = figures()[1]
+    assert (both.low, both.high, both.n) == (pytest.approx(0.35), pytest.approx(0.6), 2)
+    assert both.interval == "from the lowest to the highest end of 2 seeds"
+    bare = figures(measured={"seed0.guarded.attacked": 0.2, "seed1.guarded.attacked": 0.4})[0]
+    assert (bare.value, bare.low, bare.high) == (pytest.approx(0.3), 0.2, 0.4)
+    (one,) = figures(measured={"seed0.guarded.attacked": figure(0.4)})
+    assert (one.n, one.interval) == (500, "clopper-pearson 95%")
+
+
+def test_of_a_result_that_names_none_what_was_expected_comes_first():
+    assert [f.title for f in figures(headline=[])] == [
+        *("gain", "seed0.plain.attacked", "seed0.guarded.attacked", "seed1.guarded.attacked", "passes", "forwards")
+    ]
 
 
 def test_a_page_shows_ten_figures_at_most(tmp_path):
     many = {f"n{i}": figure(0.001 * i + 0.1) for i in range(50)}
-    quoted = "; ".join(f"n{i} is {0.001 * i + 0.1:.3f}" for i in range(50))
-    r = result(measured=many, note=f"Held: {quoted}.")
-    assert len(choose_figures(r)) == MOST
-    _, folder = pages(tmp_path, r)
-    assert (folder / "some-paper.md").read_text().count("\n| `") == MOST
-
-
-def test_the_note_is_split_into_parts_and_remarks():
-    note = "Did not hold: at 0.05 it fell; so did b. Held: c, 1.38. cnn: 4. More."
-    assert checks_of(note) == ([(False, "at 0.05 it fell"), (False, "so did b"), (True, "c, 1.38")], "cnn: 4. More.")
-    assert checks_of("A remark alone.") == ([], "A remark alone.")
-
-
-def test_the_effect_is_the_first_figure_that_compares():
-    rate, gain, bare = shown("rate", 0.5, 0.4, 0.6), shown("gain", 0.1, 0.0, 0.2), shown("clean_drop", 0.3)
-    assert effect_of([bare, rate, gain]) is gain
-    assert effect_of([rate, bare]) is bare
-    assert effect_of([shown("x", 1.0), rate]) is rate
-    assert effect_of([]) is None
+    named = [{"name": name, "title": f"Figure {name}", "unit": "accuracy"} for name in many]
+    _, folder = pages(tmp_path, result(measured=many, headline=named))
+    assert (folder / "some-paper.md").read_text().count("\n| Figure") == MOST
 
 
 def test_the_table_has_a_line_a_row(tmp_path):
-    text, _ = pages(tmp_path, result(), result(slug="other", reproduced=False, seconds=12.0, claim="word " * 60))
+    text, _ = pages(tmp_path, result(), result(slug="other", reproduced=False, seconds=12.0, summary=""))
     lines = [line for line in text.splitlines() if line.startswith("| [")]
-    claim = " ".join(["word"] * 19)
+    effect = "Gain by guards: 0.333 (0.283 to 0.383) accuracy"
     assert lines == [
-        f"| [other](papers/other.md) | {claim} … | not reproduced | 0.333 (0.283 to 0.383), gain | under 1 |",
-        "| [some-paper](papers/some-paper.md) | Guarded networks resist; plain ones do not. | reproduced "
-        "| 0.333 (0.283 to 0.383), gain | 2 |",
+        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced "
+        f"| {effect} | under 1 |",
+        f"| [some-paper](papers/some-paper.md) | Guarded networks resist. | reproduced | {effect} | 2 |",
     ]
     assert "1 of 2 are reproduced." in text
 
 
 def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_path):
-    failed = result(reproduced=False, note="Did not hold: a. Held: b. Small nets. No GPU was used.")
-    _, folder = pages(tmp_path, failed)
+    checks = [{"words": "a", "holds": False}, {"words": "b", "holds": True}]
+    _, folder = pages(tmp_path, result(reproduced=False, checks=checks))
     lines = (folder / "some-paper.md").read_text().splitlines()
     for line in (
         "**Claim.** Guarded networks resist; plain ones do not.",
-        "**Verdict: not reproduced.** 1 of 2 parts of the rule failed.",
-        "- did not hold: a",
+        "**Verdict: not reproduced.** 1 of 2 parts of the rule failed. "
+        "Gain by guards: 0.333 (0.283 to 0.383) accuracy.",
+        "- **did not hold**: a",
         "- held: b",
-        "![Measured figures with their intervals, and what was expected](some-paper.svg)",
-        "| `gain` | 0.333 | 0.283 to 0.383 | 500 | 0.3 (pilot) |",
+        "![Measured figures with their intervals](some-paper.svg)",
+        "| Gain by guards | 0.333 | 0.283 to 0.383 | 500 | accuracy | 0.3 (pilot) |",
+        "| Guarded \\| attacked | 0.45 | 0.35 to 0.6 | 2 | accuracy |  |",
         "- Here: data `demo`, model `demo:standard`, seed 3.",
         "- Published: 40 %.",
         "- Small nets.",
         "- No GPU was used.",
+        "Seen on one machine.",
         "unshaken papers run some-paper",
         "It took 1.5 minutes. All 9 figures: [some-paper.json](some-paper.json).",
     ):
@@ -145,7 +157,7 @@ def test_pages_of_results_that_are_gone_go_too_and_others_stay(tmp_path):
 
 
 def test_a_result_without_figures_has_a_page_without_a_picture(tmp_path):
-    _, folder = pages(tmp_path, result(measured={"layer": "last"}))
+    _, folder = pages(tmp_path, result(measured={"layer": "last"}, headline=[]))
     assert not (folder / "some-paper.svg").exists()
     assert "## Figures" not in (folder / "some-paper.md").read_text()
 
@@ -154,9 +166,9 @@ def test_the_picture_puts_values_intervals_and_expectations_on_one_axis():
     root = ET.fromstring(draw_figures([shown("a<b", 0.5, 0.25, 0.75, "1.0 (pilot)"), shown("c", 0.0)]))
     dots = [float(dot.get("cx")) for dot in root.iter(f"{SVG}circle")][1:]  # the first is the legend's
     bar = [line for line in root.iter(f"{SVG}line") if line.get("class") == "bar"][1]
-    left, right = 16, 364
+    left, right = 16, 504
     assert dots == [(left + right) / 2, left]
-    assert (float(bar.get("x1")), float(bar.get("x2"))) == (left + 87, right - 87)
+    assert (float(bar.get("x1")), float(bar.get("x2"))) == (left + 122, right - 122)
     diamond = [path.get("d") for path in root.iter(f"{SVG}path")][-1]
     assert diamond.startswith(f"M{right}.0 ")
     assert "a<b" in [text.text for text in root.iter(f"{SVG}text")]
@@ -165,15 +177,26 @@ def test_the_picture_puts_values_intervals_and_expectations_on_one_axis():
 @pytest.mark.parametrize("values", [[0.0], [-3.0], [1e-9, 2e-9], [123456.0, 2.0]])
 def test_any_values_can_be_drawn(values):
     root = ET.fromstring(draw_figures([shown("x", value) for value in values]))
-    assert all(16 <= float(dot.get("cx")) <= 364 for dot in root.iter(f"{SVG}circle"))
+    assert all(16 <= float(dot.get("cx")) <= 504 for dot in root.iter(f"{SVG}circle"))
     ticks = [text for text in root.iter(f"{SVG}text") if text.get("class") == "small"][1:]
-    assert 1 <= len(ticks) <= 7
+    assert 1 <= len(ticks) <= 8
 
 
-def test_figures_on_another_scale_are_left_out_of_the_picture():
-    a, b, c = shown("a", 0.4), shown("b", 0.2, 0.1, 0.3), shown("passes", 40.0)
-    assert drawable([a, c, b]) == [a, b]
-    assert drawable([c]) == [c]
+def test_the_picture_has_the_most_common_unit():
+    a, b, c = shown("a", 0.4, unit="accuracy"), shown("b", 0.2, unit="accuracy"), shown("passes", 40.0, unit="passes")
+    assert drawable([c, a, b]) == [a, b]
+    assert drawable([c, a]) == [c]
+
+
+@pytest.mark.parametrize("slug", sorted(m.name for m in list_methods("papers")))
+def test_every_row_says_in_plain_words_what_its_page_shows(slug):
+    paper = find_method(slug, "papers").cls
+    result = PaperResult.model_validate_json((DOCS / "papers" / f"{slug}.json").read_text())
+    assert 0 < len(paper.summary) <= 100
+    assert 0 < len(paper.headline) <= MOST
+    assert [h.name for h in result.headline] == list(paper.headline)
+    assert len(shown_figures(result)) == len(paper.headline), "a figure of the page was not measured"
+    assert all(len(title) <= 64 and "_" not in title and unit for title, unit in paper.headline.values())
 
 
 def test_committed_pages_are_those_of_the_committed_results(tmp_path):

@@ -75,10 +75,8 @@ def test_every_part_of_the_rule_can_fail_alone(measured, path, figure, words):
 def test_the_remark_begins_with_the_attacks_that_know_the_prompts(measured):
     said = RobustMaePaper().remark(measured)
     assert said.startswith("The verdict is of attacks that do not know the prompts.")
-    assert "AutoAttack on 150 images 0.410 against 0.210 undefended" in said
-    assert "change the selection of 12.5% of the images" in said
     assert "were not compared" in said
-    assert "67% of the unaware gain" in said  # 0.5 - 0.4 over 0.55 - 0.4
+    assert "67% of that gain" in said  # 0.5 - 0.4 over 0.55 - 0.4
     arm = {"pgd-1": value(0.3)}
     measured["pretraining"] = {
         **dict.fromkeys(("pixels", "features", "none"), arm),

@@ -25,6 +25,8 @@ def paper():
         claim: ClassVar = "It is above one half."
         rule: ClassVar = "value above 0.5"
         expected: ClassVar = {"part": {"level": 0.9}}
+        headline: ClassVar = {"part.level": ("Level of the glass", "share")}
+        differs: ClassVar = ("The glass is a number.",)
         data: ClassVar = "own-data"
         model: ClassVar = "own-model"
         tables: ClassVar = {"levels": {"level": "double"}}
@@ -54,13 +56,17 @@ def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     result = run_paper("half-full", seed=4, out=tmp_path / "run")
     told = result.to_json()
     assert list(told) == [
-        *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note")
+        *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
+        *("summary", "headline", "differs", "checks", "remark"),
     ]
     assert result.reproduced is True
     assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
     assert told["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
     assert (told["data"], told["model"], told["seed"]) == ("own-data", "own-model", 4)
     assert told["note"] == "Held: level is 0.75. A remark."
+    assert (told["checks"], told["remark"]) == ([{"words": "level is 0.75", "holds": True}], "A remark.")
+    assert told["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
+    assert (told["summary"], told["differs"]) == ("It is above one half.", ["The glass is a number."])
     assert PaperResult.model_validate_json((tmp_path / "run" / "result.json").read_text()) == result
 
 
@@ -121,6 +127,7 @@ def test_papers_are_listed_with_what_they_state(paper):
         "slug": "half-full",
         "title": "On Halves",
         "claim": "It is above one half.",
+        "summary": "It is above one half.",
         "rule": "value above 0.5",
         "reference": "none",
         "data": "own-data",

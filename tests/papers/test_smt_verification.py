@@ -49,12 +49,6 @@ def test_the_rule_holds_and_each_part_fails_alone():
     assert failed(worse) == ["digits: 89.0% of regions with 10 free pixels decided within 60 s"]
 
 
-def test_the_remark_has_the_table_and_what_is_missed():
-    remark = SMTVerificationPaper().remark({"own": part()})
-    assert "own, safe/adversarial/unknown: 5 pixels 3/1/0 at 0.2" in remark
-    assert "missed by corners 0 of 0 regions, grid 1 of 4 regions, pgd 1 of 4 regions" in remark
-
-
 def test_pgd_stays_in_the_free_pixels():
     clean = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     rng = SampleRng.of(0, "pgd", ["a", "b"])

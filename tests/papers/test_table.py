@@ -62,6 +62,21 @@ def test_what_is_no_result_is_named(tmp_path, name, text, words):
     assert not (tmp_path / "papers.md").exists()
 
 
+def test_what_a_paper_states_is_brought_up_to_date_and_figures_are_not(tmp_path):
+    kept = result(slug="dverge", measured={"seed0.dverge.clean": FIGURE}, headline=(), claim="As it was said once.")
+    path = kept.save(tmp_path)
+    before = json.loads(path.read_text())
+    write_table(tmp_path, tmp_path / "papers.md")
+    after = json.loads(path.read_text())
+    assert {name for name in after if after[name] != before[name]} == {
+        *("title", "claim", "summary", "headline", "differs")
+    }
+    assert "seed*.dverge.clean" in [figure["name"] for figure in after["headline"]]
+    stamp = path.stat().st_mtime_ns
+    write_table(tmp_path, tmp_path / "papers.md")
+    assert path.stat().st_mtime_ns == stamp
+
+
 def test_no_results_are_said_so(tmp_path):
     with pytest.raises(DataError, match="no results"):
         write_table(tmp_path / "absent", tmp_path / "papers.md")

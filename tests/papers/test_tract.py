@@ -65,11 +65,9 @@ def test_one_architecture_is_enough(measured):
     assert len(failed(measured)) == 1
 
 
-def test_the_remark_gives_costs_and_the_reason_for_noise(measured):
+def test_the_remark_tells_what_is_lost_under_noise(measured):
     remark = TrActPaper().remark(measured)
-    assert "1.50 at 0.2; wall time of a run, TrAct over plain, 1.20, on a machine" in remark
-    assert "under noise of deviation .08 0.400/0.200, 0.400/0.200" in remark
-    assert "noise lies in them" in remark
+    assert "cnn loses 0.200 of its accuracy by TrAct" in remark
     measured["cnn"]["seed0"] = measured["cnn"]["seed1"] = {"noise": pair(0.4, 0.4), "contrast": pair(0.2, 0.2)}
     assert "noise lies in them" not in TrActPaper().remark(measured)
 

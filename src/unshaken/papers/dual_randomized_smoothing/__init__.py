@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from unshaken.core.registry import register
@@ -36,6 +35,7 @@ class DualRandomizedSmoothingPaper(Paper):
         "class probabilities has a tight l2 certificate, and certifies more images at the same radii than smoothing "
         "the whole image."
     )
+    summary: ClassVar[str] = "Smoothing two halves of the pixels apart certifies more than smoothing the whole image."
     rule: ClassVar[str] = (
         "The certificate is as derived if, at both noise levels: (1) its radius is nowhere above that of the released "
         "code's rule, which is no certificate; (2) the average certified radius (mean over seeds) is at most .05 below "
@@ -72,6 +72,26 @@ class DualRandomizedSmoothingPaper(Paper):
             "largest": {"possible_at_100000": 0.9469, "alpha_a_side_at_100000": 0.9529},
         },
     }
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "s0.5.mean.dual_minus.rs_2n": ("Average certified radius, dual minus plain smoothing, sigma 0.5", "l2 radius"),
+        "s0.25.mean.dual_minus.rs_2n": ("The same, sigma 0.25", "l2 radius"),
+        "s0.5.mean.dual_minus.rs_n": ("Dual minus plain smoothing of half the passes, sigma 0.5", "l2 radius"),
+        "s0.25.mean.dual_minus.rs_n": ("The same, sigma 0.25", "l2 radius"),
+        "s0.5.mean.acr.dual": ("Average certified radius, dual smoothing, sigma 0.5", "l2 radius"),
+        "s0.5.mean.acr.rs_2n": ("Average certified radius, plain smoothing, sigma 0.5", "l2 radius"),
+        "s0.25.mean.acr.dual": ("Average certified radius, dual smoothing, sigma 0.25", "l2 radius"),
+        "s0.25.mean.acr.rs_2n": ("Average certified radius, plain smoothing, sigma 0.25", "l2 radius"),
+        "s0.5.largest.possible": ("Largest radius the votes can show, dual, sigma 0.5", "l2 radius"),
+        "s0.5.largest.possible_smoothing": ("Largest radius the votes can show, plain, sigma 0.5", "l2 radius"),
+    }
+    differs: ClassVar[Sequence[str]] = (
+        "Plain smoothing gets as many passes as both halves, where nothing else is said. Differences are paired over "
+        "images, means over seeds.",
+        "Networks of 19,000 parameters on Fashion-MNIST and 10,000 votes a half; a verdict on the published scale "
+        "would take ResNets, CIFAR-10 or ImageNet, and 100,000 votes.",
+        "The released code's radius, sqrt(r_l^2 + r_r^2), is above the sound one and no guarantee; it is computed for "
+        "comparison alone.",
+    )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "strided-cnn"
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
@@ -126,23 +146,14 @@ class DualRandomizedSmoothingPaper(Paper):
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Whether the claim can be seen, and what the halves gain and lose."""
-        said = []
+        """Whether the claim can be seen."""
         checks = self.judge(measured)
-        if all(c.holds for c in checks[:3]) and not checks[3].holds:
-            said.append(
-                "The claim is not visible at this scale: the certificate works as derived, and certifies no more than "
-                "smoothing with as many passes. A verdict on the published scale would take ResNets, CIFAR-10 or "
-                "ImageNet, and 100,000 votes."
-            )
-        for name, level in _levels(measured).items():
-            said.append(_level_said(name[1:], level))
-        said.append(
-            "The released code's rule, sqrt(r_l^2 + r_r^2), is above the sound radius on "
-            + ", ".join(f"{v['released_above_sound']}" for v in _levels(measured).values())
-            + " images and seeds, and no guarantee."
+        if checks[3].holds or not all(c.holds for c in checks[:3]):
+            return ""
+        return (
+            "The claim is not visible at this scale: the certificate works as derived, and certifies no more than "
+            "smoothing with as many passes."
         )
-        return " ".join(said)
 
 
 def _levels(measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,27 +164,3 @@ def _levels(measured: Mapping[str, Any]) -> dict[str, Any]:
 def _fits(largest: Mapping[str, Any]) -> bool:
     met, possible = largest["met"], largest["possible"]
     return bool(met == possible if largest["all_votes_alike"] else met < possible)
-
-
-def _level_said(sigma: str, level: Mapping[str, Any]) -> str:
-    """Paired differences with intervals, and accuracy under noise."""
-    names = {
-        "rs_2n": "smoothing with as many passes",
-        "rs_n": "with half of them",
-        "pooled": "with two pooled networks",
-    }
-    differences = ", ".join(
-        f"{d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] {words}"
-        for arm, words in names.items()
-        if (d := level["mean"]["dual_minus"].get(arm)) is not None
-    )
-    seeds = [part for name, part in level.items() if name.startswith("seed")]
-    under = {net: np.mean([s["accuracy_under_noise"][net]["value"] for s in seeds]) for net in NETS}
-    halves = " and ".join(f"{under[net]:.3f}" for net in ("left", "right"))
-    r0 = level["mean"]["certified"]
-    return (
-        f"Sigma {sigma}, dual less others, paired over images: {differences}. Accuracy of the networks under their own "
-        f"noise: {under['full']:.3f} whole, {halves} halves; certified at radius 0: {r0['dual']['r0']:.3f} against "
-        f"{r0['rs_2n']['r0']:.3f}; the largest radius that the votes can show: {level['largest']['possible']:.3f} "
-        f"against {level['largest']['possible_smoothing']:.3f}."
-    )

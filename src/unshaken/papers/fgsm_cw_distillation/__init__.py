@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -39,6 +39,7 @@ class DistillationPaper(Paper):
         "Defensive distillation is effective against FGSM but remains susceptible to Carlini and Wagner's attack; the "
         "reason is that it hides gradients, while the decision boundary hardly moves."
     )
+    summary: ClassVar[str] = "Defensive distillation stops FGSM by hiding gradients, not the Carlini-Wagner attack."
     rule: ClassVar[str] = (
         "Reproduced if both hold: (1) at one eps of 0.05, 0.1 and 0.2 at least, accuracy under FGSM on the "
         "cross-entropy is 10 points or more higher for the student than for the undefended network; (2) Carlini and "
@@ -49,6 +50,25 @@ class DistillationPaper(Paper):
         "published": "CIFAR-10, ResNeXt50: accuracy .79, .35 under Carlini and Wagner's attack, about .51 with "
         "distillation (secondary summary); effective against FGSM, susceptible to C&W (abstract)",
     }
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "student_minus_plain.fgsm.0.1": ("Under FGSM at 0.1, gain by distillation", "accuracy"),
+        "student_minus_plain.fgsm-margin.0.1": ("The same step on a loss that does not saturate", "accuracy"),
+        "student_minus_plain.pgd-margin.0.1": ("Under PGD at 0.1, gain by distillation", "accuracy"),
+        "student.accuracy.fgsm.0.1": ("Distilled network, under FGSM at 0.1", "accuracy"),
+        "plain.accuracy.fgsm.0.1": ("Undefended network, under FGSM at 0.1", "accuracy"),
+        "student.accuracy.pgd-margin.0.1": ("Distilled network, under PGD at 0.1", "accuracy"),
+        "student.cw.success": ("Carlini-Wagner attack on the distilled network", "success rate"),
+        "student.masking.0.1.zero_gradients": (
+            "Images whose gradient is exactly zero, distilled network",
+            "share of images",
+        ),
+        "student.cw.median_l2": ("Median l2 of that attack, distilled network", "l2 distance"),
+        "plain.cw.median_l2": ("Median l2 of that attack, undefended network", "l2 distance"),
+    }
+    differs: ClassVar[Sequence[str]] = (
+        "Small networks on Fashion-MNIST in the place of ResNeXt50 on CIFAR-10 (--data cifar10).",
+        "FGSM at a larger eps counts what fooled at a smaller one.",
+    )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = SMALL
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"gradients": {"largest": "double", "gap": "double"}}
@@ -80,22 +100,10 @@ class DistillationPaper(Paper):
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What the FGSM figures are worth."""
-        parts = []
-        for attack, name in (("fgsm-tau", "the tempered step"), ("fgsm-margin", "the margin"), ("pgd-margin", "PGD")):
-            found = measured["student_minus_plain"][attack]
-            gains = ", ".join(f"{f['value']:+.3f} at {e}" for e, f in found.items())
-            parts.append(f"{name} {gains}")
-        student = measured[STUDENT]
-        norms = [measured[n]["cw"]["median_l2"] for n in (PLAIN, STUDENT)]
-        l2 = "/".join("none" if f is None else f"{f['value']:.2f}" for f in norms)
+        """Why FGSM fails."""
         middle = f"{RADII[1]:g}"
-        signs, zero = (student["masking"][middle][k] for k in ("reasons", "zero_gradients"))
-        text = [
-            f"The same difference under losses that do not saturate: {'; '.join(parts)}.",
-            f"The student's gradients are exactly zero on {zero['value']:.0%} of the images; its logit gap is "
-            f"{measured['logit_gap_ratio']} times the undefended one's; median l2 of C&W, undefended/student, {l2}.",
-            f"Signs of masked gradients in the student at eps {middle}: {signs or 'none'}.",
-            "FGSM at a larger eps counts what fooled at a smaller one.",
-        ]
-        return " ".join(text)
+        reasons = measured[STUDENT]["masking"][middle]["reasons"] or "none"
+        return (
+            f"The distilled network's logit gap is {measured['logit_gap_ratio']} times the undefended one's. Signs of "
+            f"masked gradients in it at eps {middle}: {reasons}."
+        )

@@ -19,6 +19,7 @@ its own, a room lacks a method: add it there.
 | `tables.py` | the row's own tables, in the namespace of its slug |
 | `record.py`, `cache.py`, `code.py` | `paper.json`; the cache of weights; the digest of the code that trains |
 | `run.py`, `listing.py`, `result.py` | `run_paper`, `figures_of`; `list_papers`; `PaperResult` |
+| `table.py`, `pages.py`, `page_*.py` | `write_table`: `docs/papers.md`, and a page and a picture for each row |
 
 A complete row, `unshaken/papers/noisy_labels/__init__.py`:
 
@@ -27,7 +28,7 @@ A complete row, `unshaken/papers/noisy_labels/__init__.py`:
 
     from __future__ import annotations
 
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, ClassVar
 
     from pydantic import Field, PositiveInt
@@ -46,8 +47,15 @@ A complete row, `unshaken/papers/noisy_labels/__init__.py`:
 
         title: ClassVar[str] = "Wrong Labels Cost Robustness"
         claim: ClassVar[str] = "Wrong labels in training lower the accuracy under PGD."
+        summary: ClassVar[str] = "Wrong labels cost robustness."
         rule: ClassVar[str] = "Reproduced if, in every seed, the accuracy under PGD at 8/255 falls."
         expected: ClassVar[Mapping[str, Any]] = {"published": "from 0.5 to 0.3"}
+        headline: ClassVar[Mapping[str, tuple[str, str]]] = {
+            "seed*.cost": ("Lost under PGD by wrong labels", "accuracy"),
+            "seed*.clean.pgd": ("Right labels, under PGD", "accuracy"),
+            "seed*.noisy.pgd": ("Wrong labels, under PGD", "accuracy"),
+        }
+        differs: ClassVar[Sequence[str]] = ("Small networks, and labels drawn at random.",)
         data: ClassVar[str] = "fashion-mnist"
         model: ClassVar[str] = "small-cnn"
         tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"wrong_labels": {"given": "int64"}}
@@ -153,6 +161,8 @@ What to know:
 - What the experiment itself decides by rows reads them through `context.rows()`.
 - A user's model comes from `context.load_model(spec)`, which pins its weights; its images from
   `context.datasets.read(None, view=model.view)`.
+- `headline` names the figures of the row's page, in plain words, first the one on which the claim rests; a stranger
+  reads them without the code. `differs` says what differs from the publication, `remark` only what the figures add.
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 

@@ -19,6 +19,7 @@ class PaperInfo:
         slug: its name here.
         title: of the publication.
         claim: in one sentence.
+        summary: the claim in at most a hundred characters.
         rule: how the verdict follows from the figures.
         reference: the publication, with an address.
         data: SPEC of the default data.
@@ -28,13 +29,14 @@ class PaperInfo:
     slug: str
     title: str
     claim: str
+    summary: str
     rule: str
     reference: str
     data: str
     model: str
 
     def to_json(self) -> dict[str, str]:
-        """The seven fields."""
+        """All fields."""
         return asdict(self)
 
 
@@ -43,5 +45,6 @@ def list_papers() -> list[PaperInfo]:
     found = []
     for method in list_methods("papers"):
         cls: type[Paper] = method.cls
-        found.append(PaperInfo(method.name, cls.title, cls.claim, cls.rule, method.reference, cls.data, cls.model))
+        texts = cls.title, cls.claim, cls.summary or cls.claim, cls.rule
+        found.append(PaperInfo(method.name, *texts, method.reference, cls.data, cls.model))
     return found

@@ -8,7 +8,7 @@ from html import escape
 
 from unshaken.papers.frame.page_figures import Shown
 
-WIDTH, MARGIN, ROW, HEAD, FOOT = 380, 16, 36, 34, 30
+WIDTH, MARGIN, ROW, HEAD, FOOT = 520, 16, 36, 34, 46
 
 _STYLE = """<style>
 .card { fill: #ffffff; stroke: #d0d7de } .label { fill: #1f2328; font: 12px sans-serif }
@@ -23,27 +23,24 @@ _STYLE = """<style>
 
 
 def drawable(figures: Sequence[Shown]) -> list[Shown]:
-    """The figures that one axis can hold: those from -1 to 1, or all others if these are more.
+    """The figures that one axis can hold: those in the most common unit; of two equally common ones, the first.
 
     Args:
-        figures: those of the page.
-
-    Returns:
-        The larger of the two groups, in its order.
+        figures: those of the page, at least one.
     """
-    small = [f for f in figures if all(abs(v) <= 1.05 for v in _values(f))]
-    large = [f for f in figures if f not in small]
-    return small if len(small) >= len(large) else large
+    units = [f.unit for f in figures]
+    common = max(units, key=units.count)
+    return [f for f in figures if f.unit == common]
 
 
 def draw_figures(figures: Sequence[Shown]) -> str:
     """Draw a dot for each figure, a line for its interval, a diamond for what was expected.
 
     Args:
-        figures: at least one, on one scale.
+        figures: at least one, in one unit.
 
     Returns:
-        An SVG document 380 units wide, with a background of its own, for light and dark pages.
+        An SVG document 520 units wide, with a background of its own, for light and dark pages.
     """
     low = min(0.0, *(v for f in figures for v in _values(f)))
     high = max(0.0, *(v for f in figures for v in _values(f)))
@@ -65,10 +62,12 @@ def draw_figures(figures: Sequence[Shown]) -> str:
         parts.append(f'<line class="{"grid" if tick else "zero"}" x1="{x}" x2="{x}" y1="{HEAD}" y2="{bottom}"/>')
         anchor = "start" if x < 2 * MARGIN else "end" if x > WIDTH - 2 * MARGIN else "middle"
         parts.append(f'<text class="small" x="{x}" y="{bottom + 18}" text-anchor="{anchor}">{tick:.4g}</text>')
+    unit = escape(figures[0].unit)
+    parts.append(f'<text class="small" x="{WIDTH / 2:g}" y="{bottom + 36}" text-anchor="middle">{unit}</text>')
     for i, figure in enumerate(figures):
         y = HEAD + ROW * i
         middle = y + 26
-        parts.append(f'<text class="label" x="{MARGIN}" y="{y + 14}">{escape(_short(figure.name))}</text>')
+        parts.append(f'<text class="label" x="{MARGIN}" y="{y + 14}">{escape(figure.title)}</text>')
         parts.append(
             f'<text class="label" x="{WIDTH - MARGIN}" y="{y + 14}" text-anchor="end">{figure.value:.3g}</text>'
         )
@@ -99,10 +98,6 @@ def _diamond(x: float, y: float) -> str:
 
 def _values(figure: Shown) -> list[float]:
     return [v for v in (figure.value, figure.low, figure.high, figure.expected_value) if v is not None]
-
-
-def _short(name: str, most: int = 48) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _ticks(low: float, high: float) -> list[float]:

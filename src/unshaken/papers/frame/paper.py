@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,19 +28,40 @@ class Check:
     holds: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A figure that a row's page shows.
+
+    Args:
+        name: dotted, its key among the measured figures; `*` stands for every seed.
+        title: in plain words.
+        unit: such as `accuracy`; figures of one unit share the picture.
+    """
+
+    name: str
+    title: str
+    unit: str
+
+
 class Paper(Parameters):
     """A claim with its experiment; its fields are the experiment's parameters.
 
-    Class attributes: `title` of the publication; `claim`, one sentence; `rule`, how the verdict follows from the
-    figures; `expected`, published or derived figures under the names of `figures`; `data` and `model`, the default
-    SPECs; `tables`, the row's own tables (see `unshaken.papers.frame.tables`).
+    Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
+    characters; `rule`, how the verdict follows from the figures; `expected`, published or derived figures under the
+    names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
+    SPECs; `tables`, the row's own tables (see `unshaken.papers.frame.tables`). `headline` has the figures that the
+    row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
+    `Headline`.
     """
 
     room: ClassVar[str] = "papers"
     title: ClassVar[str]
     claim: ClassVar[str]
+    summary: ClassVar[str] = ""
     rule: ClassVar[str]
     expected: ClassVar[Mapping[str, Any]]
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    differs: ClassVar[Sequence[str]] = ()
     data: ClassVar[str]
     model: ClassVar[str]
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
@@ -67,8 +88,19 @@ class Paper(Parameters):
         """Apply the parts of the rule to the figures."""
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Say what else a reader must know; resumption and the cache are reported by the frame."""
+        """Say what else these figures mean; resumption and the cache are reported by the frame."""
         return ""
+
+    @classmethod
+    def statement(cls) -> dict[str, Any]:
+        """What a result says of its paper whatever was measured, by the names of `PaperResult`."""
+        return {
+            "title": cls.title,
+            "claim": cls.claim,
+            "summary": cls.summary or cls.claim,
+            "headline": tuple(Headline(name, *words) for name, words in cls.headline.items()),
+            "differs": tuple(cls.differs),
+        }
 
 
 def seeds_in(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

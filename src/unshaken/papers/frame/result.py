@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.papers.frame.paper import Check, Headline
 from unshaken.run.store import RunDir
 
 
@@ -26,6 +27,11 @@ class PaperResult(BaseModel):
         seed: the run seed.
         seconds: wall time of the run.
         note: which parts of the rule held and which failed, and what else a reader must know.
+        summary: the claim in at most a hundred characters.
+        headline: the figures that stand for all, first the one on which the claim rests.
+        differs: sentences that say what differs from the publication.
+        checks: the parts of the rule.
+        remark: the note without the parts of the rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +47,11 @@ class PaperResult(BaseModel):
     seed: int
     seconds: float = Field(ge=0)
     note: str
+    summary: str = ""
+    headline: tuple[Headline, ...] = ()
+    differs: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As printed by the command line."""

@@ -56,10 +56,9 @@ def run_paper(
     with locked(run):
         measured, passed = _measured(paper, run, seed, own=own, download=download, **chosen)
     checks = paper.judge(measured)
+    remark = " ".join(filter(None, [_changed(paper), paper.remark(measured), passed]))
     result = PaperResult(
         slug=name,
-        title=paper.title,
-        claim=paper.claim,
         measured=flat(measured),
         expected={**flat(paper.expected), "rule": paper.rule},
         reproduced=bool(checks) and all(c.holds for c in checks),
@@ -67,7 +66,10 @@ def run_paper(
         model=chosen["model"],
         seed=seed,
         seconds=round(time.perf_counter() - began, 1),
-        note=_note(paper, checks, [paper.remark(measured), passed]),
+        note=" ".join(filter(None, [*_verdicts(checks), remark])),
+        checks=tuple(checks),
+        remark=remark,
+        **paper.statement(),
     )
     run.write_json(result.to_json(), "result.json")
     return result
@@ -111,17 +113,16 @@ def _measured(
     return measured, record.remark()
 
 
-def _note(paper: Paper, checks: list[Check], remarks: list[str]) -> str:
-    """Which parts of the rule held, which parameters differ from their defaults, and the remarks."""
-    held, failed = ([c.words for c in checks if c.holds is side] for side in (True, False))
+def _verdicts(checks: list[Check]) -> list[str]:
+    """Which parts of the rule failed and which held, a sentence each."""
+    held, failed = ("; ".join(c.words for c in checks if c.holds is side) for side in (True, False))
+    return [f"{word}: {words}." for word, words in (("Did not hold", failed), ("Held", held)) if words]
+
+
+def _changed(paper: Paper) -> str:
+    """Which parameters differ from their defaults."""
     changed = paper.model_dump(exclude_defaults=True)
-    parts = [
-        f"Did not hold: {'; '.join(failed)}." if failed else "",
-        f"Held: {'; '.join(held)}." if held else "",
-        f"Run with {', '.join(f'{k}={v}' for k, v in changed.items())}." if changed else "",
-        *remarks,
-    ]
-    return " ".join(p for p in parts if p)
+    return f"Run with {', '.join(f'{k}={v}' for k, v in changed.items())}." if changed else ""
 
 
 def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:

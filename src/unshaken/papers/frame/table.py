@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from unshaken.core.errors import DataError
+from unshaken.core.registry import list_methods
 from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.result import PaperResult
 
@@ -18,6 +18,9 @@ def write_table(
     results_dir: str | os.PathLike[str] = "docs/papers", out: str | os.PathLike[str] = "docs/papers.md"
 ) -> str:
     """Write the table of all results, and a page with a picture for each.
+
+    What a result says of a paper whatever was measured (its claim, the titles of its figures, what differs) is brought
+    up to date in its file first; figures and verdicts stay as they are.
 
     Args:
         results_dir: where `<slug>.json` lie, as `PaperResult.save` writes them.
@@ -30,18 +33,16 @@ def write_table(
         DataError: the folder is absent or empty, or a file is no result.
     """
     folder, page = Path(results_dir), Path(out)
-    results = [_read(path) for path in sorted(folder.glob("*.json"))]
+    results = [_updated(_read(path), folder) for path in sorted(folder.glob("*.json"))]
     if not results:
         raise DataError(f"no results in {str(folder)!r}: run `unshaken papers run SLUG` and keep its JSON there")
     return write_pages(results, folder, page)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A result's JSON once validated, with the names of its main figures if it states them under `headline`."""
+def _read(path: Path) -> PaperResult:
+    """A result, validated."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        headline = found.pop("headline", ()) if isinstance(found, dict) else ()
-        result = PaperResult.model_validate(found)
+        result = PaperResult.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
@@ -50,4 +51,15 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read ({error})") from None
     if result.slug != path.stem:
         raise DataError(f"{path} holds the result of {result.slug!r}; name it {result.slug}.json")
-    return {**result.to_json(), "headline": headline}
+    return result
+
+
+def _updated(result: PaperResult, folder: Path) -> PaperResult:
+    """The result with what its paper states today; kept in the folder if that has changed."""
+    known = {m.name: m.cls for m in list_methods("papers")}
+    if result.slug not in known:
+        return result
+    updated = result.model_copy(update=known[result.slug].statement())
+    if updated != result:
+        updated.save(folder)
+    return updated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -41,6 +41,7 @@ class RRCMPaper(Paper):
         "tuned with noise, it denoises and classifies in a single pass: certified accuracy on ImageNet is 5.3 points "
         "above that of diffusion-based smoothing on average, at 1/85 of the cost."
     )
+    summary: ClassVar[str] = "Pretraining for consistent features along a diffusion improves smoothed classifiers."
     rule: ClassVar[str] = (
         "Reproduced if all hold: (1) at both noise levels the accuracy under noise of the fully pretrained network, "
         "mean over the seeds, is above that of contrast alone by more than the 95% interval of the paired difference; "
@@ -58,6 +59,23 @@ class RRCMPaper(Paper):
         | {"probe": {"contrast": "0.432 (pilot)", "full": "0.337 (pilot)"}},
         "consistency_loss": "1.2 of 5.5 (pilot)",
     }
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "s0.5.tuned.full_minus_contrast": ("Under noise of 0.5, consistency minus contrast alone", "accuracy"),
+        "s1.tuned.full_minus_contrast": ("Under noise of 1, consistency minus contrast alone", "accuracy"),
+        "s0.5.tuned.full_minus_scratch": ("Under noise of 0.5, consistency minus no pretraining", "accuracy"),
+        "s1.tuned.full_minus_scratch": ("Under noise of 1, consistency minus no pretraining", "accuracy"),
+        "s0.5.probe.full_minus_contrast": ("Frozen features, noise of 0.5, consistency minus contrast", "accuracy"),
+        "s1.probe.full_minus_contrast": ("Frozen features, noise of 1, consistency minus contrast", "accuracy"),
+        "cost.rrcm.accuracy_under_noise": ("Under noise of 0.5, in a single pass", "accuracy"),
+        "cost.denoised.accuracy_under_noise": ("Under noise of 0.5, a denoiser before a classifier", "accuracy"),
+        "cost.times_fewer_passes": ("Times fewer passes than with a denoiser", "ratio"),
+        "cost.times_fewer_seconds": ("Times less time than with a denoiser", "ratio"),
+    }
+    differs: ClassVar[Sequence[str]] = (
+        "A network of 52,000 parameters, 8 epochs of pretraining and ten labels a class on Fashion-MNIST; the "
+        "published effect is one of ImageNet and needs tens of thousands of steps.",
+        "The seconds are those of a machine that did other work too.",
+    )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = TIMED
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
@@ -119,33 +137,20 @@ class RRCMPaper(Paper):
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The frozen probe, and what was certified."""
+        """The frozen probe, and whether the claim is seen."""
         parts = []
         for name in measured:
             if not (name.startswith("s") and name[1:2].isdigit()):
                 continue
-            tuned, probe = (
-                ", ".join(f"{arm} {v['mean']:.3f}" for arm, v in measured[name][kind].items() if "mean" in v)
-                for kind in ("tuned", "probe")
-            )
-            parts.append(f"Sigma {name[1:]}, mean over seeds: tuned {tuned}; frozen probe on noisy features {probe}.")
             frozen, moved = (measured[name][kind]["full_minus_contrast"] for kind in ("probe", "tuned"))
             if frozen["low"] > 0 >= moved["low"]:
                 parts.append(
                     f"On frozen features consistency adds {frozen['value']:.3f} ({frozen['low']:.3f} to "
-                    f"{frozen['high']:.3f}) to contrast; tuning makes up for it."
+                    f"{frozen['high']:.3f}) to contrast at sigma {name[1:]}; tuning makes up for it."
                 )
-        ours, theirs = measured["cost"]["rrcm"], measured["cost"]["denoised"]
-        certified = (
-            f"{s['accuracy_under_noise']['value']:.3f} of the test images under noise, average certified radius "
-            f"{s['average_radius']:.3f} over {s['certified']['n']} images"
-            for s in (ours, theirs)
-        )
-        ahead, behind = certified
-        parts.append(f"rRCM is right on {ahead}; the denoiser with the classifier behind it on {behind}.")
         if not all(c.holds for c in self.judge(measured)):
             parts.append(
                 "This is a test that the parts work together: the order of the arms is to be judged with far more "
-                "pretraining, and the claim, which is of ImageNet, is not seen at this scale."
+                "pretraining, and the claim is not seen at this scale."
             )
         return " ".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
@@ -37,6 +37,7 @@ class UnsafeBenchPaper(Paper):
         "tiny perturbations; a moderator that is tuned on both kinds, with the policy as its input, reaches an overall "
         "F1 of 0.810 on six sets."
     )
+    summary: ClassVar[str] = "Safety classifiers lose F1 on AI-made images; learning from both kinds closes the gap."
     rule: ClassVar[str] = (
         "Reproduced, with stand-ins for policy and images, if both hold over the seeds: (1) heads that learned from "
         "photos lose at least 0.03 of pooled F1 on the stylised copies; (2) heads that learned from as many images, "
@@ -48,6 +49,26 @@ class UnsafeBenchPaper(Paper):
         "gap": {REAL: "0.1 to 0.3 (expected before the run)", "half": "at most half of it"},
         "robust": {"clean": 1.0, "noise_l2_0.01": "about 1: 2.6e-5 a value is far below one 8-bit step"},
     }
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "gap.real": ("Lost on stylised copies, heads that learned from photos", "F1"),
+        "gap.half": ("Lost on stylised copies, heads that learned from half of each", "F1"),
+        "f1.real.real.pooled": ("Learned from photos, on photos", "F1"),
+        "f1.real.ai.pooled": ("Learned from photos, on copies", "F1"),
+        "f1.half.real.pooled": ("Learned from half of each, on photos", "F1"),
+        "f1.half.ai.pooled": ("Learned from half of each, on copies", "F1"),
+        "baselines.always_unsafe": ("Always answering unsafe", "F1"),
+        "robust.noise_l2_0.01": ("Right answers that survive l2 noise of 0.01", "share of images"),
+        "robust.1.worst": ("Right answers that survive attacks at 1/255", "share of images"),
+        "policies.negatives-0.5.own-removed.unsafe": (
+            "Let through once the policy leaves the category out",
+            "share of images",
+        ),
+    }
+    differs: ClassVar[Sequence[str]] = (
+        "No unsafe image was used: five classes of CIFAR-10 are the unsafe ones, stylised copies the AI-made images.",
+        "Heads on frozen features of an ImageNet network are what learns.",
+        "Robustness, policies and false alarms are outside the rule.",
+    )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
@@ -93,31 +114,9 @@ class UnsafeBenchPaper(Paper):
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Both directions, baselines, robust accuracy, policies, false alarms."""
-        f1, base, robust = measured["f1"], measured["baselines"], measured["robust"]
-        cells = "; ".join(
-            f"{arm} {f1[arm][REAL]['pooled']['value']:.3f} and {f1[arm][AI]['pooled']['value']:.3f}"
-            for arm in ARMS
-            if f1[arm][REAL]["pooled"] and f1[arm][AI]["pooled"]
-        )
-        kept = {k: v["worst"]["value"] for k, v in robust.items() if "worst" in v}
-        told = measured["policies"]["negatives-0.5"]["own-removed.unsafe"]["value"]
-        plain = measured["policies"]["negatives-0"]["own-removed.unsafe"]["value"]
-        apart = measured["policies"]["heads"]["own-removed.unsafe"]["value"]
-        parts = [
-            "Stand-ins: no unsafe image was used.",
-            f"Pooled F1 on photos and on copies, by what was learned from: {cells}; always unsafe "
-            f"{base['always_unsafe']:.3f}, a coin {base['coin']:.3f}.",
-            f"The other way round (heads from copies): {measured['gap'][AI]['value']:+.3f}.",
-            f"Of photos judged rightly {robust['noise_l2_0.01']['value']:.0%} stay so under l2 noise of 0.01, and "
-            "under the worse of FGSM and PGD " + ", ".join(f"{v:.0%} at {k}/255" for k, v in kept.items()) + ".",
-            f"Own category left out of the policy: {told:.0%} let through by a head that was taught so, {plain:.0%} "
-            f"by one that was not, {apart:.0%} by separate heads of which that one was not asked.",
-        ]
-        alarms = measured["false_alarms"]
-        if alarms:
-            words = ", ".join(f"{k} {v['value']:.1%}" for k, v in alarms.items())
-            parts.append(f"Harmless photos flagged: {words}.")
+        """False alarms, and what was left out."""
+        alarms = ", ".join(f"{name} {v['value']:.1%}" for name, v in measured["false_alarms"].items())
+        parts = [f"Harmless photos flagged by ready-made classifiers: {alarms}."] if alarms else []
         if measured["left_out"] != "nothing":
             parts.append(f"Left out: {measured['left_out']}.")
         return " ".join(parts)
