@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper, seeds_in
+from unshaken.papers.frame import Check, Paper, pilot, seeds_in
 
 ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SCALES = (1, 2)
@@ -48,27 +48,14 @@ class AdaptiveSmoothingPaper(Paper):
     )
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "CIFAR-100: clean 85.21, AutoAttack at 8/255 38.72; CIFAR-10: 95.23 and 68.06, in % (README)",
-        "seed0": {
-            "g": {"clean": "0.873 (pilot)", "worst": "0 (pilot)"},
-            "h": {
-                "clean": "0.806 (pilot)",
-                "worst": "0.723 (pilot)",
-                "margin": {
-                    "clean": {"right": "0.68 (pilot)", "wrong": "0.22 (pilot)"},
-                    "attacked": {"right": "0.63 (pilot)", "wrong": "0.25 (pilot)"},
-                },
-            },
-            "T1": {
-                "a0.7": {"clean": "0.854 (pilot)", "worst": "0.533 (pilot)"},
-                "a0.8": {"clean": "0.846 (pilot)", "worst": "0.630 (pilot)"},
-                "a0.9": {"clean": "0.830 (pilot)", "worst": "0.683 (pilot)", "above_chord": "0.22 (pilot)"},
-            },
-            "T2": {
-                "a0.7": {"clean": "0.839 (pilot)", "worst": "0.647 (pilot)"},
-                "a0.8": {"clean": "0.830 (pilot)", "worst": "0.680 (pilot)"},
-                "a0.9": {"clean": "0.820 (pilot)", "worst": "0.697 (pilot)"},
-            },
-        },
+        **pilot(
+            "g.clean 0.873, g.worst 0, h.clean 0.806, h.worst 0.723, h.margin.clean.right 0.68, "
+            "h.margin.clean.wrong 0.22, h.margin.attacked.right 0.63, h.margin.attacked.wrong 0.25, T1.a0.7.clean "
+            "0.854, T1.a0.7.worst 0.533, T1.a0.8.clean 0.846, T1.a0.8.worst 0.630, T1.a0.9.clean 0.830, "
+            "T1.a0.9.worst 0.683, T1.a0.9.above_chord 0.22, T2.a0.7.clean 0.839, T2.a0.7.worst 0.647, T2.a0.8.clean "
+            "0.830, T2.a0.8.worst 0.680, T2.a0.9.clean 0.820, T2.a0.9.worst 0.697",
+            "seed0",
+        ),
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
         "seed*.T1.a0.7.above_chord": ("Robust accuracy above the straight line, weight 0.7", "accuracy"),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Paper, pilot
 
 MODEL = "spread spectrum, DCT and learned marks; small"
 ERRORS = 3.0
@@ -63,22 +63,17 @@ class AIImageDetectorLimitsPaper(Paper):
         "unmarked noise, the interval of the difference above 0. The detector of generated images is outside the rule."
     )
     expected: ClassVar[Mapping[str, Any]] = {
-        "noise": {
-            "a2": {
-                "0.05": {"auroc": "1.000 (pilot)", "error": "0.011 (pilot)", "bound": "0.000 (pilot)"},
-                "0.1": {"auroc": "0.994 (pilot)", "error": "0.070 (pilot)", "bound": "0.031 (pilot)"},
-                "0.2": {"auroc": "0.911 (pilot)", "error": "0.337 (pilot)", "bound": "0.280 (pilot)"},
-                "0.4": {"auroc": "0.756 (pilot)", "error": "0.608 (pilot)", "bound": "0.589 (pilot)"},
-                "0.8": {"auroc": "0.639 (pilot)", "error": "0.789 (pilot)", "bound": "0.787 (pilot)"},
-            },
-            "a8": {
-                "0.2": {"auroc": "1.000 (pilot)", "error": "0.000 (pilot)", "bound": "0.000 (pilot)"},
-                "0.4": {"auroc": "0.998 (pilot)", "error": "0.040 (pilot)", "bound": "0.031 (pilot)"},
-                "0.8": {"auroc": "0.921 (pilot)", "error": "0.312 (pilot)", "bound": "0.281 (pilot)"},
-            },
-        },
         "published": "no table of AUROC by watermark could be read; purification at t = 0.1, 0.2, 0.3 of 1,000 steps, "
         "substitute attacks of 4, 8 and 12 of 255",
+        **pilot(
+            "noise.a2.0.05.auroc 1.000, noise.a2.0.05.error 0.011, noise.a2.0.05.bound 0.000, noise.a2.0.1.auroc "
+            "0.994, noise.a2.0.1.error 0.070, noise.a2.0.1.bound 0.031, noise.a2.0.2.auroc 0.911, "
+            "noise.a2.0.2.error 0.337, noise.a2.0.2.bound 0.280, noise.a2.0.4.auroc 0.756, noise.a2.0.4.error "
+            "0.608, noise.a2.0.4.bound 0.589, noise.a2.0.8.auroc 0.639, noise.a2.0.8.error 0.789, "
+            "noise.a2.0.8.bound 0.787, noise.a8.0.2.auroc 1.000, noise.a8.0.2.error 0.000, noise.a8.0.2.bound "
+            "0.000, noise.a8.0.4.auroc 0.998, noise.a8.0.4.error 0.040, noise.a8.0.4.bound 0.031, "
+            "noise.a8.0.8.auroc 0.921, noise.a8.0.8.error 0.312, noise.a8.0.8.bound 0.281",
+        ),
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
         "noise.a2.0.4.error": ("Faint mark under noise of 0.4", "missed + false alarms"),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Paper, pilot
 
 ARMS = ("three", "plain")
 """Three heads with a teacher, and without (partial fine-tuning)."""
@@ -45,13 +45,10 @@ class EfficientRobustifyPaper(Paper):
     )
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "no figures are at hand; the claim is one of ImageNet-C accuracy against training time",
-        "original": {"clean": "0.625 (pilot)", "corrupted": "0.336 (pilot)"},
-        "three": {
-            "unclean": {"corrupted": "0.498 (pilot)"},
-            "combined": {"corrupted": "0.481 (pilot)"},
-            "route": {"clean": "0.589 (pilot)"},
-        },
-        "plain": {"unclean": {"corrupted": "0.501 (pilot)"}},
+        **pilot(
+            "original.clean 0.625, original.corrupted 0.336, three.unclean.corrupted 0.498, "
+            "three.combined.corrupted 0.481, three.route.clean 0.589, plain.unclean.corrupted 0.501",
+        ),
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
         "three.route.clean_minus_original": (

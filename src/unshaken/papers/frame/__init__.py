@@ -9,7 +9,7 @@ its own, a room lacks a method: add it there.
 
 | file | for a row |
 |---|---|
-| `paper.py` | `Paper`, `Check`, `seeds_in`: claim and rule; without torch, so that papers are listed quickly |
+| `paper.py` | `Paper`, `Check`, `pilot`, `seeds_in`: claim and rule; without torch, so that papers are listed quickly |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
@@ -166,6 +166,6 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.paper import Check, Paper, seeds_in
+from unshaken.papers.frame.paper import Check, Paper, pilot, seeds_in
 
-__all__ = ["Check", "Paper", "seeds_in"]
+__all__ = ["Check", "Paper", "pilot", "seeds_in"]

@@ -110,3 +110,17 @@ def seeds_in(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     [('seed0', {'clean': 0.9})]
     """
     return [(name, part) for name, part in measured.items() if name.startswith("seed") and isinstance(part, Mapping)]
+
+
+def pilot(figures: str, under: str = "") -> dict[str, str]:
+    """Figures of a smaller run, made before the rule was written, for `expected`.
+
+    Args:
+        figures: names and values, such as `clean 0.87, worst 0`.
+        under: what all names begin with.
+
+    >>> pilot("clean 0.87, worst 0", "seed0")
+    {'seed0.clean': '0.87 (pilot)', 'seed0.worst': '0 (pilot)'}
+    """
+    pairs = (entry.split() for entry in figures.split(","))
+    return {f"{under}.{name}" if under else name: f"{value} (pilot)" for name, value in pairs}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Paper, pilot
 
 GAIN, DETECTED, LOSS = 0.03, 0.75, 0.03
 NEAR, STRONG = "near", "pgd-8"
@@ -49,15 +49,12 @@ class MahalanobisPaper(Paper):
         "published": "ResNet-34, CIFAR-10 against SVHN: TNR at 95 % accepted 54.5 for the last layer alone, 96.4 with "
         "input step and ensemble (MSP 32.5), AUROC 99.1 (89.9); a re-run against CIFAR-100, which is near: AUROC 88.2 "
         "(MSP 86.4)",
-        "abnormal": {
-            "fashion-mnist": {"msp": {"auroc": "0.699 (pilot)"}, "equal": {"auroc": "0.963 (pilot)"}},
-            "noise": {"msp": {"auroc": "0.064 (pilot)"}, "equal": {"auroc": "0.999 (pilot)"}},
-        },
-        "adversarial": {
-            "fgsm-8": {"fgsm": {"auroc": "0.699 (pilot)"}},
-            "pgd-8": {"msp": {"auroc": "0.208 (pilot)"}, "fgsm": {"auroc": "0.867 (pilot)"}},
-            "pgd-2": {"fgsm": {"auroc": "0.520 (pilot)"}},
-        },
+        **pilot(
+            "abnormal.fashion-mnist.msp.auroc 0.699, abnormal.fashion-mnist.equal.auroc 0.963, "
+            "abnormal.noise.msp.auroc 0.064, abnormal.noise.equal.auroc 0.999, adversarial.fgsm-8.fgsm.auroc 0.699, "
+            "adversarial.pgd-8.msp.auroc 0.208, adversarial.pgd-8.fgsm.auroc 0.867, adversarial.pgd-2.fgsm.auroc "
+            "0.520",
+        ),
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
         "abnormal.fashion-mnist.equal.auroc": ("Fashion-MNIST, Mahalanobis over layers", "AUROC"),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Paper, pilot
 
 SMALL = "small"
 GAIN, LOSS = 0.10, 0.03
@@ -62,17 +62,11 @@ class RobustMaePaper(Paper):
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "robust accuracy 'clearly' better with clean accuracy kept (abstract, no figures known); pixel "
         "pretraining 11.5 points below the others under PGD (ViT-B, ImageNet)",
-        "undefended": {"clean": "0.80 (pilot)", "white_box": {MOST: "0.206 (pilot)"}},
-        MAIN: {
-            "clean": "0.788 (pilot)",
-            "unaware": {MOST: "0.606 (pilot)"},
-            "adaptive": {MOST: "0.496 (pilot)"},
-        },
-        "k20-b0.3": {
-            "clean": "0.786 (pilot)",
-            "unaware": {MOST: "0.694 (pilot)"},
-            "adaptive": {MOST: "0.524 (pilot)"},
-        },
+        **pilot(
+            "undefended.clean 0.80, undefended.white_box.0.04 0.206, k20-b0.1.clean 0.788, k20-b0.1.unaware.0.04 "
+            "0.606, k20-b0.1.adaptive.0.04 0.496, k20-b0.3.clean 0.786, k20-b0.3.unaware.0.04 0.694, "
+            "k20-b0.3.adaptive.0.04 0.524",
+        ),
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
         "k20-b0.1.gain.unaware.0.04": ("Gain under attacks that do not know the prompts", "accuracy"),
