@@ -14,7 +14,6 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import track
 from unshaken.harden.engine.imbalance import imbalanced
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.losses.class_balanced import ClassBalanced
 from unshaken.harden.recipes.losses.worst_class import WorstClass
@@ -22,6 +21,7 @@ from unshaken.papers.accuracy_disparity import BUDGETS, FEWER, REMEDIES, Accurac
 from unshaken.papers.accuracy_disparity.linear import cauchy, gaussian, images
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import last_epoch
 
 WIDTH = 200
 CAT, SHIP = 3, 8
@@ -111,9 +111,9 @@ def perceptron(classes: int, channels: int, side: int, *, inputs: int) -> nn.Mod
 def networks(paper: AccuracyDisparityPaper, context: Context, pair: Pair, seed: int) -> None:
     """Train and evaluate perceptrons at all ratios and radii, and with the remedies at the largest of both."""
     build = partial(perceptron, inputs=pair.train.images[0].numel())
-    training = Training(
-        epochs=paper.epochs, batch_size=128, lr=0.02, weight_decay=0, held_out=1, select="last", check_images=2,
-        check_every=paper.epochs, channels_last=False, seed=seed, save_every=10**9,
+    training = last_epoch(
+        paper.epochs, seed, batch_size=128, lr=0.02, weight_decay=0, held_out=1, check_images=2, channels_last=False,
+        save_every=10**9,
     )  # fmt: skip
     for ratio in FEWER:
         rows = imbalanced(pair.train.labels.numpy(), ratio=ratio, classes=(0, 1), largest=paper.net_largest, seed=seed)
@@ -153,12 +153,7 @@ def own_pair(paper: AccuracyDisparityPaper, context: Context) -> None:
         ParameterError: not two models are named.
         DataError: there are no labelled images.
     """
-    specs = [spec.strip() for spec in context.model.split("|")]
-    if len(specs) != 2:
-        raise ParameterError(
-            f"accuracy-disparity: model {context.model!r}: name a standard and a robust model, as in 'run:A|run:B'"
-        )
-    for name, spec in zip(("standard", "robust"), specs, strict=True):
-        model = context.load_model(spec)
+    models = context.load_models(2, "a standard and a robust model", "run:A|run:B")
+    for name, model in zip(("standard", "robust"), models, strict=True):
         data = context.datasets.read(None, view=model.view).stratified(paper.limit, context.seed)
         evaluate(context, name, model, data, paper.eps)

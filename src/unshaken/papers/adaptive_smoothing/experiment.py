@@ -14,7 +14,6 @@ from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
 from unshaken.certify.smoothing.votes import vote
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.harden.defences.mixture import mixture
@@ -36,7 +35,7 @@ from unshaken.papers.adaptive_smoothing import (
 )
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net
+from unshaken.papers.frame.networks import Net, last_epoch
 from unshaken.run.rows import Condition, outcomes
 
 ARCH = "strided-cnn"
@@ -65,7 +64,9 @@ def run(paper: AdaptiveSmoothingPaper, context: Context) -> None:
     """The same experiment for each seed; the mixing network for the first."""
     seeds = context.seeds(paper.seeds)
     if context.model != PAIR:
-        given = given_pair(context)
+        given = Networks(
+            *context.load_models(2, "two, the accurate and the robust one", "run:runs/plain|run:runs/robust")
+        )
         data = context.datasets.read(None, view=given.accurate.view).stratified(paper.test)
         batch = data.cut(len(data))[0].batch()
         for seed in seeds:
@@ -76,21 +77,6 @@ def run(paper: AdaptiveSmoothingPaper, context: Context) -> None:
         part = context.within(f"seed{seed}")
         nets = trained(paper, part, parts.training, seed, mixing=seed == seeds[0])
         Experiment(paper, part, nets, parts.testing.batch(), seed).run()
-
-
-def given_pair(context: Context) -> Networks:
-    """The user's own two models, named as `ACCURATE|ROBUST`, the same for every seed.
-
-    Raises:
-        ParameterError: not two models are named.
-    """
-    specs = [s.strip() for s in context.model.split("|")]
-    if len(specs) != 2 or not all(specs):
-        raise ParameterError(
-            f"adaptive-smoothing: model {context.model!r}: name two, the accurate and the robust one, as in "
-            "'run:runs/plain|run:runs/robust'"
-        )
-    return Networks(*map(context.load_model, specs))
 
 
 def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: int, *, mixing: bool) -> Networks:
@@ -112,8 +98,7 @@ def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: 
 
 def training(epochs: int, seed: int, **more: Any) -> Training:
     """Options of all training here."""
-    options = {"lr": 0.1, "held_out": 50, "check_images": 4, "check_every": epochs, "select": "last", **more}
-    return Training(epochs=epochs, seed=seed, **options)
+    return last_epoch(epochs, seed, **{"lr": 0.1, "held_out": 50, "check_images": 4, **more})
 
 
 def mixing_recipe(eps: float) -> MixingNetwork:

@@ -9,7 +9,6 @@ from typing import Any
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.engine.training import Training
 from unshaken.papers.adversarial_training import EPS, MIXED, ORDER, AdversarialTrainingPaper
@@ -26,8 +25,7 @@ def run(paper: AdversarialTrainingPaper, context: Context) -> None:
     Raises:
         ParameterError: a model is given; the recipes train their own.
     """
-    if context.model != paper.model:
-        raise ParameterError(f"adversarial-training trains its own networks: leave --model {context.model!r} out")
+    context.refuse_model(paper.model, "leave --model out")
     ordering(paper, context)
     if context.data == paper.data:
         far(paper, context)

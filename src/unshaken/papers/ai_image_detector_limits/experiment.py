@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import ParameterError
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.detect.watermark.learned_watermark import LearnedWatermark, WatermarkSettings, fit_watermark
@@ -57,10 +56,7 @@ def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
     Raises:
         ParameterError: a model is named: there is none to be named here.
     """
-    if context.model != MODEL:
-        raise ParameterError(
-            "ai-image-detector-limits: leave --model out; to try watermarks of your own use unshaken.detect"
-        )
+    context.refuse_model(MODEL, "leave --model out; to try watermarks of your own use unshaken.detect")
     data, test = shuffled(context, context.data, paper.train, paper.images * paper.seeds)
     fitting = Fitting(steps=paper.denoiser_steps, lr=LR, seed=context.seed)
     noise = EDMSettings(mean=-1.0, std=0.8)  # about 0.2 in [0, 1] pixel units, which is what it is to remove

@@ -13,12 +13,12 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import Dataset, stream, subset
 from unshaken.data.dataset import BadSample
-from unshaken.harden.engine.training import Training
 from unshaken.papers.crop_selection import CROPS, RARE, SCORES, WINDOW, CropSelectionPaper
 from unshaken.papers.crop_selection.figures import shifted
 from unshaken.papers.crop_selection.nets import RandomWindows, window_net
 from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Framing, Sides, agreed, ball, framed, named
 from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.networks import last_epoch
 from unshaken.run.align import aligned
 
 PHOTO_SHARD, SMALL_SHARD = 100, 2000
@@ -36,10 +36,7 @@ def run(paper: CropSelectionPaper, context: Context) -> None:
     if not splits:
         return
     batch = splits["test"].stratified(paper.cifar_photos, context.seed).batch()
-    training = Training(
-        epochs=paper.epochs, lr=0.2, nesterov=True, smoothing=0.05, held_out=1, check_every=paper.epochs,
-        select="last", seed=context.seed,
-    )  # fmt: skip
+    training = last_epoch(paper.epochs, context.seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
     plain = Framing(f"plain-{WINDOW}", "centre_crop", WINDOW)
     selections = [Framing(f"hash-{m}", "crop_selection", m, CropSelection(crop=m)) for m in CROPS]
     for name, sides, framings in (

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.certify.crops.crop_selection import ball_rate, four_neighbours_rate, same_crop_rate
-from unshaken.measure import compare, paired_difference
+from unshaken.measure import compare
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.crop_selection import CROPS, SCORES, WINDOW, CropSelectionPaper
 from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Shift, Sides, ball
-from unshaken.papers.frame.rows import Rows, share_of, stacked
+from unshaken.papers.frame.rows import Rows, mean_of, share_of, stacked
 
 
 def figures(paper: CropSelectionPaper, rows: Rows) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def shifted_figures(found: Shifted, *, neighbours: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "accuracy": share_of(found.correct),
         "label_failures": share_of(found.moved),
-        "consistency": _mean(kept),
+        "consistency": mean_of(kept),
         "forwards": round(found.forwards / len(found.correct), 2),
     }
     if neighbours:
@@ -147,10 +147,6 @@ def against(baseline: Shifted, other: Shifted) -> dict[str, Any]:
         "stable": stable.difference.to_json(),
         "stable_p": float(f"{stable.p_value:.3g}"),
     }
-
-
-def _mean(values: Numbers) -> dict[str, Any]:
-    return paired_difference(np.zeros_like(values), values).to_json()
 
 
 def _unit(logits: Numbers) -> Numbers:

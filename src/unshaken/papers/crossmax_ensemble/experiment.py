@@ -17,10 +17,9 @@ from unshaken.core.progress import track
 from unshaken.harden.defences.crossmax import CrossMax, crossmax, tied
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.ensemble import ensemble, members_of
-from unshaken.harden.engine.training import Training
 from unshaken.papers.crossmax_ensemble import EPS, FIVE, VOTES, CrossMaxPaper
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import together
+from unshaken.papers.frame.networks import last_epoch, together
 
 COUNT = 5
 RULES = {
@@ -44,9 +43,7 @@ def trained_group(paper: CrossMaxPaper, context: Context, seed: int) -> tuple[Cl
     data, nets = context.datasets.read("train"), []
     for member in range(COUNT * seed, COUNT * (seed + 1)):
         part = data.drawn(paper.images, np.random.Generator(np.random.Philox(key=[member, 0x63726F73])))
-        training = Training(
-            epochs=paper.epochs, seed=member, held_out=100, check_images=10, check_every=paper.epochs, select="last"
-        )
+        training = last_epoch(paper.epochs, member, held_out=100, check_images=10)
         nets.append(context.net(f"member-{member}", "strided-cnn", part, training))
     images = context.datasets.read("test").first(paper.photos).batch()
     return together(nets, name=FIVE).model, images

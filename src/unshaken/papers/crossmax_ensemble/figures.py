@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from unshaken.measure import compare, paired_difference
+from unshaken.measure import compare
 from unshaken.papers.crossmax_ensemble import EPS, VOTES, CrossMaxPaper
-from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.papers.frame.rows import Rows, mean_of, share_of
 
 WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
 
@@ -50,7 +48,7 @@ def reach(rows: Rows, label: str) -> dict[str, Any]:
     found = rows.table("logit_gradients", label)
     count = found["reached"].to_numpy().astype(float)
     return {
-        "logits_reached": paired_difference(np.zeros(len(count)), count).to_json(),
+        "logits_reached": mean_of(count),
         "of": int(found["logits"][0].as_py()),
         "tied": share_of(found["tied"].to_numpy(zero_copy_only=False)),
     }

@@ -18,7 +18,6 @@ from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented, with_noise
 from unshaken.harden.recipes.augmentation.half_noise import HalfNoise, noisy_half
@@ -26,6 +25,7 @@ from unshaken.papers.dual_randomized_smoothing import NETS, POLLS, DualRandomize
 from unshaken.papers.dual_randomized_smoothing.polls import EXPANSION, SPLIT, Polls
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import last_epoch
 
 RATE = 3e-3
 LIMIT = 1024
@@ -67,13 +67,8 @@ def given(context: Context) -> dict[str, Classifier] | None:
     """
     if "|" not in context.model:
         return None
-    specs = [s.strip() for s in context.model.split("|")]
-    if len(specs) != len(NETS) or not all(specs):
-        raise ParameterError(
-            f"dual-randomized-smoothing: model {context.model!r}: name three, for whole images and for the two "
-            "halves, as in 'run:runs/whole|run:runs/left|run:runs/right', or one architecture to be trained"
-        )
-    return dict(zip(NETS, map(context.load_model, specs), strict=True))
+    which = "three, for whole images and for the two halves (or one architecture to be trained)"
+    return dict(zip(NETS, context.load_models(3, which, "run:whole|run:left|run:right"), strict=True))
 
 
 def trained(context: Context, polls: Polls, name: str, data: Split, epochs: int, seed: int) -> Classifier:
@@ -82,10 +77,7 @@ def trained(context: Context, polls: Polls, name: str, data: Split, epochs: int,
     noise: Recipe = GaussianAugmented(sigma=sigma)
     if name != "full":
         noise = HalfNoise(side="left" if name == "left" else "right", sigma=sigma, split=SPLIT, expansion=EXPANSION)
-    training = Training(
-        epochs=epochs, lr=RATE, optimizer="adamw", held_out=50, check_images=4, check_every=epochs, select="last",
-        seed=seed,
-    )  # fmt: skip
+    training = last_epoch(epochs, seed, lr=RATE, optimizer="adamw", held_out=50, check_images=4)
     return context.net(polls.name(seed, name), context.model, data, training, [CropFlip(pad=0), noise]).model
 
 

@@ -23,7 +23,7 @@ from unshaken.models.networks.small import conv_bn
 from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, TINY, DvergePaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, together
+from unshaken.papers.frame.networks import Net, last_epoch, together
 from unshaken.papers.frame.outcomes import Examples
 
 
@@ -79,10 +79,7 @@ def baseline(context: Context, paper: DvergePaper, data: Split, seed: int, first
 
 
 def _training(epochs: int, rate: float, seed: int) -> Training:
-    return Training(
-        epochs=epochs, lr=rate, schedule="linear", seed=seed, held_out=100, check_images=10, check_every=epochs,
-        select="last",
-    )  # fmt: skip
+    return last_epoch(epochs, seed, lr=rate, schedule="linear", held_out=100, check_images=10)
 
 
 def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carried: Mapping[float, Examples]) -> None:

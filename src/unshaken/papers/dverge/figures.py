@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure import paired_difference
 from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, WAYS, DvergePaper
-from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.papers.frame.rows import Rows, mean_of, share_of
 
 
 def figures(paper: DvergePaper, rows: Rows) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def transferred(rows: Rows, eps: float) -> dict[str, Any]:
     """The mean success rate from one member to another; the interval is over images."""
     pairs = [(i, j) for i, j in product(range(COUNT), range(COUNT)) if i != j]
     lost = np.mean([~rows.correct(f"member-{i}-to-{j}-{eps:g}") for i, j in pairs], 0)
-    return paired_difference(np.zeros(len(lost)), lost).to_json()
+    return mean_of(lost)
 
 
 def white_box(rows: Rows, eps: float) -> dict[str, Any]:

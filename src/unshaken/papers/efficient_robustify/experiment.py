@@ -10,11 +10,9 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.corruptions import Corruptions
 from unshaken.harden.recipes.augmentation.noise import noisy
 from unshaken.harden.recipes.losses.three_heads import ThreeHeads, cost, original
@@ -24,7 +22,7 @@ from unshaken.papers.efficient_robustify import ARMS, CHANGES, EfficientRobustif
 from unshaken.papers.efficient_robustify.nets import SECTION, Blocks
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Architecture, Net, with_weights
+from unshaken.papers.frame.networks import Architecture, Net, last_epoch, with_weights
 from unshaken.stress.corruptions.contrast import contrast
 from unshaken.stress.corruptions.gaussian_blur import correlate_along
 
@@ -39,11 +37,8 @@ def run(paper: EfficientRobustifyPaper, context: Context) -> None:
     Raises:
         ParameterError: a model is given; the experiment trains its own.
     """
-    if context.model != paper.model:
-        raise ParameterError(
-            f"efficient-robustify trains its own networks and takes no model ({context.model!r}): for your own there "
-            "is `unshaken harden --recipe three-heads:teacher=SPEC --recipe corruptions`"
-        )
+    advice = "for your own there is `unshaken harden --recipe three-heads:teacher=SPEC --recipe corruptions`"
+    context.refuse_model(paper.model, advice)
     lab = Lab(paper, context)
     if not context.has("read", "costs"):
         lab.run()
@@ -129,10 +124,8 @@ class Lab:
         tuning: bool = False,
     ) -> Net:  # fmt: skip
         """A trained network; the seconds that it took enter the costs."""
-        training = Training(
-            epochs=epochs, lr=1e-3 if tuning else 0.1, optimizer="adamw" if tuning else "sgd", seed=seed, held_out=1,
-            check_images=1, check_every=epochs, select="last",
-        )  # fmt: skip
+        options = {"lr": 1e-3, "optimizer": "adamw"} if tuning else {"lr": 0.1}
+        training = last_epoch(epochs, seed, held_out=1, check_images=1, **options)
         net = self.context.net(name, start, self.train.first(count), training, recipes, statistics=self.statistics)
         self.values[f"{name}.seconds"] = net.seconds
         return net

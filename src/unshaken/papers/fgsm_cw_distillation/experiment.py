@@ -11,11 +11,9 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.distillation import Distillation
 from unshaken.harden.recipes.losses.temperature import Temperature
 from unshaken.papers.fgsm_cw_distillation import (
@@ -29,6 +27,7 @@ from unshaken.papers.fgsm_cw_distillation import (
     DistillationPaper,
 )
 from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.networks import last_epoch
 from unshaken.papers.frame.outcomes import evaluated
 from unshaken.run.rows import Condition
 
@@ -70,10 +69,8 @@ def trained(paper: DistillationPaper, context: Context) -> tuple[Mapping[str, Cl
     parts, t = context.datasets.parts(paper.train, paper.test), paper.temperature
 
     def net(name: str, recipes: Sequence[Recipe], epochs: int, number: int) -> Classifier:
-        training = Training(
-            epochs=epochs, batch_size=128, lr=paper.lr, held_out=10, check_images=2, check_every=epochs, select="last",
-            seed=3 * context.seed + number,
-        )  # fmt: skip
+        seed = 3 * context.seed + number
+        training = last_epoch(epochs, seed, batch_size=128, lr=paper.lr, held_out=10, check_images=2)
         return context.net(name, SMALL, parts.training, training, recipes).model
 
     plain = net(PLAIN, [], paper.epochs, 0)
@@ -89,13 +86,7 @@ def given(paper: DistillationPaper, context: Context) -> tuple[Mapping[str, Clas
         ParameterError: not two are named.
         DataError: there are no labelled images.
     """
-    specs = [spec.strip() for spec in context.model.split("|")]
-    if len(specs) != 2:
-        raise ParameterError(
-            f"fgsm-cw-distillation: model {context.model!r}: name an undefended and a distilled network, as in "
-            "'run:plain|run:distilled'"
-        )
-    plain, student = (context.load_model(spec) for spec in specs)
+    plain, student = context.load_models(2, "an undefended and a distilled network", "run:plain|run:distilled")
     images = context.datasets.read(None, view=plain.view).stratified(paper.test, context.seed)
     return {PLAIN: plain, STUDENT: student}, images.batch()
 

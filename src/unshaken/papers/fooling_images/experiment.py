@@ -15,12 +15,12 @@ from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import MissingExtra, ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Features
-from unshaken.harden.engine.training import Training
 from unshaken.measure.calibration.temperature import fit_temperature
 from unshaken.papers.fooling_images import FoolingImagesPaper
 from unshaken.papers.fooling_images.images import Made, Maker, Network, Proxies, nearest
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import last_epoch
 
 ARCH, SIDE = "small", 28
 LAYER = "body"
@@ -140,10 +140,8 @@ class Experiment:
 
     def net(self, name: str, seed: int, data: Split) -> Network:
         """A small network, its clean rows, and the temperature that suits its test images best."""
-        training = Training(
-            epochs=self.paper.epochs, lr=0.2, nesterov=True, smoothing=self.paper.smoothing, held_out=1, select="last",
-            check_every=self.paper.epochs, seed=seed,
-        )  # fmt: skip
+        paper = self.paper
+        training = last_epoch(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=paper.smoothing, held_out=1)
         return self.measured(name, self.context.net(name, ARCH, data, training).model)
 
     def measured(self, name: str, model: Classifier) -> Network:

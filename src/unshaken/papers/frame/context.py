@@ -15,6 +15,7 @@ from torch import Tensor
 from unshaken.attack.engine.base import Attack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.models import fingerprint, load_model
@@ -24,7 +25,7 @@ from unshaken.papers.frame.networks import Architecture, Net, Networks, Statisti
 from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, searched
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
-from unshaken.papers.frame.tables import table_name
+from unshaken.papers.frame.tables import filled, table_name
 from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
 
@@ -99,6 +100,35 @@ class Context:
         self.record.add_input(f"model {spec}", fingerprint(model))
         return model
 
+    def load_models(self, count: int, which: str, example: str) -> list[Classifier]:
+        """A user's models, named in one text as `A|B`; see `load_model`.
+
+        Args:
+            count: how many there must be.
+            which: what they are, for the message.
+            example: such a text.
+
+        Raises:
+            ParameterError: another number is named.
+        """
+        specs = [spec.strip() for spec in self.model.split("|")]
+        if len(specs) != count or not all(specs):
+            raise ParameterError(f"{self.slug}: model {self.model!r}: name {which}, as in {example!r}")
+        return [self.load_model(spec) for spec in specs]
+
+    def refuse_model(self, own: str, advice: str) -> None:
+        """Refuse a user's model.
+
+        Args:
+            own: what stands for the experiment's own networks.
+            advice: what to do instead.
+
+        Raises:
+            ParameterError: a model is given.
+        """
+        if self.model != own:
+            raise ParameterError(f"{self.slug} trains its own networks and takes no model ({self.model!r}): {advice}")
+
     # Steps that are done once.
 
     def once(self, name: str, key: Any, compute: Callable[[], Any]) -> Any:
@@ -143,10 +173,11 @@ class Context:
         Args:
             table: its declared name.
             label: of the condition.
-            columns: column name to values, one a row; `id` among them.
+            columns: column name to values, one a row; `id` among them. A single value stands for all rows.
             shard: as in `keep`.
         """
-        self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), dict(columns))], shard)
+        rows = filled(columns)
+        self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), rows)], shard)
 
     def keep(self, parts: Sequence[Part], shard: int = 0) -> None:
         """Write rows that a method made; conditions bear their full ids. The last part says that all are there.

@@ -49,6 +49,17 @@ class Net:
     seconds: float = 0.0
 
 
+def last_epoch(epochs: int, seed: int, **options: Any) -> Training:
+    """A training whose last weights are taken: figures are made after the last epoch alone.
+
+    Args:
+        epochs: passes over the images.
+        seed: of weights and order.
+        options: others of `Training`.
+    """
+    return Training(epochs=epochs, seed=seed, check_every=epochs, select="last", **options)
+
+
 def together(nets: Sequence[Net], *, name: str = "ensemble") -> Net:
     """Networks as one ensemble, which answers by the mean of their probabilities."""
     model = ensemble([n.model for n in nets], name=name).eval()

@@ -1,4 +1,4 @@
-"""`Rows`: what a run directory holds, as columns for figures; `over_seeds` for means with intervals."""
+"""`Rows`: what a run directory holds, as columns for figures; means and shares with intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unshaken.measure import compare, over_seeds, share
+from unshaken.measure import compare, over_seeds, paired_difference, share
 from unshaken.papers.frame.tables import table_name
 from unshaken.run.store import RunDir
 
@@ -92,6 +92,11 @@ def seeds_of(seed: int, count: int) -> range:
 def share_of(hits: Flags) -> dict[str, Any]:
     """The share of true values, with its Clopper-Pearson interval."""
     return share(int(hits.sum()), len(hits)).to_json()
+
+
+def mean_of(values: Numbers) -> dict[str, Any]:
+    """The mean over samples `[N]`, with its bootstrap interval."""
+    return paired_difference(np.zeros(len(values)), values).to_json()
 
 
 def stacked(column: pa.ChunkedArray) -> Numbers:

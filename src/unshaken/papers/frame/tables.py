@@ -65,6 +65,17 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
             declare_table(table_name(paper.info.name, name), columns_of(columns))
 
 
+def filled(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of one length: tensors as lists, and a single value, or None, once for each row.
+
+    >>> filled({"id": ["a", "b"], "seed": 3, "set": "test"})
+    {'id': ['a', 'b'], 'seed': [3, 3], 'set': ['test', 'test']}
+    """
+    n = len(columns["id"])
+    lists = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}
+    return {k: [v] * n if v is None or isinstance(v, str | int | float) else list(v) for k, v in lists.items()}
+
+
 def _type(text: str) -> Any:
     if text.endswith("[]"):
         return pa.list_(_type(text.removesuffix("[]")))

@@ -28,10 +28,10 @@ from unshaken.detect.engine.fitting import fit as fit_detectors
 from unshaken.detect.engine.screen import forward_passes, run_queries
 from unshaken.detect.scores.mahalanobis import Mahalanobis
 from unshaken.detect.scores.msp import MSP
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import last_epoch
 from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, MahalanobisPaper
 
 UNSEEN = 2
@@ -66,10 +66,7 @@ def run(paper: MahalanobisPaper, context: Context) -> None:
     images = read(paper, context)
     with track("distances", paper.seeds * (1 + len(RATES))) as task:
         for seed in context.seeds(paper.seeds):
-            training = Training(
-                epochs=paper.epochs, lr=0.2, nesterov=True, smoothing=0.05, held_out=1, check_every=paper.epochs,
-                select="last", seed=seed,
-            )  # fmt: skip
+            training = last_epoch(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
             net = context.net(f"s{seed}", context.model, images.train, training, [CropFlip(pad=0)])
             part = Scores(paper, context.within(f"s{seed}"), images, net.model, seed)
             part.score_all()

@@ -10,11 +10,10 @@ from torch import nn
 
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Architecture, untrained
+from unshaken.papers.frame.networks import Architecture, last_epoch, untrained
 from unshaken.papers.mixup_calibration import CLASSES, NETS, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
 from unshaken.papers.mixup_calibration.overlap import REACH, OverlappingPairs, PairFlips, TwoGaussians
 
@@ -122,10 +121,8 @@ def learn(
     """A network trained to know its labels (Adam, no augmentation, no decay), and its logits on every part."""
     if context.has("test"):  # those of the test set come last
         return
-    training = Training(
-        epochs=epochs, batch_size=128, lr=1e-3, optimizer="adam", weight_decay=0, schedule="constant", held_out=1,
-        select="last", check_every=epochs, channels_last=False, seed=seed,
-    )  # fmt: skip
+    options = {"optimizer": "adam", "weight_decay": 0, "schedule": "constant", "channels_last": False}
+    training = last_epoch(epochs, seed, batch_size=128, lr=1e-3, held_out=1, **options)
     recipes = [] if NETS[net] == 1 else [Mixup(points=NETS[net])]
     found = context.net("net", arch, parts["train"], training, recipes, statistics=statistics or "data")
     for split in sorted(parts, key=lambda s: s == "test"):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from unshaken.measure import compare, paired_difference
-from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.measure import compare
+from unshaken.papers.frame.rows import Rows, mean_of, share_of
 from unshaken.papers.robust_mae import (
     ARMS,
     BUDGETS,
@@ -137,7 +137,7 @@ class Figures:
             found["high_pass"][f"{r:g}"] = self.rows.accuracy(f"undefended.high-{r:g}")
             shares = energy.filter(pc.equal(energy["radius"], r))["share"].to_numpy()
             found["white"][f"{r:g}"] = white.filter(pc.equal(white["radius"], r))["share"][0].as_py()
-            found["energy_inside"][f"{r:g}"] = paired_difference(np.zeros(len(shares)), shares).to_json()
+            found["energy_inside"][f"{r:g}"] = mean_of(shares)
         for band in ("low", "middle", "high"):
             found["band"][band] = self.rows.accuracy(f"undefended.band-{band}-linf-{BUDGETS[1]}")
         found["heat"] = {"inside": float(error[rho <= edge].mean()), "outside": float(error[rho > edge].mean())}

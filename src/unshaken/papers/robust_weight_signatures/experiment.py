@@ -8,7 +8,6 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.harden.surgery.surgery import (
@@ -40,11 +39,7 @@ def run(paper: RobustWeightSignaturesPaper, context: Context) -> None:
     Raises:
         ParameterError: a model is given; the experiment trains its own.
     """
-    if context.model != paper.model:
-        raise ParameterError(
-            f"robust-weight-signatures trains its own networks and takes no model ({context.model!r}): for your own "
-            "weights there is `unshaken harden surgery`"
-        )
+    context.refuse_model(paper.model, "for your own weights there is `unshaken harden surgery`")
     seeds = context.seeds(paper.seeds)
     for seed in seeds:
         part = context.within(f"seed{seed}")

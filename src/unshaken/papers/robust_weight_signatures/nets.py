@@ -18,7 +18,7 @@ from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.noise import Noise, noisy
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, untrained, with_weights
+from unshaken.papers.frame.networks import Net, last_epoch, untrained, with_weights
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 
 WIDTHS = (16, 16, 32, 32, 64, 64)
@@ -147,10 +147,7 @@ class Nets:
 
     def training(self, epochs: int, lr: float) -> Training:
         """How all of them are trained."""
-        return Training(
-            epochs=epochs, lr=lr, schedule="linear", clip=1.0, held_out=1, check_images=1, check_every=epochs,
-            select="last", seed=self.seed,
-        )  # fmt: skip
+        return last_epoch(epochs, self.seed, lr=lr, schedule="linear", clip=1.0, held_out=1, check_images=1)
 
 
 def changed(kind: str, batch: Batch, use: str, seed: int) -> Batch:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import paired_difference
-from unshaken.papers.frame.rows import Numbers, Rows
+from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.token_attention import ARMS, KINDS, MEASURES, SEVERITIES, TokenAttentionPaper
 
 
@@ -22,10 +22,10 @@ def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
 
 def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     """Accuracy and attention of one continuation."""
-    by_kind = {kind: mean(accuracies(rows, arm, [kind])) for kind in KINDS}
+    by_kind = {kind: mean_of(accuracies(rows, arm, [kind])) for kind in KINDS}
     return {
         "clean": rows.accuracy(f"{arm}.clean"),
-        "corrupted": {**by_kind, "mean": mean(accuracies(rows, arm, list(KINDS)))},
+        "corrupted": {**by_kind, "mean": mean_of(accuracies(rows, arm, list(KINDS)))},
         "attention": attention(rows, arm),
         "scales": scales(rows, arm),
     }
@@ -68,8 +68,3 @@ def accuracies(rows: Rows, arm: str, kinds: Sequence[str]) -> Numbers:
     """Share of the corruptions under which each image is classified correctly, `[N]`; clean images for no kinds."""
     labels = [f"{kind}-{severity}" for kind in kinds for severity in SEVERITIES] or ["clean"]
     return np.asarray(np.mean([rows.correct(f"{arm}.{label}") for label in labels], 0), np.float64)
-
-
-def mean(values: Numbers) -> dict[str, Any]:
-    """A mean over images with its interval, as JSON."""
-    return paired_difference(np.zeros(len(values)), values).to_json()

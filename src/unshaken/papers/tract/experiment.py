@@ -9,11 +9,10 @@ from typing import Literal
 from unshaken.core.batch import Batch
 from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts
-from unshaken.papers.frame.networks import Net
+from unshaken.papers.frame.networks import Net, last_epoch
 from unshaken.papers.tract import ARMS, CNN, VIT, TrActPaper
 from unshaken.papers.tract.figures import Curves
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
@@ -82,9 +81,9 @@ def trained(paper: TrActPaper, context: Context, arm: Arm, parts: Parts) -> Net:
     Raises:
         ParameterError: there is no such architecture.
     """
-    training = Training(
-        epochs=arm.epochs, batch_size=128, lr=arm.lr, optimizer=arm.optimizer, schedule="cosine", weight_decay=0.0,
-        held_out=10, check_images=2, check_every=arm.epochs, select="last", seed=arm.seed,
+    training = last_epoch(
+        arm.epochs, arm.seed, batch_size=128, lr=arm.lr, optimizer=arm.optimizer, schedule="cosine", weight_decay=0.0,
+        held_out=10, check_images=2,
     )  # fmt: skip
     recipes: list[Recipe] = [CountedCropFlip.of(right=parts.testing.batch(), choosing=parts.choosing.batch())]
     if arm.arm == "tract":

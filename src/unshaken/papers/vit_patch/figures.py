@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from unshaken.measure import compare, paired_difference
 from unshaken.measure.statistics.columns import Flags, Numbers
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.frame.rows import share_of as rate
 from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
 
@@ -74,8 +74,8 @@ class Figures:
                 kinds = KINDS if kind == "mean" else (kind,)
                 vit, cnn = (np.mean([self.lost(net, k, cells) for k in kinds], 0) for net in ("vit", "cnn"))
                 found[kind][str(cells)] = {
-                    "vit": mean(vit),
-                    "cnn": mean(cnn),
+                    "vit": mean_of(vit),
+                    "cnn": mean_of(cnn),
                     "vit_minus_cnn": paired_difference(cnn, vit).to_json(),
                 }
         return found
@@ -102,8 +102,8 @@ class Figures:
             rows = self.rows.table("attention", f"vit.attention-{state}")
             last = pc.max(rows["layer"]).as_py()
             end = rows.filter(pc.equal(rows["layer"], last))
-            found["last_layer"][state] = mean(end["on_cell"].to_numpy())
-            found["rollout"][state] = mean(end["rollout"].to_numpy())
+            found["last_layer"][state] = mean_of(end["on_cell"].to_numpy())
+            found["rollout"][state] = mean_of(end["rollout"].to_numpy())
             layers = rows["layer"].to_numpy()
             values = rows["on_cell"].to_numpy()
             found["by_layer"][state] = [round(float(values[layers == i].mean()), 3) for i in range(last + 1)]
@@ -142,8 +142,3 @@ class Figures:
     def table(self, label: str) -> pa.Table:
         """Rows of a condition, in the order of the samples' ids."""
         return self.rows.table("outcomes", label).sort_by("id")
-
-
-def mean(values: Numbers) -> dict[str, Any]:
-    """A mean over images with its interval, as JSON."""
-    return paired_difference(np.zeros(len(values)), values).to_json()

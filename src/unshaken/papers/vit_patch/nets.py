@@ -18,6 +18,7 @@ from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.networks import last_epoch
 from unshaken.papers.vit_patch import SMALL, VitPatchPaper
 
 VIEW = View(32, 32, channels=3)
@@ -71,10 +72,8 @@ def trained_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int,
         held, images = test[order[:share]].batch(), test[order[share : share + paper.photos]].batch()
 
         def training(lr: float, seed: int = seed) -> Training:
-            return Training(
-                epochs=paper.epochs, batch_size=128, lr=lr, optimizer="adamw", weight_decay=0.05, held_out=1,
-                check_every=paper.epochs, select="last", seed=seed,
-            )  # fmt: skip
+            options = {"optimizer": "adamw", "weight_decay": 0.05, "held_out": 1}
+            return last_epoch(paper.epochs, seed, batch_size=128, lr=lr, **options)
 
         vit = context.net(f"seed{seed}.vit", "small-vit", train, training(2e-3), [CropFlip()]).model
         goal = round(accuracy(vit, held.images, required(held.labels)) - 0.01, 6)
@@ -92,13 +91,8 @@ def given_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int, P
         ParameterError: not two networks are named, or they look at photos differently.
         DataError: no labelled image can be read.
     """
-    specs = context.model.split("|")
-    if len(specs) != 2:
-        raise ParameterError(
-            f"vit-patch: model {context.model!r}: name a transformer and a network without attention, as in "
-            "'timm:deit_small_patch16_224|torchvision:resnet50'"
-        )
-    vit, cnn = (context.load_model(spec.strip()) for spec in specs)
+    example = "timm:deit_small_patch16_224|torchvision:resnet50"
+    vit, cnn = context.load_models(2, "a transformer and a network without attention", example)
     if vit.view is None or (cnn.view is not None and cnn.input_size != vit.input_size):
         raise ParameterError(f"vit-patch: {context.model!r}: both networks must take images of one size")
     data = context.datasets.open()
