@@ -11,16 +11,11 @@ import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Figure
+from unshaken.measure.detection.thresholds import best_threshold, precision, threshold_at, two_shares
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
 from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken.papers.ai_image_detector_limits.figures import (
-    Figures,
-    best_threshold,
-    precision,
-    threshold_at,
-    two_shares,
-)
+from unshaken.papers.ai_image_detector_limits.figures import Figures
 from unshaken.papers.ai_image_detector_limits.generated import resized
 from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
 from unshaken.papers.frame.rows import Rows

@@ -9,8 +9,8 @@ from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
 from unshaken.papers.crop_selection import CropSelectionPaper
+from unshaken.papers.crop_selection.figures import Sides
 from unshaken.papers.crop_selection.nets import RandomWindows, windows
-from unshaken.papers.crop_selection.shifts import Sides
 from unshaken.run.store import RunDir
 
 

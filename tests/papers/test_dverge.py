@@ -11,7 +11,7 @@ import pytest
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.dverge import DvergePaper
-from unshaken.papers.dverge.experiment import Tiny
+from unshaken.papers.dverge.experiment import tiny
 from unshaken.run.store import RunDir
 
 
@@ -78,7 +78,7 @@ def test_the_remark_tells_of_a_control_that_does_as_well(measured):
 
 
 def test_the_network_has_the_pilots_size():
-    assert sum(p.numel() for p in Tiny(10, 1, 28).parameters()) == 8610
+    assert sum(p.numel() for p in tiny(10, 1, 28).parameters()) == 8610
 
 
 def test_figures_come_from_rows(finished):

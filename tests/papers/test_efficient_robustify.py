@@ -13,8 +13,7 @@ from unshaken.core import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.efficient_robustify import EfficientRobustifyPaper
-from unshaken.papers.efficient_robustify.experiment import BINOMIAL, changed
-from unshaken.papers.efficient_robustify.nets import Blocks
+from unshaken.papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
 from unshaken.run.store import RunDir
 
 
@@ -73,7 +72,7 @@ def test_changes_of_test_images_by_hand():
 
 
 def test_sizes_of_the_networks():
-    counts = [sum(p.numel() for p in Blocks(10, 3, 32, share=share).parameters()) for share in (1.0, 0.5)]
+    counts = [sum(p.numel() for p in build(10, 3, 32).parameters()) for build in (blocks, half)]
     assert counts == [109_870, 27_940]
 
 
@@ -92,7 +91,7 @@ def test_figures_come_from_rows(finished):
 def test_the_cost_by_hand(finished):
     measured = finished("efficient-robustify").result.measured
     assert measured["cost.original_recovered"] is True
-    whole = sum(p.numel() for p in Blocks(3, 3, 12).parameters())
+    whole = sum(p.numel() for p in blocks(3, 3, 12).parameters())
     tuned = 2 * (40 * 80 * 9 + 160 + 80 * 80 * 9 + 160 + 80 * 3 + 3)
     assert measured["cost.tunable_share"] == pytest.approx(tuned / whole, abs=1e-4)
 

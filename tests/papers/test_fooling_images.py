@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from unshaken.attack.fooling.proxies import nearest, total_variation
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
 from unshaken.papers.fooling_images import FoolingImagesPaper
 from unshaken.papers.fooling_images.figures import middle
-from unshaken.papers.fooling_images.images import nearest, total_variation
 from unshaken.run.store import RunDir
 
 

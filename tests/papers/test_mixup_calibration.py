@@ -9,10 +9,10 @@ from scipy import stats
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
+from unshaken.data.overlapping_classes import OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.papers import run_paper
 from unshaken.papers.mixup_calibration import MixupCalibrationPaper
 from unshaken.papers.mixup_calibration.figures import averaged, interpolation
-from unshaken.papers.mixup_calibration.overlap import OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.run.store import RunDir
 
 

@@ -6,11 +6,11 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
+from unshaken.generate.stand_ins import drawings, halved, low_rank, spectrum
 from unshaken.papers import run_paper
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.rigid import RIGIDPaper
 from unshaken.papers.rigid.figures import Figures, flagged
-from unshaken.papers.rigid.sets import drawings, halved, low_rank, spectrum
 from unshaken.run.store import RunDir
 
 

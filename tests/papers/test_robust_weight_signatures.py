@@ -10,11 +10,12 @@ import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.harden.surgery.surgery import body_of
+from unshaken.models.networks.convolutions import PlainConvs
 from unshaken.papers import run_paper
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import mean_of
-from unshaken.papers.robust_weight_signatures.nets import SixConvs, half_of
+from unshaken.papers.robust_weight_signatures.nets import half_of
 from unshaken.run.store import RunDir
 
 
@@ -110,10 +111,10 @@ def test_a_finished_run_trains_nothing(finished, monkeypatch, tmp_path):
 
 
 def test_six_convolutions_are_six_layers():
-    body = body_of(SixConvs(10, 3, 32))
+    body = body_of(PlainConvs(10, 3, 32))
     assert len(body.layers) == 6
     assert [len(layer) for layer in body.layers] == [2] * 6
-    assert sum(p.numel() for p in SixConvs(10, 3, 32).parameters()) == 448 + 2320 + 4640 + 9248 + 18496 + 36928 + 650
+    assert sum(p.numel() for p in PlainConvs(10, 3, 32).parameters()) == 448 + 2320 + 4640 + 9248 + 18496 + 36928 + 650
 
 
 def test_a_model_of_ones_own_has_a_command_of_its_own(tmp_path):

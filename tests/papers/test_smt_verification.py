@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from unshaken.attack.engine.ball import Ball
+from unshaken.certify.smt.free_pixels import PixelPGD
 from unshaken.certify.smt.smt import most_extreme
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
 from unshaken.core.rng import SampleRng
+from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers import run_paper
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import SMTVerificationPaper
-from unshaken.papers.smt_verification.experiment import PixelPGD
 from unshaken.papers.smt_verification.figures import Figures
-from unshaken.papers.smt_verification.nets import perceptron
 from unshaken.run.store import RunDir
 
 
@@ -110,7 +110,7 @@ def test_a_contradiction_in_the_rows_is_counted(small):
 def test_a_model_of_ones_own_is_verified_alone(small, tmp_path, monkeypatch):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Classifier(perceptron(2, 1, 6, dims=36, width=4))
+        model = Classifier(perceptron(2, 1, 6, dims=36, hidden=(4,)))
     monkeypatch.setattr("unshaken.papers.frame.context.load_model", lambda *args, **options: model)
     measured = run_paper("smt-verification:images=1", out=tmp_path / "run", data=small.data, model="mine").measured
     assert {k.partition(".")[0] for k in measured} == {"own"}

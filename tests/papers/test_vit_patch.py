@@ -18,10 +18,10 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
+from unshaken.models.networks.attention import attention_to
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.papers import run_paper
 from unshaken.papers.vit_patch import VitPatchPaper
-from unshaken.papers.vit_patch.experiment import attention_to
 from unshaken.papers.vit_patch.nets import CropFlipUntil
 from unshaken.run.store import RunDir
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 
 
@@ -164,3 +164,27 @@ def queries_and_keys(layer: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     norms = (getattr(layer, name, None) for name in ("q_norm", "k_norm"))
     q, k = (x if norm is None else norm(x) for x, norm in zip((q, k), norms, strict=True))
     return q, k
+
+
+def attention_to(model: Classifier, images: Tensor, token: Tensor, grid: int) -> tuple[Tensor, Tensor]:
+    """The class token's attention to one patch of each image, by layer, and its rollout up to that layer.
+
+    Args:
+        model: with a class token first and the patches last.
+        images: `[N, C, H, W]`.
+        token: int64 `[N]`, the patch.
+        grid: number of patches.
+
+    Returns:
+        Both `[L, N]`, in units of the even share `1 / T` (rollout: `1 / grid`).
+    """
+    direct, rolled = [], []
+    with evaluating(model):
+        for x, at in zip(torch.split(images, 25), torch.split(token, 25), strict=True):
+            maps = attention_maps(model, x)
+            picked = at + maps.shape[-1] - grid
+            rows = torch.arange(len(x))
+            direct.append(maps.mean(2)[:, rows, 0, picked] * maps.shape[-1])
+            whole = torch.stack([rollout(maps[: i + 1])[:, 0] for i in range(len(maps))])
+            rolled.append(whole[:, rows, picked] / whole[:, :, -grid:].sum(-1) * grid)
+    return torch.cat(direct, 1), torch.cat(rolled, 1)

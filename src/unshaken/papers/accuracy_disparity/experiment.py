@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
-
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
@@ -17,6 +15,7 @@ from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.losses.class_balanced import ClassBalanced
 from unshaken.harden.recipes.losses.worst_class import WorstClass
+from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.accuracy_disparity import BUDGETS, FEWER, REMEDIES, AccuracyDisparityPaper
 from unshaken.papers.accuracy_disparity.linear import cauchy, gaussian, images
 from unshaken.papers.frame.context import Context
@@ -103,14 +102,9 @@ def net_pair(paper: AccuracyDisparityPaper, context: Context) -> Pair:
         raise DataError(f"{error}; or leave the networks out: accuracy-disparity:net_seeds=0") from error
 
 
-def perceptron(classes: int, channels: int, side: int, *, inputs: int) -> nn.Module:
-    """`inputs - 200 - classes` with ReLU, for images of `inputs` numbers each."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, WIDTH), nn.ReLU(), nn.Linear(WIDTH, classes))
-
-
 def networks(paper: AccuracyDisparityPaper, context: Context, pair: Pair, seed: int) -> None:
     """Train and evaluate perceptrons at all ratios and radii, and with the remedies at the largest of both."""
-    build = partial(perceptron, inputs=pair.train.images[0].numel())
+    build = partial(perceptron, dims=pair.train.images[0].numel(), hidden=(WIDTH,))
     training = last_epoch(
         paper.epochs, seed, batch_size=128, lr=0.02, weight_decay=0, held_out=1, check_images=2, channels_last=False,
         save_every=10**9,

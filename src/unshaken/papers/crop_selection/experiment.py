@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unshaken.certify.crops.crop_selection import CropSelection
+from unshaken.certify.crops.shifts import EIGHT, FOUR, Framing, agreed, ball, framed, named
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import DataError, ModelError
@@ -14,9 +15,8 @@ from unshaken.core.progress import track
 from unshaken.data import Dataset, stream, subset
 from unshaken.data.dataset import BadSample
 from unshaken.papers.crop_selection import CROPS, RARE, SCORES, WINDOW, CropSelectionPaper
-from unshaken.papers.crop_selection.figures import shifted
+from unshaken.papers.crop_selection.figures import Sides, shifted
 from unshaken.papers.crop_selection.nets import RandomWindows, window_net
-from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Framing, Sides, agreed, ball, framed, named
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import last_epoch
 from unshaken.run.align import aligned

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.certify.crops.crop_selection import ball_rate, four_neighbours_rate, same_crop_rate
+from unshaken.certify.crops.shifts import EIGHT, FOUR, Shift, ball
 from unshaken.measure import compare
 from unshaken.measure.statistics.columns import Flags, Numbers
-from unshaken.papers.crop_selection import CROPS, SCORES, WINDOW, CropSelectionPaper
-from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Shift, Sides, ball
+from unshaken.papers.crop_selection import CROPS, FAR, SCORES, WINDOW, CropSelectionPaper
 from unshaken.papers.frame.rows import Rows, mean_of, share_of, stacked
 
 
@@ -76,6 +76,32 @@ def framings(rows: Rows, prefix: str) -> list[str]:
 def same_crop(rows: Rows, label: str) -> dict[str, Any]:
     """How often all windows select the same crop."""
     return share_of(rows.table("certificates", label)["radius"].to_numpy() > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Sizes in pixels, in the proportions 288 : 256 : 224, 192, 160 for a network that takes 224.
+
+    Args:
+        photo: short side of the photo; its central square is used.
+        window: what the camera sees.
+        crops: of crop selection; the first is the network's own side.
+    """
+
+    photo: int
+    window: int
+    crops: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, network: int) -> Sides:
+        """For a network that takes squares of a side in pixels."""
+        one = network / 7
+        return cls(round(9 * one), round(8 * one), (network, round(6 * one), round(5 * one)))
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the further shifts: `FAR`, or what the photo's margin allows."""
+        return min(FAR, (self.photo - self.window) // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
@@ -19,32 +19,15 @@ from unshaken.harden.engine.ensemble import members_of
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.ensembles.dverge import Dverge, diversity_matrix
-from unshaken.models.networks.small import conv_bn
+from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, TINY, DvergePaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, last_epoch, together
 from unshaken.papers.frame.outcomes import Examples
 
-
-class Tiny(nn.Module):
-    """Four convolutions of 8 to 32 channels, the mean over places, a linear layer; 8,610 parameters for 1 channel.
-
-    Args:
-        classes: number of logits K.
-        channels: of the images.
-        side: height and width in pixels; any will do.
-    """
-
-    def __init__(self, classes: int, channels: int, side: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(conv_bn(channels, 8), conv_bn(8, 16, 2), conv_bn(16, 16), conv_bn(16, 32, 2))
-        self.head = nn.Linear(32, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
-        logits: Tensor = self.head(self.body(images).mean((2, 3)))
-        return logits
+tiny = partial(ConvBlocks, widths=(8, 16, 16, 32), strides=(1, 2, 1, 2))
+"""8,610 parameters for one channel and ten classes."""
 
 
 def run(paper: DvergePaper, context: Context) -> None:
@@ -70,7 +53,7 @@ def run(paper: DvergePaper, context: Context) -> None:
 
 def baseline(context: Context, paper: DvergePaper, data: Split, seed: int, first: int = 0) -> Net:
     """Networks trained each by itself; another `first` gives others: surrogates are never those of an arm."""
-    arch = Tiny if context.model == TINY else context.model
+    arch = tiny if context.model == TINY else context.model
     members = []
     for i in range(first, first + COUNT):
         training = _training(paper.baseline, 0.05, 1000 * seed + i)

@@ -18,14 +18,18 @@ from unshaken.harden.recipes.augmentation.noise import noisy
 from unshaken.harden.recipes.losses.three_heads import ThreeHeads, cost, original
 from unshaken.harden.recipes.losses.three_heads_net import HEADS, ThreeHeadsNet
 from unshaken.harden.surgery.surgery import checksum, interpolate
+from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.efficient_robustify import ARMS, CHANGES, EfficientRobustifyPaper
-from unshaken.papers.efficient_robustify.nets import SECTION, Blocks
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Architecture, Net, last_epoch, with_weights
 from unshaken.stress.corruptions.contrast import contrast
 from unshaken.stress.corruptions.gaussian_blur import correlate_along
 
+blocks = partial(ConvBlocks, widths=(20, 40, 40, 80, 80), strides=(1, 2, 1, 2, 1))
+half = partial(ConvBlocks, widths=(10, 20, 20, 40, 40), strides=(1, 2, 1, 2, 1))
+SECTION = "body.3+body.4+head"
+"""What has copies: the last two blocks and the classifier."""
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 SHOWN = Corruptions(names="gaussian_noise+gaussian_blur+contrast", preset="tiny")
 """What is trained on: the same families as the test's, by the published strengths for images of 64 pixels."""
@@ -75,9 +79,8 @@ class Lab:
         """Train and evaluate everything; the costs come last, so that they say that all is there."""
         paper, seed = self.paper, self.context.seed
         with track("three heads", 3 + len(ARMS) * paper.seeds) as task:
-            large = self.net("large", Blocks, paper.train, [], paper.epochs, seed)
+            large = self.net("large", blocks, paper.train, [], paper.epochs, seed)
             robust = [SHOWN.model_copy(update={"clean": 0.25})]
-            half = partial(Blocks, share=0.5)
             teacher = self.net("teacher", half, paper.teacher_train, robust, paper.teacher_epochs, seed + 1)
             for name, net in (("original", large), ("teacher", teacher)):
                 self.evaluate(f"{name}.model", net.model)

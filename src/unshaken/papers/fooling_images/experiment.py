@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.fooling import Ascent, Cppn, Direct, MapElites
+from unshaken.attack.fooling.proxies import nearest
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import MissingExtra, ModelError
@@ -17,7 +18,7 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Features
 from unshaken.measure.calibration.temperature import fit_temperature
 from unshaken.papers.fooling_images import FoolingImagesPaper
-from unshaken.papers.fooling_images.images import Made, Maker, Network, Proxies, nearest
+from unshaken.papers.fooling_images.images import Made, Maker, Network, Proxies
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import last_epoch

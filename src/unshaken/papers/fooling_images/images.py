@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.fooling import Ascent, Cppn, Generation, MapElites, ascend, log_odds, map_elites
 from unshaken.attack.fooling.map_elites import Encoding
+from unshaken.attack.fooling.proxies import total_variation
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
@@ -178,26 +179,3 @@ class Maker:
             tempered = (logits.double() / net.temperature).softmax(1).gather(1, at)
             columns["tempered"] = tempered.flatten().tolist()
         self.context.write("images", f"{method}.{made_for}.{net.name}", columns)
-
-
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute step from a pixel to its right and lower neighbours.
-
-    Args:
-        images: `[N, C, H, W]` in [0, 1].
-
-    Returns:
-        float64 `[N]`.
-    """
-    steps = [images.diff(dim=d).abs().double().mean((1, 2, 3)) for d in (2, 3) if images.shape[d] > 1]
-    return torch.stack(steps).mean(0) if steps else torch.zeros(len(images), dtype=torch.float64)
-
-
-def nearest(points: Tensor, others: Tensor) -> Tensor:
-    """L2 distance to the nearest of other points, float64 `[N]`.
-
-    Args:
-        points: `[N, ...]`.
-        others: `[M, ...]`.
-    """
-    return torch.cdist(points.flatten(1), others.flatten(1)).min(1).values.double()

@@ -6,34 +6,22 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from torch import nn
 
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
+from unshaken.data.overlapping_classes import REACH, OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.harden.recipes.augmentation.mixup import Mixup
+from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Architecture, last_epoch, untrained
 from unshaken.papers.mixup_calibration import CLASSES, NETS, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
-from unshaken.papers.mixup_calibration.overlap import REACH, OverlappingPairs, PairFlips, TwoGaussians
 
-WIDTH = 128
+WIDTHS = (128, 128)
 DIMS = 60
 TEST = 2000
 BYTES = ([0.5], [1 / (2 * REACH)])
 """Mean and deviation with which a network sees points as they were before they became bytes."""
-
-
-def perceptron(classes: int, channels: int, side: int, dims: int) -> nn.Module:
-    """`d - 128 - 128 - K` with ReLU."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(dims, WIDTH),
-        nn.ReLU(),
-        nn.Linear(WIDTH, WIDTH),
-        nn.ReLU(),
-        nn.Linear(WIDTH, classes),
-    )
 
 
 def run(paper: MixupCalibrationPaper, context: Context) -> None:
@@ -76,7 +64,7 @@ def points(
     train, held, test = (source.draw(n, rng) for n in (*sizes, TEST))
     named = {"train": train, "held": held, "test": test}
     parts = {name: Split.of(p.images, p.labels, classes=source.classes) for name, p in named.items()}
-    arch = partial(perceptron, dims=source.dims)
+    arch = partial(perceptron, dims=source.dims, hidden=WIDTHS)
     for net in nets:
         learn(context.within(net), arch, parts, net, epochs, seed, BYTES)
     if not context.has("posterior", "posteriors"):
@@ -109,7 +97,8 @@ def noisy(paper: MixupCalibrationPaper, context: Context, photos: Mapping[str, S
     flips = PairFlips(photos["train"].classes, np.random.default_rng([seed, 11]))
     parts = {name: part.relabelled(flips.flipped(part.labels, rate, rng)) for name, part in photos.items()}
     parts["clean"] = photos["test"]
-    arch = partial(perceptron, dims=photos["train"].images[0].numel()) if context.model == "mlp" else context.model
+    mlp = partial(perceptron, dims=photos["train"].images[0].numel(), hidden=WIDTHS)
+    arch = mlp if context.model == "mlp" else context.model
     for net in ("erm", "mixup"):
         learn(context.within(f"photos-{rate:g}.{net}"), arch, parts, net, paper.photo_epochs, seed)
 

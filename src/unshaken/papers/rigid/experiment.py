@@ -21,11 +21,13 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores.rigid import RIGID
 from unshaken.generate import Fitting
+from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
+from unshaken.generate.stand_ins import BLOCK
+from unshaken.papers.frame.cache import digest_tensors
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.diffusion import learned_edm
 from unshaken.papers.rigid import AGAIN, AS_IS, MAIN, NOISE, RIGIDPaper
-from unshaken.papers.rigid.nets import auto_encoder
-from unshaken.papers.rigid.sets import BLOCK, made_of, small_sets
+from unshaken.papers.rigid.sets import made_of, small_sets
 from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
 
 PIXELS = 0.226
@@ -58,6 +60,16 @@ def run(paper: RIGIDPaper, context: Context) -> None:
                     scores.write(seed, name, batch, treatment)
             scores.write(seed, "real", photos, again=True)
             task.advance()
+
+
+def auto_encoder(context: Context, photos: Tensor, steps: int) -> AutoEncoder:
+    """An auto-encoder that learned some photos, from the cache or trained."""
+    model, seed = AutoEncoder(context.seed), context.seed
+    key = {"photos": digest_tensors({"": photos}), "steps": steps, "seed": seed}
+    code = [fit_auto_encoder]
+    weights = context.weights("auto-encoder", key, lambda: fit_auto_encoder(photos, steps, seed).state_dict(), code)
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False)
 
 
 def read_photos(paper: RIGIDPaper, context: Context, view: View | None) -> tuple[list[Batch], Tensor]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
@@ -16,12 +15,12 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.corruptions import Corruptions
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.noise import Noise, noisy
+from unshaken.models.networks.convolutions import PlainConvs
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, last_epoch, untrained, with_weights
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 
-WIDTHS = (16, 16, 32, 32, 64, 64)
 NOISE = Noise(sd=0.2)
 CORRUPTIONS: Mapping[str, Corruptions] = {
     "blur": Corruptions(names="gaussian_blur", severities="5", preset="tiny"),
@@ -30,28 +29,6 @@ CORRUPTIONS: Mapping[str, Corruptions] = {
 """Kind to a recipe: blur with a sigma of 1.5 pixels, contrast halved."""
 SHOWN: Mapping[str, Recipe] = {"noise": NOISE, **CORRUPTIONS}
 """Kind of change to the recipe that its robust weights learn from."""
-
-
-class SixConvs(nn.Sequential):
-    """Six convolutions with biases, max-pooling after every second, the mean over places and a linear layer.
-
-    Args:
-        classes: number of logits K.
-        channels: of the images.
-        side: height and width in pixels; any will do.
-    """
-
-    def __init__(self, classes: int, channels: int, side: int) -> None:
-        layers: list[nn.Module] = []
-        for i, (one, two) in enumerate(zip((channels, *WIDTHS), WIDTHS, strict=False)):
-            layers += [nn.Conv2d(one, two, 3, 1, 1), nn.ReLU()]
-            if i in (1, 3):
-                layers.append(nn.MaxPool2d(2))
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], classes))
-        for layer in layers:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +100,7 @@ class Nets:
         """The network from the first part of the training images."""
         training = self.training(self.paper.epochs, 0.06)
         return self.context.net(
-            "pretrained", SixConvs, self.images.pretraining, training, [CropFlip(pad=3)],
+            "pretrained", PlainConvs, self.images.pretraining, training, [CropFlip(pad=3)],
             statistics=self.images.statistics,
         )  # fmt: skip
 
@@ -138,7 +115,7 @@ class Nets:
         data, start = self.images.tuning, pretrained.model
         if part:
             data = half_of(data, part)
-            fresh = untrained(SixConvs, data, self.seed, self.images.statistics)
+            fresh = untrained(PlainConvs, data, self.seed, self.images.statistics)
             new, old = fresh.net.state_dict(), start.net.state_dict()
             start = with_weights(fresh, {k: new[k] if v.shape != new[k].shape else v for k, v in old.items()})
         recipes = [CropFlip(pad=3), *([SHOWN[kind]] if kind in SHOWN else [])]

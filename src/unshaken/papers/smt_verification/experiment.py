@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
-from torch import Tensor
 
-from unshaken.attack.engine.ball import Ball
-from unshaken.attack.gradient.pgd import PGD
-from unshaken.certify.smt.smt import SMT, most_extreme
+from unshaken.certify.smt.free_pixels import Bisection, PixelPGD
+from unshaken.certify.smt.smt import SMT
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.extras import need
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
-from unshaken.core.rng import SampleRng
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import last_epoch
@@ -36,20 +31,6 @@ COUNT_SECONDS = 4.0
 """Limit of the solver on one number of pixels, where the largest is looked for that is proved safe."""
 MANY = 10
 """Free pixels up to which the full time limit is given."""
-
-
-class PixelPGD(PGD):
-    """PGD that changes only the pixels that a verification leaves free."""
-
-    pixels: PositiveInt
-
-    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """The linf ball in the free pixels, a point in all others."""
-        ball = Ball.of(clean, eps, norm)
-        free = torch.zeros_like(clean, dtype=torch.bool)
-        for mask, image in zip(free.flatten(1), clean, strict=True):
-            mask[most_extreme(image, self.pixels)] = True
-        return ball.replace(lower=torch.where(free, ball.lower, clean), upper=torch.where(free, ball.upper, clean))
 
 
 def run(paper: SMTVerificationPaper, context: Context) -> None:
@@ -108,7 +89,7 @@ def trained(context: Context, net: str, data: Split, seed: int, options: dict[st
     width, eps = int(options.pop("width")), options.pop("eps")
     training = last_epoch(seed=seed, optimizer="adam", weight_decay=0.0, held_out=10, check_images=2, **options)
     recipes = [AdversarialTraining(eps=eps, steps=5)] if net == "at" else []
-    build = partial(nets.perceptron, dims=data.images[0].numel(), width=width)
+    build = partial(perceptron, dims=data.images[0].numel(), hidden=(width,))
     return context.net(net, build, data, training, recipes, statistics="none").model
 
 
@@ -147,36 +128,10 @@ def count(paper: SMTVerificationPaper, context: Context, model: Classifier, batc
         return
     most, limit = min(paper.most, batch.images[0].numel()), min(paper.seconds_many, COUNT_SECONDS)
     with evaluating(model):
-        search = Bisection(Oracle(model, limit=1024), most, limit)
+        search = Bisection(Oracle(model, limit=1024), most, limit, COUNT_EPS)
         labels = model(batch.images).argmax(1).tolist()
         found = [search.largest(image, label) for image, label in zip(batch.images, labels, strict=True)]
     pixels, calls, seconds = map(list, zip(*found, strict=True))
     same = {"eps": [COUNT_EPS] * len(batch), "most": [most] * len(batch)}
     columns = {"id": list(batch.ids), "pixels": pixels, "calls": calls, "seconds": seconds, **same}
     context.write("verified_pixels", "verified", columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Bisection:
-    """Looks for the most free pixels that are proved safe: more pixels make nothing safer.
-
-    Args:
-        oracle: of the network.
-        most: pixels that are tried.
-        seconds: limit of the solver on one number of pixels.
-    """
-
-    oracle: Oracle
-    most: int
-    seconds: float
-
-    def largest(self, image: Tensor, label: int) -> tuple[int, int, float]:
-        """The number of pixels, calls of the solver, and seconds."""
-        began, low, high, calls = time.perf_counter(), 0, self.most + 1, 0
-        while high - low > 1:
-            middle = (low + high) // 2
-            method = SMT(pixels=middle, seconds=self.seconds)
-            got = method.verify(self.oracle, method.region(image, label, COUNT_EPS))
-            calls += got.calls
-            low, high = (middle, high) if got.verdict == "safe_general" else (low, middle)
-        return low, calls, time.perf_counter() - began

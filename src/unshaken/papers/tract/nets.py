@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import PrivateAttr
-from torch import Tensor, nn
+from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
-from unshaken.models.networks.small import conv_bn
+from unshaken.models.networks.convolutions import ConvBlocks
 
-
-def small_cnn(classes: int, channels: int, side: int) -> nn.Module:
-    """Three convolutions of 20 to 80 channels, the mean over places, a linear layer; 38,000 parameters.
-
-    Args:
-        classes: number of logits K.
-        channels: of the images.
-        side: height and width in pixels; any will do.
-    """
-    return nn.Sequential(
-        conv_bn(channels, 20),
-        conv_bn(20, 40, 2),
-        conv_bn(40, 80, 2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(80, classes),
-    )
+small_cnn = partial(ConvBlocks, widths=(20, 40, 80), strides=(1, 2, 2))
+"""38,000 parameters."""
 
 
 class CountedCropFlip(CropFlip):

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from unshaken.attack.patch.patch import Patch
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
-from unshaken.models.networks.attention import attention_maps, rollout, smoothed, token_side
+from unshaken.models.networks.attention import attention_to, smoothed, token_side
 from unshaken.papers.frame.context import Context
 from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
 from unshaken.papers.vit_patch.nets import Pair, pairs
@@ -122,27 +122,3 @@ class Experiment:
         rows = self.context.rows().table("outcomes", label)
         found = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
         return torch.tensor([found[i] for i in batch.ids], dtype=torch.bool)
-
-
-def attention_to(model: Classifier, images: Tensor, token: Tensor, grid: int) -> tuple[Tensor, Tensor]:
-    """The class token's attention to one patch of each image, by layer, and its rollout up to that layer.
-
-    Args:
-        model: with a class token first and the patches last.
-        images: `[N, C, H, W]`.
-        token: int64 `[N]`, the patch.
-        grid: number of patches.
-
-    Returns:
-        Both `[L, N]`, in units of the even share `1 / T` (rollout: `1 / grid`).
-    """
-    direct, rolled = [], []
-    with evaluating(model):
-        for x, at in zip(torch.split(images, 25), torch.split(token, 25), strict=True):
-            maps = attention_maps(model, x)
-            picked = at + maps.shape[-1] - grid
-            rows = torch.arange(len(x))
-            direct.append(maps.mean(2)[:, rows, 0, picked] * maps.shape[-1])
-            whole = torch.stack([rollout(maps[: i + 1])[:, 0] for i in range(len(maps))])
-            rolled.append(whole[:, rows, picked] / whole[:, :, -grid:].sum(-1) * grid)
-    return torch.cat(direct, 1), torch.cat(rolled, 1)

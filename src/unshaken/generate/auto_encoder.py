@@ -1,4 +1,4 @@
-"""The network of the experiment with RIGID: an auto-encoder of photos."""
+"""`AutoEncoder`: a small convolutional auto-encoder of photos, and its training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from unshaken.core.descent import descend
 from unshaken.core.rng import SampleRng
-from unshaken.papers.frame.cache import digest_tensors
-from unshaken.papers.frame.context import Context
 
 PATCH, BATCH, LR = 64, 16, 2e-3
 """Side of the pieces that the auto-encoder learns from, pieces a step, learning rate."""
@@ -37,15 +35,15 @@ class AutoEncoder(nn.Module):
         return made
 
 
-def auto_encoder(context: Context, photos: Tensor, steps: int) -> AutoEncoder:
-    """A trained auto-encoder; it descends one loss for some steps, which no recipe for classifiers does.
+def fit_auto_encoder(photos: Tensor, steps: int, seed: int) -> AutoEncoder:
+    """Train an auto-encoder to make random pieces of photos again, by the squared error.
 
     Args:
-        context: of the experiment.
-        photos: float32 `[N, 3, H, W]` in [0, 1]; a random piece of each is shown.
+        photos: float32 `[N, 3, H, W]` in [0, 1].
         steps: of training.
+        seed: of weights, order and pieces.
     """
-    seed, model = context.seed, AutoEncoder(context.seed)
+    model = AutoEncoder(seed)
     room = torch.tensor([max(1, side - PATCH + 1) for side in photos.shape[2:]])
 
     def loss(rows: Tensor, rng: SampleRng) -> Tensor:
@@ -56,11 +54,6 @@ def auto_encoder(context: Context, photos: Tensor, steps: int) -> AutoEncoder:
         error: Tensor = model(pieces) - pieces
         return error.square().mean()
 
-    def make() -> dict[str, Tensor]:
-        adam = torch.optim.Adam(model.parameters(), lr=LR)
-        descend(adam, loss, len(photos), steps=steps, batch_size=BATCH, seed=seed, name="auto-encoder")
-        return model.state_dict()
-
-    key = {"photos": digest_tensors({"": photos}), "steps": steps, "seed": seed}
-    model.load_state_dict(context.weights("auto-encoder", key, make, [auto_encoder]))
+    adam = torch.optim.Adam(model.parameters(), lr=LR)
+    descend(adam, loss, len(photos), steps=steps, batch_size=BATCH, seed=seed, name="auto-encoder")
     return model.eval().requires_grad_(False)

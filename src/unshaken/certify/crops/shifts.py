@@ -13,7 +13,6 @@ from unshaken.certify.crops.crop_selection import CropSelection, resize
 from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
-from unshaken.papers.crop_selection import FAR
 from unshaken.run.rows import Condition, Part, outcomes
 from unshaken.stress.geometry.translation import window
 
@@ -26,32 +25,6 @@ def ball(d: int) -> tuple[Shift, ...]:
     """All shifts of up to d pixels along each axis, none first."""
     reach = range(-d, d + 1)
     return ((0, 0), *((y, x) for y in reach for x in reach if (y, x) != (0, 0)))
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Sizes in pixels, in the proportions 288 : 256 : 224, 192, 160 for a network that takes 224.
-
-    Args:
-        photo: short side of the photo; its central square is used.
-        window: what the camera sees.
-        crops: of crop selection; the first is the network's own side.
-    """
-
-    photo: int
-    window: int
-    crops: tuple[int, int, int]
-
-    @classmethod
-    def of(cls, network: int) -> Sides:
-        """For a network that takes squares of a side in pixels."""
-        one = network / 7
-        return cls(round(9 * one), round(8 * one), (network, round(6 * one), round(5 * one)))
-
-    @property
-    def reach(self) -> int:
-        """Pixels of the further shifts: `FAR`, or what the photo's margin allows."""
-        return min(FAR, (self.photo - self.window) // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from unshaken.certify import CropSelection
+from unshaken.certify.crops.shifts import EIGHT, FOUR, Framing, agreed, ball, crop_logits, framed, named, places
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
-from unshaken.papers.crop_selection.shifts import EIGHT, FOUR, Framing, agreed, ball, crop_logits, framed, named, places
 from unshaken.run.rows import table_of
 from unshaken.stress.geometry.translation import window
 

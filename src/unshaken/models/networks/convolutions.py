@@ -1,0 +1,59 @@
+"""Small stacks of convolutions, with batch norm and without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from unshaken.models.networks.small import conv_bn
+
+
+class ConvBlocks(nn.Module):
+    """Blocks of a convolution, batch norm and ReLU, the mean over places, and a linear layer.
+
+    Args:
+        classes: number of logits K.
+        channels: of the images.
+        side: height and width in pixels; any will do.
+        widths: channels of each block.
+        strides: of each block.
+    """
+
+    def __init__(
+        self, classes: int, channels: int, side: int, *, widths: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        parts = zip((channels, *widths), widths, strides, strict=False)
+        self.body = nn.Sequential(*(conv_bn(one, two, stride) for one, two, stride in parts))
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
+        logits: Tensor = self.head(self.body(images).mean((2, 3)))
+        return logits
+
+
+class PlainConvs(nn.Sequential):
+    """Convolutions with biases and ReLU, max-pooling after the second and the fourth, the mean over places, a head.
+
+    Args:
+        classes: number of logits K.
+        channels: of the images.
+        side: height and width in pixels; any will do.
+        widths: channels of each convolution.
+    """
+
+    def __init__(
+        self, classes: int, channels: int, side: int, *, widths: Sequence[int] = (16, 16, 32, 32, 64, 64)
+    ) -> None:
+        layers: list[nn.Module] = []
+        for i, (one, two) in enumerate(zip((channels, *widths), widths, strict=False)):
+            layers += [nn.Conv2d(one, two, 3, 1, 1), nn.ReLU()]
+            if i in (1, 3):
+                layers.append(nn.MaxPool2d(2))
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
