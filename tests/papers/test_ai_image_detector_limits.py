@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import Figure
-from unshaken.measure.detection.thresholds import best_threshold, precision, threshold_at, two_shares
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
 from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
@@ -77,33 +75,6 @@ def test_each_part_fails_alone(measured, path, value, words):
     inner[path[-1]] = value
     (found,) = failed(worse)
     assert found.startswith(words)
-
-
-def test_thresholds_by_hand():
-    clean, marked = np.array([0.0, 1.0, 2.0, 5.0]), np.array([1.5, 3.0, 4.0, 6.0])
-    assert best_threshold(clean, marked) == 1.25  # two of four false alarms and no miss; none has less in all
-    assert best_threshold(np.array([0.0]), np.array([1.0])) == 0.5
-    assert best_threshold(np.array([1.0]), np.array([0.0])) == -np.inf  # the wrong way round: alarm always
-    scores = np.arange(100.0)
-    assert threshold_at(scores, 0.1) == 89
-    assert (scores > threshold_at(scores, 0.1)).sum() == 10
-    assert threshold_at(scores, 0.0) == 99
-    assert (np.array([1.0, 1, 1, 0]) > threshold_at(np.array([1.0, 1, 1, 0]), 0.25)).sum() == 0
-
-
-def test_precision_at_a_base_rate_by_hand():
-    """Of 10,000 images 100 are generated: 80 found, beside 1 % of 9,900 false alarms."""
-    found = precision(Figure(0.8, 0.7, 0.9, 10, ""), Figure(0.01, 0.005, 0.02, 10, ""), 0.01)
-    assert found.value == pytest.approx(80 / (80 + 99))
-    assert found.low == pytest.approx(70 / (70 + 198))
-    assert found.high == pytest.approx(90 / (90 + 49.5))
-    assert precision(Figure(0.0, 0.0, 0.1, 10, ""), Figure(0.0, 0.0, 0.1, 10, ""), 0.01).value == 0
-
-
-def test_two_shares_add_up():
-    found = two_shares(np.array([[1, 10], [0, 20]]))
-    assert (found.value, found.n) == (0.1, 30)
-    assert found.low <= 0.1 < 0.1 + 0.1 < found.high
 
 
 def test_images_as_files_hold_them():

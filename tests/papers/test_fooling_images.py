@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.attack.fooling.proxies import nearest, total_variation
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
 from unshaken.papers.fooling_images import FoolingImagesPaper
@@ -68,14 +67,6 @@ def test_with_a_model_of_ones_own_less_is_judged(measured):
     own = {k: v for k, v in copy.deepcopy(measured).items() if k not in ("retrained", "transfer", "used")}
     assert verdict(own) == [True] * 6
     assert "only ascent and evolution" in FoolingImagesPaper().remark(own)
-
-
-def test_proxies_by_hand():
-    image = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
-    assert total_variation(image).tolist() == [0.5]  # across (1 + 0) / 2, down (0.5 + 0.5) / 2
-    assert total_variation(torch.zeros(2, 1, 1, 1)).tolist() == [0, 0]
-    points, others = torch.tensor([[0.0, 0.0], [3.0, 3.0]]), torch.tensor([[3.0, 4.0], [6.0, 8.0]])
-    assert nearest(points, others).tolist() == [5, 1]
 
 
 def test_a_median_keeps_within_0_and_1():

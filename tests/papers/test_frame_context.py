@@ -86,13 +86,6 @@ def test_a_step_is_done_once_for_a_key(context):
 
     assert [context.once("step", k, compute)["n"] for k in (1, 1, 2, 2)] == [1, 1, 2, 2]
 
-    def tensors():
-        calls.append(1)
-        return {"x": torch.tensor([float(len(calls))])}
-
-    part = context.within("a")
-    assert [part.once_tensors("step", k, tensors)["x"].item() for k in (1, 1, 2, 1)] == [3, 3, 4, 3]
-
 
 def test_rows_bear_the_cost_of_passes_and_searches(context, tinted):
     batch = context.datasets.read("test").first(6).batch()

@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.attack.engine.ball import Ball
-from unshaken.certify.smt.free_pixels import PixelPGD
-from unshaken.certify.smt.smt import most_extreme
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
-from unshaken.core.rng import SampleRng
 from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers import run_paper
 from unshaken.papers.frame.rows import Rows
@@ -47,20 +43,6 @@ def test_the_rule_holds_and_each_part_fails_alone():
     worse = copy.deepcopy(measured)
     worse["digits"]["decided_at_10"]["value"] = 0.89
     assert failed(worse) == ["digits: 89.0% of regions with 10 free pixels decided within 60 s"]
-
-
-def test_pgd_stays_in_the_free_pixels():
-    clean = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    rng = SampleRng.of(0, "pgd", ["a", "b"])
-    ball = PixelPGD(pixels=3).ball(clean, torch.tensor([0.3, 0.3]), "linf", rng)
-    assert isinstance(ball, Ball)
-    for i in range(2):
-        free = most_extreme(clean[i], 3)
-        width = (ball.upper - ball.lower)[i].flatten()
-        assert set(width.nonzero().flatten().tolist()) == set(free.tolist())
-    x = ball.random_point(rng)
-    assert int((x != clean).sum()) == 6
-    assert bool(ball.contains(x).all())
 
 
 @pytest.fixture

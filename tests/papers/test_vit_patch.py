@@ -11,15 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.core import Classifier
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
-from unshaken.models.networks.attention import attention_to
-from unshaken.models.networks.small_vit import SmallViT
 from unshaken.papers import run_paper
 from unshaken.papers.vit_patch import VitPatchPaper
 from unshaken.papers.vit_patch.nets import CropFlipUntil
@@ -92,19 +89,6 @@ def test_training_ends_with_the_first_measurement_at_the_goal():
         found = fit(fresh("small-cnn", images.byte(), classes=2, seed=0), images.byte(), labels, [recipe], training)
         steps[goal] = found.progress.number
     assert steps == {0.0: 2, 2.0: 14}  # of 7 an epoch, measured after 2, 4, 5 and 7
-
-
-def test_attention_in_units_of_an_even_share():
-    net = SmallViT(classes=3, channels=1, side=16).eval()
-    with torch.no_grad():
-        for block in net.blocks:  # queries and keys of nothing: each token attends to all alike
-            block.attn.qkv.weight[:128] = 0
-            block.attn.qkv.bias[:128] = 0
-    images = torch.rand(30, 1, 16, 16)
-    direct, rolled = attention_to(Classifier(net), images, torch.arange(30) % 16, 16)
-    assert direct.shape == rolled.shape == (4, 30)
-    assert torch.allclose(direct, torch.ones(4, 30), atol=1e-5)
-    assert torch.allclose(rolled, torch.ones(4, 30), atol=1e-5)
 
 
 def test_every_figure_is_there(finished):

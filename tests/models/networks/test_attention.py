@@ -13,6 +13,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models.networks.attention import (
     attention_layers,
     attention_maps,
+    attention_to,
     rollout,
     smoothed,
     token_side,
@@ -221,3 +222,16 @@ def test_a_model_without_attention(photos):
             call()
     with pytest.raises(ModelError, match="has no first convolution that cuts images into square patches"):
         token_side(cnn)
+
+
+def test_attention_in_units_of_an_even_share():
+    net = SmallViT(classes=3, channels=1, side=16).eval()
+    with torch.no_grad():
+        for block in net.blocks:  # queries and keys of nothing: each token attends to all alike
+            block.attn.qkv.weight[:128] = 0
+            block.attn.qkv.bias[:128] = 0
+    images = torch.rand(30, 1, 16, 16)
+    direct, rolled = attention_to(Classifier(net), images, torch.arange(30) % 16, 16)
+    assert direct.shape == rolled.shape == (4, 30)
+    assert torch.allclose(direct, torch.ones(4, 30), atol=1e-5)
+    assert torch.allclose(rolled, torch.ones(4, 30), atol=1e-5)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Listed, Paper
 
 NETS = ("full", "left", "right")
 POLLS = ("rs", "more", "left", "right")
@@ -99,7 +99,7 @@ class DualRandomizedSmoothingPaper(Paper):
     }
     """One row a sample: votes a class of the draws that choose, and of the fresh ones."""
 
-    sigmas: tuple[PositiveFloat, ...] = Field(
+    sigmas: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
         (0.5, 0.25), description="noise on whole images; halves have this over the square root of 2; as text 0.5+0.25"
     )
     train: PositiveInt = Field(20_000, description="training images, a stratified subset")
@@ -110,11 +110,6 @@ class DualRandomizedSmoothingPaper(Paper):
     n: PositiveInt = Field(10_000, description="fresh votes a half")
     n0: PositiveInt = Field(500, description="votes a half that choose the class")
     alpha: float = Field(0.001, gt=0, lt=0.5, description="failure probability of a certificate")
-
-    @field_validator("sigmas", mode="before")
-    @classmethod
-    def _split(cls, sigmas: Any) -> Any:
-        return tuple(sigmas.split("+")) if isinstance(sigmas, str) else sigmas
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""

@@ -9,7 +9,7 @@ its own, a room lacks a method: add it there.
 
 | file | for a row |
 |---|---|
-| `paper.py` | `Paper`, `Check`, `pilot`, `seeds_in`: claim and rule; without torch, so that papers are listed quickly |
+| `paper.py` | `Paper`, `Check`, `Listed`, `pilot`, `seeds_in`: claim and rule, without torch |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
@@ -86,8 +86,8 @@ simply run again to resume:
     import torch
 
     from unshaken.attack.gradient.pgd import PGD
-    from unshaken.harden.engine.training import Training
     from unshaken.papers.frame.context import Context
+    from unshaken.papers.frame.networks import last_epoch
     from unshaken.papers.noisy_labels import EPS, RATES, NoisyLabelsPaper
 
 
@@ -102,7 +102,7 @@ simply run again to resume:
             for name, rate in RATES.items():
                 part = context.within(f"seed{seed}.{name}")  # stands before labels of conditions, networks and steps
                 data = parts.training.relabelled(torch.where(order < rate, other, parts.training.labels))
-                training = Training(epochs=paper.epochs, seed=seed, held_out=100, select="last")
+                training = last_epoch(paper.epochs, seed, held_out=100)
                 net = part.net("net", context.model, data, training, ["crop-flip:pad=0"])
                 part.predict("clean", net.model, test)
                 part.attack("pgd", net.model, PGD(steps=10, step_size=0.25), test, norm="linf", eps=EPS, seed=seed)
@@ -145,27 +145,27 @@ What to know:
 
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
-  It returns the checkpoint that `training.select` chooses; give `select="last"` for the last. The key holds the start's
-  weights and structure, the training images and labels, all options of training and recipes (networks that they hold by
-  their weights), and a digest of the modules that define architecture and recipes with what they import from the rooms
-  that train. An architecture or recipe of the row's own stands best in a file `nets.py`, since any change of its file
-  trains its networks again. `Net` has the curves, flags and seconds of the training.
+  It returns the checkpoint that `training.select` chooses; `last_epoch(epochs, seed, ...)` takes the last. The key
+  holds the start's weights and structure, the training images and labels, all options of training and recipes (networks
+  that they hold by their weights), and a digest of the modules that define architecture and recipes with what they
+  import from the rooms that train. An architecture or recipe of the row's own stands best in a file `nets.py`, since
+  any change of its file trains its networks again. `Net` has the curves, flags and seconds of the training.
 - A recipe of the row's own that ends the training sets `step.stop` in `after_step`.
 - What no recipe trains (a denoiser, a linear probe) goes through `context.weights(name, key, make, code)`; an
-  expensive step that is no network through `context.once(name, key, compute)` or `once_tensors`.
+  expensive step that is no network through `context.once(name, key, compute)`.
 - Examples that several models are shown: `found = context.search(...)`, then `context.predict(label, model, batch,
   examples=found)`; each row then bears the cost of the search.
 - Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`; with
   `keep_images=True` its images can be shown to other models: `examples=context.examples(label, batch)`. Rows
   that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`.
 - What the experiment itself decides by rows reads them through `context.rows()`.
-- A user's model comes from `context.load_model(spec)`, which pins its weights; its images from
-  `context.datasets.read(None, view=model.view)`.
+- A user's model comes from `context.load_model(spec)`, which pins its weights, several from `load_models`; a row that
+  takes none says so by `refuse_model`. A user's images come from `context.datasets.read(None, view=model.view)`.
 - `headline` names the figures of the row's page, in plain words, first the one on which the claim rests; a stranger
   reads them without the code. `differs` says what differs from the publication, `remark` only what the figures add.
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.paper import Check, Paper, pilot, seeds_in
+from unshaken.papers.frame.paper import Check, Listed, Paper, pilot, seeds_in
 
-__all__ = ["Check", "Paper", "pilot", "seeds_in"]
+__all__ = ["Check", "Listed", "Paper", "pilot", "seeds_in"]

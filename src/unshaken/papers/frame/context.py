@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
@@ -22,7 +20,7 @@ from unshaken.models import fingerprint, load_model
 from unshaken.papers.frame.cache import digest_of
 from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.networks import Architecture, Net, Networks, Statistics
-from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, searched
+from unshaken.papers.frame.outcomes import Examples, evaluated, kept_examples, predicted, searched
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
 from unshaken.papers.frame.tables import filled, table_name
@@ -146,13 +144,6 @@ class Context:
         self.run.write_json({"key": digest, "value": value}, *place)
         return value
 
-    def once_tensors(self, name: str, key: Any, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """As `once`, for tensors by name."""
-        place = "steps", f"{self.id(name)}-{digest_of(key)}.safetensors"
-        if not self.run.exists(*place):
-            self.run.write(save_tensors({k: v.detach().cpu().contiguous() for k, v in compute().items()}), *place)
-        return load_tensors(self.run.read(*place))
-
     # Rows.
 
     def id(self, label: str) -> str:
@@ -259,10 +250,4 @@ class Context:
             label: of the condition.
             batch: the samples, all among those that were evaluated.
         """
-        images, names = self.run.examples(self.id(label)), ["id", "forwards", "backwards", "seconds"]
-        rows = self.rows().table("outcomes", label)
-        costs = {i: cost for i, *cost in zip(*(rows[n].to_pylist() for n in names), strict=True)}
-        forwards, backwards, seconds = torch.tensor([costs[i] for i in batch.ids], dtype=torch.float64).T
-        method, norm, eps = (rows[n][0].as_py() for n in ("method", "norm", "eps"))
-        found = torch.stack([images[i] for i in batch.ids])
-        return Examples(found, method, norm, eps, forwards.long(), backwards.long(), seconds)
+        return kept_examples(self.run.examples(self.id(label)), self.rows().table("outcomes", label), batch)

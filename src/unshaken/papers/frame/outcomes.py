@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import torch
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.oracle import Oracle
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.search_copy import search_copy
 from unshaken.run.rows import Condition, Context, Part, outcomes
 
@@ -61,6 +63,13 @@ def searched(
     return Examples(found.x, attack.info.name, norm, eps, found.forwards, found.backwards, found.seconds)
 
 
+def accuracy_of(model: Classifier, batch: Batch) -> float:
+    """The share of labelled images that a model classifies correctly, for what an experiment decides by it."""
+    with evaluating(model):
+        found = Oracle(model, limit=LIMIT).exact(batch.images).argmax(1)
+    return float((found == required(batch.labels)).double().mean())
+
+
 def predicted(condition: Condition, model: Classifier, batch: Batch, examples: Examples | None = None) -> Part:
     """The outcome rows of one exact forward pass; those of examples bear the cost of their search too.
 
@@ -81,6 +90,22 @@ def predicted(condition: Condition, model: Classifier, batch: Batch, examples: E
         named, batch, logits, forwards=examples.forwards + 1, backwards=examples.backwards,
         seconds=examples.seconds + each,
     )  # fmt: skip
+
+
+def kept_examples(images: Mapping[str, Tensor], rows: pa.Table, batch: Batch) -> Examples:
+    """Examples that were kept in a run directory, with the cost of their search.
+
+    Args:
+        images: by the sample's id.
+        rows: outcomes of their condition.
+        batch: the samples, all among those that were attacked.
+    """
+    names = ["id", "forwards", "backwards", "seconds"]
+    costs = {i: cost for i, *cost in zip(*(rows[n].to_pylist() for n in names), strict=True)}
+    forwards, backwards, seconds = torch.tensor([costs[i] for i in batch.ids], dtype=torch.float64).T
+    method, norm, eps = (rows[n][0].as_py() for n in ("method", "norm", "eps"))
+    found = torch.stack([images[i] for i in batch.ids])
+    return Examples(found, method, norm, eps, forwards.long(), backwards.long(), seconds)
 
 
 def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:

@@ -8,11 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import BeforeValidator
+
 from unshaken.core.registry import Parameters
 
 if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.frame.context import Context
     from unshaken.papers.frame.rows import Rows
+
+
+Listed = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
+"""Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], Listed]`."""
 
 
 @dataclass(frozen=True, slots=True)

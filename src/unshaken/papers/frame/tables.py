@@ -71,9 +71,10 @@ def filled(columns: Mapping[str, Any]) -> dict[str, Any]:
     >>> filled({"id": ["a", "b"], "seed": 3, "set": "test"})
     {'id': ['a', 'b'], 'seed': [3, 3], 'set': ['test', 'test']}
     """
-    n = len(columns["id"])
     lists = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}
-    return {k: [v] * n if v is None or isinstance(v, str | int | float) else list(v) for k, v in lists.items()}
+    single = {k for k, v in lists.items() if v is None or isinstance(v, str | int | float)}
+    n = max(len(v) for k, v in lists.items() if k not in single)
+    return {k: [v] * n if k in single else list(v) for k, v in lists.items()}
 
 
 def _type(text: str) -> Any:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.oracle import Oracle, required
+from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.harden.surgery.surgery import (
     Signature,
@@ -24,6 +23,7 @@ from unshaken.harden.surgery.surgery import (
 )
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import Net, with_weights
+from unshaken.papers.frame.outcomes import accuracy_of
 from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import chosen_trial
 from unshaken.papers.robust_weight_signatures.nets import SHOWN, Images, Nets, changed, half_of
@@ -102,7 +102,7 @@ class Surgery:
 
             def score(weights: Weights) -> tuple[float, float]:
                 model = with_weights(self.tuned.model, weights)
-                return accuracy(model, clean), accuracy(model, shown)
+                return accuracy_of(model, clean), accuracy_of(model, shown)
 
             layers = [min(k, len(self.body.layers)) for k in LAYERS]
             tried = choose(self.base, self.found[kind], score, layers=layers, alphas=ALPHAS, most_lost=ALLOWED)
@@ -213,10 +213,3 @@ def weights_of(net: Net) -> Weights:
     """The state dict of a network."""
     weights: Weights = net.model.net.state_dict()
     return weights
-
-
-def accuracy(model: Classifier, batch: Batch) -> float:
-    """The share of correct predictions."""
-    with evaluating(model):
-        found = Oracle(model, limit=500).exact(batch.images).argmax(1)
-    return float((found == required(batch.labels)).double().mean())

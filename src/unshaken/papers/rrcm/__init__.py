@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Listed, Paper
 
 TIMED = "timed-cnn"
 ARMS: Mapping[str, Mapping[str, float] | None] = {
@@ -97,18 +97,13 @@ class RRCMPaper(Paper):
     epochs: PositiveInt = Field(8, description="of pretraining")
     steps: PositiveInt = Field(300, description="of tuning", ge=20)
     seeds: PositiveInt = Field(3, description="runs of each arm")
-    sigmas: tuple[PositiveFloat, ...] = Field(
+    sigmas: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
         (0.5, 1.0), description="noise levels, in [0, 1] pixel units; as text 0.5+1", min_length=1
     )
     alone: bool = Field(False, description="whether consistency without contrast is tried besides")
     images: PositiveInt = Field(20, description="test images that are certified")
     n: PositiveInt = Field(1000, description="votes of a certificate")
     denoiser_steps: PositiveInt = Field(400, description="in which the denoiser learns")
-
-    @field_validator("sigmas", mode="before")
-    @classmethod
-    def _split(cls, sigmas: Any) -> Any:
-        return tuple(sigmas.split("+")) if isinstance(sigmas, str) else sigmas
 
     @property
     def arms(self) -> tuple[str, ...]:

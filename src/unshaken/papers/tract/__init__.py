@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Listed, Paper
 
 CNN = "cnn"
 VIT = "small-vit"
@@ -92,16 +92,11 @@ class TrActPaper(Paper):
     choosing: PositiveInt = Field(2500, description="further test images, on which learning rates are chosen")
     epochs: PositiveInt = Field(8, description="of each run")
     seeds: PositiveInt = Field(2, description="runs of each arm at its best learning rate")
-    rates: tuple[PositiveFloat, ...] = Field(
+    rates: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
         RATES, description="learning rates of the sweep, SGD; as text 0.1+0.2", min_length=1
     )
     ridge: PositiveFloat = Field(0.1, description="lambda")
     vit_epochs: NonNegativeInt = Field(0, description="of a small ViT with Adam; 0 for none")
-
-    @field_validator("rates", mode="before")
-    @classmethod
-    def _split(cls, rates: Any) -> Any:
-        return tuple(rates.split("+")) if isinstance(rates, str) else rates
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""

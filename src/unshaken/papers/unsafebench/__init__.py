@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, Listed, Paper
 
 GAP, SHRUNK = 0.03, 0.5
 REAL, AI = "real", "ai"
@@ -89,7 +89,7 @@ class UnsafeBenchPaper(Paper):
     seeds: PositiveInt = Field(3, description="disjoint groups of photos")
     side: PositiveInt = Field(96, description="height and width in pixels to which images are enlarged")
     style: Style = Field("poster", description="of the copies: six levels with edges, or medians with strong colours")
-    flagged: tuple[NonNegativeInt, ...] = Field(
+    flagged: Annotated[tuple[NonNegativeInt, ...], Listed] = Field(
         (3, 5, 6, 8, 9),
         description="classes that the policy does not allow, as 3+5; of CIFAR-10 cat, dog, frog, ship and truck",
     )
@@ -97,11 +97,6 @@ class UnsafeBenchPaper(Paper):
     steps: PositiveInt = Field(10, description="of PGD")
     photos: str = Field("imagenet-sample", description="SPEC of harmless photos; empty for no such part")
     harmless: PositiveInt = Field(300, description="how many of them")
-
-    @field_validator("flagged", mode="before")
-    @classmethod
-    def _split(cls, flagged: Any) -> Any:
-        return tuple(flagged.split("+")) if isinstance(flagged, str) else flagged
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `rule`."""

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import PositiveInt, PrivateAttr
-from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, View, evaluating
+from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.oracle import Oracle, required
 from unshaken.data import stream
 from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.outcomes import accuracy_of
 from unshaken.papers.vit_patch import SMALL, VitPatchPaper
 
 VIEW = View(32, 32, channels=3)
@@ -31,21 +30,20 @@ class CropFlipUntil(CropFlip):
 
     goal: float
     asks: PositiveInt = 4
-    _images: Tensor = PrivateAttr()
-    _labels: Tensor = PrivateAttr()
+    _held: Batch = PrivateAttr()
 
     @classmethod
     def of(cls, goal: float, held: Batch) -> CropFlipUntil:
         """A recipe that ends the training where the accuracy on labelled images reaches a goal."""
         made = cls(goal=goal)
-        made._images, made._labels = held.images, required(held.labels)
+        made._held = held
         return made
 
     def after_step(self, step: Step) -> None:
         """Measure the accuracy some times an epoch."""
         place = step.number % step.steps + 1
         if place in {round((i + 1) * step.steps / self.asks) for i in range(self.asks)}:
-            step.stop = accuracy(step.classifier, self._images, self._labels) >= self.goal
+            step.stop = accuracy_of(step.classifier, self._held) >= self.goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def trained_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int,
             return last_epoch(paper.epochs, seed, batch_size=128, lr=lr, **options)
 
         vit = context.net(f"seed{seed}.vit", "small-vit", train, training(2e-3), [CropFlip()]).model
-        goal = round(accuracy(vit, held.images, required(held.labels)) - 0.01, 6)
+        goal = round(accuracy_of(vit, held) - 0.01, 6)
         recipe = CropFlipUntil.of(goal, held)
         yield (
             seed,
@@ -112,10 +110,3 @@ def pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int, Pair]]:
 def permutation(seed: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Numbers below `n` in an order drawn from a seed."""
     return np.random.Generator(np.random.Philox(seed)).permutation(n)
-
-
-def accuracy(net: Classifier, images: Tensor, labels: Tensor) -> float:
-    """The share of correct predictions."""
-    with evaluating(net):
-        logits = Oracle(net, limit=500).exact(images)
-    return float((logits.argmax(1) == labels).double().mean())
