@@ -12,7 +12,6 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken.papers.adaptive_smoothing.figures import chord_at, fixed_at
 from unshaken.run.store import RunDir
 
 
@@ -65,18 +64,6 @@ def test_the_remark_speaks_of_a_network_that_chooses_the_weight_where_there_is_o
     assert "chooses the weight" not in remark
     measured["seed0"]["mixing_network"] = {"b0": {"gain": -0.002}, "b1": {"gain": 0.01}}
     assert AdaptiveSmoothingPaper().remark(measured).endswith("by -0.0020, +0.0100.")
-
-
-def test_chord_and_fixed_weights_by_hand():
-    g, h = (0.873, 0.0), (0.806, 0.723)
-    assert chord_at(0.83, g, h) == pytest.approx(0.43 / 0.67 * 0.723, abs=1e-9)
-    assert chord_at(0.9, g, h) == 0.0
-    assert chord_at(0.7, g, h) == 0.723
-    assert chord_at(0.8, (0.7, 0.2), (0.75, 0.5)) == 0.5  # a robust network that is the more accurate, too
-    points = [(0.9, 0.0), (0.8, 0.4), (0.7, 0.6)]
-    assert fixed_at(0.2, points) == pytest.approx(0.85)
-    assert fixed_at(0.6, points) == pytest.approx(0.7)
-    assert fixed_at(0.9, points) == 0.7
 
 
 @pytest.fixture

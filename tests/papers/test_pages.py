@@ -87,7 +87,7 @@ def test_a_result_names_its_figures():
 def test_a_figure_of_every_seed_is_their_mean_with_the_outermost_ends():
     both = figures()[1]
     assert (both.low, both.high, both.n) == (pytest.approx(0.35), pytest.approx(0.6), 2)
-    assert both.interval == "from the lowest to the highest end of 2 seeds"
+    assert both.interval == "outermost ends of the intervals of 2 seeds"
     bare = figures(measured={"seed0.guarded.attacked": 0.2, "seed1.guarded.attacked": 0.4})[0]
     assert (bare.value, bare.low, bare.high) == (pytest.approx(0.3), 0.2, 0.4)
     (one,) = figures(measured={"seed0.guarded.attacked": figure(0.4)})

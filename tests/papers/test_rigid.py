@@ -34,7 +34,7 @@ def measured(untied=0, order=1e-4, jpeg=0.05, means=(0.7, 0.6, 0.51)):
     ("change", "failed"),
     [
         ({}, None),
-        ({"untied": 3}, "3 scores are not 0"),
+        ({"untied": 3}, "3 scores differ from 0"),
         ({"untied": None}, "lambda 0 was not run"),
         ({"order": 0.02}, "move by 2.0e-02"),
         ({"jpeg": 0.16}, "16.0% of JPEG-95"),

@@ -18,7 +18,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import untrained
 from unshaken.papers.tract import ARMS, TrActPaper
-from unshaken.papers.tract.figures import epochs_to, speed
+from unshaken.papers.tract.figures import speed
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
 from unshaken.run.store import RunDir
 
@@ -70,21 +70,6 @@ def test_the_remark_tells_what_is_lost_under_noise(measured):
     assert "cnn loses 0.200 of its accuracy by TrAct" in remark
     measured["cnn"]["seed0"] = measured["cnn"]["seed1"] = {"noise": pair(0.4, 0.4), "contrast": pair(0.2, 0.2)}
     assert "noise lies in them" not in TrActPaper().remark(measured)
-
-
-@pytest.mark.parametrize(
-    ("curve", "goal", "expected"),
-    [
-        ([0.2, 0.4, 0.6], 0.5, 2.5),
-        ([0.2, 0.4, 0.6], 0.4, 2.0),
-        ([0.4], 0.1, 0.25),
-        ([0.5, 0.3, 0.5], 0.4, 0.8),
-        ([0.2], 0.3, None),
-    ],
-)
-def test_epochs_are_linear_between_points(curve, goal, expected):
-    got = epochs_to(curve, goal)
-    assert got == (expected if expected is None else pytest.approx(expected))
 
 
 def test_speed_up_by_hand():

@@ -73,7 +73,7 @@ def _shown(headline: Headline, measured: Mapping[str, Any], expected: Mapping[st
     if len(names) > 1:
         every = [_whole(measured[name]) for name in names]
         bounded = all(figure["low"] is not None and figure["high"] is not None for figure in every)
-        kind = f"from the lowest to the highest {'end' if bounded else 'value'} of {len(every)} seeds"
+        kind = f"{'outermost ends of the intervals' if bounded else 'range'} of {len(every)} seeds"
         low, high = (end(f[key if bounded else "value"] for f in every) for end, key in ((min, "low"), (max, "high")))
         mean = sum(figure["value"] for figure in every) / len(every)
         return Shown(headline.title, headline.unit, mean, low, high, len(every), kind, words)

@@ -101,7 +101,7 @@ class RIGIDPaper(Paper):
         checks = [
             Check("without noise every score must be 0; lambda 0 was not run", False)
             if untied is None
-            else Check(f"without noise {untied} scores are not 0", untied == 0),
+            else Check(f"without noise {untied} scores differ from 0", untied == 0),
             Check(f"in another order scores move by {measured['order']:.1e} at most", measured["order"] <= ORDER),
             Check(f"{jpeg:.1%} of JPEG-95 copies are flagged", jpeg <= FLAGGED),
         ]

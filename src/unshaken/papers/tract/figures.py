@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
+from unshaken.measure.statistics.learning_curve import epochs_to
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.tract import ARMS, VIT, TrActPaper
 
@@ -116,21 +117,3 @@ def speed(curves: Mapping[str, list[float]]) -> dict[str, Any]:
     speed_up = 0.0 if needed["tract"] is None else (needed["plain"] or 0.0) / needed["tract"]
     rounded = {arm: None if v is None else round(v, 3) for arm, v in needed.items()}
     return {"epochs_to": rounded, "speed_up": round(speed_up, 3)}
-
-
-def epochs_to(curve: Sequence[float], goal: float) -> float | None:
-    """Epochs until an accuracy is first reached, linear between epochs; before the first it is 0. None: never.
-
-    Args:
-        curve: accuracy after each epoch.
-        goal: the accuracy.
-
-    >>> epochs_to([0.2, 0.4, 0.6], 0.5), epochs_to([0.2, 0.4], 0.1), epochs_to([0.2], 0.3)
-    (2.5, 0.5, None)
-    """
-    before = 0.0
-    for epoch, value in enumerate(curve):
-        if value >= goal:
-            return epoch + (0.0 if value == before else max(0.0, goal - before) / (value - before))
-        before = value
-    return None
