@@ -61,13 +61,8 @@ class Figures:
 
     def model(self, name: str) -> dict[str, Any]:
         """Accuracy on clean images, under each loss, and under the worst of both."""
-        under = {loss: self.rows.correct(f"{name}.{loss}") for loss in LOSSES}
-        worst = np.logical_and.reduce(list(under.values()))
-        return {
-            "clean": share_of(self.rows.correct(f"{name}.clean")),
-            **{loss: share_of(hits) for loss, hits in under.items()},
-            "worst": share_of(worst),
-        }
+        under = {how: self.rows.accuracy(f"{name}.{how}") for how in ("clean", *LOSSES)}
+        return under | {"worst": self.rows.accuracy(*(f"{name}.{loss}" for loss in LOSSES))}
 
     def margins(self, name: str) -> dict[str, Any]:
         """Mean confidence margin where the network is right and where it is wrong, and the gap; clean and attacked."""
@@ -91,15 +86,13 @@ class Figures:
         """The mixing network at a bias, under plain attacks and knowing ones; and the best fixed weight as robust."""
         name = f"gate-b{bias:g}"
         plain = self.model(name)
-        under = {
-            f"{s:g}": np.logical_and.reduce([self.rows.correct(f"{name}.{loss}-{s:g}") for loss in LOSSES])
-            for s in SHARES
-        }
-        all_of = [self.rows.correct(f"{name}.{loss}") for loss in LOSSES] + list(under.values())
-        worst = np.logical_and.reduce(all_of)
+        under = {f"{s:g}": [f"{name}.{loss}-{s:g}" for loss in LOSSES] for s in SHARES}
+        worst = self.rows.accuracy(
+            *(f"{name}.{loss}" for loss in LOSSES), *(label for u in under.values() for label in u)
+        )
         best = max(
             fixed_at(
-                float(worst.mean()),
+                worst["value"],
                 [(found["g"]["clean"]["value"], found["g"]["worst"]["value"])]
                 + [(v["clean"]["value"], v["worst"]["value"]) for v in found[f"T{scale}"].values()]
                 + [(found["h"]["clean"]["value"], found["h"]["worst"]["value"])],
@@ -109,8 +102,8 @@ class Figures:
         return {
             "clean": plain["clean"],
             "plain_attack": plain["worst"],
-            "knowing_attack": {s: share_of(hits) for s, hits in under.items()},
-            "worst": share_of(worst),
+            "knowing_attack": {s: self.rows.accuracy(*labels) for s, labels in under.items()},
+            "worst": worst,
             "fixed_clean_at_equal_robust": round(best, 4),
             "gain": round(plain["clean"]["value"] - best, 4),
         }

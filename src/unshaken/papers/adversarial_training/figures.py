@@ -92,5 +92,4 @@ class Figures:
 
     def mean_right(self, arm: str) -> Any:
         """Share of corruptions and severities under which each sample is predicted rightly."""
-        names = [c for c in self.labels if c.startswith(f"{arm}.")]
-        return np.mean([self.rows.correct(c) for c in names], 0)
+        return self.rows.shares(*(c for c in self.labels if c.startswith(f"{arm}.")))

@@ -55,12 +55,7 @@ class Figures:
     """
 
     def __init__(self, rows: Rows) -> None:
-        self._images: dict[str, list[Row]] = {}
-        for row in rows.table("images").to_pylist():
-            self._images.setdefault(row["condition"], []).append(row)
-        self._history: dict[str, list[Row]] = {}
-        for row in rows.table("history").to_pylist():
-            self._history.setdefault(row["condition"], []).append(row)
+        self._images, self._history = (rows.grouped(table) for table in ("images", "history"))
 
     def made(self, method: str, net: str) -> dict[str, Any]:
         """Images shown to the network that they were made for."""

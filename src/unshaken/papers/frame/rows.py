@@ -61,8 +61,22 @@ class Rows:
         found = pc.unique(self.table(table)["condition"]).to_pylist()
         return sorted(c.removeprefix(self.prefix) for c in found if c.startswith(self.prefix))
 
-    def correct(self, label: str) -> Flags:
-        """Whether each sample is classified correctly under a condition, in the order of ids."""
+    def grouped(self, table: str) -> dict[str, list[dict[str, Any]]]:
+        """All rows of a table by condition, with its full id."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.table(table).to_pylist():
+            found.setdefault(row["condition"], []).append(row)
+        return found
+
+    def correct(self, *labels: str) -> Flags:
+        """Whether each sample is classified correctly under a condition, or under all of several, in order of ids."""
+        return np.asarray(np.logical_and.reduce([self._correct(label) for label in labels]))
+
+    def shares(self, *labels: str) -> Numbers:
+        """The share of some conditions under which each sample is classified correctly, in order of ids."""
+        return np.asarray(np.mean([self._correct(label) for label in labels], 0), np.float64)
+
+    def _correct(self, label: str) -> Flags:
         rows = self.table("outcomes", label).sort_by("id")
         return np.asarray(rows["correct"].to_numpy(zero_copy_only=False), bool)
 
@@ -71,9 +85,9 @@ class Rows:
         rows = self.table("outcomes", label)
         return stacked(rows["logits"]), rows["label"].to_numpy().astype(np.int64)
 
-    def accuracy(self, label: str) -> dict[str, Any]:
-        """Accuracy under a condition, with its Clopper-Pearson interval."""
-        return share_of(self.correct(label))
+    def accuracy(self, *labels: str) -> dict[str, Any]:
+        """Accuracy under a condition, or under the worst of several, with its Clopper-Pearson interval."""
+        return share_of(self.correct(*labels))
 
     def difference(self, label: str, other: str) -> dict[str, Any]:
         """Accuracy under one condition less that under another, paired by sample, with its interval."""

@@ -50,10 +50,7 @@ class Figures:
 
     def __init__(self, rows: Rows, seeds: list[int]) -> None:
         self.seeds = seeds
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in rows.table("scores").to_pylist():
-            found.setdefault(row["condition"], []).append(row)
-        self.cells = {name: Cell(own) for name, own in found.items()}
+        self.cells = {name: Cell(own) for name, own in rows.grouped("scores").items()}
         special = {*ATTACKED, "normal", *(n for n in (c.split(".", 1)[1] for c in self.cells) if "noisy" in n)}
         first = f"s{seeds[0]}."
         names = [n.removeprefix(first) for n in self.cells if n.startswith(first) and ".noise0" not in n]

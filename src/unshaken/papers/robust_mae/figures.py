@@ -77,8 +77,7 @@ class Figures:
         found: dict[str, Any] = {"fixed": {}, "through_clip": {}, "worst": {}, "gain": {"unaware": {}, "worst": {}}}
         for e in BUDGETS:
             labels = [f"{MAIN}.{kind}-{e}" for kind in ("unaware", "fixed", "adaptive-linf", "through-clip-linf")]
-            worst = np.logical_and.reduce([self.rows.correct(label) for label in labels])
-            bare = self.rows.correct(f"undefended.pgd-linf-{e}")
+            bare, worst = self.rows.correct(f"undefended.pgd-linf-{e}"), self.rows.correct(*labels)
             found["fixed"][e] = self.rows.accuracy(labels[1])
             found["through_clip"][e] = self.rows.accuracy(labels[3])
             found["worst"][e] = share_of(worst)

@@ -67,4 +67,4 @@ def scales(rows: Rows, arm: str) -> list[list[float]]:
 def accuracies(rows: Rows, arm: str, kinds: Sequence[str]) -> Numbers:
     """Share of the corruptions under which each image is classified correctly, `[N]`; clean images for no kinds."""
     labels = [f"{kind}-{severity}" for kind in kinds for severity in SEVERITIES] or ["clean"]
-    return np.asarray(np.mean([rows.correct(f"{arm}.{label}") for label in labels], 0), np.float64)
+    return rows.shares(*(f"{arm}.{label}" for label in labels))
