@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +12,9 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.values import SEED
 from unshaken.cli.verb import verb
+
+if TYPE_CHECKING:
+    from unshaken.papers import PaperResult
 
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
@@ -60,11 +62,10 @@ def run(
         session.goes_on_with([])
     with progress(session):
         result = run_paper(slug, seed=seed, out=out, data=data, model=model, download=download)
-    record = result.to_json()
     if json:
-        print_json(record)
+        print_json(result.to_json())
     else:
-        _show(record)
+        _show(result)
     return 0 if result.reproduced else CLAIM_FAILED
 
 
@@ -84,29 +85,16 @@ def table_(
     return 0
 
 
-def _show(record: dict[str, Any]) -> None:
-    print_line(f"{record['slug']}: {record['title']}")
-    print_line(one_line(f"claim: {record['claim']}"))
-    measured, expected = dict(_figures(record["measured"])), dict(_figures(record["expected"]))
-    names = dict.fromkeys([*measured, *expected])
-    console().print(table(["figure", "measured", "expected"], [[n, measured.get(n), expected.get(n)] for n in names]))
-    where = f"{record['data']} with {record['model']}, seed {record['seed']}, {record['seconds']:.0f} s"
-    print_line(one_line(f"{'reproduced' if record['reproduced'] else 'NOT reproduced'} on {where}"))
-    if record["note"]:
-        print_line(one_line(record["note"]))
+def _show(result: PaperResult) -> None:
+    from unshaken.papers.frame.page_figures import shown_figures
 
-
-def _figures(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and figures as text."""
-    if isinstance(value, Mapping) and "value" not in value:
-        for key, inner in value.items():
-            yield from _figures(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, Mapping):
-        ends = [_number(value.get(end)) for end in ("low", "high")]
-        yield name, _number(value["value"]) + (f" ({ends[0]} to {ends[1]})" if value.get("low") is not None else "")
-    else:
-        yield name, _number(value)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    print_line(f"{result.slug}: {result.title}")
+    print_line(one_line(f"claim: {result.claim}"))
+    figures = [[f.title, str(f), f.expected or None] for f in shown_figures(result)]
+    console().print(table(["figure", "measured", "expected"], figures))
+    print_line(f"all {len(result.measured)} figures: --json, or result.json in the run directory")
+    where = f"{result.data} with {result.model}, seed {result.seed}, {result.seconds:.0f} s"
+    print_line(one_line(f"{'reproduced' if result.reproduced else 'NOT reproduced'} on {where}"))
+    for line in (result.note, *result.differs):
+        if line:
+            print_line(one_line(line))

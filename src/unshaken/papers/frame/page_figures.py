@@ -39,6 +39,15 @@ class Shown:
     expected: str = ""
 
     @property
+    def ends(self) -> str:
+        """The interval as text; empty if it has none."""
+        return "" if self.low is None or self.high is None else f"{short(self.low)} to {short(self.high)}"
+
+    def __str__(self) -> str:
+        """The value with its interval and unit, such as `0.386 (0.344 to 0.428) accuracy`."""
+        return f"{short(self.value)}{f' ({self.ends})' if self.ends else ''} {self.unit}".rstrip()
+
+    @property
     def expected_value(self) -> float | None:
         """The number at the start of what was expected.
 
@@ -47,6 +56,15 @@ class Shown:
         """
         found = re.match(r"[+-]?\d+(\.\d+)?(?=[ ,]|$)", self.expected)
         return float(found.group()) if found else None
+
+
+def short(value: float) -> str:
+    """Three digits, four above 1000.
+
+    >>> short(0.38641), short(1100.0), short(-0.0)
+    ('0.386', '1100', '0')
+    """
+    return f"{value + 0.0:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def shown_figures(result: PaperResult) -> list[Shown]:

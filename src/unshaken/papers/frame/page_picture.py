@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from unshaken.papers.frame.page_figures import Shown
+from unshaken.papers.frame.page_figures import Shown, short
 
 WIDTH, MARGIN, ROW, HEAD, FOOT = 520, 16, 36, 34, 46
 
@@ -69,7 +69,7 @@ def draw_figures(figures: Sequence[Shown]) -> str:
         middle = y + 26
         parts.append(f'<text class="label" x="{MARGIN}" y="{y + 14}">{escape(figure.title)}</text>')
         parts.append(
-            f'<text class="label" x="{WIDTH - MARGIN}" y="{y + 14}" text-anchor="end">{figure.value:.3g}</text>'
+            f'<text class="label" x="{WIDTH - MARGIN}" y="{y + 14}" text-anchor="end">{short(figure.value)}</text>'
         )
         if figure.low is not None and figure.high is not None:
             ends = f'x1="{across(figure.low)}" x2="{across(figure.high)}"'

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from unshaken.papers.frame.page_figures import Shown, shown_figures
+from unshaken.papers.frame.page_figures import Shown, short, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.result import PaperResult
 from unshaken.run.store import RunDir
@@ -68,7 +68,7 @@ def table_of(results: Sequence[PaperResult], folder: str) -> str:
             f"[{result.slug}]({folder}/{result.slug}.md)",
             result.summary or result.claim,
             _verdict(result),
-            _effect(effect) if effect else "",
+            f"{effect.title}: {effect}" if effect else "",
             f"{result.seconds / 60:.0f}" if result.seconds >= 60 else "under 1",
         ]
         lines.append(_row(cells))
@@ -101,7 +101,7 @@ def page_of(result: PaperResult, figures: Sequence[Shown], link: str) -> str:
         many = len(result.checks)
         verdict += " Every part of the rule held." if not failed else f" {failed} of {many} parts of the rule failed."
     if figures:
-        verdict += f" {_effect(figures[0])}."
+        verdict += f" {figures[0].title}: {figures[0]}."
     lines = [
         f"# {result.title}",
         "",
@@ -151,7 +151,7 @@ def _figures(result: PaperResult, figures: Sequence[Shown]) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for f in figures:
-        lines.append(_row([f.title, _number(f.value), _ends(f), "" if f.n is None else str(f.n), f.unit, f.expected]))
+        lines.append(_row([f.title, short(f.value), f.ends, "" if f.n is None else str(f.n), f.unit, f.expected]))
     kinds = sorted({f.interval for f in figures if f.interval})
     notes = [f"Intervals: {'; '.join(kinds)}."] if kinds else []
     if any("(pilot" in f.expected for f in figures):
@@ -170,25 +170,6 @@ def _stale_pages(folder: Path, slugs: set[str]) -> list[Path]:
 
 def _verdict(result: PaperResult) -> str:
     return "reproduced" if result.reproduced else "not reproduced"
-
-
-def _effect(figure: Shown) -> str:
-    """A figure with its interval and unit, such as `Gain under PGD: 0.386 (0.344 to 0.428) accuracy`."""
-    ends = _ends(figure)
-    return f"{figure.title}: {_number(figure.value)}{f' ({ends})' if ends else ''} {figure.unit}".rstrip()
-
-
-def _ends(figure: Shown) -> str:
-    return "" if figure.low is None or figure.high is None else f"{_number(figure.low)} to {_number(figure.high)}"
-
-
-def _number(value: float) -> str:
-    """Three digits, four above 1000.
-
-    >>> _number(0.38641), _number(1100.0), _number(-0.0)
-    ('0.386', '1100', '0')
-    """
-    return f"{value + 0.0:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _row(cells: Sequence[str]) -> str:
