@@ -79,7 +79,6 @@ class AccuracyDisparityPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "The gap is the accuracy of the frequent class minus that of the rare one, on balanced test data; the ratio "
         "is that of their training samples.",
-        "No table of the publication was available; the closed forms take its place.",
         "The networks are small perceptrons and outside the rule; no convolutional network was trained.",
     )
     data: ClassVar[str] = "fashion-mnist"

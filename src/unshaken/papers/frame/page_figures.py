@@ -59,12 +59,15 @@ class Shown:
 
 
 def short(value: float) -> str:
-    """Three digits, four above 1000.
+    """Three digits, four above 1000; five decimals at most.
 
-    >>> short(0.38641), short(1100.0), short(-0.0)
-    ('0.386', '1100', '0')
+    >>> short(0.38641), short(1100.0), short(-0.000042), short(-1e-9)
+    ('0.386', '1100', '-0.00004', '0')
     """
-    return f"{value + 0.0:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    decimals = f"{value:.5f}".rstrip("0").rstrip(".")
+    return f"{value:.3g}" if abs(value) >= 1e-3 else "0" if decimals == "-0" else decimals
 
 
 def shown_figures(result: PaperResult) -> list[Shown]:

@@ -63,7 +63,6 @@ class SMTVerificationPaper(Paper):
         "fashion-mnist.verified_pixels.at": ("The same, adversarial training", "pixels"),
     }
     differs: ClassVar[Sequence[str]] = (
-        "The paper's text could not be read: no accuracy or timing is compared with it.",
         "Perceptrons of one hidden layer; a region frees 5, 10 or 20 pixels. The second data set is the given one "
         "(--data mnist for that of the paper).",
         "The numbers of pixels proved safe are outside the rule.",
