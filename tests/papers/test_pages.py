@@ -6,7 +6,7 @@ import pytest
 
 from unshaken.core.registry import find_method, list_methods
 from unshaken.papers import PaperResult, write_table
-from unshaken.papers.frame.page_figures import MOST, Shown, shown_figures
+from unshaken.papers.frame.page_figures import MOST, PageFigure, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -61,7 +61,7 @@ def result(**changes):
 
 
 def shown(title, value, low=None, high=None, expected="", unit=""):
-    return Shown(title, unit, value, low, high, expected=expected)
+    return PageFigure(title, unit, value, low, high, expected=expected)
 
 
 def figures(**changes):

@@ -20,7 +20,7 @@ from unshaken.papers.accuracy_disparity import BUDGETS, FEWER, REMEDIES, Accurac
 from unshaken.papers.accuracy_disparity.linear import cauchy, gaussian, images
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 
 WIDTH = 200
 CAT, SHIP = 3, 8
@@ -105,7 +105,7 @@ def net_pair(paper: AccuracyDisparityPaper, context: Context) -> Pair:
 def networks(paper: AccuracyDisparityPaper, context: Context, pair: Pair, seed: int) -> None:
     """Train and evaluate perceptrons at all ratios and radii, and with the remedies at the largest of both."""
     build = partial(perceptron, dims=pair.train.images[0].numel(), hidden=(WIDTH,))
-    training = last_epoch(
+    training = plan_training(
         paper.epochs, seed, batch_size=128, lr=0.02, weight_decay=0, held_out=1, check_images=2, channels_last=False,
         save_every=10**9,
     )  # fmt: skip

@@ -35,7 +35,7 @@ from unshaken.papers.adaptive_smoothing import (
 )
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, last_epoch
+from unshaken.papers.frame.networks import Net, plan_training
 from unshaken.run.rows import Condition, outcomes
 
 ARCH = "strided-cnn"
@@ -98,7 +98,7 @@ def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: 
 
 def training(epochs: int, seed: int, **more: Any) -> Training:
     """Options of all training here."""
-    return last_epoch(epochs, seed, **{"lr": 0.1, "held_out": 50, "check_images": 4, **more})
+    return plan_training(epochs, seed, **{"lr": 0.1, "held_out": 50, "check_images": 4, **more})
 
 
 def mixing_recipe(eps: float) -> MixingNetwork:

@@ -18,7 +18,7 @@ from unshaken.papers.crop_selection import CROPS, RARE, SCORES, WINDOW, CropSele
 from unshaken.papers.crop_selection.figures import Sides, shifted
 from unshaken.papers.crop_selection.nets import RandomWindows, window_net
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.run.align import aligned
 
 PHOTO_SHARD, SMALL_SHARD = 100, 2000
@@ -36,7 +36,7 @@ def run(paper: CropSelectionPaper, context: Context) -> None:
     if not splits:
         return
     batch = splits["test"].stratified(paper.cifar_photos, context.seed).batch()
-    training = last_epoch(paper.epochs, context.seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
+    training = plan_training(paper.epochs, context.seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
     plain = Framing(f"plain-{WINDOW}", "centre_crop", WINDOW)
     selections = [Framing(f"hash-{m}", "crop_selection", m, CropSelection(crop=m)) for m in CROPS]
     for name, sides, framings in (

@@ -19,7 +19,7 @@ from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.ensemble import ensemble, members_of
 from unshaken.papers.crossmax_ensemble import EPS, FIVE, VOTES, CrossMaxPaper
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import last_epoch, together
+from unshaken.papers.frame.networks import plan_training, together
 
 COUNT = 5
 RULES = {
@@ -43,7 +43,7 @@ def trained_group(paper: CrossMaxPaper, context: Context, seed: int) -> tuple[Cl
     data, nets = context.datasets.read("train"), []
     for member in range(COUNT * seed, COUNT * (seed + 1)):
         part = data.drawn(paper.images, np.random.Generator(np.random.Philox(key=[member, 0x63726F73])))
-        training = last_epoch(paper.epochs, member, held_out=100, check_images=10)
+        training = plan_training(paper.epochs, member, held_out=100, check_images=10)
         nets.append(context.net(f"member-{member}", "strided-cnn", part, training))
     images = context.datasets.read("test").first(paper.photos).batch()
     return together(nets, name=FIVE).model, images

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Listed, Paper
+from unshaken.papers.frame import Check, Paper, PlusSeparated
 
 NETS = ("full", "left", "right")
 POLLS = ("rs", "more", "left", "right")
@@ -99,7 +99,7 @@ class DualRandomizedSmoothingPaper(Paper):
     }
     """One row a sample: votes a class of the draws that choose, and of the fresh ones."""
 
-    sigmas: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
+    sigmas: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
         (0.5, 0.25), description="noise on whole images; halves have this over the square root of 2; as text 0.5+0.25"
     )
     train: PositiveInt = Field(20_000, description="training images, a stratified subset")

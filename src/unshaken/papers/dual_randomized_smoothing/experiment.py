@@ -25,7 +25,7 @@ from unshaken.papers.dual_randomized_smoothing import NETS, POLLS, DualRandomize
 from unshaken.papers.dual_randomized_smoothing.polls import EXPANSION, SPLIT, Polls
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 
 RATE = 3e-3
 LIMIT = 1024
@@ -77,7 +77,7 @@ def trained(context: Context, polls: Polls, name: str, data: Split, epochs: int,
     noise: Recipe = GaussianAugmented(sigma=sigma)
     if name != "full":
         noise = HalfNoise(side="left" if name == "left" else "right", sigma=sigma, split=SPLIT, expansion=EXPANSION)
-    training = last_epoch(epochs, seed, lr=RATE, optimizer="adamw", held_out=50, check_images=4)
+    training = plan_training(epochs, seed, lr=RATE, optimizer="adamw", held_out=50, check_images=4)
     return context.net(polls.name(seed, name), context.model, data, training, [CropFlip(pad=0), noise]).model
 
 

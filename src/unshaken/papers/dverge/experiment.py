@@ -23,7 +23,7 @@ from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.dverge import ARMS, CARRIED, COUNT, DIRECT, TINY, DvergePaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, last_epoch, together
+from unshaken.papers.frame.networks import Net, plan_training, together
 from unshaken.papers.frame.outcomes import Examples
 
 tiny = partial(ConvBlocks, widths=(8, 16, 16, 32), strides=(1, 2, 1, 2))
@@ -62,7 +62,7 @@ def baseline(context: Context, paper: DvergePaper, data: Split, seed: int, first
 
 
 def _training(epochs: int, rate: float, seed: int) -> Training:
-    return last_epoch(epochs, seed, lr=rate, schedule="linear", held_out=100, check_images=10)
+    return plan_training(epochs, seed, lr=rate, schedule="linear", held_out=100, check_images=10)
 
 
 def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carried: Mapping[float, Examples]) -> None:

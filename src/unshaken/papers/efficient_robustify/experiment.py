@@ -22,7 +22,7 @@ from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.efficient_robustify import ARMS, CHANGES, EfficientRobustifyPaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Architecture, Net, last_epoch, with_weights
+from unshaken.papers.frame.networks import Architecture, Net, plan_training, with_weights
 from unshaken.stress.corruptions.contrast import contrast
 from unshaken.stress.corruptions.gaussian_blur import correlate_along
 
@@ -128,7 +128,7 @@ class Lab:
     ) -> Net:  # fmt: skip
         """A trained network; the seconds that it took enter the costs."""
         options = {"lr": 1e-3, "optimizer": "adamw"} if tuning else {"lr": 0.1}
-        training = last_epoch(epochs, seed, held_out=1, check_images=1, **options)
+        training = plan_training(epochs, seed, held_out=1, check_images=1, **options)
         net = self.context.net(name, start, self.train.first(count), training, recipes, statistics=self.statistics)
         self.values[f"{name}.seconds"] = net.seconds
         return net

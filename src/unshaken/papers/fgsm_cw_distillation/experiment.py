@@ -27,7 +27,7 @@ from unshaken.papers.fgsm_cw_distillation import (
     DistillationPaper,
 )
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import evaluated
 from unshaken.run.rows import Condition
 
@@ -70,7 +70,7 @@ def trained(paper: DistillationPaper, context: Context) -> tuple[Mapping[str, Cl
 
     def net(name: str, recipes: Sequence[Recipe], epochs: int, number: int) -> Classifier:
         seed = 3 * context.seed + number
-        training = last_epoch(epochs, seed, batch_size=128, lr=paper.lr, held_out=10, check_images=2)
+        training = plan_training(epochs, seed, batch_size=128, lr=paper.lr, held_out=10, check_images=2)
         return context.net(name, SMALL, parts.training, training, recipes).model
 
     plain = net(PLAIN, [], paper.epochs, 0)

@@ -21,7 +21,7 @@ from unshaken.papers.fooling_images import FoolingImagesPaper
 from unshaken.papers.fooling_images.images import Made, Maker, Network, Proxies
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 
 ARCH, SIDE = "small", 28
 LAYER = "body"
@@ -142,7 +142,7 @@ class Experiment:
     def net(self, name: str, seed: int, data: Split) -> Network:
         """A small network, its clean rows, and the temperature that suits its test images best."""
         paper = self.paper
-        training = last_epoch(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=paper.smoothing, held_out=1)
+        training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=paper.smoothing, held_out=1)
         return self.measured(name, self.context.net(name, ARCH, data, training).model)
 
     def measured(self, name: str, model: Classifier) -> Network:

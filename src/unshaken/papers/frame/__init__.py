@@ -9,7 +9,7 @@ its own, a room lacks a method: add it there.
 
 | file | for a row |
 |---|---|
-| `paper.py` | `Paper`, `Check`, `Listed`, `pilot`, `seeds_in`: claim and rule, without torch |
+| `paper.py` | `Paper`, `Check`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rule, without torch |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
@@ -87,7 +87,7 @@ simply run again to resume:
 
     from unshaken.attack.gradient.pgd import PGD
     from unshaken.papers.frame.context import Context
-    from unshaken.papers.frame.networks import last_epoch
+    from unshaken.papers.frame.networks import plan_training
     from unshaken.papers.noisy_labels import EPS, RATES, NoisyLabelsPaper
 
 
@@ -102,7 +102,7 @@ simply run again to resume:
             for name, rate in RATES.items():
                 part = context.within(f"seed{seed}.{name}")  # stands before labels of conditions, networks and steps
                 data = parts.training.relabelled(torch.where(order < rate, other, parts.training.labels))
-                training = last_epoch(paper.epochs, seed, held_out=100)
+                training = plan_training(paper.epochs, seed, held_out=100)
                 net = part.net("net", context.model, data, training, ["crop-flip:pad=0"])
                 part.predict("clean", net.model, test)
                 part.attack("pgd", net.model, PGD(steps=10, step_size=0.25), test, norm="linf", eps=EPS, seed=seed)
@@ -145,7 +145,7 @@ What to know:
 
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
-  It returns the checkpoint that `training.select` chooses; `last_epoch(epochs, seed, ...)` takes the last. The key
+  It returns the checkpoint that `training.select` chooses; `plan_training(epochs, seed, ...)` takes the last. The key
   holds the start's weights and structure, the training images and labels, all options of training and recipes (networks
   that they hold by their weights), and a digest of the modules that define architecture and recipes with what they
   import from the rooms that train. An architecture or recipe of the row's own stands best in a file `nets.py`, since
@@ -166,6 +166,6 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.paper import Check, Listed, Paper, pilot, seeds_in
+from unshaken.papers.frame.paper import Check, Paper, PlusSeparated, pilot, seeds_in
 
-__all__ = ["Check", "Listed", "Paper", "pilot", "seeds_in"]
+__all__ = ["Check", "Paper", "PlusSeparated", "pilot", "seeds_in"]

@@ -20,10 +20,10 @@ from unshaken.models import fingerprint, load_model
 from unshaken.papers.frame.cache import digest_of
 from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.networks import Architecture, Net, Networks, Statistics
-from unshaken.papers.frame.outcomes import Examples, evaluated, kept_examples, predicted, searched
+from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, read_examples, searched
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
-from unshaken.papers.frame.tables import filled, table_name
+from unshaken.papers.frame.tables import fill_columns, table_name
 from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
 
@@ -66,8 +66,6 @@ class Context:
     def seeds(self, count: int) -> range:
         """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
         return seeds_of(self.seed, count)
-
-    # Networks.
 
     def net(
         self,
@@ -127,8 +125,6 @@ class Context:
         if self.model != own:
             raise ParameterError(f"{self.slug} trains its own networks and takes no model ({self.model!r}): {advice}")
 
-    # Steps that are done once.
-
     def once(self, name: str, key: Any, compute: Callable[[], Any]) -> Any:
         """A JSON value that is computed once and kept in the run directory.
 
@@ -143,8 +139,6 @@ class Context:
         value = json.loads(json.dumps(compute()))
         self.run.write_json({"key": digest, "value": value}, *place)
         return value
-
-    # Rows.
 
     def id(self, label: str) -> str:
         """The id of a condition: the label behind the prefix."""
@@ -167,7 +161,7 @@ class Context:
             columns: column name to values, one a row; `id` among them. A single value stands for all rows.
             shard: as in `keep`.
         """
-        rows = filled(columns)
+        rows = fill_columns(columns)
         self.keep([Part(table_name(self.slug, table), Condition(self.id(label), self.slug), rows)], shard)
 
     def keep(self, parts: Sequence[Part], shard: int = 0) -> None:
@@ -250,4 +244,4 @@ class Context:
             label: of the condition.
             batch: the samples, all among those that were evaluated.
         """
-        return kept_examples(self.run.examples(self.id(label)), self.rows().table("outcomes", label), batch)
+        return read_examples(self.run.examples(self.id(label)), self.rows().table("outcomes", label), batch)

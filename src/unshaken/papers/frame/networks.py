@@ -49,7 +49,7 @@ class Net:
     seconds: float = 0.0
 
 
-def last_epoch(epochs: int, seed: int, **options: Any) -> Training:
+def plan_training(epochs: int, seed: int, **options: Any) -> Training:
     """A training whose last weights are taken: figures are made after the last epoch alone.
 
     Args:

@@ -92,7 +92,7 @@ def predicted(condition: Condition, model: Classifier, batch: Batch, examples: E
     )  # fmt: skip
 
 
-def kept_examples(images: Mapping[str, Tensor], rows: pa.Table, batch: Batch) -> Examples:
+def read_examples(images: Mapping[str, Tensor], rows: pa.Table, batch: Batch) -> Examples:
     """Examples that were kept in a run directory, with the cost of their search.
 
     Args:

@@ -15,7 +15,7 @@ MOST, FEW = 10, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageFigure:
     """A figure as a page shows it.
 
     Args:
@@ -51,7 +51,7 @@ class Shown:
     def expected_value(self) -> float | None:
         """The number at the start of what was expected.
 
-        >>> Shown("Rate", "accuracy", 0.5, expected="0.63 (pilot)").expected_value
+        >>> PageFigure("Rate", "accuracy", 0.5, expected="0.63 (pilot)").expected_value
         0.63
         """
         found = re.match(r"[+-]?\d+(\.\d+)?(?=[ ,]|$)", self.expected)
@@ -70,7 +70,7 @@ def short(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-3 else "0" if decimals == "-0" else decimals
 
 
-def shown_figures(result: PaperResult) -> list[Shown]:
+def shown_figures(result: PaperResult) -> list[PageFigure]:
     """The figures that a result names under `headline`, as far as they were measured.
 
     Of a result that names none: those something was expected of, then those with an interval, then the shortest names.
@@ -84,7 +84,7 @@ def shown_figures(result: PaperResult) -> list[Shown]:
     return [figure for figure in found if figure is not None][:MOST]
 
 
-def _shown(headline: Headline, measured: Mapping[str, Any], expected: Mapping[str, Any]) -> Shown | None:
+def _shown(headline: Headline, measured: Mapping[str, Any], expected: Mapping[str, Any]) -> PageFigure | None:
     """The figure of a name; of a name with `*` the mean over the seeds, with the outermost ends of their intervals."""
     pattern = re.compile(re.escape(headline.name).replace(r"\*", r"[^.]+"))
     names = [name for name in measured if pattern.fullmatch(name)]
@@ -97,9 +97,9 @@ def _shown(headline: Headline, measured: Mapping[str, Any], expected: Mapping[st
         kind = f"{'outermost ends of the intervals' if bounded else 'range'} of {len(every)} seeds"
         low, high = (end(f[key if bounded else "value"] for f in every) for end, key in ((min, "low"), (max, "high")))
         mean = sum(figure["value"] for figure in every) / len(every)
-        return Shown(headline.title, headline.unit, mean, low, high, len(every), kind, words)
+        return PageFigure(headline.title, headline.unit, mean, low, high, len(every), kind, words)
     figure = _whole(measured[names[0]])
-    return Shown(headline.title, headline.unit, **figure, expected=words)
+    return PageFigure(headline.title, headline.unit, **figure, expected=words)
 
 
 def _most_telling(measured: Mapping[str, Any], expected: Mapping[str, Any]) -> Sequence[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from unshaken.papers.frame.page_figures import Shown, short
+from unshaken.papers.frame.page_figures import PageFigure, short
 
 WIDTH, MARGIN, ROW, HEAD, FOOT = 520, 16, 36, 34, 46
 
@@ -22,7 +22,7 @@ _STYLE = """<style>
 </style>"""
 
 
-def drawable(figures: Sequence[Shown]) -> list[Shown]:
+def drawable(figures: Sequence[PageFigure]) -> list[PageFigure]:
     """The figures that one axis can hold: those in the most common unit; of two equally common ones, the first.
 
     Args:
@@ -33,7 +33,7 @@ def drawable(figures: Sequence[Shown]) -> list[Shown]:
     return [f for f in figures if f.unit == common]
 
 
-def draw_figures(figures: Sequence[Shown]) -> str:
+def draw_figures(figures: Sequence[PageFigure]) -> str:
     """Draw a dot for each figure, a line for its interval, a diamond for what was expected.
 
     Args:
@@ -80,7 +80,7 @@ def draw_figures(figures: Sequence[Shown]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _legend(figures: Sequence[Shown]) -> list[str]:
+def _legend(figures: Sequence[PageFigure]) -> list[str]:
     y = 18
     parts = [
         f'<line class="bar" x1="{MARGIN}" x2="{MARGIN + 24}" y1="{y}" y2="{y}"/>',
@@ -96,7 +96,7 @@ def _diamond(x: float, y: float) -> str:
     return f'<path class="wanted" d="M{x} {y - 6}l6 6l-6 6l-6 -6z"/>'
 
 
-def _values(figure: Shown) -> list[float]:
+def _values(figure: PageFigure) -> list[float]:
     return [v for v in (figure.value, figure.low, figure.high, figure.expected_value) if v is not None]
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from unshaken.papers.frame.page_figures import Shown, short, shown_figures
+from unshaken.papers.frame.page_figures import PageFigure, short, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.result import PaperResult
 from unshaken.run.store import RunDir
@@ -87,7 +87,7 @@ def table_of(results: Sequence[PaperResult], folder: str) -> str:
     return "\n".join(lines)
 
 
-def page_of(result: PaperResult, figures: Sequence[Shown], link: str) -> str:
+def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> str:
     """The page of one result.
 
     Args:
@@ -139,7 +139,7 @@ def page_of(result: PaperResult, figures: Sequence[Shown], link: str) -> str:
     return "\n".join(lines)
 
 
-def _figures(result: PaperResult, figures: Sequence[Shown]) -> list[str]:
+def _figures(result: PaperResult, figures: Sequence[PageFigure]) -> list[str]:
     if not figures:
         return []
     lines = [

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.frame.rows import Rows
 
 
-Listed = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
-"""Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], Listed]`."""
+PlusSeparated = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
+"""Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], PlusSeparated]`."""
 
 
 @dataclass(frozen=True, slots=True)

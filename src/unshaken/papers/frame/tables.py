@@ -65,10 +65,10 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
             declare_table(table_name(paper.info.name, name), columns_of(columns))
 
 
-def filled(columns: Mapping[str, Any]) -> dict[str, Any]:
+def fill_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of one length: tensors as lists, and a single value, or None, once for each row.
 
-    >>> filled({"id": ["a", "b"], "seed": 3, "set": "test"})
+    >>> fill_columns({"id": ["a", "b"], "seed": 3, "set": "test"})
     {'id': ['a', 'b'], 'seed': [3, 3], 'set': ['test', 'test']}
     """
     lists = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}

@@ -31,7 +31,7 @@ from unshaken.detect.scores.msp import MSP
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, MahalanobisPaper
 
 UNSEEN = 2
@@ -66,7 +66,7 @@ def run(paper: MahalanobisPaper, context: Context) -> None:
     images = read(paper, context)
     with track("distances", paper.seeds * (1 + len(RATES))) as task:
         for seed in context.seeds(paper.seeds):
-            training = last_epoch(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
+            training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
             net = context.net(f"s{seed}", context.model, images.train, training, [CropFlip(pad=0)])
             part = Scores(paper, context.within(f"s{seed}"), images, net.model, seed)
             part.score_all()

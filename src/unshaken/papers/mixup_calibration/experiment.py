@@ -14,7 +14,7 @@ from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Architecture, last_epoch, untrained
+from unshaken.papers.frame.networks import Architecture, plan_training, untrained
 from unshaken.papers.mixup_calibration import CLASSES, NETS, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
 
 WIDTHS = (128, 128)
@@ -111,7 +111,7 @@ def learn(
     if context.has("test"):  # those of the test set come last
         return
     options = {"optimizer": "adam", "weight_decay": 0, "schedule": "constant", "channels_last": False}
-    training = last_epoch(epochs, seed, batch_size=128, lr=1e-3, held_out=1, **options)
+    training = plan_training(epochs, seed, batch_size=128, lr=1e-3, held_out=1, **options)
     recipes = [] if NETS[net] == 1 else [Mixup(points=NETS[net])]
     found = context.net("net", arch, parts["train"], training, recipes, statistics=statistics or "data")
     for split in sorted(parts, key=lambda s: s == "test"):

@@ -22,7 +22,7 @@ from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, 
 from unshaken.measure.robustness.frequency import energy_inside, high_pass, low_pass, white_share
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import Examples
 from unshaken.papers.robust_mae import BUDGETS, CONTROLS, EPS, MAIN, RADII, SMALL, VARIANTS, RobustMaePaper
 from unshaken.papers.robust_mae.pretraining import compare_pretrainings
@@ -50,7 +50,7 @@ def run(paper: RobustMaePaper, context: Context) -> None:
         height, width = data.images.shape[2:]
         if height != width:
             raise ParameterError(f"robust-mae: images of {height} x {width} pixels: the small network takes squares")
-        training = last_epoch(paper.epochs, context.seed, batch_size=128, lr=0.2, held_out=200)
+        training = plan_training(paper.epochs, context.seed, batch_size=128, lr=0.2, held_out=200)
         own = context.net("net", SMALL, data, training).model
     Experiment(paper, context, own, data, batch).run()
     if not context.own and paper.comparison and paper.pretrain:

@@ -9,7 +9,7 @@ from unshaken.harden.recipes.pretraining.mae import MaskedAutoencoding
 from unshaken.measure.robustness.frequency import low_pass
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, last_epoch, saved
+from unshaken.papers.frame.networks import Net, plan_training, saved
 from unshaken.papers.robust_mae import ARMS, LOW, STEPS, RobustMaePaper
 
 LAYER, FEATURES = "body.2", 40
@@ -40,7 +40,7 @@ def tuned(paper: RobustMaePaper, context: Context, data: Split, arm: str) -> Net
     """A transformer, pretrained on pixels, on features of a network that learned the classes, or not; then tuned."""
 
     def training(epochs: int, lr: float) -> Training:
-        return last_epoch(epochs, context.seed, lr=lr, optimizer="adamw", weight_decay=0.05, held_out=100)
+        return plan_training(epochs, context.seed, lr=lr, optimizer="adamw", weight_decay=0.05, held_out=100)
 
     start: str | Net = "small-vit"
     if arm != "none":

@@ -18,7 +18,7 @@ from unshaken.harden.recipes.augmentation.noise import Noise, noisy
 from unshaken.models.networks.convolutions import PlainConvs
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Net, last_epoch, untrained, with_weights
+from unshaken.papers.frame.networks import Net, plan_training, untrained, with_weights
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 
 NOISE = Noise(sd=0.2)
@@ -124,7 +124,7 @@ class Nets:
 
     def training(self, epochs: int, lr: float) -> Training:
         """How all of them are trained."""
-        return last_epoch(epochs, self.seed, lr=lr, schedule="linear", clip=1.0, held_out=1, check_images=1)
+        return plan_training(epochs, self.seed, lr=lr, schedule="linear", clip=1.0, held_out=1, check_images=1)
 
 
 def changed(kind: str, batch: Batch, use: str, seed: int) -> Batch:

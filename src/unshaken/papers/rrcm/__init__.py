@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Listed, Paper
+from unshaken.papers.frame import Check, Paper, PlusSeparated
 
 TIMED = "timed-cnn"
 ARMS: Mapping[str, Mapping[str, float] | None] = {
@@ -96,7 +96,7 @@ class RRCMPaper(Paper):
     epochs: PositiveInt = Field(8, description="of pretraining")
     steps: PositiveInt = Field(300, description="of tuning", ge=20)
     seeds: PositiveInt = Field(3, description="runs of each arm")
-    sigmas: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
+    sigmas: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
         (0.5, 1.0), description="noise levels, in [0, 1] pixel units; as text 0.5+1", min_length=1
     )
     alone: bool = Field(False, description="whether consistency without contrast is tried besides")

@@ -26,7 +26,7 @@ from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
 from unshaken.harden.recipes.pretraining.rrcm_tune import RepresentationTuning
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
-from unshaken.papers.frame.networks import Net, Statistics, last_epoch, untrained
+from unshaken.papers.frame.networks import Net, Statistics, plan_training, untrained
 from unshaken.papers.rrcm import ARMS, CURVES, KINDS, TIMED, RRCMPaper
 
 BATCH, HELD = 256, 20
@@ -157,7 +157,7 @@ class Experiment:
     def training(self, epochs: int, lr: float, **more: Any) -> Training:
         """Options of all training here."""
         same = {"optimizer": "adamw", "weight_decay": 1e-4, "warmup": 0.1, "held_out": HELD, "check_images": 2}
-        return last_epoch(epochs, self.seed, lr=lr, **same, **more)
+        return plan_training(epochs, self.seed, lr=lr, **same, **more)
 
     def predict(self, model: Classifier, label: str, sigma: float) -> None:
         """Predictions for every test image under one noise, the same for all systems of a seed."""

@@ -20,7 +20,7 @@ from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.smt_verification import EPS, MODEL, PIXELS, SEARCHES, SMTVerificationPaper, nets
 
 DIGITS_TRAIN, TEST = 1400, 400
@@ -87,7 +87,7 @@ def own_name(spec: str) -> str:
 def trained(context: Context, net: str, data: Split, seed: int, options: dict[str, Any]) -> Classifier:
     """A network of a seed: `plain`, or `at` for adversarial training."""
     width, eps = int(options.pop("width")), options.pop("eps")
-    training = last_epoch(seed=seed, optimizer="adam", weight_decay=0.0, held_out=10, check_images=2, **options)
+    training = plan_training(seed=seed, optimizer="adam", weight_decay=0.0, held_out=10, check_images=2, **options)
     recipes = [AdversarialTraining(eps=eps, steps=5)] if net == "at" else []
     build = partial(perceptron, dims=data.images[0].numel(), hidden=(width,))
     return context.net(net, build, data, training, recipes, statistics="none").model

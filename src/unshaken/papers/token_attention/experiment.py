@@ -26,7 +26,7 @@ from unshaken.harden.recipes.losses.adl import (
 )
 from unshaken.models.networks.attention import attention_layers, attention_maps
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.token_attention import ARMS, KINDS, MEASURES, SEVERITIES, SMALL, TokenAttentionPaper
 
 PIECE = 50
@@ -74,7 +74,7 @@ def own_model(context: Context) -> Classifier:
 
 def training(epochs: int, rate: float, seed: int) -> Training:
     """How the first network and the continuations are trained."""
-    return last_epoch(epochs, seed, lr=rate, optimizer="adamw", weight_decay=0.05, held_out=100)
+    return plan_training(epochs, seed, lr=rate, optimizer="adamw", weight_decay=0.05, held_out=100)
 
 
 def recipes_of(paper: TokenAttentionPaper, seed: int) -> dict[str, list[Recipe]]:

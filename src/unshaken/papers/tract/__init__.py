@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Listed, Paper
+from unshaken.papers.frame import Check, Paper, PlusSeparated
 
 CNN = "cnn"
 VIT = "small-vit"
@@ -92,7 +92,7 @@ class TrActPaper(Paper):
     choosing: PositiveInt = Field(2500, description="further test images, on which learning rates are chosen")
     epochs: PositiveInt = Field(8, description="of each run")
     seeds: PositiveInt = Field(2, description="runs of each arm at its best learning rate")
-    rates: Annotated[tuple[PositiveFloat, ...], Listed] = Field(
+    rates: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
         RATES, description="learning rates of the sweep, SGD; as text 0.1+0.2", min_length=1
     )
     ridge: PositiveFloat = Field(0.1, description="lambda")

@@ -12,7 +12,7 @@ from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts
-from unshaken.papers.frame.networks import Net, last_epoch
+from unshaken.papers.frame.networks import Net, plan_training
 from unshaken.papers.tract import ARMS, CNN, VIT, TrActPaper
 from unshaken.papers.tract.figures import Curves
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
@@ -81,7 +81,7 @@ def trained(paper: TrActPaper, context: Context, arm: Arm, parts: Parts) -> Net:
     Raises:
         ParameterError: there is no such architecture.
     """
-    training = last_epoch(
+    training = plan_training(
         arm.epochs, arm.seed, batch_size=128, lr=arm.lr, optimizer=arm.optimizer, schedule="cosine", weight_decay=0.0,
         held_out=10, check_images=2,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Listed, Paper
+from unshaken.papers.frame import Check, Paper, PlusSeparated
 
 GAP, SHRUNK = 0.03, 0.5
 REAL, AI = "real", "ai"
@@ -89,7 +89,7 @@ class UnsafeBenchPaper(Paper):
     seeds: PositiveInt = Field(3, description="disjoint groups of photos")
     side: PositiveInt = Field(96, description="height and width in pixels to which images are enlarged")
     style: Style = Field("poster", description="of the copies: six levels with edges, or medians with strong colours")
-    flagged: Annotated[tuple[NonNegativeInt, ...], Listed] = Field(
+    flagged: Annotated[tuple[NonNegativeInt, ...], PlusSeparated] = Field(
         (3, 5, 6, 8, 9),
         description="classes that the policy does not allow, as 3+5; of CIFAR-10 cat, dog, frog, ship and truck",
     )

@@ -16,7 +16,7 @@ from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import last_epoch
+from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import accuracy_of
 from unshaken.papers.vit_patch import SMALL, VitPatchPaper
 
@@ -71,7 +71,7 @@ def trained_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int,
 
         def training(lr: float, seed: int = seed) -> Training:
             options = {"optimizer": "adamw", "weight_decay": 0.05, "held_out": 1}
-            return last_epoch(paper.epochs, seed, batch_size=128, lr=lr, **options)
+            return plan_training(paper.epochs, seed, batch_size=128, lr=lr, **options)
 
         vit = context.net(f"seed{seed}.vit", "small-vit", train, training(2e-3), [CropFlip()]).model
         goal = round(accuracy_of(vit, held) - 0.01, 6)
