@@ -39,13 +39,13 @@ def write_scores(
     """
     columns: dict[str, object] = {
         "id": list(ids),
-        "method": [method] * len(ids),
-        "strength": [strength] * len(ids),
-        "abnormal": abnormal.tolist(),
-        "fold": fold.tolist(),
-        "score": against_the_detector(scores.double(), abnormal).tolist(),
+        "method": method,
+        "strength": strength,
+        "abnormal": abnormal,
+        "fold": fold,
+        "score": against_the_detector(scores.double(), abnormal),
     }
-    columns |= {k: v.double().tolist() for k, v in (("change", change), ("psnr", psnr)) if v is not None}
+    columns |= {k: v.double() for k, v in (("change", change), ("psnr", psnr)) if v is not None}
     context.write("detector_scores", label, columns)
 
 

@@ -106,7 +106,7 @@ def gradients(context: Context, label: str, model: Classifier, batch: Batch) -> 
         context.write("logit_gradients", label, {"id": list(batch.ids), **reached(model, batch)})
 
 
-def reached(model: Classifier, batch: Batch) -> dict[str, list[Any]]:
+def reached(model: Classifier, batch: Batch) -> dict[str, Any]:
     """Of each image: the number of logits, the number that get a gradient of CrossMax's cross-entropy, and ties.
 
     Args:
@@ -121,4 +121,4 @@ def reached(model: Classifier, batch: Batch) -> dict[str, list[Any]]:
         (slope,) = torch.autograd.grad(loss, z)
     count = (slope != 0).flatten(1).sum(1)
     ties = tied(crossmax(logits))
-    return {"logits": [z[0].numel()] * len(z), "reached": count.tolist(), "tied": ties.tolist()}
+    return {"logits": z[0].numel(), "reached": count, "tied": ties}

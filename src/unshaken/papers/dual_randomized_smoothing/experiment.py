@@ -100,14 +100,9 @@ def write_votes(
             net = nets["full" if poll in ("rs", "more") else poll]
             with evaluating(net):
                 found = tally(polls, poll, net, certified, seed)
-            columns = {
-                "id": list(certified.ids),
-                "label": required(certified.labels).tolist(),
-                "selected": found.selected.tolist(),
-                "counts": found.counts.tolist(),
-                "seconds": found.seconds.tolist(),
-            }
-            context.write("votes", label, columns)
+            columns = {"selected": found.selected, "counts": found.counts, "seconds": found.seconds}
+            labels = required(certified.labels)
+            context.write("votes", label, {"id": list(certified.ids), "label": labels, **columns})
     for name, net in nets.items():
         shown = test.with_images(noisy(test, name, polls.deviation(name), seed))
         context.predict(polls.name(seed, f"{name}.noise"), net, shown, method="noise")

@@ -113,10 +113,5 @@ def diversity(context: Context, net: Net, some: Batch) -> None:
         return
     matrix = diversity_matrix(net.model, some, eps=0.15, steps=5, step_size=0.2).tolist()
     pairs = list(product(range(COUNT), range(COUNT)))
-    columns = {
-        "id": [f"{i}-{j}" for i, j in pairs],
-        "source": [i for i, _ in pairs],
-        "judge": [j for _, j in pairs],
-        "loss": [matrix[i][j] for i, j in pairs],
-    }
-    context.write("diversity", "d", columns)
+    columns = {"id": [f"{i}-{j}" for i, j in pairs], "loss": [matrix[i][j] for i, j in pairs]}
+    context.write("diversity", "d", {**columns, "source": [i for i, _ in pairs], "judge": [j for _, j in pairs]})

@@ -99,7 +99,7 @@ def gradients(context: Context, model: Classifier, batch: Batch) -> None:
         oracle = Oracle(model, limit=250)
         top = oracle.exact(batch.images).topk(2, dim=1).values
         largest = gradient_sizes(oracle, batch)
-    columns = {"id": list(batch.ids), "largest": largest.tolist(), "gap": (top[:, 0] - top[:, 1]).tolist()}
+    columns = {"id": list(batch.ids), "largest": largest, "gap": top[:, 0] - top[:, 1]}
     context.write("gradients", "clean", columns)
 
 

@@ -132,24 +132,26 @@ class Maker:
     ) -> Made:
         """Images first, then their history, then the rows that say that all is there."""
         label, n = f"{made.method}.{made.made_for}", len(made.images)
-        spent = {"forwards": round(oracle.meter.forwards / n), "backwards": round(oracle.meter.backwards / n)}
-        cost: dict[str, list[Any]] = {k: [v] * n for k, v in spent.items()}
-        cost["seconds"] = [(time.perf_counter() - began) / n] * n
+        cost: dict[str, Any] = {
+            "forwards": round(oracle.meter.forwards / n),
+            "backwards": round(oracle.meter.backwards / n),
+            "seconds": (time.perf_counter() - began) / n,
+        }
         self.context.run.write_examples(made.images, made.ids, label, 0)
         if history:
             generations = {name: [getattr(g, name) for g in history] for name in HISTORY}
             self.context.write("history", label, {"id": [str(g.generation) for g in history], **generations})
-        further = {**{k: v.tolist() for k, v in columns.items()}, **cost, **self.distances(made.images)}
+        further = {**columns, **cost, **self.distances(made.images)}
         self.write(made.method, made.made_for, made.ids, made.targets, made.images, net, **further)
         return made
 
-    def distances(self, images: Tensor) -> dict[str, list[float]]:
+    def distances(self, images: Tensor) -> dict[str, Tensor]:
         """All proxies of images, as columns."""
-        return {k: v.tolist() for k, v in {"variation": total_variation(images), **self.proxies(images)}.items()}
+        return {"variation": total_variation(images), **self.proxies(images)}
 
     def write(
         self, method: str, made_for: str, ids: Sequence[str], targets: Tensor, images: Tensor, net: Network,
-        **columns: list[Any],
+        **columns: Any,
     ) -> None:  # fmt: skip
         """Rows of images shown to one network.
 
@@ -164,18 +166,17 @@ class Maker:
         """
         with evaluating(net.model):
             logits = Oracle(net.model).exact(images)
-        at, n = targets[:, None], len(images)
+        at = targets[:, None]
         odds = log_odds(logits).gather(1, at).flatten()
         columns |= {
             "id": list(ids),
-            "made_for": [made_for] * n,
-            "shown_to": [net.name] * n,
-            "target": targets.tolist(),
-            "prediction": logits.argmax(1).tolist(),
-            "confidence": odds.sigmoid().tolist(),
-            "log_odds": odds.tolist(),
+            "made_for": made_for,
+            "shown_to": net.name,
+            "target": targets,
+            "prediction": logits.argmax(1),
+            "confidence": odds.sigmoid(),
+            "log_odds": odds,
         }
         if net.temperature is not None:
-            tempered = (logits.double() / net.temperature).softmax(1).gather(1, at)
-            columns["tempered"] = tempered.flatten().tolist()
+            columns["tempered"] = (logits.double() / net.temperature).softmax(1).gather(1, at).flatten()
         self.context.write("images", f"{method}.{made_for}.{net.name}", columns)

@@ -142,13 +142,9 @@ class Scores:
             fitted = {how: FittedDetector(method, {}, torch.zeros(0)) for how, method in methods.items()}
             found = screen(fitted, self.anatomy, batch, oracle, seed)
         n = len(batch)
-        columns = {
-            "id": list(batch.ids) * len(found),
-            **{k: [v] * n * len(found) for k, v in (("seed", seed), ("set", name), ("treatment", treatment))},
-            "how": [how for how in found for _ in range(n)],
-            "score": torch.cat([s.score for s in found.values()]).tolist(),
-        }
-        self.context.write("moves", label, columns)
+        columns = {"id": list(batch.ids) * len(found), "seed": seed, "set": name, "treatment": treatment}
+        how, score = [how for how in found for _ in range(n)], torch.cat([s.score for s in found.values()])
+        self.context.write("moves", label, {**columns, "how": how, "score": score})
 
     def describe(self, seed: int, batch: Batch) -> None:
         """What is in the photos of a seed."""
@@ -156,11 +152,5 @@ class Scores:
             return
         x = batch.images.double().mean(1)
         step = (x.diff(dim=1).abs().mean((1, 2)) + x.diff(dim=2).abs().mean((1, 2))) / 2
-        columns = {
-            "id": list(batch.ids),
-            "label": [None] * len(batch) if batch.labels is None else batch.labels.tolist(),
-            "brightness": x.mean((1, 2)).tolist(),
-            "contrast": x.flatten(1).std(1).tolist(),
-            "detail": step.tolist(),
-        }
-        self.context.write("content", f"s{seed}.content", columns)
+        content = {"brightness": x.mean((1, 2)), "contrast": x.flatten(1).std(1), "detail": step}
+        self.context.write("content", f"s{seed}.content", {"id": list(batch.ids), "label": batch.labels, **content})

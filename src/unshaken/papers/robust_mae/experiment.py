@@ -160,7 +160,7 @@ class Experiment:
                 context.predict(f"fixed-{e}", guard, self.batch, examples=found)
         if not context.has("prompts", "clusters"):
             ids = [str(i) for i in range(len(prompts))]
-            columns = {"images": prompts.counts.long().tolist(), "purity": prompts.purity.tolist()}
+            columns = {"images": prompts.counts.long(), "purity": prompts.purity}
             context.write("clusters", "prompts", {"id": ids, **columns})
 
     def confirm(self) -> None:
@@ -213,5 +213,4 @@ class Experiment:
             with torch.no_grad():
                 chosen: torch.Tensor = guard.net.select(batch.images)  # type: ignore[operator]
             own = prompts.commonest[chosen] == required(batch.labels)
-            columns = {"id": list(batch.ids), "cluster": chosen.tolist(), "commonest": own.tolist()}
-            context.write("selection", label, columns)
+            context.write("selection", label, {"id": list(batch.ids), "cluster": chosen, "commonest": own})

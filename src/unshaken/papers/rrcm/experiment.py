@@ -70,16 +70,10 @@ class Experiment:
         label = f"{arm}.seed{self.seed}"
         if not isinstance(encoder, Net) or self.context.has(label, "pretraining"):
             return
-        n = len(encoder.curves)
-        columns: dict[str, list[Any]] = {
-            "id": [str(i) for i in range(1, n + 1)],
-            "arm": [arm] * n,
-            "seed": [self.seed] * n,
-            "epoch": list(range(1, n + 1)),
-            "batch": [min(BATCH, len(self.parts.training) - HELD)] * n,
-            "seconds": [encoder.seconds] * n,
-            **{k: [c.get(k) for c in encoder.curves] for k in CURVES},
-        }
+        epochs = list(range(1, len(encoder.curves) + 1))
+        columns: dict[str, Any] = {"id": [str(i) for i in epochs], "arm": arm, "seed": self.seed, "epoch": epochs}
+        columns |= {"batch": min(BATCH, len(self.parts.training) - HELD), "seconds": encoder.seconds}
+        columns |= {k: [c.get(k) for c in encoder.curves] for k in CURVES}
         self.context.write("pretraining", label, columns)
 
     @property
@@ -177,18 +171,17 @@ class Experiment:
             with evaluating(model), counted(model) as passes:
                 method = Smoothing(sigma=sigma, n=self.paper.n, n0=100)
                 found = method.certify(Oracle(model, limit=256), batch, seed=self.seed)
-            n = len(batch)
-            columns: dict[str, list[Any]] = {
+            columns = {
                 "id": list(batch.ids),
-                "sigma": [sigma] * n,
-                "label": required(batch.labels).tolist(),
-                "prediction": found.prediction.tolist(),
-                "abstained": found.abstained.tolist(),
-                "radius": found.radius.tolist(),
-                "votes": found.tally.forwards.tolist(),
-                "passes": [sum(passes) / n] * n,
-                "parameters": [sum(p.numel() for p in model.parameters())] * n,
-                "seconds": found.tally.seconds.tolist(),
+                "sigma": sigma,
+                "label": required(batch.labels),
+                "prediction": found.prediction,
+                "abstained": found.abstained,
+                "radius": found.radius,
+                "votes": found.tally.forwards,
+                "passes": sum(passes) / len(batch),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "seconds": found.tally.seconds,
             }
             self.context.write("certification_cost", name, columns)
 

@@ -132,6 +132,5 @@ def count(paper: SMTVerificationPaper, context: Context, model: Classifier, batc
         labels = model(batch.images).argmax(1).tolist()
         found = [search.largest(image, label) for image, label in zip(batch.images, labels, strict=True)]
     pixels, calls, seconds = map(list, zip(*found, strict=True))
-    same = {"eps": [COUNT_EPS] * len(batch), "most": [most] * len(batch)}
-    columns = {"id": list(batch.ids), "pixels": pixels, "calls": calls, "seconds": seconds, **same}
-    context.write("verified_pixels", "verified", columns)
+    columns = {"id": list(batch.ids), "pixels": pixels, "calls": calls, "seconds": seconds}
+    context.write("verified_pixels", "verified", {**columns, "eps": COUNT_EPS, "most": most})

@@ -109,17 +109,12 @@ def measure(
             found = attention(model, clean, shown[label][2][few], paper.threshold)
             layers, n = found["adl"].shape
             places = {"id": list(clean.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
-            context.write("attention", f"{arm}.{label}", places | {m: v.flatten().tolist() for m, v in found.items()})
+            context.write("attention", f"{arm}.{label}", places | {m: v.flatten() for m, v in found.items()})
     if not context.has(arm, "scales"):
         shares = scale_shares(model, clean.images) if "tap" in arm else torch.zeros(0, 0)
         spots = [(i, j) for i in range(shares.shape[0]) for j in range(shares.shape[1])]
-        columns = {
-            "id": [f"{i}-{j}" for i, j in spots],
-            "layer": [i for i, _ in spots],
-            "scale": [j for _, j in spots],
-            "share": shares.flatten().tolist(),
-        }
-        context.write("scales", arm, columns)
+        places = {"id": [f"{i}-{j}" for i, j in spots], "layer": [i for i, _ in spots]}
+        context.write("scales", arm, {**places, "scale": [j for _, j in spots], "share": shares.flatten()})
 
 
 def attention(model: Classifier, clean: Batch, changed: Batch, threshold: float) -> dict[str, Tensor]:

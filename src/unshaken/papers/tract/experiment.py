@@ -105,18 +105,8 @@ def measure(context: Context, arm: Arm, net: Net, parts: Parts) -> None:
     }
     for name, batch in shown.items():
         context.predict(f"{arm.name}.{name}", net.model, batch, method=name)
-    n = len(net.curves)
-    columns = {
-        "id": [str(i) for i in range(1, n + 1)],
-        "arch": [arm.arch] * n,
-        "arm": [arm.arm] * n,
-        "lr": [arm.lr] * n,
-        "seed": [arm.seed] * n,
-        "epoch": list(range(1, n + 1)),
-        "right": [int(c["right"]) for c in net.curves],
-        "images": [len(parts.testing)] * n,
-        "choosing": [int(c["choosing"]) for c in net.curves],
-        "chosen_from": [len(parts.choosing)] * n,
-        "seconds": [net.seconds] * n,
-    }
-    context.write("epochs", arm.name, columns)
+    epochs = list(range(1, len(net.curves) + 1))
+    counts = {name: [int(c[name]) for c in net.curves] for name in ("right", "choosing")}
+    totals = {"images": len(parts.testing), "chosen_from": len(parts.choosing), "seconds": net.seconds}
+    named = {"id": [str(i) for i in epochs], "arch": arm.arch, "arm": arm.arm, "lr": arm.lr, "seed": arm.seed}
+    context.write("epochs", arm.name, {**named, "epoch": epochs, **counts, **totals})

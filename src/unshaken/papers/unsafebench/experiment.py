@@ -155,15 +155,9 @@ class Moderation:
         flagged, data = self.paper.flagged, self.parts.training
         category = collected_for(test.labels, flagged, data.classes).tolist()
         named = [data.names[c] if c < len(data.names) else str(c) for c in flagged]
-        columns = {
-            "id": list(test.ids),
-            **{k: [v] * len(test) for k, v in (("seed", seed), ("arm", arm), ("source", source))},
-            "category": category,
-            "name": [named[k] for k in category],
-            "unsafe": unsafe.tolist(),
-            "margins": margins.tolist(),
-        }
-        context.write("moderation", f"{arm}.{source}", columns)
+        columns = {"id": list(test.ids), "seed": seed, "arm": arm, "source": source, "category": category}
+        names = [named[k] for k in category]
+        context.write("moderation", f"{arm}.{source}", {**columns, "name": names, "unsafe": unsafe, "margins": margins})
 
     def attack(self, context: Context, seed: int, bank: Bank, margin: Tensor, test: Moderated, unsafe: Tensor) -> None:
         """Rows of photos under noise and attacks on the margin over the threshold, through logits and probabilities."""
@@ -203,8 +197,8 @@ class Moderation:
             "id": list(test.ids) * len(CASES),
             "kind": ["unsafe" if u else "safe" for u in belongs.any(1).tolist()] * len(CASES),
             "case": [case for case in CASES for _ in test.ids],
-            "target": torch.cat([policy_target(belongs, p) for p in policies.values()]).tolist(),
-            "answer": torch.cat(answers).tolist(),
+            "target": torch.cat([policy_target(belongs, p) for p in policies.values()]),
+            "answer": torch.cat(answers),
         }
         context.write("policy_answers", label, columns)
 

@@ -47,4 +47,4 @@ def score_harmless(context: Context, data: str, photos: int) -> None:
         except MissingExtra as error:
             context.write("left_out", name, {"id": [name], "reason": [str(error)]})
             continue
-        context.write("false_alarms", name, {"id": ids, "score": scores, "threshold": [threshold] * len(ids)})
+        context.write("false_alarms", name, {"id": ids, "score": scores, "threshold": threshold})

@@ -109,13 +109,9 @@ class Experiment:
             if not self.context.has(label, "attention"):
                 on_cell, rolled = attention_to(self.pair.vit, images, token, self.grid)
                 layers, n = on_cell.shape
-                columns = {
-                    "id": list(self.batch.ids) * layers,
-                    "layer": [layer for layer in range(layers) for _ in range(n)],
-                    "on_cell": on_cell.flatten().tolist(),
-                    "rollout": rolled.flatten().tolist(),
-                }
-                self.context.write("attention", label, columns)
+                places = {"id": list(self.batch.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
+                columns = {"on_cell": on_cell.flatten(), "rollout": rolled.flatten()}
+                self.context.write("attention", label, places | columns)
 
     def correct(self, label: str, batch: Batch) -> Tensor:
         """Whether each sample of a batch is predicted correctly under a condition, bool `[N]`, from rows."""
