@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.numbers import shorten
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.harden.engine.ensemble import ensemble
 from unshaken.harden.engine.fit import fit
@@ -213,7 +214,7 @@ def described(value: Any) -> Any:
         return {"class": type(value).__qualname__, "options": described(options)}
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    raise TypeError(f"{type(value).__qualname__} {value!r} cannot stand in the key of a network")
+    raise TypeError(f"{type(value).__qualname__} {shorten(value)} cannot stand in the key of a network")
 
 
 def _statistics(module: nn.Module) -> tuple[Tensor | None, ...]:

@@ -63,11 +63,11 @@ def searched(
     return Examples(found.x, attack.info.name, norm, eps, found.forwards, found.backwards, found.seconds)
 
 
-def accuracy_of(model: Classifier, batch: Batch) -> float:
-    """The share of labelled images that a model classifies correctly, for what an experiment decides by it."""
+def accuracy_of(model: Classifier, images: Tensor, labels: Tensor | None) -> float:
+    """The share of labelled images `[N, C, H, W]` that a model classifies correctly, for what is decided by it."""
     with evaluating(model):
-        found = Oracle(model, limit=LIMIT).exact(batch.images).argmax(1)
-    return float((found == required(batch.labels)).double().mean())
+        found = Oracle(model, limit=LIMIT).exact(images).argmax(1)
+    return float((found == required(labels)).double().mean())
 
 
 def predicted(condition: Condition, model: Classifier, batch: Batch, examples: Examples | None = None) -> Part:

@@ -102,7 +102,7 @@ class Surgery:
 
             def score(weights: Weights) -> tuple[float, float]:
                 model = with_weights(self.tuned.model, weights)
-                return accuracy_of(model, clean), accuracy_of(model, shown)
+                return accuracy_of(model, clean.images, clean.labels), accuracy_of(model, shown.images, shown.labels)
 
             layers = [min(k, len(self.body.layers)) for k in LAYERS]
             tried = choose(self.base, self.found[kind], score, layers=layers, alphas=ALPHAS, most_lost=ALLOWED)

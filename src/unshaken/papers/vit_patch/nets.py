@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import PositiveInt, PrivateAttr
+from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import required
 from unshaken.data import stream
 from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.training import Training
@@ -30,20 +32,21 @@ class CropFlipUntil(CropFlip):
 
     goal: float
     asks: PositiveInt = 4
-    _held: Batch = PrivateAttr()
+    _images: Tensor = PrivateAttr()
+    _labels: Tensor = PrivateAttr()
 
     @classmethod
     def of(cls, goal: float, held: Batch) -> CropFlipUntil:
         """A recipe that ends the training where the accuracy on labelled images reaches a goal."""
         made = cls(goal=goal)
-        made._held = held
+        made._images, made._labels = held.images, required(held.labels)
         return made
 
     def after_step(self, step: Step) -> None:
         """Measure the accuracy some times an epoch."""
         place = step.number % step.steps + 1
         if place in {round((i + 1) * step.steps / self.asks) for i in range(self.asks)}:
-            step.stop = accuracy_of(step.classifier, self._held) >= self.goal
+            step.stop = accuracy_of(step.classifier, self._images, self._labels) >= self.goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def trained_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int,
             return plan_training(paper.epochs, seed, batch_size=128, lr=lr, **options)
 
         vit = context.net(f"seed{seed}.vit", "small-vit", train, training(2e-3), [CropFlip()]).model
-        goal = round(accuracy_of(vit, held) - 0.01, 6)
+        goal = round(accuracy_of(vit, held.images, held.labels) - 0.01, 6)
         recipe = CropFlipUntil.of(goal, held)
         yield (
             seed,
