@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import tarfile
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
+import torch
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 import unshaken
+import unshaken.api
+from unshaken.core.errors import RunError
 from unshaken.data import load_data
 from unshaken.detect import MSP, fit
 
@@ -61,3 +66,39 @@ def test_detectors_are_fitted_and_score_tar_shards(shards, tmp_path):
                              accept=None, against="far=" + shards)  # fmt: skip
     assert len(scored.run.rows("scores")) >= 40
     assert scored.summary["bad_samples"] == []
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Demo images and labels as a program holds them."""
+    demo = load_data("demo")
+    return np.stack([demo.read(i) for i in range(60)]), demo.labels[:60]
+
+
+def test_every_verb_takes_what_people_have(pair, tmp_path):
+    tensors = torch.from_numpy(pair[0]).permute(0, 3, 1, 2), torch.from_numpy(pair[1])
+    loader = DataLoader(TensorDataset(*tensors), batch_size=7, shuffle=True)
+    pairs = list(zip(pair[0], pair[1].tolist(), strict=True))
+    plan = [{"method": "contrast", "severities": [3]}]
+    clean = unshaken.audit("demo:standard", pair, plan, out=tmp_path / "audit").summary["clean"]
+    assert clean["n"] == 60
+    assert unshaken.attack("demo:standard", loader, PGD, out=tmp_path / "attack").summary["clean"] == clean
+    assert (
+        unshaken.certify("demo:standard", pairs, "ibp", radii=0.001, out=tmp_path / "certify").summary["clean"] == clean
+    )
+    fit("demo:standard", loader, [MSP()]).detector_set.save(tmp_path / "detectors")
+    scored = unshaken.detect("demo:standard", pairs, tmp_path / "detectors", out=tmp_path / "detect", attacked=False)
+    assert len(scored.run.rows("scores")) >= 60
+    unshaken.api.set_thresholds(tmp_path / "detectors", "demo:standard", pair)
+    trained = unshaken.harden("small", loader, out=tmp_path / "harden", epochs=1)
+    assert trained.result
+    assert len(unshaken.api.mark(pair, "dct", out=tmp_path / "marked").names()) >= 10
+
+
+def test_a_run_on_arrays_is_resumed_and_not_with_others(pair, tmp_path):
+    plan = [{"method": "contrast", "severities": [3]}]
+    found = unshaken.audit("demo:standard", pair, plan, out=tmp_path / "run")
+    again = unshaken.audit("demo:standard", pair, plan, out=tmp_path / "run", resume=True)
+    assert again.summary["clean"] == found.summary["clean"]
+    with pytest.raises(RunError, match="another configuration"):
+        unshaken.audit("demo:standard", (255 - pair[0], pair[1]), plan, out=tmp_path / "run", resume=True)

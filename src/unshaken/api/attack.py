@@ -13,12 +13,12 @@ from unshaken.attack.engine.base import Attack
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 
 
 def attack(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     attack: str = "pgd",
     *,
     norm: str | None = None,

@@ -10,7 +10,7 @@ from torch import nn
 
 from unshaken.api.job import Options, default_out, prepare_run
 from unshaken.core.errors import ParameterError
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
@@ -42,7 +42,7 @@ class Audit:
 
 def audit(
     model: str | nn.Module | None = None,
-    data: str | Dataset = "demo",
+    data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
     **options: Any,
 ) -> Audit:
@@ -51,7 +51,8 @@ def audit(
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits. None: both networks of the embedded
             default, side by side.
-        data: a SPEC or a `Dataset`.
+        data: a SPEC, a pair `(images, labels)` of arrays or tensors, a torch, torchvision or Hugging Face data set, a
+            `DataLoader`, or a list of (image, label); see `unshaken.data.as_dataset`.
         plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm}`.
         options: see `Options`.
 
@@ -67,7 +68,7 @@ def audit(
     return run_plan(model, data, plan, chosen)
 
 
-def _audit_demo(data: str | Dataset, plan: str | Sequence[Any], options: Options) -> Audit:
+def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -> Audit:
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
@@ -78,7 +79,7 @@ def _audit_demo(data: str | Dataset, plan: str | Sequence[Any], options: Options
 
 def run_plan(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     plan: str | Sequence[Any],
     options: Options,
     *,

@@ -11,12 +11,12 @@ from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options, as_list
 from unshaken.core.numbers import parse_number
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 
 
 def certify(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     method: str = "smoothing-sequential",
     *,
     radii: float | str | Sequence[float | str] | None = None,

@@ -11,13 +11,13 @@ from torch import nn
 from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.job import Options, as_list
 from unshaken.api.screening import screen_run
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 from unshaken.report.write import make_report
 
 
 def detect(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     detectors: str | Path,
     *,
     accept: float | None = None,

@@ -11,7 +11,7 @@ from torch import nn
 from unshaken.api.job import choose_device, default_out
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import HardenResult, train_run
 from unshaken.harden.engine.training import Training
@@ -20,7 +20,7 @@ from unshaken.report.write import write_training_report
 
 def harden(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     recipes: str | Sequence[Any] = (),
     *,
     out: str | Path | None = None,
@@ -40,7 +40,7 @@ def harden(
     Args:
         model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
             `new:timm:NAME`), or a SPEC or module whose weights are trained on.
-        data: a SPEC or a `Dataset`, labelled; a seeded part of it is held out and chooses the checkpoint.
+        data: a SPEC or an object, as for `audit`, labelled; a seeded part of it is held out and chooses the checkpoint.
         recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; the weights are those of a run that never stopped.

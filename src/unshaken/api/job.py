@@ -19,7 +19,7 @@ from unshaken.core.device import find_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
 from unshaken.core.search_copy import search_copy
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
@@ -98,7 +98,7 @@ class Options:
 def prepare_run(
     run: RunDir,
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     plan: list[Entry],
     options: Options,
     beside: Sequence[str],
@@ -109,7 +109,7 @@ def prepare_run(
     Args:
         run: its directory.
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
-        data: a SPEC or a `Dataset`.
+        data: a SPEC or an object; see `unshaken.data.as_dataset`.
         plan: its lines.
         options: as the caller gave them.
         beside: runs shown side by side with it.
@@ -121,7 +121,7 @@ def prepare_run(
     steps = prepare(plan)  # a wrong plan is refused before anything is loaded
     device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
-    dataset = load_data(data, download=options.download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=options.download)
     first = _first_images(dataset, classifier)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))

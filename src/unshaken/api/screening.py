@@ -14,7 +14,7 @@ from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
@@ -33,7 +33,7 @@ FEW = 100
 
 def screen_run(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     detectors: str | Path,
     options: Options,
     *,
@@ -65,7 +65,7 @@ def screen_run(
         raise ParameterError(f"against names {max(names, key=names.count)!r} twice: give each set once")
     inside = [f"against/{n.replace('/', '-')}" for n in names]
 
-    def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
+    def made(place: str, what: DataSource, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
         job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect")
@@ -100,7 +100,7 @@ def screen_run(
 def set_thresholds(
     detectors: str | Path,
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -125,7 +125,7 @@ def set_thresholds(
     """
     classifier = as_classifier(model, download=download).to(choose_device(device))
     detector_set = DetectorSet.load(detectors, classifier)
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     found: dict[str, list[Tensor]] = {label: [] for label in detector_set.detectors}
     for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
         if isinstance(item, Batch):

@@ -19,7 +19,7 @@ from unshaken.core.progress import Task, track
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.data import BadSample, Dataset, load_data, stream, subset
+from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
@@ -96,7 +96,7 @@ class Fit:
 
 def fit(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     methods: Sequence[str | Detector],
     *,
     shares: Shares | None = None,
@@ -115,7 +115,7 @@ def fit(
 
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
-        data: normal samples, a SPEC or a `Dataset`; their labels where a detector needs them.
+        data: normal samples, a SPEC or an object, as for `unshaken.audit`; their labels where a detector needs them.
         methods: the detectors, objects or `NAME[:k=v,...]`.
         shares: how the data is divided.
         accept: a share of normal samples that the thresholds must be able to promise; None for any.
@@ -137,7 +137,7 @@ def fit(
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(device)
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     dataset = aligned(dataset, classifier.classes)
     chosen = subset(dataset, take, seed)
     _check_labels(dataset, detectors)

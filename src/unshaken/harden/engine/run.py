@@ -17,7 +17,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, RunError
-from unshaken.data import load_data
+from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
@@ -72,7 +72,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 def train_run(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     recipes: Sequence[Recipe],
     training: Training,
     *,
@@ -92,7 +92,7 @@ def train_run(
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
     )
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     start, samples = prepared(
         model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download
     )
