@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
-from unshaken.api.job import Options, default_out, prepare_run
+from unshaken.api.job import Options, RunOptions, default_out, prepare_run
 from unshaken.core.errors import ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -40,11 +41,12 @@ class Audit:
         return all(g.held for g in self.gates)
 
 
+@keywords(Options)
 def audit(
     model: str | nn.Module | None = None,
     data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> Audit:
     """Measure a model's accuracy under corruptions and attacks, and write a report.
 
@@ -70,6 +72,8 @@ def audit(
 
 def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -> Audit:
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
+    if options.name is not None:
+        raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
     robust = run_plan("demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None))

@@ -17,6 +17,7 @@ from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
 from unshaken.report.summary import finite
@@ -43,6 +44,7 @@ class FoolResult:
     record: dict[str, Any]
 
 
+@keywords()
 def fool(
     model: str | nn.Module,
     *,

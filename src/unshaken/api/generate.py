@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.api.job import choose_device
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.diffusion import DiffusionSettings
@@ -42,6 +43,7 @@ class GenerateResult:
     folder: RunDir | None
 
 
+@keywords()
 def fit_generator(
     data: DataSource,
     method: str | DiffusionSettings = "edm",
@@ -91,6 +93,7 @@ def fit_generator(
     return fitted
 
 
+@keywords()
 def sample_generator(
     model: str | Path,
     n: int,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
 from unshaken.api.job import choose_device, default_out
 from unshaken.core.errors import ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import HardenResult, train_run
-from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report.write import write_training_report
 
 
+@keywords(Training)
 def harden(
     model: str | nn.Module,
     data: DataSource,
@@ -33,7 +35,7 @@ def harden(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.watermark.marked import WatermarkDetector
@@ -15,6 +16,7 @@ RECORD = "marked.json"
 """The file that is written last: where it is, all images are there."""
 
 
+@keywords()
 def mark(
     data: DataSource,
     method: str | WatermarkDetector,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from unshaken.api.audit import Audit, audit
 from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.errors import ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
-from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report import Comparisons, write_comparison
 from unshaken.run.store import RunDir
 
@@ -38,6 +39,7 @@ class RepairResult:
     comparison: Comparisons
 
 
+@keywords(Training, **planning.TUNING)
 def plan_repair(
     run: str | Path,
     *,
@@ -47,7 +49,7 @@ def plan_repair(
     limit: int | None = None,
     workers: int | None = None,
     download: bool = False,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> RepairPlan:
     """Plan recipes against an audit's findings, and estimate their cost.
 
@@ -87,6 +89,7 @@ def plan_repair(
     return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
 
 
+@keywords()
 def repair(
     run: str | Path,
     plan: RepairPlan,

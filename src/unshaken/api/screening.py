@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
@@ -97,6 +98,7 @@ def screen_run(
     return jobs[0].run
 
 
+@keywords()
 def set_thresholds(
     detectors: str | Path,
     model: str | nn.Module,

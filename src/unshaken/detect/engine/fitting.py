@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
 from unshaken.core.registry import parse_method
@@ -94,6 +95,7 @@ class Fit:
         return self.detector_set
 
 
+@keywords()
 def fit(
     model: str | nn.Module,
     data: DataSource,
@@ -205,11 +207,12 @@ class _Fitting:
             raise DataError(
                 f"none of the first {min(len(dataset), 64)} samples of {dataset.options.spec!r} can be read"
             )
-        check_model(model, first.images)
-        self.anatomy = Anatomy.of(model, first.images)
+        images = first.images[: limit if limit == 1 else 2]
+        check_model(model, images, batch_size=limit)
+        self.anatomy = Anatomy.of(model, images)
         self.dataset = dataset.within(self.anatomy.classes)
         size = limit or max(8, min(256, 2**23 // first.images[0].numel()))
-        self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, first.images))
+        self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, images))
 
     def fit_data(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> FitData:
         """One look at every sample of the bank, and the tuning samples with their images."""

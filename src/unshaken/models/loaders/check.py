@@ -28,12 +28,13 @@ FIRST_NAMES = {
 """Modules that were renamed, under the names that fingerprints know: a new name does not make another model."""
 
 
-def check_model(classifier: Classifier, images: Tensor) -> None:
+def check_model(classifier: Classifier, images: Tensor, *, batch_size: int | None = None) -> None:
     """Check a model by passing two images, and one alone, through it.
 
     Args:
         classifier: left in the mode it was found in.
         images: float `[N, C, H, W]` in [0, 1], at least one.
+        batch_size: images in one pass at most; 1 for a model that takes no more, which gets one alone only.
 
     Raises:
         ModelError: the images do not fit the model, or the output is no finite float tensor `[N, K]` with K >= 2.
@@ -44,7 +45,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
     tensor = next(iter(classifier.parameters()), None)
     pair = images[[0, min(1, len(images) - 1)]].to("cpu" if tensor is None else tensor.device)
     with evaluating(classifier), torch.inference_mode():
-        for batch in (pair, pair[:1]):
+        for batch in (pair[:1],) if batch_size == 1 else (pair, pair[:1]):
             try:
                 output = classifier(batch)
             except ModelError:
@@ -52,7 +53,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
             except Exception as error:
                 raise ModelError(
                     f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}: "
-                    f"{type(error).__name__}: {first_line(error)}"
+                    f"{type(error).__name__}: {first_line(error)}{_hint(classifier, batch)}"
                 ) from error
             _check_output(classifier, output, len(batch))
 
@@ -98,6 +99,17 @@ def _check_fit(classifier: Classifier, images: Tensor) -> None:
             f"model {name!r} takes {view.height} x {view.width} pixels but the images have {size[0]} x {size[1]}: "
             f"load them with size={view.height if view.height == view.width else f'{view.height}x{view.width}'}"
         )
+
+
+def _hint(classifier: Classifier, batch: Tensor) -> str:
+    """What to do with a model that failed on several images; empty where one alone fails too."""
+    if len(batch) == 1:
+        return ""
+    try:
+        classifier(batch[:1])
+    except Exception:  # whatever the model raises
+        return ""
+    return "; it takes one image alone: use --batch-size 1"
 
 
 def _check_output(classifier: Classifier, output: Any, n: int) -> None:
