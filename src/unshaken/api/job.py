@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
@@ -150,10 +150,10 @@ def prepare_run(
     steps = prepare(plan)  # a wrong plan is refused before anything is loaded
     device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
+    classifier = alone(classifier) if options.batch_size == 1 else classifier
     dataset = as_dataset(data, download=options.download)
-    alone = options.batch_size == 1  # a model may take no more than one image
-    first = _first_images(dataset, classifier)[: 1 if alone else 2]
-    check_model(classifier, first, batch_size=1 if alone else None)
+    first = _first_images(dataset, classifier)
+    check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())

@@ -72,7 +72,7 @@ def _fields(record: type, defaults: dict[str, Any]) -> list[inspect.Parameter]:
 def _defaults(record: type) -> dict[str, FieldInfo | dataclasses.Field[Any]]:
     if issubclass(record, BaseModel):
         return dict(record.model_fields)
-    return {f.name: f for f in dataclasses.fields(record)}
+    return {f.name: f for f in dataclasses.fields(typing.cast(Any, record))}
 
 
 def _descriptions(record: type) -> dict[str, str]:

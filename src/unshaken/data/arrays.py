@@ -57,15 +57,16 @@ def from_arrays(
     bad: dict[int, str] = {}
     pixels = to_bytes(array, bad)
     options = options or Options(spec=f"<{array.dtype} {list(array.shape)}>")
-    found, names, bad_labels = (None, tuple(classes), {})
+    found, names = None, tuple(classes)
     if labels is not None:
         found, names, bad_labels = read_labels(labels, len(pixels), classes, options.spec)
+        bad = {**bad_labels, **bad}
     return InMemory(
         torch.from_numpy(pixels),
         None if found is None else torch.from_numpy(found),
         ids=ids,
         classes=names,
-        bad={**bad_labels, **bad},
+        bad=bad,
         options=options,
     )
 

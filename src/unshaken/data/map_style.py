@@ -131,7 +131,7 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
     """
     if not isinstance(image, torch.Tensor | np.ndarray):
         raise BadImage(f"a {type(image).__name__} is no image: give a Pillow image, a tensor or an array")
-    array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
+    array: NDArray[Any] = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
     if isinstance(image, torch.Tensor) and array.ndim == 3:
         array = array.transpose(1, 2, 0)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
@@ -139,7 +139,7 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
         raise BadImage(f"shape {tuple(image.shape)} is no image: give a {form} with 1 or 3 channels")
     bad: dict[int, str] = {}
     try:
-        pixels = to_bytes(array[None], bad)[0]
+        pixels: NDArray[np.uint8] = to_bytes(array[None], bad)[0]
     except DataError as error:
         raise BadImage(str(error)) from None
     if bad:

@@ -112,6 +112,6 @@ def _one_image(x):
 def test_a_model_of_one_image_is_told_the_way_and_then_accepted(images):
     with pytest.raises(ModelError, match="batch of one only; it takes one image alone: use --batch-size 1"):
         check_model(Classifier(Gives(_one_image)), images)
-    check_model(Classifier(Gives(_one_image)), images, batch_size=1)
+    check_model(Classifier(Gives(_one_image), one_by_one=True), images)
     with pytest.raises(ModelError, match=r"shapes cannot be multiplied .*\)$"):
         check_model(Classifier(Gives(lambda x: x @ torch.ones(4, 4))), images)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
@@ -139,6 +139,7 @@ def fit(
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(device)
+    classifier = alone(classifier) if batch_size == 1 else classifier
     dataset = as_dataset(data, download=download)
     dataset = aligned(dataset, classifier.classes)
     chosen = subset(dataset, take, seed)
@@ -207,12 +208,11 @@ class _Fitting:
             raise DataError(
                 f"none of the first {min(len(dataset), 64)} samples of {dataset.options.spec!r} can be read"
             )
-        images = first.images[: limit if limit == 1 else 2]
-        check_model(model, images, batch_size=limit)
-        self.anatomy = Anatomy.of(model, images)
+        check_model(model, first.images)
+        self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
         size = limit or max(8, min(256, 2**23 // first.images[0].numel()))
-        self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, images))
+        self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, first.images))
 
     def fit_data(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> FitData:
         """One look at every sample of the bank, and the tuning samples with their images."""

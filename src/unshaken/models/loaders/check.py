@@ -28,13 +28,12 @@ FIRST_NAMES = {
 """Modules that were renamed, under the names that fingerprints know: a new name does not make another model."""
 
 
-def check_model(classifier: Classifier, images: Tensor, *, batch_size: int | None = None) -> None:
+def check_model(classifier: Classifier, images: Tensor) -> None:
     """Check a model by passing two images, and one alone, through it.
 
     Args:
         classifier: left in the mode it was found in.
         images: float `[N, C, H, W]` in [0, 1], at least one.
-        batch_size: images in one pass at most; 1 for a model that takes no more, which gets one alone only.
 
     Raises:
         ModelError: the images do not fit the model, or the output is no finite float tensor `[N, K]` with K >= 2.
@@ -45,7 +44,7 @@ def check_model(classifier: Classifier, images: Tensor, *, batch_size: int | Non
     tensor = next(iter(classifier.parameters()), None)
     pair = images[[0, min(1, len(images) - 1)]].to("cpu" if tensor is None else tensor.device)
     with evaluating(classifier), torch.inference_mode():
-        for batch in (pair[:1],) if batch_size == 1 else (pair, pair[:1]):
+        for batch in (pair, pair[:1]):
             try:
                 output = classifier(batch)
             except ModelError:
