@@ -86,7 +86,7 @@ def test_a_model_of_one_image_runs_in_every_verb(tmp_path):
     whole = unshaken.audit("demo:standard", "demo", plan, out=tmp_path / "whole", limit=20)
     accuracies = [[c["accuracy"] for c in a.summary["conditions"]] for a in (alone, whole)]
     assert accuracies[0] == accuracies[1]
-    short = {"limit": 2, "batch_size": 1, "out": tmp_path / "certify"}
+    short = {"limit": 2, "batch_size": 1, "attacked": False, "out": tmp_path / "certify"}
     smoothed = unshaken.certify(model, "demo", "smoothing:n=12,n0=4", **short)
     assert len(smoothed.run.rows("certificates")) == 2
     detect.fit(model, "demo", ["msp"], take=20, batch_size=1).detector_set.save(tmp_path / "detectors")

@@ -102,3 +102,19 @@ def test_a_run_on_arrays_is_resumed_and_not_with_others(pair, tmp_path):
     assert again.summary["clean"] == found.summary["clean"]
     with pytest.raises(RunError, match="another configuration"):
         unshaken.audit("demo:standard", (255 - pair[0], pair[1]), plan, out=tmp_path / "run", resume=True)
+
+
+def test_every_result_shows_itself_in_a_notebook(pair, tmp_path):
+    """Small, escaped, and with its own figures."""
+    plan = [{"method": "contrast", "severities": [3]}]
+    audits = [unshaken.audit("demo:standard", pair, plan, out=tmp_path / n, name=f"<{n}>") for n in ("a", "b")]
+    detectors = fit("demo:standard", pair, [MSP()])
+    hardened = unshaken.harden("small", pair, out=tmp_path / "harden", epochs=1)
+    compared = unshaken.compare(tmp_path / "a", tmp_path / "b")
+    texts = [r._repr_html_() for r in (audits[0], detectors, detectors.detector_set, hardened, compared)]
+    assert all(len(text) < 60_000 and text.count("<style>") == 1 for text in texts)
+    assert "Robustness of &lt;a&gt;" in texts[0]
+    assert f"{audits[0].summary['clean']['value']:.1%}".removesuffix("%") in texts[0]
+    assert "msp" in texts[1]
+    assert str(tmp_path / "harden") in texts[3]
+    assert "&lt;b&gt;" in texts[4]

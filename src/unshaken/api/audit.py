@@ -15,6 +15,7 @@ from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
 from unshaken.run import RunDir, execute, load_plan, read_config
 
@@ -39,6 +40,9 @@ class Audit:
     def held(self) -> bool:
         """Whether all gates passed."""
         return all(g.held for g in self.gates)
+
+    def _repr_html_(self) -> str:
+        return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
 @keywords(Options)

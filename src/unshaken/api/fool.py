@@ -20,6 +20,7 @@ from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_m
 from unshaken.core.keywords import keywords
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
+from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.run import RunDir
 
@@ -42,6 +43,9 @@ class FoolResult:
     folder: RunDir
     images: Tensor
     record: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return pictures_card(f"Fooling images, in {self.folder}", self.images.cpu())
 
 
 @keywords()

@@ -20,6 +20,7 @@ from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet, UNetSettings
+from unshaken.report.render.notebook import pictures_card
 from unshaken.run import RunDir
 
 MOST_BYTES = 2**31
@@ -41,6 +42,9 @@ class GenerateResult:
     images: Tensor
     labels: Tensor | None
     folder: RunDir | None
+
+    def _repr_html_(self) -> str:
+        return pictures_card(f"{len(self.images)} images", self.images.mul(255).round().byte().cpu())
 
 
 @keywords()

@@ -19,6 +19,8 @@ from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report import Comparisons, write_comparison
+from unshaken.report.pages import comparison_page
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run.store import RunDir
 
 
@@ -37,6 +39,9 @@ class RepairResult:
     hardened: HardenResult
     after: Audit
     comparison: Comparisons
+
+    def _repr_html_(self) -> str:
+        return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
 
 @keywords(Training, **planning.TUNING)

@@ -88,6 +88,9 @@ class Fit:
     detector_set: DetectorSet
     bad: tuple[BadSample, ...]
 
+    def _repr_html_(self) -> str:
+        return self.detector_set._repr_html_()
+
     def __getattr__(self, name: str) -> DetectorSet:
         if name != "door":
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
@@ -57,6 +58,11 @@ class HardenResult:
     model: Classifier
     result: dict[str, Any]
     bad: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        plain = {k: v for k, v in self.result.items() if isinstance(v, str | int | float)}
+        facts = {**plain, **({"left out": f"{len(self.bad)} samples"} if self.bad else {})}
+        return facts_card(f"Trained model run:{self.run}", facts, f"The whole report: {self.run}/report.html")
 
 
 def recipe_text(recipe: Recipe) -> str:
