@@ -15,9 +15,10 @@ from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
-from unshaken.run import RunDir, execute, load_plan, read_config
+from unshaken.run import Job, RunDir, execute, load_plan, read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
         raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
+    if options.gates:  # they are of the second run
+        lines = load_plan(plan)
+        check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
     robust = run_plan("demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None))
     beside = [str(robust.run).removeprefix(f"{out}/")]
     return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
@@ -99,9 +103,16 @@ def run_plan(
     baseline = check_gates_early(options)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
+    check_gates_planned(job, options)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
     return Audit(run, made.summary, made.gates, made.page)
+
+
+def check_gates_planned(job: Job, options: Options) -> None:
+    """Refuse a gate on what the run will not produce."""
+    conditions = [c for step in job.steps() for c in step.conditions]
+    check_planned(options.gates, job.config, conditions, labelled=job.dataset.labels is not None)
 
 
 def check_gates_early(options: Options) -> RunDir | None:

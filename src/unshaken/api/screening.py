@@ -21,6 +21,8 @@ from unshaken.detect.engine.detector_set import DetectorSet, check_accept, diges
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
+from unshaken.report.figures.detected import COVARIATE
+from unshaken.report.gates.rehearsal import check_planned, planned_detection
 from unshaken.run import Job, RunDir, execute, load_plan
 from unshaken.run.flag import Flag
 from unshaken.run.local import NOT_RUN
@@ -91,6 +93,7 @@ def screen_run(
     fitted = detectors_of(shared["folder"], shared["digest"], jobs[0].model, jobs[0].once)
     for job in jobs[1:]:
         job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
+    _check_gates(jobs, options, labels, [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in shifts)])
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         execute(job, resume=options.resume)
@@ -167,6 +170,16 @@ def parse_against(text: str) -> tuple[str, str, str]:
             f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
         )
     return group, name, spec
+
+
+def _check_gates(jobs: list[Job], options: Options, labels: list[str], sets: list[tuple[str, str]]) -> None:
+    """Refuse a gate on what the run will not produce."""
+    evasions = [e for job in jobs for e in job.config.plan if e.method == EVASION]
+    attacks = [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps]
+    conditions = [c for step in jobs[0].steps() for c in step.conditions]
+    labelled = jobs[0].dataset.labels is not None
+    planned = planned_detection(labels, sets, attacks)
+    check_planned(options.gates, jobs[0].config, conditions, labelled=labelled, detection=planned)
 
 
 def _obstacle(job: Job) -> str | None:
