@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import os
+import shlex
 import time
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_a_link_out_of_the_folder_is_bad_and_one_inside_is_not(tmp_path, make):
     assert (found.read(2) == make.noise()).all()
     reasons = {found.ids[i].partition("/")[2]: reason for i, reason in found.bad.items()}
     assert set(reasons) == {"out.png", "sibling.png", "gone.png"}
-    told = f"its symbolic link leaves the data folder; to follow links into {tmp_path} write {spec}?links={tmp_path}"
+    told = f"its symbolic link leaves the data folder; to follow links into {tmp_path} write '{spec}?links={tmp_path}'"
     assert reasons["out.png"] == reasons["sibling.png"] == told
     assert "leads to a file that does not exist" in reasons["gone.png"]
     with pytest.raises(BadSample, match=r"x/out\.png: its symbolic link leaves") as error:
@@ -91,7 +92,7 @@ def test_a_linked_folder_is_followed_where_the_user_says_so(tmp_path):
     (tmp_path / "root/z").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="'z' is a symbolic link out of the data folder") as error:
         load_data(f"{spec}?links=follow")
-    advised = str(error.value).rpartition(" write ")[2]
+    (advised,) = shlex.split(str(error.value).rpartition(" write ")[2])
     assert load_data(advised).ids == ("x/a.png", "y/a.png", "z/b.png")
 
 
@@ -104,7 +105,7 @@ def test_a_data_folder_of_links_into_a_cache_is_read(tmp_path, make):
         (root / name).symlink_to(os.path.relpath(cache / f"{i}{i}/abc{i}", (root / name).parent))
     refused = load_data(f"folder:{root}")
     assert len(refused.bad) == 3
-    advised = refused.bad[0].rpartition(" write ")[2]
+    (advised,) = shlex.split(refused.bad[0].rpartition(" write ")[2])
     assert advised == f"folder:{root}?links={cache}"
     found = load_data(advised)
     assert (found.bad, found.labels.tolist()) == ({}, [0, 0, 1])

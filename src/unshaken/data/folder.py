@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,7 +140,7 @@ class _Lister:
             how = self.links.how_to_follow([target], self.spec)
             raise DataError(f"data {self.spec!r}: the folder {id!r} is a symbolic link out of the data folder; {how}")
         if not self.links.folders:
-            how = f"to follow it write {with_option(self.spec, 'links', FOLLOW)}"
+            how = f"to follow it write {shlex.quote(with_option(self.spec, 'links', FOLLOW))}"
             raise DataError(f"data {self.spec!r}: the folder {id!r} is a symbolic link; {how}")
         return target
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Links:
         """
         common = os.path.commonpath([*folders, *self.allowed])
         folder = common if os.path.dirname(common) != common else "DIR"
-        return f"to follow links into {folder} write {with_option(spec, 'links', folder)}"
+        return f"to follow links into {folder} write {shlex.quote(with_option(spec, 'links', folder))}"
 
 
 def is_inside(path: str, folder: str) -> bool:

@@ -33,7 +33,7 @@ from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.measure import share
-from unshaken.models.loaders.from_run import ShapeRecord, record_of, tensors_of
+from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
@@ -59,10 +59,15 @@ class HardenResult:
     result: dict[str, Any]
     bad: dict[str, str]
 
+    @property
+    def spec(self) -> str | None:
+        """The SPEC that loads the chosen checkpoint; None where the network is an object of a program."""
+        return spec_of_run(str(self.run), read_record(str(self.run)).arch)
+
     def _repr_html_(self) -> str:
         plain = {k: v for k, v in self.result.items() if isinstance(v, str | int | float)}
         facts = {**plain, **({"left out": f"{len(self.bad)} samples"} if self.bad else {})}
-        return facts_card(f"Trained model run:{self.run}", facts, f"The whole report: {self.run}/report.html")
+        return facts_card(f"Trained model {self.spec or self.run}", facts, f"The whole report: {self.run}/report.html")
 
 
 def recipe_text(recipe: Recipe) -> str:
