@@ -98,7 +98,7 @@ def test_gates_on_detectors_are_held_against_their_sets(tmp_path):
             score(gate)
     assert not (tmp_path / "run").exists()
     held = ["msp[set=dark].auroc >= 0", "msp[set=fog-3].flagged >= 0", "msp[group=far].mean_auroc >= 0"]
-    held += ["msp.accepted >= 0", "msp[eps=0.1].adaptive <= 1", "clean.accuracy >= 0"]
+    held += ["msp.accuracy >= 0", "msp.accepted >= 0", "msp[eps=0.1].adaptive <= 1", "clean.accuracy >= 0"]
     assert score(*held).held
     with pytest.raises(ParameterError, match="nothing such was run"):
         score("msp.adaptive <= 1", attacked=False, out=tmp_path / "other")
