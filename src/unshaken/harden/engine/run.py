@@ -65,8 +65,14 @@ class HardenResult:
         return spec_of_run(str(self.run), read_record(str(self.run)).arch)
 
     def _repr_html_(self) -> str:
-        plain = {k: v for k, v in self.result.items() if isinstance(v, str | int | float)}
-        facts = {**plain, **({"left out": f"{len(self.bad)} samples"} if self.bad else {})}
+        names = {"held_accuracy": "accuracy on held-out images", "held_robust": "the same, attacked"}
+        facts = {
+            names.get(key, key): f"{f['value']:.1%} ({f['low']:.1%} to {f['high']:.1%}, {f['n']:,} images)"
+            for key, f in self.result.get("figures", {}).items()
+        }
+        facts["epoch kept"] = f"{self.result.get('chosen_epoch')} of {self.result.get('epochs')}"
+        facts |= {f"flag {flag['name']}": flag["detail"] for flag in self.result.get("flags", [])}
+        facts |= {"left out": f"{len(self.bad)} images"} if self.bad else {}
         return facts_card(f"Trained model {self.spec or self.run}", facts, f"The whole report: {self.run}/report.html")
 
 
