@@ -157,7 +157,7 @@ def alone(model: Classifier) -> Classifier:
 
 def _singles(images: Tensor) -> Sequence[Tensor]:
     """Each image as a batch of its own; of no image one of zeros, which tells the shape of the output."""
-    return images.split(1) if len(images) else (images.new_zeros(1, *images.shape[1:]),)
+    return torch.split(images, 1) if len(images) else (images.new_zeros(1, *images.shape[1:]),)
 
 
 def _kept(module: nn.Module, layer: str, found: dict[str, Tensor]) -> RemovableHandle:

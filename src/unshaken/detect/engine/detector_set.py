@@ -46,10 +46,8 @@ class DetectorSet:
         return f"<DetectorSet of {self.model.name!r}: {', '.join(self.detectors)}>"
 
     def _repr_html_(self) -> str:
-        facts = {
-            "detectors": ", ".join(self.detectors),
-            **{k: self.about[k] for k in ("data", "samples") if k in self.about},
-        }
+        samples = ", ".join(f"{n} {use}" for use, n in self.about.get("samples", {}).items())
+        facts = {"detectors": ", ".join(self.detectors), "fitted on": self.about.get("data", ""), "samples": samples}
         return facts_card(f"Detectors of {self.model.name}", facts)
 
     def only(self, *labels: str) -> DetectorSet:
