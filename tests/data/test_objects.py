@@ -9,7 +9,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from unshaken.core.errors import DataError
-from unshaken.data import BadSample, as_dataset, stream
+from unshaken.data import BadSample, as_dataset, load_data, stream
+from unshaken.data.first import first_batch
 
 
 @pytest.fixture
@@ -110,6 +111,17 @@ def test_a_hugging_face_set_is_read(pixels):
         as_dataset(rows.to_iterable_dataset())
     with pytest.raises(DataError, match=r"with a transform: call reset_format\(\)"):
         as_dataset(rows.with_transform(lambda x: x))
+
+
+def test_the_first_readable_images_are_found_behind_many_that_are_not(folder):
+    for i in range(100):
+        (folder / f"c0/0-{i:03d}.heic").write_bytes(b"")
+    data = load_data(f"folder:{folder}")
+    assert first_batch(data, view=None).ids == ("c0/1.png", "c0/3.png")
+    for i in range(4):
+        next(folder.rglob(f"{i}.png")).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"can be read \(4 tried\); c0/0-000\.heic: HEIC images are"):
+        first_batch(load_data(f"folder:{folder}"), view=None)
 
 
 class Endless(torch.utils.data.IterableDataset):

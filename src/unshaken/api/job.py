@@ -13,13 +13,13 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
 from unshaken.core.search_copy import search_copy
-from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
+from unshaken.data import DataSource, as_dataset, subset
+from unshaken.data.first import first_batch
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
@@ -152,7 +152,7 @@ def prepare_run(
     classifier = as_classifier(model, download=options.download).to(device)
     classifier = alone(classifier) if options.batch_size == 1 else classifier
     dataset = as_dataset(data, download=options.download)
-    first = _first_images(dataset, classifier)
+    first = first_batch(dataset, view=classifier.view).images
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
@@ -202,16 +202,6 @@ def prepare_run(
         engine=options.engine,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name),
     )
-
-
-def _first_images(dataset: Dataset, model: Classifier) -> Tensor:
-    """The first two readable images, as the model looks at them."""
-    found: list[Tensor] = []
-    for item in stream(dataset, range(min(len(dataset), 64)), view=model.view, workers=1, batch_size=2):
-        if isinstance(item, Batch):
-            return item.images
-        found.append(torch.empty(0))
-    raise DataError(f"none of the first {len(found)} samples of {dataset.options.spec!r} can be read; check --data")
 
 
 def _count_classes(model: Classifier, images: Tensor) -> int:

@@ -21,6 +21,7 @@ from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
+from unshaken.data.first import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
@@ -206,11 +207,9 @@ class _Fitting:
     ) -> None:
         self.dataset, self.methods, self.seed, self.workers = dataset, list(methods), seed, workers
         self.model, self.bad = model, list[BadSample]()
-        first = next((b for b in self._batches(range(min(len(dataset), 64)), 2, keep_bad=False)), None)
-        if first is None:
-            raise DataError(
-                f"none of the first {min(len(dataset), 64)} samples of {dataset.options.spec!r} can be read"
-            )
+        first = first_batch(dataset, view=model.view)
+        tensor = next(iter(model.parameters()), None)
+        first = first if tensor is None else first.to(tensor.device)
         check_model(model, first.images)
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
