@@ -22,11 +22,10 @@ def test_an_auroc_of_three_seeds_stays_an_auroc():
 
 
 def test_arcsine_interval_by_hand():
-    # m = 1/2: g = asin(sqrt(1/2)) = pi/4, g' = 1; s = 0.1 / sqrt(3), t(2) = 4.302653; sin^2(pi/4 -+ x) = (1 -+ sin 2x)/2
+    # m = 1/2: g = asin(sqrt(m)) = pi/4 and g' = 1, so that the ends are sin^2(pi/4 -+ t s) = (1 -+ sin 2 t s) / 2
     figure, reach = over_seeds([0.4, 0.5, 0.6], low=0, high=1), 4.302653 * 0.1 / np.sqrt(3)
-    assert (figure.low, figure.high) == pytest.approx(
-        ((1 - np.sin(2 * reach)) / 2, (1 + np.sin(2 * reach)) / 2), rel=1e-6
-    )
+    bend = np.sin(2 * reach)
+    assert (figure.low, figure.high) == pytest.approx(((1 - bend) / 2, (1 + bend) / 2), rel=1e-6)
 
 
 def test_a_difference_turned_round_has_the_interval_turned_round():
