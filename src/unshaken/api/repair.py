@@ -17,6 +17,7 @@ from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training
+from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
 from unshaken.run.store import RunDir
 
@@ -119,10 +120,10 @@ def repair(
         plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
         device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
     )  # fmt: skip
-    own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
+    own = own_net(plan.model)
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     after = audit(
-        f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
+        f"run:{out}" if own is None else f"run:{out}?net={own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
         seed=config.seed, device=device, workers=workers, download=download, eot=config.eot, precision=config.precision,
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
-from unshaken.measure.robustness.frequency import high_pass, low_pass
+from unshaken.stress.engine.frequency import high_pass, low_pass
 from unshaken.measure.statistics.figure import Figure
 
 Predict = Callable[[Tensor], Tensor]

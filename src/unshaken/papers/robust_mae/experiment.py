@@ -20,7 +20,8 @@ from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, guarded
 from unshaken.harden.engine.training import Training
-from unshaken.measure.robustness.frequency import energy_inside, high_pass, low_pass, white_share
+from unshaken.measure.robustness.frequency import energy_inside, white_share
+from unshaken.stress.engine.frequency import high_pass, low_pass
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.outcomes import Examples

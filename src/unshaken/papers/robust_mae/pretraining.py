@@ -6,7 +6,7 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.errors import DataError
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.pretraining.mae import MaskedAutoencoding
-from unshaken.measure.robustness.frequency import low_pass
+from unshaken.stress.engine.frequency import low_pass
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, saved
