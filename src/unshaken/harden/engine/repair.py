@@ -196,7 +196,7 @@ def check_apart(config: RunConfig, data: str, fingerprint: str) -> None:
 
 
 def expected_cost(start: Start, samples: Samples, recipes: Sequence[Recipe], training: Training) -> tuple[float, int]:
-    """Seconds and passes of a training, from three steps of it on a copy of the model.
+    """Seconds and passes of a training, from its first three steps (all, where an epoch has fewer) on a copy.
 
     Args:
         start: left as it is.
@@ -208,15 +208,16 @@ def expected_cost(start: Start, samples: Samples, recipes: Sequence[Recipe], tra
     for recipe in recipes:
         model = recipe.rebuild(model)
     loop = Loop(model, samples, recipes, training)
-    steps, loop.steps, loop.training = loop.steps, 3, training.model_copy(update={"epochs": 1})
+    steps, timed = loop.steps, min(3, loop.steps)
+    loop.steps, loop.training = timed, training.model_copy(update={"epochs": 1})
     check, loop.check = loop.check, lambda live, kept: {}  # type: ignore[assignment]
     began = time.perf_counter()
     progress = loop.train()
-    step = (time.perf_counter() - began) / 3
+    step = (time.perf_counter() - began) / timed
     began = time.perf_counter()
     check(loop.live, loop.kept())
     checks = time.perf_counter() - began
-    passes = (progress.forwards + progress.backwards) / 3
+    passes = (progress.forwards + progress.backwards) / timed
     epochs = training.epochs
     return epochs * (steps * step + checks / training.check_every), round(epochs * steps * passes)
 
