@@ -20,9 +20,9 @@ from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, guarded, 
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import GuardedModel
 from unshaken.measure.robustness.frequency import energy_inside
-from unshaken.stress.engine.frequency import low_pass
 from unshaken.models import load_model, save_model
 from unshaken.models.networks.small import SmallNet
+from unshaken.stress.engine.frequency import low_pass
 
 FORMS = ("additive", "multiplicative", "amplitude", "spatial", "replace")
 
