@@ -121,9 +121,10 @@ def repair(
         device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
     )  # fmt: skip
     own = own_net(plan.model)
+    trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     after = audit(
-        f"run:{out}" if own is None else f"run:{out}?net={own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
+        trained, config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
         seed=config.seed, device=device, workers=workers, download=download, eot=config.eot, precision=config.precision,
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)

@@ -55,7 +55,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
         run.sweep()
         _flag_start(job)
         finished = job.finished()
-        total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))
+        total = len(config.ids) * sum(job.weights().values())
         try:
             with track(f"{config.model_name}: {config.plan_name}", total) as task:
                 if job.engine == "ray":

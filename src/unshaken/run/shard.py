@@ -21,6 +21,7 @@ from unshaken.core.progress import Task
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
+from unshaken.run.cost import condition_weights
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.flags import check_trust
 from unshaken.run.journal import Journal
@@ -75,6 +76,15 @@ class Job:
         steps = self.once("steps", lambda: prepare(self.config.plan))
         return [s for s in steps if self.obstacle(s) is None]
 
+    def weights(self) -> dict[str, float]:
+        """The cost of each condition a sample, `clean` included; see `condition_weights`."""
+        made = self.once("weights", lambda: condition_weights(self.steps(), len(self.config.classes)))
+        return {CLEAN.id: 1.0, **made}
+
+    def weight(self, step: Step) -> float:
+        """The cost of a step a sample."""
+        return sum(self.weights()[c.id] for c in step.conditions)
+
     def indices(self) -> NDArray[np.int64]:
         """Where each sample of the run stands in the data set, int64 `[N]`."""
         return self.once("indices", self._indices)
@@ -124,7 +134,7 @@ def run_shard(
         job: the run.
         shard: from 0.
         finished: conditions and shards whose rows are there.
-        progress: advanced by one a sample and condition.
+        progress: advanced for each sample by the weights of its conditions.
         alive: called now and then, to renew a lock.
 
     Returns:
@@ -138,7 +148,7 @@ def run_shard(
     todo = [s for s in steps if any((c.id, shard) not in finished for c in s.conditions)]
     clean_done = (CLEAN.id, shard) in finished
     if progress is not None:
-        done = sum(len(s.conditions) for s in steps if s not in todo) + clean_done
+        done = sum(job.weight(s) for s in steps if s not in todo) + clean_done
         progress.advance(done * len(job.config.shard_ids(shard)))
     if clean_done and not todo:
         return Meter()
@@ -182,7 +192,7 @@ def run_shard(
                 Journal(job.run, condition.id, shard).clear()
             _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
             if progress is not None:
-                progress.advance(len(job.config.shard_ids(shard)) * len(step.conditions), note=step.label)
+                progress.advance(len(job.config.shard_ids(shard)) * job.weight(step), note=step.label)
     return oracle.meter
 
 

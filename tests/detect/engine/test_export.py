@@ -17,7 +17,7 @@ from unshaken.detect.engine.fitting import labels_of
 from unshaken.detect.watermark.learned_watermark import LearnedWatermarkDetector
 
 SLOW = {"lid", "learned-watermark"}
-"""`learned-watermark` is trained briefly in `everything`. `lid` needs torch's distance matrix, which ONNX has not got: it is
+"""`learned-watermark` is trained briefly in `everything`. `lid` needs a distance matrix, which ONNX has not got: it is
 refused as the detector of `test_an_operation_without_a_name` is."""
 
 

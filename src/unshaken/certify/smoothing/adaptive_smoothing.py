@@ -125,6 +125,10 @@ class AdaptiveSmoothing(SmoothedMixture):
     )
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
 
+    def most_passes(self, classes: int) -> int | None:
+        """All votes, and one pass of the accurate model."""
+        return self.n0 + self.n + 1
+
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
         """Radii are found.
 

@@ -60,6 +60,10 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
     )
 
+    def most_passes(self, classes: int) -> int | None:
+        """All votes of both halves."""
+        return 2 * (self.n0 + self.n)
+
     def check(self) -> None:
         """Refuse radii that no votes could certify.
 
