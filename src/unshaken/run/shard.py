@@ -168,7 +168,7 @@ def run_shard(
             if not steps and batch is not None and job.config.save_examples < 0:
                 job.run.write_examples(batch.images, list(batch.ids), CLEAN.id, shard)
             _write_clean(job, shard, batch, bad, logits, oracle)
-            _write_cost(job, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
+            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes(CLEAN, batch, logits)
@@ -190,7 +190,7 @@ def run_shard(
             _write_step(job, shard, step, parts)
             for condition in step.conditions:
                 Journal(job.run, condition.id, shard).clear()
-            _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
+            write_cost(job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)) * job.weight(step), note=step.label)
     return oracle.meter
@@ -266,7 +266,8 @@ def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
     run.write_rows(table_of(part), "flags", label, shard)
 
 
-def _write_cost(job: Job, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+def write_cost(run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+    """Write what a step of a shard spent: the meter now, less the meter before."""
     columns = {
         "step": [label],
         "shard": [shard],
@@ -278,7 +279,7 @@ def _write_cost(job: Job, shard: int, label: str, meter: Meter, before: Meter, w
         "largest_batch": [meter.largest_batch],
         "back_offs": [meter.back_offs - before.back_offs],
     }
-    job.run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
+    run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
 
 
 def _copy(meter: Meter) -> Meter:
