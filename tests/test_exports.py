@@ -19,8 +19,8 @@ EXPORTS = {
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy Evasion "
-    "ExportResult FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LearnedWatermarkDetector LID Latency MCDropout MCM MSP "
-    "Mahalanobis MaxLogit NudeNet "
+    "ExportResult FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP "
+    "LearnedWatermarkDetector Mahalanobis MaxLogit NudeNet "
     "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
     "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",

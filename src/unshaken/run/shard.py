@@ -66,7 +66,7 @@ class Job:
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, made at the first call with this key and kept as long as the job."""
+        """Return what `make` made at the first call with this key; it is kept as long as the job."""
         if key not in self._made:
             self._made[key] = make()
         return cast(T, self._made[key])

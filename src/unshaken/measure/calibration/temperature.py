@@ -222,7 +222,7 @@ def expected_kl(
 
 @dataclass(frozen=True, slots=True)
 class Interpolator:
-    """What one temperature can do for a network that memorised labels drawn where two classes overlap.
+    """Best calibration by one temperature of a network that memorised labels drawn where two classes overlap.
 
     Args:
         temperature: the oracle's T.

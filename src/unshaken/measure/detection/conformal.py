@@ -47,7 +47,7 @@ class Threshold:
 
     @property
     def guarantee(self) -> str:
-        """What holds, in one sentence."""
+        """The guarantee in one sentence."""
         if self.k > self.n:
             return f"accepts everything: {self.n} calibration samples are too few, {self.needed} would do"
         if self.confidence is None:
