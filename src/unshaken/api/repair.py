@@ -84,8 +84,10 @@ def plan_repair(
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     seconds, passes = planning.expected_cost(start, samples, chosen, settings)
     before = read_summary(directory).cost.seconds
-    told = source if isinstance(source, str) else dataset.options.spec
-    return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
+    data_name = source if isinstance(source, str) else dataset.options.spec
+    return RepairPlan(
+        spec, data_name, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before
+    )
 
 
 def repair(

@@ -92,8 +92,8 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
                 raise ParameterError("the statement returns no rows: use a query such as select ...")
             return [column[0] for column in cursor.description], cursor.fetchall()
         except duckdb.Error as error:
-            said = str(error).partition("\n\nLINE")[0]
-            raise ParameterError(f"SQL: {one_line(said)}") from None
+            message = str(error).partition("\n\nLINE")[0]
+            raise ParameterError(f"SQL: {one_line(message)}") from None
 
 
 def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:

@@ -152,20 +152,20 @@ def choose(findings: Iterable[Finding], given: Sequence[Recipe] = ()) -> tuple[l
         findings: from the largest loss to the smallest.
         given: the user's own recipes, which come before all.
     """
-    recipes, told = list(given), []
+    recipes, annotated = list(given), []
     for finding in findings:
         recipe: Recipe = parse_method(finding.recipe, "harden")
         if recipe.info.name in {r.info.name for r in recipes}:
-            told.append(finding)
+            annotated.append(finding)
             continue
         try:
             Composition([*recipes, recipe])
         except ParameterError as error:
-            told.append(Finding(finding.what, finding.loss, finding.recipe, str(error)))
+            annotated.append(Finding(finding.what, finding.loss, finding.recipe, str(error)))
             continue
         recipes.append(recipe)
-        told.append(finding)
-    return told, recipes
+        annotated.append(finding)
+    return annotated, recipes
 
 
 def training_data(config: RunConfig) -> str:

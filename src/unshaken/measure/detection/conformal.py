@@ -137,12 +137,12 @@ def calibration_needed(accept: float, *, confidence: float | None = None) -> int
     for name, share in (("accept", accept), ("confidence", 0.5 if confidence is None else confidence)):
         if not 0 < share < 1:
             raise ParameterError(f"{name} must lie inside (0, 1), not {share}; 0.95 is usual")
-    share = _decimal(accept)
+    asked = _decimal(accept)
     if confidence is None:
-        return math.ceil(share / (1 - share))
+        return math.ceil(asked / (1 - asked))
     rest = 1 - _decimal(confidence)
     with localcontext(prec=60):
-        logs = [(Decimal(f.numerator) / Decimal(f.denominator)).ln() for f in (rest, share)]
+        logs = [(Decimal(f.numerator) / Decimal(f.denominator)).ln() for f in (rest, asked)]
         ratio = logs[0] / logs[1]
         nearest = ratio.to_integral_value()
     exact = abs(ratio - nearest) < Decimal("1e-30")  # a whole power, such as 0.9^2 = 1 - 0.19

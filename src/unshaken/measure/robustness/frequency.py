@@ -26,7 +26,7 @@ def frequency_radius(height: int, width: int) -> Numbers:
     [49, 197, 441, 795]
     """
     rows, columns = np.fft.fftfreq(height, 1 / height), np.fft.fftfreq(width, 1 / width)
-    radius = np.hypot(rows[:, None], columns[None])
+    radius: Numbers = np.hypot(rows[:, None], columns[None])
     radius.flags.writeable = False
     return radius
 
