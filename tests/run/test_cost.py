@@ -6,7 +6,9 @@ import warnings
 
 import pytest
 
+from unshaken.cli import main
 from unshaken.core.registry import list_methods, parse_method
+from unshaken.run import cost
 from unshaken.run.cost import LongRunWarning, condition_weights, duration, passes_of, warn_if_long
 from unshaken.run.plan import load_plan, prepare
 
@@ -51,3 +53,12 @@ def test_every_attack_says_what_it_costs_at_most():
     assert len(names) > 10
     silent = {name for name in names if not parse_method(name, "attack").most_passes(10)}
     assert silent == {"universal-patch"}  # its search is for all samples together
+
+
+def test_the_command_line_says_so_in_one_line_and_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cost, "LONG", 0.0)
+    line = ["attack", "--model", "demo:standard", "--data", "demo", "--attack", "fgsm", "--limit", "4", "--quiet"]
+    assert main([*line, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("unshaken: fgsm needs up to 2 passes a sample; 4 samples at about ")
+    assert said.count("needs up to") == 1
