@@ -31,7 +31,7 @@ def condition_weights(steps: Sequence[Step], classes: int) -> dict[str, float]:
     Returns:
         Condition id to passes; the conditions of one step share its cost evenly.
     """
-    weights = {}
+    weights: dict[str, float] = {}
     for step in steps:
         most = passes_of(step, classes)
         shared = max(1.0, 0.0 if most is None else most / max(1, len(step.conditions)))
