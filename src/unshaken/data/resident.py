@@ -88,7 +88,8 @@ class Samples:
             return rows
         first = next((b for b in self._stream(rows[:64], 1) if isinstance(b, Batch)), None)
         if first is None:
-            raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read")
+            reason = next((f"; {self.dataset.ids[i]}: {why}" for i, why in self.dataset.bad.items()), "")
+            raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read{reason}")
         self.shape = tuple(first.images.shape[1:])
         if first.images.numel() * len(rows) > RESIDENT_BYTES:
             return rows

@@ -143,6 +143,12 @@ def test_bad_use(audit, tmp_path):
     RunDir(tmp_path / "own").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
     with pytest.raises(ParameterError, match="which is your own code: give it again with --model"):
         api.plan_repair(tmp_path / "own", data="demo")
+    arrays = {**RunDir(audit).read_json("run.json"), "data": "<arrays of 40>"}
+    RunDir(tmp_path / "arrays").write_json(arrays, "run.json")
+    RunDir(tmp_path / "arrays").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
+    with pytest.raises(ParameterError, match="an object of a program: give it again as audited="):
+        api.repair(tmp_path / "arrays", None, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_training_images_of_named_sets(audit):
