@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings as python_warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -28,11 +28,14 @@ def _cost_on_stderr() -> Iterator[None]:
     """Print the warning of a long run as one line on stderr."""
     from unshaken.run.cost import LongRunWarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:  # fmt: skip
         if issubclass(category, LongRunWarning):
             typer.echo(f"unshaken: {message}", err=True)
         else:
-            usual(message, category, *place)
+            usual(message, category, filename, lineno, file, line)
 
     with python_warnings.catch_warnings():
         usual, python_warnings.showwarning = python_warnings.showwarning, show

@@ -45,9 +45,10 @@ def _page(run: RunDir, name: str, title: str) -> Page:
 
 
 def _doubts(rows: list[dict[str, Any]]) -> tuple[Doubt, ...]:
-    ids: dict[tuple[str, ...], list[str]] = {}
+    ids: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
-        key = tuple(row[k] or "" for k in ("name", "detail", "meaning", "advice"))
+        name, detail, meaning, advice = (row[k] or "" for k in ("name", "detail", "meaning", "advice"))
+        key = name, detail, meaning, advice
         ids.setdefault(key, []).extend([row["id"]] if row["id"] else [])
     return tuple(Doubt(*key, tuple(found)) for key, found in ids.items())
 
