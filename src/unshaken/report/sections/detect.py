@@ -42,7 +42,7 @@ class DetectSection(Section):
 
     name = "detect"
     table = "scores"
-    order = 40
+    order = 9
     empty = {"detection": []}
 
     def figures(self, source: Source) -> SectionFigures:
@@ -55,7 +55,7 @@ class DetectSection(Section):
         """The best detector, and the share of attacks that evade it."""
         rated = [d for d in by_auroc(report.data) if d["auroc"]]
         if not rated:
-            return []
+            return _accepted(report.data["detection"][:1])
         best = rated[0]
         name = f"{best['condition']}, best of {len(rated)}" if len(rated) > 1 else best["condition"]
         found = [Tile("abnormal images detected (AUROC)", wording.percent(best["auroc"]["value"]), name)]
@@ -66,7 +66,7 @@ class DetectSection(Section):
             found.append(
                 Tile("attacks that evade it", wording.percent(worst["adaptive"]["past"]["value"]), under, bad=True)
             )
-        return found
+        return [*_accepted(rated[:1]), *found]
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """All detectors beside each other, each set by itself, thresholds, plots, attacks and pictures."""
@@ -87,6 +87,18 @@ class DetectSection(Section):
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
         found += [Heading("At the threshold", level=3), _threshold_table(detectors, sets), *_errors(detectors)]
         return [*found, *_score_plots(data, scores), *evasion(data), *galleries(report, scores)]
+
+
+def _accepted(detectors: Sequence[Row]) -> list[Tile]:
+    return [
+        Tile(
+            "normal images accepted",
+            wording.percent(one["accepted"]["value"]),
+            f"{one['condition']}, {wording.span(one['accepted'])}",
+        )
+        for one in detectors
+        if one["accepted"]
+    ]
 
 
 def _together(detectors: list[Row], ahead: set[str]) -> Table:
