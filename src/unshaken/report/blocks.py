@@ -24,13 +24,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line of the first screen.
-
-    Args:
-        text: of it.
-        anchor: where the page says more.
-        tone: `bad` (nobody should miss it) or `good`.
-    """
+    """A line of the first screen; `anchor` is where the page says more, `tone` is `bad` or `good`."""
 
     text: Text
     anchor: str

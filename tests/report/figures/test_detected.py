@@ -369,6 +369,21 @@ def test_plots_say_what_they_show(run):
     assert "knn: 50.0 % at 5 % false alarms" in curves[0].text
 
 
+@pytest.mark.parametrize("times", [(0.004, 0.006), (0.006, 0.04, 6.0), (3.0, 3.0), (0.0, 1e4)])
+def test_times_stand_on_a_logarithmic_axis(times):
+    area = {"value": 0.9, "low": 0.8, "high": 0.95}
+    data = {
+        "detection": [{"condition": f"d{t}", "auroc": area, "cost": {"milliseconds": t}} for t in times],
+    }
+    plot = detector_plots.front_plot(data)
+    places = [p.x for p in plot.traces[0].points]
+    least = max(min(times), 1e-4)
+    expected = [math.log(max(t, 1e-4) / least) / math.log(max(times) / least * 4) for t in times]
+    assert [p - places[0] for p in places] == pytest.approx([100 * e for e in expected], abs=0.02)
+    assert plot.ticks
+    assert all(0 <= x <= 100 for x in [*places, *(x for x, _ in plot.ticks)])
+
+
 def test_the_most_abnormal_pictures_come_first(run):
     summary = build(run)
     _, _, normal_title, normal, far_title, far = galleries(summary.report(), summary.kept["detect"])

@@ -266,3 +266,76 @@ def test_the_page_is_whole_without_scripts(opened: Any) -> None:
     assert troubles == []
     assert not tab.locator("#theme").is_visible()
     assert tab.locator("h1").inner_text() == f"Robustness of net {HOSTILE}"
+
+
+CUT = """() => {
+  const cut = [], wide = document.documentElement.clientWidth;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, e = node.parentElement;
+    if (!node.textContent.trim() || ['SCRIPT', 'TITLE'].includes(e.tagName.toUpperCase())) continue;
+    if (e.closest('.hidden, .skip')) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const card = e.closest('.card');
+    const scrolls = e.closest('.scroll'), edge = card && !scrolls ? card.getBoundingClientRect() : {left: 0, right: wide};
+    const column = e.closest('td, th');
+    const pane = e.closest('.scroll');
+    if (column && column.colSpan === 1 && pane && pane.scrollWidth > pane.clientWidth && column.offsetWidth > 300) {
+      cut.push('wide: ' + node.textContent.trim().slice(0, 60));
+      continue;
+    }
+    for (const box of range.getClientRects()) {
+      const inside = scrolls || (box.left >= edge.left - 1 && box.right <= edge.right + 1);
+      const cell = e.closest('.tilted') || e.closest('td, th');
+      const held = cell ? cell.getBoundingClientRect() : null;
+      const whole = !held || e.closest('svg') || (box.right <= held.right + 1 && box.bottom <= held.bottom + 1);
+      if (!inside || (!whole && !e.closest('[title]'))) { cut.push(node.textContent.trim().slice(0, 60)); break; }
+    }
+  }
+  return cut;
+}"""
+"""Text that leaves its card, its cell or the page, or makes a column too wide to be looked at."""
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., RunDir]) -> str:
+    """A page of a model, data and classes with very long names."""
+    word = "donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft"
+    folder = tmp_path_factory.mktemp("long")
+    write(folder / "other", model_name=f"other-{word}", plan=[Entry(method="fog", severities=(1, 3))])
+    run = write(
+        folder / "run", model_name=f"net-{word}", data=f"folder:/data/{word}/{word}?split=test", view=word,
+        classes=[f"{word} {i}" for i in range(4)], beside=["../other"], attacks=True,
+    )  # fmt: skip
+    summary = build(run)
+    return render_html(report_page(summary, check_gates(["clean.accuracy >= 0.99"], summary.data)))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_is_cut(offline: Callable[..., Any], long_page: str, width: int) -> None:
+    tab, _ = offline(long_page, width=width)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate(CUT) == []
+
+
+@pytest.mark.browser
+def test_a_table_that_scrolls_says_so_and_another_does_not(opened: Any) -> None:
+    hint = "e => getComputedStyle(e, '::before').display"
+    tab, _ = opened(width=390)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    scrolls = "[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth > e.clientWidth, (%s)(e)])" % hint
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    found = tab.evaluate(scrolls)
+    assert {wide for wide, _ in found} == {True, False}
+    assert [wide for wide, _ in found] == [shown == "block" for _, shown in found]
+
+
+@pytest.mark.browser
+def test_the_first_screen_of_a_phone_has_what_nobody_should_miss(opened: Any) -> None:
+    tab, _ = opened(width=390)
+    boxes = [n.bounding_box() for n in tab.locator(".notices li").all()]
+    assert len(boxes) == 3
+    assert max(b["y"] + b["height"] for b in boxes) <= 844

@@ -58,8 +58,8 @@ def text(value: Text) -> Markup:
 
 
 def _unbroken(value: str) -> str:
-    """The same with no line break between a number and its per cent sign."""
-    return value.replace(" %", "\N{NO-BREAK SPACE}%")
+    """The same with no line break between a number and its per cent sign, nor between ε and its number."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%").replace("ε ", "ε\N{NO-BREAK SPACE}")
 
 
 def cell(value: Cell | Text) -> Cell:
