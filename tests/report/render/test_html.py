@@ -194,7 +194,7 @@ def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> Non
 
 def test_nearest_examples_are_no_condition_of_the_page_s_figures(page: str) -> None:
     figures = page.split("<caption>Every change")[1].split("</table>")[0]
-    assert "DeepFool L2, ε 0.25" in figures
+    assert "DeepFool L2, ε\N{NO-BREAK SPACE}0.25" in figures
     assert "nearest" not in figures
     assert "spatial" in figures
 
@@ -277,16 +277,14 @@ CUT = """() => {
     if (e.closest('.hidden, .skip')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const card = e.closest('.card');
-    const scrolls = e.closest('.scroll'), edge = card && !scrolls ? card.getBoundingClientRect() : {left: 0, right: wide};
-    const column = e.closest('td, th');
-    const pane = e.closest('.scroll');
+    const pane = e.closest('.scroll'), card = e.closest('.card'), column = e.closest('td, th');
+    const edge = card && !pane ? card.getBoundingClientRect() : {left: 0, right: wide};
     if (column && column.colSpan === 1 && pane && pane.scrollWidth > pane.clientWidth && column.offsetWidth > 300) {
       cut.push('wide: ' + node.textContent.trim().slice(0, 60));
       continue;
     }
     for (const box of range.getClientRects()) {
-      const inside = scrolls || (box.left >= edge.left - 1 && box.right <= edge.right + 1);
+      const inside = pane || (box.left >= edge.left - 1 && box.right <= edge.right + 1);
       const cell = e.closest('.tilted') || e.closest('td, th');
       const held = cell ? cell.getBoundingClientRect() : null;
       const whole = !held || e.closest('svg') || (box.right <= held.right + 1 && box.bottom <= held.bottom + 1);
@@ -323,10 +321,10 @@ def test_no_word_is_cut(offline: Callable[..., Any], long_page: str, width: int)
 
 @pytest.mark.browser
 def test_a_table_that_scrolls_says_so_and_another_does_not(opened: Any) -> None:
-    hint = "e => getComputedStyle(e, '::before').display"
     tab, _ = opened(width=390)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    scrolls = "[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth > e.clientWidth, (%s)(e)])" % hint
+    hint = "getComputedStyle(e, '::before').display"
+    scrolls = f"[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth > e.clientWidth, {hint}])"
     tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     found = tab.evaluate(scrolls)
     assert {wide for wide, _ in found} == {True, False}
