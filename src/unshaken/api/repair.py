@@ -18,6 +18,7 @@ from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training
 from unshaken.report import Comparisons, write_comparison
+from unshaken.report.write import write_training_report
 from unshaken.run.store import RunDir
 
 
@@ -127,4 +128,5 @@ def repair(
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
+    write_training_report(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)

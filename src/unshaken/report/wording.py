@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unshaken.run import Condition
+from unshaken.run.rows import CLEAN
 
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 _ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab", "cw", "bim", "mi", "spsa")} | {
@@ -105,5 +106,7 @@ def condition_name(condition: dict[str, Any]) -> str:
 
 
 def name_of(condition: Condition) -> str:
-    """`condition_name` of a condition as runs keep it."""
+    """`condition_name` of a condition as runs keep it; that of `clean` is `unchanged images`."""
+    if condition.id == CLEAN.id:
+        return "unchanged images"
     return condition_name({"condition": condition.id, **asdict(condition)})
