@@ -387,7 +387,7 @@ def test_a_repair_shows_before_and_after_first(repaired: RunDir) -> None:
     assert page.index('id="before-after"') < page.index('id="training"') < page.index('id="trained"')
     shown = Text(page).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "Before and after, on the same 160 images, from 87.5 to 87.5 % on unchanged images: better under 3" in shown
-    assert "greatest gain 37.5 to 62.5 % fog, severity 5: +25.0 points (" in shown
+    assert "greatest gain 50.0 to 75.0 % PGD L∞, ε 8/255: +25.0 points (" in shown
     plain = text.replace("\\", "")
     assert "| fog, severity 5 | 37.5 % | 62.5 % | +25.0 (" in plain
     assert "| unchanged images | 87.5 % | 87.5 % | +0.0 (" in plain
