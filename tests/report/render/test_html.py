@@ -188,7 +188,7 @@ def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> Non
     assert "2. odd" in text
     assert "why &lt;script&gt;" in section
     assert "DeepFool L2" in text
-    assert "PGD L∞, ε 0.1 6 of 6 kept" in text
+    assert "PGD L∞, ε 0.1 6 of 6 that were kept" in text
     assert 'href="#attacks"' in page
 
 

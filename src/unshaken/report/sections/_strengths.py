@@ -38,9 +38,10 @@ def strips(report: Report, what: str) -> Strips | None:
     if not found:
         return None
     line = f" The dashed line is the unchanged images: {wording.percent(clean['value'])}." if clean else ""
+    scale = " Severity 1 is mild, 5 is strong." if any(r.get("severity") for r in report.data["conditions"]) else ""
     caption = (
         f"{what} under each change, in per cent, the most damaging first. A dot is a strength; the filled one is the "
-        f"worst, with its 95 % interval shaded.{line}"
+        f"worst, with its 95 % interval shaded.{scale}{line}"
     )
     drawn = tuple(s for _, s in sorted(found, key=lambda pair: float(pair[0])))
     names = [OWN, *(o.name for o in report.others if o.figures)]

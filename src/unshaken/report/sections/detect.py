@@ -102,7 +102,9 @@ def _accepted(detectors: Sequence[Row]) -> list[Tile]:
 
 
 def _together(detectors: list[Row], ahead: set[str]) -> Table:
-    several = len(detectors) > 1
+    several, rated = len(detectors) > 1, any(d["auroc"] for d in detectors)
+    if not rated:
+        return _unrated(detectors)
     caption = "Probability that an abnormal image scores above a normal one (AUROC), unweighted means over the sets of "
     caption += "a kind; intervals are 95 %."
     caption += " “Behind the best” is in percentage points, in pairs of the same images." if several else ""
@@ -132,6 +134,15 @@ def _together(detectors: list[Row], ahead: set[str]) -> Table:
             )
         )
     return Table(caption, heads, tuple(rows), brief=True)
+
+
+def _unrated(detectors: list[Row]) -> Table:
+    heads = cells.columns("detector", "normal accepted", "time", cells.aside("further passes"))
+    rows = tuple(
+        (d["condition"], cells.share(d["accepted"]), milliseconds(d["cost"]["milliseconds"]), passes(d["cost"]))
+        for d in detectors
+    )
+    return Table("Share of the normal images that each detector accepts; intervals are 95 %.", heads, rows, brief=True)
 
 
 def _cost_note(sets: list[Row]) -> str:
