@@ -19,8 +19,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         f"{_IMAGES} Use --limit.",
         "Which eps: the plan has one for each of its attacks; a YAML plan takes your own.",
         "How long: --plan quick takes about 80 passes of the model per image, 3 s for 200 images of the embedded "
-        "demo on one core; multiply by the time of one pass of your model. --plan attacks and full take 10 to 100 "
-        "times as long.",
+        "demo on one core; --plan attacks takes about 700. Multiply by the time of one pass of your model.",
         "A good result: common corruptions cost less than 10 points, and under attack half of the clean accuracy is"
         " left. A model that was trained without adversarial examples falls to 0 %; that is normal, and no error.",
         "Example: unshaken audit --model torchvision:resnet18 --data folder:photos --limit 200 --gate "
