@@ -6,7 +6,7 @@ The same paragraphs stand in `docs/choosing.md`.
 from __future__ import annotations
 
 _IMAGES = (
-    "How many images: 200 for a first look (an accuracy is then known within 7 points), 1,000 to decide (3 points), "
+    "How many images: 200 for a first impression (an accuracy is then known within 7 points), 1,000 to decide (3 points), "
     "10,000 to publish (1 point)."
 )
 _EPS = (
@@ -39,7 +39,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
     "certify": (
         "Which eps (radius): smoothing certifies l2 sizes of up to four times its sigma; 0.25 to 0.5 are usual on "
         "CIFAR-10, 0.5 to 1 on ImageNet. ibp and crown take eps in linf, such as 2/255.",
-        "How many images: 100 for a first look (10 points), 500 to publish, as is customary.",
+        "How many images: 100 for a first impression (10 points), 500 to publish, as is customary.",
         "How long: smoothing takes 1,000 to 100,000 passes per image; a minute for 50 images of the embedded demo "
         "on one core, half of it for the attack beside it (--not-attacked leaves it out).",
         "A good result: on CIFAR-10 60 % at l2 0.25 and 43 % at 0.5; on ImageNet 49 % at 0.5. A model that was not "
