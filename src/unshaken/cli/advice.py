@@ -6,8 +6,8 @@ The same paragraphs stand in `docs/choosing.md`.
 from __future__ import annotations
 
 _IMAGES = (
-    "How many images: 200 for a first impression (an accuracy is then known within 7 points), 1,000 to decide (3 points), "
-    "10,000 to publish (1 point)."
+    "How many images: 200 for a first impression (an accuracy is then known within 7 points), 1,000 to decide "
+    "(3 points), 10,000 to publish (1 point)."
 )
 _EPS = (
     "Which eps: for linf 8/255 on small colour photos (CIFAR-10), 4/255 on large ones (ImageNet), 0.1 to 0.3 on grey "
