@@ -65,3 +65,12 @@ def test_the_first_sentences_say_what_is_known(
 ) -> None:
     text = render_markdown(report_page(build(make_run(plan=plan, **options)))).replace("\\", "")
     assert expected in text
+
+
+def test_one_change_is_said_once(make_run: Make) -> None:
+    one = render_markdown(report_page(build(make_run("one", plan=[Entry(method="fog", severities=(3,))], n=160))))
+    two = render_markdown(report_page(build(make_run("two", plan=[Entry(method="fog", severities=(1, 3))], n=160))))
+    assert "under every change." not in one.split("##")[0]
+    assert "under every change." in two.split("##")[0]
+    assert "By severity" not in one
+    assert "By severity" in two

@@ -28,7 +28,7 @@ def tiles(data: Row) -> list[Tile]:
     found += _tile("natural change", [r for r in rows if not cells.is_attack(r)], data)
     found += _tile("attack", [r for r in rows if cells.is_attack(r)], data)
     least = data["aggregates"].get("worst_case")
-    if least and rows:
+    if least and len(rows) > 1:
         title = f"correct under all {len(rows)} changes"
         found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
     return found
@@ -101,7 +101,7 @@ def _collapse(row: Row, chance: float, *, labelled: bool) -> Text:
 
 def _every_change(data: Row) -> list[Text]:
     least, rows = data["aggregates"].get("worst_case"), cells.changes_of(data)
-    if not least or not rows or (data["headline"] or {}).get("collapse"):
+    if not least or len(rows) < 2 or (data["headline"] or {}).get("collapse"):
         return []
     share = f"{wording.percent(least['value'])} ({wording.span(least)})"
     return [f"{share} of the images are classified correctly under every change."]

@@ -105,6 +105,8 @@ def heat_maps(report: Report) -> list[Table]:
     found = []
     for (key, norm), members in kinds.items():
         strengths = sorted({r[key] for rows in members for r in rows})
+        if len(strengths) * len(members) == 1:
+            continue  # one number is no map
         lines = []
         for rows in members:
             at = {r[key]: _heat(r, top) for r in rows}
