@@ -337,3 +337,14 @@ def test_the_first_screen_of_a_phone_has_what_nobody_should_miss(opened: Any) ->
     boxes = [n.bounding_box() for n in tab.locator(".notices li").all()]
     assert len(boxes) == 3
     assert max(b["y"] + b["height"] for b in boxes) <= 844
+
+
+@pytest.mark.browser
+def test_a_matrix_keeps_its_classes_whole_and_in_sight(offline: Callable[..., Any], make_run: Make) -> None:
+    names = [f"{kind} {n}" for kind in ("sneaker", "trouser", "pullover") for n in range(5)]
+    tab, _ = offline(render_html(report_page(build(make_run(plan=[], classes=names, n=120)))), width=390)
+    lines = "e => { const r = document.createRange(); r.selectNodeContents(e); return r.getClientRects().length; }"
+    assert tab.evaluate(f"[...document.querySelectorAll('.matrix tbody th')].map({lines})") == [1] * 15
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.evaluate("document.querySelector('.scroll.matrix').scrollLeft = 1000")
+    assert tab.locator(".matrix tbody th").first.bounding_box()["x"] >= 0
