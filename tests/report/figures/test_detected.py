@@ -296,6 +296,9 @@ def test_no_score_at_all(tmp_path):
     (knn,) = summary_of(run)["detection"]
     assert (knn["n"], knn["accepted"], knn["auroc"], knn["groups"][0]["auroc"]) == (0, None, None, None)
     write_report(run)
+    page = run.read("report.html").decode()
+    assert "Share of the normal images that each detector accepts" in page
+    assert "(AUROC)" not in page  # a column without any figure
     with pytest.raises(ParameterError, match="no score is a number"):
         check_gates(["knn.accepted >= 0.5"], summary_of(run))
 
@@ -317,6 +320,7 @@ def test_page_and_text_show_it(run):
     for words in ("Input screening: detectors", "Two figures are called FPR@95", "Attacks on the detectors",
                   "with a probability of 75\N{NO-BREAK SPACE}% or more", "The most abnormal pictures"):  # fmt: skip
         assert words in page
+    assert '<dt>normal images accepted</dt><dd class="big">75.0\N{NO-BREAK SPACE}%</dd>' in page
     assert "knn ranks an abnormal image above a normal one 81.2\N{NO-BREAK SPACE}%" in page
     assert "| 1. knn ◆ | 81.2 % (" in text
     assert "L∞, ε 8/255: share of 4 attacked images that evade model and detector" in text
