@@ -22,6 +22,7 @@ from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
+from unshaken.report.write import write_training_report
 from unshaken.run.store import RunDir
 
 
@@ -144,4 +145,5 @@ def repair(
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
+    write_training_report(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)

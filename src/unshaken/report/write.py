@@ -13,6 +13,7 @@ from unshaken.report.gates import Gate, GateResult, check_gates
 from unshaken.report.gates.junit import junit
 from unshaken.report.made_images import images_page
 from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.read.before_after import read_before_after
 from unshaken.report.read.training import read_training
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
@@ -78,7 +79,7 @@ def write_report(
 
 
 def write_training_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a training run.
+    """Make `report.html` and `report.md` of a training run, with the comparison before and after of a repair.
 
     Args:
         run: as for `read_training`; the pages go there too.
@@ -86,7 +87,7 @@ def write_training_report(run: RunDir) -> Page:
     Raises:
         RunError: there is no training run, it is damaged, or the pages cannot be written.
     """
-    page = training_page(read_training(run))
+    page = training_page(read_training(run), read_before_after(run))
     _write_page(run, page, "report")
     return page
 

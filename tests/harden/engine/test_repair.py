@@ -107,6 +107,7 @@ def test_mended_from_start_to_end(audit, data, tmp_path):
         [f"the repaired model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
     )
     assert (tmp_path / "mended" / "before-after" / "compare.html").is_file()
+    assert "## Before and after" in (tmp_path / "mended" / "report.md").read_text()
     record = json.loads((tmp_path / "mended" / "harden.json").read_text())
     assert record["recipes"][0].startswith("trades:")
     before = unshaken.load_model("demo:standard").net.state_dict()["head.weight"]
