@@ -120,7 +120,7 @@ def test_the_network_has_the_published_size_and_both_arms_start_alike():
     split = Split.of(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
     net, again = (untrained(small_cnn, split, 0) for _ in range(2))
     assert sum(p.numel() for p in net.parameters()) == 540 + 40 + 7200 + 80 + 28800 + 160 + 810
-    assert torch.equal(net.net[0][0].weight, again.net[0][0].weight)
+    assert torch.equal(net.net.body[0][0].weight, again.net.body[0][0].weight)
 
 
 def test_right_predictions_are_counted_by_hand():
