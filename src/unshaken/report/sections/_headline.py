@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Span, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures.headline import strongest
 from unshaken.report.sections.section import Report
+
+Data = Mapping[str, Any]
 
 
 def lead(report: Report) -> list[Text]:
@@ -20,7 +23,7 @@ def lead(report: Report) -> list[Text]:
     return [*sentences, *compared]
 
 
-def tiles(data: Row) -> list[Tile]:
+def tiles(data: Data) -> list[Tile]:
     """Unchanged images, the strongest natural change and attack, and all changes, as far as there are any."""
     clean, rows, found = data["clean"], cells.changes_of(data), list[Tile]()
     if clean:
@@ -47,7 +50,7 @@ def _unchanged(report: Report) -> Text:
     return (f"The accuracy on {clean['n']} unchanged images of ", source, " is ", value, text)
 
 
-def _changes(data: Row) -> list[Text]:
+def _changes(data: Data) -> list[Text]:
     """The headline, the worst change without an attacker where it is another, and the collapse."""
     found, one, clean = list[Text](), data["headline"], data["clean"]
     if one is None:
@@ -80,7 +83,7 @@ def _strongest(row: Row, difference: Row | None) -> Text:
 _TURNED = {"value": "value", "low": "high", "high": "low"}
 
 
-def _mild(data: Row) -> Text:
+def _mild(data: Data) -> Text:
     row = cells.worst_of(cells.changes_of(data)) or {}
     start = "It is lowest under " if data["clean"] else "Predictions change most under "
     end = ", which chance alone may explain." if data["clean"] else " stay the same."
@@ -99,7 +102,7 @@ def _collapse(row: Row, chance: float, *, labelled: bool) -> Text:
     return ("Everything falls at ", name, f": {_percent(row)}{guess}.")
 
 
-def _every_change(data: Row) -> list[Text]:
+def _every_change(data: Data) -> list[Text]:
     least, rows = data["aggregates"].get("worst_case"), cells.changes_of(data)
     if not least or len(rows) < 2 or (data["headline"] or {}).get("collapse"):
         return []
@@ -107,7 +110,7 @@ def _every_change(data: Row) -> list[Text]:
     return [f"{share} of the images are classified correctly under every change."]
 
 
-def _tile(kind: str, rows: Sequence[Row], data: Row) -> list[Tile]:
+def _tile(kind: str, rows: Sequence[Row], data: Data) -> list[Tile]:
     row, least = _worst(rows, data), cells.worst_of(rows)
     if row is None or least is None:
         return []
@@ -116,7 +119,7 @@ def _tile(kind: str, rows: Sequence[Row], data: Row) -> list[Tile]:
     return [Tile(title, _percent(row), f"{wording.condition_name(row)}{below}", bad=True)]
 
 
-def _worst(rows: Sequence[Row], data: Row) -> Row | None:
+def _worst(rows: Sequence[Row], data: Data) -> Row | None:
     """The strongest informative condition, or where none is the one with the lowest figure."""
     clean, chance = data["clean"], (data["headline"] or {"chance": 0.0})["chance"]
     return strongest(rows, clean["value"] if clean else 1.0, chance) or cells.worst_of(rows)

@@ -40,7 +40,7 @@ class Outcomes(Section):
         aggregates |= {name: found and found.accuracy for name, found in worst.items()}
         aggregates |= {"ece": error and error.ece, "brier": brier}
         places = sorted(frame.natural + frame.attacks + frame.aside)
-        data = {
+        data: dict[str, Any] = {
             "clean": _json(outcomes.right_under(frame, 0)),
             "conditions": [_condition(frame, j, source.methods) for j in places],
             "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
@@ -61,7 +61,7 @@ class Outcomes(Section):
 
     def tiles(self, report: Report) -> Sequence[Tile]:
         """Unchanged, strongest natural change, strongest attack, all changes, as far as there are any."""
-        return _headline.tiles(dict(report.data))
+        return _headline.tiles(report.data)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Figures by strength, and all of them as a table."""
