@@ -10,12 +10,14 @@ from torch import nn
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options
 from unshaken.attack.engine.base import Attack
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
 
 
+@of_arguments
 def attack(
     model: str | nn.Module,
     data: str | Dataset,

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from unshaken.api.job import Options, default_out, prepare_run
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset
 from unshaken.report import Gate, GateResult
@@ -40,6 +41,7 @@ class Audit:
         return all(g.held for g in self.gates)
 
 
+@of_arguments
 def audit(
     model: str | nn.Module | None = None,
     data: str | Dataset = "demo",

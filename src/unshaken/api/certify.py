@@ -9,11 +9,13 @@ from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options, as_list
+from unshaken.core.consent import of_arguments
 from unshaken.core.numbers import parse_number
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
 
 
+@of_arguments
 def certify(
     model: str | nn.Module,
     data: str | Dataset,

@@ -11,10 +11,12 @@ from torch import nn
 from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.job import Options, as_list
 from unshaken.api.screening import screen_run
+from unshaken.core.consent import of_arguments
 from unshaken.data import Dataset
 from unshaken.report.write import make_report
 
 
+@of_arguments
 def detect(
     model: str | nn.Module,
     data: str | Dataset,

@@ -16,6 +16,7 @@ from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
@@ -43,6 +44,7 @@ class FoolResult:
     record: dict[str, Any]
 
 
+@of_arguments
 def fool(
     model: str | nn.Module,
     *,

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset
@@ -18,6 +19,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.report.write import write_training_report
 
 
+@of_arguments
 def harden(
     model: str | nn.Module,
     data: str | Dataset,

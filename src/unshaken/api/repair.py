@@ -10,6 +10,7 @@ from typing import Any
 from unshaken.api.audit import Audit, audit
 from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
+from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset, load_data
 from unshaken.harden.engine import repair as planning
@@ -38,6 +39,7 @@ class RepairResult:
     comparison: Comparisons
 
 
+@of_arguments
 def plan_repair(
     run: str | Path,
     *,
@@ -53,7 +55,7 @@ def plan_repair(
 
     Args:
         run: of a finished audit.
-        model: SPEC to train on; default the audited one, but a `py:` model must be given again, for loading runs it.
+        model: SPEC to train on; default the audited one, but code in it must be named again, for loading runs it.
         data: training images; default the training part of a named set that was audited.
         recipes: further ones, before those proposed.
         limit: take so many images.
@@ -74,8 +76,9 @@ def plan_repair(
             "more, so no recipe is suggested; choose one with --recipe and --model"
         )
     spec = model or config.model
-    if model is None and spec.startswith(("py:", "<")):
+    if model is None and (spec.startswith("<") or is_code(spec)):
         raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
+    refuse_code(() if model else spec, f"{run}/run.json")
     source = data if data is not None else planning.training_data(config)
     dataset = load_data(source, download=download) if isinstance(source, str) else source
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
@@ -87,6 +90,7 @@ def plan_repair(
     return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
 
 
+@of_arguments
 def repair(
     run: str | Path,
     plan: RepairPlan,
@@ -115,16 +119,18 @@ def repair(
         track: of the training; see `harden`.
     """
     config = read_audit(RunDir(run))
-    hardened = harden(
-        plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
-        device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
-    )  # fmt: skip
-    own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
+    own = f"?net={plan.model.partition('?')[0]}" if is_code(plan.model) else ""
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
-    after = audit(
-        f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
-        seed=config.seed, device=device, workers=workers, download=download, eot=config.eot, precision=config.precision,
-    )  # fmt: skip
+    with allow_code(plan.model):  # that of a file was refused when the plan was made
+        hardened = harden(
+            plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
+            device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
+        )  # fmt: skip
+        after = audit(
+            f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
+            seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
+            precision=config.precision,
+        )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
     return RepairResult(plan, hardened, after, comparison)

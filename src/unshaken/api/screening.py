@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import Dataset, load_data, stream, subset
@@ -97,6 +98,7 @@ def screen_run(
     return jobs[0].run
 
 
+@of_arguments
 def set_thresholds(
     detectors: str | Path,
     model: str | nn.Module,

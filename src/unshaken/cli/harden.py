@@ -8,7 +8,7 @@ import typer
 
 from unshaken.cli import surgery
 from unshaken.cli.complete import complete_data, complete_model
-from unshaken.cli.options import Download, Json
+from unshaken.cli.options import AllowCode, Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
@@ -163,6 +163,7 @@ def harden(
         ),
     ] = None,
     download: Download = False,
+    allow_code: AllowCode = None,
     json: Json = False,
 ) -> int:
     """Train a more robust model, by recipes of your choice or by those that an audit suggests.

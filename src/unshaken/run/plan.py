@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from unshaken.core.consent import refuse_code
 from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
@@ -123,6 +124,7 @@ def load_plan(source: str | Sequence[Any]) -> list[Entry]:
     if path.suffix not in {".yaml", ".yml"}:
         raise ParameterError(f"no plan {source!r}: {did_you_mean(source, PLANS)}, or a .yaml file")
     lines = read_yaml(path, f"plan {source!r}", ParameterError)
+    refuse_code(lines, f"plan {source!r}")
     if not isinstance(lines, list) or not lines:
         raise ParameterError(f"plan {source!r} must be a list of lines such as '- {{method: fog, severities: [1, 3]}}'")
     return [_entry(line, i, source) for i, line in enumerate(lines, 1)]

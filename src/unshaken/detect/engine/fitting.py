@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
@@ -94,6 +95,7 @@ class Fit:
         return self.detector_set
 
 
+@of_arguments
 def fit(
     model: str | nn.Module,
     data: str | Dataset,
