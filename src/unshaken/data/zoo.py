@@ -16,7 +16,7 @@ import torch
 
 from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset
-from unshaken.data.decode import BadImage, Source, open_image
+from unshaken.data.decode import BadImage, Source, open_image, without_ghostscript
 from unshaken.data.labels import labels_from
 from unshaken.data.spec import Options, reason_of
 
@@ -40,7 +40,8 @@ class ZooDataset(Dataset):
     def fetch(self, index: int) -> Source:
         """The image, as torchvision loads it."""
         try:
-            image = self._inner[index][0]
+            with without_ghostscript():
+                image = self._inner[index][0]
         except Exception as error:  # its loaders raise many kinds; the reason is kept
             raise BadImage(f"torchvision cannot load it: {reason_of(error)}") from error
         if isinstance(image, torch.Tensor):
@@ -172,7 +173,8 @@ def _targets(inner: Any) -> Any:
 def _target(inner: Any, index: int) -> Any:
     """One target, a number out of its tensor; None where the sample cannot be loaded (`fetch` says why)."""
     try:
-        target = inner[index][1]
+        with without_ghostscript():
+            target = inner[index][1]
     except Exception:  # its loaders raise many kinds
         return None
     return target.item() if isinstance(target, torch.Tensor | np.generic) and np.ndim(target) == 0 else target
