@@ -114,6 +114,8 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     for name in sorted({*SCHEMAS, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
+        for file in files:
+            run.check_file("rows", name, file.rpartition("/")[2])
         rows: Any = SCHEMAS[name].empty_table() if name in SCHEMAS else None
         if files:
             try:

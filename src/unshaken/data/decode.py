@@ -40,6 +40,8 @@ MAX_PIXELS = 89_478_485
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
 """Pillow's names of the formats that are opened; JPEG stands for MPO too."""
+MOST_BYTES = 256 << 20
+"""Bytes of one image file, and of what is read of a packed one."""
 LARGE = 1 << 24
 """Pixels above which images are decoded one at a time."""
 
@@ -181,6 +183,7 @@ def _open(source: Source) -> Image.Image:
     if isinstance(source, Path):
         if not stat.S_ISREG(source.stat().st_mode):
             raise BadImage("it is not a regular file")
+        check_bytes(source.stat().st_size)
         source = source.read_bytes()
     if (what := looks_like(source[:512])) is not None:
         raise BadImage("the file is empty (0 bytes)" if what == "empty" else f"the file is {what}")
@@ -188,6 +191,16 @@ def _open(source: Source) -> Image.Image:
         return Image.open(io.BytesIO(source), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise BadImage(f"not an image that Pillow can read; it begins with the bytes {source[:8].hex(' ')}") from error
+
+
+def check_bytes(size: int) -> None:
+    """Refuse an image file that is larger than any image, before it is read.
+
+    Raises:
+        BadImage: it is.
+    """
+    if size > MOST_BYTES:
+        raise BadImage(f"the file has {size:,} bytes; {MOST_BYTES:,} are the most for an image")
 
 
 @contextmanager
