@@ -13,6 +13,7 @@ import typer
 from unshaken.cli.options import Json, Run
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
+from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,7 +54,7 @@ def query(
         print_json([_json(dict(zip(names, row, strict=True))) for row in rows])
     elif as_csv:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([names, *rows])
+        csv.writer(text, lineterminator="\n").writerows([[cell(v) for v in row] for row in [names, *rows]])
         sys.stdout.write(text.getvalue())
     else:
         console().print(table(names, rows[:SHOWN]))
