@@ -58,7 +58,7 @@ def attack(
     entry = {
         "method": method.info.name,
         "params": method.model_dump(exclude_defaults=True),
-        "norm": norm if method.norms else None,
+        "norm": norm,
         "eps": budgets,
     }
     if defence is None:
