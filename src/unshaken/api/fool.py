@@ -18,8 +18,10 @@ from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
+from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.run import RunDir
 
@@ -43,8 +45,12 @@ class FoolResult:
     images: Tensor
     record: dict[str, Any]
 
+    def _repr_html_(self) -> str:
+        return pictures_card(f"Fooling images, in {self.folder}", self.images.cpu())
+
 
 @of_arguments
+@keywords()
 def fool(
     model: str | nn.Module,
     *,

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from unshaken.api.audit import Audit, audit
 from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
-from unshaken.data import Dataset, load_data
+from unshaken.core.keywords import keywords
+from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
-from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report import Comparisons, write_comparison
+from unshaken.report.pages import comparison_page
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run.store import RunDir
 
 
@@ -38,18 +41,22 @@ class RepairResult:
     after: Audit
     comparison: Comparisons
 
+    def _repr_html_(self) -> str:
+        return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
+
 
 @of_arguments
+@keywords(Training, **planning.TUNING)
 def plan_repair(
     run: str | Path,
     *,
     model: str | None = None,
-    data: str | Dataset | None = None,
+    data: DataSource | None = None,
     recipes: str | Sequence[Any] = (),
     limit: int | None = None,
     workers: int | None = None,
     download: bool = False,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> RepairPlan:
     """Plan recipes against an audit's findings, and estimate their cost.
 
@@ -80,7 +87,7 @@ def plan_repair(
         raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
     refuse_code(() if model else spec, f"{run}/run.json")
     source = data if data is not None else planning.training_data(config)
-    dataset = load_data(source, download=download) if isinstance(source, str) else source
+    dataset = as_dataset(source, download=download)
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
@@ -91,12 +98,14 @@ def plan_repair(
 
 
 @of_arguments
+@keywords()
 def repair(
     run: str | Path,
     plan: RepairPlan,
     *,
     out: str | Path,
-    data: str | Dataset | None = None,
+    data: DataSource | None = None,
+    audited: DataSource | None = None,
     resume: bool = False,
     limit: int | None = None,
     device: str = "auto",
@@ -111,6 +120,7 @@ def repair(
         plan: see `plan_repair`.
         out: the training run; the audit goes to `audit` in it, the page of both to `before-after`.
         data: training images where they are no SPEC.
+        audited: the audited images where they are no SPEC.
         resume: go on with what is there.
         limit: as for the plan.
         device: `auto`, `cpu`, `cuda`, `mps`.
@@ -119,6 +129,8 @@ def repair(
         track: of the training; see `harden`.
     """
     config = read_audit(RunDir(run))
+    if audited is None and config.data.startswith("<"):
+        raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
     own = f"?net={plan.model.partition('?')[0]}" if is_code(plan.model) else ""
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     with allow_code(plan.model):  # that of a file was refused when the plan was made
@@ -127,9 +139,9 @@ def repair(
             device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
         )  # fmt: skip
         after = audit(
-            f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
-            seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
-            precision=config.precision,
+            f"run:{out}{own}", config.data if audited is None else audited, entries, out=f"{out}/audit",
+            resume=resume, limit=config.limit, seed=config.seed, device=device, workers=workers, download=download,
+            eot=config.eot, precision=config.precision,
         )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)

@@ -94,7 +94,19 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view", "methods", "steps"}
+MAY_DIFFER = {
+    "provenance",
+    "device",
+    "model",
+    "data",
+    "beside",
+    "plan_name",
+    "limit",
+    "view",
+    "methods",
+    "steps",
+    "model_name",
+}
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 
 
