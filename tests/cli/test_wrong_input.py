@@ -46,3 +46,9 @@ def test_damaged_files_are_told(unshaken, place, generators, name):
         else:
             (place / name).unlink()
         (place / name).write_bytes(good)
+
+
+def test_a_training_option_that_there_is_not_is_told(unshaken, place):
+    result = unshaken("harden --model small --data folder:photos --out new --set schedul=step")
+    told(result, (2,))
+    assert "there is no training option 'schedul'; did you mean 'schedule'?" in result.err

@@ -207,7 +207,8 @@ def harden(
 
 def _settings(given: list[str]) -> dict[str, Any]:
     """`K=V` as a dict; the values stay text."""
-    from unshaken.core.errors import ParameterError
+    from unshaken.core.errors import ParameterError, did_you_mean
+    from unshaken.harden.engine.training import Training
 
     found: dict[str, Any] = {}
     for text in given:
@@ -216,6 +217,9 @@ def _settings(given: list[str]) -> dict[str, Any]:
             raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
         if key.strip() in found:
             raise ParameterError(f"--set {key.strip()!r} is given twice: give it once")
+        if key.strip() not in Training.model_fields:
+            known = did_you_mean(key.strip(), Training.model_fields)
+            raise ParameterError(f"--set {text!r}: there is no training option {key.strip()!r}; {known}")
         found[key.strip()] = value.strip()
     return found
 
