@@ -218,8 +218,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
         if key.strip() in found:
             raise ParameterError(f"--set {key.strip()!r} is given twice: give it once")
         if key.strip() not in Training.model_fields:
-            known = did_you_mean(key.strip(), Training.model_fields)
-            raise ParameterError(f"--set {text!r}: there is no training option {key.strip()!r}; {known}")
+            near = did_you_mean(key.strip(), Training.model_fields)
+            raise ParameterError(f"--set {text!r}: there is no training option {key.strip()!r}; {near}")
         found[key.strip()] = value.strip()
     return found
 
