@@ -19,9 +19,11 @@ from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training, TrainingOptions
+from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
+from unshaken.report.write import write_training_report
 from unshaken.run.store import RunDir
 
 
@@ -93,8 +95,10 @@ def plan_repair(
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     seconds, passes = planning.expected_cost(start, samples, chosen, settings)
     before = read_summary(directory).cost.seconds
-    told = source if isinstance(source, str) else dataset.options.spec
-    return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
+    data_name = source if isinstance(source, str) else dataset.options.spec
+    return RepairPlan(
+        spec, data_name, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before
+    )
 
 
 @of_arguments
@@ -131,7 +135,8 @@ def repair(
     config = read_audit(RunDir(run))
     if audited is None and config.data.startswith("<"):
         raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
-    own = f"?net={plan.model.partition('?')[0]}" if is_code(plan.model) else ""
+    own = own_net(plan.model)
+    trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     with allow_code(plan.model):  # that of a file was refused when the plan was made
         hardened = harden(
@@ -139,10 +144,11 @@ def repair(
             device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
         )  # fmt: skip
         after = audit(
-            f"run:{out}{own}", config.data if audited is None else audited, entries, out=f"{out}/audit",
-            resume=resume, limit=config.limit, seed=config.seed, device=device, workers=workers, download=download,
-            eot=config.eot, precision=config.precision,
+            trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
+            limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
+            precision=config.precision,
         )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
+    write_training_report(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)

@@ -20,7 +20,7 @@ DENSEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may follow the `?` of a SPEC, and whether the network may be used.
+    """Options after the `?` of a data SPEC, and whether the network may be used.
 
     Args:
         spec: the whole SPEC, for messages.

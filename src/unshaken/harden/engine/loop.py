@@ -292,9 +292,9 @@ class Loop:
         else:
             progress.waited += 1
         for name, monitor in MONITORS.items():
-            said = monitor([*progress.curves, record])
-            if said is not None:
-                progress.flags.setdefault(name, said)
+            detail = monitor([*progress.curves, record])
+            if detail is not None:
+                progress.flags.setdefault(name, detail)
 
     def _keep(self, model: Classifier, name: str) -> None:
         if self.keep is not None and self.processes.rank == 0:
