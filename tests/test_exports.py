@@ -8,7 +8,7 @@ EXPORTS = {
     "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect fool harden list_methods "
     "load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
-    "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
+    "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",
     "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",
     "unshaken.run": "PLANS Condition Context Entry Flag Interrupted Job Part RunConfig RunDir execute load_plan "
     "read_config run_shard",

@@ -53,6 +53,11 @@ def test_a_value_cannot_steer_the_terminal(run, unshaken):
     assert "\\x1b[31m[red]" in out
 
 
+def test_no_value_is_a_formula_or_steers_the_terminal_in_csv(run, unshaken):
+    sql = "select '=1+1' as a, '-cmd' as \"@b\", -1.5 as c, '+' || chr(27) || '[2J' || chr(7) as d, 'plain' as e"
+    assert unshaken("query", "run", sql, "--csv").out == "a,'@b,c,d,e\n'=1+1,'-cmd,-1.5,'+\\x1b[2J\\x07,plain\n"
+
+
 def test_rows_of_a_room_that_came_later_are_a_view_too(run, unshaken):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -202,3 +202,61 @@ def test_luminance_is_that_of_rec_601():
 
 def test_an_ordinary_file_looks_like_nothing_known(make):
     assert looks_like(make.encode(make.noise())) is None
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(ran) (w) file\n"
+
+
+@pytest.fixture
+def ghostscript(monkeypatch):
+    """Whether Ghostscript would have been started."""
+    from PIL import EpsImagePlugin
+
+    started = []
+
+    def start(*arguments, **options):
+        if EpsImagePlugin.gs_binary is False:
+            raise OSError("Unable to locate Ghostscript on paths")
+        started.append(arguments)
+        return Image.new("RGB", (8, 8)).im
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", start)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    return started
+
+
+def test_a_postscript_file_is_not_run_whatever_its_name(tmp_path, ghostscript):
+    (tmp_path / "a.png").write_bytes(POSTSCRIPT)
+    assert reason(tmp_path / "a.png") == "the file is a PostScript program, which is not run"
+    assert reason(b"\n" + POSTSCRIPT).startswith("not an image")
+    with (
+        decode.without_ghostscript(),
+        pytest.raises(OSError, match="Ghostscript"),
+        Image.open(tmp_path / "a.png") as eps,
+    ):
+        eps.load()  # what another package does by itself
+    assert ghostscript == []
+
+
+@pytest.mark.parametrize("format", ["ICO", "TGA", "PCX", "JPEG2000"])
+def test_a_format_that_is_not_listed_is_not_opened(format):
+    assert reason(png_like(format)).startswith("not an image that Pillow can read")
+
+
+def png_like(format):
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "RGB", "L"])
+def test_strips_change_no_pixel(mode, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 11, 4), dtype=np.uint8)
+    image = Image.fromarray(pixels, "RGBA").convert(mode) if mode != "I;16" else wide(pixels)
+    whole = pixels_of(open_image(image))
+    monkeypatch.setattr("unshaken.data.modes.STRIP", 50)
+    assert np.array_equal(pixels_of(open_image(image)), whole)
+
+
+def wide(pixels):
+    return Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)

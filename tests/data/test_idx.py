@@ -119,7 +119,7 @@ def test_a_packed_file_that_claims_far_more_than_it_holds_is_refused_unread(tmp_
 
 
 def test_a_large_plain_file_is_mapped(tmp_path, make, images, monkeypatch):
-    monkeypatch.setattr(module, "_SMALL", 10)
+    monkeypatch.setattr(module, "SMALL", 10)
     data = load_data(make.idx(tmp_path, images, LABELS))
     assert isinstance(data._pixels, np.memmap)
     assert (data.read(2)[..., 0] == images[2]).all()

@@ -157,3 +157,13 @@ def test_a_fault_of_ours_is_not_taken_for_a_bad_sample(photos, monkeypatch):
     monkeypatch.setattr(module, "pixels_of", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(stream(photos, view=VIEW))
+
+
+def test_without_threads_all_samples_are_decoded_all_the_same(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    data = load_data("demo")
+    expected = [b.ids for b in stream(data, range(20), batch_size=8)]
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [b.ids for b in stream(data, range(20), batch_size=8, workers=3)] == expected

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -160,4 +161,16 @@ def test_a_number_taken_by_another_process_does_not_hold_a_lock_that_the_system_
         leave(run, pid=other.pid, token="of a writer that was killed")
         with locked(run):
             assert json.loads(run.read(NAME))["pid"] == os.getpid()
+        other.communicate(b"\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
+def test_a_number_that_another_process_has_taken_holds_no_lock(run):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        leave(run, pid=other.pid, started=1)  # of an earlier process of this number
+        with locked(run):
+            assert json.loads(run.read(NAME))["started"]
+        leave(run, pid=other.pid, started=int(Path(f"/proc/{other.pid}/stat").read_text().split()[21]))
+        with pytest.raises(RunError, match=f"process {other.pid} "), locked(run):
+            pytest.fail("two writers")
         other.communicate(b"\n")

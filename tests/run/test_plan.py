@@ -140,3 +140,16 @@ def test_the_models_that_methods_name_are_known():
         "fog",
     ]
     assert further_models(load_plan(lines)) == ["demo:robust", "demo:standard"]
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ({"method": "spatial", "norm": "l2"}, "spatial: norm 'l2' is given, but this method has none: remove it"),
+        ({"method": "fog", "norm": "linf"}, "fog: norm 'linf' is given, but this method has none: remove it"),
+        ({"method": "pgd", "norm": "l7", "eps": [0.1]}, "pgd: norm 'l7' is not one of linf, l2, l1"),
+    ],
+)
+def test_a_norm_that_a_method_does_not_have_is_told(line, match):
+    with pytest.raises(ParameterError, match=match):
+        prepare(load_plan([line]))

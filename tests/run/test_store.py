@@ -131,10 +131,14 @@ def test_leftovers_of_a_killed_write_are_not_rows(run):
 
 def test_sweep_removes_leftovers_and_nothing_else(run):
     run.write_rows(table("a"), "outcomes", "clean", 0)
-    run.write(b"half", "rows", "outcomes", "clean-00001.parquet.0123.tmp")
-    run.write(b"half", "run.json.4567.tmp")
+    left = f"unshaken-{'0123456789abcdef' * 2}.tmp"
+    run.write(b"half", "rows", "outcomes", f"clean-00001.parquet.{left}")
+    run.write(b"half", f"run.json.{left}")
+    kept = [("notes.tmp",), ("photos", "a.png.tmp"), ("inside", "run.json"), ("inside", "rows", f"x.parquet.{left}")]
+    for name in kept:  # the user's own, and those of a run inside this one
+        run.write(b"mine", *name)
     run.sweep()
-    assert files_of(run) == [run.at("rows", "outcomes", "clean-00000.parquet")]
+    assert files_of(run) == sorted([run.at("rows", "outcomes", "clean-00000.parquet"), *(run.at(*k) for k in kept)])
     RunDir("memory://test-store/empty").sweep()
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options, RunOptions
 from unshaken.attack.engine.base import Attack
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
@@ -17,6 +18,7 @@ from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 
 
+@of_arguments
 @keywords(Options)
 def attack(
     model: str | nn.Module,
@@ -58,7 +60,7 @@ def attack(
     entry = {
         "method": method.info.name,
         "params": method.model_dump(exclude_defaults=True),
-        "norm": norm if method.norms else None,
+        "norm": norm,
         "eps": budgets,
     }
     if defence is None:

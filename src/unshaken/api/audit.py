@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.job import Options, RunOptions, default_out, prepare_run
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
@@ -46,6 +47,7 @@ class Audit:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
+@of_arguments
 @keywords(Options)
 def audit(
     model: str | nn.Module | None = None,

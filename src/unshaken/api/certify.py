@@ -9,12 +9,14 @@ from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import Options, RunOptions, as_list
+from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import parse_number
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 
 
+@of_arguments
 @keywords(Options)
 def certify(
     model: str | nn.Module,

@@ -11,11 +11,13 @@ from torch import nn
 from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.job import Options, RunOptions, as_list
 from unshaken.api.screening import screen_run
+from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
 from unshaken.report.write import make_report
 
 
+@of_arguments
 @keywords(Options)
 def detect(
     model: str | nn.Module,

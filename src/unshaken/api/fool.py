@@ -18,6 +18,7 @@ from unshaken.attack.fooling.rows import fooling_rows
 from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Meter
@@ -54,6 +55,7 @@ class FoolResult:
         return pictures_card(f"Fooling images, in {self.folder}", self.images.cpu())
 
 
+@of_arguments
 @keywords()
 def fool(
     model: str | nn.Module,

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
@@ -19,6 +20,7 @@ from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report.write import write_training_report
 
 
+@of_arguments
 @keywords(Training)
 def harden(
     model: str | nn.Module,

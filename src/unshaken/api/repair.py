@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from unshaken.api.audit import Audit, audit
 from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
+from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
@@ -46,6 +47,7 @@ class RepairResult:
         return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
 
+@of_arguments
 @keywords(Training, **planning.TUNING)
 def plan_repair(
     run: str | Path,
@@ -62,7 +64,7 @@ def plan_repair(
 
     Args:
         run: of a finished audit.
-        model: SPEC to train on; default the audited one, but a `py:` model must be given again, for loading runs it.
+        model: SPEC to train on; default the audited one, but code in it must be named again, for loading runs it.
         data: training images; default the training part of a named set that was audited.
         recipes: further ones, before those proposed.
         limit: take so many images.
@@ -83,8 +85,9 @@ def plan_repair(
             "more, so no recipe is suggested; choose one with --recipe and --model"
         )
     spec = model or config.model
-    if model is None and spec.startswith(("py:", "<")):
+    if model is None and (spec.startswith("<") or is_code(spec)):
         raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
+    refuse_code(() if model else spec, f"{run}/run.json")
     source = data if data is not None else planning.training_data(config)
     dataset = as_dataset(source, download=download)
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
@@ -98,6 +101,7 @@ def plan_repair(
     )
 
 
+@of_arguments
 @keywords()
 def repair(
     run: str | Path,
@@ -131,18 +135,19 @@ def repair(
     config = read_audit(RunDir(run))
     if audited is None and config.data.startswith("<"):
         raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
-    hardened = harden(
-        plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
-        device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
-    )  # fmt: skip
     own = own_net(plan.model)
     trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
-    after = audit(
-        trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
-        limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
-        precision=config.precision,
-    )  # fmt: skip
+    with allow_code(plan.model):  # that of a file was refused when the plan was made
+        hardened = harden(
+            plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
+            device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
+        )  # fmt: skip
+        after = audit(
+            trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
+            limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
+            precision=config.precision,
+        )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
     write_training_report(RunDir(out))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
@@ -101,6 +102,7 @@ def screen_run(
     return jobs[0].run
 
 
+@of_arguments
 @keywords()
 def set_thresholds(
     detectors: str | Path,

@@ -13,6 +13,7 @@ from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
 from unshaken.cli.failures import explain
 from unshaken.cli.session import Session
+from unshaken.core.consent import call
 
 app = typer.Typer(
     name="unshaken",
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)
+        with call(session.arguments):
+            code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except SystemExit as stop:  # typer's, when the shell asked for completions
         code = stop.code

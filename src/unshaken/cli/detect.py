@@ -10,7 +10,7 @@ import typer
 from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_detector
 from unshaken.cli.mark import mark
-from unshaken.cli.options import Data, Download, Json, Model, Run, RunOptions
+from unshaken.cli.options import AllowCode, Data, Download, Json, Model, Run, RunOptions
 from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
@@ -228,6 +228,7 @@ def threshold(
     workers: Workers = None,
     device: Device = "auto",
     download: Download = False,
+    allow_code: AllowCode = None,
     json: Json = False,
 ) -> int:
     """Show the detectors' thresholds and their guarantees; with --data, set them on other normal images."""

@@ -10,7 +10,7 @@ import typer
 from unshaken.cli import surgery
 from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_data, complete_model
-from unshaken.cli.options import Download, Json
+from unshaken.cli.options import AllowCode, Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
@@ -165,6 +165,7 @@ def harden(
         ),
     ] = None,
     download: Download = False,
+    allow_code: AllowCode = None,
     json: Json = False,
 ) -> int:
     """Train a more robust model, by recipes of your choice or by those that an audit suggests.
@@ -207,7 +208,8 @@ def harden(
 
 def _settings(given: list[str]) -> dict[str, Any]:
     """`K=V` as a dict; the values stay text."""
-    from unshaken.core.errors import ParameterError
+    from unshaken.core.errors import ParameterError, did_you_mean
+    from unshaken.harden.engine.training import Training
 
     found: dict[str, Any] = {}
     for text in given:
@@ -216,6 +218,9 @@ def _settings(given: list[str]) -> dict[str, Any]:
             raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
         if key.strip() in found:
             raise ParameterError(f"--set {key.strip()!r} is given twice: give it once")
+        if key.strip() not in Training.model_fields:
+            near = did_you_mean(key.strip(), Training.model_fields)
+            raise ParameterError(f"--set {text!r}: there is no training option {key.strip()!r}; {near}")
         found[key.strip()] = value.strip()
     return found
 

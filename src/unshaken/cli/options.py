@@ -8,6 +8,7 @@ import typer
 
 from unshaken.cli.complete import complete_data, complete_model, complete_plan
 from unshaken.cli.values import LIMIT, SEED, WORKERS
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, parse_whole, shorten
 
@@ -46,6 +47,26 @@ MaybeModel = Annotated[
         show_default=False,
     ),
 ]
+
+
+def code(value: str) -> str:
+    """Check a SPEC that runs code."""
+    if not is_code(value):
+        raise typer.BadParameter(f"{shorten(value)} is no SPEC that runs code, such as py:net.py:make")
+    return value
+
+
+AllowCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-code",
+        metavar="SPEC",
+        help="Allow this code, such as py:net.py:make, although only a file names it. May be repeated.",
+        callback=lambda values: [code(v) for v in values or ()],
+        show_default=False,
+    ),
+]
+"""Its value is not passed on: it is one of the words of the command line; see `unshaken.core.consent`."""
 
 RunOptions = dict[str, Any]
 """What `run_options` gives."""
@@ -201,6 +222,7 @@ def run_options(
         ),
     ] = "local",
     download: Download = False,
+    allow_code: AllowCode = None,
 ) -> dict[str, Any]:
     """Collect the options of a command that makes a run, as keyword arguments of `unshaken.audit`."""
     return {

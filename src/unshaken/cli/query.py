@@ -13,6 +13,7 @@ import typer
 from unshaken.cli.options import Json, Run
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
+from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,7 +54,7 @@ def query(
         print_json([_json(dict(zip(names, row, strict=True))) for row in rows])
     elif as_csv:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([names, *rows])
+        csv.writer(text, lineterminator="\n").writerows([[cell(v) for v in row] for row in [names, *rows]])
         sys.stdout.write(text.getvalue())
     else:
         console().print(table(names, rows[:SHOWN]))
@@ -115,6 +116,8 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     for name in sorted({*SCHEMAS, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
+        for file in files:
+            run.check_file("rows", name, file.rpartition("/")[2])
         rows: Any = SCHEMAS[name].empty_table() if name in SCHEMAS else None
         if files:
             try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from unshaken.core.texts import printable as printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -19,15 +21,6 @@ WIDE = 160
 """Columns of text where no terminal says how many it has."""
 LONGEST = 1200
 """Characters of a message at most."""
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: a character that is not printable becomes its escape.
-
-    >>> printable("one" + chr(27) + "[31mtwo") == "one" + chr(92) + "x1b[31mtwo"
-    True
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def one_line(text: str) -> str:

@@ -49,7 +49,7 @@ def strictly(parameter: inspect.Parameter) -> inspect.Parameter:
     elif float in kinds:
         info.parser = _number(least, most)
     elif str in kinds:
-        info.parser = statement if info.metavar == "SQL" else text
+        info.parser = statement if info.metavar == "SQL" else place if parameter.name == "out" else text
     return parameter.replace(annotation=typing.Annotated[own, info, *rest])
 
 
@@ -62,6 +62,24 @@ def text(value: str) -> str:
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
         raise typer.BadParameter(f"{value[:80]!r} holds a control character, such as a line break: remove it")
     return statement(value)
+
+
+def place(value: str) -> str:
+    """A place to write to: a `file:` address becomes a path.
+
+    Raises:
+        BadParameter: it is an address of files on this machine without a whole path, or of memory that ends with this
+            process.
+    """
+    value = text(value)
+    protocol, colon, rest = value.partition("://")
+    if colon and protocol in ("file", "local"):
+        if not rest.startswith("/"):
+            raise typer.BadParameter(f"{value!r} has no whole path: write {protocol}:///FOLDER, or the path alone")
+        return rest
+    if colon and protocol == "memory":
+        raise typer.BadParameter(f"{value!r} would be lost when this program ends: give a folder")
+    return value
 
 
 def statement(value: str) -> str:

@@ -9,6 +9,7 @@ from unshaken.core.lazy import attribute_of
 if TYPE_CHECKING:
     from unshaken.core.batch import Batch
     from unshaken.core.classifier import Classifier, View
+    from unshaken.core.consent import allow_code
     from unshaken.core.driver import Outcome, drive
     from unshaken.core.errors import UnshakenError
     from unshaken.core.oracle import Oracle
@@ -38,6 +39,7 @@ __all__ = [
     "UnshakenError",
     "View",
     "Votes",
+    "allow_code",
     "drive",
     "list_methods",
     "register",
@@ -47,6 +49,7 @@ _HOMES = {
     "Batch": "unshaken.core.batch",
     "Classifier": "unshaken.core.classifier",
     "View": "unshaken.core.classifier",
+    "allow_code": "unshaken.core.consent",
     "Outcome": "unshaken.core.driver",
     "drive": "unshaken.core.driver",
     "UnshakenError": "unshaken.core.errors",

@@ -34,10 +34,10 @@ def parse_json(data: bytes | str, where: str, error: type[UnshakenError], advice
         advice: what to do, for messages.
 
     Raises:
-        UnshakenError: of the type `error`: the text is no JSON, or nested too deeply.
+        UnshakenError: of the type `error`: the text is no JSON, nested too deeply, or has a key twice.
     """
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
     except RecursionError:
         why = "it is nested too deeply"
     except ValueError as found:  # digits beyond what an int may have, and bytes that are no UTF-8, included
@@ -47,6 +47,14 @@ def parse_json(data: bytes | str, where: str, error: type[UnshakenError], advice
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {shorten(max(names, key=names.count))} stands twice")
+    return found
 
 
 def validate(model: type[M], value: Any, where: str, error: type[UnshakenError], advice: str = "") -> M:

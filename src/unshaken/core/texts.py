@@ -1,4 +1,4 @@
-"""`NAME[:k=v,...]` taken apart."""
+"""`NAME[:k=v,...]` taken apart, and texts of strangers made safe to show."""
 
 from __future__ import annotations
 
@@ -28,3 +28,28 @@ def parse_values(text: str) -> tuple[str, dict[str, str]]:
             raise ParameterError(f"{shorten(text)}: {key!r} is given twice: give it once")
         values[key] = value
     return name, values
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: a character that is not printable becomes its escape.
+
+    >>> printable("one" + chr(27) + "[31mtwo") == "one" + chr(92) + "x1b[31mtwo"
+    True
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def cell(value: object) -> object:
+    """A value for a CSV file that people open in a spreadsheet: a text that would be a formula there stays a text.
+
+    Args:
+        value: numbers stay as they are; a text that begins with `=`, `+`, `-` or `@` gets an apostrophe before it, and
+            its characters that are not printable become escapes.
+
+    >>> cell("=HYPERLINK(A1)"), cell(-1.5), cell("dark/0.png")
+    ("'=HYPERLINK(A1)", -1.5, 'dark/0.png')
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or value[:1] in ("\t", "\r") else text

@@ -10,26 +10,40 @@ What comes out is upright (EXIF orientation applied) and either grayscale or RGB
 | transparency of any kind | laid over black: what is hidden stays hidden |
 | animation | its first frame |
 | 32-bit integers beyond 16 bits, floats, Lab | refused: their range is a guess |
+
+Only the formats of `FORMATS` are opened: other readers of Pillow start programs (Ghostscript, for a PostScript file
+named `.png`) or are little tested. Large images are decoded one at a time.
 """
 
 from __future__ import annotations
 
 import io
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unshaken.core.classifier import View
+from unshaken.data.modes import BadImage as BadImage
+from unshaken.data.modes import Pixels as Pixels
+from unshaken.data.modes import as_array, grey_or_rgb
 from unshaken.data.spec import reason_of
 
-Pixels = NDArray[np.uint8]
 Source = bytes | Path | Image.Image | Pixels
 
 MAX_PIXELS = 89_478_485
 """The limit of Pillow for one image, here an error and not a warning: 256 MiB at three bytes a pixel."""
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
+"""Pillow's names of the formats that are opened; JPEG stands for MPO too."""
+MOST_BYTES = 256 << 20
+"""Bytes of one image file, and of what is read of a packed one."""
+LARGE = 1 << 24
+"""Pixels above which images are decoded one at a time."""
 
 _ORIENTATION = 0x0112
 _FILTERS = {
@@ -39,12 +53,7 @@ _FILTERS = {
 }
 
 
-class BadImage(Exception):
-    """An image that cannot be used, and why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+_one_large = threading.Lock()
 
 
 def open_image(source: Source) -> Image.Image:
@@ -61,14 +70,16 @@ def open_image(source: Source) -> Image.Image:
     """
     try:
         image = _open(source)
+        del source
         if image.width * image.height > MAX_PIXELS:
             raise BadImage(f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS}")
         if 0 in image.size:
             raise BadImage(f"the image has no pixels ({image.width} x {image.height})")
-        image.load()
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        return _grey_or_rgb(image)
+        with _one_large if image.width * image.height > LARGE else nullcontext():
+            image.load()
+            if image.getexif().get(_ORIENTATION, 1) != 1:
+                image = ImageOps.exif_transpose(image)
+            return grey_or_rgb(image)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -114,7 +125,7 @@ def pixels_of(
     if view is not None:
         wanted = "L" if view.channels == 1 else "RGB"
         image = image if image.mode == wanted else image.convert(wanted)
-    pixels = np.asarray(image)
+    pixels = as_array(image)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -157,6 +168,8 @@ def looks_like(head: bytes) -> str | None:
         return "an HTML page: a download went wrong"
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer: fetch the file itself with `git lfs pull`"
+    if head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
+        return "a PostScript program, which is not run"
     if text.startswith((b"<?xml", b"<svg")):
         return "an XML or SVG text, not an image of pixels"
     return None
@@ -170,13 +183,36 @@ def _open(source: Source) -> Image.Image:
     if isinstance(source, Path):
         if not stat.S_ISREG(source.stat().st_mode):
             raise BadImage("it is not a regular file")
+        check_bytes(source.stat().st_size)
         source = source.read_bytes()
     if (what := looks_like(source[:512])) is not None:
         raise BadImage("the file is empty (0 bytes)" if what == "empty" else f"the file is {what}")
     try:
-        return Image.open(io.BytesIO(source))
+        return Image.open(io.BytesIO(source), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise BadImage(f"not an image that Pillow can read; it begins with the bytes {source[:8].hex(' ')}") from error
+
+
+def check_bytes(size: int) -> None:
+    """Refuse an image file that is larger than any image, before it is read.
+
+    Raises:
+        BadImage: it is.
+    """
+    if size > MOST_BYTES:
+        raise BadImage(f"the file has {size:,} bytes; {MOST_BYTES:,} are the most for an image")
+
+
+@contextmanager
+def without_ghostscript() -> Iterator[None]:
+    """Let no image start Ghostscript, for as long as another package opens images by itself."""
+    from PIL import EpsImagePlugin
+
+    before, EpsImagePlugin.gs_binary = EpsImagePlugin.gs_binary, False
+    try:
+        yield
+    finally:
+        EpsImagePlugin.gs_binary = before
 
 
 def _from_pixels(pixels: Pixels) -> Image.Image:
@@ -189,24 +225,3 @@ def _from_pixels(pixels: Pixels) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
         raise BadImage(f"{pixels.shape[2]} channels are neither grayscale nor RGB")
     return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _grey_or_rgb(image: Image.Image) -> Image.Image:
-    """See the table at the head of this file."""
-    if image.mode.startswith("I"):
-        return _high_byte(image)
-    if image.mode in ("F", "LAB"):
-        raise BadImage(f"pixels of mode {image.mode} have no agreed 8-bit range; convert the image to RGB")
-    grey = image.mode in ("1", "L", "LA", "La")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    wanted = "L" if grey else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
-
-
-def _high_byte(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
-        raise BadImage("32-bit pixels beyond 16 bits have no agreed 8-bit range; convert the image to 8 or 16 bits")
-    return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8))

@@ -17,14 +17,10 @@ from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import Pixels, looks_like
 from unshaken.data.labels import labels_from
-from unshaken.data.spec import Options, existing, reason_of
+from unshaken.data.spec import SMALL, Options, existing, is_bomb, reason_of
 
 PREFIXES = {"test": "t10k", "t10k": "t10k", "train": "train"}
 _LIMIT = 4 << 30
-_SMALL = 256 << 20
-"""Bytes that may be read into memory without a look at the file's size."""
-_DENSEST = 50
-"""How many times smaller gzip makes images at most; of zeros it makes 1000 times less."""
 
 
 class IdxDataset(Dataset):
@@ -97,12 +93,12 @@ def read_idx(path: Path, dimensions: int, spec: str) -> NDArray[np.uint8]:
             header = file.read(4 + 4 * dimensions)
             shape = _shape(header, dimensions, path, spec)
             size = math.prod(shape)
-            if packed and size > max(_SMALL, _DENSEST * there):
+            if packed and is_bomb(size, there):
                 raise DataError(
                     f"data {spec!r}: {path.name} claims {size:,} bytes in a packed file of {there:,}, which no images "
                     "make: get it again"
                 )
-            if not packed and there == len(header) + size > _SMALL:
+            if not packed and there == len(header) + size > SMALL:
                 return np.memmap(path, np.uint8, "r", len(header), shape)
             data = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:

@@ -14,7 +14,7 @@ from PIL import Image
 from unshaken.core.errors import DataError
 from unshaken.data.arrays import to_bytes
 from unshaken.data.dataset import Dataset
-from unshaken.data.decode import BadImage, Source, open_image
+from unshaken.data.decode import BadImage, Source, open_image, without_ghostscript
 from unshaken.data.labels import labels_from
 from unshaken.data.spec import Options, reason_of
 
@@ -48,7 +48,8 @@ class MapStyleDataset(Dataset):
     def fetch(self, index: int) -> Source:
         """The image, as the object gives it."""
         try:
-            image = image_of(self._inner[index])
+            with without_ghostscript():
+                image = image_of(self._inner[index])
         except Exception as error:  # its loaders raise many kinds; the reason is kept
             raise BadImage(f"{type(self._inner).__name__} cannot load it: {reason_of(error)}") from error
         return image if isinstance(image, Image.Image | bytes) else _pixels(image)
@@ -77,7 +78,8 @@ def image_of(sample: Any) -> Any:
 def target_of(inner: Any, index: int) -> Any:
     """One target, a number out of its tensor; None where there is none or the sample cannot be loaded."""
     try:
-        sample = inner[index]
+        with without_ghostscript():
+            sample = inner[index]
     except Exception:  # its loaders raise many kinds; `fetch` says why
         return None
     target = _part(sample, 1, _LABEL) if isinstance(sample, tuple | list | Mapping) else None

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset, file_mark
-from unshaken.data.decode import BadImage, looks_like
+from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.forward import Forward
 from unshaken.data.labels import labels_from, read_classes
-from unshaken.data.spec import Options, existing, reason_of
+from unshaken.data.spec import Options, existing, is_bomb, reason_of
 
 SMALL = 64 << 20
 """Uncompressed bytes up to which a row group is held whole."""
@@ -73,6 +73,7 @@ class ImageColumn:
     def _run(self, group: int) -> Iterator[bytes | None]:
         rows = max(1, min(256, (SMALL // 8) * self._rows[group] // max(self._bytes[group], 1)))
         for batch in self._file.iter_batches(rows, row_groups=[group], columns=["image"], use_threads=False):
+            batch.validate(full=True)
             for value in _plain(batch.column(0)):
                 yield value.as_py()
 
@@ -88,10 +89,11 @@ class ParquetDataset(Dataset):
         """The image's bytes."""
         try:
             data = self._images.at(int(self._rows[index]))
-        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        except (OSError, pa.ArrowException, ValueError, LookupError) as error:
             raise BadImage(f"its row of the parquet file cannot be read: {reason_of(error)}") from error
         if data is None:
             raise BadImage("the image is null")
+        check_bytes(len(data))
         return data
 
     def content(self) -> Iterable[object]:
@@ -119,9 +121,12 @@ def open_parquet(
     path = existing(target, options.spec, folder=False)
     try:
         schema = pq.read_schema(path)
+        _refuse_bomb(path, options.spec)
         names = [n for n in ("id", "label", split_column) if n in schema.names]
         _check(schema, options, split_column)
         table = pq.read_table(path, columns=names, memory_map=False) if names else None
+        if table is not None:
+            table.validate(full=True)  # else a damaged index is met where a value is looked at
         images = ImageColumn(path)
         count = pq.read_metadata(path).num_rows
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
@@ -200,6 +205,24 @@ def _rows_of(column: Any, options: Options) -> NDArray[np.int64]:
             f"{did_you_mean(options.split or '', set(values))}"
         )
     return rows
+
+
+def _refuse_bomb(path: Path, spec: str) -> None:
+    """Refuse a row group that is far larger unpacked than images are, before it is read.
+
+    Raises:
+        DataError: there is one.
+    """
+    metadata = pq.read_metadata(path)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = [group.column(c) for c in range(group.num_columns)]
+        size = max((c.total_uncompressed_size for c in columns), default=0)
+        if is_bomb(size, path.stat().st_size):
+            raise DataError(
+                f"data {spec!r}: {path.name} claims {size:,} bytes in a file of {path.stat().st_size:,}, which no "
+                "images make: get it again"
+            )
 
 
 def _bytes_of_images(group: Any) -> int:

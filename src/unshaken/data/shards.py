@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
-from unshaken.data.decode import BadImage, looks_like
+from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.folder import EXTENSIONS
 from unshaken.data.labels import labels_from, read_classes
-from unshaken.data.spec import Options, existing, reason_of
+from unshaken.data.spec import Options, existing, is_bomb, reason_of
 
 _IMAGES = {e.removeprefix(".") for e in EXTENSIONS}
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
@@ -64,6 +64,7 @@ class ShardDataset(Dataset):
             names = ", ".join(sorted(sample.fields))
             raise BadImage(f"{len(found) or 'no'} fields with an image's extension among {names}")
         place, size = sample.fields[found[0]]
+        check_bytes(size)
         try:
             with self._lock:
                 return _read(self._tar(sample.shard), place, size)
@@ -171,8 +172,13 @@ def _files_of(shard: Path, spec: str) -> Iterator[tuple[str, str, int, int, str 
     """Key, extension, place, size, and the text where the file is a label."""
     try:
         with tarfile.open(shard) as tar:
-            end = 0
+            end, there = 0, shard.stat().st_size
             for member in tar:
+                if is_bomb(member.offset_data + member.size, there):
+                    raise DataError(
+                        f"data {spec!r}: shard {shard.name} claims {member.offset_data + member.size:,} bytes in a "
+                        f"file of {there:,}, which no images make: get it again"
+                    )
                 end = member.offset_data + (-(-member.size // _BLOCK) * _BLOCK if member.isreg() else 0)
                 name = _NAME.fullmatch(member.name)
                 if member.isreg() and name is not None and not re.match(r"__[^/]*__(\.|$|/)", member.name):

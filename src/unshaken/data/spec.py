@@ -12,6 +12,10 @@ from unshaken.core.errors import DataError, did_you_mean
 from unshaken.core.numbers import MAX_SIDE as MAX_SIDE
 
 Mode = Literal["RGB", "L"]
+SMALL = 256 << 20
+"""Bytes that may be read into memory without a look at the file's size."""
+DENSEST = 50
+"""How many times smaller packing makes images at most; of zeros it makes 1000 times less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,16 @@ def existing(target: str, spec: str, *, folder: bool) -> Path:
     if not right:
         raise DataError(f"data {spec!r}: {target!r} is not a {what}")
     return path
+
+
+def is_bomb(size: int, packed: int) -> bool:
+    """Whether what a packed file holds is far larger than images, labels or weights ever are beside their packed form.
+
+    Args:
+        size: bytes that it says it holds.
+        packed: bytes of the file.
+    """
+    return size > max(SMALL, DENSEST * packed)
 
 
 def reason_of(error: BaseException) -> str:

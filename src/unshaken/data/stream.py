@@ -104,9 +104,14 @@ def _submit(
         done.set_result(dataset.bad[index])
         return done
     try:
-        return pool.submit(decode, dataset.fetch(index))
+        source = dataset.fetch(index)
     except BadImage as error:
         done.set_result(error.reason)
+        return done
+    try:
+        return pool.submit(decode, source)
+    except RuntimeError:  # no thread can be started: this one does the work
+        done.set_result(decode(source))
         return done
 
 

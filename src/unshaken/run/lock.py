@@ -54,7 +54,13 @@ class Lock:
     def stamp(self) -> None:
         """Write who holds the lock, and when that was true."""
         self._last = time.time()
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": self._last, "token": self._token}
+        owner = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": _start_of(os.getpid()),
+            "time": self._last,
+            "token": self._token,
+        }
         data = json.dumps(owner).encode()
         if self._file is None:
             self.run.write(data, NAME)
@@ -163,7 +169,7 @@ def _check_stamp(run: RunDir, owner: dict[str, object], *, by_system: bool) -> N
     """
     pid, stamp = owner.get("pid"), owner.get("time")
     if owner.get("host") == socket.gethostname() and isinstance(pid, int):
-        if not (by_system and "token" in owner) and _is_running(pid, owner.get("token")):
+        if not (by_system and "token" in owner) and _is_running(pid, owner):
             raise _busy(run, owner)
     elif isinstance(stamp, int | float) and time.time() - stamp < STALE_SECONDS:
         raise _busy(run, owner)
@@ -174,9 +180,13 @@ def _busy(run: RunDir, owner: dict[str, object]) -> RunError:
     return RunError(f"{run}: {who} is writing here; wait for it, or choose another --out")
 
 
-def _is_running(pid: int, token: object) -> bool:
+def _is_running(pid: int, owner: dict[str, object]) -> bool:
+    """Whether the process lives that wrote a stamp, and not another one that has its number now."""
     if pid == os.getpid():
-        return token in _tokens
+        return owner.get("token") in _tokens
+    started = owner.get("started")
+    if started is not None and started != _start_of(pid):
+        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -184,3 +194,12 @@ def _is_running(pid: int, token: object) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process of this machine started, in ticks since the machine did; None where nothing tells."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from unshaken.core.consent import refuse_code
 from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.numbers import parse_number
+from unshaken.core.numbers import parse_number, shorten
 from unshaken.core.registry import find_method, list_methods
 from unshaken.core.values import strict_values
 from unshaken.run.rows import CLEAN, Condition, Evaluable
@@ -74,7 +75,11 @@ class Step:
     def __init__(self, entry: Entry, label: str) -> None:
         self.entry, self.label = entry, label
         self.method: Evaluable = entry.build()
-        norm = entry.norm or next(iter(find_method(entry.method).norms), "linf")
+        norms = find_method(entry.method).norms
+        if entry.norm is not None and entry.norm not in norms:
+            known = f"is not one of {', '.join(norms)}" if norms else "is given, but this method has none: remove it"
+            raise ParameterError(f"{entry.method}: norm {shorten(entry.norm)} {known}")
+        norm = entry.norm or next(iter(norms), "linf")
         self.conditions: list[Condition] = self.method.conditions(
             label=label, severities=entry.severities, eps=entry.eps, norm=norm
         )
@@ -125,6 +130,7 @@ def load_plan(source: str | Sequence[Any]) -> list[Entry]:
     if path.suffix not in {".yaml", ".yml"}:
         raise ParameterError(f"no plan {source!r}: {did_you_mean(source, PLANS)}, or a .yaml file")
     lines = read_yaml(path, f"plan {source!r}", ParameterError)
+    refuse_code(lines, f"plan {source!r}")
     if not isinstance(lines, list) or not lines:
         raise ParameterError(f"plan {source!r} must be a list of lines such as '- {{method: fog, severities: [1, 3]}}'")
     return [_entry(line, i, source) for i, line in enumerate(lines, 1)]

@@ -43,6 +43,7 @@ def parse_rows(data: bytes | BinaryIO, name: str, file: str, where: str, columns
     wanted = None if columns is None else [*columns, *(c for c in extra if c not in columns)]
     try:
         table = pq.ParquetFile(source).read(columns=wanted, use_threads=False)
+        table.validate(full=True)  # else a damaged index is met where a value is looked at
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise damaged(str(error).partition("\n")[0]) from None
     for column in wanted or (schema.names if schema is not None else ()):

@@ -27,6 +27,8 @@ from unshaken.run.address import check_writable, open_address
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import SCHEMAS
 
+_TEMPORARY = re.compile(r"\.unshaken-[0-9a-f]{32}\.tmp$")
+
 
 class RunDir:
     """A run directory.
@@ -67,7 +69,7 @@ class RunDir:
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
                 return
-            temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+            temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
             try:
                 with open(temporary, "wb") as file:
                     file.write(data)
@@ -90,6 +92,7 @@ class RunDir:
         Raises:
             RunError: it is absent or not readable.
         """
+        self.check_file(*parts)
         try:
             return bytes(self.fs.cat_file(self.at(*parts)))
         except Exception as error:  # each file system raises its own
@@ -97,16 +100,30 @@ class RunDir:
                 f"{self.path}: cannot read {'/'.join(parts)} ({_reason(error)}); is this a run directory?"
             ) from None
 
+    def check_file(self, *parts: str) -> None:
+        """Refuse a device or a pipe in the place of a file: reading it might never end.
+
+        Raises:
+            RunError: it is one.
+        """
+        path = self.at(*parts)
+        if self.local and os.path.exists(path) and not os.path.isfile(path):
+            raise RunError(f"{self.path}: {'/'.join(parts)} is no regular file; delete it")
+
     def remove(self, *parts: str) -> None:
         """Delete a file if it is there."""
         if self.exists(*parts):
             self.fs.rm_file(self.at(*parts))
 
     def sweep(self) -> None:
-        """Delete the temporary files that a killed writer left; only for who holds the lock."""
-        for path in self.fs.find(self.root) if self.local else []:
-            if path.endswith(".tmp"):
-                self.fs.rm_file(path)
+        """Delete the temporary files that a killed writer left; only for who holds the lock.
+
+        They are known by the names that `write` gives. Other files stay, and so do those of runs inside this one.
+        """
+        for folder, inside, files in os.walk(self.root) if self.local else ():
+            inside[:] = [name for name in inside if not _is_run(os.path.join(folder, name))]
+            for name in filter(_TEMPORARY.search, files):
+                os.unlink(os.path.join(folder, name))
 
     def names(self, *parts: str, suffix: str = "") -> list[str]:
         """Sorted names of the files in a folder; empty when it is absent."""
@@ -224,6 +241,11 @@ class RunDir:
             if self.local:
                 raise
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+
+
+def _is_run(folder: str) -> bool:
+    """Whether a folder is a run of its own, or somebody writes one there."""
+    return any(os.path.exists(os.path.join(folder, name)) for name in ("run.json", "harden.json", "run.lock"))
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from unshaken.report import build, check_gates, compare_runs
-from unshaken.report.blocks import Cell, Column, Group, Span, Table
+from unshaken.report.blocks import Cell, Column, Commands, Group, Headline, Page, Prose, Span, Table
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.render.markdown import escape, render_blocks, render_markdown
 from unshaken.run import RunDir
@@ -85,3 +85,11 @@ def test_a_table_has_as_many_cells_in_each_line() -> None:
         "| x\\|y | 1 (0 to 2): a note |",
         "| a\\`b | – |",
     ]
+
+
+def test_no_text_steers_the_terminal() -> None:
+    odd = "\x1b[2Jgone\x07\x9b31m"
+    page = Page("t", (Headline(odd, (odd,)), Commands((odd,)), Table(odd, (Column(odd),), ((odd,),)), Prose(odd)))
+    text = render_markdown(page)
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert text.count("gone") == 7

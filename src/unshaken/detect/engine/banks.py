@@ -55,6 +55,7 @@ def sha256_of(run: RunDir, name: str) -> str:
         RunError: it cannot be read.
     """
     found = hashlib.sha256()
+    run.check_file(name)
     try:
         with run.fs.open(run.at(name), "rb") as file:
             while piece := file.read(2**24):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.consent import refuse_code
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
@@ -156,7 +157,7 @@ class DetectorSet:
 
         Raises:
             RunError: there are no detectors, or they are damaged.
-            ModelError: they were fitted on another model.
+            ModelError: they were fitted on another model, or name code that this call did not.
         """
         found = read_list(str(folder))
         about, own = found.about, fingerprint(model)
@@ -165,6 +166,7 @@ class DetectorSet:
                 f"{folder}: these detectors were fitted on another model ({about.model}, "
                 f"{str(about.fingerprint)[:12]}), not on {model.name!r} ({own[:12]}): fit again with this one"
             )
+        refuse_code([entry.params for entry in found.detectors], f"{folder}/{LIST}")
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))

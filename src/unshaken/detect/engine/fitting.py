@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, alone, evaluating
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
@@ -99,6 +100,7 @@ class Fit:
         return self.detector_set
 
 
+@of_arguments
 @keywords()
 def fit(
     model: str | nn.Module,

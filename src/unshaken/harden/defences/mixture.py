@@ -10,14 +10,12 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.consent import unescape
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.probe import SIDES, channels_of
 from unshaken.models.loaders.load import second_model
-
-ESCAPES = {"%26": "&", "%2C": ",", "%2c": ","}
-"""How `&` and `,` of a nested SPEC are written inside another one."""
 
 
 def mixture(
@@ -132,9 +130,7 @@ class Mixture(Defence):
 
 def loaded(spec: str) -> Classifier:
     """A model, in evaluation mode and without weight gradients, from a SPEC as it is written inside another."""
-    for escape, mark in ESCAPES.items():
-        spec = spec.replace(escape, mark)
-    return second_model(spec)
+    return second_model(unescape(spec))
 
 
 def margins(logits: Tensor, labels: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.core.registry import parse_method
@@ -235,8 +236,10 @@ def read_audit(run: RunDir) -> RunConfig:
 
     Raises:
         RunError: it is not finished, or there is none.
+        ModelError: its plan, which the audit afterwards follows, names code that this call did not.
     """
     config = read_config(run)
     if not run.exists("summary.json"):
         raise RunError(f"{run}: the audit has not ended; finish it with --resume")
+    refuse_code(config.plan, f"{run}/run.json")
     return config

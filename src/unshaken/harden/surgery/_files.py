@@ -8,6 +8,7 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import save
 
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.layers import Body, body_of
 from unshaken.harden.surgery._arithmetic import Projection, Weights, coefficients
@@ -153,7 +154,7 @@ def _body(arch: str | None, files: Sequence[Path], weights: Weights) -> Body:
             "'torchvision:resnet50')"
         )
     record = read_record(recorded)
-    if record.arch.startswith("py:"):
+    if is_code(record.arch):
         raise ModelError(f"{recorded}: the network is your own ({record.arch}): use Signature.extract in Python")
     return body_of(
         build(record.arch, **record.shape.model_dump()) if record.shape else build_for(record.arch, weights)[0]

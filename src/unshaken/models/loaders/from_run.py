@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.consent import is_code, is_named, refuse_code
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import ModelError
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE
@@ -126,8 +127,8 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     """The model in a directory of `save_model` or of a hardening run.
 
     Its architecture is looked up by name, never imported from there. Where the net is the user's own, its `py:` SPEC
-    must be given again as the option `net`, for loading it runs that file. Option `file` takes other weights of the
-    run, such as `last.safetensors`.
+    must be given again in the same call, as the option `net`, for loading it runs that file. Option `file` takes other
+    weights of the run, such as `last.safetensors`.
 
     Raises:
         ModelError: the directory holds no such model, or its files are damaged.
@@ -174,8 +175,9 @@ def read_record(directory: Path | str) -> ModelRecord:
 
 
 def _record(spec: ModelSpec) -> ModelRecord:
-    record, given = read_record(spec.name), spec.options.get("net")
-    if record.arch.startswith("py:") and given != record.arch:
+    record = read_record(spec.name)
+    refuse_code(record.recipes, f"{spec.name}/model.json")
+    if is_code(record.arch) and not is_named(record.arch):
         raise ModelError(
             f"the net in {spec.name!r} is built by {record.arch!r}, which loading would execute: allow it, "
             f"as in {shlex.quote(spec_of_run(spec.name, record.arch) or f'run:{spec.name}?net=py:FILE:FACTORY')}"
@@ -218,9 +220,9 @@ def _check_size(arch: str, shape: ShapeRecord, weights: Mapping[str, Tensor], sp
 
 
 def _net(record: ModelRecord, spec: ModelSpec, weights: Mapping[str, Tensor]) -> nn.Module:
-    if record.arch.startswith("py:"):
+    if is_code(record.arch):
         own = parse_model_spec(record.arch)
-        return find_kind(own.kind).load(own, False).net
+        return find_kind(own.kind).open(own, False).net
     if record.shape is not None:
         _check_size(record.arch, record.shape, weights, spec)
         return build(record.arch, **record.shape.model_dump())

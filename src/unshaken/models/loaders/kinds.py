@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.consent import is_code, require_named
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.models import loaders
 from unshaken.models.loaders.spec import ModelSpec
@@ -34,6 +35,20 @@ class Kind:
     options: tuple[str, ...]
     load: Loader
     keeps_mode: bool = False
+
+    def open(self, spec: ModelSpec, download: bool) -> Classifier:
+        """Load a model; of a kind that runs code, only what the user named in this call.
+
+        Args:
+            spec: of this kind.
+            download: whether weights may be fetched.
+
+        Raises:
+            ModelError: it would run code that a file names.
+        """
+        if is_code(bare := f"{self.name}:{spec.name}"):
+            require_named(bare)
+        return self.load(spec, download)
 
     def check_options(self, spec: ModelSpec) -> None:
         """Refuse an option that neither this kind nor every kind has.

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.consent import call, words
 from unshaken.core.device import find_device
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
@@ -20,8 +21,8 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     """Load the model that a SPEC names, in evaluation mode; what `py:` builds stays in the mode it came in.
 
     Weights are read as tensors only; nothing is downloaded without `download`, and no code runs but that of a file
-    which a `py:` SPEC names. Whatever is drawn at random while a model is built (weights that no file gives) is the
-    same in every process, and the caller's random state stays as it was.
+    which a `py:` SPEC of the caller names (see `unshaken.core.consent`). Whatever is drawn at random while a model is
+    built (weights that no file gives) is the same in every process, and the caller's random state stays as it was.
 
     Args:
         spec: `KIND:NAME?OPTION=VALUE&...`. Kinds: see `list_kinds`. Options of every kind: `mean` and `std` (one number
@@ -47,8 +48,8 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     parsed = parse_model_spec(spec)
     kind = find_kind(parsed.kind)
     kind.check_options(parsed)
-    with _same_draws():
-        classifier = with_options(kind.load(parsed, download), parsed)
+    with _same_draws(), call(spec):
+        classifier = with_options(kind.open(parsed, download), parsed)
     return classifier.to(place) if kind.keeps_mode else classifier.to(place).eval()
 
 
@@ -71,11 +72,16 @@ def _same_draws() -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=4)
 def second_model(spec: str) -> Classifier:
     """A further model that a method names, in evaluation mode and without weight gradients; the last few are kept.
 
     Args:
         spec: as of `load_model`; what it names must be there already.
     """
+    return _kept(spec, words())
+
+
+@lru_cache(maxsize=4)
+def _kept(spec: str, _: tuple[str, ...] | None) -> Classifier:
+    """One model for each call of the user's: what an earlier one allowed to run is not kept for a later one."""
     return load_model(spec).eval().requires_grad_(False)

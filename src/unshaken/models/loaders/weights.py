@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     start = refuse_disguised(path)
     try:
+        if start.startswith(b"PK"):
+            _refuse_bomb(path)
         if start.startswith((b"PK", b"\x80")):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Detected pickle protocol")
@@ -78,6 +82,22 @@ def refuse_disguised(path: Path) -> bytes:
     if text.startswith(b"version https://git-lfs"):
         raise ModelError(f"{path} is a Git LFS pointer, not weights: run 'git lfs pull' where it came from")
     return start
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a packed checkpoint that is far larger unpacked than weights are, before it is read.
+
+    Raises:
+        ModelError: it is.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return  # its reader says what is wrong
+    there = path.stat().st_size
+    if size > max(256 << 20, 10 * there):
+        raise ModelError(f"{path} claims {size:,} bytes in a file of {there:,}, which no weights make: get it again")
 
 
 def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path | str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method, parse_method
 from unshaken.papers.frame.context import Context
@@ -20,6 +21,7 @@ from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
 
 
+@of_arguments
 def run_paper(
     slug: str,
     *,

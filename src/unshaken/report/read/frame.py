@@ -209,6 +209,7 @@ def read_outcomes(
     for shard in shards:
         name = f"{condition}-{shard:05d}.parquet"
         try:
+            run.check_file("rows", table, name)
             with run.fs.open(run.at("rows", table, name), "rb") as file:
                 parts.append(parse_rows(file, table, name, str(run), columns))
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from unshaken.core.texts import printable
 from unshaken.report.blocks import (
     Block,
     Cell,
@@ -33,8 +34,8 @@ FEW = 20
 
 
 def render_markdown(page: Page) -> str:
-    """A page as Markdown."""
-    return render_blocks(page.blocks) + "\n"
+    """A page as Markdown, without characters that could steer the terminal in which it is shown."""
+    return "".join(f"{printable(line)}\n" for line in render_blocks(page.blocks).split("\n"))
 
 
 def render_blocks(blocks: Sequence[Block]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from unshaken.core.texts import printable
 from unshaken.report.blocks import (
     Block,
     Cell,
@@ -62,8 +63,7 @@ def warnings(page: Page) -> list[str]:
 
 def line(text: str) -> str:
     """One printable line, not longer than anybody reads: a character that could steer a terminal becomes its escape."""
-    whole = " ".join(text.split())
-    whole = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in whole)
+    whole = printable(" ".join(text.split()))
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 3] + "..."
 
 
