@@ -10,6 +10,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures import budgets, outcomes
+from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import ATTACK, OTHER, Methods
 from unshaken.report.sections import _outcome_tables as tables
@@ -35,7 +36,7 @@ class Outcomes(Section):
         notes |= _worst_notes(frame, worst)
         aggregates, more = outcomes.corruption_figures(frame, config, classes, source.methods)
         aggregates |= {name: found and found.accuracy for name, found in worst.items()}
-        aggregates |= {"ece": error and error.ece, "brier": brier}
+        aggregates |= {"ece": error and error.ece, "brier": brier, NON_FINITE: outcomes.without_prediction(frame)}
         places = sorted(frame.natural + frame.attacks + frame.aside)
         data = {
             "clean": _json(outcomes.right_under(frame, 0)),
