@@ -23,7 +23,7 @@ from unshaken.data import Dataset, load_data, stream, subset
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
-from unshaken.run.align import aligned
+from unshaken.run.align import align
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.plan import further_models, prepare
@@ -127,7 +127,8 @@ def prepare_run(
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
-    dataset = aligned(dataset, classifier.classes).within(classes)
+    alignment = align(dataset, classifier.classes, model=f"model {classifier.name!r}")
+    dataset = alignment.dataset.within(classes)
     ids = list(dataset.ids)
     if options.limit is not None:
         ids = [ids[i] for i in subset(dataset, options.limit, options.seed)]
@@ -149,6 +150,7 @@ def prepare_run(
         data_fingerprint=dataset.fingerprint,
         model_name=classifier.name,
         classes=list(names) or [str(i) for i in range(classes)],
+        labels=alignment.record,
         view=str(classifier.view or "as they are"),
         limit=options.limit,
         provenance=provenance(),

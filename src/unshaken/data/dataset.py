@@ -119,6 +119,18 @@ class Dataset(ABC):
                 return image.mode, image.size
         return None
 
+    def renumbered(self, labels: NDArray[np.int64], classes: Sequence[str]) -> Self:
+        """The same data, with the same fingerprint, whose labels number other classes.
+
+        Args:
+            labels: int64 `[N]`, -1 where bad.
+            classes: names in label order.
+        """
+        fingerprint, other = self.fingerprint, copy.copy(self)
+        other.labels, other.classes = labels, tuple(classes)
+        other.__dict__["fingerprint"] = fingerprint  # of the content, which is what it was
+        return other
+
     def unlabelled(self) -> Self:
         """The same data without its labels, such as of classes that a model does not know."""
         other = copy.copy(self)

@@ -13,6 +13,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.version import __version__
+from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
 from unshaken.run.store import RunDir
@@ -40,6 +41,7 @@ class RunConfig(BaseModel):
         data_fingerprint: of the content.
         model_name: what reports call it.
         classes: names in logit order.
+        labels: how the data's classes became the model's; None without labels, and in runs of earlier versions.
         view: how photos were cut, in words.
         limit: of samples, if one was given.
         provenance: versions and machine; may differ on resuming.
@@ -67,6 +69,7 @@ class RunConfig(BaseModel):
     data_fingerprint: str
     model_name: str
     classes: list[str] = Field(default_factory=list)
+    labels: LabelRecord | None = None
     view: str = ""
     limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
     provenance: dict[str, Any] = Field(default_factory=dict)

@@ -138,7 +138,7 @@ def fit(
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(device)
     dataset = load_data(data, download=download) if isinstance(data, str) else data
-    dataset = aligned(dataset, classifier.classes)
+    dataset = _aligned(dataset, classifier, detectors)
     chosen = subset(dataset, take, seed)
     _check_labels(dataset, detectors)
     fitting = _Fitting(classifier, dataset, detectors, seed, batch_size, workers)
@@ -285,6 +285,20 @@ class _Fitting:
                 yield item.to(device)
             elif keep_bad:
                 self.bad.append(item)
+
+
+def _aligned(dataset: Dataset, model: Classifier, methods: Sequence[Detector]) -> Dataset:
+    """The data with the model's class numbers; without labels where these are of other classes and nothing needs them.
+
+    Raises:
+        DataError: see `unshaken.run.align.align`.
+    """
+    try:
+        return aligned(dataset, model.classes, model=f"model {model.name!r}")
+    except DataError:
+        if any(m.labelled for m in methods):
+            raise
+        return dataset.unlabelled()
 
 
 def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
@@ -168,7 +168,7 @@ def prepared(
     else:
         start = None
     view = start.model.view if start else None
-    own_classes, shown = dataset.classes, aligned(dataset, start.model.classes) if start else dataset
+    own_classes, shown = dataset.classes, dataset if start is None else _aligned(dataset, start.model, new_head)
     sparse = shown is not dataset
     samples = Samples(shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse)
     if start is None:
@@ -182,6 +182,20 @@ def prepared(
             download=download,
         )
     return _fitting(start, samples, new_head, own_classes, training.seed), samples
+
+
+def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
+    """The data with the model's class numbers; as it is where the last layer is to be replaced by one for its classes.
+
+    Raises:
+        DataError: see `unshaken.run.align.align`.
+    """
+    try:
+        return aligned(dataset, model.classes, model=f"model {model.name!r}")
+    except DataError:
+        if new_head:
+            return dataset
+        raise
 
 
 def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:

@@ -63,6 +63,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "evaluated": len(frame.ids),
         "limit": config.limit,
         "classes": count_classes(run),
+        "labels": "" if config.labels is None else config.labels.line(config.classes),
         "view": config.view,
         "precision": config.precision,
         "device": config.device,

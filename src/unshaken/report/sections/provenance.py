@@ -30,7 +30,8 @@ class Provenance(Section):
     def blocks(self, report: Report) -> Sequence[Block]:
         """Cost first, samples left out last."""
         data = report.data
-        return [*_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
+        named = [Prose(f"labels: {data['provenance']['labels']}", brief=True)] if data["provenance"]["labels"] else []
+        return [*named, *_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
 
 
 def _cost(cost: Mapping[str, Any]) -> list[Block]:
