@@ -13,20 +13,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import find_device
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
 from unshaken.core.search_copy import search_copy
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import Dataset, load_data, subset
+from unshaken.data.stream import first_images
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import align
+from unshaken.run.budgets import fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
-from unshaken.run.plan import further_models, prepare
+from unshaken.run.plan import PLANS, further_models, prepare
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
 
@@ -122,7 +123,11 @@ def prepare_run(
     device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
     dataset = load_data(data, download=options.download) if isinstance(data, str) else data
-    first = _first_images(dataset, classifier)
+    shown = first_images(dataset, view=classifier.view)
+    first, budgets = shown[:2], ""
+    if plan_name in PLANS:
+        plan, budgets = fit_budgets(plan, shown)
+        steps = prepare(plan)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
@@ -152,6 +157,7 @@ def prepare_run(
         classes=list(names) or [str(i) for i in range(classes)],
         labels=alignment.record,
         view=str(classifier.view or "as they are"),
+        budgets=budgets,
         limit=options.limit,
         provenance=provenance(),
         beside=list(beside),
@@ -174,16 +180,6 @@ def prepare_run(
         engine=options.engine,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name),
     )
-
-
-def _first_images(dataset: Dataset, model: Classifier) -> Tensor:
-    """The first two readable images, as the model looks at them."""
-    found: list[Tensor] = []
-    for item in stream(dataset, range(min(len(dataset), 64)), view=model.view, workers=1, batch_size=2):
-        if isinstance(item, Batch):
-            return item.images
-        found.append(torch.empty(0))
-    raise DataError(f"none of the first {len(found)} samples of {dataset.options.spec!r} can be read; check --data")
 
 
 def _count_classes(model: Classifier, images: Tensor) -> int:

@@ -12,12 +12,14 @@ from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.errors import ParameterError
 from unshaken.data import Dataset, load_data
+from unshaken.data.stream import first_images
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training
 from unshaken.report import Comparisons, write_comparison
+from unshaken.run.budgets import largest_budget
 from unshaken.run.store import RunDir
 
 
@@ -28,14 +30,20 @@ class RepairResult:
     Args:
         plan: what was done.
         hardened: the training run.
-        after: the audit of the trained model, on the samples of the one before.
-        comparison: before and after, paired.
+        after: the audit of the trained model, on the samples of the one before; None where the starting weights are
+            kept.
+        comparison: before and after, paired; None as `after`.
     """
 
     plan: RepairPlan
     hardened: HardenResult
-    after: Audit
-    comparison: Comparisons
+    after: Audit | None
+    comparison: Comparisons | None
+
+    @property
+    def refused(self) -> str:
+        """Why no repaired weights are kept; empty where some are."""
+        return str(self.hardened.result.get("start_kept", ""))
 
 
 def plan_repair(
@@ -59,7 +67,8 @@ def plan_repair(
         limit: take so many images.
         workers: threads that decode.
         download: whether model and data may be fetched.
-        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02.
+        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and
+            a loss of at most 0.05 of the held-out accuracy (`max_clean_loss`).
 
     Raises:
         ParameterError: no condition lowered the accuracy, or the training images are those that were audited.
@@ -67,7 +76,10 @@ def plan_repair(
     """
     directory = RunDir(run)
     config = planning.read_audit(directory)
-    findings, chosen = planning.choose(planning.findings_of(directory), parse_recipes(recipes))
+    source = data if data is not None else planning.training_data(config)
+    dataset = load_data(source, download=download) if isinstance(source, str) else source
+    budget = largest_budget(first_images(dataset))
+    findings, chosen = planning.choose(planning.findings_of(directory, budget=budget), parse_recipes(recipes))
     if not chosen:
         raise ParameterError(
             f"{run}: no condition of this audit lowered the accuracy by {planning.MIN_LOSS:.0%} of its value or "
@@ -76,15 +88,16 @@ def plan_repair(
     spec = model or config.model
     if model is None and spec.startswith(("py:", "<")):
         raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
-    source = data if data is not None else planning.training_data(config)
-    dataset = load_data(source, download=download) if isinstance(source, str) else source
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
-    seconds, passes = planning.expected_cost(start, samples, chosen, settings)
+    validation = planning.validation_of(config, findings, chosen, settings)
+    seconds, passes = planning.expected_cost(start, samples, chosen, settings, validation)
     before = read_summary(directory).cost.seconds
     told = source if isinstance(source, str) else dataset.options.spec
-    return RepairPlan(spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before)
+    return RepairPlan(
+        spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before, validation
+    )
 
 
 def repair(
@@ -117,8 +130,11 @@ def repair(
     config = read_audit(RunDir(run))
     hardened = harden(
         plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
-        device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
+        device=device, workers=workers, download=download, track=track, validation=plan.validation,
+        **plan.training.model_dump(),
     )  # fmt: skip
+    if hardened.result.get("start_kept"):
+        return RepairResult(plan, hardened, None, None)
     own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     after = audit(

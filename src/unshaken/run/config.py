@@ -43,6 +43,7 @@ class RunConfig(BaseModel):
         classes: names in logit order.
         labels: how the data's classes became the model's; None without labels, and in runs of earlier versions.
         view: how photos were cut, in words.
+        budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
@@ -71,6 +72,7 @@ class RunConfig(BaseModel):
     classes: list[str] = Field(default_factory=list)
     labels: LabelRecord | None = None
     view: str = ""
+    budgets: str = ""
     limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
@@ -97,7 +99,19 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-MAY_DIFFER = {"provenance", "device", "model", "data", "beside", "plan_name", "limit", "view", "methods", "steps"}
+MAY_DIFFER = {
+    "provenance",
+    "device",
+    "model",
+    "data",
+    "beside",
+    "plan_name",
+    "limit",
+    "view",
+    "methods",
+    "steps",
+    "budgets",
+}
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 
 

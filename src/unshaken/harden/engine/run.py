@@ -26,7 +26,7 @@ from unshaken.harden.engine._trackers import sink_of
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
-from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.loop import FIGURES, Loop, Validation
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
@@ -86,8 +86,9 @@ def train_run(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
+    validation: Validation | None = None,
 ) -> HardenResult:
-    """Train in a run directory; see `unshaken.api.harden`."""
+    """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation`."""
     run, sink = RunDir(out), sink_of(track)
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
@@ -124,7 +125,7 @@ def train_run(
         run.write(record.model_dump_json(indent=1).encode() + b"\n", "model.json")
         run.write(_curves(progress), "curves.parquet")
 
-    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep)
+    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep, validation=validation)
     config.images["held_out"] = len(loop.held)
     if processes.rank:
         loop.train(resume=resume)
@@ -231,7 +232,8 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
 
 
 def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
-    chosen: dict[str, float] = next((c for c in progress.curves if c["epoch"] == progress.best_epoch), {})
+    of_epochs: dict[int, dict[str, float]] = {-1: progress.start, **{int(c["epoch"]): c for c in progress.curves}}
+    chosen = of_epochs.get(progress.best_epoch, {})
     figures: dict[str, Any] = {}
     for name, n in (("held_accuracy", len(loop.held)), ("held_robust", min(len(loop.held), loop.check.attacked))):
         if name in chosen:
@@ -244,9 +246,29 @@ def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
         "stopped_early": progress.epoch < loop.training.epochs,
         "threat": None if threat is None else {"norm": threat.norm, "eps": threat.eps},
         "figures": figures,
+        "start": progress.start,
+        "start_kept": _why_start(loop, progress),
         "flags": [{"name": k, "detail": v, "ids": []} for k, v in progress.flags.items()],
         "cost": {"forwards": progress.forwards, "backwards": progress.backwards, "seconds": progress.seconds},
     }
+
+
+def _why_start(loop: Loop, progress: Progress) -> str:
+    """Why the starting weights are kept; empty where an epoch is."""
+    if progress.best_epoch >= 0 or not progress.start:
+        return ""
+    name, start = FIGURES[loop.select], progress.start
+    what = {"repair": "under the audited changes", "robust": "under attack"}.get(loop.select, "on unchanged images")
+    best = max((c for c in progress.curves if name in c), key=lambda c: c[name], default=None)
+    if best is None:
+        return "no epoch was measured"
+    text = (
+        f"no epoch was better within what may be lost: held-out accuracy {what} was {start[name]:.1%} at the start and "
+        f"{best[name]:.1%} at best, in epoch {int(best['epoch']) + 1}, where accuracy on unchanged images went from "
+        f"{start['held_accuracy']:.1%} to {best['held_accuracy']:.1%}"
+    )
+    most = loop.training.max_clean_loss
+    return text if most is None else f"{text} (max_clean_loss allows {100 * most:g} points)"
 
 
 def _curves(progress: Progress) -> bytes:

@@ -65,6 +65,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "classes": count_classes(run),
         "labels": "" if config.labels is None else config.labels.line(config.classes),
         "view": config.view,
+        "budgets": config.budgets,
         "precision": config.precision,
         "device": config.device,
         "protocol": protocol,
