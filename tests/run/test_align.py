@@ -81,6 +81,12 @@ def test_names_that_map_to_nothing_are_refused(folder, classes, words):
     assert "\n" not in str(caught.value)
 
 
+def test_labels_of_other_classes_are_left_out_where_none_is_needed(folder):
+    found = align(folder, ("ant", "bee"), needed=False)
+    assert found.dataset.labels is None
+    assert found.record.line(()) == "not used, for some of the data's classes are no class of the model"
+
+
 def test_a_class_without_samples_needs_no_name(folder):
     folder.classes = (*folder.classes, "unicorn")
     assert align(folder, ("owl", "dog", "cat")).dataset.labels.tolist() == [2, 2, 1, 1, 0, 0]

@@ -104,6 +104,8 @@ def prepare_run(
     options: Options,
     beside: Sequence[str],
     plan_name: str,
+    *,
+    labels_needed: bool = True,
 ) -> Job:
     """Prepare a run: load and check model and data, and fix the configuration.
 
@@ -115,6 +117,7 @@ def prepare_run(
         options: as the caller gave them.
         beside: runs shown side by side with it.
         plan_name: for reports.
+        labels_needed: False to go on without labels where they are of other classes than the model's.
 
     Raises:
         UnshakenError: model, data, plan or device is wrong.
@@ -132,7 +135,7 @@ def prepare_run(
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
-    alignment = align(dataset, classifier.classes, model=f"model {classifier.name!r}")
+    alignment = align(dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
     dataset = alignment.dataset.within(classes)
     ids = list(dataset.ids)
     if options.limit is not None:
@@ -178,7 +181,7 @@ def prepare_run(
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
         engine=options.engine,
-        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name),
+        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
     )
 
 

@@ -32,6 +32,7 @@ MAX_PIXELS = 89_478_485
 """The limit of Pillow for one image, here an error and not a warning: 256 MiB at three bytes a pixel."""
 
 _ORIENTATION = 0x0112
+_GREY = ("1", "L", "LA", "La")
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -82,6 +83,27 @@ def open_image(source: Source) -> Image.Image:
         if "truncated" in text.lower():
             raise BadImage(f"the image is truncated: {text}") from error
         raise BadImage(f"the image cannot be decoded: {text}") from error
+
+
+def form_of(source: Source) -> tuple[str, tuple[int, int]]:
+    """Mode (`L` or `RGB`) and upright (width, height) in pixels of an image, from its header: no pixel is decoded.
+
+    Args:
+        source: as for `open_image`.
+
+    Raises:
+        BadImage: there is no readable header.
+    """
+    try:
+        image = _open(source)
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):  # lies on its side
+            width, height = height, width
+        return ("L" if image.mode in _GREY or image.mode.startswith("I") else "RGB"), (width, height)
+    except BadImage:
+        raise
+    except Exception as error:  # as in `open_image`
+        raise BadImage(f"the image cannot be read: {reason_of(error)}") from error
 
 
 def pixels_of(
@@ -197,7 +219,7 @@ def _grey_or_rgb(image: Image.Image) -> Image.Image:
         return _high_byte(image)
     if image.mode in ("F", "LAB"):
         raise BadImage(f"pixels of mode {image.mode} have no agreed 8-bit range; convert the image to RGB")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey = image.mode in _GREY
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)

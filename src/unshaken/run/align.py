@@ -29,7 +29,7 @@ class Alignment:
     record: LabelRecord | None = field(default=None)
 
 
-def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model") -> Alignment:
+def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model", needed: bool = True) -> Alignment:
     """Renumber labels as the model numbers its classes: by name, synonym, WordNet id or number.
 
     Where the model has no class names, or the data has none, class n of the data is class n of the model, and the
@@ -39,9 +39,11 @@ def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model")
         dataset: labels number its own `classes`.
         classes: the model's, in logit order; empty when unknown.
         model: what messages call it.
+        needed: False to go on without labels, and say so, where they are of other classes.
 
     Raises:
-        DataError: a class of the data with samples is no class of the model, or its name is ambiguous.
+        DataError: labels are needed, and a class of the data with samples is no class of the model, or its name is
+            ambiguous.
     """
     if dataset.labels is None:
         return Alignment(dataset)
@@ -56,6 +58,9 @@ def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model")
     if len(set(dataset.classes)) < len(dataset.classes) == len(classes):
         why = "some classes of the data have one name in common"
         return Alignment(dataset, LabelRecord(by="positions", classes=used, why=why))
+    if not needed and any(len(hits) != 1 for hits in found.values()):
+        why = f"some of the data's classes are no class of {model}"
+        return Alignment(dataset.unlabelled(), LabelRecord(by="nothing", why=why))
     _check(dataset, names, found, model)
     places = {name: hits[0] for name, hits in found.items()}
     table = np.zeros(len(dataset.classes), np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from typing import Any, Literal
 
@@ -94,6 +96,13 @@ class RunConfig(BaseModel):
         """The samples of one shard."""
         return self.ids[self.shard_slice(shard)]
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits that two runs share exactly when all that decides their rows is the same."""
+        values = self.to_json()
+        text = json.dumps({name: values[name] for name in DECIDING}, sort_keys=True)
+        return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """As written to `run.json`."""
         return self.model_dump(mode="json", by_alias=True)
@@ -115,15 +124,24 @@ MAY_DIFFER = {
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 
 
+DECIDING = (
+    *("model_fingerprint", "further_models", "data_fingerprint", "ids", "labels", "classes"),
+    *("plan", "seed", "shard_size", "eot", "precision"),
+)
+"""What decides rows: files of rows that differ in one of these are of two runs."""
+
+
 def read_config(run: RunDir) -> RunConfig:
-    """The configuration of a run directory.
+    """The configuration of a run directory, which from here on knows its rows from another run's.
 
     Raises:
         RunError: there is none, or it is damaged.
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
-    return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    config = validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    run.identify(config.identity)
+    return config
 
 
 def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:

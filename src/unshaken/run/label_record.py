@@ -12,14 +12,15 @@ class LabelRecord(BaseModel):
     """How labels became the model's, as `run.json` keeps it.
 
     Args:
-        by: `names`, or `positions` where nothing else is known: class n of the data is class n of the model.
+        by: `names`; `positions` where nothing else is known: class n of the data is class n of the model; `nothing`
+            where the labels are not used.
         classes: of the data that have a sample, each with the number of the model's class.
-        why: what is not known, where they go by position.
+        why: what is not known, where they do not go by name.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    by: Literal["names", "positions"]
+    by: Literal["names", "positions", "nothing"]
     classes: dict[str, int] = Field(default_factory=dict)
     why: str = ""
 
@@ -30,6 +31,8 @@ class LabelRecord(BaseModel):
             classes: the model's, in logit order.
             most: classes of the data to name.
         """
+        if self.by == "nothing":
+            return f"not used, for {self.why}"
         pairs = [(name, classes[k] if k < len(classes) else "no class") for name, k in self.classes.items()]
         if self.by == "names":
             pairs = [(name, other) for name, other in pairs if name != other]

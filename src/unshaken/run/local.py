@@ -54,6 +54,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
         else:
             run.write_json(config.to_json(), NAME)
         run.sweep()
+        run.check_marks()
         _flag_start(job)
         finished = job.finished()
         total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))

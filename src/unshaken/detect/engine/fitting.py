@@ -27,7 +27,7 @@ from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
 from unshaken.models import as_classifier, check_model, fingerprint
-from unshaken.run.align import aligned
+from unshaken.run.align import align
 
 LEAST = 20
 """Samples below which nothing is fitted."""
@@ -293,12 +293,8 @@ def _aligned(dataset: Dataset, model: Classifier, methods: Sequence[Detector]) -
     Raises:
         DataError: see `unshaken.run.align.align`.
     """
-    try:
-        return aligned(dataset, model.classes, model=f"model {model.name!r}")
-    except DataError:
-        if any(m.labelled for m in methods):
-            raise
-        return dataset.unlabelled()
+    needed = any(m.labelled for m in methods)
+    return align(dataset, model.classes, model=f"model {model.name!r}", needed=needed).dataset
 
 
 def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:

@@ -196,6 +196,7 @@ class Loop:
         record |= {name: total / n for name, (total, n) in progress.sums.items()}
         for recipe in self.together.recipes:
             recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
+        self._check_weights()
         last = stopped or progress.epoch + 1 == training.epochs
         if last or (progress.epoch + 1) % training.check_every == 0:
             self._measure(record)
@@ -266,7 +267,7 @@ class Loop:
             loss = together.loss(step, training.smoothing)
             value = loss.item()
             if not math.isfinite(value):
-                raise self._lost(value)
+                raise self._lost(f"the loss became {value}")
             self.processes.backward(loss)
             if training.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
@@ -286,12 +287,23 @@ class Loop:
         finally:
             step.model = self._call
 
-    def _lost(self, value: float) -> RunError:
+    def _lost(self, what: str) -> RunError:
         kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
-            f"the loss became {value} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
+            f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
             f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
         )
+
+    def _check_weights(self) -> None:
+        """Refuse to go on, or to keep anything, once weights are no numbers.
+
+        Raises:
+            RunError: see `_lost`.
+        """
+        norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
+        for name, value in [*self.live.net.named_parameters(), *norms]:
+            if not bool(value.isfinite().all()):
+                raise self._lost(f"the weights {name!r} became infinite or NaN")
 
     # After an epoch.
 

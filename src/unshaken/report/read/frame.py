@@ -213,7 +213,7 @@ def read_outcomes(
         name = f"{condition}-{shard:05d}.parquet"
         try:
             with run.fs.open(run.at("rows", table, name), "rb") as file:
-                parts.append(parse_rows(file, table, name, str(run), columns))
+                parts.append(parse_rows(file, table, name, str(run), columns, run=run.identity))
         except OSError as error:
             raise RunError(f"{run}: cannot read rows/{table}/{name} ({error.strerror or error})") from None
     return pa.concat_tables(parts)

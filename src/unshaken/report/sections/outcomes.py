@@ -48,8 +48,9 @@ class Outcomes(Section):
             "calibration": _calibration(error),
             "classes": outcomes.by_class(frame, config.classes, {k: worst[k] for k in ("worst_natural", "worst_case")}),
         }
+        gaps = _gaps(frame) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
-        return SectionFigures(data, notes | more | _gaps(frame), complete)
+        return SectionFigures(data, notes | more | gaps, complete)
 
     def lead(self, report: Report) -> Sequence[Text]:
         """Accuracy on unchanged images, and the worst changes."""
@@ -189,8 +190,12 @@ def _gaps(frame: Frame) -> dict[str, str]:
     return notes
 
 
-def _unrun(frame: Frame, config: RunConfig) -> set[str]:
-    return {e.method for e in config.plan} - {c.method for c in frame.conditions}
+def _unrun(frame: Frame, config: RunConfig) -> list[str]:
+    """Conditions of the plan that have no row; methods of it in runs of versions that kept no conditions."""
+    if config.steps:
+        there = {c.id for c in frame.conditions}
+        return [c for step in config.steps for c in step.conditions if c not in there]
+    return sorted({e.method for e in config.plan} - {c.method for c in frame.conditions})
 
 
 def _worst(worst: WorstCase | None) -> Row | None:
