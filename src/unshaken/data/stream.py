@@ -149,10 +149,11 @@ class _Prepare:
         self.mode_of_most = common.mode if common and any_mode else None
         self.size_of_most = common.size if common and any_size else None
         if common and any_size and 2 * common.images < common.counted:
+            width, height = common.size
             raise DataError(
                 f"data {dataset.options.spec!r}: its {common.counted:,} images have {common.sizes:,} sizes, and the "
-                f"most common one, {common.size[0]} x {common.size[1]}, is that of {common.images:,} only: bring all to one "
-                "size with the option size, as in ?size=224"
+                f"most common one, {width} x {height}, is that of {common.images:,} only: bring all to one size "
+                "with the option size, as in ?size=224"
             )
 
     def __call__(self, source: Source) -> Pixels:
