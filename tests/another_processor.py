@@ -5,11 +5,15 @@
 The two variables choose kernels for older processors. The plugin goes further than any one of these: what float32 sums
 and functions err by, they err by to the other side, `2 e - r` in the place of a result r whose exact value is e (to
 float64). What is exact stays exact. Numbers below the least normal one are 0, as where a processor flushes them.
+
+Files whose tests no rounding of this process can change are left out: those that use no tensors (their arithmetic is
+float64 by numpy), and those that have other processes or onnxruntime compute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,6 +34,9 @@ INEXACT = {
     "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa"
 }  # fmt: skip
 """Operations whose float32 results differ in their last bits from one processor's kernels to another's."""
+
+ELSEWHERE = {"subprocess", "onnxruntime"}
+"""Modules that a test file imports when another process or library computes what it tests."""
 
 
 class OtherRounding(TorchDispatchMode):
@@ -71,6 +78,22 @@ def wide(value: Any) -> Any:
     if isinstance(value, Tensor) and value.dtype == torch.float32:
         return value.double()
     return torch.float64 if value is torch.float32 else value
+
+
+def is_concerned(module: ModuleType) -> bool:
+    """Whether tests of a file compute with tensors, in this process."""
+    imported = {value.__name__ for value in vars(module).values() if isinstance(value, ModuleType)}
+    types = (getattr(value, "__module__", "") for value in vars(module).values())
+    tensors = "torch" in imported or any(str(name).partition(".")[0] == "torch" for name in types)
+    return tensors and not imported & ELSEWHERE
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that would come out the same."""
+    concerned = [item for item in items if isinstance(item, pytest.Function) and is_concerned(item.module)]
+    kept = set(concerned)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = concerned
 
 
 def pytest_configure() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -23,6 +24,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk() -> Generator[None]:
+    """Files of tests need not outlive a power cut; tests of what a failing `fsync` does put their own in its place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.outcome != "skipped" or hasattr(report, "wasxfail") or os.environ.get("UNSHAKEN_NO_SKIPS") != "1":
         return
@@ -30,6 +39,12 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not any(allowed in reason for allowed in ALLOWED_SKIPS):
         report.outcome = "failed"
         report.longrepr = f"UNSHAKEN_NO_SKIPS=1 allows no skip, and this was one. {reason}"
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made stays to the end: leave it out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -57,3 +58,19 @@ def test_what_is_exact_stays():
         assert torch.equal(whole.sum(1), whole.double().sum(1).float())
         assert torch.equal(whole @ whole.T, (whole.double() @ whole.double().T).float())
         assert torch.equal(whole.relu() * 0.1, whole.clamp(min=0).mul(0.1))
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("import torch", True),
+        ("from torch import Tensor", True),
+        ("import numpy as np", False),
+        ("import subprocess\nimport torch", False),
+        ("import onnxruntime\nimport torch", False),
+    ],
+)
+def test_a_file_is_concerned_whose_tensors_are_of_this_process(imports, expected):
+    module = ModuleType("test_toy")
+    exec(imports, vars(module))
+    assert PLUGIN.is_concerned(module) is expected

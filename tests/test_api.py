@@ -1,16 +1,115 @@
-"""`unshaken.attack`: mode and budget."""
+"""The public functions: signatures, wrong keywords, mode and budget, names, models of one image."""
 
+import dataclasses
+import inspect
+import json
 import sys
+import typing
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 import unshaken
-import unshaken.api
-from unshaken.core.errors import ParameterError, RunError
+from unshaken import api, detect
+from unshaken.api.job import Options, RunOptions
+from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import second_model
 from unshaken.models.networks.small import SmallNet
+
+VERBS = (unshaken.audit, unshaken.attack, unshaken.certify, unshaken.detect)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda v: v.__name__)
+def test_every_option_of_a_run_is_a_keyword_of_every_verb(verb):
+    shown = inspect.signature(verb).parameters
+    for field in dataclasses.fields(Options):
+        assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert shown[field.name].default == field.default
+    assert not any(p.kind is p.VAR_KEYWORD for p in shown.values())
+
+
+@pytest.mark.parametrize("name", api.__all__)
+def test_no_function_swallows_a_keyword(name):
+    found = getattr(api, name)
+    if inspect.isfunction(found):
+        shown = inspect.signature(found).parameters.values()
+        assert not any(p.kind is p.VAR_KEYWORD for p in shown)
+        documented = inspect.getdoc(found)
+        assert [p.name for p in shown if f" {p.name}: " not in documented] == []
+
+
+@pytest.mark.parametrize(("record", "typed"), [(Options, RunOptions), (Training, TrainingOptions)])
+def test_the_types_of_keywords_are_those_of_the_record(record, typed):
+    names = [f.name for f in dataclasses.fields(record)] if dataclasses.is_dataclass(record) else record.model_fields
+    assert list(typing.get_type_hints(typed)) == list(names)
+    if record is Options:
+        assert typing.get_type_hints(typed) == typing.get_type_hints(record)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: unshaken.audit("demo", "demo", limt=3), r"audit\(\) has no parameter 'limt'; did you mean 'limit'"),
+        (lambda: unshaken.attack("demo", "demo", epz=3), r"attack\(\) has no parameter 'epz'; did you mean 'eps'"),
+        (lambda: unshaken.harden("small", "demo", epoch=3), r"has no parameter 'epoch'; did you mean 'epochs'"),
+        (lambda: unshaken.detect("demo", "demo", "d", acept=3), r"has no parameter 'acept'; did you mean 'accept'"),
+        (lambda: detect.fit("demo", "demo", [], takes=3), r"fit\(\) has no parameter 'takes'; did you mean 'take'"),
+    ],
+)
+def test_a_wrong_keyword_gets_a_near_name(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+class OneImage(nn.Module):
+    """A model that takes one image at a time, as a traced one may."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = unshaken.load_model("demo:standard")
+
+    def forward(self, images):
+        if len(images) != 1:
+            raise ValueError("one image only")
+        return self.net(images)
+
+
+def test_a_model_of_one_image_runs_in_every_verb(tmp_path):
+    model, few = OneImage(), {"limit": 20, "batch_size": 1}
+    with pytest.raises(ModelError, match="use --batch-size 1"):
+        unshaken.audit(model, "demo", "quick", out=tmp_path / "x")
+    plan = [{"method": "fog", "severities": [1]}, {"method": "fgsm", "eps": [0.1]}]
+    alone = unshaken.audit(model, "demo", plan, out=tmp_path / "audit", name="mine", **few)
+    whole = unshaken.audit("demo:standard", "demo", plan, out=tmp_path / "whole", limit=20)
+    accuracies = [[c["accuracy"] for c in a.summary["conditions"]] for a in (alone, whole)]
+    assert accuracies[0] == accuracies[1]
+    short = {"limit": 2, "batch_size": 1, "attacked": False, "out": tmp_path / "certify"}
+    smoothed = unshaken.certify(model, "demo", "smoothing:n=12,n0=4", **short)
+    assert len(smoothed.run.rows("certificates")) == 2
+    detect.fit(model, "demo", ["msp"], take=20, batch_size=1).detector_set.save(tmp_path / "detectors")
+    scored = unshaken.detect(model, "demo", tmp_path / "detectors", out=tmp_path / "scores", attacked=False, **few)
+    assert len(scored.run.rows("scores")) == 20
+
+
+def test_a_model_has_the_name_that_it_was_given(tmp_path):
+    plan = [{"method": "contrast", "severities": [1]}]
+    runs = [tmp_path / name for name in ("old", "new")]
+    for run in runs:
+        unshaken.audit("demo:standard", "demo", plan, limit=5, out=run, name=f"the {run.name} one")
+    unshaken.audit("demo:standard", "demo", plan, limit=5, out=runs[0], resume=True)  # a name decides no row
+    assert json.loads((runs[0] / "run.json").read_text())["model_name"] == "the old one"
+    assert "the old one" in (runs[0] / "report.html").read_text()
+    assert "the old one" in (runs[0] / "report.md").read_text()
+    comparison = unshaken.compare(*runs).runs[0]
+    assert (comparison.baseline_name, comparison.candidate_name) == ("the old one", "the new one")
+    for name in ("", "a\nb", "x" * 101):
+        with pytest.raises(ParameterError, match="must be 1 to 100 printable characters"):
+            unshaken.audit("demo:standard", "demo", plan, name=name)
+    with pytest.raises(ParameterError, match="is of one model"):
+        unshaken.audit(name="mine")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ EXPORTS = {
     "load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes drive list_methods register",
-    "unshaken.data": "BadSample Dataset load_data stream subset",
+    "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",
     "unshaken.run": "PLANS Condition Context Entry Flag Interrupted Job Part RunConfig RunDir execute load_plan "
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "

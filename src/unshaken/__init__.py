@@ -17,11 +17,14 @@ from unshaken.core.room import bind_verb
 from unshaken.core.version import __version__
 
 if TYPE_CHECKING:
-    from unshaken import attack, certify, detect, harden
+    from unshaken import detect
+    from unshaken.api.attack import attack
     from unshaken.api.audit import Audit, audit
+    from unshaken.api.certify import certify
     from unshaken.api.compare import compare
     from unshaken.api.corrupt import corrupt
     from unshaken.api.fool import fool
+    from unshaken.api.harden import harden
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data

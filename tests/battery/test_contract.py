@@ -260,14 +260,14 @@ def test_attack_counts_only_true_examples(method, shape, classes):
 def test_attack_of_a_sample_does_not_depend_on_its_company(method):
     """Flags the same, and images but for rounding of an attack's own sums, which may turn a sign here and there."""
     net = model(1, 4, wide=True)
-    batch = samples((1, 12, 16), 9, net)
-    order = torch.tensor([4, 2, 8, 6, 0, 1, 7, 5, 3])
+    batch = samples((1, 12, 16), 5, net)
+    order = torch.tensor([4, 2, 0, 1, 3])
     for norm, _ in budgets(method):
         whole = attacked(method, net, batch, norm)[-1]
-        mixed = attacked(method, net, batch[order], norm, Oracle(net, limit=4))[-1]
+        mixed = attacked(method, net, batch[order], norm, Oracle(net, limit=3))[-1]
         others = {
             "alone": attacked(method, net, batch, norm, Oracle(net, limit=1))[-1],
-            "shuffled, by four": mixed[order.argsort()],
+            "shuffled, by three": mixed[order.argsort()],
         }
         for way, other in others.items():
             assert torch.equal(whole.fooled, other.fooled), (norm, way)
@@ -397,8 +397,8 @@ def test_rows_are_whole_and_the_model_is_left_as_it_was(method):
 def test_rows_do_not_depend_on_the_batch_size(method):
     """But for one backward pass: the last gradient of a success is left out when nobody in its batch needs one."""
     net, built = model(1, 4, wide=method.room != "certify"), cheap(method)  # bounds follow layers one by one
-    batch = samples((1, 12, 16), 7, net)
-    order = torch.tensor([4, 2, 6, 0, 1, 5, 3])
+    batch = samples((1, 12, 16), 5, net)
+    order = torch.tensor([4, 2, 0, 1, 3])
     found = []
     ways = [(batch, 64), (batch[order], 3), (batch, 1)]
     for part_of, limit in ways[: 2 if method.room == "attack" else 3]:  # attacks one by one: above

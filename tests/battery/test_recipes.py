@@ -47,10 +47,18 @@ def together(recipe):
 
 
 @pytest.fixture(scope="session")
-def gray():
-    """80 embedded images of ten classes, `[N, 1, 28, 28]`."""
-    samples = Samples(load_data("demo"), None, 10, limit=80)
+def embedded():
+    """64 embedded images of ten classes."""
+    samples = Samples(load_data("demo"), None, 10, limit=64)
     return samples.resident, samples.labels[torch.from_numpy(samples.good)]
+
+
+@pytest.fixture
+def gray(method, embedded):
+    """Images for a recipe: every second pixel, `[N, 1, 14, 14]`, unless an embedded network is to see them, too."""
+    images, labels = embedded
+    whole = "demo" in str(method.cls.first_try)
+    return (images if whole else images[..., ::2, ::2].contiguous()), labels
 
 
 def loop_of(recipe, images, labels, run):
@@ -89,7 +97,7 @@ def test_it_trains_and_stopped_and_resumed_the_weights_are_equal(method, gray, t
 
     def renew():
         steps.append(1)
-        if len(steps) == 6:
+        if len(steps) == 5:  # in the second epoch of three steps each
             raise KeyboardInterrupt
 
     stopped.renew = renew

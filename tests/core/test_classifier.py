@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unshaken.core import Classifier, View
-from unshaken.core.classifier import evaluating
+from unshaken.core.classifier import alone, evaluating
 from unshaken.core.errors import ModelError
 
 
@@ -102,3 +102,17 @@ def test_evaluating_leaves_batch_statistics_alone():
     with evaluating(net):
         net(torch.rand(4, 1, 5, 5))
     assert torch.equal(net[1].running_mean, before)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_net_may_get_one_image_a_pass(n):
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    images = torch.rand(n, 1, 2, 2)
+    logits, features = Classifier(net, one_by_one=True).features(images, ["0", "1:in"])
+    assert set(seen) == {1}
+    want, kept = Classifier(net).features(images, ["0", "1:in"])
+    assert torch.allclose(logits, want)
+    assert all(torch.equal(features[layer], kept[layer]) for layer in kept)
+    assert torch.allclose(alone(Classifier(net))(images), want)

@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import os
+import shlex
 import time
 
 import numpy as np
@@ -72,18 +73,82 @@ def test_a_link_out_of_the_folder_is_bad_and_one_inside_is_not(tmp_path, make):
     assert found.ids == ("x/a.png", "x/gone.png", "x/in.png", "x/out.png", "x/sibling.png")
     assert (found.read(2) == make.noise()).all()
     reasons = {found.ids[i].partition("/")[2]: reason for i, reason in found.bad.items()}
-    assert reasons["out.png"] == reasons["sibling.png"] == "the symbolic link leaves the data folder"
-    assert "cannot be read" in reasons["gone.png"] or "leaves" in reasons["gone.png"]
-    with pytest.raises(BadSample, match=r"x/out\.png: the symbolic link leaves") as error:
+    assert set(reasons) == {"out.png", "sibling.png", "gone.png"}
+    told = f"its symbolic link leaves the data folder; to follow links into {tmp_path} write '{spec}?links={tmp_path}'"
+    assert reasons["out.png"] == reasons["sibling.png"] == told
+    assert "leads to a file that does not exist" in reasons["gone.png"]
+    with pytest.raises(BadSample, match=r"x/out\.png: its symbolic link leaves") as error:
         found.read(3)
     assert error.value.id == "x/out.png"
 
 
-def test_a_linked_folder_is_refused(tmp_path):
-    spec = fill(tmp_path, "x/a.png")
-    (tmp_path / "y").symlink_to(tmp_path / "x")
-    with pytest.raises(DataError, match="the folder 'y' is a symbolic link"):
+def test_a_linked_folder_is_followed_where_the_user_says_so(tmp_path):
+    spec = fill(tmp_path / "root", "x/a.png")
+    (tmp_path / "root/y").symlink_to(tmp_path / "root/x")
+    with pytest.raises(DataError, match=r"the folder 'y' is a symbolic link; to follow it write .*\?links=follow"):
         load_data(spec)
+    assert load_data(f"{spec}?links=follow").ids == ("x/a.png", "y/a.png")
+    fill(tmp_path / "elsewhere", "b.png")
+    (tmp_path / "root/z").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="'z' is a symbolic link out of the data folder") as error:
+        load_data(f"{spec}?links=follow")
+    (advised,) = shlex.split(str(error.value).rpartition(" write ")[2])
+    assert load_data(advised).ids == ("x/a.png", "y/a.png", "z/b.png")
+
+
+def test_a_data_folder_of_links_into_a_cache_is_read(tmp_path, make):
+    """As DVC and the cache of the Hugging Face hub leave one."""
+    cache, root = tmp_path / "cache/md5", tmp_path / "photos"
+    for i, name in enumerate(("cat/1.png", "cat/2.png", "dog/3.png")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        fill(cache, f"{i}{i}/abc{i}", data=make.encode(make.noise(seed=i)))
+        (root / name).symlink_to(os.path.relpath(cache / f"{i}{i}/abc{i}", (root / name).parent))
+    refused = load_data(f"folder:{root}")
+    assert len(refused.bad) == 3
+    (advised,) = shlex.split(refused.bad[0].rpartition(" write ")[2])
+    assert advised == f"folder:{root}?links={cache}"
+    found = load_data(advised)
+    assert (found.bad, found.labels.tolist()) == ({}, [0, 0, 1])
+    assert (found.read(2) == make.noise(seed=2)).all()
+    with pytest.raises(DataError, match="folder 'nowhere' cannot be opened"):
+        load_data(f"folder:{root}?links=nowhere")
+    (root / "cat/2.png").unlink()
+    (root / "cat/2.png").symlink_to("/etc/passwd")
+    assert list(load_data(advised).bad) == [1]
+
+
+def test_a_link_to_a_folder_above_is_refused(tmp_path):
+    spec = fill(tmp_path, "x/a.png")
+    (tmp_path / "x/up").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="'x/up' is a symbolic link"):
+        load_data(f"{spec}?links={tmp_path.parent}")
+
+
+def test_a_link_changed_after_the_listing_shows_nothing_else(tmp_path, make):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(make.encode(make.noise(seed=1)))
+    spec = fill(tmp_path / "root", "x/a.png", data=make.encode(make.noise(seed=2)))
+    link = tmp_path / "root/x/b.png"
+    link.symlink_to("a.png")
+    found = load_data(spec)
+    link.unlink()
+    link.symlink_to(secret)
+    assert (found.read(1) == make.noise(seed=2)).all()
+
+
+def test_images_that_cannot_be_read_are_left_out_with_their_reason(tmp_path, make):
+    png, heic = make.encode(make.noise(4, 5)), b"\0\0\0\x18ftypheic" + bytes(100)
+    spec = fill(tmp_path, "x/a.png", "x/0a1b", data=png)
+    fill(tmp_path, "x/photo.HEIC", "x/9f", data=heic)
+    fill(tmp_path, "x/LICENSE", "x/notes.md", "x/table.csv", data=b"Copyright")
+    fill(tmp_path, "x/lfs", data=b"version https://git-lfs.github.com/spec/v1\n")
+    found = load_data(spec)
+    assert found.ids == ("x/0a1b", "x/9f", "x/a.png", "x/lfs", "x/photo.HEIC")
+    reason = "HEIC images are not read: convert it to PNG or JPEG"
+    assert found.bad == {1: reason, 4: reason}
+    assert (found.read(0) == make.noise(4, 5)).all()
+    with pytest.raises(BadSample, match="git lfs pull"):
+        found.read(3)
 
 
 def test_a_name_that_is_no_utf8_gets_a_clean_id(tmp_path):

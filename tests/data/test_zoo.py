@@ -104,7 +104,7 @@ def test_parameters_of_every_set_are_understood():
     assert "download" in module._parameters(datasets.SBU)
 
 
-def test_targets_that_are_no_classes_are_no_labels_and_tensors_no_images(monkeypatch):
+def test_targets_that_are_no_classes_are_no_labels(monkeypatch):
     class FakeData:
         def __init__(self):
             pass
@@ -115,14 +115,13 @@ def test_targets_that_are_no_classes_are_no_labels_and_tensors_no_images(monkeyp
         def __getitem__(self, index):
             if index == 1:
                 raise OSError("broken")
-            return torch.zeros(3, 4, 4), {"boxes": []}
+            return torch.full((3, 4, 4), 0.2), {"boxes": []}
 
     monkeypatch.setattr(datasets, "FakeData", FakeData)
     data = load_data("torchvision:FakeData")
     assert data.labels is None
-    with pytest.raises(BadSample, match="a tensor instead of an image"):
-        data.read(0)
-    with pytest.raises(BadSample, match="torchvision cannot load it: broken"):
+    assert data.read(0).tolist() == np.full((4, 4, 3), 51).tolist()
+    with pytest.raises(BadSample, match="cannot load it: broken"):
         data.read(1)
 
 
@@ -150,5 +149,5 @@ def test_kept_targets_are_used_without_loading(tmp_path, make, monkeypatch):
     data = load_data("torchvision:ImageFolder")
     assert (data.labels.tolist(), data.classes) == ([0, 1, 1], ("ant", "bee"))
     assert (data.read(2) == make.noise()).all()
-    with pytest.raises(BadSample, match="0: torchvision cannot load it: cannot identify image file"):
+    with pytest.raises(BadSample, match=r"0: .* cannot load it: cannot identify image file"):
         data.read(0)

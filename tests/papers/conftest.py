@@ -22,6 +22,7 @@ from unshaken.attack import AutoAttack
 from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.moderation.policy_conditional import fit_conditional
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
@@ -253,7 +254,7 @@ TINY: dict[str, Tiny] = {
         "largest=39",
     ),
     "adaptive-smoothing": Tiny(
-        "train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=4,mixing=64,mixing_epochs=1,certified=8,"
+        "train=160,test=60,attacked=16,epochs=2,robust_epochs=2,seeds=2,steps=2,mixing=64,mixing_epochs=1,certified=8,"
         "votes=60",
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
@@ -261,7 +262,7 @@ TINY: dict[str, Tiny] = {
         "images=200,epochs=1,tested=40,attacked=2",
         make_tints,
         "epochs=2",
-        {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, queries=50)},
+        {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
     ),
     "ai-image-detector-limits": Tiny(
         "images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
@@ -306,6 +307,7 @@ TINY: dict[str, Tiny] = {
     "robust-mae": Tiny(
         "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
         patches={
+            "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=10),
             "unshaken.papers.robust_mae.experiment.VARIANTS": {
                 name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
             }
@@ -334,6 +336,7 @@ TINY: dict[str, Tiny] = {
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
         "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
         patches={
+            "unshaken.papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
             "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
         },
     ),

@@ -74,13 +74,13 @@ def tiny() -> Classifier:
     return Classifier(TinyNet(), name="tiny").eval()
 
 
-@pytest.fixture
-def make(tmp_path: Path, tiny: Classifier) -> SimpleNamespace:
-    """What the tests build from: data, jobs."""
+def make_into(folder: Path, tiny: Classifier | None = None) -> SimpleNamespace:
+    """What the tests build from: data in a folder, and jobs."""
+    tiny = tiny or Classifier(TinyNet(), name="tiny").eval()
     count = iter(range(1000))
 
     def data(n: int = 40, **options: Any) -> str:
-        return write_data(tmp_path / f"data-{next(count)}.parquet", n, **options)
+        return write_data(folder / f"data-{next(count)}.parquet", n, **options)
 
     def job(run: RunDir | str | Path, spec: str, **options: Any) -> Job:
         plan = load_plan(options.pop("plan", PLAN))
@@ -107,7 +107,19 @@ def make(tmp_path: Path, tiny: Classifier) -> SimpleNamespace:
         run = run if isinstance(run, RunDir) else RunDir(run)
         return Job(run, config, model, dataset, limit, workers=1, **options)
 
-    return SimpleNamespace(data=data, job=job, png=png, folder=tmp_path)
+    return SimpleNamespace(data=data, job=job, png=png, folder=folder)
+
+
+@pytest.fixture
+def make(tmp_path: Path, tiny: Classifier) -> SimpleNamespace:
+    """What the tests build from, in a folder of the test's own."""
+    return make_into(tmp_path, tiny)
+
+
+@pytest.fixture(scope="session")
+def make_in() -> Callable[[Path], SimpleNamespace]:
+    """What the tests build from, in a folder that is given."""
+    return make_into
 
 
 TIMES = {"seconds"}

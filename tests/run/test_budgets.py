@@ -8,8 +8,7 @@ import torch
 import unshaken
 from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
-from unshaken.data.stream import first_images
-from unshaken.run.budgets import fit_budgets, largest_budget
+from unshaken.run.budgets import first_images, fit_budgets, largest_budget
 from unshaken.run.plan import Entry, load_plan
 
 
@@ -46,10 +45,10 @@ def eps_of(plan):
 def test_named_plans_have_no_budget_beyond_it(name):
     plan, line = fit_budgets(load_plan(name), photos())
     assert max(e for (_, norm), eps in eps_of(plan).items() if norm in (None, "linf") for e in eps) == 8 / 255
-    assert line == "linf budgets go up to 8/255: colour images of 32 x 32 pixels are taken for natural photos"
+    assert line == "linf budgets go up to 8/255: colour images such as of 32 x 32 pixels are taken for natural photos"
     fitted, line = fit_budgets(load_plan(name), drawings())
     assert fitted == load_plan(name)
-    assert line.startswith("linf budgets go up to 0.1: grey images of 28 x 28 pixels on a flat ground")
+    assert line.startswith("linf budgets go up to 0.1: grey images such as of 28 x 28 pixels on a flat ground")
 
 
 def test_a_line_that_is_left_without_a_budget_goes():

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
-from unshaken.api.job import Options
+from unshaken.api.job import Options, RunOptions
 from unshaken.attack.engine.base import Attack
 from unshaken.core.errors import ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 
 
+@keywords(Options)
 def attack(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     attack: str = "pgd",
     *,
     norm: str | None = None,
@@ -26,7 +28,7 @@ def attack(
     mode: str | None = None,
     budget: str | None = None,
     defence: str | None = None,
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> Audit:
     """Run one attack: an audit whose plan has one line, or, behind a defence, two.
 
@@ -64,7 +66,7 @@ def attack(
     if not isinstance(model, str):
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
-        options = {"eot": 10, **options}
+        options.setdefault("eot", 10)
     same = attack if isinstance(method, Attack) and not method.minimal else ""
     naive = {
         "method": "transfer",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
-from unshaken.api.job import Options, default_out, prepare_run
+from unshaken.api.job import Options, RunOptions, default_out, prepare_run
 from unshaken.core.errors import ParameterError
-from unshaken.data import Dataset
+from unshaken.core.keywords import keywords
+from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.gates.rehearsal import check_planned
+from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
-from unshaken.run import RunDir, execute, load_plan, read_config
+from unshaken.run import Job, RunDir, execute, load_plan, read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,24 @@ class Audit:
         """Whether all gates passed."""
         return all(g.held for g in self.gates)
 
+    def _repr_html_(self) -> str:
+        return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
+
+@keywords(Options)
 def audit(
     model: str | nn.Module | None = None,
-    data: str | Dataset = "demo",
+    data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> Audit:
     """Measure a model's accuracy under corruptions and attacks, and write a report.
 
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits. None: both networks of the embedded
             default, side by side.
-        data: a SPEC or a `Dataset`.
+        data: a SPEC, a pair `(images, labels)` of arrays or tensors, a torch, torchvision or Hugging Face data set, a
+            `DataLoader`, or a list of (image, label); see `unshaken.data.as_dataset`.
         plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm}`.
         options: see `Options`.
 
@@ -67,10 +75,15 @@ def audit(
     return run_plan(model, data, plan, chosen)
 
 
-def _audit_demo(data: str | Dataset, plan: str | Sequence[Any], options: Options) -> Audit:
+def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -> Audit:
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
+    if options.name is not None:
+        raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
+    if options.gates:  # they are of the second run
+        lines = load_plan(plan)
+        check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
     robust = run_plan("demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None))
     beside = [str(robust.run).removeprefix(f"{out}/")]
     return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
@@ -78,7 +91,7 @@ def _audit_demo(data: str | Dataset, plan: str | Sequence[Any], options: Options
 
 def run_plan(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     plan: str | Sequence[Any],
     options: Options,
     *,
@@ -90,9 +103,16 @@ def run_plan(
     baseline = check_gates_early(options)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
+    check_gates_planned(job, options)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
     return Audit(run, made.summary, made.gates, made.page)
+
+
+def check_gates_planned(job: Job, options: Options) -> None:
+    """Refuse a gate on what the run will not produce."""
+    conditions = [c for step in job.steps() for c in step.conditions]
+    check_planned(options.gates, job.config, conditions, labelled=job.dataset.labels is not None)
 
 
 def check_gates_early(options: Options) -> RunDir | None:

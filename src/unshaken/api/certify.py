@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
-from unshaken.api.job import Options, as_list
+from unshaken.api.job import Options, RunOptions, as_list
+from unshaken.core.keywords import keywords
 from unshaken.core.numbers import parse_number
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 
 
+@keywords(Options)
 def certify(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     method: str = "smoothing-sequential",
     *,
     radii: float | str | Sequence[float | str] | None = None,
     attacked: bool = True,
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> Audit:
     """Certify the robustness of each prediction, and attack the same samples as an upper bound.
 

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import DataError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import find_method
 
 
+@keywords()
 def corrupt(
     images: Tensor | NDArray[np.uint8], name: str, severity: int, seed: int = 0, preset: str = "auto"
 ) -> Tensor | NDArray[np.uint8]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
 from unshaken.api.audit import Audit, check_gates_early
-from unshaken.api.job import Options, as_list
+from unshaken.api.job import Options, RunOptions, as_list
 from unshaken.api.screening import screen_run
-from unshaken.data import Dataset
+from unshaken.core.keywords import keywords
+from unshaken.data import DataSource
 from unshaken.report.write import make_report
 
 
+@keywords(Options)
 def detect(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     detectors: str | Path,
     *,
     accept: float | None = None,
@@ -28,7 +30,7 @@ def detect(
     norm: str = "linf",
     eps: float | str | Sequence[float | str] = "8/255",
     samples: int = 50,
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> Audit:
     """Score images with fitted detectors in one pass, and decide which are accepted; see `unshaken.detect.fit`.
 

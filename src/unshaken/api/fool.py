@@ -17,8 +17,10 @@ from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
+from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.run import RunDir
 
@@ -42,7 +44,11 @@ class FoolResult:
     images: Tensor
     record: dict[str, Any]
 
+    def _repr_html_(self) -> str:
+        return pictures_card(f"Fooling images, in {self.folder}", self.images.cpu())
 
+
+@keywords()
 def fool(
     model: str | nn.Module,
     *,

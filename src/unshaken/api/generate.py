@@ -13,12 +13,14 @@ from torch import Tensor
 from unshaken.api.job import choose_device
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet, UNetSettings
+from unshaken.report.render.notebook import pictures_card
 from unshaken.run import RunDir
 
 MOST_BYTES = 2**31
@@ -41,9 +43,13 @@ class GenerateResult:
     labels: Tensor | None
     folder: RunDir | None
 
+    def _repr_html_(self) -> str:
+        return pictures_card(f"{len(self.images)} images", self.images.mul(255).round().byte().cpu())
 
+
+@keywords()
 def fit_generator(
-    data: str | Dataset,
+    data: DataSource,
     method: str | DiffusionSettings = "edm",
     *,
     out: str | Path,
@@ -58,7 +64,7 @@ def fit_generator(
     """Train a diffusion model with a small U-Net and write it as one safetensors file.
 
     Args:
-        data: a SPEC or a `Dataset`; all images have one size, which is a multiple of 4.
+        data: a SPEC or an object, as for `audit`; all images have one size, which is a multiple of 4.
         method: `NAME[:k=v,...]` of the room `generate`, or its settings.
         out: the file.
         conditional: tell the model the class of each image, so that it can be asked for one.
@@ -77,7 +83,7 @@ def fit_generator(
     settings = parse_method(method, "generate") if isinstance(method, str) else method
     fitting = fitting or Fitting()
     chosen = choose_device(device)
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     if conditional and dataset.labels is None:
         raise DataError(
             f"data {dataset.options.spec!r} has no labels: a conditional model needs the class of each image"
@@ -91,6 +97,7 @@ def fit_generator(
     return fitted
 
 
+@keywords()
 def sample_generator(
     model: str | Path,
     n: int,

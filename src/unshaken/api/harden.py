@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -12,17 +12,19 @@ from unshaken.api.job import choose_device, default_out
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset
+from unshaken.data import DataSource
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import HardenResult, train_run
-from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report.write import write_training_report
 
 
+@keywords(Training)
 def harden(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     recipes: str | Sequence[Any] = (),
     *,
     out: str | Path | None = None,
@@ -36,14 +38,14 @@ def harden(
     download: bool = False,
     track: str | None = None,
     validation: Callable[[Classifier, Batch], float] | None = None,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
 
     Args:
         model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
             `new:timm:NAME`), or a SPEC or module whose weights are trained on.
-        data: a SPEC or a `Dataset`, labelled; a seeded part of it is held out and chooses the checkpoint.
+        data: a SPEC or an object, as for `audit`, labelled; a seeded part of it is held out and chooses the checkpoint.
         recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; the weights are those of a run that never stopped.

@@ -8,28 +8,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
 from unshaken.core.search_copy import search_copy
-from unshaken.data import Dataset, load_data, subset
-from unshaken.data.stream import first_images
+from unshaken.data import DataSource, as_dataset, subset
+from unshaken.data.first import first_batch
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import align
-from unshaken.run.budgets import fit_budgets
+from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.plan import PLANS, further_models, prepare
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
+
+LONGEST_NAME = 100
+"""Characters of a model's name in reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Options:
         download: allow model and data to be fetched from their own source.
         workers: threads that decode; default the number of cores.
         strict_batch: fail instead of halving the batch size.
+        name: of the model in reports and comparisons; default its SPEC or class.
     """
 
     limit: int | None = None
@@ -72,6 +76,7 @@ class Options:
     download: bool = False
     workers: int | None = None
     strict_batch: bool = False
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ("local", "ray"):
@@ -88,6 +93,8 @@ class Options:
         ):
             if number is not None:
                 in_range(name, number, least, most)
+        if self.name is not None and not (0 < len(self.name) <= LONGEST_NAME and self.name.isprintable()):
+            raise ParameterError(f"name {shorten(self.name)} must be 1 to {LONGEST_NAME} printable characters")
         for name, value, known in (
             ("on-error", self.on_error, ("record", "stop")),
             ("precision", self.precision, ("fp32", "bf16")),
@@ -96,10 +103,32 @@ class Options:
                 raise ParameterError(f"{name} {value!r} is not one of {', '.join(known)}")
 
 
+class RunOptions(TypedDict, total=False):
+    """`Options` as keywords, for the type checker; a test compares the two."""
+
+    limit: int | None
+    seed: int
+    out: str | Path | None
+    resume: bool
+    on_error: Literal["record", "stop"]
+    device: str
+    eot: int
+    precision: Literal["fp32", "bf16"]
+    batch_size: int | Literal["auto"]
+    engine: str
+    gates: Sequence[str]
+    baseline: str | Path | None
+    save_examples: int
+    download: bool
+    workers: int | None
+    strict_batch: bool
+    name: str | None
+
+
 def prepare_run(
     run: RunDir,
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     plan: list[Entry],
     options: Options,
     beside: Sequence[str],
@@ -112,7 +141,7 @@ def prepare_run(
     Args:
         run: its directory.
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
-        data: a SPEC or a `Dataset`.
+        data: a SPEC or an object; see `unshaken.data.as_dataset`.
         plan: its lines.
         options: as the caller gave them.
         beside: runs shown side by side with it.
@@ -125,11 +154,11 @@ def prepare_run(
     steps = prepare(plan)  # a wrong plan is refused before anything is loaded
     device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
-    dataset = load_data(data, download=options.download) if isinstance(data, str) else data
-    shown = first_images(dataset, view=classifier.view)
-    first, budgets = shown[:2], ""
+    classifier = alone(classifier) if options.batch_size == 1 else classifier
+    dataset = as_dataset(data, download=options.download)
+    first, budgets = first_batch(dataset, view=classifier.view).images, ""
     if plan_name in PLANS:
-        plan, budgets = fit_budgets(plan, shown)
+        plan, budgets = fit_budgets(plan, first_images(dataset))
         steps = prepare(plan)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
@@ -156,7 +185,7 @@ def prepare_run(
         save_examples=options.save_examples,
         model_fingerprint=fingerprint(classifier),
         data_fingerprint=dataset.fingerprint,
-        model_name=classifier.name,
+        model_name=options.name or classifier.name,
         classes=list(names) or [str(i) for i in range(classes)],
         labels=alignment.record,
         view=str(classifier.view or "as they are"),
@@ -191,7 +220,10 @@ def _count_classes(model: Classifier, images: Tensor) -> int:
 
 
 def choose_device(name: str) -> str:
-    """The device of a name; `auto` takes the best that is there.
+    """The device of a name.
+
+    Args:
+        name: `auto` for the best that is there, `cpu`, `cuda`, `cuda:1`, `mps`.
 
     Raises:
         ParameterError: there is no such kind.

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.run import RunDir
 
@@ -15,8 +16,9 @@ RECORD = "marked.json"
 """The file that is written last: where it is, all images are there."""
 
 
+@keywords()
 def mark(
-    data: str | Dataset,
+    data: DataSource,
     method: str | WatermarkDetector,
     *,
     out: str | Path,
@@ -28,7 +30,7 @@ def mark(
     """Set a watermark on images and keep them as PNG files, which `folder:DIR` reads as data.
 
     Args:
-        data: a SPEC or a `Dataset`.
+        data: a SPEC or an object, as for `audit`.
         method: `NAME[:k=v,...]` of a watermark, such as `dct:seed=3`, or the detector itself; its parameters are the
             key.
         out: the folder: a folder a class where the data have labels, and `marked.json`.
@@ -48,7 +50,7 @@ def mark(
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: holds marked images already; choose another --out")
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     names: dict[str, str] = {}
     for item in stream(dataset, subset(dataset, limit, seed), workers=workers, batch_size=256):
         if isinstance(item, Batch):

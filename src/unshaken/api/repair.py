@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from unshaken.api.audit import Audit, audit
 from unshaken.api.compare import compare
 from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.errors import ParameterError
-from unshaken.data import Dataset, load_data
-from unshaken.data.stream import first_images
+from unshaken.core.keywords import keywords
+from unshaken.core.notebook import facts_card
+from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
-from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.report import Comparisons, write_comparison
-from unshaken.run.budgets import largest_budget
+from unshaken.report.pages import comparison_page
+from unshaken.report.render.notebook import render_notebook
+from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.store import RunDir
 
 
@@ -45,17 +48,23 @@ class RepairResult:
         """Why no repaired weights are kept; empty where some are."""
         return str(self.hardened.result.get("start_kept", ""))
 
+    def _repr_html_(self) -> str:
+        if self.comparison is None:
+            return facts_card("not repaired", {"why": self.refused})
+        return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
+
+@keywords(Training, **planning.TUNING)
 def plan_repair(
     run: str | Path,
     *,
     model: str | None = None,
-    data: str | Dataset | None = None,
+    data: DataSource | None = None,
     recipes: str | Sequence[Any] = (),
     limit: int | None = None,
     workers: int | None = None,
     download: bool = False,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> RepairPlan:
     """Plan recipes against an audit's findings, and estimate their cost.
 
@@ -77,7 +86,7 @@ def plan_repair(
     directory = RunDir(run)
     config = planning.read_audit(directory)
     source = data if data is not None else planning.training_data(config)
-    dataset = load_data(source, download=download) if isinstance(source, str) else source
+    dataset = as_dataset(source, download=download)
     budget = largest_budget(first_images(dataset))
     findings, chosen = planning.choose(planning.findings_of(directory, budget=budget), parse_recipes(recipes))
     if not chosen:
@@ -100,12 +109,14 @@ def plan_repair(
     )
 
 
+@keywords()
 def repair(
     run: str | Path,
     plan: RepairPlan,
     *,
     out: str | Path,
-    data: str | Dataset | None = None,
+    data: DataSource | None = None,
+    audited: DataSource | None = None,
     resume: bool = False,
     limit: int | None = None,
     device: str = "auto",
@@ -120,6 +131,7 @@ def repair(
         plan: see `plan_repair`.
         out: the training run; the audit goes to `audit` in it, the page of both to `before-after`.
         data: training images where they are no SPEC.
+        audited: the audited images where they are no SPEC.
         resume: go on with what is there.
         limit: as for the plan.
         device: `auto`, `cpu`, `cuda`, `mps`.
@@ -128,6 +140,8 @@ def repair(
         track: of the training; see `harden`.
     """
     config = read_audit(RunDir(run))
+    if audited is None and config.data.startswith("<"):
+        raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
     hardened = harden(
         plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
         device=device, workers=workers, download=download, track=track, validation=plan.validation,
@@ -138,8 +152,9 @@ def repair(
     own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     after = audit(
-        f"run:{out}{own}", config.data, entries, out=f"{out}/audit", resume=resume, limit=config.limit,
-        seed=config.seed, device=device, workers=workers, download=download, eot=config.eot, precision=config.precision,
+        f"run:{out}{own}", config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
+        limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
+        precision=config.precision,
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)

@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from unshaken.api.job import Options, choose_device, default_out, prepare_run
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
-from unshaken.data import Dataset, load_data, stream, subset
+from unshaken.data import DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
+from unshaken.report.figures.detected import COVARIATE
+from unshaken.report.gates.rehearsal import check_planned, planned_detection
 from unshaken.run import Job, RunDir, execute, load_plan
 from unshaken.run.flag import Flag
 from unshaken.run.local import NOT_RUN
@@ -33,7 +36,7 @@ FEW = 100
 
 def screen_run(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     detectors: str | Path,
     options: Options,
     *,
@@ -65,7 +68,7 @@ def screen_run(
         raise ParameterError(f"against names {max(names, key=names.count)!r} twice: give each set once")
     inside = [f"against/{n.replace('/', '-')}" for n in names]
 
-    def made(place: str, what: str | Dataset, entry: dict[str, Any], limit: int | None) -> Job:
+    def made(place: str, what: DataSource, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
         job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect", labels_needed=False)
@@ -90,6 +93,7 @@ def screen_run(
     fitted = detectors_of(shared["folder"], shared["digest"], jobs[0].model, jobs[0].once)
     for job in jobs[1:]:
         job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
+    _check_gates(jobs, options, labels, [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in shifts)])
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         execute(job, resume=options.resume)
@@ -97,10 +101,11 @@ def screen_run(
     return jobs[0].run
 
 
+@keywords()
 def set_thresholds(
     detectors: str | Path,
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -125,7 +130,7 @@ def set_thresholds(
     """
     classifier = as_classifier(model, download=download).to(choose_device(device))
     detector_set = DetectorSet.load(detectors, classifier)
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     found: dict[str, list[Tensor]] = {label: [] for label in detector_set.detectors}
     for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
         if isinstance(item, Batch):
@@ -165,6 +170,16 @@ def parse_against(text: str) -> tuple[str, str, str]:
             f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
         )
     return group, name, spec
+
+
+def _check_gates(jobs: list[Job], options: Options, labels: list[str], sets: list[tuple[str, str]]) -> None:
+    """Refuse a gate on what the run will not produce."""
+    evasions = [e for job in jobs for e in job.config.plan if e.method == EVASION]
+    attacks = [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps]
+    conditions = [c for step in jobs[0].steps() for c in step.conditions]
+    labelled = jobs[0].dataset.labels is not None
+    planned = planned_detection(labels, sets, attacks)
+    check_planned(options.gates, jobs[0].config, conditions, labelled=labelled, detection=planned)
 
 
 def _obstacle(job: Job) -> str | None:

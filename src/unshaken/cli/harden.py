@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -253,5 +254,5 @@ def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
     for name, reason in list(done.bad.items())[:3]:
         print_line(f"not used: {name}: {reason}")
     print_line(f"report: {str(done.run).rstrip('/')}/report.html")
-    print_line(f"model: run:{done.run}")
+    print_line(f"model: {shlex.quote(done.spec or f'run:{done.run}')}")
     return BAD_SAMPLES if done.bad else 0

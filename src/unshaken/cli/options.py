@@ -107,6 +107,15 @@ def run_options(
             rich_help_panel=_RUN,
         ),
     ] = "record",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Name of the model in reports and comparisons. Default: its SPEC.",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
+    ] = None,
     save_examples: Annotated[
         str,
         typer.Option(
@@ -200,6 +209,7 @@ def run_options(
         "out": out,
         "resume": resume,
         "on_error": on_error,
+        "name": name,
         "save_examples": -1 if save_examples == "all" else int(save_examples),
         "gates": tuple(gate or ()),
         "baseline": baseline,

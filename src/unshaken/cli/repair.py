@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from unshaken.cli.progress import progress
@@ -70,7 +71,7 @@ def repair_run(
     for line in costs(comparison):
         console().print(line, style="bold red", soft_wrap=True)
     print_line(f"before and after: {folder}/before-after/compare.html")
-    print_line(f"model: run:{folder}")
+    print_line(f"model: {shlex.quote(done.hardened.spec or f'run:{folder}')}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Classifier(nn.Module):
         name: what reports call it.
         reject: the class by which it says that it will not decide, such as a detector's alarm; None where it always
             decides. An attack that is rejected has not succeeded.
+        one_by_one: whether the net gets one image a pass, for one that takes no more.
 
     Raises:
         ModelError: mean and std do not fit each other.
@@ -79,6 +81,7 @@ class Classifier(nn.Module):
         differentiable: bool = True,
         name: str = "model",
         reject: int | None = None,
+        one_by_one: bool = False,
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
@@ -93,6 +96,7 @@ class Classifier(nn.Module):
         self.differentiable = differentiable
         self.name = name
         self.reject = reject
+        self.one_by_one = one_by_one
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -101,6 +105,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`; a net with half-precision weights gets such images."""
+        if self.one_by_one and len(images) != 1:
+            return torch.cat([self(image) for image in _singles(images)])[: len(images)]
         if self.mean is not None and self.std is not None:
             images = (images - self.mean.to(images)) / self.std.to(images)
         weight = next(self.net.parameters(), None)
@@ -122,6 +128,10 @@ class Classifier(nn.Module):
         Raises:
             ModelError: a layer has no such name.
         """
+        if self.one_by_one and len(images) != 1:
+            parts = [self.features(image, layers) for image in _singles(images)]
+            joined = {n: torch.cat([part[n] for _, part in parts])[: len(images)] for n in parts[0][1]}
+            return torch.cat([logits for logits, _ in parts])[: len(images)], joined
         modules = dict(self.net.named_modules())
         found: dict[str, Tensor] = {}
         handles = []
@@ -136,6 +146,18 @@ class Classifier(nn.Module):
             for handle in handles:
                 handle.remove()
         return logits, found
+
+
+def alone(model: Classifier) -> Classifier:
+    """The same model, sharing all weights, that gets one image a pass."""
+    other = copy.copy(model)
+    other.one_by_one = True
+    return other
+
+
+def _singles(images: Tensor) -> Sequence[Tensor]:
+    """Each image as a batch of its own; of no image one of zeros, which tells the shape of the output."""
+    return torch.split(images, 1) if len(images) else (images.new_zeros(1, *images.shape[1:]),)
 
 
 def _kept(module: nn.Module, layer: str, found: dict[str, Tensor]) -> RemovableHandle:

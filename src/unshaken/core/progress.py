@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from unshaken.core.notebook import notebook_bars
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -43,7 +45,7 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_listener: ContextVar[tuple[Listener | None] | None] = ContextVar("listener", default=None)
 _count: ContextVar[int] = ContextVar("count", default=0)
 
 
@@ -69,10 +71,15 @@ class Task:
 
 @contextmanager
 def track(name: str, total: float | None = None) -> Iterator[Task]:
-    """Report the progress of a task to the active listener, if there is one. Tasks nest."""
+    """Report the progress of a task to the active listener, or as bars in a notebook. Tasks nest."""
+    chosen = _listener.get()
+    if chosen is None:
+        with listening(notebook_bars()), track(name, total) as task:
+            yield task
+        return
     number = _count.get() + 1
     token = _count.set(number)
-    task = Task(number, name, total, _listener.get())
+    task = Task(number, name, total, chosen[0])
     task._tell(closed=False)
     try:
         yield task
@@ -84,7 +91,7 @@ def track(name: str, total: float | None = None) -> Iterator[Task]:
 @contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
     """Send the progress events inside to a listener (None: discard them)."""
-    token = _listener.set(listener)
+    token = _listener.set((listener,))
     try:
         yield
     finally:

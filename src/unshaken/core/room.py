@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -42,6 +43,17 @@ class Room(ModuleType):
             warnings.warn(f"{self.__name__}.{name} is now {self.__name__}.{new}", DeprecationWarning, stacklevel=2)
             return getattr(self, new)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The signature of the room's verb.
+
+        Raises:
+            AttributeError: it has none.
+        """
+        if self.__name__ not in _verbs:
+            raise AttributeError(f"{self.__name__} is a room, not a verb")
+        return inspect.signature(_verbs[self.__name__]())
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__all__})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.labels import read_class_lines
-from unshaken.data.spec import Options, existing, reason_of
+from unshaken.data.links import FOLLOW, Links, check_no_loop
+from unshaken.data.magic import UNREADABLE, format_of_file, why_unreadable
+from unshaken.data.spec import Options, existing, reason_of, with_option
 
 EXTENSIONS = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"),
@@ -64,21 +67,26 @@ class FolderDataset(Dataset):
 
 
 def open_folder(target: str, options: Options) -> FolderDataset:
-    """List a folder of images; `split` names a folder inside it, `classes` a file that orders or renames the classes.
+    """List a folder of images.
 
-    Files without an image's extension and hidden ones are no entries. A class folder without images still is a class,
-    so that the others keep their labels.
+    `split` names a folder inside it, `links` which symbolic links are followed, `classes` a file that orders or renames
+    the classes.
+
+    Files without an image's extension and hidden ones are no entries, but for images without any extension. An image of
+    a format that is not read is an entry, bad with its reason. A class folder without images still is a class, so that
+    the others keep their labels.
 
     Raises:
         DataError: there are no images; loose images stand beside class folders; the folders look like splits; a
-            folder is a symbolic link; a folder cannot be read.
+            folder is a symbolic link that is not to be followed; a folder cannot be read.
     """
     root = existing(target, options.spec, folder=True)
     if options.split is not None:
         if options.split in (".", "..") or "/" in options.split or "\\" in options.split:
             raise DataError(f"data {options.spec!r}: split={options.split} must be the name of a folder in {target!r}")
         root = existing(str(root / options.split), options.spec, folder=True)
-    files = sorted(_walk(str(root), str(root), "", options.spec), key=lambda f: f.id)
+    lister = _Lister(Links.of(str(root), options), options.spec)
+    files = sorted(lister.list_files(str(root), "", (str(root),)), key=lambda f: f.id)
     if not files:
         raise DataError(f"data {options.spec!r}: no images in {target!r}; looked for {' '.join(EXTENSIONS)}")
     loose = [f.id for f in files if "/" not in f.id]
@@ -97,7 +105,7 @@ def open_folder(target: str, options: Options) -> FolderDataset:
     names: dict[str, str] = {}
     if options.classes and classes:
         classes, names = _classes(classes, Path(options.classes), options.spec)
-    return FolderDataset(root, files, classes, names, options)
+    return FolderDataset(root, lister.with_reasons(files), classes, names, options)
 
 
 def _classes(folders: Sequence[str], path: Path, spec: str) -> tuple[list[str], dict[str, str]]:
@@ -122,26 +130,85 @@ def _classes(folders: Sequence[str], path: Path, spec: str) -> tuple[list[str], 
     return order, names
 
 
-def _walk(root: str, folder: str, prefix: str, spec: str) -> Iterator[_File]:
-    for entry in _entries(folder, spec):
-        id = prefix + _text(entry.name)
-        if entry.is_dir():
+class _Lister:
+    """Lists the image files below a folder.
+
+    Args:
+        links: which are followed.
+        spec: of the data, for messages.
+    """
+
+    def __init__(self, links: Links, spec: str) -> None:
+        self.links, self.spec = links, spec
+        self.outside: dict[str, str] = {}  # id of each link that leaves the allowed folders, to its target
+
+    def list_files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[_File]:
+        """The entries of a folder and of all below it.
+
+        Args:
+            folder: its path.
+            prefix: of the ids.
+            above: the folder and all that it stands in, without links.
+        """
+        for entry in _entries(folder, self.spec):
+            id = prefix + _text(entry.name)
+            if entry.is_dir():
+                path = self._folder(entry, id) if entry.is_symlink() else entry.path
+                if path != entry.path:
+                    check_no_loop(path, above, id, self.spec)
+                yield from self.list_files(path, id + "/", (*above, path))
+            elif (form := self._format(entry)) is not None:
+                yield self._file(entry, id, why_unreadable(form))
+
+    def with_reasons(self, files: list[_File]) -> list[_File]:
+        """The same, where links that are not followed say how to allow all of them."""
+        if not self.outside:
+            return files
+        how = self.links.how_to_follow([os.path.dirname(t) for t in self.outside.values()], self.spec)
+        reason = f"its symbolic link leaves the data folder; {how}"
+        return [replace(f, bad=reason) if f.id in self.outside else f for f in files]
+
+    def _folder(self, entry: os.DirEntry[str], id: str) -> str:
+        """The target of a link to a folder.
+
+        Raises:
+            DataError: it is not to be followed.
+        """
+        target = os.path.realpath(entry.path)
+        if not self.links.allows(target):
+            how = self.links.how_to_follow([target], self.spec)
+            raise DataError(f"data {self.spec!r}: the folder {id!r} is a symbolic link out of the data folder; {how}")
+        if not self.links.folders:
+            how = f"to follow it write {shlex.quote(with_option(self.spec, 'links', FOLLOW))}"
+            raise DataError(f"data {self.spec!r}: the folder {id!r} is a symbolic link; {how}")
+        return target
+
+    def _format(self, entry: os.DirEntry[str]) -> str | None:
+        """The format of an image file, by its name or, without an extension, its first bytes; None for other files."""
+        extension = os.path.splitext(entry.name)[1].lower()
+        if extension in EXTENSIONS:
+            return extension
+        if extension:
+            return UNREADABLE.get(extension)
+        if entry.is_symlink() and not self.links.allows(os.path.realpath(entry.path)):
+            return "link"  # its target must not be opened, so it may be an image
+        return format_of_file(entry.path) if entry.is_file() else None
+
+    def _file(self, entry: os.DirEntry[str], id: str, bad: str | None) -> _File:
+        path = entry.path
+        try:
             if entry.is_symlink():
-                raise DataError(f"data {spec!r}: the folder {id!r} is a symbolic link, which is not followed")
-            yield from _walk(root, entry.path, id + "/", spec)
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-            yield _file(root, entry, id)
-
-
-def _file(root: str, entry: os.DirEntry[str], id: str) -> _File:
-    bad = None
-    try:
-        if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root.rstrip(os.sep) + os.sep):
-            bad = "the symbolic link leaves the data folder"
-        found = entry.stat(follow_symlinks=bad is None)
-    except OSError as error:
-        return _File(id, entry.path, (0, 0), f"the file cannot be read: {reason_of(error)}")
-    return _File(id, entry.path, (found.st_size, found.st_mtime_ns), bad)
+                path = os.path.realpath(entry.path)
+                if not os.path.exists(path):
+                    bad = "its symbolic link leads to a file that does not exist: fetch it first, as with `dvc pull`"
+                    return _File(id, entry.path, (0, 0), bad)
+                if not self.links.allows(path):
+                    self.outside[id] = path
+                    return _File(id, entry.path, (0, 0), "its symbolic link leaves the data folder")
+            found = os.stat(path) if path != entry.path else entry.stat(follow_symlinks=False)
+        except OSError as error:
+            return _File(id, entry.path, (0, 0), f"the file cannot be read: {reason_of(error)}")
+        return _File(id, path, (found.st_size, found.st_mtime_ns), bad)
 
 
 def _entries(folder: str, spec: str) -> list[os.DirEntry[str]]:

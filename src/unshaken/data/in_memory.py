@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -14,13 +14,15 @@ from unshaken.data.spec import Options
 
 
 class InMemory(Dataset):
-    """Labelled or unlabelled images as bytes.
+    """Labelled or unlabelled images as bytes; `from_arrays` makes one of any array.
 
     Args:
         images: uint8 `[N, C, H, W]`, C 1 or 3.
         labels: int64 `[N]`, from 0; None for none.
         ids: one a sample; default the index.
         classes: names in label order.
+        bad: for samples known to be bad, the reason by index.
+        options: as of a SPEC; default none.
 
     Raises:
         DataError: shapes, types or lengths do not fit.
@@ -33,6 +35,8 @@ class InMemory(Dataset):
         *,
         ids: Sequence[str] | None = None,
         classes: Sequence[str] = (),
+        bad: Mapping[int, str] | None = None,
+        options: Options | None = None,
     ) -> None:
         if images.ndim != 4 or str(images.dtype) != "torch.uint8" or images.shape[1] not in (1, 3):
             raise DataError(f"images must be uint8 [N, 1 or 3, H, W], not {images.dtype} {tuple(images.shape)}")
@@ -44,8 +48,14 @@ class InMemory(Dataset):
             labels=None if labels is None else labels.long().numpy(),
             classes=classes,
             root="memory",
-            options=Options(spec="<in memory>"),
+            options=options or Options(spec="<in memory>"),
+            bad=bad,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a sample's pixels are those of `images`, neither resized nor of another mode."""
+        return self.options.size is None and self.options.mode is None
 
     def fetch(self, index: int) -> Source:
         """The pixels of one image."""

@@ -82,7 +82,7 @@ class Samples:
 
     def _loaded(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Hold all images as bytes where they fit; rows that cannot be read are left out."""
-        if isinstance(self.dataset, InMemory) and self.view is None:
+        if isinstance(self.dataset, InMemory) and self.dataset.is_ready and self.view is None:
             self.shape, self.resident = tuple(self.dataset.images.shape[1:]), self.dataset.images
             self.place = torch.arange(len(self.dataset))
             return rows

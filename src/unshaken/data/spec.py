@@ -24,6 +24,7 @@ class Options:
         size: side in pixels of the square that every image is resized (short side) and cut (centre) to, or None.
         mode: `RGB` or `L` (luminance), or None to keep what the images are.
         classes: a text file with one class name a line, or None.
+        links: `follow`, or a folder into which symbolic links may lead, or None.
         download: True allows a download.
     """
 
@@ -32,6 +33,7 @@ class Options:
     size: int | None = None
     mode: Mode | None = None
     classes: str | None = None
+    links: str | None = None
     download: bool = False
 
 
@@ -83,8 +85,20 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         size=None if size is None else int(size),
         mode=None if mode is None else "L" if mode == "L" else "RGB",
         classes=raw.get("classes"),
+        links=raw.get("links"),
         download=download,
     )
+
+
+def with_option(spec: str, name: str, value: str) -> str:
+    """The SPEC with an option set.
+
+    >>> with_option("folder:photos?links=follow&size=32", "links", "cache")
+    'folder:photos?size=32&links=cache'
+    """
+    head, _, tail = spec.strip().partition("?")
+    others = [part for part in tail.split("&") if part and part.partition("=")[0] != name]
+    return f"{head}?{'&'.join([*others, f'{name}={value}'])}"
 
 
 def expanded(target: str) -> Path:

@@ -10,7 +10,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
@@ -56,27 +55,6 @@ def stream(
         if not 0 <= index < len(dataset):
             raise DataError(f"index {index} is not within the {len(dataset)} samples of {dataset.options.spec!r}")
     return _stream(dataset, order, view, workers, batch_size)
-
-
-def first_images(dataset: Dataset, *, view: View | None = None, n: int = 16) -> Tensor:
-    """The first readable images, at most n, of the data's first 64.
-
-    Args:
-        dataset: where they come from.
-        view: as for `stream`.
-        n: at most.
-
-    Returns:
-        float32 `[n, C, H, W]` in [0, 1].
-
-    Raises:
-        DataError: none of the first 64 can be read.
-    """
-    some = range(min(len(dataset), 64))
-    for item in stream(dataset, some, view=view, workers=1, batch_size=n):
-        if isinstance(item, Batch):
-            return item.images
-    raise DataError(f"none of the first {len(some)} samples of {dataset.options.spec!r} can be read; check --data")
 
 
 def _stream(

@@ -4,63 +4,22 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 
 from unshaken.core.errors import DataError, did_you_mean
-from unshaken.data.dataset import Dataset
-from unshaken.data.decode import BadImage, Source, open_image
-from unshaken.data.labels import labels_from
+from unshaken.data.map_style import MapStyleDataset
 from unshaken.data.spec import Options, reason_of
 
-_KEPT = ("targets", "labels", "_labels", "y", "samples", "_samples")
 
+class ZooDataset(MapStyleDataset):
+    """A torchvision data set that a SPEC names; an id is the index."""
 
-class ZooDataset(Dataset):
-    """A torchvision data set; an id is the index."""
-
-    def __init__(self, inner: Any, root: Path, options: Options, classes: tuple[str, ...] = ()) -> None:
-        self._inner = inner
-        names = classes or tuple(
-            c[0] if isinstance(c, tuple) else str(c) for c in getattr(inner, "classes", None) or ()
-        )
-        targets = _targets(inner)
-        column = pa.nulls(len(inner)) if targets is None else pa.array(targets)
-        labels, names, bad = labels_from(column, names, options.spec)
-        ids = [str(i) for i in range(len(inner))]
-        super().__init__(ids=ids, labels=labels, classes=names, root=str(root), options=options, bad=bad)
-
-    def fetch(self, index: int) -> Source:
-        """The image, as torchvision loads it."""
-        try:
-            image = self._inner[index][0]
-        except Exception as error:  # its loaders raise many kinds; the reason is kept
-            raise BadImage(f"torchvision cannot load it: {reason_of(error)}") from error
-        if isinstance(image, torch.Tensor):
-            raise BadImage("torchvision gives a tensor instead of an image")
-        return image  # type: ignore[no-any-return]
-
-    def content(self) -> Iterable[object]:
-        """The labels, and all pixels where they are in memory, else those of 32 images evenly spread."""
-        yield type(self._inner).__name__
-        yield len(self)
-        yield b"" if self.labels is None else self.labels.tobytes()
-        data = getattr(self._inner, "data", None)
-        if isinstance(data, torch.Tensor | np.ndarray) and np.asarray(data).dtype != object:
-            yield np.ascontiguousarray(np.asarray(data)).tobytes()
-            return
-        for index in np.unique(np.linspace(0, len(self) - 1, 32).astype(int)).tolist():
-            try:
-                yield open_image(self.fetch(index)).tobytes()
-            except BadImage as error:
-                yield error.reason
+    label_types = (int,)
 
 
 def cache_folders() -> list[Path]:
@@ -86,12 +45,12 @@ def open_zoo(target: str, options: Options, classes: tuple[str, ...] = ()) -> Zo
     folders = cache_folders()
     for root in folders:
         if (found := _build(kind, root, arguments, options, download=False)) is not None:
-            return ZooDataset(found, root, options, classes)
+            return ZooDataset(found, str(root), options, classes)
     if options.download and "download" in _parameters(kind):
         folders[0].mkdir(parents=True, exist_ok=True)
         found = _build(kind, folders[0], arguments, options, download=True)
         if found is not None:
-            return ZooDataset(found, folders[0], options, classes)
+            return ZooDataset(found, str(folders[0]), options, classes)
     how = "allow the download (--download)" if "download" in _parameters(kind) else "put its files there by hand"
     raise DataError(f"data {options.spec!r} is not in {' or '.join(str(f) for f in folders)}; {how}")
 
@@ -151,28 +110,3 @@ def _build(kind: type, root: Path, arguments: dict[str, Any], options: Options, 
         if isinstance(error, RuntimeError | FileNotFoundError | NotADirectoryError):
             return None
         raise DataError(f"data {options.spec!r} cannot be opened: {reason_of(error)}") from error
-
-
-def _targets(inner: Any) -> Any:
-    """The targets as whole numbers, without decoding where the set keeps them; None when they are no class labels."""
-    first = _target(inner, 0)
-    if first is not None and not isinstance(first, int):
-        return None
-    for name in _KEPT:
-        kept = getattr(inner, name, None)
-        if kept is None or len(kept) != len(inner):
-            continue
-        values = np.asarray([k[1] for k in kept] if name.endswith("samples") else kept)
-        if values.ndim == 1 and values.dtype.kind in "iub" and first in (None, values[0]):
-            return values
-    found = [_target(inner, i) for i in range(len(inner))]
-    return found if all(t is None or isinstance(t, int) for t in found) else None
-
-
-def _target(inner: Any, index: int) -> Any:
-    """One target, a number out of its tensor; None where the sample cannot be loaded (`fetch` says why)."""
-    try:
-        target = inner[index][1]
-    except Exception:  # its loaders raise many kinds
-        return None
-    return target.item() if isinstance(target, torch.Tensor | np.generic) and np.ndim(target) == 0 else target

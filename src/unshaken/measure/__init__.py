@@ -33,7 +33,7 @@ from unshaken.measure.robustness.effective_robustness import (
     fit_line,
     relative_robustness,
 )
-from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
 from unshaken.measure.statistics.figure import Figure
@@ -48,6 +48,7 @@ from unshaken.measure.statistics.paired import (
     mcnemar,
     paired_difference,
 )
+from unshaken.measure.statistics.seeds import over_seeds
 
 __all__ = [
     "ALEXNET_CLEAN_ERROR",

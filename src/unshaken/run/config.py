@@ -120,6 +120,7 @@ MAY_DIFFER = {
     "methods",
     "steps",
     "budgets",
+    "model_name",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 

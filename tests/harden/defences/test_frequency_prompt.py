@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.gradient.band_limited import BandLimitedPGD
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View
@@ -305,19 +304,6 @@ def test_it_is_a_defence_of_a_spec_and_can_be_judged_by_both_figures(tmp_path):
     batch = Batch(x, guard(x).argmax(1), tuple("abcdefghijkl"))
     found = against(guard, None, batch, PGD(steps=5, step_size=0.5), eps=0.1)
     assert found.accuracy(found.adaptive).value <= found.accuracy(found.naive).value
-
-
-def test_a_band_limited_attack_keeps_to_its_band():
-    model = net()
-    batch = Batch(0.4 + 0.2 * images(), model(0.4 + 0.2 * images()).argmax(1), tuple("abcdef"))
-    for low, high in ((-1.0, 2.0), (4.0, 99.0)):
-        attack = BandLimitedPGD(steps=4, step_size=0.1, low=low, high=high)
-        (found,), _ = attack.attack(Oracle(model), batch, norm="l2", eps=[0.5])
-        delta = (found.images - batch.images)[found.distance > 0]
-        assert len(delta)
-        inside = energy_inside(delta, 2.0) if low < 0 else 1 - energy_inside(delta, 4.0)
-        assert inside.min() > 0.999
-        assert found.distance.max() <= 0.5 * (1 + 1e-6)
 
 
 def test_bad_input(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.robustness.fairness import disparity, gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.fairness import disparity, gap_change, signed_gap
 
 # class 0: 3 of 4, class 1: 1 of 4, class 2: 4 of 4
 LABELS = np.repeat([0, 1, 2], 4)
@@ -70,13 +70,6 @@ def test_change_between_two_models_is_paired():
     assert alone.high - alone.low > 0.08
 
 
-def test_over_seeds_by_hand():
-    figure = over_seeds([0.3, 0.1, 0.2])
-    assert figure.value == pytest.approx(0.2)
-    assert figure.high - figure.value == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-6)
-    assert figure.n == 3
-
-
 def test_bad_input():
     with pytest.raises(ParameterError, match="two classes at least, but all labels are 1"):
         disparity([1, 0], [1, 1])
@@ -90,5 +83,3 @@ def test_bad_input():
         gap_change(RIGHT, RIGHT[:3], LABELS)
     with pytest.raises(ParameterError, match="resamples"):
         disparity(RIGHT, LABELS, resamples=0)
-    with pytest.raises(ParameterError, match="two of them at least"):
-        over_seeds([0.1])

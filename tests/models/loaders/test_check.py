@@ -101,3 +101,17 @@ def test_a_fingerprint_sees_weights_normalisation_and_classes_of_modules(small):
 
 def test_a_name_is_no_part_of_the_fingerprint_nor_is_the_mode(small):
     assert fingerprint(Classifier(small, name="a")) == fingerprint(Classifier(small.train(), name="b"))
+
+
+def _one_image(x):
+    if len(x) > 1:
+        raise ValueError("batch of one only")
+    return x
+
+
+def test_a_model_of_one_image_is_told_the_way_and_then_accepted(images):
+    with pytest.raises(ModelError, match="batch of one only; it takes one image alone: use --batch-size 1"):
+        check_model(Classifier(Gives(_one_image)), images)
+    check_model(Classifier(Gives(_one_image), one_by_one=True), images)
+    with pytest.raises(ModelError, match=r"shapes cannot be multiplied .*\)$"):
+        check_model(Classifier(Gives(lambda x: x @ torch.ones(4, 4))), images)

@@ -1,4 +1,4 @@
-"""Translation against numpy's padding and rolling, and against windows of a larger picture."""
+"""Translation against numpy's padding, and against windows of a larger picture."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.stress.geometry._shift import NEIGHBOURS
-from unshaken.stress.geometry.cyclic_translation import CyclicTranslation, cyclic_translation
 from unshaken.stress.geometry.translation import Translation, translation, window
 
 PICTURE = torch.rand(1, 3, 9, 12, generator=torch.Generator().manual_seed(0))
@@ -25,12 +24,6 @@ def test_equals_a_cut_from_the_padded_picture(fill, dy, dx):
     padded = np.pad(PICTURE.numpy(), ((0, 0), (0, 0), (8, 8), (8, 8)), mode=PAD[fill])
     expected = padded[:, :, 8 + dy : 17 + dy, 8 + dx : 20 + dx]
     assert np.array_equal(translation(PICTURE, *move(dy, dx), fill).numpy(), expected)
-
-
-@pytest.mark.parametrize(("dy", "dx"), [(1, 0), (0, -1), (-3, 2), (20, -13)])
-def test_cyclic_equals_a_roll(dy, dx):
-    expected = np.roll(PICTURE.numpy(), (-dy, -dx), (2, 3))
-    assert np.array_equal(cyclic_translation(PICTURE, *move(dy, dx)).numpy(), expected)
 
 
 @pytest.mark.parametrize(("dy", "dx"), NEIGHBOURS)
@@ -55,10 +48,9 @@ def test_a_window_that_leaves_the_picture_is_refused(dy, dx, height, width):
         window(PICTURE, dy, dx, height, width)
 
 
-@pytest.mark.parametrize("method", [Translation(), CyclicTranslation()])
 @pytest.mark.parametrize("severity", [1, 5])
-def test_each_sample_moves_by_the_severity_to_one_of_eight_neighbours(method, severity):
-    dy, dx = method.moves(severity, SampleRng.of(0, "moves", [str(i) for i in range(800)]))
+def test_each_sample_moves_by_the_severity_to_one_of_eight_neighbours(severity):
+    dy, dx = Translation().moves(severity, SampleRng.of(0, "moves", [str(i) for i in range(800)]))
     moves, counts = torch.stack([dy, dx], 1).unique(dim=0, return_counts=True)
     assert sorted(map(tuple, moves.tolist())) == sorted((severity * a, severity * b) for a, b in NEIGHBOURS)
     assert counts.min() > 60  # 100 each on average
@@ -67,9 +59,6 @@ def test_each_sample_moves_by_the_severity_to_one_of_eight_neighbours(method, se
 def test_one_pixel_on_small_pictures_changes_no_more_than_the_border():
     images = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     batch = Batch(images, None, tuple(map(str, range(16))))
-    moved = CyclicTranslation().apply(batch, 1).images
-    assert torch.equal(moved.flatten(1).sort(1).values, images.flatten(1).sort(1).values)
-    assert all(not torch.equal(a, b) for a, b in zip(moved, images, strict=True))
     kept = Translation(fill="zero").apply(batch, 1).images
     assert (kept == 0).flatten(1).sum(1).max() == 55
     assert (kept == 0).flatten(1).sum(1).min() == 28
@@ -84,6 +73,5 @@ def test_bad_values_are_refused():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("method", [Translation(fill="reflect"), CyclicTranslation()])
-def test_a_sample_does_not_depend_on_its_batch(peer, channels, method):
-    assert peer.depends_on_batch(method, 2, channels=channels) == []
+def test_a_sample_does_not_depend_on_its_batch(peer, channels):
+    assert peer.depends_on_batch(Translation(fill="reflect"), 2, channels=channels) == []

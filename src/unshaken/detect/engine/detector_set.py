@@ -14,6 +14,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.detect.engine.anatomy import Anatomy
@@ -43,6 +44,11 @@ class DetectorSet:
 
     def __repr__(self) -> str:
         return f"<DetectorSet of {self.model.name!r}: {', '.join(self.detectors)}>"
+
+    def _repr_html_(self) -> str:
+        samples = ", ".join(f"{n} {use}" for use, n in self.about.get("samples", {}).items())
+        facts = {"detectors": ", ".join(self.detectors), "fitted on": self.about.get("data", ""), "samples": samples}
+        return facts_card(f"Detectors of {self.model.name}", facts)
 
     def only(self, *labels: str) -> DetectorSet:
         """The same set with some of its detectors.

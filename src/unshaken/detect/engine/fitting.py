@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.data import BadSample, Dataset, load_data, stream, subset
+from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
+from unshaken.data.first import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
@@ -87,6 +89,9 @@ class Fit:
     detector_set: DetectorSet
     bad: tuple[BadSample, ...]
 
+    def _repr_html_(self) -> str:
+        return self.detector_set._repr_html_()
+
     def __getattr__(self, name: str) -> DetectorSet:
         if name != "door":
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
@@ -94,9 +99,10 @@ class Fit:
         return self.detector_set
 
 
+@keywords()
 def fit(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     methods: Sequence[str | Detector],
     *,
     shares: Shares | None = None,
@@ -115,7 +121,7 @@ def fit(
 
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
-        data: normal samples, a SPEC or a `Dataset`; their labels where a detector needs them.
+        data: normal samples, a SPEC or an object, as for `unshaken.audit`; their labels where a detector needs them.
         methods: the detectors, objects or `NAME[:k=v,...]`.
         shares: how the data is divided.
         accept: a share of normal samples that the thresholds must be able to promise; None for any.
@@ -137,7 +143,8 @@ def fit(
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(device)
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    classifier = alone(classifier) if batch_size == 1 else classifier
+    dataset = as_dataset(data, download=download)
     dataset = _aligned(dataset, classifier, detectors)
     chosen = subset(dataset, take, seed)
     _check_labels(dataset, detectors)
@@ -200,11 +207,9 @@ class _Fitting:
     ) -> None:
         self.dataset, self.methods, self.seed, self.workers = dataset, list(methods), seed, workers
         self.model, self.bad = model, list[BadSample]()
-        first = next((b for b in self._batches(range(min(len(dataset), 64)), 2, keep_bad=False)), None)
-        if first is None:
-            raise DataError(
-                f"none of the first {min(len(dataset), 64)} samples of {dataset.options.spec!r} can be read"
-            )
+        first = first_batch(dataset, view=model.view)
+        tensor = next(iter(model.parameters()), None)
+        first = first if tensor is None else first.to(tensor.device)
         check_model(model, first.images)
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.core.registry import parse_method
 from unshaken.data.named import NAMED
 from unshaken.data.resident import Samples
@@ -81,6 +82,13 @@ class RepairPlan:
     passes: int
     audit_seconds: float
     validation: Validation | None = None
+
+    def _repr_html_(self) -> str:
+        found = {f.what: f"loses {f.loss:.1%} of accuracy; {f.left_out or f.recipe}" for f in self.findings}
+        cost = (
+            f"{self.images:,} images, about {self.seconds:,.0f} s, then an audit of about {self.audit_seconds:,.0f} s"
+        )
+        return facts_card(f"Plan to repair {self.model}", {**found, "cost": cost})
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
-from unshaken.data import load_data
+from unshaken.core.notebook import facts_card
+from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
@@ -32,7 +33,7 @@ from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.measure import share
-from unshaken.models.loaders.from_run import ShapeRecord, record_of, tensors_of
+from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
@@ -58,6 +59,22 @@ class HardenResult:
     result: dict[str, Any]
     bad: dict[str, str]
 
+    @property
+    def spec(self) -> str | None:
+        """The SPEC that loads the chosen checkpoint; None where the network is an object of a program."""
+        return spec_of_run(str(self.run), read_record(str(self.run)).arch)
+
+    def _repr_html_(self) -> str:
+        names = {"held_accuracy": "accuracy on held-out images", "held_robust": "the same, attacked"}
+        facts = {
+            names.get(key, key): f"{f['value']:.1%} ({f['low']:.1%} to {f['high']:.1%}, {f['n']:,} images)"
+            for key, f in self.result.get("figures", {}).items()
+        }
+        facts["epoch kept"] = f"{self.result.get('chosen_epoch')} of {self.result.get('epochs')}"
+        facts |= {f"flag {flag['name']}": flag["detail"] for flag in self.result.get("flags", [])}
+        facts |= {"left out": f"{len(self.bad)} images"} if self.bad else {}
+        return facts_card(f"Trained model {self.spec or self.run}", facts, f"The whole report: {self.run}/report.html")
+
 
 def recipe_text(recipe: Recipe) -> str:
     """A recipe as it is written on the command line.
@@ -72,7 +89,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 def train_run(
     model: str | nn.Module,
-    data: str | Dataset,
+    data: DataSource,
     recipes: Sequence[Recipe],
     training: Training,
     *,
@@ -93,7 +110,7 @@ def train_run(
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
     )
-    dataset = load_data(data, download=download) if isinstance(data, str) else data
+    dataset = as_dataset(data, download=download)
     start, samples = prepared(
         model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download
     )

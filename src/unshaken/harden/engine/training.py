@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -56,6 +56,37 @@ class Training(Parameters):
         if any(not 0 < m < 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise ValueError("milestones are rising shares of the run, between 0 and 1")
         return self
+
+
+class TrainingOptions(TypedDict, total=False):
+    """`Training` as keywords, for the type checker; a test compares the two."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: Literal["sgd", "adam", "adamw"]
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    decay_norms: bool
+    schedule: Schedule
+    warmup: float
+    milestones: tuple[float, ...]
+    smoothing: float
+    clip: float | None
+    held_out: int
+    check_images: int
+    check_steps: int
+    check_every: int
+    select: Literal["auto", "robust", "clean", "last"]
+    max_clean_loss: float | None
+    patience: int | None
+    precision: Literal["fp32", "bf16"]
+    inner_precision: Literal["fp32", "bf16"]
+    channels_last: bool
+    folded: bool
+    save_every: int
+    seed: int
 
 
 def rate(share: float, schedule: Schedule, *, warmup: float = 0.25, milestones: Iterable[float] = (0.5, 0.75)) -> float:

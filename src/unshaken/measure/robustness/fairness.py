@@ -5,15 +5,13 @@ A robust figure is made of the same columns as a clean one: `correct` then means
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, numbers, same_length
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import bootstrap_figure, percent, share
 
@@ -165,29 +163,6 @@ def gap_change(
     value, n = float(change(values)[0]), int(np.isin(classes, names).sum())
     found = change(draws)
     return _centred(value, found, n, level, -1) if majority is None else bootstrap_figure(value, found, n, level=level)
-
-
-def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Figure:
-    """The mean over repetitions with Student's interval; n counts repetitions. For pairs, give the differences.
-
-    Args:
-        values: finite numbers `[S]`, one a seed, two at least.
-        level: coverage of the interval.
-
-    Raises:
-        ParameterError: fewer than two, or one is not finite.
-
-    >>> over_seeds([0.25, 0.5, 0.75]).value
-    0.5
-    """
-    largest = float(np.finfo(np.float64).max)
-    column = np.sort(numbers("values", values, low=-largest, high=largest))
-    n = len(column)
-    if n < 2:
-        raise ParameterError("an interval over seeds needs two of them at least, not 1")
-    mean, error = float(column.mean()), float(column.std(ddof=1)) / math.sqrt(n)
-    half = error * float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
-    return Figure(mean, mean - half, mean + half, n, f"student {percent(level)} over seeds")
 
 
 def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Flags, Indices]:

@@ -52,7 +52,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
             except Exception as error:
                 raise ModelError(
                     f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}: "
-                    f"{type(error).__name__}: {first_line(error)}"
+                    f"{type(error).__name__}: {first_line(error)}{_hint(classifier, batch)}"
                 ) from error
             _check_output(classifier, output, len(batch))
 
@@ -98,6 +98,17 @@ def _check_fit(classifier: Classifier, images: Tensor) -> None:
             f"model {name!r} takes {view.height} x {view.width} pixels but the images have {size[0]} x {size[1]}: "
             f"load them with size={view.height if view.height == view.width else f'{view.height}x{view.width}'}"
         )
+
+
+def _hint(classifier: Classifier, batch: Tensor) -> str:
+    """What to do with a model that failed on several images; empty where one alone fails too."""
+    if len(batch) == 1:
+        return ""
+    try:
+        classifier(batch[:1])
+    except Exception:  # whatever the model raises
+        return ""
+    return "; it takes one image alone: use --batch-size 1"
 
 
 def _check_output(classifier: Classifier, output: Any, n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -177,9 +178,25 @@ def _record(spec: ModelSpec) -> ModelRecord:
     if record.arch.startswith("py:") and given != record.arch:
         raise ModelError(
             f"the net in {spec.name!r} is built by {record.arch!r}, which loading would execute: allow it, "
-            f"as in 'run:{spec.name}?net={record.arch}'"
+            f"as in {shlex.quote(spec_of_run(spec.name, record.arch) or f'run:{spec.name}?net=py:FILE:FACTORY')}"
         )
     return record
+
+
+def spec_of_run(directory: Path | str, arch: str) -> str | None:
+    """The SPEC that loads the model in a directory; None where no SPEC can say it.
+
+    >>> spec_of_run("runs/at", "small-cnn"), spec_of_run("runs/at", "py:net.py:make")
+    ('run:runs/at', 'run:runs/at?net=py:net.py:make')
+
+    Args:
+        directory: of the run.
+        arch: as in its `model.json`; an object of a program (`py:<Net>`) is known to that program alone.
+    """
+    own = arch.startswith("py:")
+    if "?" in str(directory) or (own and (arch.startswith("py:<") or set(arch) & set("?&"))):
+        return None
+    return f"run:{directory}{f'?net={arch}' if own else ''}"
 
 
 def _check_size(arch: str, shape: ShapeRecord, weights: Mapping[str, Tensor], spec: ModelSpec) -> None:

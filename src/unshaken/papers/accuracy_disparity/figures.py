@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum
-from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, over_seeds, signed_gap
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.stable_noise import stable_rule
+from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.papers.accuracy_disparity import (
     BUDGETS,
     CAUCHY,

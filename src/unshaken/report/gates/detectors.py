@@ -11,18 +11,18 @@ from unshaken.report.wording import budget
 if TYPE_CHECKING:
     from unshaken.report.gates import Gate
 
-_OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
-_OF_ATTACKS = ("naive", "adaptive")
+OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
+OF_ATTACKS = ("naive", "adaptive")
 _OF_ALL = ("accepted", "mean_auroc")
-DETECTOR = (*_OF_SETS, *_OF_ATTACKS, *_OF_ALL)
+DETECTOR = (*OF_SETS, *OF_ATTACKS, *_OF_ALL)
 """Figures of detectors: of each set of abnormal images, of each attack, and of the detector as a whole."""
 
 CHOSEN_BY = ("group", "set", "norm", "eps")
 """What figures of detectors are chosen by: sets by `group` and `set`, attacks by `norm` and `eps`."""
 
 _KEYS = {
-    **dict.fromkeys(_OF_SETS, ("group", "set")),
-    **dict.fromkeys(_OF_ATTACKS, ("norm", "eps")),
+    **dict.fromkeys(OF_SETS, ("group", "set")),
+    **dict.fromkeys(OF_ATTACKS, ("norm", "eps")),
     "mean_auroc": ("group",),
     "accepted": (),
 }
@@ -70,7 +70,7 @@ def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, An
         return [("", {}, detector["auroc"])]
     if metric == "mean_auroc":
         return [(m["group"], m, m["auroc"]) for m in detector["means"]]
-    if metric in _OF_ATTACKS:
+    if metric in OF_ATTACKS:
         return [(f"{a['norm']} {budget(a['eps'])}", a, a[metric] and a[metric]["past"]) for a in detector["attacked"]]
     return [
         (f"{g['group']}/{g['name']}".rstrip("/"), {"group": g["group"], "set": g["name"]}, g[metric])

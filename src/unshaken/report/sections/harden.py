@@ -7,6 +7,7 @@ import shlex
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Method, find_method
 from unshaken.harden.engine.training import Training
+from unshaken.models.loaders.from_run import spec_of_run
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
@@ -236,9 +237,10 @@ def held_back(story: TrainingRun) -> str | None:
 
 def commands(story: TrainingRun) -> list[str]:
     """What measures the kept model on images that it has not seen."""
-    if story.chosen is None:
+    model = spec_of_run(story.place, story.config.arch)
+    if story.chosen is None or model is None:
         return []
-    about = f"--model {shlex.quote(f'run:{story.place}')} --data {shlex.quote(held_back(story) or 'DATA')}"
+    about = f"--model {shlex.quote(model)} --data {shlex.quote(held_back(story) or 'DATA')}"
     found = [f"unshaken audit {about}"]
     if story.threat is not None:
         eps, norm = story.threat["eps"], story.threat["norm"]

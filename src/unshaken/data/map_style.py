@@ -1,0 +1,147 @@
+"""Sets that give a sample by its index, such as those of torchvision and torch, and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from unshaken.core.errors import DataError
+from unshaken.data.arrays import to_bytes
+from unshaken.data.dataset import Dataset
+from unshaken.data.decode import BadImage, Source, open_image
+from unshaken.data.labels import labels_from
+from unshaken.data.spec import Options, reason_of
+
+_KEPT = ("targets", "labels", "_labels", "y", "samples", "_samples")
+_IMAGE, _LABEL = ("image", "img", "pixel_values"), ("label", "labels", "fine_label")
+
+
+class MapStyleDataset(Dataset):
+    """Samples of an object with `len(inner)` and `inner[i]`: an image, or a pair of image and label.
+
+    Args:
+        inner: the object; what it does to an image, such as a transform, is done.
+        root: see `Dataset`.
+        options: see `Dataset`.
+        classes: names in label order; default the object's own.
+        ids: one per sample; default the index.
+    """
+
+    label_types: tuple[type, ...] = (int, str)
+
+    def __init__(
+        self, inner: Any, root: str, options: Options, classes: tuple[str, ...] = (), ids: Iterable[str] | None = None
+    ) -> None:
+        self._inner = inner
+        targets = targets_of(inner, self.label_types)
+        column = pa.nulls(len(inner)) if targets is None else pa.array(targets)
+        labels, names, bad = labels_from(column, classes or class_names(inner), options.spec)
+        known = [str(i) for i in range(len(inner))] if ids is None else list(ids)
+        super().__init__(ids=known, labels=labels, classes=names, root=root, options=options, bad=bad)
+
+    def fetch(self, index: int) -> Source:
+        """The image, as the object gives it."""
+        try:
+            image = image_of(self._inner[index])
+        except Exception as error:  # its loaders raise many kinds; the reason is kept
+            raise BadImage(f"{type(self._inner).__name__} cannot load it: {reason_of(error)}") from error
+        return image if isinstance(image, Image.Image | bytes) else _pixels(image)
+
+    def content(self) -> Iterable[object]:
+        """The labels, and all pixels where they are in memory, else those of 32 images evenly spread."""
+        yield type(self._inner).__name__
+        yield len(self)
+        yield b"" if self.labels is None else self.labels.tobytes()
+        data = getattr(self._inner, "data", None)
+        if isinstance(data, torch.Tensor | np.ndarray) and np.asarray(data).dtype != object:
+            yield np.ascontiguousarray(np.asarray(data)).tobytes()
+            return
+        for index in np.unique(np.linspace(0, len(self) - 1, 32).astype(int)).tolist():
+            try:
+                yield open_image(self.fetch(index)).tobytes()
+            except BadImage as error:
+                yield error.reason
+
+
+def image_of(sample: Any) -> Any:
+    """The image of a sample: the first of a pair, the entry `image` of a mapping, or the sample itself."""
+    return _part(sample, 0, _IMAGE) if isinstance(sample, tuple | list | Mapping) else sample
+
+
+def target_of(inner: Any, index: int) -> Any:
+    """One target, a number out of its tensor; None where there is none or the sample cannot be loaded."""
+    try:
+        sample = inner[index]
+    except Exception:  # its loaders raise many kinds; `fetch` says why
+        return None
+    target = _part(sample, 1, _LABEL) if isinstance(sample, tuple | list | Mapping) else None
+    return target.item() if isinstance(target, torch.Tensor | np.generic) and np.ndim(target) == 0 else target
+
+
+def targets_of(inner: Any, types: tuple[type, ...] = (int, str)) -> Any:
+    """The targets as whole numbers or names; None when they are no class labels.
+
+    Nothing is decoded where the object keeps them, as torchvision's sets do; else every sample is loaded once.
+
+    Args:
+        inner: the object.
+        types: that a class label may have.
+    """
+    if isinstance(inner, torch.utils.data.Subset):
+        found = targets_of(inner.dataset, types)
+        return None if found is None else [found[i] for i in inner.indices]
+    first = target_of(inner, 0)
+    if first is not None and not isinstance(first, types):
+        return None
+    for name in _KEPT:
+        kept = getattr(inner, name, None)
+        if kept is None or len(kept) != len(inner):
+            continue
+        values = np.asarray([k[1] for k in kept] if name.endswith("samples") else kept)
+        if values.ndim == 1 and values.dtype.kind in "iub" and first in (None, values[0]):
+            return values
+    found = [target_of(inner, i) for i in range(len(inner))]
+    return found if all(t is None or isinstance(t, types) for t in found) else None
+
+
+def class_names(inner: Any) -> tuple[str, ...]:
+    """The object's own class names in label order; empty where it has none."""
+    if isinstance(inner, torch.utils.data.Subset):
+        return class_names(inner.dataset)
+    return tuple(c[0] if isinstance(c, tuple) else str(c) for c in getattr(inner, "classes", None) or ())
+
+
+def _part(sample: Any, place: int, names: tuple[str, ...]) -> Any:
+    if isinstance(sample, Mapping):
+        return next((sample[n] for n in names if n in sample), None)
+    return sample[place] if len(sample) > place else None
+
+
+def _pixels(image: Any) -> NDArray[np.uint8]:
+    """uint8 `[H, W, C]` of a tensor `[C, H, W]` or `[H, W]`, or of an array `[H, W, C]` or `[H, W]`.
+
+    Raises:
+        BadImage: it is neither, or not uint8 or float in [0, 1].
+    """
+    if not isinstance(image, torch.Tensor | np.ndarray):
+        raise BadImage(f"a {type(image).__name__} is no image: give a Pillow image, a tensor or an array")
+    array: NDArray[Any] = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
+    if isinstance(image, torch.Tensor) and array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+        form = "tensor [C, H, W]" if isinstance(image, torch.Tensor) else "array [H, W, C]"
+        raise BadImage(f"shape {tuple(image.shape)} is no image: give a {form} with 1 or 3 channels")
+    bad: dict[int, str] = {}
+    try:
+        pixels: NDArray[np.uint8] = to_bytes(array[None], bad)[0]
+    except DataError as error:
+        raise BadImage(str(error)) from None
+    if bad:
+        raise BadImage(bad[0])
+    return pixels

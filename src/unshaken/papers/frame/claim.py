@@ -1,0 +1,167 @@
+"""A publication's claim in parts, each with a rule and an outcome of its own.
+
+What a part says is an effect: a difference, a ratio, a share, measured with an interval. `decide` turns it into an
+outcome, and says which effect this experiment would have been large enough to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from unshaken.core.errors import ParameterError
+
+_POWER = 1 + 0.8416 / 1.9600
+"""An effect this many half-widths of its 95 % interval above the bound is shown in four of five repetitions."""
+
+
+class Outcome(StrEnum):
+    """What became of one part of a claim."""
+
+    SHOWN = "shown"
+    CONTRADICTED = "contradicted"
+    NOT_VISIBLE = "not visible at this scale"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimPart:
+    """One statement of a publication.
+
+    Args:
+        statement: what the publication says, a sentence.
+        rule: when it counts as shown here, and when as contradicted; written before the run.
+        central: whether the claim of the title rests on it.
+        untried: why this experiment does not try it; empty if it does.
+    """
+
+    statement: str
+    rule: str = ""
+    central: bool = True
+    untried: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.rule) == bool(self.untried):
+            raise ParameterError(f"part {self.statement!r} of a claim needs a rule, or a reason why it is not tried")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition of a rule, applied to the figures.
+
+    Args:
+        words: the condition, with the numbers met.
+        holds: whether it holds.
+        part: the name of the part of the claim that it belongs to.
+        opposed: whether the figures show the opposite; a check that does not hold only fails to show its part.
+        smallest: the smallest effect that this many samples and seeds would have shown in four of five repetitions.
+    """
+
+    words: str
+    holds: bool
+    part: str = ""
+    opposed: bool = False
+    smallest: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.holds and self.opposed:
+            raise ParameterError(f"check {self.words!r} cannot hold and be opposed")
+
+
+def decide(
+    part: str, words: str, effect: Mapping[str, Any], *, above: float = 0.0, opposed_below: float | None = None
+) -> Check:
+    """Judge an effect that should be larger than a bound by its interval.
+
+    Args:
+        part: the name of the part of the claim.
+        words: what the effect is, such as `accuracy under PGD at 8/255, trained against it less plain`.
+        effect: a figure as JSON: `value`, `low` and `high`, whose ends may be None where the interval has none.
+        above: the effect is shown if its whole interval lies above.
+        opposed_below: the part is contradicted if the whole interval lies below; default 0 or `above`, the smaller.
+
+    >>> decide("gain", "gain", {"value": 0.1, "low": 0.02, "high": 0.18}).holds
+    True
+    >>> decide("gain", "gain", {"value": -0.1, "low": -0.18, "high": -0.02}).opposed
+    True
+    """
+    value, low, high = effect["value"], effect["low"], effect["high"]
+    against = min(above, 0.0) if opposed_below is None else opposed_below
+    holds = low is not None and low > above
+    opposed = not holds and high is not None and high < against
+    smallest = None if low is None else above + _POWER * (value - low)
+    ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
+    wanted = f", wanted above {above:g}" if above else ""
+    return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedPart:
+    """A part of a claim with its outcome.
+
+    Args:
+        name: of the part.
+        part: its statement and rule.
+        outcome: what became of it.
+        checks: its conditions, with the numbers met.
+        smallest: the smallest effect that the weakest of its checks would have shown; None where no check has one.
+    """
+
+    name: str
+    part: ClaimPart
+    outcome: Outcome
+    checks: Sequence[Check]
+    smallest: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As kept in a result's `parts`."""
+        return {
+            "name": self.name,
+            "statement": self.part.statement,
+            "rule": self.part.rule,
+            "central": self.part.central,
+            "untried": self.part.untried,
+            "outcome": str(self.outcome),
+            "checks": [{"words": c.words, "holds": c.holds, "opposed": c.opposed} for c in self.checks],
+            "smallest": self.smallest,
+        }
+
+
+def judge_parts(parts: Mapping[str, ClaimPart], checks: Sequence[Check]) -> list[JudgedPart]:
+    """The outcome of every part: contradicted if a check shows the opposite, shown if all hold, else not visible.
+
+    Args:
+        parts: of the claim, by name.
+        checks: the conditions of all rules, applied to the figures.
+
+    Raises:
+        ParameterError: a check belongs to no part or to one that is not tried, or a part that is tried has no check.
+    """
+    for check in checks:
+        if check.part not in parts or parts[check.part].untried:
+            raise ParameterError(f"check {check.words!r} belongs to no part of the claim that is tried: {check.part!r}")
+    judged = []
+    for name, part in parts.items():
+        own = [c for c in checks if c.part == name]
+        if not own and not part.untried:
+            raise ParameterError(f"part {name!r} of the claim has a rule and no check")
+        bounds = [c.smallest for c in own if c.smallest is not None]
+        smallest = max(bounds, default=None)
+        judged.append(JudgedPart(name=name, part=part, outcome=_outcome(own), checks=own, smallest=smallest))
+    return judged
+
+
+def is_reproduced(judged: Sequence[JudgedPart]) -> bool:
+    """Whether every part that the title's claim rests on is shown."""
+    central = [j.outcome for j in judged if j.part.central]
+    return bool(central) and all(outcome == Outcome.SHOWN for outcome in central)
+
+
+def _outcome(checks: Sequence[Check]) -> Outcome:
+    if not checks:
+        return Outcome.NOT_TRIED
+    if any(c.opposed for c in checks):
+        return Outcome.CONTRADICTED
+    return Outcome.SHOWN if all(c.holds for c in checks) else Outcome.NOT_VISIBLE

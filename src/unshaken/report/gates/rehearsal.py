@@ -1,0 +1,107 @@
+"""Gates held against a rehearsal of the run, so that one on a figure which will not be there costs no hours."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from unshaken.core.batch import Batch
+from unshaken.report.figures.detected import COVARIATE
+from unshaken.report.gates import NO_REGRESSION, Gate
+from unshaken.report.gates.detectors import OF_ATTACKS, OF_SETS
+from unshaken.report.read.conditions import is_nearest
+from unshaken.report.summary import build
+from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.run.rows import CLEAN, Part, outcomes, table_of
+
+SAMPLES = 4
+"""Made-up samples of a rehearsal."""
+
+
+def check_planned(
+    gates: Sequence[str | Gate],
+    config: RunConfig,
+    conditions: Sequence[Condition],
+    *,
+    labelled: bool,
+    detection: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Refuse a gate on a condition or figure that a run will not produce.
+
+    Made-up rows of the run's own conditions go through the real summary, so this needs no list of figures. The
+    gate `no-regression` is left out.
+
+    Args:
+        gates: of the run.
+        config: of the run.
+        conditions: that it will have.
+        labelled: whether its data has labels.
+        detection: see `planned_detection`; empty for a run without detectors.
+
+    Raises:
+        ParameterError: there will be no such figure; with near names.
+    """
+    read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
+    read = [g for g in read if g.name != NO_REGRESSION]
+    if not read:
+        return
+    summary = {**rehearse(config, conditions, labelled=labelled), "detection": list(detection)}
+    for gate in read:
+        gate.check(summary)
+
+
+def planned_detection(
+    labels: Sequence[str], sets: Sequence[tuple[str, str]], attacks: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    """What `detection` of `summary.json` will hold, without its figures.
+
+    Args:
+        labels: of the detectors.
+        sets: group and name of each set that they are tried on.
+        attacks: norm and eps of each attack on them.
+    """
+    some = {"value": 0.5, "low": 0.5, "high": 0.5, "n": SAMPLES, "interval": ""}
+    ranked = [s for s in sets if s[0] != COVARIATE] or list(sets)
+    record = {
+        "accepted": some,
+        "auroc": some if ranked else None,
+        "means": [{"group": group, "auroc": some} for group in dict.fromkeys(group for group, _ in sets)],
+        "groups": [{"group": group, "name": name, **dict.fromkeys(OF_SETS, some)} for group, name in sets],
+        "attacked": [
+            {"norm": norm, "eps": eps, **{kind: {"past": some} for kind in OF_ATTACKS}} for norm, eps in attacks
+        ],
+    }
+    return [{"condition": label, **record} for label in labels]
+
+
+def rehearse(config: RunConfig, conditions: Sequence[Condition], *, labelled: bool) -> dict[str, Any]:
+    """The summary that a run would have of made-up samples, right when unchanged and wrong under every condition.
+
+    Args:
+        config: of the run.
+        conditions: that it will have.
+        labelled: whether its data has labels.
+    """
+    with tempfile.TemporaryDirectory(prefix="unshaken-") as folder:
+        _write_rows(RunDir(folder), config, conditions, labelled)
+        return build(RunDir(folder)).data
+
+
+def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition], labelled: bool) -> None:
+    ids, k = tuple(f"rehearsal/{i}" for i in range(SAMPLES)), max(2, len(config.classes))
+    run.write_json(config.model_copy(update={"ids": list(ids), "beside": [], "inside": []}).to_json(), "run.json")
+    labels = torch.arange(SAMPLES) % k
+    batch = Batch(torch.zeros(SAMPLES, 1, 1, 1), labels if labelled else None, ids)
+    for condition in (CLEAN, *conditions):
+        shown = labels if condition.id == CLEAN.id else (labels + 1) % k
+        distance = torch.ones(SAMPLES) if is_nearest(condition) else None
+        part = outcomes(condition, batch, 3.0 * torch.nn.functional.one_hot(shown, k), distance=distance)
+        run.write_rows(table_of(part), "outcomes", condition.id, 0)
+        record = config.methods.get(condition.method)
+        if record is not None and record.room == "attack":  # what an attack writes beside its outcomes
+            counts = {key: [0] for key in ("turn", "standing", "broken", "forwards", "backwards", "seconds")}
+            turn = {"condition": [condition.id], "attack": [condition.method], **counts}
+            run.write_rows(table_of(Part("turns", condition, turn)), "turns", condition.id, 0)
