@@ -25,7 +25,7 @@ def first_images(dataset: Dataset) -> list[Tensor]:
     found: list[Tensor] = []
     for index in range(min(len(dataset), 4 * LOOKED_AT)):
         try:
-            found.append(torch.from_numpy(dataset.read(index)).permute(2, 0, 1).float().div(255))
+            found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div(255))
         except BadSample:  # it is told where it is streamed
             continue
         if len(found) == LOOKED_AT:
