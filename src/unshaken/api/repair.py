@@ -77,7 +77,7 @@ def plan_repair(
         workers: threads that decode.
         download: whether model and data may be fetched.
         training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and
-            a loss of at most 0.05 of the held-out accuracy (`max_clean_loss`).
+            a loss of at most 0.2 of the held-out accuracy (`max_clean_loss`).
 
     Raises:
         ParameterError: no condition lowered the accuracy, or the training images are those that were audited.

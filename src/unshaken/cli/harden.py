@@ -132,7 +132,7 @@ def harden(
             min=0,
             max=1,
             help="Largest loss of held-out accuracy, against the starting weights, that a kept checkpoint may have. "
-            "Default: 0.05 with --from, else none.",
+            "Default: 0.2 with --from, else none.",
             rich_help_panel=_LOOP,
             show_default=False,
         ),

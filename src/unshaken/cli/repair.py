@@ -95,6 +95,11 @@ def show_plan(plan: RepairPlan) -> None:
     print_line(
         f"plan: train {plan.model} by {names}, {plan.training.epochs} epochs over {plan.images:,} images of {plan.data}"
     )
+    if plan.training.max_clean_loss is not None:
+        print_line(
+            f"kept is what gains on held-out images and loses at most {100 * plan.training.max_clean_loss:g} points on "
+            "unchanged ones (--max-clean-loss); else the model stays as it is"
+        )
     print_line(
         f"expected: {minutes(plan.seconds)} and {plan.passes:,} passes for training, {minutes(plan.audit_seconds)} for "
         "the audit afterwards"

@@ -128,7 +128,7 @@ def test_repaired_from_start_to_end(audit, data, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "shown"),
     [
-        ({"lr": 5.0}, "(max_clean_loss allows 5 points)"),
+        ({"lr": 5.0}, "(max_clean_loss allows 20 points)"),
         ({"max_clean_loss": 1.0}, "was 50.0% at the start and 50.5% at best"),
     ],
 )
