@@ -44,7 +44,7 @@ demo: $(VENV)/.installed
 	  && $(BIN)/unshaken audit --out "$$out" \
 	  && echo "The report: $(CURDIR)/$$out/report.html"
 
-# One thread a worker, here and where notebooks run: two workers on two cores would fight over them otherwise.
+# One thread a worker: two workers on two cores would fight over them otherwise.
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
@@ -56,7 +56,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/python -m mypy
 
 docs: $(VENV)/.installed-docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -j $(JOBS) -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-test

@@ -3,7 +3,7 @@
 from unshaken.api.attack import attack
 from unshaken.api.audit import Audit, audit
 from unshaken.api.certify import certify
-from unshaken.api.compare import compare
+from unshaken.api.compare import CompareResult, compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
 from unshaken.api.fool import FoolResult, fool
@@ -16,6 +16,7 @@ from unshaken.api.screening import set_thresholds
 
 __all__ = [
     "Audit",
+    "CompareResult",
     "FoolResult",
     "GenerateResult",
     "Options",

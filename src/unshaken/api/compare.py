@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from unshaken.report import compare_runs
+from unshaken.report import Comparisons, compare_runs
+from unshaken.report.pages import comparison_page
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir
 
 
-def compare(*runs: str | Path | RunDir) -> Any:
+@dataclass(frozen=True, slots=True)
+class CompareResult(Comparisons):
+    """Several runs, each against the first; in a notebook it shows itself."""
+
+    def _repr_html_(self) -> str:
+        return render_notebook(comparison_page(self))
+
+
+def compare(*runs: str | Path | RunDir) -> CompareResult:
     """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions.
 
     Args:
         runs: two or more run directories; the first is what the others are compared with.
     """
-    return compare_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs])
+    return CompareResult(compare_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs]).runs)

@@ -120,12 +120,6 @@ class Comparisons:
         """As in `compare.json`."""
         return {"schema": 1, "comparisons": [r.to_json() for r in self.runs]}
 
-    def _repr_html_(self) -> str:
-        from unshaken.report.pages import comparison_page  # the page is made of comparisons
-        from unshaken.report.render.notebook import render_notebook
-
-        return render_notebook(comparison_page(self))
-
 
 def compare_runs(runs: Sequence[RunDir], *, complete_only: bool = False) -> Comparisons:
     """Compare runs on the same samples, condition by condition; the first is the baseline.
