@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache, cached_property
+from typing import Any
 
 _WORDNET = re.compile(r"(n\d{8})(?:\W.*|_.*)?")
 _NUMBERED = re.compile(r"(?:(?:label|class)[ _-]?)?\d+", re.IGNORECASE)
@@ -106,7 +107,7 @@ def _imagenet() -> dict[str, str]:
     """WordNet id to synonyms ("tabby, tabby cat") of the 1,000 ImageNet classes in order; empty without timm."""
     if importlib.util.find_spec("timm") is None:
         return {}
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
-    info = ImageNetInfo("imagenet-1k")
+    info: Any = ImageNetInfo("imagenet-1k")
     return {key: info.label_name_to_description(key, detailed=False) for key in info.label_names()}

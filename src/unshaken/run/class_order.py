@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,8 +48,7 @@ def exchanged_classes(labels: ArrayLike, predictions: ArrayLike) -> dict[int, in
         most = int(counts.argmax())
         if counts.sum() > 1 and counts[most] >= SHARE * counts.sum() and values[most] >= 0:
             target[label] = int(values[most])
-    times = np.unique(list(target.values()), return_counts=True) if target else ([], [])
-    alone = {int(k) for k, n in zip(*times, strict=True) if n == 1}
+    alone = {k for k, n in Counter(target.values()).items() if n == 1}
     moved = {label: k for label, k in target.items() if k != label and k in alone}
     if sum(len(y[y == k]) for k in moved) < FEWEST or _agreement(z, _renamed(y, moved)) - _agreement(z, y) < MUCH:
         moved = {label: k for label, k in moved.items() if len(y[y == label]) >= FEWEST}

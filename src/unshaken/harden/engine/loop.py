@@ -88,7 +88,7 @@ class Loop:
             steps=training.check_steps,
             seed=training.seed,
         )
-        self.select = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
+        self.select: str = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
         if self.select == "robust" and self.threat is None:
             raise ParameterError("select=robust needs a recipe with a threat, such as at; choose clean or last")
         if validation is not None:
