@@ -15,12 +15,12 @@ EXPORTS = {
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump MIFGSM PGD "
-    "Patch SPSA Spatial Square Transfer UniversalPatch",
+    "Patch SPSA Spatial Square Substitution Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy Evasion "
     "ExportResult FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP "
-    "Mahalanobis MaxLogit NudeNet "
+    "LearnedWatermarkDetector Mahalanobis MaxLogit NudeNet "
     "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
     "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",

@@ -102,6 +102,30 @@ def test_names_of_classes_and_functions_are_plain():
     ] == []
 
 
+STANDS_ALONE = ("core", "data", "measure", "run", "stress")
+"""Rooms whose docstrings are checked one by one; others follow."""
+LAME = re.compile(r"(What|Whom|Who|Of|Over|In which|So many|As(?= of\b| `)|Likewise)\b")
+"""Openings of a docstring that cannot stand alone in an index."""
+
+
+def test_docstrings_stand_alone():
+    found, read = [], 0
+    for path in (p for room in STANDS_ALONE for p in sorted((SOURCES / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                read += bool(first)
+                found += [(path.name, first)] if LAME.match(first) else []
+    assert found == []
+    assert read > 500
+
+
+@pytest.mark.parametrize("text", ["What it is.", "Whom it evaluates.", "Of the noise.", "So many samples.", "As `x`."])
+def test_the_check_finds_openings_that_do_not_stand_alone(text):
+    assert LAME.match(text)
+    assert not LAME.match("Assemble the rows.")
+
+
 @pytest.mark.parametrize("text", ["At the door: abnormal input.", "Mend what an audit found.", "Take so many samples."])
 def test_the_check_finds_private_words(text):
     assert PRIVATE.search(text)

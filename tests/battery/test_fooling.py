@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from unshaken.attack.fooling.base import FoolingSearch
+from unshaken.attack.fooling.rows import fooling_rows
 from unshaken.core import Classifier, Oracle, list_methods
 from unshaken.core.errors import ParameterError
+from unshaken.run.rows import SCHEMAS, Condition, table_of
 
 METHODS = [m for m in list_methods("attack") if issubclass(m.cls, FoolingSearch)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]
@@ -66,6 +70,19 @@ def test_more_time_does_not_make_it_worse_and_the_seed_decides(method):
     assert float(long.odds.sum()) > float(short.odds.sum())
     assert torch.equal(long.images, again.images)
     assert not torch.equal(long.images, other.images)
+
+
+@every
+def test_rows_are_whole_and_certainty_is_flagged(method):
+    found = method.cls().find(oracle(), (2, 0), (1, 8, 8), generations=2, population=4)
+    for odds, flags in ((torch.tensor([9.0, -1.0]), [("class-0002",)]), (torch.tensor([0.0, 1.0]), [])):
+        part = fooling_rows(Condition(method.name, method.name), replace(found, odds=odds), (2, 0), ["a", "b", "c"])
+        table = table_of(part)
+        assert table.schema.equals(SCHEMAS["fooling"])
+        assert table["id"].to_pylist() == ["class-0002", "class-0000"]
+        assert table["name"].to_pylist() == ["c", "a"]
+        assert table["confidence"].to_pylist() == torch.sigmoid(odds.double()).tolist()
+        assert [f.ids for f in part.flags] == flags
 
 
 @every

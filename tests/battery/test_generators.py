@@ -9,6 +9,8 @@ from unshaken.core.registry import list_methods
 from unshaken.core.rng import SampleRng
 from unshaken.generate import Fitting, UNet, UNetSettings, load, save
 from unshaken.generate.fit import fit
+from unshaken.generate.rows import generated_rows
+from unshaken.run.rows import SCHEMAS, Condition, table_of
 
 METHODS = list_methods("generate")
 SHAPES = [(1, 8, 8), (3, 8, 12)]
@@ -39,6 +41,21 @@ def test_samples_are_images_that_hang_on_their_number_alone(method, image):
     alone = model.sample(2, steps=3, seed=7, first=2, batch_size=1)
     assert torch.allclose(alone, five[2:4], atol=1e-4)
     assert not torch.allclose(model.sample(1, steps=3, seed=8), five[:1], atol=1e-2)
+
+
+@every
+def test_rows_are_whole_and_repeats_are_flagged(method):
+    images = model_of(method).sample(3, steps=2)
+    files, condition = ["a.png", "b.png", "c.png"], Condition(method.name, method.name)
+    part = generated_rows(condition, images, torch.tensor([0, 1, 0]), files)
+    table = table_of(part)
+    assert table.schema.equals(SCHEMAS["generated"])
+    assert table["label"].to_pylist() == [0, 1, 0]
+    assert table["file"].to_pylist() == files
+    assert part.flags == ()
+    spoilt = torch.stack([images[0], images[0], torch.full_like(images[0], 0.5)])
+    flags = {f.name: f.ids for f in generated_rows(condition, spoilt, None, files).flags}
+    assert flags == {"repeated-images": ("000001",), "flat-images": ("000002",)}
 
 
 @every

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from unshaken import api
+from unshaken.cli.advice import ADVICE
 from unshaken.cli.options import run_options
 from unshaken.core.progress import track
 from unshaken.run import store
@@ -210,3 +212,24 @@ def test_progress_shows_nested_bars_on_a_terminal(monkeypatch):
 
 def test_quiet_shows_no_progress(monkeypatch):
     assert listen(monkeypatch, quiet=True) == ""
+
+
+@pytest.mark.parametrize("verb", list(ADVICE))
+def test_help_answers_what_a_newcomer_asks(verb, unshaken):
+    done = unshaken(f"{verb} --help")
+    text = " ".join(done.out.split())
+    for answer in ("Which ", "How many images: ", "How long: ", "A good result: ", "Example: "):
+        assert answer in text
+    docs = " ".join((Path(__file__).parents[2] / "docs" / "choosing.md").read_text().split())
+    for paragraph in ADVICE[verb]:
+        assert paragraph in text
+        assert paragraph.removeprefix("Example: ") in docs
+
+
+@pytest.mark.parametrize("verb", list(ADVICE))
+def test_the_example_of_a_help_has_options_that_exist(verb, unshaken):
+    command = ADVICE[verb][-1].removeprefix("Example: unshaken ")
+    name = command.partition(" --")[0]
+    shown = unshaken(f"{name} --help").out
+    for word in shlex.split(command):
+        assert not word.startswith("--") or word in shown

@@ -52,7 +52,14 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
     assert result.code == 0
     assert "class-0001.png" in result.out
     assert result.out.endswith("sheet: new/sheet.png\n")
-    assert sorted(p.name for p in (place / "new").iterdir()) == ["class-0001.png", "fooling.json", "sheet.png"]
+    files = ["class-0001.png", "fooling.json", "report.html", "report.md", "rows", "sheet.png"]
+    assert sorted(p.name for p in (place / "new").iterdir()) == files
+    asked = unshaken("query new 'select f.file, c.forwards from fooling f, cost c' --csv")
+    told = json.loads((place / "new/fooling.json").read_text())
+    assert asked.out == f"file,forwards\nclass-0001.png,{told['forwards']}\n"
+    (place / "new/report.md").unlink()
+    assert unshaken("report new").code == 0
+    assert "class-0001.png" in (place / "new/report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,10 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     for image, name in zip(want, record["images"], strict=True):
         kept = np.array(Image.open(place / "made" / name), np.float32).transpose(2, 0, 1)
         assert np.abs(kept - 255 * image.numpy()).max() <= 0.5 + 1e-3
+    asked = unshaken("query made 'select label, count(*) as n from generated group by label order by label' --csv")
+    assert asked.out == "label,n\n0,3\n1,2\n"
+    assert unshaken("report made").code == 0
+    assert "Generated images" in (place / "made/report.md").read_text()
     again = unshaken("generate sample --model model.safetensors --n 5 --out made")
     assert (again.code, again.err) == (2, "unshaken: made: holds generated images already; choose another --out\n")
 
@@ -41,7 +45,8 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
     assert fitted.out.startswith("model: model.safetensors (mean loss of the last 3 steps: ")
     made = unshaken("generate sample --model model.safetensors --n 2 --steps 4 --out made")
     assert made.out == "images: made (2 PNG files)\n"
-    assert sorted(p.name for p in (place / "made").iterdir()) == ["000000.png", "000001.png", "generated.json"]
+    files = ["000000.png", "000001.png", "generated.json", "report.html", "report.md", "rows"]
+    assert sorted(p.name for p in (place / "made").iterdir()) == files
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,15 @@ def test_numbers_and_times_are_short() -> None:
     ]
     assert (wording.percent(0.8754), wording.percent(None), wording.percent(1.0, 0)) == ("87.5 %", "–", "100 %")
     assert wording.span({"low": 0.1, "high": None}) == "–"
+
+
+def test_eps_is_explained_in_the_norms_that_there_are() -> None:
+    assert wording.meaning_of_eps({None}) == ""
+    text = wording.meaning_of_eps({"l2", None})
+    assert "in L2 of" in text
+    assert "L∞" not in text
+
+
+def test_sizes_are_written_as_budgets_where_they_are_one() -> None:
+    assert wording.distance(8 / 255, "linf") == "8/255"
+    assert wording.distance(8 / 255, "l2") == "0.0314"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,21 @@ from torch import Tensor, nn
 
 from unshaken.api.job import choose_device
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
+from unshaken.attack.fooling.rows import fooling_rows
 from unshaken.attack.fooling.sheet import contact_sheet, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
+from unshaken.core.oracle import Meter
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
-from unshaken.run import RunDir
+from unshaken.report.write import write_images_report
+from unshaken.run import Condition, RunDir
+from unshaken.run.rows import table_of
+from unshaken.run.shard import write_cost, write_flags
 
 MOST = 100
 """Number of classes above which they must be named."""
@@ -35,7 +41,7 @@ class FoolResult:
     """Fooling images of a model.
 
     Args:
-        folder: a PNG a class, `sheet.png` and `fooling.json`.
+        folder: a PNG a class, `sheet.png`, `fooling.json`, the rows `fooling`, and a report.
         images: uint8 `[K, C, H, W]`, one a class, as they are kept.
         record: what `fooling.json` holds: confidences, when each image was found, the course, the passes.
     """
@@ -90,10 +96,19 @@ def fool(
         network = as_classifier(model).to(choose_device(device))
     spec = model if isinstance(model, str) else network.name
     oracle, shape = Oracle(network), _shape(network, spec)
+    began = time.perf_counter()
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)
     found = search.find(oracle, numbers, shape, generations=generations, population=population, seed=seed)
     heading = {"model": spec, "encoding": search.info.name, "seed": seed}
-    return FoolResult(folder, found.images, _write(folder, oracle, numbers, found, heading))
+    condition = Condition(search.info.name, search.info.name)
+    part = fooling_rows(condition, found, numbers, network.classes)
+    folder.write_rows(table_of(part), part.table, condition.id, 0)
+    if part.flags:
+        write_flags(folder, condition.id, 0, list(part.flags))
+    write_cost(folder, 0, condition.id, oracle.meter, Meter(), time.perf_counter() - began)
+    record = _write(folder, oracle, numbers, found, heading)
+    write_images_report(folder)
+    return FoolResult(folder, found.images, record)
 
 
 def _search(encoding: str | FoolingSearch, generations: int, population: int, seed: int) -> FoolingSearch:

@@ -18,10 +18,14 @@ from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
+from unshaken.generate.rows import generated_rows
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.report.render.notebook import pictures_card
-from unshaken.run import RunDir
+from unshaken.report.write import write_images_report
+from unshaken.run import Condition, RunDir
+from unshaken.run.rows import table_of
+from unshaken.run.shard import write_flags
 
 MOST_BYTES = 2**31
 """Of the training images, which are held in memory."""
@@ -167,10 +171,16 @@ def _in_memory(dataset: Dataset, limit: int | None, seed: int, workers: int | No
 
 
 def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[str, Any]) -> None:
-    """The PNG files, then the record."""
+    """The PNG files, rows and report, then the record."""
     names = list[str]()
     for i, image in enumerate(images):
         place = (f"{i:06d}.png",) if labels is None else (f"{int(labels[i]):04d}", f"{i:06d}.png")
         folder.write_png(image, *place)
         names.append("/".join(place))
+    condition = Condition(record["method"], record["method"])
+    part = generated_rows(condition, images, labels, names)
+    folder.write_rows(table_of(part), part.table, condition.id, 0)
+    if part.flags:
+        write_flags(folder, condition.id, 0, list(part.flags))
+    write_images_report(folder)
     folder.write_json({**record, "images": names}, RECORD)

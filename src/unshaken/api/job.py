@@ -27,6 +27,7 @@ from unshaken.run.align import align
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
+from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.plan import PLANS, further_models, prepare
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
@@ -169,6 +170,7 @@ def prepare_run(
     ids = list(dataset.ids)
     if options.limit is not None:
         ids = [ids[i] for i in subset(dataset, options.limit, options.seed)]
+    warn_if_long(steps, classes, len(ids), seconds_a_pass(classifier, first.to(device)))
     numbers = first[0].numel()
     config = RunConfig(
         schema=1,

@@ -7,8 +7,10 @@ from pathlib import Path
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
-from unshaken.core.registry import parse_method
+from unshaken.core.registry import list_methods, parse_method
 from unshaken.data import DataSource, as_dataset, stream, subset
+from unshaken.detect.engine.base import Bank
+from unshaken.detect.engine.detector_set import load_detector
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.run import RunDir
 
@@ -22,6 +24,7 @@ def mark(
     method: str | WatermarkDetector,
     *,
     out: str | Path,
+    detectors: str | Path | None = None,
     limit: int | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -32,8 +35,9 @@ def mark(
     Args:
         data: a SPEC or an object, as for `audit`.
         method: `NAME[:k=v,...]` of a watermark, such as `dct:seed=3`, or the detector itself; its parameters are the
-            key.
+            key. With `detectors`, the label of a fitted watermark, such as `learned-watermark`.
         out: the folder: a folder a class where the data have labels, and `marked.json`.
+        detectors: the folder of `detect fit` that holds the networks of a learned watermark.
         limit: images at most, a seeded and stratified subset.
         seed: of the choice.
         workers: threads that decode.
@@ -44,9 +48,7 @@ def mark(
         DataError: no image can be read.
         RunError: the folder holds marked images already, or cannot be written.
     """
-    detector = parse_method(method, "detect") if isinstance(method, str) else method
-    if not isinstance(detector, WatermarkDetector):
-        raise ParameterError(f"{detector.info.name!r} is no watermark: use spread-spectrum or dct")
+    detector, bank = _watermark(method, detectors)
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: holds marked images already; choose another --out")
@@ -55,13 +57,26 @@ def mark(
     for item in stream(dataset, subset(dataset, limit, seed), workers=workers, batch_size=256):
         if isinstance(item, Batch):
             labels = [None] * len(item) if item.labels is None else item.labels.tolist()
-            for sample, image, label in zip(item.ids, detector.mark(item.images), labels, strict=True):
+            for sample, image, label in zip(item.ids, detector.mark(item.images, bank), labels, strict=True):
                 known = label is not None and label < len(dataset.classes)
                 place = dataset.classes[label] if known else f"{label:04d}" if label is not None else ""
                 names[sample] = f"{place.replace('/', '-')}/{len(names):06d}.png".lstrip("/")
                 folder.write_png(image, *names[sample].split("/"))
     if not names:
         raise DataError(f"none of the samples of {dataset.options.spec!r} can be read")
-    told = {"schema": 1, "method": detector.info.name, "parameters": detector.model_dump(mode="json")}
-    folder.write_json({**told, "data": dataset.options.spec, "images": names}, RECORD)
+    about = {"schema": 1, "method": detector.info.name, "parameters": detector.model_dump(mode="json")}
+    folder.write_json({**about, "data": dataset.options.spec, "images": names}, RECORD)
     return folder
+
+
+def _watermark(method: str | WatermarkDetector, folder: str | Path | None) -> tuple[WatermarkDetector, Bank]:
+    """The watermark, with the networks that a fit left of a learned one."""
+    if folder is not None:
+        fitted = load_detector(folder, method if isinstance(method, str) else method.info.name)
+        detector, bank = fitted.method, fitted.bank
+    else:
+        detector, bank = (parse_method(method, "detect") if isinstance(method, str) else method), {}
+    if not isinstance(detector, WatermarkDetector):
+        known = [m.name for m in list_methods("detect") if issubclass(m.cls, WatermarkDetector)]
+        raise ParameterError(f"{detector.info.name!r} is no watermark: use one of {', '.join(known)}")
+    return detector, bank

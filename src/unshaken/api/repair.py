@@ -19,9 +19,11 @@ from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, prepared
 from unshaken.harden.engine.training import Training, TrainingOptions
+from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
+from unshaken.report.write import write_training_report
 from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.store import RunDir
 
@@ -103,9 +105,18 @@ def plan_repair(
     validation = planning.validation_of(config, findings, chosen, settings)
     seconds, passes = planning.expected_cost(start, samples, chosen, settings, validation)
     before = read_summary(directory).cost.seconds
-    told = source if isinstance(source, str) else dataset.options.spec
+    data_name = source if isinstance(source, str) else dataset.options.spec
     return RepairPlan(
-        spec, told, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before, validation
+        spec,
+        data_name,
+        tuple(findings),
+        tuple(chosen),
+        settings,
+        len(samples.good),
+        seconds,
+        passes,
+        before,
+        validation,
     )
 
 
@@ -149,13 +160,15 @@ def repair(
     )  # fmt: skip
     if hardened.result.get("start_kept"):
         return RepairResult(plan, hardened, None, None)
-    own = f"?net={plan.model.partition('?')[0]}" if plan.model.startswith("py:") else ""
+    own = own_net(plan.model)
+    trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     after = audit(
-        f"run:{out}{own}", config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
+        trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
         limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
         precision=config.precision,
     )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
+    write_training_report(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)

@@ -10,6 +10,7 @@ import typer
 
 from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
 from unshaken.cli import list as list_
+from unshaken.cli.advice import epilog
 from unshaken.cli.failures import explain
 from unshaken.cli.session import Session
 
@@ -62,7 +63,7 @@ for name, command in {
     "doctor": doctor.doctor,
     "fool": fool.fool,
 }.items():
-    app.command(name)(command)
+    app.command(name, epilog=epilog(name))(command)
 app.add_typer(detect.app, name="detect")
 app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from unshaken.core.sources import ROOMS, keys_of, sources_of
 
-PLANS = ("quick", "corruptions", "attacks", "full")
-
 
 def names(room: str, decorator: str = "register") -> list[str]:
     """The names that a decorator enters in the files of a room, without running them.
@@ -21,7 +19,7 @@ def names(room: str, decorator: str = "register") -> list[str]:
 
 def complete_plan(incomplete: str) -> list[str]:
     """Plans, and YAML files."""
-    return _starting(incomplete, [*PLANS, *_files(incomplete, (".yaml", ".yml"))])
+    return _starting(incomplete, [*keys_of("run/plan.py", "PLANS"), *_files(incomplete, (".yaml", ".yml"))])
 
 
 def complete_data(incomplete: str) -> list[str]:

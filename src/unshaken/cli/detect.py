@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_detector
 from unshaken.cli.mark import mark
 from unshaken.cli.options import Data, Download, Json, Model, Run, RunOptions
@@ -21,7 +22,9 @@ from unshaken.core.numbers import LARGEST_BATCH
 if TYPE_CHECKING:
     from unshaken.detect import DetectorSet
 
-app = typer.Typer(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.")
+app = typer.Typer(
+    name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
+)
 
 USUAL = 0.95
 """Minimum share of normal images to accept."""
@@ -57,7 +60,7 @@ Workers = Annotated[
 ]
 
 
-@app.command("fit")
+@app.command("fit", epilog=epilog("detect"))
 @verb
 def fit(
     session: Session,
@@ -134,7 +137,7 @@ def fit(
     return BAD_SAMPLES if done.bad else 0
 
 
-@app.command("score")
+@app.command("score", epilog=epilog("detect"))
 @verb
 def score(
     session: Session,

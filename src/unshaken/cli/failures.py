@@ -58,8 +58,8 @@ def _message(error: BaseException, session: Session) -> str:
     if isinstance(error, MemoryError):
         return "memory ran out; try a smaller --batch-size, or --limit"
     how = "" if session.debug else "; --debug shows the traceback"
-    said = str(error).strip().partition("\n")[0]
-    return f"this is a bug, please report it: {type(error).__name__}: {said}{how}"
+    message = str(error).strip().partition("\n")[0]
+    return f"this is a bug, please report it: {type(error).__name__}: {message}{how}"
 
 
 def _is(error: BaseException, module: str, name: str) -> bool:

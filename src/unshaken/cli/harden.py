@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unshaken.cli import surgery
+from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_data, complete_model
 from unshaken.cli.options import Download, Json
 from unshaken.cli.progress import progress
@@ -20,7 +21,7 @@ from unshaken.core.numbers import LARGEST_BATCH
 if TYPE_CHECKING:
     from unshaken.harden.engine.run import HardenResult
 
-app = typer.Typer(name="harden", invoke_without_command=True)
+app = typer.Typer(name="harden", invoke_without_command=True, epilog=epilog("harden"))
 app.add_typer(surgery.app, name="surgery")
 
 BAD_SAMPLES = 3

@@ -21,11 +21,19 @@ def mark(
         str,
         typer.Option(
             metavar="NAME[:k=v,...]",
-            help="A watermark, spread-spectrum or dct; its parameters are the key.",
+            help="A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
             show_default=False,
         ),
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the PNG files.", show_default=False)],
+    detectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DETECTORS",
+            help="Folder of 'detect fit' with the trained networks of a learned-watermark.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="Images at most: seeded, stratified.", show_default=False)
     ] = None,
@@ -43,6 +51,6 @@ def mark(
     if not out:
         raise ParameterError("--out is empty: name a folder to write to")
     with progress(session):
-        folder = set_mark(data, method, out=out, limit=limit, seed=seed, download=download)
+        folder = set_mark(data, method, out=out, detectors=detectors, limit=limit, seed=seed, download=download)
     print_line(f"images: {out} ({len(folder.read_json(RECORD)['images'])} PNG files)")
     return 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import warnings as python_warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -19,6 +21,26 @@ GATE_FAILED = 1
 BAD_SAMPLES = 3
 FEW = 3
 """Bad samples named."""
+
+
+@contextmanager
+def _cost_on_stderr() -> Iterator[None]:
+    """Print the warning of a long run as one line on stderr."""
+    from unshaken.run.cost import LongRunWarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, LongRunWarning):
+            typer.echo(f"unshaken: {message}", err=True)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    with python_warnings.catch_warnings():
+        usual, python_warnings.showwarning = python_warnings.showwarning, show
+        python_warnings.simplefilter("always", LongRunWarning)
+        yield
 
 
 def make_run(
@@ -40,7 +62,7 @@ def make_run(
 
     chosen = {**options, "out": options["out"] or out}
     session.makes_run(chosen["out"], given=options["out"] is not None)
-    with progress(session):
+    with progress(session), _cost_on_stderr():
         done = start(chosen)
     if as_json:
         print_json(done.summary)

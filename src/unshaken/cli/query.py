@@ -92,8 +92,8 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
                 raise ParameterError("the statement returns no rows: use a query such as select ...")
             return [column[0] for column in cursor.description], cursor.fetchall()
         except duckdb.Error as error:
-            said = str(error).partition("\n\nLINE")[0]
-            raise ParameterError(f"SQL: {one_line(said)}") from None
+            message = str(error).partition("\n\nLINE")[0]
+            raise ParameterError(f"SQL: {one_line(message)}") from None
 
 
 def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
@@ -110,7 +110,8 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     from unshaken.run import read_config
     from unshaken.run.rows import SCHEMAS
 
-    read_config(run)
+    if run.exists("run.json") or not run.exists("rows"):  # a folder of made images has rows alone
+        read_config(run)
     connection = duckdb.connect(":memory:")
     for name in sorted({*SCHEMAS, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]

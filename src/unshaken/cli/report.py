@@ -19,6 +19,11 @@ def report(directory: Run, json: Json = False) -> int:
 
         write_training_report(run)
         shown = run.read_json("harden.json")
+    elif run.exists("rows") and not run.exists("run.json"):
+        from unshaken.report.write import write_images_report
+
+        write_images_report(run)
+        shown = {"flags": run.rows("flags").to_pylist()}
     else:
         shown, _ = write_report(run)
     if json:

@@ -163,11 +163,11 @@ class _Drive(Generic[S, R]):
         if bool(stopped.all()):
             return self._leave(work, stopped, stopped=True)
         with meter.method():
-            told = self.search.tell(work.state, answer)
-            done = self._done(told) & ~stopped
+            state = self.search.tell(work.state, answer)
+            done = self._done(state) & ~stopped
         if bool(stopped.any()):  # a success is the point asked about, so its state is the one before
             self._end(work[stopped], stopped=True)
-        work = work.replace(state=told)
+        work = work.replace(state=state)
         if bool(done.any()):
             self._end(work[done], stopped=False)
         gone = stopped | done
@@ -239,9 +239,9 @@ def _completed(answer: Answer, rows: Tensor, again: Answer) -> Answer:
         return whole.index_copy(0, rows, new)
 
     names = ("logits", "labels", "value", "gradient", "slopes", "counts", "backwards")
-    said: dict[str, Any] = {
+    completed: dict[str, Any] = {
         name: put(getattr(answer, name), new) for name in names if (new := getattr(again, name)) is not None
     }
     if again.features is not None:
-        said["features"] = {k: put((answer.features or {}).get(k), v) for k, v in again.features.items()}
-    return answer.replace(**said)
+        completed["features"] = {k: put((answer.features or {}).get(k), v) for k, v in again.features.items()}
+    return answer.replace(**completed)

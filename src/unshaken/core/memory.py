@@ -34,5 +34,5 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError) as error:
         log.info("the allocator is left alone: %s", error)
         return False
-    told = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in SETTINGS.items()]
-    return all(answer == 1 for answer in told)
+    answered = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in SETTINGS.items()]
+    return all(answer == 1 for answer in answered)

@@ -94,7 +94,7 @@ def bar(event: Event) -> str:
 
 
 def notebook_bars() -> NotebookBars | None:
-    """What shows progress in this process: bars in a notebook, nothing elsewhere."""
+    """Show the progress of this process: bars in a notebook, nothing elsewhere."""
     python = sys.modules.get("IPython")
     shell = None if python is None else python.get_ipython()
     if shell is None or not hasattr(shell, "kernel"):

@@ -191,7 +191,7 @@ class Oracle:
         return Answer.concat(parts)
 
     def _eyes(self, layers: tuple[str, ...]) -> Classifier:
-        """Who is looked into: the search copy where only what goes into its linear layers is wanted, else the model."""
+        """The module whose layers are read: the search copy for inputs of linear layers alone, else the model."""
         if isinstance(self._search, Classifier):
             modules = dict(self._search.net.named_modules())
             if all(n.endswith(INPUT) and isinstance(modules.get(n.removesuffix(INPUT)), nn.Linear) for n in layers):

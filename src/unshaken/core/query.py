@@ -120,7 +120,7 @@ class Labels(Query):
     """The predicted class alone, of one or Q points a sample: all that a decision-based search may see."""
 
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """As `Logits`, with the logits withheld."""
+        """Evaluate as `Logits` does, and withhold the logits."""
         return dataclasses.replace(Logits(self.points).evaluate(passes, goal), logits=None)
 
 

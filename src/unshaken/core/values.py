@@ -41,8 +41,8 @@ def strict_values(cls: type[BaseModel], values: Mapping[str, Any], name: str = "
                 checked[key] = _strict(value, *kinds[key], key=key)
             except ParameterError as error:
                 shown, why = shorten(value), str(error)
-                told = f"{shown}{why.removeprefix(shown)}" if why.startswith(shown) else f"{shown}: {why}"
-                raise ParameterError(f"{name}{': ' if name else ''}{key}={told}") from None
+                message = f"{shown}{why.removeprefix(shown)}" if why.startswith(shown) else f"{shown}: {why}"
+                raise ParameterError(f"{name}{': ' if name else ''}{key}={message}") from None
     return checked
 
 

@@ -94,7 +94,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def fetch(self, index: int) -> Source:
-        """What `decode` needs of one entry: cheap, called by one thread at a time, in the order wanted.
+        """Fetch the input of `decode` for one entry: cheap, called by one thread at a time, in the order wanted.
 
         Raises:
             BadImage: there is nothing to decode.

@@ -167,7 +167,7 @@ def cut(image: Image.Image, view: View) -> Image.Image:
 
 
 def looks_like(head: bytes) -> str | None:
-    """What a file that should be something else is, by its first bytes; None when nothing is known.
+    """Name the format of a file by its first bytes; None when it is not known.
 
     >>> looks_like(b"<!DOCTYPE html><html>")
     'an HTML page: a download went wrong'

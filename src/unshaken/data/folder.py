@@ -21,6 +21,7 @@ EXTENSIONS = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"),
     *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
+ROWS = "rows"
 _SPLITS = {"train", "test", "val", "valid", "validation"}
 
 
@@ -74,7 +75,7 @@ def open_folder(target: str, options: Options) -> FolderDataset:
 
     Files without an image's extension and hidden ones are no entries, but for images without any extension. An image of
     a format that is not read is an entry, bad with its reason. A class folder without images still is a class, so that
-    the others keep their labels.
+    the others keep their labels; a folder `rows` without images holds the tables of generated images.
 
     Raises:
         DataError: there are no images; loose images stand beside class folders; the folders look like splits; a
@@ -96,7 +97,9 @@ def open_folder(target: str, options: Options) -> FolderDataset:
             f"data {options.spec!r}: {len(loose)} loose images such as {loose[0]!r} stand beside folders such as "
             f"{nested.partition('/')[0]!r}; put every image into a class folder, or all of them loose"
         )
-    classes = [] if loose else sorted(e.name for e in _entries(str(root), options.spec) if e.is_dir())
+    filled = {f.id.partition("/")[0] for f in files}
+    folders = [e.name for e in _entries(str(root), options.spec) if e.is_dir()]
+    classes = [] if loose else sorted(name for name in folders if name != ROWS or name in filled)
     classes = [_text(name) for name in classes]
     if classes and _SPLITS.issuperset(c.lower() for c in classes) and any(f.id.count("/") > 1 for f in files):
         raise DataError(

@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """What is left of a picture that was saved as JPEG and read again.
+    """Save a picture as JPEG and read it again.
 
     Args:
         pixels: uint8 `[H, W, C]`, C 1 or 3.

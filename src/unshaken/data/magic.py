@@ -1,4 +1,4 @@
-"""What a file without a telling name is, by its first bytes."""
+"""The format of a file without a telling name, by its first bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def image_format(head: bytes) -> str | None:
 
 
 def format_of_file(path: str | Path) -> str | None:
-    """As `image_format`, of a file; None where it cannot be read."""
+    """Find the image format of a file; None where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return image_format(file.read(HEAD))

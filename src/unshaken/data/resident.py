@@ -63,10 +63,10 @@ class Samples:
         counts = torch.bincount(self.labels[self.good], minlength=classes)
         if len(absent := (counts == 0).nonzero().flatten().tolist()):
             names = dataset.classes if len(dataset.classes) == classes else [str(i) for i in range(classes)]
-            told = ", ".join(repr(names[i]) for i in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            lacking = ", ".join(repr(names[i]) for i in absent[:3]) + (", ..." if len(absent) > 3 else "")
             raise DataError(
-                f"data {dataset.options.spec!r}: {len(absent)} of {classes} classes have no image to train on ({told});"
-                " add images, or train a model without these classes"
+                f"data {dataset.options.spec!r}: {len(absent)} of {classes} classes have no image to train on "
+                f"({lacking}); add images, or train a model without these classes"
             )
 
     @classmethod
@@ -88,7 +88,8 @@ class Samples:
             return rows
         first = next((b for b in self._stream(rows[:64], 1) if isinstance(b, Batch)), None)
         if first is None:
-            raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read")
+            reason = next((f"; {self.dataset.ids[i]}: {why}" for i, why in self.dataset.bad.items()), "")
+            raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read{reason}")
         self.shape = tuple(first.images.shape[1:])
         if first.images.numel() * len(rows) > RESIDENT_BYTES:
             return rows

@@ -120,7 +120,7 @@ def open_shards(target: str, options: Options) -> ShardDataset:
 
 
 def _spread(pattern: str, spec: str) -> list[str]:
-    """As `spread`, for a pattern that stands for a sensible number of files.
+    """Expand a pattern that stands for a sensible number of files; see `spread`.
 
     Raises:
         DataError: it stands for none, or for too many.

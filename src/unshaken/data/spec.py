@@ -16,7 +16,7 @@ Mode = Literal["RGB", "L"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may follow the `?` of a SPEC, and whether the network may be used.
+    """Options after the `?` of a data SPEC, and whether the network may be used.
 
     Args:
         spec: the whole SPEC, for messages.

@@ -196,9 +196,9 @@ class DDPM(Diffusion):
             raise ParameterError(f"steps={steps} must be 1 to {most}, eta={eta:g} in [0, 1]")
         timesteps = torch.linspace(most - 1, 0, steps, dtype=torch.float64).round().int().tolist()
 
-        def draw(rng: SampleRng, told: Tensor | None) -> Tensor:
+        def draw(rng: SampleRng, chosen: Tensor | None) -> Tensor:
             start = rng.fold("start").normal(*self.image)
-            return self.reverse(start, timesteps, rng, eta=eta, clip=clip, labels=told, guidance=guidance)
+            return self.reverse(start, timesteps, rng, eta=eta, clip=clip, labels=chosen, guidance=guidance)
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 

@@ -210,7 +210,7 @@ class Diffusion(nn.Module, ABC):
             for start in range(0, n, batch_size):
                 rows = range(start, min(n, start + batch_size))
                 rng = SampleRng.of(seed, self.kind, [str(first + i) for i in rows])
-                told = None if labels is None else labels[rows.start : rows.stop].to(device)
-                done.append((draw(rng.to(device), told).clamp(-1, 1) + 1) / 2)
+                chosen = None if labels is None else labels[rows.start : rows.stop].to(device)
+                done.append((draw(rng.to(device), chosen).clamp(-1, 1) + 1) / 2)
                 task.advance(len(rows))
         return torch.cat(done)

@@ -119,10 +119,10 @@ class EDM(Diffusion):
         """
         grid = karras_grid(STEPS if steps is None else steps)
 
-        def draw(rng: SampleRng, told: Tensor | None) -> Tensor:
+        def draw(rng: SampleRng, chosen: Tensor | None) -> Tensor:
             start = float(grid[0]) * rng.fold("start").normal(*self.image)
             ones = torch.ones(len(start), device=start.device)
-            return heun(lambda x, t: self.predict(x, t * ones, told, guidance), start, grid)
+            return heun(lambda x, t: self.predict(x, t * ones, chosen, guidance), start, grid)
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 

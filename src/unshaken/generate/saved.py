@@ -32,7 +32,7 @@ def save(model: Diffusion, path: Path | str) -> None:
     """
     if not isinstance(model.net, UNet) or not _is_known(model.kind):
         raise ModelError(f"only models with a UNet of this package are saved, not {type(model.net).__name__}")
-    told = {
+    metadata = {
         "format": FORMAT,
         "kind": model.kind,
         "settings": model.settings.model_dump_json(),
@@ -40,7 +40,7 @@ def save(model: Diffusion, path: Path | str) -> None:
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
     path = Path(path)
-    RunDir(path.parent).write(save_tensors(tensors, told), path.name)
+    RunDir(path.parent).write(save_tensors(tensors, metadata), path.name)
 
 
 def load(path: Path | str) -> Diffusion:
@@ -56,15 +56,15 @@ def load(path: Path | str) -> Diffusion:
     refuse_disguised(path)
     try:
         with safe_open(str(path), "pt") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
             weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
-    if told.get("format") != FORMAT or not _is_known(told.get("kind", "")):
+    if metadata.get("format") != FORMAT or not _is_known(metadata.get("kind", "")):
         raise ModelError(f"{path} is no diffusion model of this package (weights of a classifier?)")
     try:
-        net = UNet(UNetSettings(**json.loads(told["net"])))
-        settings: DiffusionSettings = find_method(told["kind"], "generate").cls(**json.loads(told["settings"]))
+        net = UNet(UNetSettings(**json.loads(metadata["net"])))
+        settings: DiffusionSettings = find_method(metadata["kind"], "generate").cls(**json.loads(metadata["settings"]))
         model = settings.build(net)
     except (ParameterError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None

@@ -5,27 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Text with a mark: `strong`, `code`, `soft` (less important), `good` or `bad`."""
-
-    text: str
-    mark: str
-
-
-Text = str | Span | tuple[str | Span, ...]
-"""A line of text: plain, marked, or pieces of both."""
-
-
-def pieces(text: Text) -> tuple[str | Span, ...]:
-    """The pieces of a text."""
-    return text if isinstance(text, tuple) else (text,)
-
-
-def plain(text: Text) -> str:
-    """A text without its marks."""
-    return "".join(p.text if isinstance(p, Span) else p for p in pieces(text))
+from unshaken.report.marked_text import Span as Span
+from unshaken.report.marked_text import Text as Text
+from unshaken.report.marked_text import pieces as pieces
+from unshaken.report.marked_text import plain as plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +23,27 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A line of the first screen; `anchor` is where the page says more, `tone` is `bad` or `good`."""
+
+    text: Text
+    anchor: str
+    tone: str = "bad"
+
+
+@dataclass(frozen=True, slots=True)
 class Headline(Block):
-    """The title of a page and its first sentences."""
+    """The title of a page and its first sentences.
+
+    Args:
+        title: of the page.
+        lead: sentences that say what was found.
+        notices: what a reader must know before any number: failed gates, flags, samples left out.
+    """
 
     title: str
     lead: tuple[Text, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,8 @@ class Table(Block):
         caption: what its figures are.
         columns: in order.
         rows: as many cells each as there are columns.
-        kind: `plain`, `heat` for cells coloured by their `heat`, or `narrow` for one that needs no scrolling.
+        kind: `plain`, `heat` for cells coloured by their `heat`, `matrix` for a heat map with long column headings that
+            is only looked at, or `narrow` for one that needs no scrolling.
     """
 
     caption: str

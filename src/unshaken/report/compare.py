@@ -88,6 +88,10 @@ class RunComparison:
             "conditions": [
                 {
                     "condition": c.condition.id,
+                    "method": c.condition.method,
+                    "severity": c.condition.severity,
+                    "eps": c.condition.eps,
+                    "norm": c.condition.norm,
                     "baseline": c.baseline.to_json(),
                     "candidate": c.candidate.to_json(),
                     "difference": c.paired.difference.to_json(),

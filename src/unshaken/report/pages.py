@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unshaken.report import cells
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Text, Tiles
 from unshaken.report.read.others import read_others
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
@@ -31,12 +30,8 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
     """
     report, name = summary.report(others=read_others(summary), gates=gates), summary.config.model_name
     lead = tuple(text for section in summary.sections for text in section.lead(report))
-    found: list[Block] = [Headline(f"Robustness of {name}", lead, brief=True)]
-    flags = summary.data["flags"]
-    if flags:
-        names = ", ".join(dict.fromkeys(f["name"] for f in flags))
-        head = Span(f"▲ {cells.counted(len(flags), 'reason')} to doubt these figures:", "strong")
-        found.append(Prose((head, f" {names}. Read them below before use."), "bad"))
+    notices = tuple(notice for section in summary.sections for notice in section.notices(report))
+    found: list[Block] = [Headline(f"Robustness of {name}", lead, notices, brief=True)]
     if not summary.data["complete"]:
         text = " Figures are of what is there; finish it with --resume."
         found.append(Prose((Span("The run is not complete.", "strong"), text), "bad", brief=True))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
 from unshaken.run import Condition
+from unshaken.run.rows import CLEAN
 
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 _ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab", "cw", "bim", "mi", "spsa")} | {
@@ -16,6 +18,20 @@ _ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab
 }
 NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
+
+
+SIZES = {
+    "linf": "in L∞ of each pixel value, so that 8/255 is 8 of the 255 levels of a colour",
+    "l2": "in L2 of the square root of the sum of all squared changes",
+    "l1": "in L1 of the sum of all absolute changes",
+}
+"""What ε limits the size of, in each norm."""
+
+
+def meaning_of_eps(norms: Collection[str | None]) -> str:
+    """What ε means in some norms, in a sentence; empty without any."""
+    meant = [text for norm, text in SIZES.items() if norm in norms]
+    return f"ε limits the size of a change, for pixel values between 0 and 1: {'; '.join(meant)}." if meant else ""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -55,6 +71,11 @@ def budget(eps: float) -> str:
     if eps and abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
         return f"{round(levels)}/255"
     return f"{eps:.4g}"
+
+
+def distance(value: float, norm: str) -> str:
+    """The size of a change as people write it: `8/255` in L∞ where it is one, else a number in a few digits."""
+    return budget(value) if norm == "linf" else number(value)
 
 
 def method_name(label: str) -> str:
@@ -105,5 +126,7 @@ def condition_name(condition: dict[str, Any]) -> str:
 
 
 def name_of(condition: Condition) -> str:
-    """`condition_name` of a condition as runs keep it."""
+    """`condition_name` of a condition as runs keep it; that of `clean` is `unchanged images`."""
+    if condition.id == CLEAN.id:
+        return "unchanged images"
     return condition_name({"condition": condition.id, **asdict(condition)})

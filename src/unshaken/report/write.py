@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unshaken.core.errors import RunError
 from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
 from unshaken.report.gates import Gate, GateResult, check_gates
 from unshaken.report.gates.junit import junit
+from unshaken.report.made_images import images_page
 from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.read.before_after import read_before_after
 from unshaken.report.read.training import read_training
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
@@ -76,7 +79,7 @@ def write_report(
 
 
 def write_training_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a training run.
+    """Make `report.html` and `report.md` of a training run, with the comparison before and after of a repair.
 
     Args:
         run: as for `read_training`; the pages go there too.
@@ -84,7 +87,23 @@ def write_training_report(run: RunDir) -> Page:
     Raises:
         RunError: there is no training run, it is damaged, or the pages cannot be written.
     """
-    page = training_page(read_training(run))
+    page = training_page(read_training(run), read_before_after(run))
+    _write_page(run, page, "report")
+    return page
+
+
+def write_images_report(run: RunDir) -> Page:
+    """Make `report.html` and `report.md` of a folder of images that a method made.
+
+    Args:
+        run: the folder of `unshaken fool` or `unshaken generate sample`; the pages go there too.
+
+    Raises:
+        RunError: it holds no rows of images, or the pages cannot be written.
+    """
+    page = images_page(run)
+    if page is None:
+        raise RunError(f"{run}: not a run directory (no run.json)")
     _write_page(run, page, "report")
     return page
 

@@ -57,7 +57,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
         run.check_marks()
         _flag_start(job)
         finished = job.finished()
-        total = len(config.ids) * (1 + sum(len(s.conditions) for s in job.steps()))
+        total = len(config.ids) * sum(job.weights().values())
         try:
             with track(f"{config.model_name}: {config.plan_name}", total) as task:
                 if job.engine == "ray":
@@ -89,7 +89,7 @@ class Interrupted(RunError):
 
 
 def _flag_start(job: Job) -> None:
-    """What can be doubted before any sample is read."""
+    """Write the flags that are known before any sample is read."""
     steps = job.steps()
     flags = check_mode(job.model) + check_conditions([c for s in steps for c in s.conditions])
     flags += check_labels(job.dataset, job.config.ids, job.config.classes)
@@ -103,7 +103,7 @@ def _flag_start(job: Job) -> None:
 
 
 def _finish(job: Job) -> None:
-    """What needs all rows: doubts about figures, and the choice of pictures."""
+    """Do the work that needs all rows: flags about figures, and the choice of pictures."""
     run, config = job.run, job.config
     columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])

@@ -80,33 +80,35 @@ class Step:
         )
 
 
-def _plans() -> dict[str, list[dict[str, Any]]]:
-    few = ["gaussian_noise", "motion_blur", "fog", "contrast", "jpeg_compression"]
-    quick: list[dict[str, Any]] = [{"method": m, "severities": [1, 3, 5]} for m in few]
-    quick += [
+_CORRUPTIONS: list[dict[str, Any]] = [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in THE_15]
+_SHIFTS: list[dict[str, Any]] = [
+    {"method": "translation", "severities": [1, 2, 3]},
+    {"method": "cyclic_translation", "severities": [1]},
+]
+_ATTACKS: list[dict[str, Any]] = [
+    {"method": "fgsm", "eps": ["2/255", "8/255"]},
+    {"method": "pgd", "eps": ["2/255", "8/255", 0.1]},
+    {"method": "auto", "params": {"queries": 1000}, "eps": ["8/255"]},
+    {"method": "auto", "params": {"queries": 1000}, "norm": "l2", "eps": [0.5]},
+    {"method": "apgd", "params": {"steps": 50}, "norm": "l1", "eps": [12.0]},
+    {"method": "deepfool", "norm": "l2", "eps": [0.5]},
+    {"method": "spatial"},
+]
+PLANS: dict[str, list[dict[str, Any]]] = {
+    "quick": [
+        *(
+            {"method": m, "severities": [1, 3, 5]}
+            for m in ("gaussian_noise", "motion_blur", "fog", "contrast", "jpeg_compression")
+        ),
         {"method": "translation", "severities": [1]},
         {"method": "fgsm", "eps": ["8/255"]},
         {"method": "pgd", "params": {"steps": 20, "step_size": 0.1}, "eps": ["2/255", "8/255", 0.1]},
-    ]
-    attacks: list[dict[str, Any]] = [
-        {"method": "fgsm", "eps": ["2/255", "8/255"]},
-        {"method": "pgd", "eps": ["2/255", "8/255", 0.1]},
-        {"method": "auto", "params": {"queries": 1000}, "eps": ["8/255"]},
-        {"method": "auto", "params": {"queries": 1000}, "norm": "l2", "eps": [0.5]},
-        {"method": "apgd", "params": {"steps": 50}, "norm": "l1", "eps": [12.0]},
-        {"method": "deepfool", "norm": "l2", "eps": [0.5]},
-        {"method": "spatial"},
-    ]
-    corruptions: list[dict[str, Any]] = [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in THE_15]
-    shifts: list[dict[str, Any]] = [
-        {"method": "translation", "severities": [1, 2, 3]},
-        {"method": "cyclic_translation", "severities": [1]},
-    ]
-    return {"quick": quick, "corruptions": corruptions, "attacks": attacks, "full": corruptions + shifts + attacks}
-
-
-PLANS = _plans()
-"""The named plans."""
+    ],
+    "corruptions": _CORRUPTIONS,
+    "attacks": _ATTACKS,
+    "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
+}
+"""The named plans. Completion reads the names from this file's text, so they are written out here and nowhere else."""
 
 
 def load_plan(source: str | Sequence[Any]) -> list[Entry]:

@@ -12,7 +12,6 @@ from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.extras import need
 from unshaken.core.progress import Task
 from unshaken.run.config import RunConfig, check_same
-from unshaken.run.rows import CLEAN
 from unshaken.run.shard import Finished, Job, run_shard
 
 SECONDS = 5.0
@@ -44,14 +43,13 @@ def run_on_ray(job: Job, finished: Mapping[int, Finished], progress: Task, alive
     Raises:
         UnshakenError: what a worker raised, or a worker has died.
     """
-    wanted = {CLEAN.id, *(c.id for step in job.steps() for c in step.conditions)}
-    conditions = len(wanted)
-    left = []
+    wanted = job.weights()
+    left = list[tuple[int, float]]()
     for shard in range(job.config.shards):
-        done = len(wanted & {condition for condition, _ in finished.get(shard, ())})
-        progress.advance(done * len(job.config.shard_ids(shard)))
-        if done < conditions:
-            left.append((shard, (conditions - done) * len(job.config.shard_ids(shard))))
+        done, samples = {c for c, _ in finished.get(shard, ())} & wanted.keys(), len(job.config.shard_ids(shard))
+        progress.advance(samples * sum(wanted[c] for c in done))
+        if done < wanted.keys():
+            left.append((shard, samples * sum(w for c, w in wanted.items() if c not in done)))
     if not left:
         return
     ray = load_ray()
@@ -77,7 +75,7 @@ def run_on_ray(job: Job, finished: Mapping[int, Finished], progress: Task, alive
 def _spread(
     ray: Any,
     job: Job,
-    left: list[tuple[int, int]],
+    left: list[tuple[int, float]],
     finished: Mapping[int, Finished],
     progress: Task,
     alive: Callable[[], None],
@@ -87,17 +85,17 @@ def _spread(
     count = min(len(left), max(1, int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1))))
     kind = ray.remote(Worker).options(num_cpus=1, num_gpus=1 if gpu else 0)
     workers = [kind.remote(job.remake, job.config, os.getcwd(), sys.path) for _ in range(count)]
-    waiting, running = left[::-1], dict[Any, tuple[Any, int]]()
+    waiting, running = left[::-1], dict[Any, tuple[Any, float]]()
     while waiting or running:
         while workers and waiting:
-            worker, (shard, samples) = workers.pop(), waiting.pop()
-            running[worker.run.remote(shard, finished.get(shard, set()))] = worker, samples
+            worker, (shard, weight) = workers.pop(), waiting.pop()
+            running[worker.run.remote(shard, finished.get(shard, set()))] = worker, weight
         done, _ = ray.wait(list(running), timeout=SECONDS)
         alive()
         for future in done:
-            worker, samples = running.pop(future)
+            worker, weight = running.pop(future)
             ray.get(future)
-            progress.advance(samples)
+            progress.advance(weight)
             workers.append(worker)
 
 

@@ -1,4 +1,4 @@
-"""What `run.json` keeps of the methods of a plan, so that a report needs the run directory alone."""
+"""Records of a plan's methods in `run.json`, so that a report needs the run directory alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unshaken.run.rows import MODEL
 
 
 class MethodRecord(BaseModel):
-    """What a report needs of a method.
+    """Record of a method, for reports.
 
     Args:
         room: it stands in.
@@ -31,7 +31,7 @@ class MethodRecord(BaseModel):
 
 
 class StepRecord(BaseModel):
-    """What a report needs of a line of a plan.
+    """Record of a line of a plan, for reports.
 
     Args:
         method: its name.

@@ -146,7 +146,7 @@ def _make(key: Hashable, make: Callable[[], Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a method gets from the runner to compute its rows.
+    """The runner's side of a method: oracle, seed, clean logits, and whatever else its rows are computed with.
 
     Args:
         oracle: runs the model and counts its passes.

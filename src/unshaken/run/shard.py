@@ -21,6 +21,7 @@ from unshaken.core.progress import Task
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
+from unshaken.run.cost import condition_weights
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.flags import check_trust
 from unshaken.run.journal import Journal
@@ -68,7 +69,7 @@ class Job:
         self.run.identify(self.config.identity)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, made at the first call with this key and kept as long as the job."""
+        """Return what `make` made at the first call with this key; it is kept as long as the job."""
         if key not in self._made:
             self._made[key] = make()
         return cast(T, self._made[key])
@@ -77,6 +78,15 @@ class Job:
         """The plan's steps that can be made with this model and this data."""
         steps = self.once("steps", lambda: prepare(self.config.plan))
         return [s for s in steps if self.obstacle(s) is None]
+
+    def weights(self) -> dict[str, float]:
+        """The cost of each condition a sample, `clean` included; see `condition_weights`."""
+        made = self.once("weights", lambda: condition_weights(self.steps(), len(self.config.classes)))
+        return {CLEAN.id: 1.0, **made}
+
+    def weight(self, step: Step) -> float:
+        """The cost of a step a sample."""
+        return sum(self.weights()[c.id] for c in step.conditions)
 
     def indices(self) -> NDArray[np.int64]:
         """Where each sample of the run stands in the data set, int64 `[N]`."""
@@ -127,7 +137,7 @@ def run_shard(
         job: the run.
         shard: from 0.
         finished: conditions and shards whose rows are there.
-        progress: advanced by one a sample and condition.
+        progress: advanced for each sample by the weights of its conditions.
         alive: called now and then, to renew a lock.
 
     Returns:
@@ -141,7 +151,7 @@ def run_shard(
     todo = [s for s in steps if any((c.id, shard) not in finished for c in s.conditions)]
     clean_done = (CLEAN.id, shard) in finished
     if progress is not None:
-        done = sum(len(s.conditions) for s in steps if s not in todo) + clean_done
+        done = sum(job.weight(s) for s in steps if s not in todo) + clean_done
         progress.advance(done * len(job.config.shard_ids(shard)))
     if clean_done and not todo:
         return Meter()
@@ -161,7 +171,7 @@ def run_shard(
             if not steps and batch is not None and job.config.save_examples < 0:
                 job.run.write_examples(batch.images, list(batch.ids), CLEAN.id, shard)
             _write_clean(job, shard, batch, bad, logits, oracle)
-            _write_cost(job, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
+            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes(CLEAN, batch, logits)
@@ -183,9 +193,9 @@ def run_shard(
             _write_step(job, shard, step, parts)
             for condition in step.conditions:
                 Journal(job.run, condition.id, shard).clear()
-            _write_cost(job, shard, step.label, oracle.meter, before, time.perf_counter() - began)
+            write_cost(job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began)
             if progress is not None:
-                progress.advance(len(job.config.shard_ids(shard)) * len(step.conditions), note=step.label)
+                progress.advance(len(job.config.shard_ids(shard)) * job.weight(step), note=step.label)
     return oracle.meter
 
 
@@ -259,7 +269,8 @@ def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
     run.write_rows(table_of(part), "flags", label, shard)
 
 
-def _write_cost(job: Job, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+def write_cost(run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+    """Write what a step of a shard spent: the meter now, less the meter before."""
     columns = {
         "step": [label],
         "shard": [shard],
@@ -271,7 +282,7 @@ def _write_cost(job: Job, shard: int, label: str, meter: Meter, before: Meter, w
         "largest_batch": [meter.largest_batch],
         "back_offs": [meter.back_offs - before.back_offs],
     }
-    job.run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
+    run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
 
 
 def _copy(meter: Meter) -> Meter:

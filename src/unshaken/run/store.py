@@ -231,7 +231,7 @@ class RunDir:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What goes wrong while something is written, as a `RunError` that says what to do."""
+        """Turn an error of writing into a `RunError` that says what to do."""
         try:
             yield
         except OSError as error:

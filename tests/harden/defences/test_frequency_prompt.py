@@ -18,9 +18,10 @@ from unshaken.harden.defences._prompts import TENSORS, Prompts, default_radius, 
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, guarded, k_means, selection_features
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import GuardedModel
-from unshaken.measure.robustness.frequency import energy_inside, low_pass
+from unshaken.measure.robustness.frequency import energy_inside
 from unshaken.models import load_model, save_model
 from unshaken.models.networks.small import SmallNet
+from unshaken.stress.engine.frequency import low_pass
 
 FORMS = ("additive", "multiplicative", "amplitude", "spatial", "replace")
 

@@ -119,6 +119,7 @@ def test_repaired_from_start_to_end(audit, data, tmp_path):
         [f"the repaired model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
     )
     assert (tmp_path / "repaired" / "before-after" / "compare.html").is_file()
+    assert "## Before and after" in (tmp_path / "repaired" / "report.md").read_text()
     record = json.loads((tmp_path / "repaired" / "harden.json").read_text())
     assert record["recipes"][0].startswith("trades:")
     assert record["result"]["chosen_epoch"] == 1
@@ -208,6 +209,20 @@ def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monk
     assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
 
+def test_a_run_of_the_users_own_net_is_audited_after_its_repair(tmp_path, data):
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    own, settings = f"py:{tmp_path / 'own.py'}:make", {"epochs": 1, "batch_size": 64}
+    plan = [{"method": "gaussian_noise", "severities": [5]}]
+    unshaken.harden(own, data, ["gaussian-augmented"], out=tmp_path / "first", **settings)
+    spec = f"run:{tmp_path / 'first'}?net={own}"
+    before = unshaken.audit(spec, "demo", plan, limit=40, out=tmp_path / "audit").run.path
+    chosen = api.plan_repair(before, model=spec, data=data, recipes="gaussian-augmented", **settings)
+    done = api.repair(before, chosen, out=tmp_path / "repaired", data=data)
+    assert done.comparison.runs[0].n == 40
+
+
 def test_bad_use(audit, tmp_path):
     with pytest.raises(RunError, match=r"no run\.json"):
         api.plan_repair(tmp_path)
@@ -223,6 +238,12 @@ def test_bad_use(audit, tmp_path):
     RunDir(tmp_path / "own").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
     with pytest.raises(ParameterError, match="which is your own code: give it again with --model"):
         api.plan_repair(tmp_path / "own", data="demo")
+    arrays = {**RunDir(audit).read_json("run.json"), "data": "<arrays of 40>"}
+    RunDir(tmp_path / "arrays").write_json(arrays, "run.json")
+    RunDir(tmp_path / "arrays").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
+    with pytest.raises(ParameterError, match="an object of a program: give it again as audited="):
+        api.repair(tmp_path / "arrays", None, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_training_images_of_named_sets(audit):

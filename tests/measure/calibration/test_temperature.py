@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import optimize, special
 
 from unshaken.core.errors import ParameterError
@@ -89,6 +90,24 @@ def test_a_converged_temperature_against_an_unconverged_one():
         assert fit_temperature(3 * z, labels, method="official", init=init, steps=steps).value == pytest.approx(
             value, abs=0.02
         )
+
+
+@pytest.mark.parametrize(("init", "steps", "lr"), [(1.0, 1, 0.01), (1.0, 20, 0.01), (5.0, 50, 0.1), (0.5, 200, 1.0)])
+def test_the_unconverged_temperature_is_that_of_torch(init, steps, lr):
+    z, labels = drawn(300)
+    logits, wanted = torch.from_numpy(z), torch.from_numpy(np.asarray(labels)).long()
+    temperature = torch.tensor([init], dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.LBFGS([temperature], lr=lr, max_iter=steps)
+
+    def closure():
+        descent.zero_grad()
+        loss = torch.nn.functional.cross_entropy(logits / temperature, wanted)
+        loss.backward()
+        return loss
+
+    descent.step(closure)
+    found = fit_temperature(z, labels, method="official", init=init, steps=steps, lr=lr).value
+    assert found == pytest.approx(temperature.item(), rel=1e-9)
 
 
 def test_temperature_keeps_every_ranking():

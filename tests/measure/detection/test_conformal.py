@@ -33,6 +33,22 @@ def test_too_few_samples_accept_everything_and_say_how_many_would_do():
     assert conformal_threshold(range(59), 0.95, confidence=0.95).value == 58
 
 
+@pytest.mark.parametrize(
+    ("accept", "confidence", "needed"),
+    [
+        (0.99999, None, 99_999),
+        (0.9999999, None, 9_999_999),
+        (1 - 1e-12, None, 999_999_999_999),
+        (1 - 0.7, None, 1),
+        (0.9, 0.19, 2),  # 0.9^2 = 1 - 0.19
+        (0.9, 0.1900001, 3),
+        (0.5, 0.75, 2),
+    ],
+)
+def test_the_number_needed_is_exact(accept, confidence, needed):
+    assert calibration_needed(accept, confidence=confidence) == needed
+
+
 @pytest.mark.parametrize("accept", [0.5, 0.8, 0.9, 0.95, 0.99, 0.999])
 def test_one_sample_fewer_than_needed_is_too_few(accept):
     for confidence in (None, 0.9, 0.99):

@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.measure.robustness.frequency import (
-    band_pass,
-    energy_inside,
-    frequency_radius,
-    half_radius,
-    high_pass,
-    low_pass,
-    radial_spectrum,
-    white_share,
-)
+from unshaken.measure.robustness.frequency import energy_inside, frequency_radius, radial_spectrum, white_share
 
 
 @pytest.mark.parametrize(
@@ -31,14 +22,13 @@ def test_bins_inside_a_radius(side, counts, largest):
     radius = frequency_radius(side, side)
     assert {r: int((radius <= r).sum()) for r in counts} == counts
     assert float(radius.max()) == pytest.approx(largest, abs=0.005)
-    assert radius.numel() == side * side
+    assert radius.size == side * side
 
 
 def test_the_radius_is_the_distance_in_a_shifted_grid():
-    shifted = np.fft.fftshift(frequency_radius(6, 9).numpy())
+    shifted = np.fft.fftshift(frequency_radius(6, 9))
     y, x = np.mgrid[:6, :9]
     assert np.allclose(shifted, np.hypot(y - 3, x - 4))
-    assert half_radius(6, 9).shape == (6, 5)
 
 
 def wave():
@@ -72,25 +62,12 @@ def test_one_bin_keeps_half_of_its_energy_and_two_keep_all():
     assert torch.allclose(half, both.real, atol=1e-5)
 
 
-def test_bands_add_up_and_do_not_overlap():
-    x = torch.rand(3, 2, 12, 9)
-    low, middle, high = band_pass(x, -1, 2), band_pass(x, 2, 4), band_pass(x, 4, 99)
-    assert torch.allclose(low + middle + high, x, atol=1e-6)
-    assert band_pass(middle, -1, 2).abs().max() < 1e-6
-    assert torch.allclose(low_pass(x, 2), low)
-    assert torch.allclose(low_pass(x, 0), x.mean((2, 3), keepdim=True).expand_as(x), atol=1e-6)
-    assert torch.allclose(high_pass(x, 2).mean((2, 3)), x.mean((2, 3)), atol=1e-6)
-    assert torch.allclose(high_pass(x, 2) + low - x.mean((2, 3), keepdim=True), x, atol=1e-6)
-    assert torch.allclose(high_pass(wave(), 1.5), wave(), atol=1e-6)
-    assert torch.allclose(high_pass(wave(), 2), torch.zeros(1, 1, 8, 8), atol=1e-6)
-
-
 def test_white_noise():
     assert [round(white_share(32, 32, r), 4) for r in (4, 8, 16)] == [0.0479, 0.1924, 0.7764]
     signs = torch.randint(0, 2, (400, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
     for r in (4, 8, 16):
         assert energy_inside(signs, r).mean().item() == pytest.approx(white_share(32, 32, r), abs=0.003)
-    assert torch.allclose(radial_spectrum(signs).mean(0), torch.ones(24, dtype=torch.float64), atol=0.1)
+    assert radial_spectrum(signs).mean(0) == pytest.approx(np.ones(24), abs=0.1)
     assert math.isnan(energy_inside(torch.zeros(1, 1, 8, 8), 2).item())
 
 

@@ -12,7 +12,7 @@ from unshaken.report import write_report
 from unshaken.report.figures.certified import certified
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
-from unshaken.report.sections.certify import certified_rows
+from unshaken.report.sections.certify import certified_rows, chosen_size
 from unshaken.run import Condition, RunConfig, RunDir
 from unshaken.run.rows import CLEAN, outcomes, table_of
 
@@ -132,3 +132,35 @@ def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Certified robustness" in page
     assert "crop selection 1" in page
+
+
+def condition(sizes, *, clean=0.8, attacked=()):
+    radii = [{"radius": r, "accuracy": {"value": v}, "certified": {"value": v}} for r, v in sizes]
+    return {"clean": {"value": clean}, "radii": radii, "attacked": [{"radius": r} for r in attacked]}
+
+
+@pytest.mark.parametrize(
+    ("one", "size"),
+    [
+        (condition([(0.1, 0.7), (0.2, 0.4), (0.3, 0.1)]), 0.2),  # the last that keeps half of 0.8
+        (condition([(0.1, 0.3), (0.2, 0.1)]), 0.1),  # none does: the smallest
+        (
+            condition([(0.1, 0.7), (0.17, 0.5), (0.25, 0.3)], attacked=(0.1, 0.25, 9.0)),
+            0.1,
+        ),  # a size that was asked for
+        (condition([(0.0, 0.7)]), None),
+        (condition([]), None),
+    ],
+)
+def test_one_size_stands_for_a_certificate(one, size):
+    found, figure = chosen_size(one)
+    assert (found if figure else None) == size
+
+
+def test_the_first_screen_has_the_certificate(run):
+    write_report(run[0])
+    first = _page(run[0]).split("<main")[1].split("<h2")[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert "Proven: <strong>25.0 %</strong> (0.6 to 80.6 %) of the images are classified correctly under" in first
+    assert "change of L2 size 0.75 or less (smoothing 0.5, which classifies 75.0 % correctly unchanged)." in first
+    assert "<dt>proven correct within L2 size 0.75</dt>" in first
+    assert "Proven: **25.0 %**" in run[0].read("report.md").decode()

@@ -296,6 +296,9 @@ def test_no_score_at_all(tmp_path):
     (knn,) = summary_of(run)["detection"]
     assert (knn["n"], knn["accepted"], knn["auroc"], knn["groups"][0]["auroc"]) == (0, None, None, None)
     write_report(run)
+    page = run.read("report.html").decode()
+    assert "Share of the normal images that each detector accepts" in page
+    assert "(AUROC)" not in page  # a column without any figure
     with pytest.raises(ParameterError, match="no score is a number"):
         check_gates(["knn.accepted >= 0.5"], summary_of(run))
 
@@ -317,6 +320,7 @@ def test_page_and_text_show_it(run):
     for words in ("Input screening: detectors", "Two figures are called FPR@95", "Attacks on the detectors",
                   "with a probability of 75\N{NO-BREAK SPACE}% or more", "The most abnormal pictures"):  # fmt: skip
         assert words in page
+    assert '<dt>normal images accepted</dt><dd class="big">75.0\N{NO-BREAK SPACE}%</dd>' in page
     assert "knn ranks an abnormal image above a normal one 81.2\N{NO-BREAK SPACE}%" in page
     assert "| 1. knn ◆ | 81.2 % (" in text
     assert "L∞, ε 8/255: share of 4 attacked images that evade model and detector" in text
@@ -367,6 +371,21 @@ def test_plots_say_what_they_show(run):
     assert [c.name for c in curves] == ["cifar (far)", "fog 3 (covariate)"]
     # A quarter of the normal may be flagged: from above 3 on, one of the two far ones is.
     assert "knn: 50.0 % at 5 % false alarms" in curves[0].text
+
+
+@pytest.mark.parametrize("times", [(0.004, 0.006), (0.006, 0.04, 6.0), (3.0, 3.0), (0.0, 1e4)])
+def test_times_stand_on_a_logarithmic_axis(times):
+    area = {"value": 0.9, "low": 0.8, "high": 0.95}
+    data = {
+        "detection": [{"condition": f"d{t}", "auroc": area, "cost": {"milliseconds": t}} for t in times],
+    }
+    plot = detector_plots.front_plot(data)
+    places = [p.x for p in plot.traces[0].points]
+    least = max(min(times), 1e-4)
+    expected = [math.log(max(t, 1e-4) / least) / math.log(max(times) / least * 4) for t in times]
+    assert [p - places[0] for p in places] == pytest.approx([100 * e for e in expected], abs=0.02)
+    assert plot.ticks
+    assert all(0 <= x <= 100 for x in [*places, *(x for x, _ in plot.ticks)])
 
 
 def test_the_most_abnormal_pictures_come_first(run):

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from unshaken.report.blocks import Column, Doubt, Flags, Headline, Page, Prose, Span, Table, Tile, Tiles
+from unshaken.report.blocks import Column, Doubt, Flags, Headline, Notice, Page, Prose, Span, Table, Tile, Tiles
 from unshaken.report.render.notebook import MOST_ROWS, pictures_card, render_notebook
 
 HOSTILE = "<script>alert(1)</script>"
@@ -15,7 +15,7 @@ def test_the_brief_blocks_are_shown_escaped_and_without_the_network():
     page = Page(
         "t",
         (
-            Headline(HOSTILE, ("lead ", Span("86 %", "strong")), brief=True),
+            Headline(HOSTILE, ("lead ", Span("86 %", "strong")), (Notice("gates failed", "gates"),), brief=True),
             Prose("not here"),
             Tiles((Tile("clean", "86 %", HOSTILE),)),
             Table("caption", (Column("name"), Column("long", brief=False)), rows, brief=True),
@@ -25,7 +25,8 @@ def test_the_brief_blocks_are_shown_escaped_and_without_the_network():
     text = render_notebook(page, "runs/<a>/report.html")
     assert "<script" not in text
     assert "not here" not in text
-    assert "86 %" in text
+    assert "86\N{NO-BREAK SPACE}%" in text
+    assert "gates failed" not in text  # its address is not in a notebook
     assert "row 39" in text
     assert "row 40" not in text
     assert "5 more rows in the report" in text

@@ -16,9 +16,12 @@ from scipy.stats import binomtest
 import unshaken
 from unshaken.cli.app import main
 from unshaken.core.errors import RunError
+from unshaken.report import compare_runs, write_comparison
+from unshaken.report.read.before_after import read_before_after
 from unshaken.report.read.training import read_training
 from unshaken.report.write import write_training_report
 from unshaken.run import RunDir
+from unshaken.run.plan import Entry
 
 HOSTILE = "<script>alert(1)</script>"
 CONFIG: dict[str, Any] = {
@@ -364,3 +367,47 @@ def test_the_page_fits_and_can_be_read(
     assert troubles == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate(contrast) == []
+
+
+# Of a repair: before and after.
+
+
+@pytest.fixture
+def repaired(make: Callable[..., RunDir], make_run: Callable[..., RunDir]) -> RunDir:
+    """A training run that repairs a model: fewer images are wrong under each change afterwards."""
+    run = make()
+    plan = [Entry(method="fog", severities=(1, 5)), Entry(method="pgd", eps=("8/255",))]
+    runs = [make_run("before", plan=plan, n=160), make_run("after", plan=plan, n=160, shift=-2.0)]
+    write_comparison(RunDir(f"{run}/before-after"), compare_runs(runs))
+    return run
+
+
+def test_a_repair_shows_before_and_after_first(repaired: RunDir) -> None:
+    page, text = pages(repaired)
+    assert page.index('id="before-after"') < page.index('id="training"') < page.index('id="trained"')
+    shown = Text(page).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Before and after, on the same 160 images, from 87.5 to 87.5 % on unchanged images: better under 3" in shown
+    assert "greatest gain 50.0 to 75.0 % PGD L∞, ε 8/255: +25.0 points (" in shown
+    plain = text.replace("\\", "")
+    assert "| fog, severity 5 | 37.5 % | 62.5 % | +25.0 (" in plain
+    assert "| unchanged images | 87.5 % | 87.5 % | +0.0 (" in plain
+
+
+def test_what_was_compared_is_read_as_it_was_written(repaired: RunDir) -> None:
+    found = read_before_after(repaired)
+    assert found is not None
+    assert {"schema": 1, "comparisons": [found.to_json()]} == repaired.read_json("before-after", "compare.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"comparisons": []}, "comparisons"),
+        ({"comparisons": [{"n": 3}]}, "baseline"),
+        ({"comparisons": "none"}, "comparisons"),
+    ],
+)
+def test_a_damaged_comparison_is_told(repaired: RunDir, change: dict[str, Any], why: str) -> None:
+    repaired.write_json(change, "before-after", "compare.json")
+    with pytest.raises(RunError, match=f"compare.json is damaged .*{why}"):
+        write_training_report(repaired)

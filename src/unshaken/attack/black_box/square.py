@@ -158,10 +158,10 @@ class Square(Attack[SquareState]):
             draws, first = self._drawn(state), state.query
         at = torch.arange(len(first), device=first.device) * AHEAD + (state.query - first)
         x = self._candidate(problem, best, state.query, draws.flatten(0, 1).index_select(0, at))
-        told = state.replace(
+        updated = state.replace(
             x=x, best=best, margin=torch.minimum(value, state.margin), query=state.query + 1, draws=draws, first=first
         )
-        return self._without_hopeless(told, state.query) if self.give_up and problem.ball.norm == "linf" else told
+        return self._without_hopeless(updated, state.query) if self.give_up and problem.ball.norm == "linf" else updated
 
     def done(self, state: SquareState) -> Tensor:
         """All windows tried. A success ends the search before, in the driver."""
@@ -180,19 +180,19 @@ class Square(Attack[SquareState]):
         """As many as `restarts`."""
         return self.restarts
 
-    def _without_hopeless(self, told: SquareState, query: Tensor) -> SquareState:
+    def _without_hopeless(self, updated: SquareState, query: Tensor) -> SquareState:
         """End the runs whose margin would not reach 0 at PACE times what it fell for the last doubling of queries.
 
         A margin that did not move tells nothing, as behind outputs that are rounded: such a run goes on.
         """
         look = torch.isin(query, torch.tensor(LOOKS, device=query.device))
         if not bool(look.any()):
-            return told
-        fell = told.past - told.margin
+            return updated
+        fell = updated.past - updated.margin
         doublings = torch.log2(self.queries / query.clamp_min(1))
-        lost = look & (fell > 0) & (told.margin > PACE * fell * doublings)
-        ended = torch.where(lost, self.queries + 1, told.query)
-        return told.replace(query=ended, past=torch.where(look, told.margin, told.past))
+        lost = look & (fell > 0) & (updated.margin > PACE * fell * doublings)
+        ended = torch.where(lost, self.queries + 1, updated.query)
+        return updated.replace(query=ended, past=torch.where(look, updated.margin, updated.past))
 
     @staticmethod
     def _numbers(norm: str, channels: int) -> int:

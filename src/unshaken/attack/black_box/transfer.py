@@ -39,6 +39,16 @@ class Transfer(BudgetedAttack):
         """The surrogate."""
         return (self.surrogate,) if self.surrogate else ()
 
+    def most_passes(self, classes: int) -> int | None:
+        """Those on the surrogate."""
+        if self.search:
+            return self._single().most_passes(classes)
+        return len(self._losses) * sum(APGD(steps=self.steps).cost(classes))
+
+    @property
+    def _losses(self) -> list[Literal["ce", "margin"]]:
+        return ["ce", "margin"] if self.loss == "both" else [self.loss]
+
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One search a loss.
 
@@ -57,7 +67,6 @@ class Transfer(BudgetedAttack):
         if self.search:
             why = f"{self.search} on {surrogate.name}"
             return [Phase(self._single(), "transfer", why=why, surrogate=surrogate)], []
-        losses: list[Literal["ce", "margin"]] = ["ce", "margin"] if self.loss == "both" else [self.loss]
         return [
             Phase(
                 APGD(loss=loss, steps=self.steps),
@@ -65,7 +74,7 @@ class Transfer(BudgetedAttack):
                 why=f"{loss} on {surrogate.name}",
                 surrogate=surrogate,
             )
-            for loss in losses
+            for loss in self._losses
         ], []
 
     def _single(self) -> Attack[Any]:

@@ -64,6 +64,10 @@ class Attack(BudgetedAttack, Generic[S]):
             classes: K.
         """
 
+    def most_passes(self, classes: int) -> int | None:
+        """The cost of all runs."""
+        return self.runs * sum(self.cost(classes))
+
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
         """Prepare the search on all samples of a phase; they share the cost evenly.
 

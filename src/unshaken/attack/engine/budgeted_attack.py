@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, final
 
 import torch
@@ -43,6 +43,14 @@ class BudgetedAttack(Parameters):
             ParameterError: the attack cannot be run here; the message proposes what can.
         """
 
+    def most_passes(self, classes: int) -> int | None:
+        """Forward and backward passes that one budget spends on a sample at most; None where that is not known.
+
+        Args:
+            classes: K.
+        """
+        return None
+
     @final
     def attack(
         self,
@@ -56,6 +64,7 @@ class BudgetedAttack(Parameters):
         clean: Tensor | None = None,
         reference: Batch | None = None,
         samples: int = 0,
+        once: Callable[[Hashable, Callable[[], Any]], Any] = lambda key, make: make(),
     ) -> tuple[list[AttackResult], list[Flag]]:
         """Attack every sample under each budget.
 
@@ -73,6 +82,7 @@ class BudgetedAttack(Parameters):
             clean: logits `[N, K]` of the images, when already paid for.
             reference: the run's first samples, for attacks that look before they choose; default the batch.
             samples: in the whole run; 0 when unknown.
+            once: keeps what is made once a run, such as a trained substitute; see `unshaken.run.rows.Context`.
 
         Returns:
             One record a budget, in the order of `eps`, and the flags raised.
@@ -92,7 +102,8 @@ class BudgetedAttack(Parameters):
         norm = norm or "linf"
         finite = [r for r in radii if r < math.inf]
         seen = batch if reference is None else reference
-        context = AttackContext(oracle, norm, max(finite, default=math.inf), clean.shape[1], seed, seen, samples)
+        most = max(finite, default=math.inf)
+        context = AttackContext(oracle, norm, most, clean.shape[1], seed, seen, samples, once)
         result = initial_result(batch.images, clean, labels, targets is not None)
         phases, flags = ([], []) if bool(result.fooled.all()) else self.phases(context)
         attack_run = AttackRun(oracle, batch, labels, targets is not None, norm, seed, clean)
@@ -163,6 +174,7 @@ class BudgetedAttack(Parameters):
             clean=context.clean,
             reference=context.reference() if context.reference else None,
             samples=context.samples,
+            once=context.once,
         )
         parts = []
         for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):

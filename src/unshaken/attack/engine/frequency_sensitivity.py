@@ -14,8 +14,8 @@ from unshaken.core import prediction
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
-from unshaken.measure.robustness.frequency import high_pass, low_pass
 from unshaken.measure.statistics.figure import Figure
+from unshaken.stress.engine.frequency import high_pass, low_pass
 
 Predict = Callable[[Tensor], Tensor]
 """From images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, such as `Oracle.exact`."""

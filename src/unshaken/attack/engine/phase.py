@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unshaken.core.batch import Batch
@@ -33,6 +34,8 @@ class AttackContext:
         seed: the run seed.
         reference: the run's first samples, the same whatever the part of the run; outside a run those attacked.
         samples: in the whole run; 0 outside a run.
+        once: `once(key, make)` returns what `make` made at the run's first call with this key; see
+            `unshaken.run.rows.Context`.
     """
 
     oracle: Oracle
@@ -42,6 +45,7 @@ class AttackContext:
     seed: int
     reference: Batch | None = None
     samples: int = 0
+    once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=lambda key, make: make(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

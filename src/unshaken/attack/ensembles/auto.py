@@ -44,6 +44,17 @@ class Auto(BudgetedAttack):
     steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
     queries: int = Field(5000, ge=1, description="queries of Square")
 
+    def most_passes(self, classes: int) -> int | None:
+        """The budget, or without one the cost of the attacks on a model whose gradients come through."""
+        targeted = APGD(loss=_targeted(classes), steps=self.steps)
+        searches = (
+            APGD(steps=self.steps),
+            targeted,
+            FAB(targeted=True, steps=self.steps),
+            Square(queries=self.queries),
+        )
+        return self.passes or sum(sum(search.cost(classes)) for search in searches)
+
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """What fits the model and the budget, the cheapest first."""
         inspection = inspect_model(context)

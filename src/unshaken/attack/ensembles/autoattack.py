@@ -50,9 +50,15 @@ class AutoAttack(BudgetedAttack):
         20, description="for mode=fast: float32 steps per target on the samples that bfloat16 did not break"
     )
 
+    def most_passes(self, classes: int) -> int | None:
+        """The cost of all attacks of the ensemble, in linf and l2."""
+        if self.version == "rand":
+            return 2 * EOT * sum(APGD(steps=self.steps).cost(classes))
+        return sum(sum(phase.search.cost(classes)) for phase in self._deterministic("linf", classes))
+
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """The ensemble, adapted to norm, classes and mode."""
-        phases = self._rand(context) if self.version == "rand" else self._deterministic(context)
+        phases = self._rand(context) if self.version == "rand" else self._deterministic(context.norm, context.classes)
         if self.mode == "strict":
             return phases, []
         quick = [replace(phase, precision="bf16") for phase in phases]
@@ -60,18 +66,18 @@ class AutoAttack(BudgetedAttack):
         why = f"float32 finish of {self.finish} steps a target"
         return [*quick, Phase(finish, "finish", restart=1, why=why)], []
 
-    def _deterministic(self, context: AttackContext) -> list[Phase]:
-        l1, plus, fast = context.norm == "l1", self.version == "plus", self.mode == "fast"
+    def _deterministic(self, norm: str, classes: int) -> list[Phase]:
+        l1, plus, fast = norm == "l1", self.version == "plus", self.mode == "fast"
         starts = 5 if l1 or plus else 1
         targeted = APGD(
-            loss=self._loss(context.classes),
+            loss=self._loss(classes),
             targets=min(self.targets, 5 if l1 else self.targets),
             steps=self.steps,
             give_up=fast,
         )
         reason = "towards each of the likeliest other classes"
-        if context.classes < 4:
-            reason += f"; the DLR loss needs 4 classes, here are {context.classes}: difference of logits"
+        if classes < 4:
+            reason += f"; the DLR loss needs 4 classes, here are {classes}: difference of logits"
         first = _starts(APGD(steps=self.steps), "apgd-ce", starts, "the cheapest strong attack")
         apgd_t = Phase(targeted, "apgd-t", why=reason)
         fab_t = Phase(
@@ -79,7 +85,7 @@ class AutoAttack(BudgetedAttack):
                 targeted=True,
                 targets=self.targets,
                 steps=self.steps,
-                patience=PATIENCE[context.norm] if fast else 0,
+                patience=PATIENCE[norm] if fast else 0,
             ),
             "fab-t",
             why="for examples near the boundary that ascent steps over",
@@ -88,8 +94,8 @@ class AutoAttack(BudgetedAttack):
         square = Phase(windows, "square", why="without gradients, lest these mislead")
         if not plus:
             return [*first, apgd_t, fab_t, square]
-        dlr = APGD(loss="dlr" if context.classes >= 3 else "margin", steps=self.steps)
-        fab = FAB(candidates=context.classes - 1, steps=self.steps, restarts=5)
+        dlr = APGD(loss="dlr" if classes >= 3 else "margin", steps=self.steps)
+        fab = FAB(candidates=classes - 1, steps=self.steps, restarts=5)
         near = Phase(fab, "fab", why="towards the nearest of all classes")
         return [*first, *_starts(dlr, "apgd-dlr", 5, "a loss without a scale"), near, square, apgd_t, fab_t]
 

@@ -97,9 +97,9 @@ class APGD(Attack[APGDState]):
         """Keep the best point, adapt the step size, and step; at its end begin the next phase or target."""
         phases = self._schedule(state.problem.ball.norm)
         ended = state.t >= phases.steps(state)
-        told = sparse_step if state.problem.ball.norm == "l1" else momentum_step
-        stepped = told(state, required(answer.value), required(answer.gradient), phases)
-        if self.give_up and told is momentum_step:
+        step = sparse_step if state.problem.ball.norm == "l1" else momentum_step
+        stepped = step(state, required(answer.value), required(answer.gradient), phases)
+        if self.give_up and step is momentum_step:
             lost = hopeless(state, stepped, phases)
             stepped = stepped.replace(t=torch.where(lost, phases.steps(state), stepped.t))
         rows = ended.nonzero().flatten()

@@ -66,6 +66,14 @@ class Certifier(Parameters):
         """
         return []
 
+    def most_passes(self, classes: int) -> int | None:
+        """Forward and backward passes that a sample needs at most; None where that is not known.
+
+        Args:
+            classes: K.
+        """
+        return None
+
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
     @abstractmethod

@@ -99,7 +99,7 @@ class SmoothedMixture(Certifier):
         """
         oracle, parts = context.oracle, self.parts(context.oracle)
         own, free = parts.robust is oracle.model, parts.accurate is oracle.model
-        said = context.clean if free else oracle.beside(parts.accurate).exact(batch.images)
+        answers = context.clean if free else oracle.beside(parts.accurate).exact(batch.images)
         weights = torch.full((len(batch),), parts.least_alpha)
         if parts.weights is not None:
             weights = oracle.beside(parts.weights).exact(batch.images)[:, 0].cpu()
@@ -108,11 +108,11 @@ class SmoothedMixture(Certifier):
             counted, batch.images, batch.ids, sigma=self.sigma, n0=n0, n=n, seed=context.seed, method=stream,
             journal=journal,
         )  # fmt: skip
-        if said.shape[1] != tally.counts.shape[1]:
+        if answers.shape[1] != tally.counts.shape[1]:
             raise ParameterError(
-                f"{self.info.name}: the accurate model {parts.accurate.name!r} has {said.shape[1]} classes, the model "
-                f"{tally.counts.shape[1]}: use one with the same classes in the same order"
+                f"{self.info.name}: the accurate model {parts.accurate.name!r} has {answers.shape[1]} classes, the "
+                f"model {tally.counts.shape[1]}: use one with the same classes in the same order"
             )
-        accurate = (parts.scale_accurate * said).softmax(1).cpu()
+        accurate = (parts.scale_accurate * answers).softmax(1).cpu()
         forwards = tally.forwards + (not free) + (parts.weights is not None)
         return MixtureOutputs(accurate, weights, parts.least_alpha, tally, forwards)

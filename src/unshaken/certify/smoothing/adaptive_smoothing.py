@@ -26,7 +26,7 @@ NAME = "adaptive-smoothing"
 TINY = 1e-12
 
 
-class Verdict(State):
+class MixtureCertificate(State):
     """What is known of a mixture with a smoothed model, up to the failure probability.
 
     Args:
@@ -54,7 +54,7 @@ def judge_mixture(
     sigma: float,
     alpha_error: float,
     rule: Literal["sharp", "published"] = "sharp",
-) -> Verdict:
+) -> MixtureCertificate:
     """From g's probabilities and h's votes to prediction and radius, all of a sample's claims wrong at most so often.
 
     The class is chosen by the first votes, the bounds come from the fresh ones: with K > 2 classes half of
@@ -83,7 +83,7 @@ def judge_mixture(
     radius = find(lower[:, 0], rival, least, sigma)
     mixture = (1 - a) * accurate + a * counts / counts.sum(1, keepdim=True).clamp(min=1)
     prediction = torch.where(sure, chosen[:, 0], predict(mixture))
-    return Verdict(mixture.clamp(min=TINY).log().float(), prediction, ~sure, radius * sure, lower[:, 0])
+    return MixtureCertificate(mixture.clamp(min=TINY).log().float(), prediction, ~sure, radius * sure, lower[:, 0])
 
 
 def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, Tensor]:
@@ -125,6 +125,10 @@ class AdaptiveSmoothing(SmoothedMixture):
         0.001, gt=0, lt=0.5, description="maximum probability that a sample's certificate is wrong"
     )
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
+
+    def most_passes(self, classes: int) -> int | None:
+        """All votes, and one pass of the accurate model."""
+        return self.n0 + self.n + 1
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
         """Radii are found.
@@ -188,7 +192,7 @@ class AdaptiveSmoothing(SmoothedMixture):
         logits = found.logits.masked_fill((outputs.tally.blank > 0).cpu()[:, None], torch.nan)
         return [rows, outcomes(condition, batch, logits, forwards=outputs.forwards, seconds=seconds)]
 
-    def _reasons(self, found: Verdict, least: float) -> list[str | None]:
+    def _reasons(self, found: MixtureCertificate, least: float) -> list[str | None]:
         """Why a sample has no radius."""
         needed, few = margin_needed(least), votes_needed(least, self.alpha_error, found.logits.shape[1])
         words = f"the smoothed model's margin is not shown to exceed (1 - a) / a = {needed:.4f}"

@@ -60,6 +60,10 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
     )
 
+    def most_passes(self, classes: int) -> int | None:
+        """All votes of both halves."""
+        return 2 * (self.n0 + self.n)
+
     def check(self) -> None:
         """Refuse radii that no votes could certify.
 
@@ -154,8 +158,8 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         radius = self._radius(p, q, left, right, whole.candidate)
         gone = radius <= 0
         mean = torch.minimum(p, q) if self.aggregation == "both" else (p + q) / 2
-        told = self._reasons_of(gone, whole, left, right, hits)
-        return DualCertificate(whole.candidate, gone, radius, mean, told, whole, left, right, p, q)
+        reasons = self._reasons_of(gone, whole, left, right, hits)
+        return DualCertificate(whole.candidate, gone, radius, mean, reasons, whole, left, right, p, q)
 
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
         """The attack through the noise on both halves, at the same radii."""
@@ -194,16 +198,16 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
     ) -> list[str | None]:
         """Why nothing is guaranteed, sample by sample."""
         wanted = "each above one half" if self.aggregation == "both" else "above one half on average"
-        told: list[str | None] = []
+        reasons: list[str | None] = []
         for i, lost in enumerate(gone.tolist()):
             k, m = (int(h[i]) for h in hits)
             if not lost:
-                told.append(None)
+                reasons.append(None)
             elif not right.drawn[i]:
-                told.append("the label plainly loses on the left half: no more votes were drawn on the right")
+                reasons.append("the label plainly loses on the left half: no more votes were drawn on the right")
             else:
-                told.append(
+                reasons.append(
                     f"top class got {k} and {m} of {int(right.drawn[i])} votes on the halves: not shown to be {wanted} "
                     f"at alpha={self.alpha:g}"
                 )
-        return told
+        return reasons

@@ -47,15 +47,15 @@ def check_reach(name: str, radii: Sequence[float], *, sigma: float, n: int, alph
     if best > farthest:
         return
     needed = votes_for(farthest, sigma, alpha)
-    said = f"{name}: n={n} votes at alpha={alpha:g} and sigma={sigma:g}"
+    message = f"{name}: n={n} votes at alpha={alpha:g} and sigma={sigma:g}"
     if best <= 0:
-        raise ParameterError(f"{said} certify nothing, even when all agree: give n={needed} or more")
+        raise ParameterError(f"{message} certify nothing, even when all agree: give n={needed} or more")
     way = (
         f"n={needed} or more, or a larger sigma"
         if needed <= _MOST
         else f"a larger sigma, such as {_rounded(farthest / 3)} with a model trained for it"
     )
-    raise ParameterError(f"{said} certify a radius of {best:.4g} at most, not {farthest:g}: give {way}")
+    raise ParameterError(f"{message} certify a radius of {best:.4g} at most, not {farthest:g}: give {way}")
 
 
 def _rounded(sigma: float) -> str:

@@ -70,12 +70,12 @@ class MixedGradient(Query):
         """The passes of both networks; the answer's logits are the log of the mixture."""
         shape = self.points.shape
         with torch.enable_grad():
-            said = [voice.say(self.points, self.noises) for voice in (self.first, self.second)]
+            answers = [voice.say(self.points, self.noises) for voice in (self.first, self.second)]
             image = self.points.detach().requires_grad_(True)
             less, more = self._logs(image)
-            mixture = torch.logaddexp(less + said[0][0], more + said[1][0])
+            mixture = torch.logaddexp(less + answers[0][0], more + answers[1][0])
             value = -mixture.gather(1, self.labels[:, None])[:, 0]
-        voices = zip((self.first, self.second), said, strict=True)
+        voices = zip((self.first, self.second), answers, strict=True)
         gradient = torch.stack([voice.slope(value, seen, shape) for voice, (_, seen) in voices]).sum(0)
         if isinstance(self.share, Oracle):
             gradient = gradient + self.share.gradient(value, image)

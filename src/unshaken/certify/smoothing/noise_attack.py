@@ -57,6 +57,10 @@ class NoiseAttack(Certifier):
     draws: PositiveInt = Field(8, description="number of noisy copies per gradient")
     votes: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
 
+    def most_passes(self, classes: int) -> int | None:
+        """Two passes for each noisy copy of a step, then the votes."""
+        return 2 * self.steps * self.draws + self.votes
+
     @abstractmethod
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
         """How the gradient of the classifier's loss is asked for."""

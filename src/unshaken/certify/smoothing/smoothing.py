@@ -118,6 +118,10 @@ class GaussianSmoothing(Certifier):
         )
         return self.conclude(tally)
 
+    def most_passes(self, classes: int) -> int | None:
+        """All votes."""
+        return self.n0 + self.n
+
     def rule(self) -> Rule | None:
         """When a sample has enough votes; None for after all n."""
         return None

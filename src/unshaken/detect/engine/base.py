@@ -37,6 +37,8 @@ class Detector(Parameters):
     """Whether a fit needs the samples' classes."""
     fits: ClassVar[bool] = False
     """Whether anything is taken from the data at all; a score that needs none is ready as it is."""
+    not_exported: ClassVar[str] = ""
+    """Why its score cannot be part of an exported graph; empty where nothing is known to hinder it."""
 
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Names of layers whose values `score` reads; see `Classifier.features`."""

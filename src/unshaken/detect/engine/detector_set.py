@@ -20,7 +20,7 @@ from unshaken.core.registry import find_method
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.banks import checked_banks, sha256_of
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, read_list
+from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, DetectorRecord, read_list
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
@@ -168,17 +168,26 @@ class DetectorSet:
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        detectors = {}
-        for entry in found.detectors:
-            label = entry.label
-            own_tensors = {k.removeprefix(f"{label}/"): v for k, v in tensors.items() if k.startswith(f"{label}/")}
-            calibration = own_tensors.pop(CALIBRATION)
-            bank = {k: v.to(device) for k, v in own_tensors.items()}
-            method = find_method(entry.method, "detect").cls(**entry.params)
-            if not isinstance(method, Detector):
-                raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
-            detectors[label] = FittedDetector(method, bank, calibration)
+        detectors = {e.label: _fitted(folder, e, tensors, device) for e in found.detectors}
         return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))
+
+
+def load_detector(folder: str | Path, label: str) -> FittedDetector:
+    """Load one detector that `DetectorSet.save` wrote, on the CPU and without its model.
+
+    Args:
+        folder: of the detectors.
+        label: of the detector.
+
+    Raises:
+        RunError: there are no detectors, or they are damaged.
+        ParameterError: there is no such detector.
+    """
+    found = read_list(str(folder))
+    entries = {entry.label: entry for entry in found.detectors}
+    if label not in entries:
+        raise ParameterError(f"no detector {label!r} in {folder}; {did_you_mean(label, entries)}")
+    return _fitted(folder, entries[label], checked_banks(folder, found), torch.device("cpu"))
 
 
 def thresholds(folder: str | Path, accept: float = 0.95) -> dict[str, Threshold]:
@@ -221,6 +230,18 @@ def digest(folder: str | Path) -> str:
     read_list(str(folder))
     run = RunDir(str(folder))
     return hashlib.sha256("".join(sha256_of(run, name) for name in (LIST, BANKS)).encode()).hexdigest()[:32]
+
+
+def _fitted(
+    folder: str | Path, entry: DetectorRecord, tensors: Mapping[str, Tensor], device: torch.device
+) -> FittedDetector:
+    """A detector of the list with its own tensors."""
+    own = {k.removeprefix(f"{entry.label}/"): v for k, v in tensors.items() if k.startswith(f"{entry.label}/")}
+    calibration = own.pop(CALIBRATION)
+    method = find_method(entry.method, "detect").cls(**entry.params)
+    if not isinstance(method, Detector):
+        raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
+    return FittedDetector(method, {k: v.to(device) for k, v in own.items()}, calibration)
 
 
 def _samples(batch: Batch | Tensor) -> Batch:

@@ -135,6 +135,8 @@ def _score(fitted: FittedDetector, forward: ForwardPass) -> Tensor:
 
 def _refusal(detector_set: DetectorSet, fitted: FittedDetector, images: Tensor) -> str | None:
     """Why a detector is no function of one pass, or None."""
+    if fitted.method.not_exported:
+        return fitted.method.not_exported
     try:
         with torch.no_grad():
             Graph(detector_set.model, detector_set.anatomy, {"": fitted})(images[:2])

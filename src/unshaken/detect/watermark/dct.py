@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.detect.watermark.watermark import DCTWatermark, Watermarker, random_key
 
@@ -21,6 +24,12 @@ class DCTWatermarkDetector(WatermarkDetector):
     n_bits: PositiveInt = Field(8, description="bits of the key")
     step: PositiveFloat = Field(0.2, description="step of the rounding, in pixel units of an orthonormal coefficient")
 
-    def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
+    def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
         """See `WatermarkDetector.watermarker`."""
-        return DCTWatermark(random_key(self.n_bits, self.seed), step=self.step)
+        return _watermark(self.n_bits, self.seed, self.step)
+
+
+@lru_cache(maxsize=16)
+def _watermark(n_bits: int, seed: int, step: float) -> DCTWatermark:
+    """Made once: the key is drawn outside of any graph that is exported."""
+    return DCTWatermark(random_key(n_bits, seed), step=step)

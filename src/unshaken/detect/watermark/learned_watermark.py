@@ -1,153 +1,121 @@
-"""A learned watermark: an encoder that hides bits in an image and a decoder that reads them, trained together."""
+"""Learned watermark: bits that one network hides in an image and another reads, both trained on the user's images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
-import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
 
-from unshaken.core.classifier import evaluating
-from unshaken.core.descent import descend
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import Parameters
-from unshaken.core.rng import SampleRng
-from unshaken.models.networks.small import SmallNet
+from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank
+from unshaken.detect.engine.fit_data import FitData
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.detect.watermark.watermark import Watermarker, random_key
+from unshaken.detect.watermark.watermark_nets import LearnedWatermark as LearnedWatermark
+from unshaken.detect.watermark.watermark_nets import WatermarkSettings as WatermarkSettings
+from unshaken.detect.watermark.watermark_nets import fit_watermark as fit_watermark
+
+PIXELS = "watermark_pixels"
+"""Name of the images among what a fit keeps of each sample."""
 
 
-class WatermarkSettings(Parameters):
-    """What the networks are built from, and how they are trained."""
+@dataclass(frozen=True, slots=True)
+class CentralSquare:
+    """A watermark for square images, in the central square of images of any size; the rest stays as it is.
 
-    image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((3, 32, 32), description="channels, height, width")
-    n_bits: PositiveInt = Field(30, description="bits that an image carries")
+    Args:
+        watermark: of images of `side` x `side` pixels.
+        side: in pixels.
+    """
+
+    watermark: LearnedWatermark
+    side: int
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The images with the mark."""
+        marked = images.clone()
+        central(marked, self.side).copy_(self.watermark.encode(central(images, self.side)))
+        return marked
+
+    def bits(self, images: Tensor) -> Tensor:
+        """The bits of the central square, bool `[N, B]`."""
+        return self.watermark.bits(central(images, self.side))
+
+    def score(self, images: Tensor) -> Tensor:
+        """The share of right bits in the central square, float64 `[N]`."""
+        return self.watermark.score(central(images, self.side))
+
+
+def central(images: Tensor, side: int) -> Tensor:
+    """A view of the central square of images `[N, C, H, W]`."""
+    top, left = ((n - side) // 2 for n in images.shape[2:])
+    return images[:, :, top : top + side, left : left + side]
+
+
+@register("learned-watermark", reference="Zhu et al. 2018, arXiv:1807.09937", group="watermark")
+class LearnedWatermarkDetector(WatermarkDetector):
+    """The share of the key's bits that a trained decoder reads; encoder and decoder are trained by the fit.
+
+    A fit keeps its images in memory and trains both networks on them; fitted detectors set the mark, too. The mark
+    lies in the largest central square whose side is a multiple of 4 pixels. See `LearnedWatermark`.
+    """
+
+    fits: ClassVar[bool] = True
+    not_exported: ClassVar[str] = "its decoder is a network of its own, which is not written into a model's graph"
+
+    seed: NonNegativeInt = Field(0, description="seed of the key, of weights, order, messages and noise")
+    n_bits: PositiveInt = Field(30, description="bits of the key")
     strength: float = Field(16 / 255, gt=0, le=1, description="largest change of a pixel, in [0, 1] units")
     width: PositiveInt = Field(16, description="channels of the encoder")
     steps: PositiveInt = Field(600, description="optimizer steps")
     batch_size: PositiveInt = Field(64, description="images of a step")
-    lr: PositiveFloat = Field(3e-3, description="largest learning rate of Adam")
-    quality: NonNegativeFloat = Field(0.1, description="weight of the mean squared change, over strength squared")
-    noise: NonNegativeFloat = Field(0.05, description="deviation of noise that the decoder learns under, [0, 1] units")
-    seed: NonNegativeInt = Field(0, description="seed of weights, order, messages and noise")
 
+    def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
+        """The images' central squares, uint8."""
+        square = central(forward.pixels, _side(forward.pixels.shape[2:]))
+        return {PIXELS: (square * 255).round().to(torch.uint8)}
 
-class LearnedWatermark(nn.Module):
-    """Both networks, and the key that `encode` hides and `score` looks for (`Watermarker`).
+    def fit(self, fit_data: FitData) -> Bank:
+        """Train both networks.
 
-    The message becomes a picture of half the side, which is added up with what three convolutions make of it and of
-    the image; tanh keeps each pixel's change within `strength`. The decoder is `SmallNet` with a logit a bit.
+        Raises:
+            DataError: the images are smaller than 4 pixels, or training failed.
+        """
+        images = fit_data.rows[PIXELS].cpu()
+        with torch.enable_grad():
+            return dict(fit_watermark(self._settings(images), images, self._key).state_dict())
 
-    Args:
-        settings: what it is built from.
-        key: bool `[n_bits]`.
-
-    Raises:
-        ParameterError: the key is of another length, or the image is not square with a side that is a multiple of 4.
-
-    Source:
-        After Zhu et al. 2018, arXiv:1807.09937, and Tancik et al. 2020, arXiv:1904.05343; far smaller.
-    """
-
-    def __init__(self, settings: WatermarkSettings, key: Tensor) -> None:
-        super().__init__()
-        channels, height, side = settings.image
-        if height != side or side % 4:
-            raise ParameterError(f"image={settings.image}: height and width must be one multiple of 4")
-        if tuple(key.shape) != (settings.n_bits,):
-            raise ParameterError(f"a key of {tuple(key.shape)} for a watermark of {settings.n_bits} bits")
-        self.settings, self.key = settings, key.bool()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(settings.seed).get_state())
-            self.message = nn.Linear(settings.n_bits, channels * (side // 2) ** 2)
-            self.paint = nn.Sequential(
-                nn.Conv2d(2 * channels, settings.width, 3, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(settings.width, settings.width, 3, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(settings.width, channels, 3, padding=1),
+    def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
+        """See `WatermarkDetector.watermarker`."""
+        if not bank:
+            raise ParameterError(
+                f"{self.info.name}: its networks must be trained first: unshaken detect fit --method {self.info.name} "
+                "--out DETECTORS, then mark with --detectors DETECTORS"
             )
-            self.decoder = SmallNet(settings.n_bits, channels, side)
+        side = _side(image[1:])
+        made = LearnedWatermark(self._settings(torch.empty(0, image[0], side, side)), self._key)
+        made.load_state_dict(bank)
+        return CentralSquare(made.eval().to(next(iter(bank.values())).device), side)
 
-    def hide(self, images: Tensor, messages: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] with messages, float `[N, n_bits]` of 0 and 1; gradients pass through."""
-        channels, side, _ = self.settings.image
-        picture = self.message(2 * messages - 1).view(-1, channels, side // 2, side // 2)
-        picture = F.interpolate(picture, scale_factor=2.0)
-        change = torch.tanh(picture + self.paint(torch.cat([2 * images - 1, picture], 1)))
-        return (images + self.settings.strength * change).clamp(0, 1)
+    @property
+    def _key(self) -> Tensor:
+        return random_key(self.n_bits, self.seed)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """`[N, n_bits]`, positive where a bit is read as 1."""
-        read: Tensor = self.decoder(2 * images - 1)
-        return read
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """The images with the key."""
-        self._check(images)
-        with evaluating(self):
-            parts = [self.hide(x, self.key.to(x).expand(len(x), -1)) for x in torch.split(images, 256)]
-        return torch.cat([images[:0], *parts])
-
-    @torch.no_grad()
-    def bits(self, images: Tensor) -> Tensor:
-        """Bool `[N, n_bits]`."""
-        return self._read(images) > 0
-
-    @torch.no_grad()
-    def score(self, images: Tensor) -> Tensor:
-        """The share of right bits, float64 `[N]`."""
-        read = self._read(images)
-        right = ((read > 0) == self.key.to(read.device)).double().mean(1)
-        return right.where(read.isfinite().all(1), torch.nan)
-
-    def _read(self, images: Tensor) -> Tensor:
-        self._check(images)
-        with evaluating(self):
-            return torch.cat([images.new_zeros(0, len(self.key)), *(self.logits(x) for x in torch.split(images, 256))])
-
-    def _check(self, images: Tensor) -> None:
-        if tuple(images.shape[1:]) != self.settings.image:
-            raise DataError(f"this watermark is for images of {self.settings.image}, not {tuple(images.shape[1:])}")
+    def _settings(self, images: Tensor) -> WatermarkSettings:
+        channels, height, width = images.shape[1:]
+        own = self.model_dump()
+        return WatermarkSettings(image=(channels, height, width), **own)
 
 
-def fit_watermark(settings: WatermarkSettings, images: Tensor, key: Tensor) -> LearnedWatermark:
-    """Train encoder and decoder on images, each step with other random messages.
-
-    The loss is the cross-entropy of the bits, read under noise, and `quality` times the mean squared change.
-
-    Args:
-        settings: networks and training.
-        images: uint8 `[N, C, H, W]`.
-        key: bool `[n_bits]`, that of the result; training has no use for it.
-
-    Returns:
-        In evaluation mode.
-
-    Raises:
-        DataError: images are no bytes, or of another size.
-        ParameterError: the key does not fit.
-        RunError: the loss is no number any more.
-    """
-    made = LearnedWatermark(settings, key).train()
-    if images.dtype != torch.uint8 or not len(images):
-        raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
-    made._check(images)
-
-    def loss(rows: Tensor, rng: SampleRng) -> Tensor:
-        x = images[rows].float() / 255
-        messages = (rng.fold("message").fresh(settings.n_bits) < 0.5).float()
-        marked = made.hide(x, messages)
-        seen = marked + settings.noise * rng.fold("noise").noise(*settings.image)
-        wrong = F.binary_cross_entropy_with_logits(made.logits(seen), messages)
-        return wrong + settings.quality * (marked - x).square().mean() / settings.strength**2
-
-    descend(
-        torch.optim.Adam(made.parameters(), lr=settings.lr),
-        loss,
-        len(images),
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        name="watermark",
-    )
-    return made.eval()
+def _side(sides: tuple[int, ...] | torch.Size) -> int:
+    """The largest multiple of 4 that fits."""
+    side = min(sides) // 4 * 4
+    if not side:
+        raise DataError(f"images of {sides[0]} x {sides[1]} pixels are too small for a learned watermark: 4 at least")
+    return side

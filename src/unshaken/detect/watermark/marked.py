@@ -15,28 +15,33 @@ class WatermarkDetector(Detector):
     """How marked an image looks; images with the mark are the abnormal ones. It reads pixels, not the model."""
 
     @abstractmethod
-    def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
+    def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
         """The mark of this key on images of one size.
 
         Args:
             image: channels, height and width.
+            bank: what `fit` left; empty for a mark that is not learned.
 
         Raises:
-            ParameterError: such images cannot carry it.
+            ParameterError: such images cannot carry it, or it must be fitted first.
         """
 
-    def mark(self, images: Tensor) -> Tensor:
+    def mark(self, images: Tensor, bank: Bank | None = None) -> Tensor:
         """The images with the mark, `[N, C, H, W]` in [0, 1].
 
+        Args:
+            images: `[N, C, H, W]` in [0, 1].
+            bank: as for `watermarker`; None for an empty one.
+
         Raises:
-            ParameterError: such images cannot carry it.
+            ParameterError: such images cannot carry it, or it must be fitted first.
         """
-        return self._on(images).encode(images)
+        return self._on(images, bank or {}).encode(images)
 
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """See `Watermarker.score`."""
-        return self._on(forward.pixels).score(forward.pixels).double()
+        return self._on(forward.pixels, bank).score(forward.pixels).double()
 
-    def _on(self, images: Tensor) -> Watermarker:
+    def _on(self, images: Tensor, bank: Bank) -> Watermarker:
         channels, height, width = images.shape[1:]
-        return self.watermarker((channels, height, width))
+        return self.watermarker((channels, height, width), bank)

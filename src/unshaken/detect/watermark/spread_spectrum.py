@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydantic import Field, NonNegativeInt
 
 from unshaken.core.registry import register
+from unshaken.detect.engine.base import Bank
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.detect.watermark.watermark import SpreadSpectrum, Watermarker
 
@@ -16,6 +19,12 @@ class SpreadSpectrumWatermark(WatermarkDetector):
     seed: NonNegativeInt = Field(0, description="seed of the pattern, which is the key")
     amplitude: float = Field(4 / 255, gt=0, le=1, description="size of the pattern, in [0, 1] pixel units")
 
-    def watermarker(self, image: tuple[int, int, int]) -> Watermarker:
+    def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
         """See `WatermarkDetector.watermarker`; images of any size carry it."""
-        return SpreadSpectrum(image, self.amplitude, seed=self.seed)
+        return _watermark(image, self.amplitude, self.seed)
+
+
+@lru_cache(maxsize=16)
+def _watermark(image: tuple[int, int, int], amplitude: float, seed: int) -> SpreadSpectrum:
+    """Made once: the pattern is drawn outside of any graph that is exported."""
+    return SpreadSpectrum(image, amplitude, seed=seed)

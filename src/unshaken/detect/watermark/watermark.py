@@ -130,7 +130,7 @@ class DCTWatermark:
         """float64 `[N, B]`."""
         carried = self._carried(self._coefficients(images))
         agree = torch.cos(2 * math.pi * carried / self.step)
-        votes = carried.new_zeros(len(carried), len(self.key))
+        votes = carried.new_zeros(carried.shape[0], len(self.key))
         return votes.index_add(1, self._places(carried), agree)
 
     def _coefficients(self, images: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from unshaken.core.box import boxed
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.measure.robustness.frequency import half_radius, low_pass
 from unshaken.run.store import RunDir
+from unshaken.stress.engine.frequency import half_radius, low_pass
 
 Form = Literal["additive", "replace", "multiplicative", "amplitude", "spatial"]
 WORDS = ("form", "norm", "layer")

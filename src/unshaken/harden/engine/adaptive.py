@@ -127,10 +127,10 @@ class _AdaptiveAttack:
         self.guarded.reseed(_seed(self.seed, name, "look"))
         with evaluating(self.guarded):
             oracle = Oracle(self.guarded, limit=LIMIT)
-            said = [oracle.exact(images) for _ in range(self.looks)]
-        right = torch.stack([predict(z) == self.labels for z in said]).sum(0)
+            answers = [oracle.exact(images) for _ in range(self.looks)]
+        right = torch.stack([predict(z) == self.labels for z in answers]).sum(0)
         distance = self.ball.distance(images)
-        return Way(name, images, right, said[0], distance, (name,) * len(images), **(cost or {}))
+        return Way(name, images, right, answers[0], distance, (name,) * len(images), **(cost or {}))
 
     def attacked(self, name: str, model: Classifier) -> Way:
         """Examples made on a model, shown to the guard."""

@@ -217,5 +217,5 @@ def transferability(
             raise DataError(f"of {len(batch)} images there is none that all members get right: nothing to transfer")
         some = batch[right]
         made = torch.stack([find_end_points(m, search, some, norm=norm, eps=eps, seed=seed).x for m in members])
-        said = torch.stack([torch.stack([judge.exact(x) for judge in judges]) for x in made])
-    return Transferability(some, made, said)
+        answers = torch.stack([torch.stack([judge.exact(x) for judge in judges]) for x in made])
+    return Transferability(some, made, answers)

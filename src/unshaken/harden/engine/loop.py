@@ -322,9 +322,9 @@ class Loop:
         else:
             progress.waited += 1
         for name, monitor in MONITORS.items():
-            said = monitor([*progress.curves, record])
-            if said is not None:
-                progress.flags.setdefault(name, said)
+            detail = monitor([*progress.curves, record])
+            if detail is not None:
+                progress.flags.setdefault(name, detail)
 
     def _figures(self, record: dict[str, float], kept: Classifier) -> None:
         """Add to a record what is measured after an epoch, the same in all processes."""

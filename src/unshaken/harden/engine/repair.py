@@ -178,20 +178,20 @@ def choose(findings: Iterable[Finding], given: Sequence[Recipe] = ()) -> tuple[l
         findings: from the largest loss to the smallest.
         given: the user's own recipes, which come before all.
     """
-    recipes, told = list(given), []
+    recipes, annotated = list(given), []
     for finding in findings:
         recipe: Recipe = parse_method(finding.recipe, "harden")
         if recipe.info.name in {r.info.name for r in recipes}:
-            told.append(finding)
+            annotated.append(finding)
             continue
         try:
             Composition([*recipes, recipe])
         except ParameterError as error:
-            told.append(replace(finding, left_out=str(error)))
+            annotated.append(replace(finding, left_out=str(error)))
             continue
         recipes.append(recipe)
-        told.append(finding)
-    return told, recipes
+        annotated.append(finding)
+    return annotated, recipes
 
 
 def training_data(config: RunConfig) -> str:
@@ -240,7 +240,7 @@ def validation_of(
 def expected_cost(
     start: Start, samples: Samples, recipes: Sequence[Recipe], training: Training, validation: Validation | None = None
 ) -> tuple[float, int]:
-    """Seconds and passes of a training, from three steps of it on a copy of the model.
+    """Seconds and passes of a training, from its first three steps (all, where an epoch has fewer) on a copy.
 
     Args:
         start: left as it is.
@@ -253,18 +253,18 @@ def expected_cost(
     for recipe in recipes:
         model = recipe.rebuild(model)
     loop = Loop(model, samples, recipes, training)
-    steps, loop.steps = loop.steps, 3
-    loop.training = training.model_copy(update={"epochs": 1, "max_clean_loss": None})
+    steps, timed = loop.steps, min(3, loop.steps)
+    loop.steps, loop.training = timed, training.model_copy(update={"epochs": 1, "max_clean_loss": None})
     check, loop.check = loop.check, lambda live, kept: {}  # type: ignore[assignment]
     began = time.perf_counter()
     progress = loop.train()
-    step = (time.perf_counter() - began) / 3
+    step = (time.perf_counter() - began) / timed
     began = time.perf_counter()
     check(loop.live, loop.kept())
     if validation is not None:
         validation(loop.kept(), loop.held)
     checks = time.perf_counter() - began
-    passes = (progress.forwards + progress.backwards) / 3
+    passes = (progress.forwards + progress.backwards) / timed
     epochs = training.epochs
     return epochs * (steps * step + checks / training.check_every), round(epochs * steps * passes)
 

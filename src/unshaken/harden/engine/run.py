@@ -240,8 +240,8 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
             raise RunError(f"{run}: holds a training run already; go on with --resume, or choose another --out")
         differ = [k for k in wanted if k not in FREE and json.dumps(there.get(k)) != json.dumps(wanted[k])]
         if differ:
-            told = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted[k])} now" for k in differ)
-            raise RunError(f"{run}: cannot resume with another configuration ({told}); choose another --out")
+            differences = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted[k])} now" for k in differ)
+            raise RunError(f"{run}: cannot resume with another configuration ({differences}); choose another --out")
         return
     if resume and run.exists(*PLACE):
         raise RunError(f"{run}: has a state but no {NAME}; choose another --out")

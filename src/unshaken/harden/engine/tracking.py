@@ -153,8 +153,8 @@ class Tracker:
 
     def _why(self, error: BaseException) -> str:
         """What failed, in one line without a password."""
-        said = bare(" ".join(str(error).split()) or type(error).__name__)
-        return said if len(said) <= 300 else said[:297] + "..."
+        message = bare(" ".join(str(error).split()) or type(error).__name__)
+        return message if len(message) <= 300 else message[:297] + "..."
 
 
 @contextmanager

@@ -80,12 +80,12 @@ def load_signature(path: Path | str) -> Signature:
         raise ModelError(f"no signature file {str(path)!r}: make one with 'unshaken harden surgery extract'")
     try:
         with safe_open(str(path), "pt") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
             stored = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        if told.get("format") != FORMAT:
+        if metadata.get("format") != FORMAT:
             raise ModelError(f"{path} is not a robustness signature (weights of a model?)")
-        meta = SignatureMeta.model_validate_json(told["meta"])
-        ranges = json.loads(told["tensors"])
+        meta = SignatureMeta.model_validate_json(metadata["meta"])
+        ranges = json.loads(metadata["tensors"])
         tensors = {key: _restored(key, record, stored, meta) for key, record in ranges.items()}
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{path} is a damaged signature ({first_line(error)})") from None

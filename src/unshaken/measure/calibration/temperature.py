@@ -111,20 +111,30 @@ def _bracketed(z: Numbers, target: Numbers) -> tuple[float, bool]:
 
 
 def _unconverged(z: Numbers, target: Numbers, init: float, lr: float, steps: int) -> float:
-    import torch
+    """Steps of L-BFGS on T without a line search, as `torch.optim.LBFGS` makes them.
 
-    table, wanted = torch.from_numpy(z).float(), torch.from_numpy(target).float()
-    temperature = torch.tensor([float(init)], requires_grad=True)
-    descent = torch.optim.LBFGS([temperature], lr=lr, max_iter=steps)
+    Of one number L-BFGS is the secant method: its curvature is the last change of slope over the last step.
+    """
 
-    def closure() -> torch.Tensor:
-        descent.zero_grad()
-        loss = torch.nn.functional.cross_entropy(table / temperature, wanted)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def slope(t: float) -> float:
+        return -_slope(z, target, 1 / t) / t**2
 
-    descent.step(closure)  # type: ignore[no-untyped-call]
-    return float(temperature.detach())
+    value, gradient = float(init), slope(init)
+    direction, length = -gradient, lr * min(1.0, 1 / abs(gradient)) if gradient else 0.0
+    scale = 1.0
+    for left in range(steps - 1, -1, -1):
+        before, loss = gradient, _loss(z, target, 1 / value)
+        value += length * direction
+        if not left:
+            break
+        gradient = slope(value)
+        moved, turned = length * direction, gradient - before
+        if abs(gradient) <= 1e-7 or abs(moved) <= 1e-9 or abs(_loss(z, target, 1 / value) - loss) < 1e-9:
+            break
+        if moved * turned > 1e-10:
+            scale = moved / turned
+        direction, length = -scale * gradient, lr
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +222,7 @@ def expected_kl(
 
 @dataclass(frozen=True, slots=True)
 class Interpolator:
-    """What one temperature can do for a network that memorised labels drawn where two classes overlap.
+    """Best calibration by one temperature of a network that memorised labels drawn where two classes overlap.
 
     Args:
         temperature: the oracle's T.

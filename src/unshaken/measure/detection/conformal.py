@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.detection.operating_points import ROUNDING
 from unshaken.measure.statistics.columns import Flags, Numbers, numbers
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import percent
@@ -46,7 +47,7 @@ class Threshold:
 
     @property
     def guarantee(self) -> str:
-        """What holds, in one sentence."""
+        """The guarantee in one sentence."""
         if self.k > self.n:
             return f"accepts everything: {self.n} calibration samples are too few, {self.needed} would do"
         if self.confidence is None:
@@ -113,7 +114,7 @@ def conformal_threshold(calibration: ArrayLike, accept: float = 0.95, *, confide
     ordered = np.sort(numbers("calibration", calibration))
     n, needed = len(ordered), calibration_needed(accept, confidence=confidence)
     if confidence is None:
-        k = math.ceil((n + 1) * accept * (1 - ROUNDING))
+        k = math.ceil((n + 1) * _decimal(accept))
     else:
         k = 1 + int(scipy.stats.binom.ppf(confidence, n, accept)) if n >= needed else n + 1
     value = float(ordered[k - 1]) if k <= n else math.inf
@@ -136,9 +137,22 @@ def calibration_needed(accept: float, *, confidence: float | None = None) -> int
     for name, share in (("accept", accept), ("confidence", 0.5 if confidence is None else confidence)):
         if not 0 < share < 1:
             raise ParameterError(f"{name} must lie inside (0, 1), not {share}; 0.95 is usual")
+    asked = _decimal(accept)
     if confidence is None:
-        return math.ceil(accept / (1 - accept) * (1 - ROUNDING))
-    return math.ceil(math.log(1 - confidence) / math.log(accept) * (1 - ROUNDING))
+        return math.ceil(asked / (1 - asked))
+    rest = 1 - _decimal(confidence)
+    with localcontext(prec=60):
+        logs = [(Decimal(f.numerator) / Decimal(f.denominator)).ln() for f in (rest, asked)]
+        ratio = logs[0] / logs[1]
+        nearest = ratio.to_integral_value()
+    exact = abs(ratio - nearest) < Decimal("1e-30")  # a whole power, such as 0.9^2 = 1 - 0.19
+    return int(nearest) if exact else math.ceil(ratio)
+
+
+def _decimal(share: float) -> Fraction:
+    """The decimal fraction that a float64 in (0, 1) stands for: 7/100 for 0.07, and 3/10 for 1 - 0.7."""
+    short = Fraction(f"{share:.15g}")
+    return short if 0 < short < 1 else Fraction(share)
 
 
 def conformal_p_values(calibration: ArrayLike, scores: ArrayLike) -> Numbers:

@@ -41,9 +41,9 @@ class Counts:
         Raises:
             ParameterError: there is no sample, a value is missing, or the lengths differ.
         """
-        truth, said = flags("unsafe", unsafe), flags("flagged", flagged)
-        same_length(unsafe=truth, flagged=said)
-        parts = (truth & said, ~truth & said, truth & ~said, ~truth & ~said)
+        truth, marked = flags("unsafe", unsafe), flags("flagged", flagged)
+        same_length(unsafe=truth, flagged=marked)
+        parts = (truth & marked, ~truth & marked, truth & ~marked, ~truth & ~marked)
         return cls(*(int(part.sum()) for part in parts))
 
     def __add__(self, other: Counts) -> Counts:
@@ -148,10 +148,10 @@ def f1_by(
     Returns:
         A figure for each group, in the order of names; None where it is undefined.
     """
-    truth, said, names = flags("unsafe", unsafe), flags("flagged", flagged), np.asarray(groups)
-    same_length(groups=names, unsafe=truth, flagged=said)
+    truth, marked, names = flags("unsafe", unsafe), flags("flagged", flagged), np.asarray(groups)
+    same_length(groups=names, unsafe=truth, flagged=marked)
     return {
-        str(name): f1_figure(truth[names == name], said[names == name], resamples=resamples, seed=seed)
+        str(name): f1_figure(truth[names == name], marked[names == name], resamples=resamples, seed=seed)
         for name in np.unique(names)
     }
 
@@ -236,9 +236,9 @@ def _share(q: float) -> float:
 
 def _terms(unsafe: ArrayLike, flagged: ArrayLike) -> Numbers:
     """2 TP and 2 TP + FP + FN of each image, `[N, 2]`."""
-    truth, said = flags("unsafe", unsafe), flags("flagged", flagged)
-    same_length(unsafe=truth, flagged=said)
-    return np.stack([2.0 * (truth & said), truth.astype(float) + said], 1)
+    truth, marked = flags("unsafe", unsafe), flags("flagged", flagged)
+    same_length(unsafe=truth, flagged=marked)
+    return np.stack([2.0 * (truth & marked), truth.astype(float) + marked], 1)
 
 
 def _f1_draws(terms: Numbers, resamples: int, seed: int) -> Numbers:

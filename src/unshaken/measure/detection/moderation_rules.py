@@ -33,10 +33,10 @@ def majority(votes: ArrayLike) -> NDArray[np.int64]:
     >>> majority([[1, 1, 0], [2, 1, 1], [0, 1, 2], [2, 2, 1]]).tolist()
     [1, 1, 2, 2]
     """
-    said = np.asarray(votes)
-    if said.ndim != 2 or not said.shape[1] or not np.isin(said, (SAFE, UNSAFE, UNCERTAIN)).all():
-        raise ParameterError(f"votes must be [N, P] of 0 safe, 1 unsafe, 2 uncertain, not of shape {said.shape}")
-    counts = np.stack([(said == answer).sum(1) for answer in (SAFE, UNSAFE, UNCERTAIN)], 1)
+    marked = np.asarray(votes)
+    if marked.ndim != 2 or not marked.shape[1] or not np.isin(marked, (SAFE, UNSAFE, UNCERTAIN)).all():
+        raise ParameterError(f"votes must be [N, P] of 0 safe, 1 unsafe, 2 uncertain, not of shape {marked.shape}")
+    counts = np.stack([(marked == answer).sum(1) for answer in (SAFE, UNSAFE, UNCERTAIN)], 1)
     alone = (counts == counts.max(1, keepdims=True)).sum(1) == 1
     return np.where(alone, counts.argmax(1), UNCERTAIN).astype(np.int64)
 
@@ -53,10 +53,10 @@ def settled(answers: ArrayLike, ids: Sequence[str], refusals: Refusals = "random
     Returns:
         bool `[N]`.
     """
-    said = np.asarray(answers)
+    marked = np.asarray(answers)
     coin = SampleRng.of(seed, "moderation", ids).uniform(1)[:, 0].numpy() < 0.5
-    fill = {"random": coin, "unsafe": np.ones(len(said), bool), "safe": np.zeros(len(said), bool)}[refusals]
-    return np.where(said == UNCERTAIN, fill, said == UNSAFE)
+    fill = {"random": coin, "unsafe": np.ones(len(marked), bool), "safe": np.zeros(len(marked), bool)}[refusals]
+    return np.where(marked == UNCERTAIN, fill, marked == UNSAFE)
 
 
 def concept_filter(

@@ -218,7 +218,7 @@ def _resampled(places: Indices, right: Flags, size: int, resamples: int, seed: i
 
 
 def _extremes(own: OperatingPoints, n: int, level: float) -> tuple[OperatingPoints, OperatingPoints]:
-    """As `Levels.extremes`: the share that n of n samples leave open is all wrong, or all right, and answered first."""
+    """Bounds where the share that n of n samples leave open is all wrong, or all right, and answered first."""
     held = float(clopper_pearson(n, n, level=level)[0])
     kept = [np.append(0.0, held * counts) for counts in (own.normal, own.abnormal)]
     first = np.append(0.0, np.full(len(own.normal), (1 - held) * n))

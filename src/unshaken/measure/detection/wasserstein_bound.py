@@ -1,4 +1,4 @@
-"""What no detector can pass once Gaussian noise was added to both kinds of images: bounds from their distance."""
+"""Bounds of any detector once Gaussian noise was added to both kinds of images, from their distance."""
 
 from __future__ import annotations
 

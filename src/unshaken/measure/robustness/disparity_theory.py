@@ -29,7 +29,7 @@ class DegenerateClassifierWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class TwoClass:
-    """What a classifier of two classes gets right, each share in [0, 1].
+    """Accuracies of a classifier of two classes, each a share in [0, 1].
 
     Args:
         threshold: t in units of `w.x`; infinite where all is called the majority.
@@ -136,7 +136,7 @@ def gaussian_optimum(
 
 @dataclass(frozen=True, slots=True)
 class Decomposition:
-    """What robustness costs, taken apart; all numbers in [-1, 1].
+    """The cost of robustness, decomposed; all numbers in [-1, 1].
 
     Args:
         inherent: balanced standard accuracy, robust minus standard rule; at most 0, and 0 where w keeps its direction.

@@ -25,7 +25,7 @@ BEYOND = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Masking:
-    """What speaks for masked gradients.
+    """Evidence of masked gradients.
 
     Args:
         zero: share of the samples whose cross-entropy has a gradient of exactly zero.

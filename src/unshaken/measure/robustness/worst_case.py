@@ -17,7 +17,7 @@ from unshaken.measure.statistics.join import CodedColumn, Column, encode, tabula
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WorstCase:
-    """What is left when every condition has had its turn.
+    """Accuracy over the worst condition of each sample.
 
     Args:
         accuracy: share of samples correct under all conditions.

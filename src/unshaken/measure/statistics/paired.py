@@ -21,7 +21,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What changed from a baseline to a candidate, sample by sample.
+    """Paired comparison of a candidate with a baseline, sample by sample.
 
     Args:
         n: samples.

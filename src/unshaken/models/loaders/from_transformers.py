@@ -115,8 +115,8 @@ def _processor(transformers: Any, spec: ModelSpec, local: bool) -> dict[str, Any
         raise ModelError(
             f"model {str(spec)!r} comes without an image processor ({first_line(error)}): give mean, std and size"
         ) from error
-    said: dict[str, Any] = found.to_dict()
-    return said
+    settings: dict[str, Any] = found.to_dict()
+    return settings
 
 
 def _normalisation(look: dict[str, Any]) -> tuple[list[float] | None, list[float] | None]:

@@ -53,3 +53,15 @@ def parse_model_spec(text: str) -> ModelSpec:
             raise ParameterError(f"model {text!r}: option {key!r} is given twice")
         options[key] = value
     return ModelSpec(kind, name, MappingProxyType(options))
+
+
+def own_net(text: str) -> str | None:
+    """The `py:` SPEC of the user's own net that a model SPEC builds, without options; None where it builds none.
+
+    >>> own_net("py:net.py:make?mean=0.5"), own_net("run:runs/a?net=py:net.py:make"), own_net("demo")
+    ('py:net.py:make', 'py:net.py:make', None)
+    """
+    spec = parse_model_spec(text)
+    if spec.kind == "py":
+        return f"{spec.kind}:{spec.name}"
+    return spec.options.get("net")

@@ -20,12 +20,13 @@ from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.defences.frequency_prompt import FrequencyPrompt, Prompts, guarded
 from unshaken.harden.engine.training import Training
-from unshaken.measure.robustness.frequency import energy_inside, high_pass, low_pass, white_share
+from unshaken.measure.robustness.frequency import energy_inside, white_share
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.outcomes import Examples
 from unshaken.papers.robust_mae import BUDGETS, CONTROLS, EPS, MAIN, RADII, SMALL, VARIANTS, RobustMaePaper
 from unshaken.papers.robust_mae.pretraining import compare_pretrainings
+from unshaken.stress.engine.frequency import high_pass, low_pass
 
 HEAT_IMAGES, HEAT_NORM = 50, 1.5
 

@@ -6,11 +6,11 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.errors import DataError
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.pretraining.mae import MaskedAutoencoding
-from unshaken.measure.robustness.frequency import low_pass
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, saved
 from unshaken.papers.robust_mae import ARMS, LOW, STEPS, RobustMaePaper
+from unshaken.stress.engine.frequency import low_pass
 
 LAYER, FEATURES = "body.2", 40
 

@@ -63,13 +63,22 @@ def passes_axis(least: float, most: float) -> tuple[Callable[[float], float], tu
     """
     if least <= 0 or most / least <= _FAR:
         return linear_axis(max(most, 1.0))
-    edge = least / 2
+    return log_axis(least / 2, most)
 
-    def place(passes: float) -> float:
-        return 100 * math.log(max(passes, edge) / edge) / math.log(most / edge)
 
-    decades = range(math.floor(math.log10(edge)), math.ceil(math.log10(most)) + 1)
-    ticks = [t for k in decades for s in (1, 2, 5) if edge <= (t := s * 10.0**k) <= most]
+def log_axis(first: float, last: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
+    """The place of a positive number on a logarithmic axis, in per cent, and at most seven ticks.
+
+    Args:
+        first: where the axis begins; what is smaller stands there.
+        last: where it ends, at least 2.5 times as far, so that it has a tick.
+    """
+
+    def place(value: float) -> float:
+        return 100 * math.log(max(value, first) / first) / math.log(last / first)
+
+    decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    ticks = [t for k in decades for s in (1, 2, 5) if first <= (t := s * 10.0**k) <= last]
     ticks = [t for t in ticks if f"{t:e}".startswith("1")] if len(ticks) > _TICKS else ticks
     return place, tuple((round(place(t), 2), f"{t:,.0f}" if t >= 1 else f"{t:g}") for t in ticks)
 

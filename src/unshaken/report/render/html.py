@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 from unshaken.report.blocks import Block, Cell, Group, Heading, Page, Span, Text, pieces, plain, walk
 from unshaken.report.drawings import Plots
 
+_NUMBER = re.compile(r" (?=%)|(?<=ε) |(?<=severity) (?=\d)")
 _TAGS = {
     "strong": Markup("<strong>{}</strong>"),
     "code": Markup("<code>{}</code>"),
@@ -58,8 +60,8 @@ def text(value: Text) -> Markup:
 
 
 def _unbroken(value: str) -> str:
-    """The same with no line break between a number and its per cent sign."""
-    return value.replace(" %", "\N{NO-BREAK SPACE}%")
+    """The same with no line break between a number and its per cent sign, its `ε` or its `severity`."""
+    return _NUMBER.sub("\N{NO-BREAK SPACE}", value)
 
 
 def cell(value: Cell | Text) -> Cell:

@@ -80,6 +80,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bo
 
 
 def _table(block: Table) -> str:
+    if block.kind == "matrix":
+        return ""
     rows = []
     for row in block.rows:
         if isinstance(row, Group):
@@ -103,6 +105,10 @@ def _flags(block: Flags) -> str:
     return "\n".join(lines)
 
 
+def _notices(block: Headline) -> str:
+    return "\n".join(f"- {'**Note:** ' if n.tone == 'bad' else ''}{text(n.text)}" for n in block.notices)
+
+
 def _details(block: Details) -> str:
     inner = render_blocks(block.blocks)
     return f"**{escape(block.title)}**\n\n{inner}" if inner else ""
@@ -120,7 +126,7 @@ def _list(block: Items | Facts) -> str:
 
 
 _RENDER: dict[type[Block], Callable[..., str]] = {
-    Headline: lambda b: "\n\n".join([f"# {escape(b.title)}", *([" ".join(map(text, b.lead))] if b.lead else [])]),
+    Headline: lambda b: "\n\n".join(filter(None, [f"# {escape(b.title)}", " ".join(map(text, b.lead)), _notices(b)])),
     Heading: lambda b: f"{'#' * b.level} {escape(b.text)}",
     Prose: lambda b: f"**Note:** {text(b.text)}" if b.tone == "bad" else text(b.text),
     Tiles: lambda b: "",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.fooling.sheet import contact_sheet
 from unshaken.core.notebook import card
-from unshaken.report.blocks import Block, Flags, Page, Prose, Table, Tiles, walk
+from unshaken.report.blocks import Block, Flags, Headline, Page, Prose, Table, Tiles, walk
 from unshaken.report.render.html import render_blocks
 
 MOST_PICTURES = 40
@@ -58,5 +58,7 @@ def _brief(page: Page) -> Iterator[Block]:
                 yield Prose(f"{len(short.rows) - MOST_ROWS} more rows in the report.", "small")
         elif isinstance(block, Flags) and block.brief:
             yield replace(block, flags=tuple(replace(f, ids=()) for f in block.flags))
+        elif isinstance(block, Headline):
+            yield replace(block, notices=())  # they point to parts of the page; their brief blocks are here
         elif block.brief or isinstance(block, Tiles):
             yield block

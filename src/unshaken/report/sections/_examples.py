@@ -35,7 +35,7 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
 def _gallery(found: Examples, *, is_open: bool) -> Details:
     name = wording.condition_name(dict(found.condition))
     exhibits = tuple(_exhibit(one, name, found.condition["norm"]) for one in found.examples)
-    note = f"{len(found.examples)} of {found.kept} kept"
+    note = f"{len(found.examples)} of {found.kept} that were kept"
     return Details(name, (Gallery(exhibits, found.small),), note, is_open)
 
 
@@ -56,5 +56,7 @@ def _exhibit(one: Example, name: str, norm: str | None) -> Exhibit:
     lines.append((*change, *verdict))
     if one.distance and norm:
         by = f", found by {one.broken_by}" if one.broken_by and one.fooled else ""
-        lines.append(Span(f"changed by {wording.number(one.distance)} ({wording.NORMS.get(norm, norm)}){by}", "soft"))
+        lines.append(
+            Span(f"changed by {wording.distance(one.distance, norm)} ({wording.NORMS.get(norm, norm)}){by}", "soft")
+        )
     return Exhibit(pictures, (*lines, Span(one.id, "code")))

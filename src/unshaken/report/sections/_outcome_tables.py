@@ -42,7 +42,7 @@ def _table(report: Report, rows: Sequence[Row], about: str, *, brief: bool = Fal
         Column("drop", brief=bool(clean)),
         *(Column(f"{what}, {o.name}") for o in others),
         Column("same prediction", brief=not clean),
-        *(cells.aside(title) for title in ("n", "forwards", "backwards")),
+        *(cells.aside(title) for title in ("images", "forwards", "backwards")),
     )
     lines = []
     for row in rows:
@@ -67,6 +67,25 @@ def _table(report: Report, rows: Sequence[Row], about: str, *, brief: bool = Fal
     return Table(caption, heads, tuple(lines), brief=brief)
 
 
+TITLES = {
+    "mean_error": "mean error under corruptions",
+    "mce": "mCE (mean corruption error, relative to AlexNet)",
+    "relative_mce": "relative mCE",
+    "worst_case": "correct under every change",
+    "worst_natural": "correct under every change without an attacker",
+    "worst_attack": "correct under every attack",
+    "ece": "expected calibration error (ECE)",
+    "brier": "Brier score",
+    "non_finite": "images with outputs that are NaN or infinite",
+}
+"""Aggregates for people."""
+
+
+def _titled(name: str) -> str:
+    family = name.removeprefix("mean_error_")
+    return TITLES.get(name) or (f"mean error under {family}" if family != name else name)
+
+
 def aggregates(data: Mapping[str, Any]) -> tuple[Block, ...]:
     """Figures over several conditions, and apart from them those that could not be given, with the reason."""
     there, absent = list[tuple[str, Text]](), list[tuple[str, Text]]()
@@ -75,9 +94,9 @@ def aggregates(data: Mapping[str, Any]) -> tuple[Block, ...]:
             continue  # as it should be
         if figure is None:
             reason = data["notes"].get(name) or data["notes"].get("calibration") or "no labels"
-            absent.append((name, Span(f"none: {reason}", "soft")))
+            absent.append((_titled(name), Span(f"none: {reason}", "soft")))
         else:
             ends = "" if figure["low"] is None else f" ({figure['low']:.4f} to {figure['high']:.4f})"
-            about = f", n = {figure['n']}, {figure['interval']}"
-            there.append((name, (f"{figure['value']:.4f}{ends}", Span(about, "soft"))))
+            about = f", n = {figure['n']}, {figure['interval']}; gates call it {name}"
+            there.append((_titled(name), (f"{figure['value']:.4f}{ends}", Span(about, "soft"))))
     return tuple(Facts(tuple(facts), brief=facts is there) for facts in (there, absent) if facts)

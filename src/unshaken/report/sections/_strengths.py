@@ -38,9 +38,10 @@ def strips(report: Report, what: str) -> Strips | None:
     if not found:
         return None
     line = f" The dashed line is the unchanged images: {wording.percent(clean['value'])}." if clean else ""
+    scale = " Severity 1 is mild, 5 is strong." if any(r.get("severity") for r in report.data["conditions"]) else ""
     caption = (
         f"{what} under each change, in per cent, the most damaging first. A dot is a strength; the filled one is the "
-        f"worst, with its 95 % interval shaded.{line}"
+        f"worst, with its 95 % interval shaded.{scale}{line}"
     )
     drawn = tuple(s for _, s in sorted(found, key=lambda pair: float(pair[0])))
     names = [OWN, *(o.name for o in report.others if o.figures)]
@@ -104,6 +105,8 @@ def heat_maps(report: Report) -> list[Table]:
     found = []
     for (key, norm), members in kinds.items():
         strengths = sorted({r[key] for rows in members for r in rows})
+        if len(strengths) * len(members) == 1:
+            continue  # one number is no map
         lines = []
         for rows in members:
             at = {r[key]: _heat(r, top) for r in rows}

@@ -43,6 +43,8 @@ class AttackSection(Section):
         if not (data["attacks"] or data["minimal_norms"] or shown):
             return ()
         found: list[Block] = [Heading("Attacks", "attacks", "Attacks"), Prose(opening(data))]
+        norms = {one["norm"] for one in (*data["attacks"], *data["minimal_norms"])}
+        found += [Prose(text, "small")] if (text := wording.meaning_of_eps(norms)) else []
         found += _passes_blocks(tradeoffs(data))
         found += [_stages_table(data["attacks"])] if data["attacks"] else []
         found += _eps_blocks(data, by_eps(data))
@@ -191,7 +193,7 @@ def _tradeoff(attacks_: list[Row]) -> Plot:
 def _eps_blocks(data: Data, drawn: Sequence[Plot]) -> list[Block]:
     halves = [
         f"In {wording.NORMS.get(n['norm'], n['norm'])} half of the images that are classified correctly when unchanged "
-        f"are broken within ε {wording.number(n['median']['value'])} ({cells.value(n['median']).interval})."
+        f"are broken within ε {_eps(n, 'value')} ({_eps(n, 'low')} to {_eps(n, 'high')})."
         for n in data["norms"]
         if n["median"]
     ]
@@ -201,6 +203,12 @@ def _eps_blocks(data: Data, drawn: Sequence[Plot]) -> list[Block]:
     text = f"{text}interval of the first line. " if drawn else ""
     found: list[Block] = [Heading("Robust accuracy against ε", level=3), Prose(text + " ".join(halves), "small")]
     return [*found, Plots(tuple(drawn))] if drawn else found
+
+
+def _eps(norm: Row, end: str) -> str:
+    """An end of the median ε of a norm; one that is unbounded is infinite."""
+    value = norm["median"][end]
+    return "∞" if value is None else wording.distance(value, norm["norm"])
 
 
 def by_eps(data: Data) -> list[Plot]:

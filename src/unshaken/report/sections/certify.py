@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Table
+from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures import plots
@@ -18,18 +18,38 @@ _EDGE = 1.05  # of the largest size, so that the last step is seen
 _REASONS = 8
 """Reasons shown."""
 
+Size = tuple[float, Row | None, Row | None, Row | None]
+"""A size of change: the share certified and correct, the share certified, the accuracy under an attack."""
+
 
 class CertifySection(Section):
     """Certified accuracy."""
 
     name = "certify"
     table = "certificates"
-    order = 30
+    order = 9
     empty = {"certified": []}
 
     def figures(self, source: Source) -> SectionFigures:
         """For each certified condition the share certified at each radius."""
         return SectionFigures({"certified": certified(source.run, source.config, source.frame, source.methods)})
+
+    def lead(self, report: Report) -> Sequence[Text]:
+        """What is proven, of each certified condition."""
+        return [_proven(one) for one in report.data["certified"]]
+
+    def tiles(self, report: Report) -> Sequence[Tile]:
+        """The share proven correct within one size, of each certified condition."""
+        return [
+            Tile(
+                f"proven {_right(one)} within {_within(one, radius)}",
+                wording.percent(figure["value"]),
+                f"{wording.span(figure)}; {wording.method_name(one['condition'])}",
+            )
+            for one in report.data["certified"]
+            for radius, figure in [chosen_size(one)]
+            if figure
+        ]
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Plots, then each certified condition."""
@@ -46,6 +66,48 @@ class CertifySection(Section):
         return [*found, *(b for one in data["certified"] for b in _condition(one))]
 
 
+def chosen_size(one: Row) -> tuple[float, Row | None]:
+    """The size of change that stands for a certified condition, with the share certified within it.
+
+    It is the largest one at which at least half of what the certified predictor classifies correctly on unchanged
+    images is certified, else the smallest; of the sizes that an attack was run at, where it was. None without any.
+    """
+    shares = {r["radius"]: r["accuracy"] or r["certified"] for r in one["radii"] if r["radius"] > 0}
+    asked = {a["radius"] for a in one["attacked"]} & shares.keys()
+    sizes = sorted(asked or shares)
+    if not sizes:
+        return 0.0, None
+    half = (one["clean"] or {"value": 1.0})["value"] / 2
+    size = max((s for s in sizes if shares[s]["value"] >= half), default=sizes[0])
+    return size, shares[size]
+
+
+def _proven(one: Row) -> Text:
+    size, figure = chosen_size(one)
+    name = wording.method_name(one["condition"])
+    if figure is None:
+        return f"Nothing is proven by {name}."
+    clean = one["clean"]
+    unchanged = f", which classifies {wording.percent(clean['value'])} correctly unchanged" if clean else ""
+    what = "classified correctly" if one["radii"][0]["accuracy"] else "classified in the same way"
+    return (
+        "Proven: ",
+        Span(wording.percent(figure["value"]), "strong"),
+        f" ({wording.span(figure)}) of the images are {what} under ",
+        Span("every", "strong"),
+        f" change of {_within(one, size)} or less ({name}{unchanged}).",
+    )
+
+
+def _right(one: Row) -> str:
+    return "correct" if one["radii"][0]["accuracy"] else "unchanged"
+
+
+def _within(one: Row, size: float) -> str:
+    norm = wording.NORMS.get(one["norm"], str(one["norm"]))
+    return f"{norm} size {wording.budget(size)}" if one["norm"] else f"size {size:.4g}"
+
+
 def _condition(one: Row) -> list[Block]:
     name = wording.method_name(one["condition"])
     found: list[Block] = [Heading(name, level=3)]
@@ -54,21 +116,26 @@ def _condition(one: Row) -> list[Block]:
         text = f"Contradicted: an example lies inside the certified radius of {n}"
         found.append(Prose(f"{text}. This is an error of unshaken; report it.", "bad", brief=True))
     found.append(Prose(" ".join(_sentences(one)), "small", brief=True))
-    rows = tuple(
-        cells.line(f"{radius:.4g}", *(cells.share(f) for f in figures)) for radius, *figures in certified_rows(one)
-    )
+    rows = certified_rows(one)
+    asked = [row for row in rows if row[-1]] or rows
     if rows:
-        norm = wording.NORMS.get(one["norm"], one["norm"])
-        heads = ("certified and correct", "certified", "accuracy under attack")
-        head = cells.columns(f"{name}: size ({norm})", *heads)
-        found.append(Table("Shares of the images, with 95 % intervals.", head, rows, brief=True))
+        found.append(_table(one, asked, brief=True))
     else:
         found.append(Prose("Nothing is certified.", brief=True))
+    if len(asked) < len(rows):
+        found.append(Details(f"All {len(rows)} sizes", (_table(one, rows),)))
     if one["reasons"]:
         most = sorted(one["reasons"].items(), key=lambda pair: -pair[1])[:_REASONS]
         title = f"Why nothing, or no larger size, is certified: {cells.counted(sum(one['reasons'].values()), 'image')}"
         found.append(Details(title, (Items(tuple(f"{count}: {reason}" for reason, count in most)),)))
     return found
+
+
+def _table(one: Row, rows: Sequence[Size], *, brief: bool = False) -> Table:
+    norm, name = wording.NORMS.get(one["norm"], one["norm"]), wording.method_name(one["condition"])
+    heads = cells.columns(f"{name}: size ({norm})", "certified and correct", "certified", "accuracy under attack")
+    lines = tuple(cells.line(f"{size:.4g}", *(cells.share(f) for f in figures)) for size, *figures in rows)
+    return Table("Shares of the images, with 95 % intervals.", heads, lines, brief=brief)
 
 
 def _sentences(one: Row) -> list[str]:
@@ -79,13 +146,14 @@ def _sentences(one: Row) -> list[str]:
         found += ["It holds for the network as computed in bfloat16."] if one["precision"] == "bf16" else []
     if one["clean"]:
         found.append(f"The accuracy on unchanged images is {wording.percent(one['clean']['value'])}.")
-    found.append(f"Abstained on {wording.percent(one['abstained']['value'])} ({wording.span(one['abstained'])}).")
+    silent = one["abstained"]
+    found.append(f"Abstained (gave no answer) on {wording.percent(silent['value'])} ({wording.span(silent)}).")
     if one["average_radius"] is not None and one["alpha"]:
         found.append(f"Average certified radius {wording.number(one['average_radius'])}.")
     return [*found, f"Cost: {cost(one)}."]
 
 
-def certified_rows(one: Row) -> list[tuple[float, Row | None, Row | None, Row | None]]:
+def certified_rows(one: Row) -> list[Size]:
     """The sizes of a certified condition, rising: share certified and correct, certified, correct under an attack."""
     sizes = {round(r["radius"], 9): r for r in one["radii"]}
     left = {round(a["radius"], 9): a["accuracy"] for a in one["attacked"]}

@@ -51,7 +51,10 @@ def _table(classes: Sequence[Row]) -> Table:
         )
         for row in classes
     )
-    heads = (*(Column(t, number=False) for t in ("class", "unchanged", "worst natural", "worst of all")), Column("n"))
+    heads = (
+        *(Column(t, number=False) for t in ("class", "unchanged", "worst natural", "worst of all")),
+        Column("images"),
+    )
     return Table(caption, heads, rows, "narrow")
 
 
@@ -72,9 +75,9 @@ def _calibration(report: Report) -> list[Block]:
     by_chance = Span(f" by chance alone, on {error['n']} images", "soft")
     facts: list[tuple[str, Text]] = [
         ("expected calibration error", f"{wording.percent(error['value'])} ({wording.span(error)})"),
-        ("of a calibrated model", (wording.percent(found["bias"]), by_chance)),
-        ("p of calibration", f"{found['p_calibrated']:.3g}"),
-        ("largest gap of a bin", wording.percent(found["max_gap"])),
+        ("of a perfectly calibrated model", (wording.percent(found["bias"]), by_chance)),
+        ("p-value", (f"{found['p_calibrated']:.3g}", Span(" that a calibrated model would be as far off", "soft"))),
+        ("largest gap in one bin", wording.percent(found["max_gap"])),
     ]
     if brier:
         ends = f" ({brier['low']:.4f} to {brier['high']:.4f}; 0 is perfect, 2 the worst)"

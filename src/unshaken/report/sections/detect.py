@@ -42,7 +42,7 @@ class DetectSection(Section):
 
     name = "detect"
     table = "scores"
-    order = 40
+    order = 9
     empty = {"detection": []}
 
     def figures(self, source: Source) -> SectionFigures:
@@ -55,7 +55,7 @@ class DetectSection(Section):
         """The best detector, and the share of attacks that evade it."""
         rated = [d for d in by_auroc(report.data) if d["auroc"]]
         if not rated:
-            return []
+            return _accepted(report.data["detection"][:1])
         best = rated[0]
         name = f"{best['condition']}, best of {len(rated)}" if len(rated) > 1 else best["condition"]
         found = [Tile("abnormal images detected (AUROC)", wording.percent(best["auroc"]["value"]), name)]
@@ -66,7 +66,7 @@ class DetectSection(Section):
             found.append(
                 Tile("attacks that evade it", wording.percent(worst["adaptive"]["past"]["value"]), under, bad=True)
             )
-        return found
+        return [*_accepted(rated[:1]), *found]
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """All detectors beside each other, each set by itself, thresholds, plots, attacks and pictures."""
@@ -89,8 +89,22 @@ class DetectSection(Section):
         return [*found, *_score_plots(data, scores), *evasion(data), *galleries(report, scores)]
 
 
+def _accepted(detectors: Sequence[Row]) -> list[Tile]:
+    return [
+        Tile(
+            "normal images accepted",
+            wording.percent(one["accepted"]["value"]),
+            f"{one['condition']}, {wording.span(one['accepted'])}",
+        )
+        for one in detectors
+        if one["accepted"]
+    ]
+
+
 def _together(detectors: list[Row], ahead: set[str]) -> Table:
-    several = len(detectors) > 1
+    several, rated = len(detectors) > 1, any(d["auroc"] for d in detectors)
+    if not rated:
+        return _unrated(detectors)
     caption = "Probability that an abnormal image scores above a normal one (AUROC), unweighted means over the sets of "
     caption += "a kind; intervals are 95 %."
     caption += " “Behind the best” is in percentage points, in pairs of the same images." if several else ""
@@ -120,6 +134,15 @@ def _together(detectors: list[Row], ahead: set[str]) -> Table:
             )
         )
     return Table(caption, heads, tuple(rows), brief=True)
+
+
+def _unrated(detectors: list[Row]) -> Table:
+    heads = cells.columns("detector", "normal accepted", "time", cells.aside("further passes"))
+    rows = tuple(
+        (d["condition"], cells.share(d["accepted"]), milliseconds(d["cost"]["milliseconds"]), passes(d["cost"]))
+        for d in detectors
+    )
+    return Table("Share of the normal images that each detector accepts; intervals are 95 %.", heads, rows, brief=True)
 
 
 def _cost_note(sets: list[Row]) -> str:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from unshaken.core.errors import UnshakenError
 from unshaken.core.registry import list_methods
-from unshaken.report.blocks import Block, Doubt, Flags, Heading, Prose
+from unshaken.report import cells
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, Span
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
@@ -32,6 +33,16 @@ class FlagsOfRun(Section):
                 known["ids"][row["id"]] = None
         flags = [{"name": k[0], "detail": k[1], **v, "ids": list(v["ids"])} for k, v in merged.items()]
         return SectionFigures({"flags": flags})
+
+    def notices(self, report: Report) -> Sequence[Notice]:
+        """The names of the flags, and what was seen for the first."""
+        flags = report.data["flags"]
+        if not flags:
+            return ()
+        head = Span(f"{cells.counted(len(flags), 'reason')} to doubt these figures", "strong")
+        names = list(dict.fromkeys(f["name"] for f in flags))
+        others = f"; and {cells.listed(names[1:])}" if len(names) > 1 else ""
+        return (Notice((head, f": {names[0]} ({flags[0]['detail']}){others}"), "flags"),)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Each flag with what was seen and what to do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unshaken.report.blocks import Block, Heading, Items, Span, Text
+from unshaken.report.blocks import Block, Heading, Items, Notice, Span, Text
 from unshaken.report.sections.section import Report, Section
 
 
@@ -13,6 +13,17 @@ class Gates(Section):
 
     name = "gates"
     order = 6
+
+    def notices(self, report: Report) -> Sequence[Notice]:
+        """The gates that failed, or that all held."""
+        failed, n = [g for g in report.gates if not g.held], len(report.gates)
+        if not n:
+            return ()
+        if not failed:
+            return (Notice(Span("The gate held." if n == 1 else f"All {n} gates held.", "strong"), "gates", "good"),)
+        first, more = failed[0], f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+        head = Span("The gate failed" if n == 1 else f"{len(failed)} of {n} gates failed", "strong")
+        return (Notice((head, ": ", Span(first.text, "code"), f" ({first.detail}){more}"), "gates"),)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Nothing without gates."""

@@ -27,8 +27,10 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
+from unshaken.report.compare import RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.read.training import TrainingRun, recipe_of
+from unshaken.report.sections._before_after import before_after, sentence
 from unshaken.report.sections._training_curves import NAMES, cell, columns, curves, threat_name
 from unshaken.report.sections._training_options import option_table, option_text, options
 
@@ -45,14 +47,17 @@ CHOSEN_BY = {
 }
 
 
-def training_page(story: TrainingRun) -> Page:
+def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> Page:
     """The report of a training run.
 
     Args:
         story: what its directory holds.
+        repaired: the audits before and after, of a run that repairs a model.
     """
-    model = story.config.model
-    found: list[Block] = [Headline(f"Training of the model {model}", (" ".join(opening(story)),), brief=True)]
+    model, lead = story.config.model, opening(story)
+    if repaired is not None:
+        lead.append(sentence(repaired))
+    found: list[Block] = [Headline(f"Training of the model {model}", (" ".join(lead),), brief=True)]
     if story.flags:
         names = [f["name"].replace("-", " ") for f in story.flags]
         details = [f["detail"].removeprefix(n).lstrip(": ") for n, f in zip(names, story.flags, strict=True)]
@@ -62,6 +67,8 @@ def training_page(story: TrainingRun) -> Page:
         found.append(Prose((Span("Not repaired:", "strong"), f" {story.start_kept}"), "bad", brief=True))
     if text := unfinished(story):
         found.append(Prose((Span("The run has not ended:", "strong"), f" {text}"), "bad", brief=True))
+    found += before_after(repaired) if repaired is not None else []
+    found += [Heading("Training", "training")] if repaired is not None else []
     found += [Tiles(tuple(_tiles(story))), *_held_out(story), *_trained(story), *_curves(story), *_rest(story)]
     return Page(f"{model}: training report", tuple(found), FOOTER)
 

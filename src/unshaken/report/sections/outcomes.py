@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.measure import Figure, WorstCase
-from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text, Tile
+from unshaken.report.blocks import Block, Details, Heading, Prose, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures import budgets, outcomes
+from unshaken.report.figures.confusion import confusion
+from unshaken.report.figures.headline import headline
 from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import ATTACK, OTHER, Methods
+from unshaken.report.sections import _headline
 from unshaken.report.sections import _outcome_tables as tables
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run import Condition, RunConfig
+from unshaken.run.rows import CLEAN
 
 
 class Outcomes(Section):
@@ -48,62 +51,19 @@ class Outcomes(Section):
             "calibration": _calibration(error),
             "classes": outcomes.by_class(frame, config.classes, {k: worst[k] for k in ("worst_natural", "worst_case")}),
         }
+        data["headline"] = headline(frame, data, classes)
+        data["confusion"] = _confusions(frame, config, data["headline"])
         gaps = _gaps(frame) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
         return SectionFigures(data, notes | more | gaps, complete)
 
     def lead(self, report: Report) -> Sequence[Text]:
-        """Accuracy on unchanged images, and the worst changes."""
-        data, clean = report.data, report.data["clean"]
-        source, rows = data["provenance"], cells.changes_of(data)
-        worst, natural = cells.worst_of(rows), cells.worst_of([r for r in rows if not cells.is_attack(r)])
-        found: list[Text] = []
-        if clean:
-            value, on = wording.percent(clean["value"]), f"The accuracy on {clean['n']} unchanged images of "
-            found.append(
-                (on, Span(source["data"], "code"), " is ", Span(value, "strong"), f" ({wording.span(clean)}).")
-            )
-        else:
-            about = "have no labels: figures say how often the prediction stays what it was on the unchanged image."
-            found.append((f"The {source['evaluated']} images of ", Span(source["data"], "code"), f" {about}"))
-        if worst:
-            value, name = wording.percent((cells.metric(worst) or {})["value"]), wording.condition_name(worst)
-            start = "It is lowest under " if clean else "Predictions change most under "
-            found.append(
-                (start, Span(name, "strong"), ": ", Span(value, "strong"), "." if clean else " stay the same.")
-            )
-        if natural and worst and natural["condition"] != worst["condition"]:
-            value, name = wording.percent((cells.metric(natural) or {})["value"]), wording.condition_name(natural)
-            found.append(("Of the changes that need no attacker, ", Span(name, "strong"), f" is the worst: {value}."))
-        least = data["aggregates"].get("worst_case")
-        if least and rows:
-            value = f"{wording.percent(least['value'])} ({wording.span(least)})"
-            found.append(f"{value} of the images are classified correctly under every change.")
-        pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
-        return found + [
-            ("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs
-        ]
+        """Accuracy on unchanged images, and the strongest changes."""
+        return _headline.lead(report)
 
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """Unchanged, worst natural change, worst attack, worst of all, as far as there are any."""
-        clean, rows = report.data["clean"], cells.changes_of(report.data)
-        found = []
-        if clean:
-            found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean)))
-        kinds = (
-            ("worst natural change", [r for r in rows if not cells.is_attack(r)]),
-            ("worst attack", [r for r in rows if cells.is_attack(r)]),
-        )
-        for title, members in kinds:
-            worst = cells.worst_of(members)
-            if worst:
-                value = wording.percent((cells.metric(worst) or {})["value"])
-                found.append(Tile(title, value, wording.condition_name(worst), bad=True))
-        least = report.data["aggregates"].get("worst_case")
-        if least and rows:
-            title = f"correct under all {len(rows)} changes"
-            found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
-        return found
+        """Unchanged, strongest natural change, strongest attack, all changes, as far as there are any."""
+        return _headline.tiles(dict(report.data))
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Figures by strength, and all of them as a table."""
@@ -124,6 +84,12 @@ class Outcomes(Section):
         if facts := tables.aggregates(report.data):
             found.append(Details("Aggregates, and why some are absent", facts))
         return found
+
+
+def _confusions(frame: Frame, config: RunConfig, shown: Row | None) -> list[Row]:
+    """Confusions on the unchanged images, and under the condition of the headline."""
+    names = [CLEAN.id, *([shown["condition"]] if shown and shown["condition"] else [])]
+    return [one for name in names if (one := confusion(frame, name, config.classes)) is not None]
 
 
 def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Prose, Span, Table, Text
+from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Notice, Prose, Span, Table, Text
 from unshaken.report.figures import bookkeeping
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
@@ -26,6 +26,15 @@ class Provenance(Section):
         cost = bookkeeping.cost(source.run, source.frame)
         about = bookkeeping.provenance(source.run, source.config, source.frame)
         return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
+
+    def notices(self, report: Report) -> Sequence[Notice]:
+        """How many samples were left out, and why the first."""
+        bad = report.data["bad_samples"]
+        if not bad:
+            return ()
+        head = Span(f"{cells.counted(len(bad), 'sample')} left out", "strong")
+        more = f"; and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return (Notice((head, ": ", Span(bad[0]["id"], "code"), f" ({bad[0]['reason']}){more}"), "bad"),)
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Cost first, samples left out last."""

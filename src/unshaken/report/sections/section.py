@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unshaken.report.blocks import Block, Text, Tile
+from unshaken.report.blocks import Block, Notice, Text, Tile
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import Methods
 from unshaken.run import RunConfig, RunDir
@@ -98,6 +98,10 @@ class Section(ABC):
 
     def tiles(self, report: Report) -> Sequence[Tile]:
         """The large numbers of the first screen."""
+        return ()
+
+    def notices(self, report: Report) -> Sequence[Notice]:
+        """What a reader must know before any number."""
         return ()
 
     def lead(self, report: Report) -> Sequence[Text]:

@@ -70,7 +70,7 @@ def disk(radius: float, alias: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def _spectrum(radius: float, alias: float, height: int, width: int) -> NDArray[np.complex64]:
-    """What the picture's transform is multiplied by to correlate it with the disk."""
+    """The disk's transform, which multiplies the picture's to correlate the two."""
     return np.conj(np.fft.rfft2(disk(radius, alias), s=(height, width))).astype(np.complex64)
 
 

@@ -1,1 +1,1 @@
-"""What all stressors share."""
+"""The base of stressors and the functions that they share."""

@@ -1,4 +1,4 @@
-"""What the moves by whole pixels share: the direction, and where each pixel comes from."""
+"""Shared by moves by whole pixels: the direction, and where each pixel comes from."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Fill = Literal["edge", "reflect", "zero"]
 
 
 def window(images: Tensor, dy: int, dx: int, height: int, width: int) -> Tensor:
-    """What a camera of `height` x `width` pixels sees, moved from the centre of a larger picture.
+    """Cut a window of `height` x `width` pixels, moved from the centre of a larger picture.
 
     This is the realistic translation: one row or column leaves and a real one enters. The clean view is
     `window(images, 0, 0, height, width)`. It needs pictures with a margin; nothing is made up.

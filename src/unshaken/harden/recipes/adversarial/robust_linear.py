@@ -112,8 +112,8 @@ def fit_robust_linear(
     objective = _Objective(table, y, weights / len(y), eps, ridge)
     w, b = objective.box_optimum(steps) if norm == "linf" else objective.ball_optimum(steps)
     w = np.where(np.abs(table @ w).max() < FLAT, 0.0, w)
-    said = table @ w + b > 0
-    degenerate = bool(said.all() or not said.any())
+    predicted = table @ w + b > 0
+    degenerate = bool(predicted.all() or not predicted.any())
     if degenerate:
         warnings.warn(
             f"the fit at eps={eps:g} ({norm}) says the same of every sample: report it as degenerate, not as a number",

@@ -200,13 +200,15 @@ class MixingNetwork(AdversarialRecipe):
         attacked = torch.arange(len(shown), device=shown.device) >= len(found)
         net.tells_gamma = True
         try:
-            told = step.model(shown)
+            answers = step.model(shown)
         finally:
             net.tells_gamma = False
-        gamma = told[:, -1]
+        gamma = answers[:, -1]
         right = (gamma.detach() > self.training_bias) == attacked
         step.figures["detector_accuracy"] = float(right.float().mean())
-        return mixing_loss(told[:, :-1], gamma, labels, attacked, c_bce=self.c_bce, c_ce=self.c_ce, c_prod=self.c_prod)
+        return mixing_loss(
+            answers[:, :-1], gamma, labels, attacked, c_bce=self.c_bce, c_ce=self.c_ce, c_prod=self.c_prod
+        )
 
 
 def gamma_and_alpha(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,9 +85,9 @@ class NoiseLevelNet(nn.Module):
         Raises:
             ModelError: what stands before the last linear layer gives no `[N, D]`.
         """
-        told = self.time(time_embedding(time, EMBEDDED).to(self.time.weight))
+        embedding = self.time(time_embedding(time, EMBEDDED).to(self.time.weight))
         if self.injection == "token":
-            return self._among_tokens(images, told)
+            return self._among_tokens(images, embedding)
         found = self.net(images)
         if found.shape != (len(images), self.width):
             raise ModelError(
@@ -95,17 +95,17 @@ class NoiseLevelNet(nn.Module):
                 f"[N, {self.width}] is wanted"
             )
         if self.injection == "film":
-            scale, shift = told.chunk(2, 1)
+            scale, shift = embedding.chunk(2, 1)
             found = found * (1 + scale) + shift
         else:
-            found = found + told
+            found = found + embedding
         normed: Tensor = self.norm(found)
         return normed
 
-    def _among_tokens(self, images: Tensor, told: Tensor) -> Tensor:
+    def _among_tokens(self, images: Tensor, embedding: Tensor) -> Tensor:
         parts = Parts(self.net)
         tokens = parts.tokens(images)
-        more = told[:, None] + self.place
+        more = embedding[:, None] + self.place
         found = parts.encode(torch.cat([tokens[:, : parts.prefix], more.to(tokens), tokens[:, parts.prefix :]], 1))
         return found[:, 0] if parts.prefix else found.mean(1)
 

@@ -1,0 +1,126 @@
+"""The first sentences and the large numbers of a report: the strongest informative condition, and what goes beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Span, Text, Tile
+from unshaken.report.cells import Row
+from unshaken.report.figures.headline import strongest
+from unshaken.report.sections.section import Report
+
+
+def lead(report: Report) -> list[Text]:
+    """Accuracy on unchanged images, the headline, where everything falls, and other runs on the same images."""
+    data = report.data
+    sentences = [_unchanged(report), *_changes(data), *_every_change(data)]
+    pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
+    compared = [("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs]
+    return [*sentences, *compared]
+
+
+def tiles(data: Row) -> list[Tile]:
+    """Unchanged images, the strongest natural change and attack, and all changes, as far as there are any."""
+    clean, rows, found = data["clean"], cells.changes_of(data), list[Tile]()
+    if clean:
+        found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean)))
+    found += _tile("natural change", [r for r in rows if not cells.is_attack(r)], data)
+    found += _tile("attack", [r for r in rows if cells.is_attack(r)], data)
+    least = data["aggregates"].get("worst_case")
+    if least and len(rows) > 1:
+        title = f"correct under all {len(rows)} changes"
+        found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
+    return found
+
+
+def _unchanged(report: Report) -> Text:
+    data, clean = report.data, report.data["clean"]
+    source = Span(data["provenance"]["data"], "code")
+    if not clean:
+        about = "have no labels: figures say how often the prediction stays what it was on the unchanged image."
+        return (f"The {data['provenance']['evaluated']} images of ", source, f" {about}")
+    chance = (data["headline"] or {"chance": 0.0})["chance"]
+    poor = ", which is no better than guessing" if clean["low"] <= chance else ""
+    value = Span(wording.percent(clean["value"]), "strong")
+    text = f" ({wording.span(clean)}){poor}."
+    return (f"The accuracy on {clean['n']} unchanged images of ", source, " is ", value, text)
+
+
+def _changes(data: Row) -> list[Text]:
+    """The headline, the worst change without an attacker where it is another, and the collapse."""
+    found, one, clean = list[Text](), data["headline"], data["clean"]
+    if one is None:
+        return found
+    at = {r["condition"]: r for r in cells.changes_of(data)}
+    shown, fallen = at.get(one["condition"]), at.get(one["collapse"])
+    if shown:
+        found.append(_strongest(shown, one["difference"]))
+    elif not fallen:
+        found.append(_mild(data))
+    natural = _worst([r for r in at.values() if not cells.is_attack(r)], data)
+    if natural and natural not in (shown, fallen):
+        name, value = Span(wording.condition_name(natural), "strong"), _percent(natural)
+        left = f" lowers it most: to {value}." if clean else f" changes most: {value} stay the same."
+        found.append(("Of the changes that need no attacker, ", name, left))
+    if fallen:
+        found.append(_collapse(fallen, one["chance"], labelled=bool(clean)))
+    return found
+
+
+def _strongest(row: Row, difference: Row | None) -> Text:
+    name, value = Span(wording.condition_name(row), "strong"), Span(_percent(row), "strong")
+    if difference is None:
+        return ("Under ", name, " ", value, " of the predictions stay the same.")
+    lost = cells.points({k: -difference[other] for k, other in _TURNED.items()})
+    interval = lost.interval.replace("+", "")
+    return (name, f" takes {str(lost.text).lstrip('+')} points ({interval}): ", value, " are left.")
+
+
+_TURNED = {"value": "value", "low": "high", "high": "low"}
+
+
+def _mild(data: Row) -> Text:
+    row = cells.worst_of(cells.changes_of(data)) or {}
+    start = "It is lowest under " if data["clean"] else "Predictions change most under "
+    end = ", which chance alone may explain." if data["clean"] else " stay the same."
+    return (start, Span(wording.condition_name(row), "strong"), ": ", Span(_percent(row), "strong"), end)
+
+
+def _collapse(row: Row, chance: float, *, labelled: bool) -> Text:
+    name = Span(wording.condition_name(row), "strong")
+    if not labelled:
+        return ("Under ", name, f" only {_percent(row)} stay the same.")
+    guess = (
+        f", no better than guessing, which gives {wording.percent(chance)} with {round(1 / chance)} classes"
+        if chance
+        else ""
+    )
+    return ("Everything falls at ", name, f": {_percent(row)}{guess}.")
+
+
+def _every_change(data: Row) -> list[Text]:
+    least, rows = data["aggregates"].get("worst_case"), cells.changes_of(data)
+    if not least or len(rows) < 2 or (data["headline"] or {}).get("collapse"):
+        return []
+    share = f"{wording.percent(least['value'])} ({wording.span(least)})"
+    return [f"{share} of the images are classified correctly under every change."]
+
+
+def _tile(kind: str, rows: Sequence[Row], data: Row) -> list[Tile]:
+    row, least = _worst(rows, data), cells.worst_of(rows)
+    if row is None or least is None:
+        return []
+    below = "" if row is least else f"; {_percent(least)} under {wording.condition_name(least)}"
+    title = f"worst {kind}" if row is least else f"under {kind}"
+    return [Tile(title, _percent(row), f"{wording.condition_name(row)}{below}", bad=True)]
+
+
+def _worst(rows: Sequence[Row], data: Row) -> Row | None:
+    """The strongest informative condition, or where none is the one with the lowest figure."""
+    clean, chance = data["clean"], (data["headline"] or {"chance": 0.0})["chance"]
+    return strongest(rows, clean["value"] if clean else 1.0, chance) or cells.worst_of(rows)
+
+
+def _percent(row: Row) -> str:
+    return wording.percent((cells.metric(row) or {"value": None})["value"])

@@ -1,0 +1,68 @@
+"""A linear model's boundary is learned from its answers alone, and its examples transfer."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from unshaken.attack import Substitution
+from unshaken.core import Batch, Classifier, Oracle
+from unshaken.run.rows import Context
+
+
+class Bright(nn.Module):
+    """Class 1 where the mean is above one half; it has no gradient to follow."""
+
+    def forward(self, x):
+        bright = (x.mean((1, 2, 3)) > 0.5).float()
+        return torch.stack([1 - bright, bright], 1)
+
+
+def batch(n=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.linspace(0.35, 0.65, n)[:, None, None, None]
+    images = (level + 0.05 * torch.randn(n, 1, 8, 8, generator=generator)).clamp(0, 1)
+    return Batch(images, (images.mean((1, 2, 3)) > 0.5).long(), tuple(f"s{i:02d}" for i in range(n)))
+
+
+def test_a_black_box_falls_to_examples_of_its_substitute():
+    model = Classifier(Bright(), name="bright").eval()
+    model.differentiable = False
+    oracle, samples = Oracle(model), batch()
+    attack = Substitution(rounds=2, epochs=10, steps=10, loss="ce")
+    (found,), flags = attack.attack(oracle, samples, norm="linf", eps=[0.2])
+    noise = 0.2 * (torch.rand(samples.images.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1).sign()
+    by_chance = model((samples.images + noise).clamp(0, 1)).argmax(1) != samples.labels
+    assert found.fooled.double().mean() > by_chance.double().mean() + 0.2
+    assert flags == []
+    assert int(found.backwards.max()) <= 10  # those of the substitute; the model gives none
+    assert "on a substitute that agrees with the model" in found.turns[0].why
+
+
+def test_the_substitute_is_trained_once_a_run():
+    model, made = Classifier(Bright(), name="bright").eval(), {}
+
+    def once(key, make):
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
+    attack, samples, spent = Substitution(rounds=1, epochs=1, steps=2), batch(), []
+    for part in (samples[:12], samples[12:]):
+        oracle = Oracle(model)
+        context = Context(oracle, 0, oracle.exact(part.images), lambda: samples, once=once)
+        before = oracle.meter.forwards
+        parts = attack.evaluate(part, attack.conditions(label="s", severities=(), eps=[0.1], norm="linf"), context)
+        per_sample = sum(sum(p.columns["forwards"]) for p in parts if p.table == "outcomes")
+        spent.append(oracle.meter.forwards - before - per_sample)
+    assert spent == [2 * len(samples), 0]  # the images and as many new ones, asked about once
+
+
+def test_a_substitute_that_learned_nothing_is_flagged(monkeypatch):
+    model, names = Classifier(Bright(), name="bright").eval(), []
+    substitute = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), name="substitute").eval()
+    for share in (0.4, 0.9):
+        monkeypatch.setattr(Substitution, "train", lambda self, context, share=share: (substitute, share))
+        _, flags = Substitution(steps=1).attack(Oracle(model), batch(), norm="linf", eps=[0.1])
+        names.append([f.name for f in flags])
+    assert names == [["weak-substitute"], []]
