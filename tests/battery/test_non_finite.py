@@ -55,6 +55,8 @@ def test_a_model_of_nan_is_never_right_and_no_gate_holds(options):
     assert done.summary["aggregates"]["non_finite"]["value"] == 1
     assert done.summary["complete"]
     assert {c["clean"]["value"] for c in done.summary["classes"]} == {0.0}
+    assert {one["wrong"] for one in done.summary["confusion"]} == {FEW}
+    assert {pair["predicted_name"] for one in done.summary["confusion"] for pair in one["pairs"]} == {"no class (NaN)"}
     assert {row["prediction"] for row in outcomes_of(done)} == {-1}
     assert not done.held
     (failed,) = [g for g in done.gates if not g.held]
