@@ -290,7 +290,9 @@ def test_attack_counts_its_passes(method):
     look = Oracle(net)  # what is spent before the attacks are chosen belongs to no sample
     cheap(method).phases(AttackContext(look, norm or "linf", EPS["linf"], 4, 1, batch))
     assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch) + look.meter.forwards
-    assert oracle.meter.backwards == int(one.backwards.sum()) + look.meter.backwards
+    assert oracle.meter.backwards >= int(one.backwards.sum()) + look.meter.backwards
+    alone = attacked(method, net, batch, norm, Oracle(net, limit=1), eps=radii[1:])[0]
+    assert torch.equal(one.backwards, alone.backwards)  # what each needed, whoever shares its batches
 
 
 @every(ATTACK)
@@ -396,7 +398,6 @@ def test_rows_are_whole_and_the_model_is_left_as_it_was(method):
 
 @every(RUNNABLE)
 def test_rows_do_not_depend_on_the_batch_size(method):
-    """But for one backward pass: the last gradient of a success is left out when nobody in its batch needs one."""
     net, built = model(1, 4, wide=method.room != "certify"), cheap(method)  # bounds follow layers one by one
     batch = samples((1, 12, 16), 5, net)
     order = torch.tensor([4, 2, 0, 1, 3])
@@ -410,7 +411,7 @@ def test_rows_do_not_depend_on_the_batch_size(method):
     for key, row in found[0].items():
         for other in found[1:]:
             for name in set(row) - {"seconds"}:
-                slack = 1e-3 if name in CONTINUOUS else 1 if name == "backwards" else 0
+                slack = 1e-3 if name in CONTINUOUS else 0
                 same = pytest.approx(row[name], abs=slack) if slack and row[name] is not None else row[name]
                 assert other[key][name] == same, (key, name)
 

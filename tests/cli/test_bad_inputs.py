@@ -127,7 +127,9 @@ def test_markup_in_names_of_classes_and_files_is_text_in_pages(data, inside, uns
     assert "alert(1)" in page  # it is shown, as text
 
 
-def test_flags_are_told_where_tables_are_not(inside, unshaken):
-    done = unshaken("audit --model demo --data folder:photos --plan fog.yaml --out new --quiet")
+def test_flags_are_told_where_tables_are_not(inside, unshaken, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("dark\t0\nlight\t1\n")
+    done = unshaken(f"audit --model demo --data folder:photos?classes={names} --plan fog.yaml --out new --quiet")
     assert (done.code, done.out) == (0, "new/report.html\n")
     assert any(line.startswith("flag near-chance: clean accuracy 0.000") for line in done.err.splitlines())

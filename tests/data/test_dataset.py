@@ -1,11 +1,13 @@
 """What all data sets share."""
 
+import io
 import pickle
 
 import pytest
+from PIL import Image, ImageFile
 
 from unshaken.data import load_data
-from unshaken.data.dataset import BadSample, digest, file_mark
+from unshaken.data.dataset import BadSample, CommonForm, digest, file_mark
 
 
 def test_labels_beyond_the_model_are_bad_in_a_copy(tmp_path, make):
@@ -18,10 +20,40 @@ def test_labels_beyond_the_model_are_bad_in_a_copy(tmp_path, make):
         within.read(1)
 
 
-def test_the_reference_is_the_first_readable_image(tmp_path, make):
-    images = [b"", b"junk", make.encode(make.noise(4, 6, 1)), make.encode(make.noise(9, 9))]
-    assert load_data(make.table(tmp_path / "a.parquet", images)).reference == ("L", (6, 4))
-    assert load_data(make.table(tmp_path / "b.parquet", images[:2])).reference is None
+def test_the_common_form_is_that_of_most_images_whatever_their_order(tmp_path, make):
+    small, large = make.encode(make.noise(4, 6, 1)), make.encode(make.noise(9, 9))
+    images = [b"", b"junk", large, small, small, small]
+    for i, order in enumerate([images, images[::-1], [small, large, b"", small, b"junk", small]]):
+        found = load_data(make.table(tmp_path / f"{i}.parquet", order)).common_form
+        assert found == CommonForm("L", (6, 4), 3, 4, 2)
+    assert load_data(make.table(tmp_path / "b.parquet", images[:2])).common_form is None
+
+
+def test_of_equally_frequent_forms_the_larger_is_common(tmp_path, make):
+    images = [make.encode(make.noise(4, 6, 1)), make.encode(make.noise(9, 9))]
+    for i, order in enumerate([images, images[::-1]]):
+        found = load_data(make.table(tmp_path / f"{i}.parquet", order)).common_form
+        assert (found.mode, found.size) == ("RGB", (9, 9))
+
+
+def test_the_common_form_counts_upright_images_and_decodes_none(tmp_path, make, monkeypatch):
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (8, 5)).save(file, "JPEG", exif=exif)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    found = load_data(make.table(tmp_path / "a.parquet", [file.getvalue()] * 3)).common_form
+    assert found.size == (5, 8)
+
+
+def test_of_very_many_images_some_are_counted_whatever_their_order(tmp_path, make, monkeypatch):
+    monkeypatch.setattr("unshaken.data.dataset.MOST_COUNTED", 5)
+    images = {f"i{n}": make.encode(make.noise(4, 4 + n % 2)) for n in range(11)}
+    found = []
+    for name, ids in (("a", list(images)), ("b", list(images)[::-1])):
+        data = load_data(make.table(tmp_path / f"{name}.parquet", [images[i] for i in ids], id=ids))
+        found.append(data.common_form)
+    assert found[0] == found[1]
+    assert found[0].counted == 5
 
 
 def test_read_applies_the_specs_size_and_mode(tmp_path, make):

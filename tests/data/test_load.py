@@ -43,7 +43,7 @@ def test_the_demo_is_the_first_hundred_of_each_class():
         ("folder:", "names no folder"),
         ("demo?split=test", "has no option 'split'"),
         ("demo?classes=x", "has no option 'classes'"),
-        ("folder:x?classes=y", "has no option 'classes'"),
+        ("idx:x?classes=y", "has no option 'classes'"),
     ],
 )
 def test_a_wrong_spec_is_refused(spec, message):

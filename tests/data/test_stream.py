@@ -34,6 +34,14 @@ def photos(tmp_path, make):
     return load_data(make.table(tmp_path / "a.parquet", images, label=[0, 1, 2, 3, -1, 5, 6]))
 
 
+@pytest.fixture
+def alike(tmp_path, make):
+    """As `photos`, all of one size but number 6."""
+    images = [make.encode(make.noise(20 + 4 * (i == 6), 30, seed=i)) for i in range(7)]
+    images[2] = b""
+    return load_data(make.table(tmp_path / "alike.parquet", images, label=[0, 1, 2, 3, -1, 5, 6]))
+
+
 VIEW = View(8, 8, 10)
 
 
@@ -55,7 +63,8 @@ def test_bad_samples_are_records_in_their_place(photos):
 
 
 @pytest.mark.parametrize("view", [None, VIEW])
-def test_order_batches_and_workers_change_nothing(photos, view):
+def test_order_batches_and_workers_change_nothing(alike, view):
+    photos = alike
     images, bad = split(stream(photos, view=view, workers=1, batch_size=3))
     for workers, batch_size, order in [(4, 1, range(7)), (2, 64, [6, 5, 4, 3, 2, 1, 0]), (3, 2, [4, 2, 6, 0, 1, 3, 5])]:
         other, other_bad = split(stream(photos, order, view=view, workers=workers, batch_size=batch_size))
@@ -64,10 +73,10 @@ def test_order_batches_and_workers_change_nothing(photos, view):
         assert all(torch.equal(images[i], other[i]) for i in images)
 
 
-def test_without_a_view_another_size_is_bad_and_the_option_is_named(photos):
-    images, bad = split(stream(photos, [6, 0]))
+def test_without_a_view_another_size_is_bad_and_the_option_is_named(alike):
+    images, bad = split(stream(alike, [6, 0]))
     assert list(images) == ["0"]
-    assert bad["6"].startswith("its size 24 x 26 is not 30 x 20, that of the first image")
+    assert bad["6"].startswith("its size 30 x 24 is not 30 x 20, that of most images")
     assert "?size=224" in bad["6"]
 
 
@@ -78,12 +87,30 @@ def test_the_specs_size_brings_all_to_one(photos):
     assert set(bad) == {"2", "4"}
 
 
+def test_data_of_many_sizes_are_refused_and_the_option_is_named(tmp_path, make):
+    images = [make.encode(make.noise(8 + i // 2, 9)) for i in range(80)]
+    data = load_data(make.table(tmp_path / "a.parquet", images))
+    with pytest.raises(DataError) as caught:
+        list(stream(data))
+    assert "its 80 images have 40 sizes, and the most common one, 9 x 47, is that of 2 only" in str(caught.value)
+    assert "?size=224" in str(caught.value)
+    assert len(split(stream(load_data(data.options.spec + "?size=8")))[0]) == 80
+
+
+def test_the_order_does_not_decide_which_size_is_bad(tmp_path, make):
+    wide, high = make.encode(make.noise(8, 12)), make.encode(make.noise(12, 8))
+    images = {"a": wide, "b": high, "c": wide, "d": wide}
+    for i, ids in enumerate(["abcd", "bacd", "dcba"]):
+        data = load_data(make.table(tmp_path / f"{i}.parquet", [images[k] for k in ids], id=list(ids)))
+        assert set(split(stream(data))[1]) == {"b"}
+
+
 def test_grey_and_colour(tmp_path, make):
     grey, colour = make.encode(make.noise(channels=1)), make.encode(make.noise())
-    spec = make.table(tmp_path / "a.parquet", [grey, colour])
+    spec = make.table(tmp_path / "a.parquet", [grey, colour, grey])
     images, bad = split(stream(load_data(spec)))
     assert images["0"].shape[0] == 1
-    assert bad == {"1": "it has colour but the first image is grayscale; choose with the option mode, RGB or L"}
+    assert bad == {"1": "it has colour but most images are grayscale; choose with the option mode, RGB or L"}
     assert split(stream(load_data(f"{spec}?mode=RGB")))[0]["0"].shape[0] == 3
     assert split(stream(load_data(f"{spec}?mode=L")))[0]["1"].shape[0] == 1
     assert split(stream(load_data(spec), view=View(8, 8, channels=1)))[0]["1"].shape[0] == 1

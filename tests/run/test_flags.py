@@ -159,6 +159,10 @@ def near_chance(job, make, tiny):
     return job(spec=relabelled(make.data(64), lambda y: np.arange(64) % 3))
 
 
+def permuted_classes(job, make, tiny):
+    return job(spec=relabelled(make.data(64), lambda y: (y + 1) % 3))
+
+
 def not_run(job, make, tiny):
     return job(spec=make.data(64, labelled=False))
 
@@ -176,11 +180,13 @@ TOYS = {
     "single-class": single_class,
     "label-out-of-range": label_out_of_range,
     "near-chance": near_chance,
+    "permuted-classes": permuted_classes,
     "not-run": not_run,
 }
 
 
 IN_COMPANY = {
+    "permuted-classes": {"near-chance"},
     "probabilities": {"zero-gradient"},
     "non-finite": {"near-chance"},
     "black-box-wins": {"zero-gradient"},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
@@ -37,6 +39,7 @@ def harden(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
+    validation: Callable[[Classifier, Batch], float] | None = None,
     **training: Unpack[TrainingOptions],
 ) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
@@ -56,6 +59,8 @@ def harden(
         workers: threads that decode.
         download: whether model and data may be fetched.
         track: tell each epoch to MLflow (a folder or a tracking URI), or write event files (`tensorboard:DIR`).
+        validation: figure in [0, 1] of a classifier on the held-out images; it chooses the checkpoint in the place of
+            the option `select`, and the starting weights are a candidate.
         training: see `unshaken.harden.engine.training.Training`.
 
     Returns:
@@ -79,6 +84,7 @@ def harden(
         workers=workers,
         download=download,
         track=track,
+        validation=validation,
     )
     if done.result:  # the first of several processes has it
         write_training_report(done.run)

@@ -23,11 +23,12 @@ from unshaken.data.first import first_batch
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
-from unshaken.run.align import aligned
+from unshaken.run.align import align
+from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
-from unshaken.run.plan import further_models, prepare
+from unshaken.run.plan import PLANS, further_models, prepare
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
 
@@ -133,6 +134,8 @@ def prepare_run(
     options: Options,
     beside: Sequence[str],
     plan_name: str,
+    *,
+    labels_needed: bool = True,
 ) -> Job:
     """Prepare a run: load and check model and data, and fix the configuration.
 
@@ -144,6 +147,7 @@ def prepare_run(
         options: as the caller gave them.
         beside: runs shown side by side with it.
         plan_name: for reports.
+        labels_needed: False to go on without labels where they are of other classes than the model's.
 
     Raises:
         UnshakenError: model, data, plan or device is wrong.
@@ -153,12 +157,16 @@ def prepare_run(
     classifier = as_classifier(model, download=options.download).to(device)
     classifier = alone(classifier) if options.batch_size == 1 else classifier
     dataset = as_dataset(data, download=options.download)
-    first = first_batch(dataset, view=classifier.view).images
+    first, budgets = first_batch(dataset, view=classifier.view).images, ""
+    if plan_name in PLANS:
+        plan, budgets = fit_budgets(plan, first_images(dataset))
+        steps = prepare(plan)
     check_model(classifier, first)
     classes = _count_classes(classifier, first.to(device))
     check_class_counts(steps, classes)
     names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
-    dataset = aligned(dataset, classifier.classes).within(classes)
+    alignment = align(dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
+    dataset = alignment.dataset.within(classes)
     ids = list(dataset.ids)
     if options.limit is not None:
         ids = [ids[i] for i in subset(dataset, options.limit, options.seed)]
@@ -181,7 +189,9 @@ def prepare_run(
         data_fingerprint=dataset.fingerprint,
         model_name=options.name or classifier.name,
         classes=list(names) or [str(i) for i in range(classes)],
+        labels=alignment.record,
         view=str(classifier.view or "as they are"),
+        budgets=budgets,
         limit=options.limit,
         provenance=provenance(),
         beside=list(beside),
@@ -202,7 +212,7 @@ def prepare_run(
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
         engine=options.engine,
-        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name),
+        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
     )
 
 

@@ -13,6 +13,7 @@ from unshaken.api.harden import harden, parse_recipes
 from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
@@ -24,6 +25,7 @@ from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import write_training_report
+from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.store import RunDir
 
 
@@ -34,16 +36,24 @@ class RepairResult:
     Args:
         plan: what was done.
         hardened: the training run.
-        after: the audit of the trained model, on the samples of the one before.
-        comparison: before and after, paired.
+        after: the audit of the trained model, on the samples of the one before; None where the starting weights are
+            kept.
+        comparison: before and after, paired; None as `after`.
     """
 
     plan: RepairPlan
     hardened: HardenResult
-    after: Audit
-    comparison: Comparisons
+    after: Audit | None
+    comparison: Comparisons | None
+
+    @property
+    def refused(self) -> str:
+        """Why no repaired weights are kept; empty where some are."""
+        return str(self.hardened.result.get("start_kept", ""))
 
     def _repr_html_(self) -> str:
+        if self.comparison is None:
+            return facts_card("not repaired", {"why": self.refused})
         return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
 
@@ -70,7 +80,8 @@ def plan_repair(
         limit: take so many images.
         workers: threads that decode.
         download: whether model and data may be fetched.
-        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02.
+        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and
+            a loss of at most 0.2 of the held-out accuracy (`max_clean_loss`).
 
     Raises:
         ParameterError: no condition lowered the accuracy, or the training images are those that were audited.
@@ -78,7 +89,10 @@ def plan_repair(
     """
     directory = RunDir(run)
     config = planning.read_audit(directory)
-    findings, chosen = planning.choose(planning.findings_of(directory), parse_recipes(recipes))
+    source = data if data is not None else planning.training_data(config)
+    dataset = as_dataset(source, download=download)
+    budget = largest_budget(first_images(dataset))
+    findings, chosen = planning.choose(planning.findings_of(directory, budget=budget), parse_recipes(recipes))
     if not chosen:
         raise ParameterError(
             f"{run}: no condition of this audit lowered the accuracy by {planning.MIN_LOSS:.0%} of its value or "
@@ -88,16 +102,24 @@ def plan_repair(
     if model is None and (spec.startswith("<") or is_code(spec)):
         raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
     refuse_code(() if model else spec, f"{run}/run.json")
-    source = data if data is not None else planning.training_data(config)
-    dataset = as_dataset(source, download=download)
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
-    seconds, passes = planning.expected_cost(start, samples, chosen, settings)
+    validation = planning.validation_of(config, findings, chosen, settings)
+    seconds, passes = planning.expected_cost(start, samples, chosen, settings, validation)
     before = read_summary(directory).cost.seconds
     data_name = source if isinstance(source, str) else dataset.options.spec
     return RepairPlan(
-        spec, data_name, tuple(findings), tuple(chosen), settings, len(samples.good), seconds, passes, before
+        spec,
+        data_name,
+        tuple(findings),
+        tuple(chosen),
+        settings,
+        len(samples.good),
+        seconds,
+        passes,
+        before,
+        validation,
     )
 
 
@@ -135,14 +157,17 @@ def repair(
     config = read_audit(RunDir(run))
     if audited is None and config.data.startswith("<"):
         raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
-    own = own_net(plan.model)
-    trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
     entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
     with allow_code(plan.model):  # that of a file was refused when the plan was made
         hardened = harden(
             plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
-            device=device, workers=workers, download=download, track=track, **plan.training.model_dump(),
+            device=device, workers=workers, download=download, track=track, validation=plan.validation,
+            **plan.training.model_dump(),
         )  # fmt: skip
+        if hardened.result.get("start_kept"):
+            return RepairResult(plan, hardened, None, None)
+        own = own_net(plan.model)
+        trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
         after = audit(
             trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
             limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,

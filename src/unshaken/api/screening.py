@@ -72,7 +72,7 @@ def screen_run(
     def made(place: str, what: DataSource, entry: dict[str, Any], limit: int | None) -> Job:
         there = replace(options, out=place, limit=limit, gates=(), baseline=None)
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
-        job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect")
+        job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect", labels_needed=False)
         config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
         return replace(job, config=config)
 

@@ -126,6 +126,18 @@ def harden(
             metavar="N", **LIMIT, help="Maximum number of images.", rich_help_panel=_WHERE, show_default=False
         ),
     ] = None,
+    max_clean_loss: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Largest loss of held-out accuracy, against the starting weights, that a kept checkpoint may have. "
+            "Default: 0.2 with --from, else none.",
+            rich_help_panel=_LOOP,
+            show_default=False,
+        ),
+    ] = None,
     new_head: Annotated[
         bool,
         typer.Option(
@@ -170,17 +182,17 @@ def harden(
 ) -> int:
     """Train a more robust model, by recipes of your choice or by those that an audit suggests.
 
-    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some images were unreadable.
+    Exit codes: 0 success, 1 no repair was kept (with --from), 2 wrong usage or bad input, 3 finished, but some images
+    were unreadable.
     """
     if session.subcommand:
         return 0
     from unshaken import api
     from unshaken.core.errors import ParameterError
 
-    loop = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, **_settings(set_ or [])}
-    given = [
-        k for k in _settings(set_ or []) if {"epochs": epochs, "batch_size": batch_size, "lr": lr}.get(k) is not None
-    ]
+    options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "max_clean_loss": max_clean_loss}
+    loop = {**options, "seed": seed, **_settings(set_ or [])}
+    given = [k for k in _settings(set_ or []) if options.get(k) is not None]
     if given:
         raise ParameterError(
             f"{given[0]!r} is given twice, as --{given[0].replace('_', '-')} and as --set: give it once"

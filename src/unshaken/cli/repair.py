@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from unshaken.report import Comparisons
 
 
+NOT_REPAIRED = 1
+"""Exit code where the starting weights are kept, as of a gate that failed."""
+
+
 def repair_run(
     session: Session,
     run: str,
@@ -53,14 +57,18 @@ def repair_run(
     session.makes_run(folder, given=out is not None)
     with progress(session):
         done = api.repair(run, plan, out=folder, limit=about["limit"], **place)
+    comparison = done.comparison
     if as_json:
-        print_json(
-            {"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": done.comparison.to_json()}
-        )
-        return 0
+        pair = None if comparison is None else comparison.to_json()
+        print_json({"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": pair})
+        return 0 if comparison else NOT_REPAIRED
+    if comparison is None:
+        console().print(f"not repaired: {done.refused}", style="bold red", soft_wrap=True)
+        print_line(f"model: run:{folder} has the weights of {plan.model}, unchanged; report: {folder}/report.html")
+        return NOT_REPAIRED
     if not session.quiet:
-        print_page(comparison_page(done.comparison))
-    for line in costs(done.comparison):
+        print_page(comparison_page(comparison))
+    for line in costs(comparison):
         console().print(line, style="bold red", soft_wrap=True)
     print_line(f"before and after: {folder}/before-after/compare.html")
     print_line(f"model: {shlex.quote(done.hardened.spec or f'run:{folder}')}")
@@ -87,6 +95,11 @@ def show_plan(plan: RepairPlan) -> None:
     print_line(
         f"plan: train {plan.model} by {names}, {plan.training.epochs} epochs over {plan.images:,} images of {plan.data}"
     )
+    if plan.training.max_clean_loss is not None:
+        print_line(
+            f"kept is what gains on held-out images and loses at most {100 * plan.training.max_clean_loss:g} points on "
+            "unchanged ones (--max-clean-loss); else the model stays as it is"
+        )
     print_line(
         f"expected: {minutes(plan.seconds)} and {plan.passes:,} passes for training, {minutes(plan.audit_seconds)} for "
         "the audit afterwards"

@@ -219,6 +219,10 @@ def _answer(
     confirmed(rows[sure], logits[sure])
     extra = extra.index_fill(0, rows, 1)
     stopped = none.index_put((rows,), sure)
+    needed = answer.stopped & ~stopped if answer.cut is None else answer.stopped & ~stopped & ~answer.cut
+    if bool(needed.any()):  # a gradient that was to be left out is used after all
+        backwards = required(answer.backwards)
+        answer = answer.replace(backwards=torch.where(needed, backwards.max(), backwards))
     refuted = None if answer.cut is None else (answer.cut & ~stopped).nonzero().flatten()
     if refuted is not None and len(refuted):  # what was left out is needed after all
         again = oracle.ask(query[refuted])

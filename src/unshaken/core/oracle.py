@@ -104,7 +104,10 @@ class Oracle:
         )
 
     def ask(self, query: Query, goal: Goal | None = None) -> Answer:
-        """Answer a query, in pieces that fit the memory, with the passes of each row counted.
+        """Answer a query, in pieces that fit the memory, with the passes that each row needed.
+
+        A row that met the goal needs no backward pass, so none is counted for it even where its neighbours in the batch
+        need one and share it; the meter counts what was really spent.
 
         Raises:
             ModelError: a gradient is asked of a model that has none, or the output is no `[N, K]`.
@@ -116,10 +119,11 @@ class Oracle:
             n = len(query.points[rows])
             if answer.forwards is not None:  # a query whose rows cost different numbers of passes counts them itself
                 return answer
-            return answer.replace(
-                forwards=torch.full((n,), device=self.device, fill_value=(self.meter.forwards - before[0]) // n),
-                backwards=torch.full((n,), device=self.device, fill_value=(self.meter.backwards - before[1]) // n),
-            )
+            forwards = torch.full((n,), device=self.device, fill_value=(self.meter.forwards - before[0]) // n)
+            backwards = torch.full((n,), device=self.device, fill_value=(self.meter.backwards - before[1]) // n)
+            if answer.stopped is not None:  # needed none, whether or not its neighbours in the batch did
+                backwards = backwards.masked_fill(answer.stopped, 0)
+            return answer.replace(forwards=forwards, backwards=backwards)
 
         return _join(self._pieces(len(query.points), query.width, look))
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
@@ -20,12 +21,12 @@ class Answer(State):
 
     Args:
         logits: `[N, K]`, or `[N, Q, K]` where Q points a sample were asked for.
-        labels: int64 `[N]` (or `[N, Q]`), the class of the largest logit.
+        labels: int64 `[N]` (or `[N, Q]`), the class of the largest logit, or `NO_CLASS`; see `predict`.
         features: layer name to output `[N, ...]`.
         value: the objective `[N]`.
         gradient: of the objective by the points, in their shape.
         slopes: gradients of several logits' differences, `[N, Q, C, H, W]`.
-        counts: votes a class, int64 `[N, K]`.
+        counts: votes a class, int64 `[N, K]`; a noisy copy without a usable output votes for none.
         stopped: bool `[N]`: the goal handed in with the query was met at the point.
         cut: bool `[N]`: because of that the rest of the answer was left out; None when nothing was.
         forwards: passes spent on the sample, int64 `[N]`.
@@ -112,7 +113,7 @@ class Logits(Query):
             answer = passes.chunks(flat, look)
         logits = _logits(answer, shape).clone()  # a plain tensor again
         stopped = goal(self.points, logits) if goal is not None and logits.ndim == 2 else None
-        return Answer(logits=logits, labels=logits.argmax(-1), stopped=stopped)
+        return Answer(logits=logits, labels=predict(logits), stopped=stopped)
 
 
 class Labels(Query):
@@ -140,7 +141,7 @@ class Features(Query):
             answer = passes.chunks(flat, look)
         logits = _logits(answer, shape)
         features = {k: v.reshape(*shape, *v.shape[1:]) for k, v in (answer.features or {}).items()}
-        return Answer(logits=logits, labels=logits.argmax(-1), features=features)
+        return Answer(logits=logits, labels=predict(logits), features=features)
 
 
 class Gradient(Query):
@@ -181,7 +182,7 @@ class Gradient(Query):
     @staticmethod
     def _said(logits: Tensor, features: dict[str, Tensor], **rest: Tensor | None) -> Answer:
         logits, found = logits.detach(), {k: v.detach() for k, v in features.items()}
-        return Answer(logits=logits, labels=logits.argmax(-1), features=found or None, **rest)
+        return Answer(logits=logits, labels=predict(logits), features=found or None, **rest)
 
 
 class Slopes(Query):
@@ -213,13 +214,13 @@ class Slopes(Query):
                         stopped = goal(self.points, logits.detach())
                     if bool(stopped.all()):
                         found = logits.detach()
-                        return Answer(logits=found, labels=found.argmax(-1), stopped=stopped, cut=stopped)
+                        return Answer(logits=found, labels=predict(found), stopped=stopped, cut=stopped)
                 away = logits.gather(1, self.classes) - logits.gather(1, self.labels[:, None])
             rows = [passes.gradient(away[:, q], points, keep=q < last) for q in range(last + 1)]
             new = [torch.stack(rows, 1), logits.detach()]
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         slopes, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
-        return Answer(logits=logits, labels=logits.argmax(-1), slopes=slopes, stopped=stopped)
+        return Answer(logits=logits, labels=predict(logits), slopes=slopes, stopped=stopped)
 
 
 class Votes(Query):
@@ -258,7 +259,8 @@ class Votes(Query):
                     noisy = noise.mul_(self.sigma).add_(self.points[rows])
                 logits = passes.forward(noisy)[0]
                 classes = logits.shape[1]
-                found.append(logits.argmax(1) + rows * classes)
+                voted = predict(logits)
+                found.append((voted + rows * classes)[voted != NO_CLASS])
         votes = torch.cat(found).bincount(minlength=len(self.points) * classes)
         return Answer(counts=votes.view(len(self.points), classes), forwards=self.draws, backwards=self.draws * 0)
 

@@ -7,6 +7,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -15,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, UnshakenError
-from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
+from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import Options
 
 LONGEST_ID = 4096
 """Characters of a sample's id."""
+MOST_COUNTED = 10_000
+"""Images whose headers are read to find the common size."""
 
 
 class BadSample(UnshakenError):
@@ -36,6 +39,25 @@ class BadSample(UnshakenError):
 
     def __reduce__(self) -> tuple[type[BadSample], tuple[str, str]]:
         return type(self), (self.id, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonForm:
+    """What most images of a data set are.
+
+    Args:
+        mode: `L` or `RGB`.
+        size: (width, height) in pixels.
+        images: number of images that have this size.
+        counted: number of images that were looked at.
+        sizes: number of different sizes among them.
+    """
+
+    mode: str
+    size: tuple[int, int]
+    images: int
+    counted: int
+    sizes: int
 
 
 class Dataset(ABC):
@@ -105,19 +127,44 @@ class Dataset(ABC):
             raise BadSample(self.ids[index], error.reason) from error
 
     @cached_property
-    def reference(self) -> tuple[str, tuple[int, int]] | None:
-        """Mode (`L` or `RGB`) and (width, height) in pixels of the first readable image; None when there is none.
+    def common_form(self) -> CommonForm | None:
+        """The mode and size that most images have; None when no image can be read.
 
-        Where nothing else says what one batch shall hold, this does, whatever subset or order is asked for.
+        Where nothing else says what one batch shall hold, this does, whatever subset or order is asked for. It is
+        counted over all images, by their headers; of more than `MOST_COUNTED` over those whose ids have the lowest
+        hashes, so that the order does not matter either. Of equally frequent ones the larger is common, and RGB.
         """
-        for index in range(len(self)):
-            if index not in self.bad:
-                try:
-                    image = open_image(self.fetch(index))
-                except BadImage:  # it becomes a record when it is streamed
-                    continue
-                return image.mode, image.size
-        return None
+        rows: Sequence[int] = [i for i in range(len(self)) if i not in self.bad]
+        if len(rows) > MOST_COUNTED:
+            rows = sorted(sorted(rows, key=lambda i: digest(self.ids[i]))[:MOST_COUNTED])
+        modes, sizes = Counter[str](), Counter[tuple[int, int]]()
+        for index in rows:
+            try:
+                source = self.fetch(index)
+                mode, size = form_of(source)
+            except BadImage:  # it becomes a record when it is streamed
+                continue
+            modes[mode] += 1
+            sizes[size] += 1
+            if isinstance(source, np.ndarray):  # pixels of one array have one form
+                break
+        if not sizes:
+            return None
+        size = max(sizes, key=lambda s: (sizes[s], s[0] * s[1], s))
+        mode = max(modes, key=lambda m: (modes[m], m))
+        return CommonForm(mode, size, sizes[size], sizes.total(), len(sizes))
+
+    def renumbered(self, labels: NDArray[np.int64], classes: Sequence[str]) -> Self:
+        """The same data, with the same fingerprint, whose labels number other classes.
+
+        Args:
+            labels: int64 `[N]`, -1 where bad.
+            classes: names in label order.
+        """
+        fingerprint, other = self.fingerprint, copy.copy(self)
+        other.labels, other.classes = labels, tuple(classes)
+        other.__dict__["fingerprint"] = fingerprint  # of the content, which is what it was
+        return other
 
     def unlabelled(self) -> Self:
         """The same data without its labels, such as of classes that a model does not know."""

@@ -28,9 +28,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unshaken.core.classifier import View
+from unshaken.data.modes import GREY, as_array, grey_or_rgb
 from unshaken.data.modes import BadImage as BadImage
 from unshaken.data.modes import Pixels as Pixels
-from unshaken.data.modes import as_array, grey_or_rgb
 from unshaken.data.spec import reason_of
 
 Source = bytes | Path | Image.Image | Pixels
@@ -93,6 +93,27 @@ def open_image(source: Source) -> Image.Image:
         if "truncated" in text.lower():
             raise BadImage(f"the image is truncated: {text}") from error
         raise BadImage(f"the image cannot be decoded: {text}") from error
+
+
+def form_of(source: Source) -> tuple[str, tuple[int, int]]:
+    """Mode (`L` or `RGB`) and upright (width, height) in pixels of an image, from its header: no pixel is decoded.
+
+    Args:
+        source: as for `open_image`.
+
+    Raises:
+        BadImage: there is no readable header.
+    """
+    try:
+        image = _open(source)
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):  # lies on its side
+            width, height = height, width
+        return ("L" if image.mode in GREY or image.mode.startswith("I") else "RGB"), (width, height)
+    except BadImage:
+        raise
+    except Exception as error:  # as in `open_image`
+        raise BadImage(f"the image cannot be read: {reason_of(error)}") from error
 
 
 def pixels_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
+from unshaken.data.labels import read_class_lines
 from unshaken.data.links import FOLLOW, Links, check_no_loop
 from unshaken.data.magic import UNREADABLE, format_of_file, why_unreadable
 from unshaken.data.spec import Options, existing, reason_of, with_option
@@ -33,14 +34,24 @@ class _File:
 
 
 class FolderDataset(Dataset):
-    """Image files below a folder; an id is the path relative to it, with `/` between its parts."""
+    """Image files below a folder; an id is the path relative to it, with `/` between its parts.
 
-    def __init__(self, root: Path, files: list[_File], classes: list[str], options: Options) -> None:
-        place = {name: i for i, name in enumerate(classes)}
+    Args:
+        root: the folder.
+        files: in it.
+        folders: those that are classes, in label order; empty where images are loose.
+        names: of the classes, where they are not called as their folders.
+        options: of the SPEC.
+    """
+
+    def __init__(
+        self, root: Path, files: list[_File], folders: Sequence[str], names: Mapping[str, str], options: Options
+    ) -> None:
+        place = {name: i for i, name in enumerate(folders)}
         super().__init__(
             ids=[f.id for f in files],
-            labels=np.array([place[f.id.partition("/")[0]] for f in files], np.int64) if classes else None,
-            classes=classes,
+            labels=np.array([place[f.id.partition("/")[0]] for f in files], np.int64) if folders else None,
+            classes=[names.get(name, name) for name in folders],
             root=str(root),
             options=options,
             bad={i: f.bad for i, f in enumerate(files) if f.bad},
@@ -57,7 +68,10 @@ class FolderDataset(Dataset):
 
 
 def open_folder(target: str, options: Options) -> FolderDataset:
-    """List a folder of images; `split` names a folder inside it, `links` which symbolic links are followed.
+    """List a folder of images.
+
+    `split` names a folder inside it, `links` which symbolic links are followed, `classes` a file that orders or renames
+    the classes.
 
     Files without an image's extension and hidden ones are no entries, but for images without any extension. An image of
     a format that is not read is an entry, bad with its reason. A class folder without images still is a class, so that
@@ -91,7 +105,32 @@ def open_folder(target: str, options: Options) -> FolderDataset:
         raise DataError(
             f"data {options.spec!r}: its folders {classes} look like splits; choose one: ?split={classes[0]}"
         )
-    return FolderDataset(root, lister.with_reasons(files), classes, options)
+    names: dict[str, str] = {}
+    if options.classes and classes:
+        classes, names = _classes(classes, Path(options.classes), options.spec)
+    return FolderDataset(root, lister.with_reasons(files), classes, names, options)
+
+
+def _classes(folders: Sequence[str], path: Path, spec: str) -> tuple[list[str], dict[str, str]]:
+    """Folders in label order, and the names of those that the file calls otherwise.
+
+    Raises:
+        DataError: the file cannot be read, or does not speak of these folders.
+    """
+    lines = [line.partition("\t") for line in read_class_lines(path, spec)]
+    if any(tab for _, tab, _ in lines):
+        names = {folder.strip(): name.strip() for folder, tab, name in lines if tab}
+        unknown, order = [name for name in folders if name not in names], list(folders)
+    else:
+        names, order = {}, [name.strip() for name, _, _ in lines]
+        unknown = [name for name in folders if name not in order]
+    if unknown or len(set(order)) < len(order):
+        raise DataError(
+            f"data {spec!r}: class names in {str(path)!r} do not fit its folders "
+            f"({', '.join(map(repr, unknown[:5])) or 'a name occurs twice'}); write a line for each folder in the "
+            "order of the labels, or lines of folder, tab, class"
+        )
+    return order, names
 
 
 class _Lister:

@@ -65,6 +65,15 @@ def read_classes(path: Path, source: str) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read or names nothing.
     """
+    return tuple(line.rpartition("\t")[2].strip() for line in read_class_lines(path, source))
+
+
+def read_class_lines(path: Path, source: str) -> list[str]:
+    """The lines of a file of class names, empty ones at its end left out.
+
+    Raises:
+        DataError: the file cannot be read or names nothing.
+    """
     try:
         lines = read_text(path, LONGEST_NAMES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -73,7 +82,7 @@ def read_classes(path: Path, source: str) -> tuple[str, ...]:
         lines.pop()
     if not lines:
         raise DataError(f"data {source!r}: {str(path)!r} holds no class names")
-    return tuple(line.rpartition("\t")[2].strip() for line in lines)
+    return lines
 
 
 def _from_strings(column: Any, classes: Sequence[str], source: str, bad: dict[int, str]) -> Labels:

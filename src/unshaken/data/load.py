@@ -29,7 +29,7 @@ class Source:
 
 
 SOURCES: Mapping[str, Source] = {
-    "folder": Source(open_folder, ("split", "links")),
+    "folder": Source(open_folder, ("split", "links", "classes")),
     "parquet": Source(open_parquet, ("split", "classes")),
     "idx": Source(open_idx),
     "torchvision": Source(open_zoo),
@@ -45,8 +45,9 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, or a named set such as `cifar10`; options after `?`, as in
             `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in pixels, then the centre square), `mode`
-            (RGB or L), for parquet and wds `classes` (a file with one name a line), and for folder `links` (`follow`:
-            links to folders inside the data folder too; or a folder into which links may lead).
+            (RGB or L), for folder, parquet and wds `classes` (a file with one name a line; for folder also lines of
+            folder, tab, class), and for folder `links` (`follow`: links to folders inside the data folder too; or a
+            folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
+GREY = ("1", "L", "LA", "La")
+"""Pillow's modes without colour, but for those of 16 and 32 bits, whose names begin with I."""
 STRIP = 1 << 22
 """Pixels that are converted at once."""
 
@@ -31,7 +33,7 @@ def grey_or_rgb(image: Image.Image) -> Image.Image:
         return _high_byte(image)
     if image.mode in ("F", "LAB"):
         raise BadImage(f"pixels of mode {image.mode} have no agreed 8-bit range; convert the image to RGB")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey = image.mode in GREY
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _over_black(image, "L" if grey else "RGB")
     wanted = "L" if grey else "RGB"

@@ -35,8 +35,8 @@ def stream(
         dataset: where they come from; its SPEC's `size` takes the place of the view's resize and cut, and its `mode` is
             applied before the view's channels.
         indices: which samples; default all. Rising order is the fastest.
-        view: how the model looks at photos. Without view and `size`, an image must have the size of the data's first
-            readable one; without view and `mode`, what that one is (grayscale or RGB) holds for all.
+        view: how the model looks at photos. Without view and `size`, an image must have the size that most of the
+            data's images have; without view and `mode`, what most are (grayscale or RGB) holds for all.
         workers: threads that decode; default the number of cores, at most 8.
         batch_size: samples a batch; only the last one may have fewer.
 
@@ -45,7 +45,7 @@ def stream(
         that cannot be used, before the batch that follows it.
 
     Raises:
-        DataError: workers, batch size or an index is out of range.
+        DataError: workers, batch size or an index is out of range; or one size is wanted and most images have another.
     """
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     if workers < 1 or batch_size < 1:
@@ -128,20 +128,28 @@ class _Prepare:
     def __init__(self, dataset: Dataset, view: View | None) -> None:
         self.view, self.size, self.mode = view, dataset.options.size, dataset.options.mode
         any_size, any_mode = view is None and self.size is None, view is None and self.mode is None
-        reference = dataset.reference if any_size or any_mode else None
-        self.first_mode = reference[0] if reference and any_mode else None
-        self.first_size = reference[1] if reference and any_size else None
+        common = dataset.common_form if any_size or any_mode else None
+        self.mode_of_most = common.mode if common and any_mode else None
+        self.size_of_most = common.size if common and any_size else None
+        if common and any_size and 2 * common.images < common.counted:
+            width, height = common.size
+            raise DataError(
+                f"data {dataset.options.spec!r}: its {common.counted:,} images have {common.sizes:,} sizes, and the "
+                f"most common one, {width} x {height}, is that of {common.images:,} only: bring all to one size "
+                "with the option size, as in ?size=224"
+            )
 
     def __call__(self, source: Source) -> Pixels:
         image = open_image(source)
-        if self.first_size not in (None, image.size):
+        if self.size_of_most is not None and self.size_of_most != image.size:
+            width, height = self.size_of_most
             raise BadImage(
-                f"its size {image.width} x {image.height} is not {self.first_size[0]} x {self.first_size[1]}, that of "
-                "the first image; bring all to one size with the option size, as in ?size=224"
+                f"its size {image.width} x {image.height} is not {width} x {height}, that of most images; "
+                "bring all to one size with the option size, as in ?size=224"
             )
-        if self.first_mode == "L" and image.mode == "RGB":
-            raise BadImage("it has colour but the first image is grayscale; choose with the option mode, RGB or L")
-        return pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.first_mode)
+        if self.mode_of_most == "L" and image.mode == "RGB":
+            raise BadImage("it has colour but most images are grayscale; choose with the option mode, RGB or L")
+        return pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.mode_of_most)
 
 
 def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels]) -> Batch:

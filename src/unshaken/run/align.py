@@ -2,32 +2,105 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from unshaken.core.errors import DataError
 from unshaken.data import Dataset
+from unshaken.models.class_names import ClassNames, is_wordnet_id
+from unshaken.run.label_record import LabelRecord
+
+_SHOWN = 5
+"""Classes that a message names."""
 
 
-def aligned(dataset: Dataset, classes: Sequence[str]) -> Dataset:
-    """The same data with labels renumbered as the model numbers its classes, where the names allow it.
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A data set whose labels are numbers of a model's classes.
 
-    A folder with a few of a model's classes gets the model's numbers. When some class of the data has no such name,
-    or a name occurs twice in the model, labels stay as they are.
+    Args:
+        dataset: with the labels renumbered.
+        record: how; None without labels.
+    """
+
+    dataset: Dataset
+    record: LabelRecord | None = field(default=None)
+
+
+def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model", needed: bool = True) -> Alignment:
+    """Renumber labels as the model numbers its classes: by name, synonym, WordNet id or number.
+
+    Where the model has no class names, or the data has none, class n of the data is class n of the model, and the
+    record says so.
 
     Args:
         dataset: labels number its own `classes`.
-        classes: the model's, in logit order.
+        classes: the model's, in logit order; empty when unknown.
+        model: what messages call it.
+        needed: False to go on without labels, and say so, where they are of other classes.
+
+    Raises:
+        DataError: labels are needed, and a class of the data with samples is no class of the model, or its name is
+            ambiguous.
     """
-    names = [c.casefold() for c in classes]
-    wanted = [c.casefold() for c in dataset.classes]
-    if dataset.labels is None or not wanted or wanted == names[: len(wanted)]:
-        return dataset
-    if len(set(names)) < len(names) or not set(wanted) <= set(names):
-        return dataset
-    numbers = np.array([names.index(c) for c in wanted], np.int64)
-    other = copy.copy(dataset)
-    other.labels = np.where(dataset.labels >= 0, numbers[np.maximum(dataset.labels, 0)], dataset.labels)
-    other.classes = tuple(classes)
-    return other
+    if dataset.labels is None:
+        return Alignment(dataset)
+    names, used = ClassNames(classes), _used(dataset)
+    if not used:
+        return Alignment(dataset, LabelRecord(by="positions", why="the labels are numbers without names"))
+    if names.unnamed:
+        return Alignment(dataset, LabelRecord(by="positions", classes=used, why="the model has no class names"))
+    found = {name: names.find(name) for name in used}
+    if all(place in found[name] for name, place in used.items()):
+        return Alignment(dataset, LabelRecord(by="names", classes=used))
+    if len(set(dataset.classes)) < len(dataset.classes) == len(classes):
+        why = "some classes of the data have one name in common"
+        return Alignment(dataset, LabelRecord(by="positions", classes=used, why=why))
+    if not needed and any(len(hits) != 1 for hits in found.values()):
+        why = f"some of the data's classes are no class of {model}"
+        return Alignment(dataset.unlabelled(), LabelRecord(by="nothing", why=why))
+    _check(dataset, names, found, model)
+    places = {name: hits[0] for name, hits in found.items()}
+    table = np.zeros(len(dataset.classes), np.int64)
+    for name, place in used.items():
+        table[place] = places[name]
+    labels = np.where(dataset.labels >= 0, table[np.maximum(dataset.labels, 0)], dataset.labels)
+    return Alignment(dataset.renumbered(labels, classes), LabelRecord(by="names", classes=places))
+
+
+def aligned(dataset: Dataset, classes: Sequence[str], *, model: str = "the model") -> Dataset:
+    """The data set alone; see `align`."""
+    return align(dataset, classes, model=model).dataset
+
+
+def _used(dataset: Dataset) -> dict[str, int]:
+    """The classes that have a sample, with their numbers; empty where labels have no names."""
+    labels = [] if dataset.labels is None else np.unique(dataset.labels).tolist()
+    return {dataset.classes[k]: k for k in labels if 0 <= k < len(dataset.classes)}
+
+
+def _check(dataset: Dataset, names: ClassNames, found: Mapping[str, tuple[int, ...]], model: str) -> None:
+    """Refuse names that are no class of the model, or of which nobody knows which.
+
+    Raises:
+        DataError: naming them, the nearest classes, and how to say which is which.
+    """
+    unclear = {name: hits for name, hits in found.items() if len(hits) != 1}
+    if not unclear:
+        return
+    told = []
+    for name, hits in list(unclear.items())[:_SHOWN]:
+        near = [names.classes[k] for k in hits[:3]] if hits else names.nearest(name)
+        words = "may be" if hits else "nearest:"
+        told.append(f"{name!r} ({words} {', '.join(map(repr, near))})" if near else f"{name!r}")
+    more = f" and {len(unclear) - _SHOWN} more" if len(unclear) > _SHOWN else ""
+    ids = ""
+    if any(is_wordnet_id(name) for name in unclear):
+        ids = "; WordNet ids are known of ImageNet's classes where the extra `models` is installed"
+    raise DataError(
+        f"data {dataset.options.spec!r}: {len(unclear)} of its {len(found)} classes are no class of {model}: "
+        f"{'; '.join(told)}{more}; rename them, or say which class each is by ?classes=FILE, a line each: name in the "
+        f"data, tab, name or number in the model{ids}"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.version import __version__
+from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
 from unshaken.run.store import RunDir
@@ -40,7 +43,9 @@ class RunConfig(BaseModel):
         data_fingerprint: of the content.
         model_name: what reports call it.
         classes: names in logit order.
+        labels: how the data's classes became the model's; None without labels, and in runs of earlier versions.
         view: how photos were cut, in words.
+        budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
@@ -67,7 +72,9 @@ class RunConfig(BaseModel):
     data_fingerprint: str
     model_name: str
     classes: list[str] = Field(default_factory=list)
+    labels: LabelRecord | None = None
     view: str = ""
+    budgets: str = ""
     limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
@@ -89,6 +96,13 @@ class RunConfig(BaseModel):
         """The samples of one shard."""
         return self.ids[self.shard_slice(shard)]
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits that two runs share exactly when all that decides their rows is the same."""
+        values = self.to_json()
+        text = json.dumps({name: values[name] for name in DECIDING}, sort_keys=True)
+        return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """As written to `run.json`."""
         return self.model_dump(mode="json", by_alias=True)
@@ -105,20 +119,30 @@ MAY_DIFFER = {
     "view",
     "methods",
     "steps",
+    "budgets",
     "model_name",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 
 
+DECIDING = (
+    *("model_fingerprint", "further_models", "data_fingerprint", "ids", "labels", "classes"),
+    *("plan", "seed", "shard_size", "eot", "precision"),
+)
+"""What decides rows: files of rows that differ in one of these are of two runs."""
+
+
 def read_config(run: RunDir) -> RunConfig:
-    """The configuration of a run directory.
+    """The configuration of a run directory, which from here on knows its rows from another run's.
 
     Raises:
         RunError: there is none, or it is damaged.
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
-    return validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    config = validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    run.identify(config.identity)
+    return config
 
 
 def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:

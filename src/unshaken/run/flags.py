@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.data import Dataset
 from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.rows import CLEAN, Condition
@@ -267,7 +268,7 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
         return
     few = batch[slice(0, 256)]
     labels = required(few.labels)
-    right = logits[: len(few)].argmax(1) == labels
+    right = predict(logits[: len(few)]) == labels
     for name, (mean, std) in RESCALINGS.items():
         if len(mean) not in (1, few.images.shape[1]):
             continue
@@ -277,7 +278,7 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
         if model.mean is not None and model.std is not None:
             tries = {f"under {name}": (few.images - m) / s * model.std + model.mean}
         for how, images in tries.items():
-            other = oracle.exact(images).argmax(1) == labels
+            other = predict(oracle.exact(images)) == labels
             gained, lost = int((other & ~right).sum()), int((right & ~other).sum())
             if gained > lost and scipy.stats.binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < 1e-3:
                 text = (

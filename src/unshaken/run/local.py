@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from unshaken.core.errors import RunError
 from unshaken.core.progress import Task, track
+from unshaken.run.class_order import check_order_of_classes
 from unshaken.run.config import NAME, RunConfig, check_same, read_config
 from unshaken.run.examples import damage, prune
 from unshaken.run.flag import FlagKind
@@ -53,6 +54,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
         else:
             run.write_json(config.to_json(), NAME)
         run.sweep()
+        run.check_marks()
         _flag_start(job)
         finished = job.finished()
         total = len(config.ids) * sum(job.weights().values())
@@ -107,7 +109,11 @@ def _finish(job: Job) -> None:
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
     _check_complete(run, config, frame)
     frame = frame.filter(pc.is_null(frame["error"]))
-    flags = [*check_rows(frame), *check_masking(frame, run.rows("turns"))]
+    flags = [
+        *check_rows(frame),
+        *check_order_of_classes(frame, config.classes),
+        *check_masking(frame, run.rows("turns")),
+    ]
     if run.names("rows", "certificates", suffix=".parquet"):
         flags += check_order(frame, run.rows("certificates"), subjects(config.plan))
     run.remove("rows", "flags", "finish-00000.parquet")

@@ -11,12 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unshaken.core.errors import RunError
+from unshaken.run.mark import wrong_mark
 from unshaken.run.rows import SCHEMAS
 
 _FILE = re.compile(r"([A-Za-z0-9._=+-]+)-([0-9]{5,9})\.parquet")
 
 
-def parse_rows(data: bytes | BinaryIO, name: str, file: str, where: str, columns: list[str] | None = None) -> pa.Table:
+def parse_rows(
+    data: bytes | BinaryIO, name: str, file: str, where: str, columns: list[str] | None = None, *, run: str = ""
+) -> pa.Table:
     """The rows of a file.
 
     Args:
@@ -25,10 +28,11 @@ def parse_rows(data: bytes | BinaryIO, name: str, file: str, where: str, columns
         file: the file's name, `CONDITION-SHARD.parquet`.
         where: the run directory, for messages.
         columns: those that are wanted; None for all.
+        run: identity of the run; empty where it is not known.
 
     Raises:
-        RunError: the file is damaged: no parquet, a column is absent or of another type, or the rows are another
-            file's.
+        RunError: the file is damaged: no parquet, a column is absent or of another type; or the rows are another
+            file's or another run's.
     """
 
     def damaged(why: str) -> RunError:
@@ -46,6 +50,9 @@ def parse_rows(data: bytes | BinaryIO, name: str, file: str, where: str, columns
         table.validate(full=True)  # else a damaged index is met where a value is looked at
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise damaged(str(error).partition("\n")[0]) from None
+    if (why := wrong_mark(table.schema, run, f"{name}/{file}")) is not None:
+        raise damaged(why)
+    table = table.replace_schema_metadata(None)
     for column in wanted or (schema.names if schema is not None else ()):
         if column not in table.column_names:
             raise damaged(f"it has no column {column!r}")

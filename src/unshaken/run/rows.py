@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.run.flag import Flag as Flag
 
 OUTCOMES = pa.schema(
@@ -225,7 +226,7 @@ def outcomes(
     n = len(batch)
     logits = logits.float().cpu()
     probabilities = logits.softmax(1)
-    confidence, prediction = probabilities.max(1)
+    confidence, prediction = probabilities.amax(1), predict(logits)
     columns: dict[str, Any] = {
         "id": list(batch.ids),
         "prediction": prediction.numpy(),

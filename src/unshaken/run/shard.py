@@ -65,6 +65,9 @@ class Job:
     remake: Callable[[], Job] | None = field(default=None, repr=False)
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.run.identify(self.config.identity)
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` made at the first call with this key; it is kept as long as the job."""
         if key not in self._made:

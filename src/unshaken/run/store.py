@@ -24,6 +24,7 @@ from torch import Tensor
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.run.address import check_writable, open_address
+from unshaken.run.mark import marked, wrong_mark
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import SCHEMAS
 
@@ -43,10 +44,15 @@ class RunDir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         self.fs, self.root = open_address(self.path)
+        self.identity = ""  # of the run, once its configuration is known: see `identify`
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __str__(self) -> str:
         return self.path
+
+    def identify(self, identity: str) -> None:
+        """Say whose rows these are: from here on rows are written with it, and rows of another run are refused."""
+        self.identity = identity
 
     def at(self, *parts: str) -> str:
         """The path of a file in the directory."""
@@ -156,9 +162,9 @@ class RunDir:
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self.write(buffer.getvalue(), "rows", name, f"{condition}-{shard:05d}.parquet")
+        buffer, file = io.BytesIO(), f"{condition}-{shard:05d}.parquet"
+        pq.write_table(marked(table, self.identity, f"{name}/{file}"), buffer, compression="zstd")
+        self.write(buffer.getvalue(), "rows", name, file)
 
     def has_rows(self, name: str, condition: str, shard: int) -> bool:
         """Whether these rows are finished."""
@@ -169,6 +175,23 @@ class RunDir:
         found = (re.fullmatch(r"(.+)-(\d{5,})\.parquet", n) for n in self.names("rows", name))
         return {(m[1], int(m[2])) for m in found if m}
 
+    def check_marks(self) -> None:
+        """Refuse rows of another run, and copies under another name; only the ends of the files are read.
+
+        Raises:
+            RunError: a file is damaged, or does not belong here; it is named.
+        """
+        tables = self.names("rows")
+        for name in tables:
+            for file in self.names("rows", name, suffix=".parquet"):
+                try:
+                    with self.fs.open(self.at("rows", name, file), "rb") as opened:
+                        why = wrong_mark(pq.read_schema(opened), self.identity, f"{name}/{file}")
+                except (pa.ArrowException, OSError, ValueError) as error:
+                    why = str(error).partition("\n")[0]
+                if why is not None:
+                    raise RunError(f"{self.path}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
+
     def rows(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a table; an empty table of its schema when there are none.
 
@@ -177,7 +200,7 @@ class RunDir:
         """
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
-            parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns))
+            parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns, run=self.identity))
         if parts:
             try:
                 return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began

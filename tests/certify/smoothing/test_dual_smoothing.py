@@ -26,7 +26,7 @@ def tally(selected, counts):
     """Votes of N samples, `[N, K]` each."""
     selected, counts = torch.as_tensor(selected), torch.as_tensor(counts)
     level = torch.zeros(len(counts), dtype=torch.int64)
-    return Tally(selected, counts, level, level > 0, level.double())
+    return Tally(selected, counts, level, level > 0, level, level.double())
 
 
 def hits(*k, n=10_000):

@@ -43,7 +43,7 @@ def batch(*means):
 def tally(selected, counts):
     selected, counts = torch.as_tensor(selected), torch.as_tensor(counts)
     none = torch.zeros(len(counts), dtype=torch.int64)
-    return Tally(selected, counts, none, none > 0, none.double())
+    return Tally(selected, counts, none, none > 0, none, none.double())
 
 
 def rows(method, samples, radii):

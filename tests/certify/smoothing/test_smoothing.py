@@ -25,7 +25,7 @@ def tally(hits, n, level=None, n0=100):
     counts = torch.stack([hits, n - hits], 1)
     selected = torch.tensor([[n0, 0]]).repeat(len(hits), 1)
     levels = torch.zeros_like(hits) if level is None else torch.as_tensor(level)
-    return Tally(selected, counts, levels, levels > 0, hits.double())
+    return Tally(selected, counts, levels, levels > 0, torch.zeros_like(hits), hits.double())
 
 
 class Linear(nn.Module):

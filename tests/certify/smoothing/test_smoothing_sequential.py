@@ -27,7 +27,10 @@ def climb(shares, n=100_000, alpha=0.001, give_up=0.035, seed=0):
         drawn[going] += now
         ours, theirs = torch.from_numpy(hits[going]), torch.from_numpy(drawn[going] - hits[going])
         first = torch.tensor([[1, 0]]).repeat(len(going), 1)
-        votes = Tally(first, torch.stack([ours, theirs], 1), level[going], level[going] > 9, ours.double())
+        first_level = level[going]
+        votes = Tally(
+            first, torch.stack([ours, theirs], 1), first_level, first_level > 9, torch.zeros_like(ours), ours.double()
+        )
         level[going], decided = rule.look(votes)
         going = going[~decided.numpy() & (drawn[going] < n)]
     return level.numpy(), drawn

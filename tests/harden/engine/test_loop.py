@@ -198,6 +198,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(ph
     assert all(torch.isfinite(w).all() for w in loop.live.net.state_dict().values())
 
 
+def test_weights_that_are_no_numbers_are_not_kept(photos, net):
+    """The loss of the last step was finite, what it did to the weights was not."""
+
+    class Ruins(Recipe):
+        def after_step(self, step):
+            if step.number == 3:
+                with torch.no_grad():
+                    next(step.classifier.parameters()).fill_(math.inf)
+
+    Ruins.info = AdversarialTraining.info.__class__("ruins", "harden", Ruins, "none")
+    kept = []
+    training = Training(epochs=1, batch_size=40, check_images=8)
+    loop = Loop(net(), Samples.of(*photos, 10), [Ruins()], training, keep=lambda *given: kept.append(given[1]))
+    with pytest.raises(RunError, match=r"the weights '.*' became infinite or NaN at epoch 1.* lower lr"):
+        loop.train()
+    assert kept == []
+
+
 def test_a_recipe_may_end_the_training(photos, net):
     class Enough(Recipe):
         def after_step(self, step):

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 import unshaken
 from unshaken import api
+from unshaken.cli import main
 from unshaken.cli.repair import costs
+from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import repair as how
+from unshaken.harden.engine.validation import Validation
 from unshaken.harden.recipes.weights.ema import EMA
 from unshaken.run.store import RunDir
 
@@ -96,9 +104,13 @@ def test_the_plan_states_its_cost(audit, data, monkeypatch):
     assert plan.seconds > 0
 
 
-def test_mended_from_start_to_end(audit, data, tmp_path):
-    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16)
-    done = api.repair(audit, plan, out=tmp_path / "mended", data=data)
+def test_repaired_from_start_to_end(audit, data, tmp_path):
+    """Where the validation rises, epoch 1 is kept, audited again and compared."""
+    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16, max_clean_loss=1)
+    rising = iter((0.1, 0.2))
+    plan = replace(plan, validation=lambda model, held: next(rising))
+    done = api.repair(audit, plan, out=tmp_path / "repaired", data=data)
+    assert done.refused == ""
     assert done.comparison.runs[0].conditions[0].condition.id == "clean"
     assert done.comparison.runs[0].n == 40
     clean = done.comparison.runs[0].conditions[0]
@@ -106,13 +118,95 @@ def test_mended_from_start_to_end(audit, data, tmp_path):
     assert [line.partition(" points")[0] for line in costs(done.comparison)] == (
         [f"the repaired model lost {-100 * clean.paired.difference.value:.1f}"] if spoilt else []
     )
-    assert (tmp_path / "mended" / "before-after" / "compare.html").is_file()
-    assert "## Before and after" in (tmp_path / "mended" / "report.md").read_text()
-    record = json.loads((tmp_path / "mended" / "harden.json").read_text())
+    assert (tmp_path / "repaired" / "before-after" / "compare.html").is_file()
+    assert "## Before and after" in (tmp_path / "repaired" / "report.md").read_text()
+    record = json.loads((tmp_path / "repaired" / "harden.json").read_text())
     assert record["recipes"][0].startswith("trades:")
-    before = unshaken.load_model("demo:standard").net.state_dict()["head.weight"]
-    after = unshaken.load_model(f"run:{tmp_path / 'mended'}").net.state_dict()["head.weight"]
-    assert not torch.equal(before, after)
+    assert record["result"]["chosen_epoch"] == 1
+    assert not torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"lr": 5.0}, "(max_clean_loss allows 20 points)"),
+        ({"max_clean_loss": 1.0}, "was 50.0% at the start and 50.5% at best"),
+    ],
+)
+def test_a_worse_model_is_not_delivered(settings, shown, audit, data, tmp_path):
+    """A repair that loses too much on unchanged images, and one that gains nothing, leave the starting weights."""
+    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16, clip=1.0, **settings)
+    if "lr" not in settings:
+        gains = iter((0.5, 0.505))
+        plan = replace(plan, validation=lambda model, held: next(gains))
+    done = api.repair(audit, plan, out=tmp_path / "repaired", data=data)
+    assert done.after is None
+    assert done.comparison is None
+    assert shown in done.refused
+    assert done.hardened.result["chosen_epoch"] == 0
+    assert torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
+    page = (tmp_path / "repaired" / "report.md").read_text()
+    assert "The starting weights are kept" in page
+    assert "Not repaired:" in page
+    again = api.repair(audit, plan, out=tmp_path / "repaired", data=data, resume=True)
+    assert again.refused == done.refused
+
+
+def test_the_command_ends_with_1_where_nothing_was_repaired(audit, data, tmp_path, capsys):
+    images = [image_bytes(data.fetch(i)) for i in range(len(data))]
+    names = [data.classes[k] for k in data.labels]
+    pq.write_table(pa.table({"image": pa.array(images, pa.binary()), "label": names}), tmp_path / "data.parquet")
+    given = ["--data", f"parquet:{tmp_path}/data.parquet", "--epochs", "1", "--batch-size", "32", "--lr", "5"]
+    settings = ["--set", "check_images=16", "--set", "clip=1"]
+    code = main(["harden", "--from", str(audit), "--out", str(tmp_path / "out"), *given, *settings])
+    assert code == 1
+    assert "not repaired: no epoch was better within what may be lost" in capsys.readouterr().out
+
+
+def image_bytes(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def head_of(spec):
+    return unshaken.load_model(spec).net.state_dict()["head.weight"]
+
+
+def test_the_validation_is_about_the_weaknesses_that_are_repaired(audit, data):
+    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16)
+    aimed = [set(f.conditions) for f in plan.findings if not f.left_out]
+    assert [set(w) for w in plan.validation.weaknesses] == aimed
+    assert {"fgsm-linf-0.05", "fgsm-linf-0.1"} in aimed
+    held = Batch(torch.rand(8, 1, 28, 28), torch.arange(8), tuple("abcdefgh"))
+    right = Validation(plan.validation.plan, (("gaussian_noise-3",), ()), 0, 8)
+    found = right(ByBrightness(), held.with_images(torch.full((8, 1, 28, 28), 0.5)))
+    assert found == (1 / 8 + 0) / 2  # one label in eight is the class that it says, and another class has none right
+
+
+class ByBrightness(Classifier):
+    """Class 3, whatever it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Flatten())
+
+    def forward(self, images):
+        return torch.eye(8)[3].repeat(len(images), 1) + 0 * images.mean()
+
+
+def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monkeypatch):
+    run = RunDir(tmp_path)
+    conditions = [condition("near", 0.6, norm="linf", eps=8 / 255), condition("far", 0.1, norm="linf", eps=0.1)]
+    run.write_json({"clean": figure(0.9), "conditions": conditions}, "summary.json")
+    monkeypatch.setattr(how, "_disparity", lambda run: [])
+    (found,) = how.findings_of(run, budget=8 / 255)
+    assert found.recipe == "trades:norm=linf,eps=0.0313725,beta=6.0"
+    assert found.conditions == ("near",)
+    run.write_json({"clean": figure(0.9), "conditions": conditions[1:]}, "summary.json")
+    (found,) = how.findings_of(run, budget=8 / 255)
+    assert found.recipe == "trades:norm=linf,eps=0.0313725,beta=6.0"
+    (found,) = how.findings_of(run, budget=0.1)
+    assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
 
 def test_a_run_of_the_users_own_net_is_audited_after_its_repair(tmp_path, data):

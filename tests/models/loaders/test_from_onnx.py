@@ -7,7 +7,7 @@ import warnings
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError
@@ -152,3 +152,24 @@ def test_a_loop_without_end_is_stopped(tmp_path, monkeypatch):
     classifier = load_model(f"onnx:{tmp_path}/endless.onnx")
     with pytest.raises(ModelError, match=r"has a loop and gave no answer within 0.5 s"):
         classifier(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "net.onnx_data", "w" * 200 + ".bin"])
+def test_weights_beside_the_graph_are_in_the_fingerprint(name, tmp_path):
+    """Two graphs that differ only in a file of weights, whatever it is called, are two models."""
+    torch.manual_seed(0)
+    weights = torch.randn(4, 3, 32, 32)
+    tensor = numpy_helper.from_array(weights.numpy(), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    pool = helper.make_node("GlobalAveragePool", ["y"], ["z"])
+    flat = helper.make_node("Flatten", ["z"], ["logits"])
+    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 32, 32])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4])
+    model = helper.make_model(
+        helper.make_graph([node, pool, flat], "net", [images], [logits], [tensor]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=9,
+    )  # fmt: skip
+    onnx.save_model(model, tmp_path / "net.onnx", save_as_external_data=True, location=name, size_threshold=0)
+    before = fingerprint(load_model(f"onnx:{tmp_path / 'net.onnx'}"))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[::-1])
+    assert fingerprint(load_model(f"onnx:{tmp_path / 'net.onnx'}")) != before

@@ -45,12 +45,21 @@ def test_curves_have_the_worst_of_all_on_top_with_its_band(data: dict[str, Any])
     assert (l2.traces[0].points[-1].x, l2.traces[0].points[-1].y) == (100, 75)
 
 
+def turn(name: str, standing: int, passes: int) -> dict[str, Any]:
+    return {"attack": name, "broken": 0, "standing": standing, "forwards": passes, "backwards": 0}
+
+
+def test_stages_that_made_no_pass_were_not_run() -> None:
+    turns = {"turns": [turn("a", 9, 90), turn("b", 9, 0), turn("c", 0, 0)]}
+    assert attack.broken_by_stage(turns) == "a broke none; b and c not run"
+
+
 def test_the_headline_says_what_each_stage_broke(data: dict[str, Any]) -> None:
     headline = attack.headline(data)
     assert headline == data["attacks"][2]
     assert attack.broken_by_stage(data["attacks"][2]) == "even broke 12 of 24, odd 12 more"
     assert attack.broken_by_stage(data["attacks"][1]) == "odd broke 6 of 30; even broke none"
-    idle = {"turns": [{"attack": a, "broken": 0, "standing": 9} for a in ("a", "b", "c")]}
+    idle = {"turns": [turn(a, 9, 1) for a in ("a", "b", "c")]}
     assert attack.broken_by_stage(idle) == "a, b and c broke none"
     assert attack.headline({"attacks": []}) is None
 

@@ -12,6 +12,7 @@ from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -95,7 +96,7 @@ class SPSA(Attack[SPSAState]):
         rise = value[:, 0] - value[:, 1] if problem.targeted else value[:, 1] - value[:, 0]
         rise[:, 0].masked_fill_(state.part == 0, 0)
         estimate = torch.einsum("np,npchw->nchw", rise / (2 * self.delta * (self.samples - 1)), self._signs(state))
-        hit = logits[:, 0].argmax(1) == problem.labels
+        hit = predict(logits[:, 0]) == problem.labels
         fooled = state.fooled | ((state.part == 0) & (hit if problem.targeted else ~hit))
         part = state.part + 1
         state = state.replace(gradient=state.gradient + estimate, part=part, fooled=fooled)

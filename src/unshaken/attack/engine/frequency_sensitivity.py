@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from unshaken.core import prediction
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
@@ -40,7 +41,7 @@ def pass_curve(
     cut = low_pass if keep == "low" else high_pass
     found = {}
     for radius in radii:
-        right = predict(cut(images, radius).clamp(0, 1)).argmax(1) == labels
+        right = prediction.predict(predict(cut(images, radius).clamp(0, 1))) == labels
         found[radius] = accuracy(right.cpu().numpy())
     return found
 
@@ -110,6 +111,6 @@ def fourier_heat_map(
             sign = rng.fold(row).fold(column).uniform(images.shape[1]).sub(0.5).sign()[..., None, None]
             noise = norm * fourier_pattern(height, width, row, column)
             seen = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
-            error = float((predict(seen).argmax(1) != labels).double().mean())
+            error = float((prediction.predict(predict(seen)) != labels).double().mean())
             found[reach + row, reach + column] = found[reach - row, reach - column] = error
     return found

@@ -17,6 +17,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.gradient_masking import Masking, gradient_masking
@@ -118,7 +119,7 @@ def probe_gradient_masking(
     blind: dict[str, list[bool]] = {}
     if surrogate is not None:
         moved = transfer_end_points(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
-        blind["transfer"] = (oracle.exact(moved).argmax(1) == required(batch.labels)).tolist()
+        blind["transfer"] = (predict(oracle.exact(moved)) == required(batch.labels)).tolist()
     return gradient_masking(
         (gradient_sizes(oracle, batch) == 0).tolist(),
         left(FGSM()),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball, inside
 from unshaken.core.oracle import required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Objective
 from unshaken.core.state import State
 
@@ -54,7 +55,7 @@ class FoolingGoal(Goal):
 
     def __call__(self, points: Tensor, logits: Tensor) -> Tensor:
         """Bool `[N]`."""
-        answer = logits.argmax(1)
+        answer = predict(logits)
         wanted = answer == self.labels if self.targeted else answer != self.labels
         if self.reject is not None:
             wanted &= answer != self.reject

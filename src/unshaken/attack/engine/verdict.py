@@ -12,6 +12,7 @@ from unshaken.attack.engine.phase import PhaseRecord
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.driver import Outcome
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.core.state import State
 
 
@@ -112,7 +113,7 @@ def judge_end_points(
         hit, spent[rows] = problem[rows].fooled(moved, look), spent[rows] + 1
         x, logits = x.index_copy(0, rows[hit], moved[hit]), logits.index_copy(0, rows[hit], look[hit])
         fooled[rows[hit]] = True
-    right = logits.argmax(1) == problem.labels
+    right = predict(logits) == problem.labels
     astray = (~fooled & ~(problem.ball.contains(x) & (right | problem.targeted))).nonzero().flatten()
     if len(astray):
         x = x.index_copy(0, astray, problem.ball.clean[astray])
@@ -133,7 +134,7 @@ def initial_result(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool
     """The result before any search: misclassified samples count as fooled, at no cost."""
     n, device = len(images), images.device
     zeros = torch.zeros(n, dtype=torch.int64, device=device)
-    hit = clean.argmax(1) == labels
+    hit = predict(clean) == labels
     return AttackResult(
         images,
         hit if targeted else ~hit,
@@ -216,7 +217,7 @@ def check_8bit(oracle: Oracle, result: AttackResult, labels: Tensor, targeted: b
     rows = (result.fooled & (result.distance > 0) & (result.survives_8bit < 0)).nonzero().flatten()
     if not len(rows):
         return result
-    answer = oracle.exact((result.images[rows] * 255).round() / 255).argmax(1)
+    answer = predict(oracle.exact((result.images[rows] * 255).round() / 255))
     hit = answer == labels[rows]
     if oracle.model.reject is not None:
         hit |= (answer == oracle.model.reject) & (not targeted)

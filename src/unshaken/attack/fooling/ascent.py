@@ -18,6 +18,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.driver import drive
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -271,7 +272,7 @@ def ascend(
         classes=targets.cpu(),
         images=eight_bit.cpu(),
         odds=log_odds(logits).gather(1, targets[:, None]).flatten().cpu(),
-        prediction=logits.argmax(1).cpu(),
+        prediction=predict(logits).cpu(),
         best_step=found.best_step.cpu(),
         crossed=found.crossed.cpu(),
         curve=found.curve.cpu(),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 
@@ -44,7 +45,7 @@ class Crossing(Query):
             with passes.method():
                 stopped = goal(self.points, first.clone())
             if bool(stopped.all()):
-                return Answer(logits=first.clone(), labels=first.argmax(1), stopped=stopped, cut=stopped)
+                return Answer(logits=first.clone(), labels=predict(first), stopped=stopped, cut=stopped)
         logits = self.problem.seen(torch.stack(looks).mean(0) if len(looks) > 1 else first.clone())
         with passes.method():
             start = self.following(logits).detach().requires_grad_(True)
@@ -61,11 +62,11 @@ class Crossing(Query):
             new = [lead.detach(), torch.stack(rows, 1) if last else rows[0][:, None]]
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         value, slopes = sums if passes.draws == 1 else [s / passes.draws for s in sums]
-        return Answer(logits=logits, labels=logits.argmax(1), value=value, slopes=slopes, stopped=stopped)
+        return Answer(logits=logits, labels=predict(logits), value=value, slopes=slopes, stopped=stopped)
 
     def hit(self, logits: Tensor) -> Tensor:
         """Bool `[N]`: the points are of another class than the label, or of the one to be reached."""
-        return (logits.argmax(1) == self.problem.labels) == self.problem.targeted
+        return (predict(logits) == self.problem.labels) == self.problem.targeted
 
     def following(self, logits: Tensor) -> Tensor:
         """Where the next step starts, `[N, C, H, W]`: at the point, back towards the image if it fools, or anew."""

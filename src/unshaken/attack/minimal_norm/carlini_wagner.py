@@ -13,6 +13,7 @@ from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.minimal_norm._hinge import Hinge, Weight, image_space, tanh_space
 from unshaken.core.oracle import required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -166,7 +167,7 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         kappa = -self.kappa if problem.targeted else self.kappa
         if kappa:
             logits = logits.scatter_add(1, problem.labels[:, None], torch.full_like(logits[:, :1], kappa))
-        return (logits.argmax(1) == problem.labels) == problem.targeted
+        return (predict(logits) == problem.labels) == problem.targeted
 
     def _adam(self, state: CarliniWagnerState, gradient: Tensor, change: Tensor) -> Tensor:
         """One step of each sample, with its own count; `w`, `m`, `v`, `gradient` and `change` are written over.

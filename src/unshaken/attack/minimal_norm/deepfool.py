@@ -12,6 +12,7 @@ from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import Margin
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Gradient, Query, Slopes
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -92,7 +93,7 @@ class DeepFool(Attack[DeepFoolState]):
         else:
             slopes = required(answer.slopes)
             f = logits.gather(1, state.classes) - logits.gather(1, problem.labels[:, None])
-        fooled = (logits.argmax(1) == problem.labels) == problem.targeted
+        fooled = (predict(logits) == problem.labels) == problem.targeted
         total = state.total + nearest_boundary(f, slopes, problem.ball.norm)
         x = (problem.ball.clean + (1 + self.overshoot) * total).clamp_(0, 1)
         wide = fooled.view(-1, 1, 1, 1)

@@ -18,6 +18,7 @@ from unshaken.certify.engine.reading import read_chain
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.prediction import predict
 from unshaken.run.rows import Condition, Context, Part, outcomes
 
 EPS = 2 / 255
@@ -96,12 +97,12 @@ class BoundCertifier(Certifier):
 
     def _rows(self, chain: Chain, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         began, limit = time.perf_counter(), context.oracle.limit
-        prediction = context.clean.argmax(1).to(batch.images.device)
+        prediction = predict(context.clean).to(batch.images.device)
         pieces = max(1, min(limit, HELD // chain.largest))
         with context.oracle.meter.method():
             radius = torch.cat(
                 [
-                    self._radius(chain, images, labels, float(condition.eps or EPS), limit)
+                    self._radius(chain, images, labels.clamp_min(0), float(condition.eps or EPS), limit)
                     for images, labels in zip(
                         torch.split(batch.images, pieces), torch.split(prediction, pieces), strict=True
                     )

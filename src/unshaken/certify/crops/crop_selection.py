@@ -38,6 +38,7 @@ from unshaken.certify.engine.base import Certifier, certificates
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
+from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.run.rows import Condition, Context, Part, outcomes
 from unshaken.stress.geometry.translation import window
@@ -203,7 +204,7 @@ class CropSelection(Certifier):
                 radius.append(self._radius(photos, d, self.crop_size(height, width)))
             logits.append(oracle.exact(inputs).reshape(len(photos), self.top, -1).mean(1))
         answer, seconds = torch.cat(logits), (time.perf_counter() - began) / len(batch)
-        prediction = answer.argmax(1)
+        prediction = predict(answer)
         rows = certificates(
             condition, batch, radius=torch.cat(radius), norm="translation", prediction=prediction, seconds=seconds
         )

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.prediction import NO_CLASS
 from unshaken.core.registry import Parameters
 from unshaken.run.order import CERTIFICATE, MODEL
 from unshaken.run.rows import Condition, Context, Part, declare_table
@@ -83,6 +85,10 @@ class Certifier(Parameters):
         """Rows of one shard: the `certificates` of each condition, then the `outcomes` of the certified model."""
 
 
+NOT_FINITE = "the model gives NaN or infinite values for the image or a noisy copy of it"
+"""Reason of a certificate that abstains because an output is not finite."""
+
+
 def certificates(
     condition: Condition,
     batch: Batch,
@@ -96,6 +102,7 @@ def certificates(
     alpha: float = 0.0,
     seconds: Tensor | float = 0.0,
     reason: Sequence[str | None] | None = None,
+    blank: Tensor | None = None,
 ) -> Part:
     """The `certificates` rows of one condition.
 
@@ -111,8 +118,19 @@ def certificates(
         alpha: the probability that a certificate is wrong; 0 for exact ones.
         seconds: a sample's share of the time.
         reason: why nothing, or no more, is certified of each, or its verdict; None where there is nothing to say.
+        blank: int64 `[N]`: draws whose output was NaN or infinite; None for none. Where there are any, as where the
+            prediction is `NO_CLASS`, the method abstains and nothing is certified.
     """
     n = len(batch)
+    failed = torch.zeros(n, dtype=torch.bool) if blank is None else blank.cpu() > 0
+    if prediction is not None:
+        failed |= prediction.cpu() == NO_CLASS
+    if bool(failed.any()):
+        radius = radius.cpu().masked_fill(failed, 0)
+        abstained = failed if abstained is None else abstained.cpu() | failed
+        p_lower = None if p_lower is None else p_lower.cpu().masked_fill(failed, 0)
+        told = [None] * n if reason is None else list(reason)
+        reason = [NOT_FINITE if bad else why for bad, why in zip(failed.tolist(), told, strict=True)]
 
     def column(value: Tensor | float) -> list[float | int | bool]:
         return list(value.cpu().tolist()) if isinstance(value, Tensor) else [value] * n

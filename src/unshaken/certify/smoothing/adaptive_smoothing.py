@@ -17,6 +17,7 @@ from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp
 from unshaken.certify.smoothing.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
+from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.core.state import State
 from unshaken.run.rows import Condition, Context, Part, outcomes
@@ -81,7 +82,7 @@ def judge_mixture(
     find = sharp_radius if rule == "sharp" else smoothing_radius
     radius = find(lower[:, 0], rival, least, sigma)
     mixture = (1 - a) * accurate + a * counts / counts.sum(1, keepdim=True).clamp(min=1)
-    prediction = torch.where(sure, chosen[:, 0], mixture.argmax(1))
+    prediction = torch.where(sure, chosen[:, 0], predict(mixture))
     return MixtureCertificate(mixture.clamp(min=TINY).log().float(), prediction, ~sure, radius * sure, lower[:, 0])
 
 
@@ -186,8 +187,10 @@ class AdaptiveSmoothing(SmoothedMixture):
             alpha=self.alpha_error,
             seconds=seconds,
             reason=self._reasons(found, outputs.least),
+            blank=outputs.tally.blank,
         )
-        return [rows, outcomes(condition, batch, found.logits, forwards=outputs.forwards, seconds=seconds)]
+        logits = found.logits.masked_fill((outputs.tally.blank > 0).cpu()[:, None], torch.nan)
+        return [rows, outcomes(condition, batch, logits, forwards=outputs.forwards, seconds=seconds)]
 
     def _reasons(self, found: MixtureCertificate, least: float) -> list[str | None]:
         """Why a sample has no radius."""

@@ -150,7 +150,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
             )
         whole = Tally(
             left.selected + right.selected, left.counts + right.counts, left.level, left.decided & right.decided,
-            left.seconds + right.seconds,
+            left.blank + right.blank, left.seconds + right.seconds,
         )  # fmt: skip
         at, level = whole.candidate[:, None], self._levels(left.counts.shape[1])[0]
         hits = [t.counts.gather(1, at).squeeze(1) for t in (left, right)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.smoothed_gradient import log_mean
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 
@@ -79,7 +80,7 @@ class MixedGradient(Query):
         if isinstance(self.share, Oracle):
             gradient = gradient + self.share.gradient(value, image)
         mixture = mixture.detach()
-        return Answer(logits=mixture, labels=mixture.argmax(1), value=value.detach(), gradient=gradient)
+        return Answer(logits=mixture, labels=predict(mixture), value=value.detach(), gradient=gradient)
 
     def _logs(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`log(1 - a)` and `log(a)`, to be added to `[N, K]`."""

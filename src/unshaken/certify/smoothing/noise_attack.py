@@ -17,6 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.query import Answer, Goal, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
@@ -91,8 +92,8 @@ class NoiseAttack(Certifier):
         context.oracle.check_gradients()
         began = time.perf_counter()
         plain = self.look(batch, context, f"{self.info.name}: clean")
-        predicted = plain.logits.argmax(1)
-        labels = predicted if batch.labels is None else batch.labels
+        predicted = predict(plain.logits)
+        labels = predicted.clamp_min(0) if batch.labels is None else batch.labels
         so_far = _SoFar(batch.images, plain.logits, predicted == labels)
         forwards = plain.forwards
         parts = []
@@ -104,6 +105,7 @@ class NoiseAttack(Certifier):
                 x, there, back = self._climb(some, float(condition.eps or 0), context)
                 found = self.look(some.with_images(x), context, f"{self.info.name}: {condition.id}")
                 beaten = (found.winner >= 0) & (found.winner != labels[rows])
+                beaten |= predict(found.logits) == NO_CLASS
                 so_far = so_far.with_examples(rows, x, found.logits, beaten)
                 forwards = forwards.index_add(0, rows, there + found.forwards)
                 backwards = backwards.index_add(0, rows, back)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 
@@ -61,4 +62,4 @@ class SmoothedGradient(Query):
                 value = smooth_loss(logits, self.labels)
         gradient = passes.gradient(value, noisy).view(copies, *self.points.shape).sum(0)
         mean = log_mean(logits.detach().log_softmax(2))
-        return Answer(logits=mean, labels=mean.argmax(1), value=value.detach(), gradient=gradient)
+        return Answer(logits=mean, labels=predict(mean), value=value.detach(), gradient=gradient)

@@ -192,6 +192,7 @@ class GaussianSmoothing(Certifier):
             alpha=self.alpha,
             seconds=tally.seconds,
             reason=found.reasons,
+            blank=tally.blank,
         )
         return [
             rows,
@@ -207,10 +208,11 @@ def smoothed_at(sigma: float) -> str:
 def vote_logits(tally: Tally) -> Tensor:
     """The smoothed classifier's answer as logits `[N, K]`: the logarithm of each class's share of all votes.
 
-    A vote that nobody gave counts half a vote.
+    A class that nobody voted for counts half a vote. An image with a blank vote has no answer, NaN for every class.
     """
     votes = tally.counts + tally.selected + 0.5
-    return (votes / votes.sum(1, keepdim=True)).log()
+    logits = (votes / votes.sum(1, keepdim=True)).log()
+    return logits.masked_fill((tally.blank > 0)[:, None], torch.nan)
 
 
 @register("smoothing", reference="Cohen et al. 2019, arXiv:1902.02918", norms=("l2",))

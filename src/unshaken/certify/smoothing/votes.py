@@ -33,6 +33,7 @@ class Tally(State):
         counts: votes a class of the fresh draws after them, int64 `[N, K]`.
         level: steps of a sequential rule that are passed, int64 `[N]`.
         decided: bool `[N]`: the rule has seen enough.
+        blank: draws whose output was NaN or infinite and that voted for no class, int64 `[N]`.
         seconds: a sample's share of the time, float64 `[N]`.
     """
 
@@ -40,6 +41,7 @@ class Tally(State):
     counts: Tensor
     level: Tensor
     decided: Tensor
+    blank: Tensor
     seconds: Tensor
 
     @property
@@ -60,7 +62,7 @@ class Tally(State):
     @property
     def forwards(self) -> Tensor:
         """Passes of each sample, int64 `[N]`."""
-        return self.drawn + self.selected.sum(1)
+        return self.drawn + self.selected.sum(1) + self.blank
 
 
 class Rule(Protocol):
@@ -105,7 +107,7 @@ class Poll:
         """No votes yet."""
         none = torch.zeros(len(samples), self.classes, dtype=torch.int64, device=samples.images.device)
         zero = none[:, 0]
-        return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero.double()))
+        return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero, zero.double()))
 
     def ask(self, state: Ballot) -> Votes:
         """The next draws; a sample's draws are numbered from 0 on, those that choose first."""
@@ -117,7 +119,11 @@ class Poll:
         """Count."""
         tally, counts = state.tally, required(answer.counts)
         choosing = (tally.forwards < self.n0)[:, None]
-        tally = tally.replace(selected=tally.selected + counts * choosing, counts=tally.counts + counts * ~choosing)
+        tally = tally.replace(
+            selected=tally.selected + counts * choosing,
+            counts=tally.counts + counts * ~choosing,
+            blank=tally.blank + required(answer.forwards) - counts.sum(1),
+        )
         if self.rule is not None and bool((tally.drawn > 0).any()):
             level, decided = self.rule.look(tally)
             tally = tally.replace(level=level, decided=decided & (tally.drawn > 0))
@@ -126,7 +132,7 @@ class Poll:
     def done(self, state: Ballot) -> Tensor:
         """All votes are in, or enough."""
         tally = state.tally
-        done = tally.decided | (tally.drawn >= self.n)
+        done = tally.decided | (tally.forwards >= self.n0 + self.n)
         if self.doomed is not None:
             done = done | ((tally.forwards >= self.n0) & self.doomed(tally, state.labels))
         return done

@@ -24,6 +24,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.run.rows import Condition, Context, Part, declare_table, outcomes
@@ -148,13 +149,13 @@ class SMT(Certifier):
         return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]
 
     def _rows(self, chain: Chain, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        prediction, eps = context.clean.argmax(1), float(condition.eps or EPS)
+        prediction, eps = predict(context.clean), float(condition.eps or EPS)
         findings, regions, seconds = [], [], []
         with track(f"smt: {self.mode}", len(batch)) as task:
             for image, label in zip(batch.images.float(), prediction.tolist(), strict=True):
                 began = time.perf_counter()
                 with context.oracle.meter.method():
-                    regions.append(self.region(image, label, eps))
+                    regions.append(self.region(image, max(label, 0), eps))
                     findings.append(self._verify(chain, context.oracle, regions[-1]))
                 seconds.append(time.perf_counter() - began)
                 task.advance()

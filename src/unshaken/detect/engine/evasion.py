@@ -17,6 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
 from unshaken.core.oracle import required
+from unshaken.core.prediction import predict
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
 from unshaken.detect.engine.detector_set import DetectorSet
@@ -182,7 +183,7 @@ class _EvasionRun:
         shown = {}
         for label, scored in found.items():
             accepted = (scored.score <= self.detector_set.threshold(label, self.method.accept).value).to(logits.device)
-            past = accepted & (logits.argmax(1) != self.labels)
+            past = accepted & (predict(logits) != self.labels)
             shown[label] = _Observation(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
         return shown
 

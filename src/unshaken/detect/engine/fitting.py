@@ -30,7 +30,7 @@ from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
 from unshaken.models import as_classifier, check_model, fingerprint
-from unshaken.run.align import aligned
+from unshaken.run.align import align
 
 LEAST = 20
 """Samples below which nothing is fitted."""
@@ -147,7 +147,7 @@ def fit(
     classifier = as_classifier(model, download=download).to(device)
     classifier = alone(classifier) if batch_size == 1 else classifier
     dataset = as_dataset(data, download=download)
-    dataset = aligned(dataset, classifier.classes)
+    dataset = _aligned(dataset, classifier, detectors)
     chosen = subset(dataset, take, seed)
     _check_labels(dataset, detectors)
     fitting = _Fitting(classifier, dataset, detectors, seed, batch_size, workers)
@@ -292,6 +292,16 @@ class _Fitting:
                 yield item.to(device)
             elif keep_bad:
                 self.bad.append(item)
+
+
+def _aligned(dataset: Dataset, model: Classifier, methods: Sequence[Detector]) -> Dataset:
+    """The data with the model's class numbers; without labels where these are of other classes and nothing needs them.
+
+    Raises:
+        DataError: see `unshaken.run.align.align`.
+    """
+    needed = any(m.labelled for m in methods)
+    return align(dataset, model.classes, model=f"model {model.name!r}", needed=needed).dataset
 
 
 def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:

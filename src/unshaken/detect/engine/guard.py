@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Features, Logits, Query
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.base import QueryGenerator, T
@@ -82,7 +83,7 @@ def _answer_with_graph(query: Query, model: Classifier) -> Answer:
     if isinstance(query, Logits | Features) and query.points.ndim == 4:
         layers = query.layers if isinstance(query, Features) else ()
         logits, features = model.features(query.points, layers)
-        return Answer(logits=logits, labels=logits.argmax(1), features=features)
+        return Answer(logits=logits, labels=predict(logits), features=features)
     with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
         return query.evaluate(UncountedPasses(model), None)
 

@@ -7,6 +7,7 @@ import torch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.models.loaders.load import second_model
 
@@ -42,7 +43,7 @@ class Members(Query):
                 )
             found.append(logits)
         logits = torch.stack(found, 1)
-        return Answer(logits=logits, labels=logits.argmax(-1))
+        return Answer(logits=logits, labels=predict(logits))
 
     def _check_size(self, spec: str, model: Classifier) -> None:
         size = tuple(self.points.shape[2:])

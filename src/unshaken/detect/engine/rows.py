@@ -12,6 +12,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
+from unshaken.core.prediction import predict
 from unshaken.detect.engine.detector_set import DetectorSet, digest
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector
 from unshaken.run.rows import Condition, Part, declare_table
@@ -97,7 +98,7 @@ def scores(
         "id": list(batch.ids),
         "detector": [detector] * len(batch),
         "split": [split] * len(batch),
-        "prediction": logits.argmax(1).cpu().numpy(),
+        "prediction": predict(logits).cpu().numpy(),
         "score": [v if ok else None for v, ok in zip(value.tolist(), fine, strict=True)],
         "accepted": [a if ok else None for a, ok in zip((value <= threshold).tolist(), fine, strict=True)],
         "forwards": scored.forwards.cpu().numpy(),
@@ -142,7 +143,7 @@ def answers(
     """
     score, logits = scored.score.cpu(), logits.cpu()
     accepted = score <= threshold
-    confidence, predictions = logits.softmax(1).max(1)
+    confidence, predictions = logits.softmax(1).amax(1), predict(logits)
     normal = fitted.calibration.cpu()
     lower = torch.searchsorted(normal, score.nan_to_num(torch.inf)) / max(1, len(normal))
     columns: dict[str, Any] = {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.rng import SampleRng
 
@@ -49,7 +50,7 @@ class DropoutDraws(Query):
             with dropping(model, self.rng.fold(draw)):
                 found.append(oracle.forward(self.points)[0])
         logits = torch.stack(found, 1)
-        return Answer(logits=logits, labels=logits.argmax(-1))
+        return Answer(logits=logits, labels=predict(logits))
 
 
 @contextmanager

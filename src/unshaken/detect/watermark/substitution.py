@@ -18,6 +18,7 @@ from unshaken.core.descent import descend
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
 
@@ -98,7 +99,7 @@ def train_substitute(
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     descend(optimizer, loss, len(seen), steps=steps, batch_size=batch_size, seed=seed, name="substitute")
     with evaluating(model):
-        found = Oracle(model).exact(images[held].float() / 255).argmax(1)
+        found = predict(Oracle(model).exact(images[held].float() / 255))
     return Substitute(model.eval(), int((found == labels[held]).sum()), len(held))
 
 

@@ -14,6 +14,7 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.engine.recipe import Threat
 
@@ -45,7 +46,7 @@ class Check:
             logits = self._logits(kept, self.held.images)
             labels = required(self.held.labels)
             figures["held_loss"] = float(F.cross_entropy(logits, labels))
-            figures["held_accuracy"] = float(logits.argmax(1).eq(labels).double().mean())
+            figures["held_accuracy"] = float(predict(logits).eq(labels).double().mean())
             if self.threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
                 figures["held_robust"] = self._under(kept, self.held, PGD(steps=self.steps, step_size=2.5 / self.steps))

@@ -30,7 +30,8 @@ class Progress(BaseModel):
         number: optimizer steps made.
         seconds: wall time spent.
         best: the best figure so far that chooses the checkpoint; None before the first check.
-        best_epoch: when it was reached.
+        best_epoch: when it was reached; -1 for the starting weights.
+        start: figures of the starting weights, where these may be kept.
         waited: checks since.
         curves: one record an epoch.
         flags: name to detail of doubts met.
@@ -48,6 +49,7 @@ class Progress(BaseModel):
     seconds: float = 0.0
     best: float | None = None
     best_epoch: int = -1
+    start: dict[str, float] = {}
     waited: int = 0
     curves: list[dict[str, float]] = []
     flags: dict[str, str] = {}

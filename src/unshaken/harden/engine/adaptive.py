@@ -16,6 +16,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.harden.engine._continued_pgd import ContinuedPGD
 from unshaken.harden.engine._verdict import GuardUnderAttack, Way, joined
 from unshaken.harden.engine.defence import Defence, GuardedModel, reseed
@@ -127,7 +128,7 @@ class _AdaptiveAttack:
         with evaluating(self.guarded):
             oracle = Oracle(self.guarded, limit=LIMIT)
             answers = [oracle.exact(images) for _ in range(self.looks)]
-        right = torch.stack([z.argmax(1) == self.labels for z in answers]).sum(0)
+        right = torch.stack([predict(z) == self.labels for z in answers]).sum(0)
         distance = self.ball.distance(images)
         return Way(name, images, right, answers[0], distance, (name,) * len(images), **(cost or {}))
 

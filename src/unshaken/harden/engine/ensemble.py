@@ -19,6 +19,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 
 
 def mean_prediction(logits: Tensor) -> Tensor:
@@ -169,7 +170,7 @@ class Transferability:
     @property
     def fooled(self) -> Tensor:
         """Bool `[N, N + 1, n]`."""
-        return self.logits.argmax(3) != required(self.batch.labels)
+        return predict(self.logits) != required(self.batch.labels)
 
     @property
     def rates(self) -> Tensor:
@@ -211,7 +212,7 @@ def transferability(
     search = PGD(steps=50, step_size=0.2) if attack is None else attack
     labels = required(batch.labels)
     with evaluating(model):
-        right = torch.stack([judge.exact(batch.images).argmax(1) == labels for judge in judges[:-1]]).all(0)
+        right = torch.stack([predict(judge.exact(batch.images)) == labels for judge in judges[:-1]]).all(0)
         if not bool(right.any()):
             raise DataError(f"of {len(batch)} images there is none that all members get right: nothing to transfer")
         some = batch[right]

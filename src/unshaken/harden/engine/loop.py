@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.memory import keep_freed_memory
@@ -26,6 +27,7 @@ from unshaken.harden.engine.recipe import Epoch, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.training import Training, build_optimizer, rate
 from unshaken.run.store import RunDir
 
+Validation = Callable[[Classifier, Batch], float]
 Keep = Callable[[Classifier, str, Progress], None]
 """Writes a classifier under a name: `model` for the chosen one, `last`."""
 
@@ -41,6 +43,8 @@ class Loop:
         processes: the processes that train together.
         run: where the state is kept; None for nowhere.
         keep: see `Keep`; None for nothing.
+        validation: figure in [0, 1] of a classifier on held-out images that chooses the checkpoint, in the place of
+            `training.select`; with it, and with `training.max_clean_loss`, the starting weights are a candidate.
 
     Raises:
         ParameterError: recipes do not go together, or batch and model do not.
@@ -56,7 +60,9 @@ class Loop:
         processes: Processes | None = None,
         run: RunDir | None = None,
         keep: Keep | None = None,
+        validation: Validation | None = None,
     ) -> None:
+        self.validation = validation
         self.training, self.samples, self.run, self.keep = training, samples, run, keep
         self.together = Composition(recipes)
         self.processes = processes or Processes(precision=training.precision)
@@ -82,9 +88,11 @@ class Loop:
             steps=training.check_steps,
             seed=training.seed,
         )
-        self.select = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
+        self.select: str = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
         if self.select == "robust" and self.threat is None:
             raise ParameterError("select=robust needs a recipe with a threat, such as at; choose clean or last")
+        if validation is not None:
+            self.select = "repair"
         self.keys = samples.keys(training.seed)
         self.memory: dict[str, Memory] = {r.info.name: {} for r in recipes}
         self.progress = Progress()
@@ -109,6 +117,8 @@ class Loop:
         self._begin()
         if resume and self.run is not None and self.run.exists(*PLACE):
             self.progress = load_state(self.run, self.live.net, self.optimizer, self.memory)
+        else:
+            self._measure_start()
         total = self.training.epochs * self.steps
         done = self.progress.epoch * self.steps + self.progress.batch
         self._since = time.perf_counter() - self.progress.seconds
@@ -135,6 +145,16 @@ class Loop:
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
         self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
+
+    def _measure_start(self) -> None:
+        """Make the starting weights a candidate, where one may be refused."""
+        if self.validation is None and self.training.max_clean_loss is None:
+            return
+        record: dict[str, float] = {}
+        self._figures(record, self.live)
+        self.progress.start = record
+        self.progress.best, self.progress.best_epoch = record[FIGURES[self.select]] + LEAST_GAIN, -1
+        self._keep(self.live, "model")
 
     def _call(self, images: Tensor) -> Tensor:
         """A counted training pass; those of the inner search have their own meter."""
@@ -176,6 +196,7 @@ class Loop:
         record |= {name: total / n for name, (total, n) in progress.sums.items()}
         for recipe in self.together.recipes:
             recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
+        self._check_weights()
         last = stopped or progress.epoch + 1 == training.epochs
         if last or (progress.epoch + 1) % training.check_every == 0:
             self._measure(record)
@@ -246,7 +267,7 @@ class Loop:
             loss = together.loss(step, training.smoothing)
             value = loss.item()
             if not math.isfinite(value):
-                raise self._lost(value)
+                raise self._lost(f"the loss became {value}")
             self.processes.backward(loss)
             if training.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
@@ -266,12 +287,23 @@ class Loop:
         finally:
             step.model = self._call
 
-    def _lost(self, value: float) -> RunError:
+    def _lost(self, what: str) -> RunError:
         kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
-            f"the loss became {value} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
+            f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
             f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
         )
+
+    def _check_weights(self) -> None:
+        """Refuse to go on, or to keep anything, once weights are no numbers.
+
+        Raises:
+            RunError: see `_lost`.
+        """
+        norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
+        for name, value in [*self.live.net.named_parameters(), *norms]:
+            if not bool(value.isfinite().all()):
+                raise self._lost(f"the weights {name!r} became infinite or NaN")
 
     # After an epoch.
 
@@ -282,11 +314,9 @@ class Loop:
 
     def _measure(self, record: dict[str, float]) -> None:
         progress, kept = self.progress, self.kept()
-        if self.processes.rank == 0:
-            record |= self.check(self.live, kept)
-        record.update(self.processes.same(record))
-        figure = record.get(f"held_{'robust' if self.select == 'robust' else 'accuracy'}", 0.0)
-        if self.select == "last" or progress.best is None or figure > progress.best:
+        self._figures(record, kept)
+        figure = record.get(FIGURES[self.select], 0.0)
+        if self._allowed(record) and (self.select == "last" or progress.best is None or figure > progress.best):
             progress.best, progress.best_epoch, progress.waited = figure, progress.epoch, 0
             self._keep(kept, "model")
         else:
@@ -295,6 +325,19 @@ class Loop:
             detail = monitor([*progress.curves, record])
             if detail is not None:
                 progress.flags.setdefault(name, detail)
+
+    def _figures(self, record: dict[str, float], kept: Classifier) -> None:
+        """Add to a record what is measured after an epoch, the same in all processes."""
+        if self.processes.rank == 0:
+            record |= self.check(self.live, kept)
+            if self.validation is not None:
+                record["held_repaired"] = self.validation(kept, self.held)
+        record.update(self.processes.same(record))
+
+    def _allowed(self, record: Mapping[str, float]) -> bool:
+        """Whether weights keep enough of the accuracy on unchanged images."""
+        most, start = self.training.max_clean_loss, self.progress.start.get("held_accuracy")
+        return most is None or start is None or record["held_accuracy"] >= start - most - 1e-9
 
     def _keep(self, model: Classifier, name: str) -> None:
         if self.keep is not None and self.processes.rank == 0:
@@ -325,6 +368,12 @@ class Loop:
         return ", ".join([*parts, *progress.flags])
 
 
+FIGURES = {
+    "robust": "held_robust", "clean": "held_accuracy", "last": "held_accuracy", "repair": "held_repaired"
+}  # fmt: skip
+"""The figure by which each way to select compares checkpoints."""
+LEAST_GAIN = 0.01
+"""By how much an epoch must be better than the starting weights, where these are a candidate."""
 PEEK = 8
 """Images that a copy of the model is checked on."""
 

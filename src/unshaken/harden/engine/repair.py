@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.start import Start
 from unshaken.harden.engine.training import Training
+from unshaken.harden.engine.validation import Validation
 from unshaken.measure import accuracy_by_class
 from unshaken.run.config import RunConfig, read_config
 from unshaken.run.store import RunDir
@@ -31,7 +33,7 @@ MIN_LOSS = 0.05
 """The least loss of accuracy that a repair plan addresses."""
 UNEVEN = 0.15
 """The least gap between the best and the worst class that a repair plan addresses."""
-TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02}
+TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02, "max_clean_loss": 0.2}
 """What differs from a training from scratch."""
 
 
@@ -44,12 +46,14 @@ class Finding:
         loss: accuracy lost, in [0, 1].
         recipe: `NAME[:k=v,...]` that addresses it.
         left_out: why this recipe is not in the plan; empty where it is.
+        conditions: ids of the audit's conditions that show it; none for the gap between classes.
     """
 
     what: str
     loss: float
     recipe: str
     left_out: str = ""
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class RepairPlan:
         seconds: expected, of training on this machine; the audit afterwards takes what it took before.
         passes: expected, forward and backward.
         audit_seconds: what the audit took.
+        validation: figure on held-out images that chooses the checkpoint.
     """
 
     model: str
@@ -77,6 +82,7 @@ class RepairPlan:
     seconds: float
     passes: int
     audit_seconds: float
+    validation: Validation | None = None
 
     def _repr_html_(self) -> str:
         found = {f.what: f"loses {f.loss:.1%} of accuracy; {f.left_out or f.recipe}" for f in self.findings}
@@ -92,17 +98,21 @@ class _Losses:
 
     values: list[float] = field(default_factory=list)
     worst: tuple[float, float] = (0.0, 0.0)
+    conditions: list[str] = field(default_factory=list)
 
-    def add(self, loss: float, strength: float = 0.0) -> None:
+    def add(self, condition: str, loss: float, strength: float = 0.0) -> None:
         self.values.append(loss)
+        self.conditions.append(condition)
         self.worst = max(self.worst, (strength, loss))
 
 
-def findings_of(run: RunDir) -> list[Finding]:
+def findings_of(run: RunDir, *, budget: float = math.inf) -> list[Finding]:
     """Findings of an audit, from the largest loss of accuracy to the smallest.
 
     Args:
         run: a finished run on labelled data.
+        budget: largest linf budget that fits the data; attacks with a larger one are left out where there are others,
+            and a model is trained within it.
 
     Raises:
         RunError: there is no finished run, or it has no clean accuracy to compare with.
@@ -112,30 +122,38 @@ def findings_of(run: RunDir) -> list[Finding]:
         raise RunError(f"{run}: the audit has no labels, so there is no accuracy to improve; audit labelled images")
     clean = summary.clean.value
     groups: dict[str, _Losses] = {}
+    beyond = _Losses()
     for condition in summary.conditions:
         if condition.accuracy is None:
             continue
         loss = clean - condition.accuracy.value
-        if condition.norm:
-            groups.setdefault(f"attack {condition.norm}", _Losses()).add(loss, condition.eps or 0.0)
+        name = condition.condition
+        if condition.norm == "linf" and (condition.eps or 0.0) > budget * (1 + 1e-6):
+            beyond.add(name, loss, budget)
+        elif condition.norm:
+            groups.setdefault(f"attack {condition.norm}", _Losses()).add(name, loss, condition.eps or 0.0)
         elif condition.method in ("translation", "cyclic_translation"):
-            groups.setdefault("translation", _Losses()).add(loss)
+            groups.setdefault("translation", _Losses()).add(name, loss)
         elif condition.group in ("noise", "blur", "weather", "digital"):
-            groups.setdefault(condition.group, _Losses()).add(loss)
+            groups.setdefault(condition.group, _Losses()).add(name, loss)
+    if beyond.values:
+        groups.setdefault("attack linf", beyond)
     found = [f for kind, losses in groups.items() if (f := _finding(kind, losses)) is not None]
     return sorted([*found, *_disparity(run)], key=lambda f: -f.loss)
 
 
 def _finding(kind: str, losses: _Losses) -> Finding | None:
-    mean = statistics.fmean(losses.values)
+    mean, shown = statistics.fmean(losses.values), tuple(losses.conditions)
     if kind.startswith("attack"):
         norm, (eps, _) = kind.split()[1], losses.worst
         loss = max(losses.values)
-        found = Finding(f"{norm} attacks up to {eps:.4g}", loss, f"trades:norm={norm},eps={eps:.6g},beta=6.0")
+        found = Finding(
+            f"{norm} attacks up to {eps:.4g}", loss, f"trades:norm={norm},eps={eps:.6g},beta=6.0", conditions=shown
+        )
         return found if loss >= MIN_LOSS and eps > 0 else None
     recipe = {"noise": "noise", "translation": "crop-flip:mirror=0"}.get(kind, "augmix")
     name = "translation" if kind == "translation" else f"{kind} corruptions"
-    return Finding(name, mean, recipe) if mean >= MIN_LOSS else None
+    return Finding(name, mean, recipe, conditions=shown) if mean >= MIN_LOSS else None
 
 
 def _disparity(run: RunDir) -> list[Finding]:
@@ -170,7 +188,7 @@ def choose(findings: Iterable[Finding], given: Sequence[Recipe] = ()) -> tuple[l
         try:
             Composition([*recipes, recipe])
         except ParameterError as error:
-            annotated.append(Finding(finding.what, finding.loss, finding.recipe, str(error)))
+            annotated.append(replace(finding, left_out=str(error)))
             continue
         recipes.append(recipe)
         annotated.append(finding)
@@ -204,7 +222,25 @@ def check_apart(config: RunConfig, data: str, fingerprint: str) -> None:
         raise ParameterError(f"{data!r} is the data that was audited: give other images of these classes with --data")
 
 
-def expected_cost(start: Start, samples: Samples, recipes: Sequence[Recipe], training: Training) -> tuple[float, int]:
+def validation_of(
+    config: RunConfig, findings: Iterable[Finding], recipes: Sequence[Recipe], training: Training
+) -> Validation | None:
+    """What shows whether a repair gained anything: the weaknesses that its recipes are for; None where these are none.
+
+    Args:
+        config: of the audit.
+        findings: of it.
+        recipes: of the plan.
+        training: of the loop.
+    """
+    names = {r.info.name for r in recipes}
+    aimed = [f.conditions for f in findings if not f.left_out and f.recipe.partition(":")[0] in names]
+    return Validation(tuple(config.plan), tuple(aimed), config.seed, training.check_images) if aimed else None
+
+
+def expected_cost(
+    start: Start, samples: Samples, recipes: Sequence[Recipe], training: Training, validation: Validation | None = None
+) -> tuple[float, int]:
     """Seconds and passes of a training, from its first three steps (all, where an epoch has fewer) on a copy.
 
     Args:
@@ -212,19 +248,22 @@ def expected_cost(start: Start, samples: Samples, recipes: Sequence[Recipe], tra
         samples: of the training.
         recipes: of the training.
         training: of the loop.
+        validation: of it.
     """
     model = copy.deepcopy(start.model)
     for recipe in recipes:
         model = recipe.rebuild(model)
     loop = Loop(model, samples, recipes, training)
     steps, timed = loop.steps, min(3, loop.steps)
-    loop.steps, loop.training = timed, training.model_copy(update={"epochs": 1})
+    loop.steps, loop.training = timed, training.model_copy(update={"epochs": 1, "max_clean_loss": None})
     check, loop.check = loop.check, lambda live, kept: {}  # type: ignore[assignment]
     began = time.perf_counter()
     progress = loop.train()
     step = (time.perf_counter() - began) / timed
     began = time.perf_counter()
     check(loop.live, loop.kept())
+    if validation is not None:
+        validation(loop.kept(), loop.held)
     checks = time.perf_counter() - began
     passes = (progress.forwards + progress.backwards) / timed
     epochs = training.epochs

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
@@ -27,7 +27,7 @@ from unshaken.harden.engine._trackers import sink_of
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
-from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.loop import FIGURES, Loop, Validation
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
@@ -103,8 +103,9 @@ def train_run(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
+    validation: Validation | None = None,
 ) -> HardenResult:
-    """Train in a run directory; see `unshaken.api.harden`."""
+    """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation`."""
     run, sink = RunDir(out), sink_of(track)
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
@@ -141,7 +142,7 @@ def train_run(
         run.write(record.model_dump_json(indent=1).encode() + b"\n", "model.json")
         run.write(_curves(progress), "curves.parquet")
 
-    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep)
+    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep, validation=validation)
     config.images["held_out"] = len(loop.held)
     if processes.rank:
         loop.train(resume=resume)
@@ -185,7 +186,7 @@ def prepared(
     else:
         start = None
     view = start.model.view if start else None
-    own_classes, shown = dataset.classes, aligned(dataset, start.model.classes) if start else dataset
+    own_classes, shown = dataset.classes, dataset if start is None else _aligned(dataset, start.model, new_head)
     sparse = shown is not dataset
     samples = Samples(shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse)
     if start is None:
@@ -199,6 +200,20 @@ def prepared(
             download=download,
         )
     return _fitting(start, samples, new_head, own_classes, training.seed), samples
+
+
+def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
+    """The data with the model's class numbers; as it is where the last layer is to be replaced by one for its classes.
+
+    Raises:
+        DataError: see `unshaken.run.align.align`.
+    """
+    try:
+        return aligned(dataset, model.classes, model=f"model {model.name!r}")
+    except DataError:
+        if new_head:
+            return dataset
+        raise
 
 
 def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
@@ -234,7 +249,8 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
 
 
 def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
-    chosen: dict[str, float] = next((c for c in progress.curves if c["epoch"] == progress.best_epoch), {})
+    of_epochs: dict[int, dict[str, float]] = {-1: progress.start, **{int(c["epoch"]): c for c in progress.curves}}
+    chosen = of_epochs.get(progress.best_epoch, {})
     figures: dict[str, Any] = {}
     for name, n in (("held_accuracy", len(loop.held)), ("held_robust", min(len(loop.held), loop.check.attacked))):
         if name in chosen:
@@ -247,9 +263,29 @@ def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
         "stopped_early": progress.epoch < loop.training.epochs,
         "threat": None if threat is None else {"norm": threat.norm, "eps": threat.eps},
         "figures": figures,
+        "start": progress.start,
+        "start_kept": _why_start(loop, progress),
         "flags": [{"name": k, "detail": v, "ids": []} for k, v in progress.flags.items()],
         "cost": {"forwards": progress.forwards, "backwards": progress.backwards, "seconds": progress.seconds},
     }
+
+
+def _why_start(loop: Loop, progress: Progress) -> str:
+    """Why the starting weights are kept; empty where an epoch is."""
+    if progress.best_epoch >= 0 or not progress.start:
+        return ""
+    name, start = FIGURES[loop.select], progress.start
+    what = {"repair": "under the audited changes", "robust": "under attack"}.get(loop.select, "on unchanged images")
+    best = max((c for c in progress.curves if name in c), key=lambda c: c[name], default=None)
+    if best is None:
+        return "no epoch was measured"
+    text = (
+        f"no epoch was better within what may be lost: held-out accuracy {what} was {start[name]:.1%} at the start and "
+        f"{best[name]:.1%} at best, in epoch {int(best['epoch']) + 1}, where accuracy on unchanged images went from "
+        f"{start['held_accuracy']:.1%} to {best['held_accuracy']:.1%}"
+    )
+    most = loop.training.max_clean_loss
+    return text if most is None else f"{text} (max_clean_loss allows {100 * most:g} points)"
 
 
 def _curves(progress: Progress) -> bytes:

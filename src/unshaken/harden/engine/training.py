@@ -38,6 +38,9 @@ class Training(Parameters):
     select: Literal["auto", "robust", "clean", "last"] = Field(
         "auto", description="held-out accuracy that chooses the checkpoint; auto: robust where a recipe has a threat"
     )
+    max_clean_loss: float | None = Field(
+        None, ge=0, le=1, description="largest loss of held-out accuracy, against the starting weights, of what is kept"
+    )
     patience: PositiveInt | None = Field(None, description="checks without a better one after which to stop")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="precision of the training passes")
     inner_precision: Literal["fp32", "bf16"] = Field("fp32", description="precision of the inner search")
@@ -76,6 +79,7 @@ class TrainingOptions(TypedDict, total=False):
     check_steps: int
     check_every: int
     select: Literal["auto", "robust", "clean", "last"]
+    max_clean_loss: float | None
     patience: int | None
     precision: Literal["fp32", "bf16"]
     inner_precision: Literal["fp32", "bf16"]

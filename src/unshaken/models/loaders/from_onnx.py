@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,10 +161,32 @@ def _limited(wanted: bool, name: str) -> Iterator[Any]:
         timer.cancel()
 
 
+def external_weights(graph: bytes) -> set[str]:
+    r"""Names of the files that a graph refers to for weights (`TensorProto.external_data`, key `location`).
+
+    Args:
+        graph: the ONNX file's bytes.
+
+    >>> sorted(external_weights(b"..\x0a\x08location\x12\x05w.bin.."))
+    ['w.bin']
+    """
+    found = set[str]()
+    for match in re.finditer(rb"\x0a\x08location\x12([\x80-\xff]?[\x00-\x7f])", graph):  # a field of up to 16 KB
+        low, *high = match[1]
+        size = (low & 0x7F) + 128 * (high[0] if high else 0)
+        name = graph[match.end() : match.end() + size].decode("utf-8", "replace")
+        if name and "\0" not in name:
+            found.add(name)
+    return found
+
+
 def _digest(path: Path) -> str:
-    """SHA-256 of the graph and of the files of weights beside it that it may refer to."""
-    digest = hashlib.sha256(path.read_bytes())
-    for beside in sorted(path.parent.glob(f"{path.name}*data")):
-        with beside.open("rb") as file:
+    """SHA-256 of the graph and of the files of weights that it refers to."""
+    graph = path.read_bytes()
+    digest = hashlib.sha256(graph)
+    for name in sorted(external_weights(graph)):
+        if not (path.parent / name).is_file():
+            continue
+        with (path.parent / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

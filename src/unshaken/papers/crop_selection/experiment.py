@@ -127,7 +127,7 @@ class Photos:
         dataset = context.datasets.open()
         if dataset.labels is None:
             raise DataError(f"data {context.data!r} has no labels; accuracy stands beside every figure here")
-        dataset = aligned(dataset, model.classes)
+        dataset = aligned(dataset, model.classes, model=f"model {context.model!r}")
         dataset = dataset.within(len(model.classes)) if model.classes else dataset
         return cls(context, model, dataset, subset(dataset, photos, context.seed).tolist(), Sides.of(view.height))
 

@@ -43,11 +43,12 @@ def tally_of(rows: list[dict[str, Any]]) -> Tally:
     """Votes as they were counted, from rows."""
     selected, counts = (torch.tensor([r[k] for r in rows]) for k in ("selected", "counts"))
     level = torch.zeros(len(rows), dtype=torch.int64)
-    return Tally(selected, counts, level, level > 0, torch.tensor([r["seconds"] for r in rows]).double())
+    return Tally(selected, counts, level, level > 0, level, torch.tensor([r["seconds"] for r in rows]).double())
 
 
 def together(one: Tally, other: Tally) -> Tally:
     """The votes of two polls in one."""
     return one.replace(
-        selected=one.selected + other.selected, counts=one.counts + other.counts, seconds=one.seconds + other.seconds
-    )
+        selected=one.selected + other.selected, counts=one.counts + other.counts, blank=one.blank + other.blank,
+        seconds=one.seconds + other.seconds,
+    )  # fmt: skip

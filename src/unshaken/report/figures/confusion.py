@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from unshaken import measure
+from unshaken.core.prediction import NO_CLASS
 from unshaken.report.figures.pictures import class_name
-from unshaken.report.read.frame import Frame
+from unshaken.report.read.frame import ABSENT, Frame
 
 MATRIX = 20
 """Classes of the largest matrix that is given; above it there are pairs only."""
@@ -26,14 +27,18 @@ def confusion(frame: Frame, condition: str, names: Sequence[str]) -> dict[str, A
         names: of the classes.
 
     Returns:
-        One record of `confusion` in `summary.json`; None where no sample has a label and a prediction.
+        One record of `confusion` in `summary.json`; None where no sample has a label and a row. Outputs of NaN
+        or infinity are a class of their own.
     """
     predicted = frame.prediction[:, frame.column(condition)]
-    known = (frame.labels >= 0) & (predicted >= 0)
+    known = (frame.labels >= 0) & (predicted != ABSENT)
     if not known.any():
         return None
     labels, predicted = frame.labels[known], predicted[known].astype(np.int64)
     classes = max(len(names), int(labels.max()) + 1, int(predicted.max()) + 1)
+    if (predicted == NO_CLASS).any():  # wrong answers, in a class of their own behind all others
+        names = [*(class_name(names, k) for k in range(classes)), class_name(names, NO_CLASS)]
+        predicted, classes = np.where(predicted == NO_CLASS, classes, predicted), classes + 1
     codes, counts = np.unique(labels * classes + predicted, return_counts=True)
     cells = [(int(code) // classes, int(code) % classes, int(n)) for code, n in zip(codes, counts, strict=True)]
     size = np.bincount(labels)

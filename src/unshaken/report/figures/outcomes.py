@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken import measure
+from unshaken.core.prediction import NO_CLASS
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.report.read.conditions import label_of
-from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
 from unshaken.run import RunConfig, RunDir
 from unshaken.run.rows import CLEAN
@@ -34,8 +35,16 @@ def right_under(frame: Frame, place: int) -> measure.Figure | None:
 def consistent_under(frame: Frame, place: int) -> measure.Figure | None:
     """Share of samples whose prediction is that of the clean image; None without rows."""
     clean, column = frame.prediction[:, 0], frame.prediction[:, place]
-    there = (clean >= 0) & (column >= 0)
-    return measure.share(int((clean == column)[there].sum()), int(there.sum())) if there.any() else None
+    there = (clean != ABSENT) & (column != ABSENT)
+    same = (clean == column) & (column != NO_CLASS)
+    return measure.share(int(same[there].sum()), int(there.sum())) if there.any() else None
+
+
+def without_prediction(frame: Frame) -> measure.Figure | None:
+    """Share of the samples for which the model gave NaN or infinite values, unchanged or under any condition."""
+    if not frame.ids:
+        return None
+    return measure.share(int((frame.prediction == NO_CLASS).any(1).sum()), len(frame.ids))
 
 
 def complete(frame: Frame, columns: Sequence[int]) -> NDArray[np.int64]:

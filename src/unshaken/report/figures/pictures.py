@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from unshaken.core.prediction import NO_CLASS
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.run import RunConfig, RunDir
 from unshaken.run.examples import damage
@@ -223,5 +224,7 @@ def _example(
 
 
 def class_name(names: Sequence[str], index: int) -> str:
-    """A class by name, or by number where names are unknown."""
+    """A class by name, or by number where names are unknown; `NO_CLASS` in words."""
+    if index == NO_CLASS:
+        return "no class (NaN)"
     return names[index] if 0 <= index < len(names) else f"class {index}"

@@ -22,7 +22,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
 from unshaken.report.compare import RunComparison
 from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
-from unshaken.report.gates.figures import NEAREST, figures_of, shown_gate
+from unshaken.report.gates.figures import NEAREST, NON_FINITE, figures_of, shown_gate
 
 NO_REGRESSION = "no-regression"
 
@@ -162,11 +162,28 @@ def check_gates(
 ) -> list[GateResult]:
     """Hold gates against a summary; all are read before the first is held.
 
+    Where gates are given and none of them is on `non_finite`, NaN and infinite outputs are allowed for no sample: the
+    gate `non_finite == 0` is added if it would fail.
+
     Raises:
         ParameterError: a gate is not understood, or names a figure that is not there.
     """
     read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
-    return [g.check(summary, comparison) for g in read]
+    results = [g.check(summary, comparison) for g in read]
+    return results + _all_finite(summary) if read and not any(g.name == NON_FINITE for g in read) else results
+
+
+def _all_finite(summary: dict[str, Any]) -> list[GateResult]:
+    """The failed gate that says so where an output was not finite."""
+    figure = summary["aggregates"].get(NON_FINITE)
+    if figure is None or not figure["value"]:
+        return []
+    some = round(figure["value"] * figure["n"])
+    detail = (
+        f"{some} of {figure['n']} samples got NaN or infinite outputs, which count as wrong: repair the model, or "
+        f"allow a share of them with --gate '{NON_FINITE} <= ...'"
+    )
+    return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail)]
 
 
 def _words(shown: str, text: str) -> tuple[str, str]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
 """Figures of attacks that look for the nearest example."""
 
+NON_FINITE = "non_finite"
+"""Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
+
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
 
 Named = list[tuple[str, dict[str, Any]]]

@@ -21,6 +21,9 @@ from unshaken.run.rows import CLEAN
 _META = ["method", "severity", "eps", "norm"]
 _READ = ["id", "label", "prediction", "confidence", "correct", "forwards", "backwards", "seconds", "error", *_META]
 
+ABSENT = -2
+"""The prediction of a sample under a condition for which it has no row."""
+
 
 @dataclass(frozen=True, slots=True)
 class BadSample:
@@ -47,7 +50,7 @@ class Frame:
         ids: samples with a clean outcome, in the order of `run.json`.
         labels: int64 `[N]`, -1 where a sample has none.
         conditions: `clean` first, then in the order of the plan.
-        prediction: int32 `[N, C]`, -1 where there is no row.
+        prediction: int32 `[N, C]`, `NO_CLASS` where the model gave none, `ABSENT` where there is no row.
         confidence: float32 `[N, C]`, NaN where there is no row.
         right: int8 `[N, C]`: 1 right, 0 wrong, -1 no row or no label.
         spent: condition id to what it cost.
@@ -109,7 +112,7 @@ class Frame:
 
     def lacking(self) -> dict[str, int]:
         """Conditions that lack rows of good samples, and how many."""
-        counts = (self.prediction < 0).sum(0)
+        counts = (self.prediction == ABSENT).sum(0)
         return {c.id: int(k) for c, k in zip(self.conditions, counts, strict=True) if k}
 
 
@@ -175,7 +178,7 @@ def _column(run: RunDir, condition: Condition, table: pa.Table, known: pa.Array)
     rows, at = np.flatnonzero(at >= 0), at[at >= 0]
     return _Column(
         condition=condition,
-        prediction=_placed(table, "prediction", rows, at, n, np.int32, -1),
+        prediction=_placed(table, "prediction", rows, at, n, np.int32, ABSENT),
         confidence=_placed(table, "confidence", rows, at, n, np.float32, np.nan),
         right=_placed(table, "correct", rows, at, n, np.int8, -1),
         spent=Spent(*(pc.sum(table[k]).as_py() or 0 for k in ("forwards", "backwards", "seconds"))),
@@ -211,7 +214,7 @@ def read_outcomes(
         try:
             run.check_file("rows", table, name)
             with run.fs.open(run.at("rows", table, name), "rb") as file:
-                parts.append(parse_rows(file, table, name, str(run), columns))
+                parts.append(parse_rows(file, table, name, str(run), columns, run=run.identity))
         except OSError as error:
             raise RunError(f"{run}: cannot read rows/{table}/{name} ({error.strerror or error})") from None
     return pa.concat_tables(parts)

@@ -31,8 +31,8 @@ class TrainingRun:
         place: the directory, as it was given.
         config: its `harden.json`.
         curves: one record an epoch, without what was not measured; `epoch` counts from 0.
-        chosen: the epoch, from 0, whose weights are kept; None before the first check.
-        chosen_by: `robust`, `clean` or `last`.
+        chosen: the epoch, from 0, whose weights are kept; -1 for the starting weights, None before the first check.
+        chosen_by: `robust`, `clean`, `last` or `repair`.
         threat: `norm` and `eps` of what held-out images were attacked with; None without one.
         figures: of the chosen epoch, by column, with intervals.
         flags: doubts, each with `name` and `detail`.
@@ -58,6 +58,11 @@ class TrainingRun:
     def stopped_early(self) -> bool:
         """Whether it ended before all epochs, for want of a better checkpoint."""
         return bool((self.config.result or {}).get("stopped_early"))
+
+    @property
+    def start_kept(self) -> str:
+        """Why the starting weights are kept; empty where an epoch is."""
+        return str((self.config.result or {}).get("start_kept") or "")
 
     @property
     def planned(self) -> int:

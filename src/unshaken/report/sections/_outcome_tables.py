@@ -8,6 +8,7 @@ from typing import Any
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Facts, Span, Table, Text
 from unshaken.report.cells import Row
+from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.sections.section import Report
 
 
@@ -89,6 +90,8 @@ def aggregates(data: Mapping[str, Any]) -> tuple[Block, ...]:
     """Figures over several conditions, and apart from them those that could not be given, with the reason."""
     there, absent = list[tuple[str, Text]](), list[tuple[str, Text]]()
     for name, figure in data["aggregates"].items():
+        if name == NON_FINITE and figure and not figure["value"]:
+            continue  # as it should be
         if figure is None:
             reason = data["notes"].get(name) or data["notes"].get("calibration") or "no labels"
             absent.append((_titled(name), Span(f"none: {reason}", "soft")))

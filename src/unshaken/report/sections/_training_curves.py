@@ -15,7 +15,7 @@ FEW_MARKS = 40
 """Epochs up to which each has a mark of its own."""
 TOLD = 6
 """Epochs of a curve that its text names."""
-SHARES = {"held_accuracy", "held_robust", "train_fgsm", "train_robust"}
+SHARES = {"held_accuracy", "held_robust", "held_repaired", "train_fgsm", "train_robust"}
 COUNTS = {"epoch", "held_attacked"}
 KNOWN = SHARES | COUNTS | {"lr", "loss", "held_loss", "seconds", "forwards", "backwards"}
 NAMES = {
@@ -24,6 +24,7 @@ NAMES = {
     "held_loss": "held-out loss",
     "held_accuracy": "held-out, clean",
     "held_robust": "held-out, robust",
+    "held_repaired": "held-out, audited changes",
     "train_fgsm": "training, FGSM",
     "train_robust": "training, PGD",
     "alignment": "alignment of input gradients",

@@ -78,15 +78,22 @@ def headline(data: Data) -> Row | None:
 
 
 def broken_by_stage(attack: Row) -> str:
-    """What each stage of an attack broke: `apgd-ce broke 7 of 54, apgd-t 2 more; square broke none`."""
+    """What each stage of an attack broke: `apgd-ce broke 7 of 54, apgd-t 2 more; fab-t broke none; square not run`."""
     words = list[str]()
     for turn in attack["turns"]:
         if turn["broken"]:
             first = f"{turn['attack']} broke {turn['broken']} of {turn['standing']}"
             words.append(f"{turn['attack']} {turn['broken']} more" if words else first)
-    idle = [t["attack"] for t in attack["turns"] if not t["broken"]]
+    idle = [t["attack"] for t in attack["turns"] if not t["broken"] and _ran(t)]
+    unrun = [t["attack"] for t in attack["turns"] if not _ran(t)]
     parts = [", ".join(words)] if words else []
-    return "; ".join([*parts, f"{cells.listed(idle)} broke none"] if idle else parts)
+    parts += [f"{cells.listed(idle)} broke none"] if idle else []
+    return "; ".join([*parts, f"{cells.listed(unrun)} not run"] if unrun else parts)
+
+
+def _ran(turn: Row) -> bool:
+    """Whether a stage made a pass; one that was left out, or found nothing left to attack, made none."""
+    return bool(turn["forwards"] + turn["backwards"])
 
 
 def _stages_table(attacks_: Sequence[Row]) -> Table:
@@ -103,6 +110,9 @@ def _stages_table(attacks_: Sequence[Row]) -> Table:
         for number, turn in enumerate(attack["turns"], 1):
             passes = wording.number(before + turn["passes_per_sample"])
             stage = Cell(f"{number}. {turn['attack']}", note=turn["why"])
+            if not _ran(turn):
+                rows.append((stage, "not run", "", cells.share(turn["accuracy"]), passes, ""))
+                continue
             counts = (str(turn["standing"]), str(turn["broken"]))
             rows.append((stage, *counts, cells.share(turn["accuracy"]), passes, wording.seconds(turn["seconds"])))
     return Table(caption, cells.columns("stage", *heads), tuple(rows), brief=True)

@@ -140,7 +140,7 @@ def _table(one: Row, rows: Sequence[Size], *, brief: bool = False) -> Table:
 
 def _sentences(one: Row) -> list[str]:
     """What goes with the figures: the failure probability, unchanged images, abstentions, radius, cost."""
-    found = ["Certificates are exact."]
+    found = ["Certificates hold without a chance of error; an image without one may still be robust."]
     if one["alpha"]:
         found = [f"Each certificate is wrong with probability {one['alpha']:g} at most."]
         found += ["It holds for the network as computed in bfloat16."] if one["precision"] == "bf16" else []

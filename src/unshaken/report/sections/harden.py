@@ -39,7 +39,12 @@ FOOTER = (
     Span("unshaken report DIR", "code"),
     " makes it again. Intervals are 95 %: Clopper–Pearson.",
 )
-CHOSEN_BY = {"robust": "held-out robust accuracy", "clean": "held-out accuracy", "last": "the last epoch"}
+CHOSEN_BY = {
+    "robust": "held-out robust accuracy",
+    "clean": "held-out accuracy",
+    "last": "the last epoch",
+    "repair": "held-out accuracy under the changes that the audit found to affect the model",
+}
 
 
 def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> Page:
@@ -58,6 +63,8 @@ def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> 
         details = [f["detail"].removeprefix(n).lstrip(": ") for n, f in zip(names, story.flags, strict=True)]
         doubts = tuple(map(Doubt, names, details))
         found.append(Flags(doubts, brief=True))
+    if story.start_kept:
+        found.append(Prose((Span("Not repaired:", "strong"), f" {story.start_kept}"), "bad", brief=True))
     if text := unfinished(story):
         found.append(Prose((Span("The run has not ended:", "strong"), f" {text}"), "bad", brief=True))
     found += before_after(repaired) if repaired is not None else []
@@ -76,7 +83,12 @@ def opening(story: TrainingRun) -> list[str]:
     first = f"It was trained {how} for {done} on {learned:,} images; {held:,} more were held out."
     if story.chosen is None:
         return [first]
-    by = f"accuracy under {threat_name(story) or 'attack'}" if story.chosen_by == "robust" else "accuracy"
+    if story.chosen < 0:
+        return [first, f"The starting weights are kept: {story.start_kept}."]
+    by = {
+        "robust": f"accuracy under {threat_name(story) or 'attack'}",
+        "repair": "accuracy under the audited changes",
+    }.get(story.chosen_by, "accuracy")
     why = "it is the last one" if story.chosen_by == "last" else f"the {by} on held-out images is highest there"
     kept = f"Of {done} the weights of epoch {story.chosen + 1} are kept{'' if story.ended else ' so far'}: {why}."
     early = ["It stopped early: no check was better for as long as patience allows."] if story.stopped_early else []
@@ -100,7 +112,8 @@ def _tiles(story: TrainingRun) -> list[Tile]:
         bad = column == "held_robust"
         found.append(Tile(names.get(column, column), wording.percent(figure["value"]), under, bad))
     if story.chosen is not None:
-        found.append(Tile("epoch kept", str(story.chosen + 1), f"of {len(story.curves)}"))
+        kept = str(story.chosen + 1) if story.chosen >= 0 else "none"
+        found.append(Tile("epoch kept", kept, f"of {len(story.curves)}", bad=story.chosen < 0))
     spent = story.cost["forwards"] + story.cost["backwards"]
     return [*found, Tile("time", wording.seconds(story.cost["seconds"]), f"{wording.number(spent)} passes")]
 

@@ -11,6 +11,7 @@ from unshaken.report.cells import Row
 from unshaken.report.figures import budgets, outcomes
 from unshaken.report.figures.confusion import confusion
 from unshaken.report.figures.headline import headline
+from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import ATTACK, OTHER, Methods
 from unshaken.report.sections import _headline
@@ -38,7 +39,7 @@ class Outcomes(Section):
         notes |= _worst_notes(frame, worst)
         aggregates, more = outcomes.corruption_figures(frame, config, classes, source.methods)
         aggregates |= {name: found and found.accuracy for name, found in worst.items()}
-        aggregates |= {"ece": error and error.ece, "brier": brier}
+        aggregates |= {"ece": error and error.ece, "brier": brier, NON_FINITE: outcomes.without_prediction(frame)}
         places = sorted(frame.natural + frame.attacks + frame.aside)
         data: dict[str, Any] = {
             "clean": _json(outcomes.right_under(frame, 0)),
@@ -52,8 +53,9 @@ class Outcomes(Section):
         }
         data["headline"] = headline(frame, data, classes)
         data["confusion"] = _confusions(frame, config, data["headline"])
+        gaps = _gaps(frame) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
-        return SectionFigures(data, notes | more | _gaps(frame), complete)
+        return SectionFigures(data, notes | more | gaps, complete)
 
     def lead(self, report: Report) -> Sequence[Text]:
         """Accuracy on unchanged images, and the strongest changes."""
@@ -154,8 +156,12 @@ def _gaps(frame: Frame) -> dict[str, str]:
     return notes
 
 
-def _unrun(frame: Frame, config: RunConfig) -> set[str]:
-    return {e.method for e in config.plan} - {c.method for c in frame.conditions}
+def _unrun(frame: Frame, config: RunConfig) -> list[str]:
+    """Conditions of the plan that have no row; methods of it in runs of versions that kept no conditions."""
+    if config.steps:
+        there = {c.id for c in frame.conditions}
+        return [c for step in config.steps for c in step.conditions if c not in there]
+    return sorted({e.method for e in config.plan} - {c.method for c in frame.conditions})
 
 
 def _worst(worst: WorstCase | None) -> Row | None:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
+from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step
 from unshaken.harden.recipes.losses._classes import begin_counts, class_shares, weigh
@@ -57,7 +58,7 @@ class WorstClass(Recipe):
 
     def after_step(self, step: Step) -> None:
         """Count who is wrong under the search."""
-        wrong = step.inner.logits(step.shown).argmax(1) != step.labels
+        wrong = predict(step.inner.logits(step.shown)) != step.labels
         tallies = [torch.bincount(y, minlength=step.classes).double() for y in (step.labels[wrong], step.labels)]
         counted = [torch.stack(tallies)]
         step.average(counted)

@@ -1,0 +1,113 @@
+"""`ClassNames`: finds a model's class by name, synonym, WordNet id or number."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache, cached_property
+from typing import Any
+
+_WORDNET = re.compile(r"(n\d{8})(?:\W.*|_.*)?")
+_NUMBERED = re.compile(r"(?:(?:label|class)[ _-]?)?\d+", re.IGNORECASE)
+
+
+class ClassNames:
+    """The classes of a model, by all that they are called.
+
+    A class's own text counts first, then each part between its commas ("tabby, tabby cat"), then its WordNet id and
+    synonyms. Capitals do not matter, nor whether words are divided by spaces, hyphens or underscores. Of the 1,000
+    ImageNet classes the package timm (extra `models`) knows ids and synonyms; without it there are none.
+
+    Args:
+        classes: in logit order; empty when unknown.
+
+    >>> names = ClassNames(["tabby, tabby cat", "great white shark", "crane bird"])
+    >>> names.find("Tabby_cat"), names.find("great-white_shark"), names.find("2"), names.find("crane")
+    ((0,), (1,), (2,), ())
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether there are no names, or only numbers such as `3`, `class 3` or `LABEL_3`."""
+        return all(_NUMBERED.fullmatch(name.strip()) for name in self.classes)
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Places of the classes that are called so; several where the name is ambiguous, none where it is unknown."""
+        for table in self._tables():
+            for key in _keys(name):
+                if key in table:
+                    return tuple(sorted(table[key]))
+        number = int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else -1
+        return (number,) if 0 <= number < len(self.classes) else ()
+
+    def nearest(self, name: str, n: int = 3) -> list[str]:
+        """The classes whose names are most alike, at most n."""
+        parts = {key: place for table in self._plain for key, places in table.items() for place in places}
+        alike = get_close_matches(_plain(name), parts, n=2 * n, cutoff=0.5)
+        alike += [k for k in parts if set(k.split()) & set(_plain(name).split())]
+        return list(dict.fromkeys(self.classes[parts[key]] for key in alike))[:n]
+
+    @cached_property
+    def _plain(self) -> list[dict[str, set[int]]]:
+        whole, parts = dict[str, set[int]](), dict[str, set[int]]()
+        for place, name in enumerate(self.classes):
+            whole.setdefault(_plain(name), set()).add(place)
+            for part in name.split(","):
+                parts.setdefault(_plain(part), set()).add(place)
+        return [whole, parts]
+
+    @cached_property
+    def _wordnet(self) -> list[dict[str, set[int]]]:
+        """WordNet ids, and the synonyms that go with them."""
+        ids, synonyms = dict[str, set[int]](), dict[str, set[int]]()
+        for place, key in self._ids():
+            ids.setdefault(key, set()).add(place)
+            for part in _imagenet().get(key, "").split(","):
+                synonyms.setdefault(_plain(part), set()).add(place)
+        return [ids, synonyms]
+
+    def _ids(self) -> Iterator[tuple[int, str]]:
+        from unshaken.models.loaders.imagenet import imagenet_classes  # torchvision, only where it is needed
+
+        published = [_plain(name) for name in imagenet_classes()]
+        own = [_plain(name.partition(",")[0]) for name in self.classes]
+        same = len(own) == len(published) and sum(a == b for a, b in zip(own, published, strict=True)) > 0.9 * len(own)
+        yield from enumerate(_imagenet() if same else ())
+        for place, name in enumerate(self.classes):
+            if found := _WORDNET.fullmatch(name.strip().lower()):
+                yield place, found[1]
+
+    def _tables(self) -> Iterator[dict[str, set[int]]]:
+        yield from self._plain
+        yield from self._wordnet
+
+
+def is_wordnet_id(name: str) -> bool:
+    """Whether a name is a WordNet id, or begins with one, such as `n02123045` or `n02123045-tabby`."""
+    return _WORDNET.fullmatch(name.strip().lower()) is not None
+
+
+def _keys(name: str) -> list[str]:
+    found = _WORDNET.fullmatch(name.strip().lower())
+    return [_plain(name), *([found[1]] if found else []), *(_plain(part) for part in name.split(",") if "," in name)]
+
+
+def _plain(name: str) -> str:
+    """Lower case, words divided by single spaces."""
+    return " ".join(re.split(r"[\s_\-/]+", name.casefold().strip())).strip()
+
+
+@cache
+def _imagenet() -> dict[str, str]:
+    """WordNet id to synonyms ("tabby, tabby cat") of the 1,000 ImageNet classes in order; empty without timm."""
+    if importlib.util.find_spec("timm") is None:
+        return {}
+    from timm.data.imagenet_info import ImageNetInfo
+
+    info: Any = ImageNetInfo("imagenet-1k")
+    return {key: info.label_name_to_description(key, detailed=False) for key in info.label_names()}

@@ -1,0 +1,80 @@
+"""Budgets that fit the data: linf 0.1 for drawn digits and the like, 8/255 for natural photos. Decided here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from unshaken.data import BadSample, Dataset
+from unshaken.run.plan import Entry
+
+PHOTOS = 8 / 255
+"""Largest linf budget of natural photos: beyond it changes are plainly seen (Croce et al. 2021, RobustBench)."""
+DRAWINGS = 0.1
+"""Largest linf budget of small drawings on a flat ground, such as MNIST (Madry et al. 2018) and Fashion-MNIST."""
+LOOKED_AT = 16
+"""Images that are looked at."""
+MOST_SIDE, LEAST_FLAT = 64, 0.2
+"""Drawings have this side in pixels at most, and at least this share of pixels that are exactly black or white."""
+
+
+def first_images(dataset: Dataset) -> list[Tensor]:
+    """The first readable images of a data set as they are, at most `LOOKED_AT`, each `[C, H, W]` in [0, 1]."""
+    found: list[Tensor] = []
+    for index in range(min(len(dataset), 4 * LOOKED_AT)):
+        try:
+            found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div(255))
+        except BadSample:  # it is told where it is streamed
+            continue
+        if len(found) == LOOKED_AT:
+            break
+    return found
+
+
+def is_drawing(image: Tensor) -> bool:
+    """Whether an image is a digit or the like: small, grey, on a flat ground.
+
+    Args:
+        image: `[C, H, W]` in [0, 1].
+    """
+    grey = bool((image == image[:1]).all())
+    flat = float(((image == 0) | (image == 1)).float().mean())
+    return grey and max(image.shape[1:]) <= MOST_SIDE and flat >= LEAST_FLAT
+
+
+def largest_budget(images: Sequence[Tensor]) -> float:
+    """The largest linf budget that fits the data: that of most of these images.
+
+    Args:
+        images: some of it, each `[C, H, W]` in [0, 1].
+    """
+    return DRAWINGS if 2 * sum(map(is_drawing, images)) > len(images) else PHOTOS
+
+
+def fit_budgets(entries: Sequence[Entry], images: Sequence[Tensor]) -> tuple[list[Entry], str]:
+    """The lines of a named plan without linf budgets too large for the data; a line left without any is dropped.
+
+    Args:
+        entries: of the plan.
+        images: some of the data, each `[C, H, W]` in [0, 1].
+
+    Returns:
+        The lines, and a remark in one line; empty where no line has a linf budget.
+    """
+    most, found, budgets = largest_budget(images), list[Entry](), False
+    for entry in entries:
+        if entry.norm in (None, "linf") and entry.eps:
+            budgets = True
+            fitting = tuple(e for e in entry.eps if e <= most)
+            found += [entry.model_copy(update={"eps": fitting})] if fitting else []
+        else:
+            found.append(entry)
+    if not budgets or not len(images):
+        return found, ""
+    channels, height, width = images[0].shape
+    what = f"{'grey' if channels == 1 else 'colour'} images such as of {width} x {height} pixels"
+    if most == DRAWINGS:
+        return found, f"linf budgets go up to 0.1: {what} on a flat ground, like digits"
+    return found, f"linf budgets go up to 8/255: {what} are taken for natural photos"

@@ -1,0 +1,65 @@
+"""Budgets of named plans follow from the data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import unshaken
+from unshaken.data import load_data
+from unshaken.data.in_memory import InMemory
+from unshaken.run.budgets import first_images, fit_budgets, largest_budget
+from unshaken.run.plan import Entry, load_plan
+
+
+def photos(channels=3, side=32):
+    return torch.rand(4, channels, side, side)
+
+
+def drawings(channels=1, side=28):
+    images = torch.zeros(4, 1, side, side)
+    images[..., 8:20, 8:20] = 0.7
+    return images.expand(4, channels, side, side)
+
+
+@pytest.mark.parametrize(
+    ("images", "budget"),
+    [
+        (drawings(), 0.1),
+        (drawings(3), 0.1),  # grey in three channels
+        (first_images(load_data("demo")), 0.1),
+        (photos(), 8 / 255),
+        (photos(1), 8 / 255),  # grey, on no flat ground
+        (drawings(side=224), 8 / 255),  # such as X-ray images
+    ],
+)
+def test_the_largest_budget_follows_from_channels_size_and_ground(images, budget):
+    assert largest_budget(images) == budget
+
+
+def eps_of(plan):
+    return {(e.method, e.norm): e.eps for e in plan if e.eps}
+
+
+@pytest.mark.parametrize("name", ["quick", "attacks", "full"])
+def test_named_plans_have_no_budget_beyond_it(name):
+    plan, line = fit_budgets(load_plan(name), photos())
+    assert max(e for (_, norm), eps in eps_of(plan).items() if norm in (None, "linf") for e in eps) == 8 / 255
+    assert line == "linf budgets go up to 8/255: colour images such as of 32 x 32 pixels are taken for natural photos"
+    fitted, line = fit_budgets(load_plan(name), drawings())
+    assert fitted == load_plan(name)
+    assert line.startswith("linf budgets go up to 0.1: grey images such as of 28 x 28 pixels on a flat ground")
+
+
+def test_a_line_that_is_left_without_a_budget_goes():
+    lines = [Entry(method="fgsm", eps=(0.1,)), Entry(method="apgd", norm="l1", eps=(12.0,)), Entry(method="fog")]
+    assert [e.method for e in fit_budgets(lines, photos())[0]] == ["apgd", "fog"]
+
+
+def test_plans_of_ones_own_are_run_as_they_are(tmp_path):
+    plan = [{"method": "fgsm", "eps": [0.1]}]
+    images = photos().mul(255).round().to(torch.uint8)
+    data = InMemory(images, torch.arange(4))
+    done = unshaken.audit(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 4)), data, plan, out=tmp_path)
+    assert [c["eps"] for c in done.summary["conditions"]] == [0.1]
+    assert done.summary["provenance"]["budgets"] == ""
