@@ -129,8 +129,8 @@ def test_compare_gives_paired_differences_and_a_page_beside_the_last_run(unshake
     done = unshaken("compare a b")
     assert done.code == 0
     assert done.out.splitlines()[-1] == "page: compare-a-b/compare.html"
-    clean = next(line for line in done.out.splitlines() if line.startswith("clean")).split()
-    assert clean[1:6] == ["100.0", "%", "50.0", "%", "-50.0"]
+    clean = next(line for line in done.out.splitlines() if line.startswith("unchanged images")).split()
+    assert clean[2:7] == ["100.0", "%", "50.0", "%", "-50.0"]
     assert "<html" in (two_runs / "compare-a-b/compare.html").read_text()
 
 

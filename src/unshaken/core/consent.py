@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-from pydantic import BaseModel
-
 from unshaken.core.errors import ModelError
 
 CODE_KINDS = frozenset({"py"})
@@ -168,6 +166,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
             yield from _texts(inner)
-    elif isinstance(value, BaseModel):
+    elif hasattr(type(value), "model_fields"):  # a pydantic model, told without the import that `--help` would wait for
         for name in type(value).model_fields:
             yield from _texts(getattr(value, name))
