@@ -33,7 +33,12 @@ ANIMALS = {
     "insects": tuple(range(300, 327)),
     "reptiles": tuple(range(25, 69)),
 }
-CLOTHES = {0: ("shirts", "n03595614"), 1: ("trousers", "n03594734"), 5: ("shoes", "n04133789"), 8: ("bags", "n03709823")}
+CLOTHES = {
+    0: ("shirts", "n03595614"),
+    1: ("trousers", "n03594734"),
+    5: ("shoes", "n04133789"),
+    8: ("bags", "n03709823"),
+}
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(64)
 
 NET = '''"""The newcomer's own net."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from unshaken.core.numbers import show_budget
 from unshaken.measure import share
 from unshaken.report import wording
 from unshaken.report.drawings import SHARES as LINES
@@ -39,7 +40,7 @@ def threat_name(story: TrainingRun) -> str:
         return ""
     steps = story.config.training.get("check_steps")
     attack = f"PGD-{steps}" if steps else "PGD"
-    return f"{attack} {wording.NORMS.get(threat['norm'], threat['norm'])}, ε {wording.budget(threat['eps'])}"
+    return f"{attack} {wording.NORMS.get(threat['norm'], threat['norm'])}, ε {show_budget(threat['eps'])}"
 
 
 def columns(story: TrainingRun) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import show_budget
 from unshaken.core.registry import Method, find_method
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import spec_of_run
@@ -251,6 +252,6 @@ def commands(story: TrainingRun) -> list[str]:
     found = [f"unshaken audit {about}"]
     if story.threat is not None:
         eps, norm = story.threat["eps"], story.threat["norm"]
-        budget = wording.budget(eps) if "/" in wording.budget(eps) else f"{eps:.12g}"
+        budget = show_budget(eps) if "/" in show_budget(eps) else f"{eps:.12g}"
         found.append(f"unshaken attack {about} --attack auto --norm {norm} --eps {budget}")
     return found
