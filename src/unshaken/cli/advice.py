@@ -71,11 +71,22 @@ ADVICE: dict[str, tuple[str, ...]] = {
 }
 """Command to the paragraphs of its advice."""
 
+EXAMPLES: dict[str, str] = {
+    "detect": "Then: unshaken detect score --model torchvision:resnet18 --data folder:new --detectors detectors "
+    "--against far=folder:other",
+    "compare": "Example: unshaken compare runs/before runs/after --out runs/difference",
+    "report": "Example: unshaken report runs/audit",
+    "query": "Example: unshaken query runs/audit 'select condition, avg(correct::int) as accuracy from outcomes group "
+    "by 1 order by 2' --csv",
+}
+"""Command to an example that follows its advice, or stands alone."""
+
 
 def epilog(command: str) -> str | None:
-    """Advice as the last part of a command's help; None for a command without.
+    """Advice and examples as the last part of a command's help; None for a command without.
 
     Args:
         command: its name, such as `audit`.
     """
-    return "\n\n".join(ADVICE[command]) if command in ADVICE else None
+    paragraphs = (*ADVICE.get(command, ()), EXAMPLES.get(command, ""))
+    return "\n\n".join(filter(None, paragraphs)) or None
