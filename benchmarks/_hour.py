@@ -52,7 +52,8 @@ class Effort:
         limit: samples of the attack, the certificate and the audit of the ImageNet model.
         repair: further words for `harden --from`.
         attacked: attack certificates and detectors too.
-        whole: include `doctor`, and the ImageNet model, whose weights come with the extra `imagenet`.
+        whole: include `doctor`, the same photos as objects of a program, and the ImageNet model, whose weights come
+            with the extra `imagenet`.
     """
 
     size: int = 64
@@ -137,8 +138,8 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
     yield run("unshaken compare runs/audit runs/after --out runs/difference")
     for verb in ("report", "query"):  # the help's own examples, which are about a run named so
         yield run(EXAMPLES[verb].removeprefix("Example: "))
-    yield run("python objects.py", right=(0,))
     if effort.whole:
+        yield run("python objects.py", right=(0,))
         named = "--model imagenet:efficientnet-lite0 --data folder:named"
         yield run(f"unshaken audit {named} --plan {effort.plan} {limit} --out runs/named")
 
