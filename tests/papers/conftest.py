@@ -281,7 +281,7 @@ TINY: dict[str, Tiny] = {
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
-    "dverge": Tiny("photos=30,attacked=12,images=260,baseline=4,epochs=2,steps=3", make_tints, "epochs=3"),
+    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
@@ -317,7 +317,7 @@ TINY: dict[str, Tiny] = {
         "seeds=2,pretraining=120,tuning=80,validation=12,test=24,epochs=6,tuning_epochs=1", make_tints, "test=23"
     ),
     "rrcm": Tiny(
-        "unlabelled=60,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
+        "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
         make_faint_tints, "steps=30", wall_times=("seconds",),
     ),
     "smt-verification": Tiny(
