@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
+
+from unshaken.core.registry import list_methods
 
 PATH = Path(__file__).with_name("another_processor.py")
 SPEC = importlib.util.spec_from_file_location("another_processor", PATH)
@@ -74,3 +76,19 @@ def test_a_file_is_concerned_whose_tensors_are_of_this_process(imports, expected
     module = ModuleType("test_toy")
     exec(imports, vars(module))
     assert PLUGIN.is_concerned(module) is expected
+
+
+def test_results_of_many_numbers_stay(monkeypatch):
+    x = drawn(64, 64)
+    monkeypatch.setattr(PLUGIN, "MOST", 63)
+    with PLUGIN.OtherRounding():
+        there = x.sum(1)
+    assert torch.equal(there, x.sum(1))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("auto", True), ("pgd", False)])
+def test_attacks_that_run_others_are_left_out(name, expected):
+    assert {m.name for m in list_methods("attack")} >= PLUGIN.TOGETHER
+    item = SimpleNamespace(callspec=SimpleNamespace(params={"method": SimpleNamespace(name=name)}))
+    assert PLUGIN.puts_together(item) is expected
+    assert PLUGIN.puts_together(SimpleNamespace()) is False

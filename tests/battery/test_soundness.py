@@ -1,6 +1,6 @@
 """Every registered certifier, over and over: it is wrong no more often than it says. A new one is in here as it is.
 
-Certificates by votes: one image at a known distance from a plane, under a thousand ids, so with as many independent
+Certificates by votes: one image at a known distance from a plane, under hundreds of ids, so with as many independent
 draws of the noise. The plane's distance is the exact radius of the smoothed classifier, and of each half of a dual one.
 Certificates by bounds and by solvers: points within the radius, none of which may have another class.
 
@@ -21,7 +21,7 @@ from unshaken.certify.engine.base import Certifier
 from unshaken.core import Batch, Classifier, Oracle, list_methods
 from unshaken.run.rows import Context
 
-REPEATS = int(os.environ.get("UNSHAKEN_REPEATS", "1000"))
+REPEATS = int(os.environ.get("UNSHAKEN_REPEATS", "500"))
 CERTIFIERS = [m for m in list_methods() if m.room == "certify" and issubclass(m.cls, Certifier) and m.cls.apart]
 CERTIFIERS = [m for m in CERTIFIERS if not m.name.endswith("-attack")]
 ALPHA = ("alpha_error", "alpha")

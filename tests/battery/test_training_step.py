@@ -85,7 +85,10 @@ def trained(kind, recipe, images, labels):
 
 @every(RECIPES)
 def test_three_steps_are_those_written_out(method, gray):
-    loop, written = (trained(kind, cheap(method), *gray) for kind in (Loop, WrittenOut))
+    images, labels = gray
+    whole = "demo" in str(method.cls.first_try)  # an embedded network is to see them: no pixels are left out
+    images = images if whole else images[..., ::2, ::2].contiguous()
+    loop, written = (trained(kind, cheap(method), images, labels) for kind in (Loop, WrittenOut))
     first = loop[3]
     assert loop[0].keys() == written[0].keys()
     moved, apart = 0.0, 0.0  # sign steps decide by rounding where a gradient is nearly 0: so not to the bit

@@ -25,9 +25,9 @@ def test_clean_attacked_and_certified_fall_in_this_order(tmp_path):
     assert done.summary["aggregates"]["worst_attack"] is None  # nothing attacked the network itself
 
 
-@pytest.mark.parametrize("method", ["dual-smoothing:sigma=0.15,n=2000", "adaptive-smoothing:sigma=0.1,n=2000"])
+@pytest.mark.parametrize("method", ["dual-smoothing:sigma=0.15,n=500", "adaptive-smoothing:sigma=0.1,n=500"])
 def test_whoever_votes_is_attacked_through_its_own_noise(tmp_path, method):
-    done = certify(tmp_path, method, limit=3)
+    done = certify(tmp_path, method, limit=2)
     (one,) = done.summary["certified"]
     assert len(one["attacked"]) == 6
     held = [(r["radius"], r["accuracy"]["value"]) for r in one["radii"]]

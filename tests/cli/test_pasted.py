@@ -14,6 +14,8 @@ from torch import nn
 def build():
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2))
 """
+BRIEF = "--attack auto:steps=2,queries=2 "
+"""The suggested attack with fewer steps: what it finds is tested beside it."""
 
 
 @pytest.mark.parametrize("folder", ["plain", 'it\'s a "run" & $HOME'])
@@ -26,7 +28,7 @@ def test_what_a_training_page_suggests_can_be_pasted(unshaken, place, folder):
     lines = block.strip().splitlines()
     assert [line.split()[1] for line in lines] == ["audit", "attack"]
     for number, line in enumerate(lines):
-        words = shlex.split(line.replace("DATA", "folder:photos"))
+        words = shlex.split(line.replace("DATA", "folder:photos").replace("--attack auto ", BRIEF))
         assert main([*words[1:], "--limit", "4", "--out", f"out{number}", "-q"]) == 0
     (model,) = shlex.split(re.search(r"^model: (.*)$", done.out, re.MULTILINE)[1])
     assert (

@@ -25,7 +25,7 @@ def weights(model):
 def test_it_learns_to_denoise(kind, clothes):
     images, _ = clothes
     clean = images.float() / 255
-    model = fit(kind(UNet(TINY)), images, None, Fitting(steps=150, batch_size=32, lr=3e-3)).model
+    model = fit(kind(UNet(TINY)), images, None, Fitting(steps=80, batch_size=32, lr=5e-3)).model
     noisy = clean + 0.25 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         error = (model.denoise(noisy, 0.25) - clean).square().mean()
@@ -62,7 +62,7 @@ def test_classes_are_learned(clothes):
     images = torch.cat([torch.zeros(16, 1, 8, 8), torch.full((16, 1, 8, 8), 255)]).to(torch.uint8)
     labels = torch.arange(32) // 16
     net = UNet(UNetSettings(image=(1, 8, 8), width=8, levels=(1,), classes=2, attention=False))
-    model = fit(EDM(net), images, labels, Fitting(steps=200, batch_size=32, lr=3e-3)).model
+    model = fit(EDM(net), images, labels, Fitting(steps=80, batch_size=32, lr=5e-3)).model
     made = model.sample(6, steps=8, labels=torch.tensor([0, 1, 0, 1, 0, 1]), guidance=1.5).mean((1, 2, 3))
     assert (made > 0.5).tolist() == [False, True] * 3
 

@@ -221,7 +221,7 @@ def make_halves(folder: Path) -> str:
 
 def small_perceptron(width: int) -> dict[str, float]:
     """How the perceptrons of `smt-verification` are trained quickly."""
-    return {"width": width, "epochs": 12, "lr": 1e-2, "batch_size": 32, "eps": 0.05}
+    return {"width": width, "epochs": 5, "lr": 2e-2, "batch_size": 32, "eps": 0.05}
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ TINY: dict[str, Tiny] = {
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
-    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=5", make_tints, "epochs=3"),
+    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
@@ -307,7 +307,7 @@ TINY: dict[str, Tiny] = {
     "robust-mae": Tiny(
         "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
         patches={
-            "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=10),
+            "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
             "unshaken.papers.robust_mae.experiment.VARIANTS": {
                 name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
             }
@@ -341,8 +341,8 @@ TINY: dict[str, Tiny] = {
         },
     ),
     "vit-patch": Tiny(
-        "photos=60,attacked=16,epochs=4,steps=3,starts=1,seeds=1",
-        partial(make_tints, train=512, test=120, side=32, brighter=14), "steps=4",
+        "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1",
+        partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
     ),
 }  # fmt: skip
 

@@ -100,11 +100,11 @@ def test_every_figure_is_there(finished):
     assert {f"seed0.smoothing.{t}.fooled" for t in ("1.5", "2", "3")} <= names
     assert {f"seed0.attention.last_layer.{s}" for s in ("clean", "noise", "patch")} <= names
     figure = result.measured["seed0.adversarial.vit.1"]
-    assert figure["n"] == 16
+    assert figure["n"] == 8
     assert figure["low"] <= figure["value"] <= figure["high"]
-    assert result.measured["seed0.clean.vit"]["n"] == 60
+    assert result.measured["seed0.clean.vit"]["n"] == 26
     assert result.measured["seed0.clean.vit"]["value"] > 0.4
-    assert "Run with photos=60, attacked=16, epochs=4, seeds=1, steps=3, starts=1." in result.note
+    assert "Run with photos=26, attacked=8, epochs=2, seeds=1, steps=2, starts=1." in result.note
 
 
 def test_more_cells_never_fool_fewer(finished):
@@ -134,7 +134,7 @@ def test_figures_are_those_of_the_rows(finished):
 def test_patches_in_the_run_are_single_cells(finished):
     run = finished("vit-patch")
     images = RunDir(run.out).examples("seed0.vit.patch-1")
-    assert len(images) == 16
+    assert len(images) == 8
     data = pq.read_table(run.data.removeprefix("parquet:")).to_pylist()
     clean = {r["id"]: np.array(Image.open(io.BytesIO(r["image"]))) for r in data}
     for key, image in images.items():

@@ -118,7 +118,7 @@ def test_another_attack_on_the_surrogate_is_that_attack(photos):
     (one,), _ = Transfer(surrogate="demo:standard", search="pgd:steps=5").attack(
         Oracle(model), photos, norm="linf", eps=[0.02]
     )
-    (most,), _ = Transfer(surrogate="demo:standard").attack(Oracle(model), photos, norm="linf", eps=[0.02])
+    (most,), _ = Transfer(surrogate="demo:standard", steps=20).attack(Oracle(model), photos, norm="linf", eps=[0.02])
     assert one.turns[0].attack == "transfer"
     assert int(one.fooled.sum()) <= int(own.fooled.sum())  # one look at the last point; PGD looks at every one
     assert int(one.fooled.sum()) < int(most.fooled.sum())

@@ -48,7 +48,7 @@ def run(attack, model, batch, eps=INF, **options):
 @pytest.mark.parametrize("targets", [None, [1]])
 def test_affine_distance_within_a_thousandth(targets):
     aim = None if targets is None else torch.tensor(targets)
-    got = run(CarliniWagner(steps=200), planes(), point(0.6, 0.5), targets=aim)
+    got = run(CarliniWagner(steps=100, step_size=0.03), planes(), point(0.6, 0.5), targets=aim)
     assert got.fooled.tolist() == [True]
     assert float(got.distance) == pytest.approx(0.40249, rel=1e-3)
     assert (got.images.flatten() - torch.tensor([0.6, 0.5])).tolist() == pytest.approx([-0.36, 0.18], abs=2e-2)
@@ -115,7 +115,7 @@ def test_a_loud_net_is_fooled_as_the_quiet_one(make):
             return 40 * net.net(x) - 300
 
     loud = Classifier(Loud()).eval()
-    values = {"steps": 60, "search_steps": 5, "step_size": 0.02}
+    values = {"steps": 40, "search_steps": 5, "step_size": 0.03}
     plain = run(CarliniWagner(initial_c=0.1, **values), net, batch)
     same = run(CarliniWagner(initial_c=0.1 / 40, **values), loud, batch)
     other = run(CarliniWagner(initial_c=0.1, **values), loud, batch)
