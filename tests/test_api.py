@@ -16,7 +16,7 @@ from unshaken import api, detect
 from unshaken.api.job import Options, RunOptions
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.harden.engine.training import Training, TrainingOptions
-from unshaken.models.loaders.load import second_model
+from unshaken.models.loaders.load import forget_models
 from unshaken.models.networks.small import SmallNet
 
 VERBS = (unshaken.audit, unshaken.attack, unshaken.certify, unshaken.detect)
@@ -158,7 +158,7 @@ def test_a_run_is_not_resumed_with_another_surrogate(tmp_path):
     def write(seed):
         torch.manual_seed(seed)
         save_file(SmallNet().state_dict(), file)
-        second_model.cache_clear()
+        forget_models()
 
     def look(**options):
         attack = f"transfer:surrogate=weights:{file}?arch=small,steps=2"

@@ -32,7 +32,7 @@ def test_json(tmp_path, capsys):
     [
         ([], "give --model and --data (and --recipe), or --from RUN"),
         (["--model", "small", "--data", "demo", "--set", "lr"], "--set 'lr' is not of the form K=V"),
-        (["--model", "small", "--data", "demo", "--set", "rate=1"], "no parameter 'rate'"),
+        (["--model", "small", "--data", "demo", "--set", "rate=1"], "there is no training option 'rate'"),
         (["--model", "small", "--data", "demo", "--recipe", "at:eps=x"], "at: eps='x'"),
         (["--model", "small", "--data", "demo", "--recipe", "at:attack=autoattack"], "is no single search in a norm"),
         (["--model", "small", "--data", "demo", "--recipe", "at", "--recipe", "mart"], "both bring an inner search"),

@@ -208,6 +208,12 @@ def test_no_doubt_lacks_a_test():
     of_detectors = {"detector-without-gradient", "few-calibration-samples", "scored-on-fit-data"}
     tested = set(TOYS) | {"out-of-budget", "normalisation", "certificate-broken"} | of_detectors
     elsewhere = {"unknown-method"}  # tests/report/test_without_plugin.py
+    elsewhere |= {
+        "weak-substitute",
+        "flat-images",
+        "repeated-images",
+        "confident-on-nonsense",
+    }  # tests of their methods
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     assert tested | elsewhere == set(KINDS)
 

@@ -225,7 +225,8 @@ def test_a_killed_run_is_resumed_to_the_same_rows():
     assert len(table) == 2
     assert any(cells[3].strip() == "yes" for cells in table)
     assert [cells[5].strip() for cells in table] == ["yes"] * 2
-    assert "2 of 2 resumed to the same 88 rows" in done.stdout
+    assert "88 rows and files" in done.stdout
+    assert "2 of 2 kills were resumed to the same result" in done.stdout
 
 
 @pytest.mark.slow
@@ -236,7 +237,8 @@ def test_a_killed_certification_is_resumed_to_the_same_rows():
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 of 1 resumed to the same 24 rows" in done.stdout  # clean, smoothed, and a certificate each
+    assert "24 rows and files" in done.stdout  # clean, smoothed, and a certificate each
+    assert "1 of 1 kills were resumed to the same result" in done.stdout
 
 
 def test_a_run_that_is_there_is_not_overwritten(make):

@@ -55,7 +55,8 @@ def test_cost_is_what_the_model_was_asked(make, tiny, rows_of):
     assert cost["gaussian_noise"]["forwards"] == 32
     assert cost["contrast"]["forwards"] == 16
     pgd = [r for (c, _), r in rows_of(job.run).items() if c.startswith("pgd")]
-    assert cost["pgd"]["backwards"] == sum(r["backwards"] for r in pgd)
+    needed, successes = sum(r["backwards"] for r in pgd), sum(not r["correct"] for r in pgd)
+    assert 0 <= cost["pgd"]["backwards"] - needed <= successes
     assert cost["pgd"]["forwards"] == sum(r["forwards"] for r in pgd)
     assert all(r["wall_seconds"] >= r["model_seconds"] > 0 for r in cost.values())
     assert all(r["back_offs"] == 0 for r in cost.values())

@@ -89,6 +89,10 @@ def plan_repair(
     """
     directory = RunDir(run)
     config = planning.read_audit(directory)
+    spec = model or config.model
+    if model is None and (spec.startswith("<") or is_code(spec)):
+        raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
+    refuse_code(() if model else spec, f"{run}/run.json")
     source = data if data is not None else planning.training_data(config)
     dataset = as_dataset(source, download=download)
     budget = largest_budget(first_images(dataset))
@@ -98,10 +102,6 @@ def plan_repair(
             f"{run}: no condition of this audit lowered the accuracy by {planning.MIN_LOSS:.0%} of its value or "
             "more, so no recipe is suggested; choose one with --recipe and --model"
         )
-    spec = model or config.model
-    if model is None and (spec.startswith("<") or is_code(spec)):
-        raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
-    refuse_code(() if model else spec, f"{run}/run.json")
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)

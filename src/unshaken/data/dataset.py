@@ -43,7 +43,7 @@ class BadSample(UnshakenError):
 
 @dataclass(frozen=True, slots=True)
 class CommonForm:
-    """What most images of a data set are.
+    """The mode and size that most images of a data set have.
 
     Args:
         mode: `L` or `RGB`.

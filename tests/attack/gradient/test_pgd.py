@@ -177,7 +177,8 @@ def test_counts_of_a_batch_add_up_to_the_models_own(make):
     found, _ = PGD(steps=10).attack(oracle, batch, norm="linf", eps=[0.02, 0.05])
     spent = sum(int(one.forwards.sum()) for one in found)
     assert model.net.seen == oracle.meter.forwards == spent + len(batch)
-    assert oracle.meter.backwards == sum(int(one.backwards.sum()) for one in found)
+    needed, successes = sum(int(one.backwards.sum()) for one in found), sum(int(one.fooled.sum()) for one in found)
+    assert 0 <= oracle.meter.backwards - needed <= successes  # a success needs none, and may share its neighbours' last
 
 
 def test_without_random_start_it_begins_at_the_image(make):

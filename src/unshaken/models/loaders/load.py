@@ -85,6 +85,11 @@ def second_model(spec: str) -> Classifier:
     return _kept(spec, words())
 
 
+def forget_models() -> None:
+    """Let go of the further models that are kept, so that the next call reads them again."""
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _kept(spec: str, _: tuple[str, ...] | None) -> Classifier:
     """One model for each call of the user's: what an earlier one allowed to run is not kept for a later one."""

@@ -76,7 +76,7 @@ TITLES = {
     "worst_attack": "correct under every attack",
     "ece": "expected calibration error (ECE)",
     "brier": "Brier score",
-    "non_finite": "images with outputs that are NaN or infinite",
+    "non_finite": "images with outputs that are not finite",
 }
 """Aggregates for people."""
 
