@@ -44,7 +44,7 @@ def check_parquet(path: Path, columns: Sequence[str], where: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _harm(path: Path, _: tuple[int, ...], size: int, columns: tuple[str, ...]) -> str | None:
-    """What reading a file does to a process; None where it does no harm."""
+    """The harm that reading a file does to a process; None where it does none."""
     megabytes, seconds = (SMALL + 3 * size) >> 20, 1 + (size >> 25)
     found = [p for p in sys.path if os.path.isabs(p)]  # pyarrow is found there where this process has found it
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found), "ARROW_DEFAULT_MEMORY_POOL": "system"}
