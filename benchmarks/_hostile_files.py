@@ -76,6 +76,7 @@ def damage(path: Path, dice: random.Random) -> str:
     kinds = ["flip", "flip", "flip", "cut", "insert", "zeros", "empty", "html", "pipe", "device", "folder", "random"]
     kinds += ["deep", "leaf", "leaf", "leaf", "twice"] if path.suffix == ".json" else []
     kinds += ["eps", "bomb"] if path.suffix == ".png" else []
+    kinds += ["contradiction", "repeated"] if path.name == "a.parquet" else []
     kind = dice.choice(kinds)
     place = dice.randrange(len(data))
     path.unlink()
@@ -85,6 +86,15 @@ def damage(path: Path, dice: random.Random) -> str:
         path.symlink_to("/dev/zero")
     elif kind == "folder":
         path.mkdir()
+    elif kind == "contradiction":  # pyarrow aborts where statistics and schema contradict each other
+        path.write_bytes(data.replace(b"\x25\x02\x18\x05label", b"\x25\x00\x18\x05label"))
+    elif kind == "repeated":  # one value of 20 MB that every row names
+        value = pa.array([dice.choice((b"x", "x")) * (20 << 20)])
+        repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 60, pa.int32()), value)
+        columns = {"image": [b"x"] * 60, ("label" if value.type == "string" else "image"): repeated}
+        pq.write_table(
+            pa.table(columns), path, compression="zstd", dictionary_pagesize_limit=1 << 30, store_schema=False
+        )
     elif kind in ("leaf", "twice"):
         doubled = data.decode().replace("{", '{"a":1,"a":2,', 1)
         path.write_text(odd_json(json.loads(data), dice) if kind == "leaf" else doubled)

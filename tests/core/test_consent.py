@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from unshaken.core.consent import allow_code, call, is_code, is_named, of_arguments, refuse_code, require_named
+from unshaken.core.consent import (
+    allow_code,
+    call,
+    is_code,
+    is_named,
+    of_arguments,
+    refuse_code,
+    refuse_remembered,
+    remember_code,
+    require_named,
+)
 from unshaken.core.errors import ModelError
 
 EVIL = "py:evil.py:make"
@@ -77,3 +87,17 @@ def test_what_one_call_hands_on_is_not_the_user_s_word():
     with call("demo"), allow_code(EVIL):
         assert inner(EVIL)
     require_named(EVIL)  # a program that puts methods together by hand named them itself
+
+
+def test_what_a_file_may_name_is_remembered_and_refused_where_a_method_would_load_it(monkeypatch):
+    monkeypatch.setattr("unshaken.core.consent._remembered", {})
+    refuse_remembered(EVIL)  # named by no file: the program's own
+    with call(EVIL):
+        remember_code([{"surrogate": EVIL}], "done/run.json")
+    refuse_remembered(EVIL)  # named by the user too
+    remember_code([{"surrogate": f"demo?defence=mixture:robust={EVIL}"}], "done/run.json")
+    for spec in (EVIL, f"run:x?net={EVIL}"):
+        with pytest.raises(ModelError, match=r"done/run\.json names the code 'py:evil\.py:make'"):
+            refuse_remembered(spec)
+        with allow_code(EVIL):
+            refuse_remembered(spec)

@@ -98,7 +98,7 @@ def test_a_device_in_the_place_of_a_file_of_a_run(tmp_path, device):
         (tmp_path / "run.json").symlink_to(device)
     (tmp_path / "rows/outcomes").mkdir(parents=True)
     (tmp_path / "rows/outcomes/clean-00000.parquet").symlink_to(tmp_path / "run.json")
-    for read in (read_config, lambda run: run.rows("outcomes")):
+    for read in (read_config, lambda run: run.rows("outcomes"), RunDir.check_marks):
         with pytest.raises(RunError, match="is no regular file; delete it"):
             read(RunDir(tmp_path))
 

@@ -7,12 +7,13 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from unshaken.core.classifier import View
 from unshaken.data import decode
 from unshaken.data.decode import BadImage, cut, looks_like, open_image, pixels_of
+from unshaken.data.modes import grey_or_rgb
 
 
 def reason(source):
@@ -260,3 +261,33 @@ def test_strips_change_no_pixel(mode, monkeypatch):
 
 def wide(pixels):
     return Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_strips_of_a_turned_image_are_the_whole_as_pillow_turns_it(make, monkeypatch, mode, orientation):
+    monkeypatch.setattr("unshaken.data.modes.STRIP", 10)
+    rgb = Image.fromarray(make.noise(7, 5, channels=4), "RGBA").convert("RGB" if mode in ("P", "CMYK") else "RGBA")
+    image = Image.fromarray(make.noise(7, 5, channels=1).squeeze().astype(np.uint16) << 8) if mode == "I;16" else None
+    image = rgb.convert(mode) if image is None else image
+    want = grey_or_rgb(image)
+    if orientation > 1:
+        exif = want.getexif()
+        exif[0x0112] = orientation
+        want.info["exif"] = exif.tobytes()
+        want = ImageOps.exif_transpose(want)
+    assert (np.asarray(grey_or_rgb(image, orientation)) == np.asarray(want)).all()
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGBA", 1), ("CMYK", 1), ("RGB", 6)])
+def test_two_large_images_never_stand_beside_each_other(monkeypatch, mode, orientation):
+    image = Image.new(mode, (4, 3))
+    make_image = Image.fromarray
+
+    def made(pixels):
+        with pytest.raises(ValueError, match="closed"):  # what was decoded has given its memory back
+            image.getpixel((0, 0))
+        return make_image(pixels)
+
+    monkeypatch.setattr(Image, "fromarray", made)
+    assert grey_or_rgb(image, orientation, close=True).mode == "RGB"

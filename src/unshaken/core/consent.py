@@ -7,6 +7,8 @@ stranger's, however deep they are nested in another SPEC.
 - A public function opens the call (`call`, `of_arguments`): its text arguments are the user's words.
 - The loader of a kind that runs code asks (`require_named`), after the SPEC was parsed.
 - Who reads a file that may name code asks at once (`refuse_code`), so that the message names the file.
+- Of a file that may lawfully name code, such as the `run.json` of one's own run, it is noted (`remember_code`); who
+  loads what a method names, be it a method made by hand of what was read, asks for that (`refuse_remembered`).
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _END = r"(?=$|[?&,+\s\"'])"
 
 _words: ContextVar[tuple[str, ...] | None] = ContextVar("words", default=None)
 """The user's own words in the call under way; None outside any call."""
+_remembered: dict[str, str] = {}
+"""Code that files named in this process, and one file for each."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,8 +120,8 @@ def is_named(spec: str) -> bool:
 def require_named(spec: str) -> None:
     """Refuse to run code that a call under way did not name.
 
-    Outside a call nothing is refused: a program that puts methods together by hand named them itself, and what it read
-    from a file was refused there.
+    Outside a call nothing is refused: a program that puts methods together by hand named them itself. What it read from
+    a file was refused there, or is refused by `refuse_remembered`.
 
     Args:
         spec: of the code alone, without options.
@@ -143,6 +147,34 @@ def refuse_code(value: Any, where: str) -> None:
         for found in _CODE.finditer(text):
             if not is_named(found[0].strip()):
                 raise ModelError(_message(where, found[0].strip()))
+
+
+def remember_code(value: Any, where: str) -> None:
+    """Note code that a file names, unless the user named it too: reading the file is allowed, running its code is not.
+
+    Args:
+        value: as of `refuse_code`.
+        where: the file, for messages.
+    """
+    for text in _texts(value):
+        for found in _CODE.finditer(text):
+            if not is_named(found[0].strip()):
+                _remembered.setdefault(found[0].strip(), where)
+
+
+def refuse_remembered(spec: str) -> None:
+    """Refuse a SPEC whose code a file named that this process read, unless the user named it in the call under way.
+
+    Args:
+        spec: of a model that a method names.
+
+    Raises:
+        ModelError: there is such code.
+    """
+    for text in _texts(spec):
+        for found in _CODE.finditer(text):
+            if (name := found[0].strip()) in _remembered and not is_named(name):
+                raise ModelError(_message(_remembered[name], name))
 
 
 def _message(where: str, spec: str) -> str:

@@ -25,10 +25,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from unshaken.core.classifier import View
-from unshaken.data.modes import GREY, as_array, grey_or_rgb
+from unshaken.data.modes import GREY, SIDEWAYS, as_array, grey_or_rgb
 from unshaken.data.modes import BadImage as BadImage
 from unshaken.data.modes import Pixels as Pixels
 from unshaken.data.spec import reason_of
@@ -69,7 +69,7 @@ def open_image(source: Source) -> Image.Image:
         BadImage: it cannot be read; the reason is one line.
     """
     try:
-        image = _open(source)
+        image, own = _open(source), not isinstance(source, Image.Image)
         del source
         if image.width * image.height > MAX_PIXELS:
             raise BadImage(f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS}")
@@ -77,9 +77,7 @@ def open_image(source: Source) -> Image.Image:
             raise BadImage(f"the image has no pixels ({image.width} x {image.height})")
         with _one_large if image.width * image.height > LARGE else nullcontext():
             image.load()
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                image = ImageOps.exif_transpose(image)
-            return grey_or_rgb(image)
+            return grey_or_rgb(image, image.getexif().get(_ORIENTATION, 1), close=own)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -107,7 +105,7 @@ def form_of(source: Source) -> tuple[str, tuple[int, int]]:
     try:
         image = _open(source)
         width, height = image.size
-        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):  # lies on its side
+        if image.getexif().get(_ORIENTATION, 1) in SIDEWAYS:
             width, height = height, width
         return ("L" if image.mode in GREY or image.mode.startswith("I") else "RGB"), (width, height)
     except BadImage:

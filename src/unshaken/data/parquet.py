@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data._read_through import bytes_of_images, rows_at_once
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.forward import Forward
 from unshaken.data.labels import labels_from, read_classes
+from unshaken.data.parquet_check import check_parquet
 from unshaken.data.spec import Options, existing, is_bomb, reason_of
 
 SMALL = 64 << 20
@@ -40,7 +42,7 @@ class ImageColumn:
         self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
         groups = [self._file.metadata.row_group(g) for g in range(self._file.metadata.num_row_groups)]
         self._first = np.cumsum([0] + [g.num_rows for g in groups])
-        self._bytes = [_bytes_of_images(g) for g in groups]
+        self._bytes = [bytes_of_images(g) for g in groups]
         self._rows: list[int] = [g.num_rows for g in groups]
         self._held: OrderedDict[int, list[bytes | None] | Forward[bytes | None]] = OrderedDict()
         self._lock = threading.Lock()
@@ -71,7 +73,7 @@ class ImageColumn:
         return images
 
     def _run(self, group: int) -> Iterator[bytes | None]:
-        rows = max(1, min(256, (SMALL // 8) * self._rows[group] // max(self._bytes[group], 1)))
+        rows = rows_at_once(self._rows[group], self._bytes[group], SMALL // 8)
         for batch in self._file.iter_batches(rows, row_groups=[group], columns=["image"], use_threads=False):
             batch.validate(full=True)
             for value in _plain(batch.column(0)):
@@ -102,7 +104,12 @@ class ParquetDataset(Dataset):
 
 
 def open_parquet(
-    target: str, options: Options, *, split_column: str = "split", classes: tuple[str, ...] = ()
+    target: str,
+    options: Options,
+    *,
+    split_column: str = "split",
+    classes: tuple[str, ...] = (),
+    trusted: bool = False,
 ) -> ParquetDataset:
     """Open a table with the columns `image` (bytes of PNG, JPEG, ...), and maybe `label`, `id` and `split`.
 
@@ -114,16 +121,19 @@ def open_parquet(
         options: `split` takes the rows that have this value in the split column.
         split_column: which column that is.
         classes: class names where no file has them.
+        trusted: it is this package's own file, which needs no `check_parquet`.
 
     Raises:
-        DataError: the file is no parquet file or lacks a column, or a column has the wrong type.
+        DataError: the file is no parquet file or lacks a column, a column has the wrong type, or reading it is unsafe.
     """
     path = existing(target, options.spec, folder=False)
+    if not trusted:
+        check_parquet(path, ["image", "id", "label", split_column], options.spec)
     try:
         schema = pq.read_schema(path)
-        _refuse_bomb(path, options.spec)
         names = [n for n in ("id", "label", split_column) if n in schema.names]
         _check(schema, options, split_column)
+        _refuse_bomb(path, options.spec)
         table = pq.read_table(path, columns=names, memory_map=False) if names else None
         if table is not None:
             table.validate(full=True)  # else a damaged index is met where a value is looked at
@@ -223,11 +233,6 @@ def _refuse_bomb(path: Path, spec: str) -> None:
                 f"data {spec!r}: {path.name} claims {size:,} bytes in a file of {path.stat().st_size:,}, which no "
                 "images make: get it again"
             )
-
-
-def _bytes_of_images(group: Any) -> int:
-    columns = [group.column(c) for c in range(group.num_columns)]
-    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] == "image")
 
 
 def _plain(column: Any) -> Any:

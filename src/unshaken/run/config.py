@@ -11,6 +11,7 @@ import numpy
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import LARGEST_SEED
@@ -141,6 +142,7 @@ def read_config(run: RunDir) -> RunConfig:
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
     config = validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    remember_code((config.plan, config.further_models), f"{run}/{NAME}")
     run.identify(config.identity)
     return config
 

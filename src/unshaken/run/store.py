@@ -184,6 +184,7 @@ class RunDir:
         tables = self.names("rows")
         for name in tables:
             for file in self.names("rows", name, suffix=".parquet"):
+                self.check_file("rows", name, file)
                 try:
                     with self.fs.open(self.at("rows", name, file), "rb") as opened:
                         why = wrong_mark(pq.read_schema(opened), self.identity, f"{name}/{file}")

@@ -166,7 +166,6 @@ class DetectorSet:
                 f"{folder}: these detectors were fitted on another model ({about.model}, "
                 f"{str(about.fingerprint)[:12]}), not on {model.name!r} ({own[:12]}): fit again with this one"
             )
-        refuse_code([entry.params for entry in found.detectors], f"{folder}/{LIST}")
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -237,7 +236,12 @@ def digest(folder: str | Path) -> str:
 def _fitted(
     folder: str | Path, entry: DetectorRecord, tensors: Mapping[str, Tensor], device: torch.device
 ) -> FittedDetector:
-    """A detector of the list with its own tensors."""
+    """A detector of the list with its own tensors.
+
+    Raises:
+        ModelError: its parameters name code that this call did not.
+    """
+    refuse_code(entry.params, f"{folder}/{LIST}")
     own = {k.removeprefix(f"{entry.label}/"): v for k, v in tensors.items() if k.startswith(f"{entry.label}/")}
     calibration = own.pop(CALIBRATION)
     method = find_method(entry.method, "detect").cls(**entry.params)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.harden.engine.training import Training
@@ -118,6 +119,7 @@ def read_harden(run: RunDir) -> HardenConfig:
         Training(**{k: v for k, v in config.training.items() if k in Training.model_fields})
     except ParameterError as error:
         raise RunError(f"{where} is damaged ({error}); {advice}") from None
+    remember_code(config.recipes, f"{run}/{NAME}")
     if config.result is not None:
         validate(ResultRecord, config.result, f"{where}, result", RunError, advice)
     return config

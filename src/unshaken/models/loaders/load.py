@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.consent import call, words
+from unshaken.core.consent import call, refuse_remembered, words
 from unshaken.core.device import find_device
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
@@ -77,7 +77,11 @@ def second_model(spec: str) -> Classifier:
 
     Args:
         spec: as of `load_model`; what it names must be there already.
+
+    Raises:
+        ModelError: as of `load_model`; or the method was made of a file that names code.
     """
+    refuse_remembered(spec)
     return _kept(spec, words())
 
 

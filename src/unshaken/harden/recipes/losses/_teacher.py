@@ -13,7 +13,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.logits import refuse_probabilities
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup
-from unshaken.models import load_model
+from unshaken.models.loaders.load import second_model
 
 
 class TeacherRecipe(Recipe):
@@ -42,7 +42,7 @@ class TeacherRecipe(Recipe):
         Raises:
             ModelError: it cannot take the images, has other classes, or gives probabilities.
         """
-        found = load_model(self.teacher) if isinstance(self.teacher, str) else self.teacher
+        found = second_model(self.teacher) if isinstance(self.teacher, str) else self.teacher
         found = found.to(setup.images.device)
         what = f"the teacher {found.name!r}"
         try:

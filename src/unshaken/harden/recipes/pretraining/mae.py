@@ -23,7 +23,7 @@ from unshaken.harden.recipes.pretraining._masked import (
     patches_of,
     visible,
 )
-from unshaken.models import load_model
+from unshaken.models.loaders.load import second_model
 
 
 def reconstruction_loss(predicted: Tensor, wanted: Tensor, hidden: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class MaskedAutoencoding(Recipe):
         net = cast(MaskedAutoencoder, setup.model.net)
         parts = Parts(net.encoder)
         if self.target == "features":
-            net.teacher = [load_model(self.teacher).eval().requires_grad_(False).to(setup.images.device)]
+            net.teacher = [second_model(self.teacher).to(setup.images.device)]
         self._wanted(net, setup.images, parts.grid)
         draws = torch.zeros(len(setup.images), parts.grid[0] * parts.grid[1], device=setup.images.device)
         with net.showing(visible(draws, self.mask)[0]):
