@@ -166,6 +166,7 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.paper import Check, Paper, PlusSeparated, pilot, seeds_in
+from unshaken.papers.frame.claim import Check, ClaimPart, decide
+from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot, seeds_in
 
-__all__ = ["Check", "Paper", "PlusSeparated", "pilot", "seeds_in"]
+__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "decide", "pilot", "seeds_in"]
