@@ -144,7 +144,7 @@ def _shares(result: PaperResult) -> str:
     names: dict[Outcome, list[str]] = {}
     for part in result.parts:
         names.setdefault(part.outcome, []).append(part.name)
-    shown = f"{len(names.get(Outcome.SHOWN, []))} of {len(result.parts)}"
+    shown = f"{len(names.get(Outcome.SHOWN, []))} of {len(result.parts)}" if result.parts else ""
     rest = [f"{outcome}: {', '.join(names[outcome])}" for outcome in list(Outcome)[1:] if outcome in names]
     return "; ".join([shown, *rest]) if len(result.parts) > 1 else shown
 
@@ -160,8 +160,11 @@ def _counted(result: PaperResult) -> str:
 
 
 def _parts(result: PaperResult) -> list[str]:
-    """Each part of the claim with its rule, its outcome and what was met."""
-    lines = []
+    """Each part of the claim with its rule, its outcome and what was met; the rule alone in results of old."""
+    if not result.parts:
+        rule = f"**Rule**, written before the run. {result.expected.get('rule', 'None was stated.')}"
+        return [rule, "", *(f"- {_met(check)}: {check.words}" for check in result.checks), ""]
+    lines: list[str] = []
     for number, part in enumerate(result.parts, 1):
         beside = "" if part.central else " (beside the title's claim)"
         lines.append(f"{number}. {part.statement} **{str(part.outcome).capitalize()}**{beside}.")
