@@ -145,10 +145,9 @@ rows alone, attacks are counted.
 
 What to know:
 
-- A claim of several statements has `parts = {"gain": ClaimPart(statement=..., rule=...), ...}` in the place of `rule`, and
-  each `Check` names its part; `decide("gain", words, figure, above=0.02)` judges an effect by its interval, and says which
-  effect the experiment was large enough to show. What is not tried is a part with `untried="why"`.
-
+- A claim of several statements has `parts = {"gain": ClaimPart(statement=..., rule=...), ...}` in the place of
+  `rule`, and each `Check` names its part; `decide("gain", words, figure, above=0.02)` judges an effect by its interval,
+  and says which effect the experiment was large enough to show. What is not tried is a part with `untried="why"`.
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
   It returns the checkpoint that `training.select` chooses; `plan_training(epochs, seed, ...)` takes the last. The key
