@@ -12,9 +12,11 @@ from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.registry import list_methods
 from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
-from unshaken.papers.frame import Paper
+from unshaken.papers.frame import Paper, roles
 from unshaken.papers.frame.datasets import Datasets
+from unshaken.papers.frame.roles import Roles
 from unshaken.papers.frame.run import figures_of
+from unshaken.papers.frame.table import judge_again
 from unshaken.papers.frame.tables import register_tables, table_name
 from unshaken.run.rows import SCHEMAS
 from unshaken.run.store import RunDir
@@ -44,6 +46,31 @@ def test_figures_come_from_rows_alone(slug, finished, tmp_path, monkeypatch):
 
 
 @every_row
+def test_what_is_chosen_is_chosen_by_other_rows_than_it_is_judged_on(slug, finished, monkeypatch):
+    """Where figures know roles, both parts of the rows are read, each at its time."""
+    asked = Counter()
+    rows = Roles.rows
+
+    def counted(self, values, where=None):
+        asked[roles._CHOOSING.get()] += 1
+        return rows(self, values, where)
+
+    monkeypatch.setattr(Roles, "rows", counted)
+    figures_of(finished(slug).out)
+    assert bool(asked[True]) == bool(asked[False])
+
+
+@every_row
+def test_the_kept_figures_give_the_same_verdict(slug, finished):
+    result = finished(slug).result
+    again = judge_again(result, PAPERS[slug])
+    names = ("reproduced", "parts", "checks", "note", "judged", "frozen")
+    assert {n: getattr(again, n) for n in names} == {n: getattr(result, n) for n in names}
+    assert result.frozen == result.judged
+    assert {p.name for p in result.parts if not p.untried} >= {c.part for c in result.checks}
+
+
+@every_row
 def test_a_killed_run_is_resumed(slug, finished, tiny_runs, tmp_path, monkeypatch):
     """The last third of the rows is missing, as when the process was killed there; its last write never happened."""
     run = finished(slug)
@@ -62,7 +89,7 @@ def test_a_killed_run_is_resumed(slug, finished, tiny_runs, tmp_path, monkeypatc
     again = run_paper(run.text, out=tmp_path / "run", data=run.data, model=run.model)
     same(again.measured, run.result.measured, tiny_runs[slug].wall_times)
     assert again.reproduced == run.result.reproduced
-    assert "was resumed" in again.note
+    assert len(again.provenance["sessions"]) == len(run.result.provenance["sessions"]) + 1
     trained = json.loads((run.out / "paper.json").read_text())["networks"]
     assert ("came from the cache" in again.note) == bool(trained)
     assert max(written.values()) == 1

@@ -27,7 +27,7 @@ from unshaken.run.store import RunDir
 @pytest.fixture
 def context(tmp_path, tints):
     run = RunDir(tmp_path / "run")
-    record = Record.pin(run, {"slug": "toy", "seed": 2})
+    record = Record.pin(run, {"slug": "toy", "seed": 2}, "rule")
     return Context("toy", 2, run, tints, "small", False, record, Datasets(tints, False, record.add_input))
 
 
@@ -72,7 +72,7 @@ def test_data_without_labels_and_data_that_changed_are_refused(context, tmp_path
     with pytest.raises(DataError, match="no-such-set"):
         context.datasets.read("train", f"folder:{tmp_path}/no-such-set")
     context.record.add_input("data x", "one")
-    again = Record.pin(context.run, {"slug": "toy", "seed": 2})
+    again = Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule")
     with pytest.raises(RunError, match="data x has changed since its rows were made"):
         again.add_input("data x", "two")
 

@@ -32,7 +32,7 @@ def linear(classes, channels, side, gain=1.0):
 def made(tmp_path, monkeypatch):
     """Trains networks in a run directory with a cache of its own."""
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
-    return Networks(Record.pin(RunDir(tmp_path / "run"), {"slug": "toy"}))
+    return Networks(Record.pin(RunDir(tmp_path / "run"), {"slug": "toy"}, "rule"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_network_comes_back_from_the_cache(made, data):
     first = made.net("a", linear, data, TRAINING)
     assert made.record.trained == ["network a"]
     assert not made.record.from_cache()
-    fresh = Networks(Record(made.record.run, {}))
+    fresh = Networks(Record(made.record.run, {}, {}))
     again = fresh.net("a", linear, data, TRAINING)
     assert fresh.record.from_cache()
     assert first.key == again.key
@@ -125,7 +125,7 @@ def test_a_network_as_a_spec(made, data):
 def test_a_run_whose_networks_would_be_others_now_is_refused(made, data, monkeypatch):
     made.net("a", linear, data, TRAINING)
     monkeypatch.setattr(networks, "code_digest", lambda *objects: "other code")
-    resumed = Networks(Record.pin(made.record.run, {"slug": "toy"}))
+    resumed = Networks(Record.pin(made.record.run, {"slug": "toy"}, "rule"))
     with pytest.raises(RunError, match="network a would be trained otherwise now"):
         resumed.net("a", linear, data, TRAINING)
 

@@ -8,6 +8,7 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
+from unshaken.papers.frame.roles import Roles
 from unshaken.papers.mahalanobis import MahalanobisPaper
 from unshaken.papers.mahalanobis.experiment import redrawn
 from unshaken.papers.mahalanobis.figures import judged, weighted
@@ -85,7 +86,7 @@ def test_tuned_weights_find_the_layer_that_tells():
 
 class Made:
     def __init__(self, scores, tune):
-        self.scores, self.tune = scores, tune
+        self.scores, self.roles = scores, Roles(tune)
 
 
 def test_a_step_is_chosen_on_tuning_samples_and_judged_on_the_others():

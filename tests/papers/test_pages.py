@@ -60,6 +60,12 @@ def result(**changes):
     return {**fields, **changes}
 
 
+def part(name, **changes):
+    """A part of a claim as a result keeps it."""
+    usual = {"statement": f"The {name} is there.", "rule": "By its interval.", "outcome": "shown"}
+    return {"name": name, **usual, **changes}
+
+
 def shown(title, value, low=None, high=None, expected="", unit=""):
     return PageFigure(title, unit, value, low, high, expected=expected)
 
@@ -108,27 +114,44 @@ def test_a_page_shows_ten_figures_at_most(tmp_path):
 
 
 def test_the_table_has_a_line_a_row(tmp_path):
-    text, _ = pages(tmp_path, result(), result(slug="other", reproduced=False, seconds=12.0, summary=""))
+    parts = [part("gain"), part("cost", outcome="contradicted"), part("scale", outcome="not tried")]
+    other = result(slug="other", reproduced=False, seconds=12.0, summary="", parts=parts)
+    text, _ = pages(tmp_path, result(), other)
     lines = [line for line in text.splitlines() if line.startswith("| [")]
     effect = "Gain by guards: 0.333 (0.283 to 0.383) accuracy"
     assert lines == [
-        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced "
-        f"| {effect} | under 1 |",
-        f"| [some-paper](papers/some-paper.md) | Guarded networks resist. | reproduced | {effect} | 2 |",
+        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced | 1 of 3; "
+        f"contradicted: cost; not tried: scale | {effect} | under 1 |",
+        f"| [some-paper](papers/some-paper.md) | Guarded networks resist. | reproduced |  | {effect} | 2 |",
     ]
     assert "1 of 2 are reproduced." in text
 
 
 def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_path):
-    checks = [{"words": "a", "holds": False}, {"words": "b", "holds": True}]
-    _, folder = pages(tmp_path, result(reproduced=False, checks=checks))
+    checks = [
+        {"words": "a", "holds": True, "part": "gain"},
+        {"words": "b", "holds": False, "part": "gain"},
+        {"words": "c", "holds": False, "part": "cost", "opposed": True},
+    ]
+    parts = [
+        part("gain", outcome="not visible at this scale", smallest=0.0421),
+        part("cost", outcome="contradicted", central=False),
+        part("scale", outcome="not tried", rule="", untried="It needs a larger machine."),
+    ]
+    _, folder = pages(tmp_path, result(reproduced=False, checks=checks, parts=parts))
     lines = (folder / "some-paper.md").read_text().splitlines()
     for line in (
         "**Claim.** Guarded networks resist; plain ones do not.",
-        "**Verdict: not reproduced.** 1 of 2 parts of the rule failed. "
-        "Gain by guards: 0.333 (0.283 to 0.383) accuracy.",
-        "- **did not hold**: a",
-        "- held: b",
+        "**Verdict: not reproduced.** Of 3 parts of the claim: 1 contradicted, 1 not visible at this scale, "
+        "1 not tried. Gain by guards: 0.333 (0.283 to 0.383) accuracy.",
+        "1. The gain is there. **Not visible at this scale**.",
+        "   Rule: By its interval.",
+        "   An effect of 0.0421 would have been shown in four of five repetitions.",
+        "   - held: a",
+        "   - did not hold: b",
+        "2. The cost is there. **Contradicted** (beside the title's claim).",
+        "   - **shows the opposite**: c",
+        "   Not tried: It needs a larger machine.",
         "![Measured figures with their intervals](some-paper.svg)",
         "| Gain by guards | 0.333 | 0.283 to 0.383 | 500 | accuracy | 0.3 (pilot) |",
         "| Guarded \\| attacked | 0.45 | 0.35 to 0.6 | 2 | accuracy |  |",

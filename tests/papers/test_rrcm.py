@@ -136,7 +136,7 @@ def experiment(tmp_path, monkeypatch):
     images = torch.randint(0, 256, (60, 1, 14, 14), generator=generator, dtype=torch.uint8)
     data = Split.of(images, torch.arange(60) % 3)
     run = RunDir(tmp_path / "run")
-    record = Record.pin(run, {})
+    record = Record.pin(run, {}, "rule")
     datasets = Datasets("none", False, record.add_input)
     context = Context("rrcm", 0, run, "none", "timed-cnn", False, record, datasets)
     return lambda seed: Experiment(paper, context, Parts(data, data, data), seed)

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import register, unregister
-from unshaken.papers import PaperResult, list_papers, run_paper
+from unshaken.papers import PaperResult, freeze, list_papers, run_paper
 from unshaken.papers.frame import Check, Paper
 from unshaken.papers.frame.run import figures_of
 from unshaken.run.store import RunDir
@@ -57,14 +57,19 @@ def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     told = result.to_json()
     assert list(told) == [
         *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
-        *("summary", "headline", "differs", "checks", "remark"),
+        *("summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
     ]
     assert result.reproduced is True
     assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
     assert told["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
     assert (told["data"], told["model"], told["seed"]) == ("own-data", "own-model", 4)
     assert told["note"] == "Held: level is 0.75. A remark."
-    assert (told["checks"], told["remark"]) == ([{"words": "level is 0.75", "holds": True}], "A remark.")
+    check = {"words": "level is 0.75", "holds": True, "part": "claim", "opposed": False, "smallest": None}
+    assert (told["checks"], told["remark"]) == ([check], "A remark.")
+    assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in told["parts"]] == [
+        ("claim", "It is above one half.", "value above 0.5", "shown")
+    ]
+    assert told["frozen"] == told["judged"] != ""
     assert told["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
     assert (told["summary"], told["differs"]) == ("It is above one half.", ["The glass is a number."])
     assert PaperResult.model_validate_json((tmp_path / "run" / "result.json").read_text()) == result
@@ -85,12 +90,25 @@ def test_rows_of_another_experiment_are_not_mixed_in(paper, tmp_path):
     first = run_paper("half-full", out=tmp_path / "run")
     again = run_paper("half-full", out=tmp_path / "run")
     assert again.measured == first.measured == figures_of(tmp_path / "run")
-    assert "The run was resumed" in again.note
-    assert "resumed" not in first.note
+    assert [len(r.provenance["sessions"]) for r in (first, again)] == [1, 2]
+    assert again.seconds >= first.seconds
     with pytest.raises(RunError, match=r"value differ\); choose another --out"):
         run_paper("half-full:value=0.9", out=tmp_path / "run")
     with pytest.raises(RunError, match=r"\(seed differ"):
         run_paper("half-full", seed=1, out=tmp_path / "run")
+
+
+def test_rules_are_frozen_before_the_run_and_a_later_change_shows(paper, tmp_path, monkeypatch):
+    frozen = freeze("half-full", out=tmp_path / "run")
+    assert freeze("half-full", out=tmp_path / "run") == frozen
+    kept = run_paper("half-full", out=tmp_path / "run")
+    assert kept.frozen == kept.judged == frozen["rule"]
+    assert kept.provenance["frozen"] == frozen
+    monkeypatch.setattr(paper, "rule", "value above 0.7")
+    changed = run_paper("half-full", out=tmp_path / "run")
+    assert changed.frozen == frozen["rule"] != changed.judged
+    with pytest.raises(RunError, match=r"value differ\); choose another --out"):
+        freeze("half-full:value=0.9", out=tmp_path / "run")
 
 
 def test_rows_of_an_earlier_version_are_refused(paper, tmp_path):

@@ -1,10 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.papers import PaperResult, write_table
 
+DOCS = Path(__file__).parents[2] / "docs" / "papers"
 FIGURE = {"value": 0.78123, "low": 0.75, "high": 0.81, "n": 1000, "interval": "clopper-pearson 95%"}
 
 
@@ -63,18 +65,33 @@ def test_what_is_no_result_is_named(tmp_path, name, text, words):
 
 
 def test_what_a_paper_states_is_brought_up_to_date_and_figures_are_not(tmp_path):
-    kept = result(slug="dverge", measured={"seed0.dverge.clean": FIGURE}, headline=(), claim="As it was said once.")
-    path = kept.save(tmp_path)
-    before = json.loads(path.read_text())
+    path = tmp_path / "dverge.json"
+    path.write_bytes((DOCS / "dverge.json").read_bytes())
     write_table(tmp_path, tmp_path / "papers.md")
-    after = json.loads(path.read_text())
-    assert {name for name in after if after[name] != before[name]} == {
-        *("title", "claim", "summary", "headline", "differs")
-    }
-    assert "seed*.dverge.clean" in [figure["name"] for figure in after["headline"]]
+    now = json.loads(path.read_text())
+    path.write_text(json.dumps({**now, "headline": [], "claim": "As it was said once."}))
+    write_table(tmp_path, tmp_path / "papers.md")
+    assert json.loads(path.read_text()) == now
+    assert "seed*.dverge.clean" in [figure["name"] for figure in now["headline"]]
     stamp = path.stat().st_mtime_ns
     write_table(tmp_path, tmp_path / "papers.md")
     assert path.stat().st_mtime_ns == stamp
+
+
+def test_figures_are_judged_by_the_rules_of_now_and_the_page_says_that_these_are_new(tmp_path):
+    stored = json.loads((DOCS / "dverge.json").read_text(encoding="utf-8"))
+    path = tmp_path / "dverge.json"
+    path.write_text(json.dumps({**stored, "reproduced": not stored["reproduced"], "frozen": "0" * 32}))
+    write_table(tmp_path, tmp_path / "papers.md")
+    after = json.loads(path.read_text())
+    assert (after["measured"], after["seconds"]) == (stored["measured"], stored["seconds"])
+    assert after["parts"]
+    page = (tmp_path / "papers" / "dverge.md").read_text()
+    assert "Parts or rules were written anew after the run; its figures are as they were." in page
+    path.write_text(json.dumps({**after, "frozen": after["judged"]}))
+    write_table(tmp_path, tmp_path / "papers.md")
+    page = (tmp_path / "papers" / "dverge.md").read_text()
+    assert "Parts, rules and settings are as they stood before the first row." in page
 
 
 def test_no_results_are_said_so(tmp_path):

@@ -1,4 +1,4 @@
-"""`unshaken papers list|run|table`."""
+"""`unshaken papers list|freeze|run|table`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,31 @@ def list_(json: Json = False) -> int:
         print_json([p.to_json() for p in papers])
     else:
         console().print(table(["slug", "title", "claim"], [[p.slug, p.title, p.summary] for p in papers]))
+    return 0
+
+
+@app.command("freeze")
+@verb
+def freeze_(
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Run directory of the coming run.", show_default=False)],
+    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Your own data instead of the small data set.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Your own model instead of the small network.", show_default=False),
+    ] = None,
+) -> int:
+    """Write down rules and settings before a run; its result then names their digest, and any later change shows."""
+    from unshaken.papers import freeze
+
+    frozen = freeze(slug, out=out, seed=seed, data=data, model=model)
+    print_line(f"rules and settings of {slug}: {frozen['rule']}, frozen {frozen['date']} in {out}")
     return 0
 
 
@@ -93,6 +118,8 @@ def _show(result: PaperResult) -> None:
     figures = [[f.title, str(f), f.expected or None] for f in shown_figures(result)]
     console().print(table(["figure", "measured", "expected"], figures))
     print_line(f"all {len(result.measured)} figures: --json, or result.json in the run directory")
+    for part in result.parts if len(result.parts) > 1 else ():
+        print_line(one_line(f"{part.outcome}: {part.statement}"))
     where = f"{result.data} with {result.model}, seed {result.seed}, {result.seconds:.0f} s"
     print_line(one_line(f"{'reproduced' if result.reproduced else 'NOT reproduced'} on {where}"))
     for line in (result.note, *result.differs):

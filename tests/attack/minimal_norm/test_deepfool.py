@@ -225,3 +225,16 @@ def test_bad_parameters_are_named(values, words):
 def test_l1_is_refused():
     with pytest.raises(ParameterError, match="deepfool: norm 'l1' is not one of linf, l2"):
         run(DeepFool(), planes(), point(0.6, 0.5), "l1", 0.5)
+
+
+def test_its_one_phase_counts_the_samples_that_it_broke(make):
+    images = make.images(12, 1, 8, 8)
+    model = centred(make, images, classes=3)
+    labels = model(images).argmax(1)
+    labels[:2] = (labels[:2] + 1) % 3  # two are wrong before
+    batch = Batch(images, labels, tuple(map(str, range(12))))
+    result = run(DeepFool(steps=1, overshoot=0.0), model, batch, "l2")
+    (turn,) = result.turns
+    assert turn.standing == 10
+    assert turn.broken == int(result.fooled.sum()) - 2
+    assert 0 < turn.broken < 10

@@ -25,6 +25,7 @@ from unshaken.papers.ai_image_detector_limits import (
     STRENGTHS,
     AIImageDetectorLimitsPaper,
 )
+from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Flags, Rows, share_of
 
 FALSE_ALARMS = 0.01
@@ -93,10 +94,11 @@ class Figures:
         """
         counts, margins, bounds = np.zeros((2, 2), int), [], []
         for part in self.each(name):
-            marked, fold, scores = part["abnormal"], part["fold"], part["score"]
-            threshold = best_threshold(*(scores[(fold == 0) & (marked == k)] for k in (False, True)))
-            missed = scores[(fold == 1) & marked] <= threshold
-            alarms = scores[(fold == 1) & ~marked] > threshold
+            marked, roles, scores = part["abnormal"], Roles(part["fold"] == 0), part["score"]
+            with choosing():
+                threshold = best_threshold(roles.rows(scores, ~marked), roles.rows(scores, marked))
+            missed = roles.rows(scores, marked) <= threshold
+            alarms = roles.rows(scores, ~marked) > threshold
             bounds.append(wasserstein_bound(part["change"], s))
             least = bounds[-1].error
             error = math.sqrt((least / 2) * (1 - least / 2) * (1 / len(missed) + 1 / len(alarms)))
@@ -162,12 +164,15 @@ class Figures:
         ways: dict[str, list[float]] = {"alike": [], "only_generated": [], "only_real": []}
         counts, psnr = np.zeros((2, 2), int), []
         for now, clean in zip(self.each(f"generated.{name}"), self.each("generated.clean"), strict=True):
-            made, real = (now["score"][(now["fold"] == 1) & (now["abnormal"] == k)] for k in (True, False))
-            made0, real0 = (clean["score"][(clean["fold"] == 1) & (clean["abnormal"] == k)] for k in (True, False))
+            (made, real), (made0, real0) = (
+                [Roles(part["fold"] == 0).rows(part["score"], part["abnormal"] == k) for k in (True, False)]
+                for part in (now, clean)
+            )
             pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
             for way, (a, b) in pairs.items():
                 ways[way].append(auroc(a, b).value)
-            threshold = threshold_at(clean["score"][clean["fold"] == 0], FALSE_ALARMS)
+            with choosing():
+                threshold = threshold_at(Roles(clean["fold"] == 0).rows(clean["score"]), FALSE_ALARMS)
             counts += [[(made > threshold).sum(), len(made)], [(real > threshold).sum(), len(real)]]
             psnr.append(float(now["psnr"].mean()))
         figures: dict[str, Any] = {

@@ -9,7 +9,9 @@ its own, a room lacks a method: add it there.
 
 | file | for a row |
 |---|---|
-| `paper.py` | `Paper`, `Check`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rule, without torch |
+| `paper.py` | `Paper`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rules, without torch |
+| `claim.py` | `ClaimPart`, `Check`, `decide`: the parts of a claim, and their outcomes by intervals |
+| `table.py`, `measured.py` | `write_table`; the figures of a kept result, judged again |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
@@ -18,7 +20,7 @@ its own, a room lacks a method: add it there.
 | `outcomes.py` | `Examples`: attacks and forward passes as rows, with their true cost |
 | `tables.py` | the row's own tables, in the namespace of its slug |
 | `record.py`, `cache.py`, `code.py` | `paper.json`; the cache of weights; the digest of the code that trains |
-| `run.py`, `listing.py`, `result.py` | `run_paper`, `figures_of`; `list_papers`; `PaperResult` |
+| `run.py`, `listing.py`, `result.py` | `run_paper`, `freeze`, `figures_of`; `list_papers`; `PaperResult` |
 | `table.py`, `pages.py`, `page_*.py` | `write_table`: `docs/papers.md`, and a page and a picture for each row |
 
 A complete row, `unshaken/papers/noisy_labels/__init__.py`:
@@ -143,6 +145,9 @@ rows alone, attacks are counted.
 
 What to know:
 
+- A claim of several statements has `parts = {"gain": ClaimPart(statement=..., rule=...), ...}` in the place of
+  `rule`, and each `Check` names its part; `decide("gain", words, figure, above=0.02)` judges an effect by its interval,
+  and says which effect the experiment was large enough to show. What is not tried is a part with `untried="why"`.
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
   It returns the checkpoint that `training.select` chooses; `plan_training(epochs, seed, ...)` takes the last. The key
@@ -166,6 +171,7 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.paper import Check, Paper, PlusSeparated, pilot, seeds_in
+from unshaken.papers.frame.claim import Check, ClaimPart, decide
+from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot, seeds_in
 
-__all__ = ["Check", "Paper", "PlusSeparated", "pilot", "seeds_in"]
+__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "decide", "pilot", "seeds_in"]

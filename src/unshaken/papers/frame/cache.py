@@ -15,6 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from unshaken.papers.frame.record import now
+from unshaken.run.config import provenance
 from unshaken.run.store import RunDir
 
 
@@ -26,11 +28,13 @@ class Weights:
         tensors: state dict.
         notes: JSON values kept beside them, such as training curves.
         cached: whether they came from the cache.
+        made: when, by which versions and on which machine they were made; empty where that is unknown.
     """
 
     tensors: dict[str, Tensor]
     notes: Mapping[str, Any]
     cached: bool
+    made: Mapping[str, Any]
 
 
 def cache_dir() -> Path:
@@ -71,8 +75,9 @@ def cached(key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor]
     if not found:
         tensors, notes = make()
         whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        folder.write(save_tensors(whole, {"key": json.dumps(key), "notes": json.dumps(notes)}), name)
+        known = {"key": key, "notes": notes, "made": {"date": now(), **provenance()}}
+        folder.write(save_tensors(whole, {k: json.dumps(v) for k, v in known.items()}), name)
     with safe_open(folder.at(name), "pt") as file:
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        notes = json.loads(file.metadata()["notes"])
-    return Weights(tensors, notes, found)
+        known = {k: json.loads(v) for k, v in file.metadata().items()}
+    return Weights(tensors, known["notes"], found, known.get("made", {}))

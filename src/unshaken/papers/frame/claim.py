@@ -6,13 +6,17 @@ outcome, and says which effect this experiment would have been large enough to s
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from unshaken.core.errors import ParameterError
 
+WHOLE = "claim"
+"""The part of a claim that is not divided."""
 _POWER = 1 + 0.8416 / 1.9600
 """An effect this many half-widths of its 95 % interval above the bound is shown in four of five repetitions."""
 
@@ -54,14 +58,14 @@ class Check:
     Args:
         words: the condition, with the numbers met.
         holds: whether it holds.
-        part: the name of the part of the claim that it belongs to.
+        part: the name of the part of the claim that it belongs to; the whole of one that is not divided.
         opposed: whether the figures show the opposite; a check that does not hold only fails to show its part.
         smallest: the smallest effect that this many samples and seeds would have shown in four of five repetitions.
     """
 
     words: str
     holds: bool
-    part: str = ""
+    part: str = WHOLE
     opposed: bool = False
     smallest: float | None = None
 
@@ -98,46 +102,31 @@ def decide(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedPart:
+class JudgedPart(ClaimPart):
     """A part of a claim with its outcome.
 
     Args:
         name: of the part.
-        part: its statement and rule.
         outcome: what became of it.
-        checks: its conditions, with the numbers met.
         smallest: the smallest effect that the weakest of its checks would have shown; None where no check has one.
     """
 
     name: str
-    part: ClaimPart
     outcome: Outcome
-    checks: Sequence[Check]
-    smallest: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As kept in a result's `parts`."""
-        return {
-            "name": self.name,
-            "statement": self.part.statement,
-            "rule": self.part.rule,
-            "central": self.part.central,
-            "untried": self.part.untried,
-            "outcome": str(self.outcome),
-            "checks": [{"words": c.words, "holds": c.holds, "opposed": c.opposed} for c in self.checks],
-            "smallest": self.smallest,
-        }
+    smallest: float | None = None
 
 
 def judge_parts(parts: Mapping[str, ClaimPart], checks: Sequence[Check]) -> list[JudgedPart]:
     """The outcome of every part: contradicted if a check shows the opposite, shown if all hold, else not visible.
+
+    A part without a check was not tried by this run, whatever its rule says.
 
     Args:
         parts: of the claim, by name.
         checks: the conditions of all rules, applied to the figures.
 
     Raises:
-        ParameterError: a check belongs to no part or to one that is not tried, or a part that is tried has no check.
+        ParameterError: a check belongs to no part, or to one that is not tried.
     """
     for check in checks:
         if check.part not in parts or parts[check.part].untried:
@@ -145,18 +134,27 @@ def judge_parts(parts: Mapping[str, ClaimPart], checks: Sequence[Check]) -> list
     judged = []
     for name, part in parts.items():
         own = [c for c in checks if c.part == name]
-        if not own and not part.untried:
-            raise ParameterError(f"part {name!r} of the claim has a rule and no check")
-        bounds = [c.smallest for c in own if c.smallest is not None]
-        smallest = max(bounds, default=None)
-        judged.append(JudgedPart(name=name, part=part, outcome=_outcome(own), checks=own, smallest=smallest))
+        smallest = max((c.smallest for c in own if c.smallest is not None), default=None)
+        judged.append(JudgedPart(**asdict(part), name=name, outcome=_outcome(own), smallest=smallest))
     return judged
 
 
 def is_reproduced(judged: Sequence[JudgedPart]) -> bool:
     """Whether every part that the title's claim rests on is shown."""
-    central = [j.outcome for j in judged if j.part.central]
+    central = [j.outcome for j in judged if j.central]
     return bool(central) and all(outcome == Outcome.SHOWN for outcome in central)
+
+
+def digest_of_parts(parts: Mapping[str, ClaimPart], settings: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits of statements, rules and settings: what a result is judged by.
+
+    Args:
+        parts: of the claim, by name.
+        settings: JSON values of the experiment.
+    """
+    whole = {"parts": {name: asdict(part) for name, part in parts.items()}, "settings": dict(settings)}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _outcome(checks: Sequence[Check]) -> Outcome:

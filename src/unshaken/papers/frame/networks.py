@@ -168,7 +168,7 @@ class Networks:
         self, name: str, key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]
     ) -> Weights:
         found = cached(key, make)
-        self.record.add_network(f"network {name}", digest_of(key), cached=found.cached)
+        self.record.add_network(f"network {name}", digest_of(key), cached=found.cached, made=found.made)
         return found
 
 

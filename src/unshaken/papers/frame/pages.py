@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from unshaken.papers.frame.claim import Check, Outcome
 from unshaken.papers.frame.page_figures import PageFigure, short, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.result import PaperResult
@@ -15,9 +17,11 @@ MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. 
 
 HEAD = """# Papers
 
-Each row is a published claim, tried by a small experiment of this package. The verdict follows from a rule that was
-written before the run. A claim that does not show at this scale is *not reproduced* here, which does not say that it is
-wrong. Each row has its page, with the rule, a picture, the main figures and what differs from the paper.
+Each row is a published claim, tried by a small experiment of this package. A claim has parts, each with a rule that
+decides by intervals: a part is *shown*, *contradicted*, *not visible at this scale*, or *not tried*. A row is
+reproduced if all parts are shown that the title's claim rests on. That a part does not show here does not say that it
+is wrong.
+Each row has its page, with the parts and their rules, a picture, the main figures and what differs from the paper.
 `unshaken papers run ROW` runs one again.
 """
 
@@ -59,8 +63,8 @@ def table_of(results: Sequence[PaperResult], folder: str) -> str:
         HEAD,
         f"{sum(result.reproduced for result in results)} of {len(results)} are reproduced.",
         "",
-        "| row | claim | verdict | effect | minutes |",
-        "|---|---|---|---|---|",
+        "| row | claim | verdict | parts shown | effect | minutes |",
+        "|---|---|---|---|---|---|",
     ]
     for result in results:
         effect = next(iter(shown_figures(result)), None)
@@ -68,6 +72,7 @@ def table_of(results: Sequence[PaperResult], folder: str) -> str:
             f"[{result.slug}]({folder}/{result.slug}.md)",
             result.summary or result.claim,
             _verdict(result),
+            _shares(result),
             f"{effect.title}: {effect}" if effect else "",
             f"{result.seconds / 60:.0f}" if result.seconds >= 60 else "under 1",
         ]
@@ -95,11 +100,9 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         figures: those that the page shows.
         link: to the JSON, relative to the page.
     """
-    failed = sum(not check.holds for check in result.checks)
     verdict = f"**Verdict: {_verdict(result)}.**"
-    if result.checks:
-        many = len(result.checks)
-        verdict += " Every part of the rule held." if not failed else f" {failed} of {many} parts of the rule failed."
+    if len(result.parts) > 1:
+        verdict += f" {_counted(result)}."
     if figures:
         verdict += f" {figures[0].title}: {figures[0]}."
     lines = [
@@ -111,10 +114,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         "",
         verdict,
         "",
-        f"**Rule**, written before the run. {result.expected.get('rule', 'None was stated.')}",
-        "",
-        *(f"- {'held' if check.holds else '**did not hold**'}: {check.words}" for check in result.checks),
-        "",
+        *_parts(result),
         *_figures(result, figures),
         "## What differs from the paper",
         "",
@@ -137,6 +137,52 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def _shares(result: PaperResult) -> str:
+    """How many of the parts are shown, and which are contradicted or were not tried."""
+    names: dict[Outcome, list[str]] = {}
+    for part in result.parts:
+        names.setdefault(part.outcome, []).append(part.name)
+    shown = f"{len(names.get(Outcome.SHOWN, []))} of {len(result.parts)}" if result.parts else ""
+    rest = [f"{outcome}: {', '.join(names[outcome])}" for outcome in list(Outcome)[1:] if outcome in names]
+    return "; ".join([shown, *rest]) if len(result.parts) > 1 else shown
+
+
+def _counted(result: PaperResult) -> str:
+    """How many parts of the claim have each outcome.
+
+    A part that the title's claim does not rest on counts too.
+    """
+    found = Counter(part.outcome for part in result.parts)
+    counts = ", ".join(f"{found[outcome]} {outcome}" for outcome in Outcome if found[outcome])
+    return f"Of {len(result.parts)} parts of the claim: {counts}"
+
+
+def _parts(result: PaperResult) -> list[str]:
+    """Each part of the claim with its rule, its outcome and what was met; the rule alone in results of old."""
+    if not result.parts:
+        rule = f"**Rule**, written before the run. {result.expected.get('rule', 'None was stated.')}"
+        return [rule, "", *(f"- {_met(check)}: {check.words}" for check in result.checks), ""]
+    lines: list[str] = []
+    for number, part in enumerate(result.parts, 1):
+        beside = "" if part.central else " (beside the title's claim)"
+        lines.append(f"{number}. {part.statement} **{str(part.outcome).capitalize()}**{beside}.")
+        why = f"Not tried: {part.untried}" if part.untried else f"Rule: {part.rule}"
+        lines.append(f"   {why}")
+        if part.smallest is not None:
+            lines.append(f"   An effect of {short(part.smallest)} would have been shown in four of five repetitions.")
+        own = [check for check in result.checks if check.part == part.name]
+        lines += ["", *(f"   - {_met(check)}: {check.words}" for check in own), ""]
+    when = {
+        True: "Parts, rules and settings are as they stood before the first row.",
+        False: "Parts or rules were written anew after the run; its figures are as they were.",
+    }
+    return [*lines, when[bool(result.frozen) and result.frozen == result.judged], ""]
+
+
+def _met(check: Check) -> str:
+    return "held" if check.holds else "**shows the opposite**" if check.opposed else "did not hold"
 
 
 def _figures(result: PaperResult, figures: Sequence[PageFigure]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BeforeValidator
 
 from unshaken.core.registry import Parameters
+from unshaken.papers.frame.claim import WHOLE, Check, ClaimPart, digest_of_parts
 
 if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.frame.context import Context
@@ -19,19 +20,6 @@ if TYPE_CHECKING:  # a paper is listed without torch
 
 PlusSeparated = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
 """Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], PlusSeparated]`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One part of a rule, applied to the figures.
-
-    Args:
-        words: the condition, with the numbers met.
-        holds: whether it holds.
-    """
-
-    words: str
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,8 @@ class Paper(Parameters):
     """A claim with its experiment; its fields are the experiment's parameters.
 
     Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
-    characters; `rule`, how the verdict follows from the figures; `expected`, published or derived figures under the
+    characters; `parts`, its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see
+    `ClaimPart`; `expected`, published or derived figures under the
     names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
     SPECs; `tables`, the row's own tables (see `unshaken.papers.frame.tables`). `headline` has the figures that the
     row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
@@ -64,7 +53,8 @@ class Paper(Parameters):
     title: ClassVar[str]
     claim: ClassVar[str]
     summary: ClassVar[str] = ""
-    rule: ClassVar[str]
+    parts: ClassVar[Mapping[str, ClaimPart]] = {}
+    rule: ClassVar[str] = ""
     expected: ClassVar[Mapping[str, Any]]
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {}
     differs: ClassVar[Sequence[str]] = ()
@@ -91,7 +81,22 @@ class Paper(Parameters):
 
     @abstractmethod
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """Apply the parts of the rule to the figures."""
+        """Apply the rules to the figures; every check names the part of the claim that it belongs to."""
+
+    @classmethod
+    def claim_parts(cls) -> Mapping[str, ClaimPart]:
+        """The parts of the claim: those declared, else the whole claim as one."""
+        return cls.parts or {WHOLE: ClaimPart(statement=cls.claim, rule=cls.rule)}
+
+    @classmethod
+    def whole_rule(cls) -> str:
+        """The rules of all parts as one text."""
+        parts = ((name, part) for name, part in cls.parts.items() if part.rule)
+        return cls.rule or " ".join(f"{name}: {part.rule}" for name, part in parts)
+
+    def rule_digest(self) -> str:
+        """32 hexadecimal digits of the parts of the claim, their rules and the settings."""
+        return digest_of_parts(self.claim_parts(), self.model_dump(mode="json"))
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """Say what else these figures mean; resumption and the cache are reported by the frame."""

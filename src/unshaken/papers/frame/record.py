@@ -1,9 +1,15 @@
-"""`Record`: what decides the rows of a run directory, written before the first row and compared on resuming."""
+"""`Record`: what decides the rows of a run directory, written before the first row and compared on resuming.
+
+It also keeps where everything came from: the versions and the machine of every session, the seconds of all of them, the
+rules as they stood before the first row, and for each network whether it came from the cache, and what made it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from unshaken.core.errors import RunError
@@ -20,41 +26,69 @@ class Record:
     Args:
         run: the directory.
         settings: slug, seed, SPECs and parameters.
+        frozen: `rule`, the digest of the claim's parts and rules before the first row, and `date`.
         inputs: data and models read, by what they are, with their fingerprints.
         networks: names of trained networks, with the keys of their weights.
+        origins: the same names, with `cached` and what is known of the training: `date`, versions and machine.
+        sessions: `date`, `seconds`, versions and machine of every session that worked on the run.
         trained: networks that were trained by this process, by name.
         resumed: whether the directory held rows when it was opened.
     """
 
     run: RunDir
     settings: Mapping[str, Any]
+    frozen: Mapping[str, str]
     inputs: dict[str, str] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     resumed: bool = False
+    _began: float = 0.0
 
     @classmethod
-    def pin(cls, run: RunDir, settings: Mapping[str, Any]) -> Record:
+    def pin(cls, run: RunDir, settings: Mapping[str, Any], rule: str) -> Record:
         """Open a run directory for some settings; nothing is read or trained before.
 
         Args:
-            run: new, or left by an interrupted run.
+            run: new, frozen beforehand, or left by an interrupted run.
             settings: JSON values that decide the rows.
+            rule: digest of the claim's parts, rules and settings as they are now.
 
         Raises:
             RunError: its rows were decided by other settings, which are named.
         """
         if not run.exists(NAME):
-            record = cls(run, settings)
+            record = cls(run, settings, {"rule": rule, "date": now()})
             record._write()
             return record
         there = run.read_json(NAME)
-        if "settings" not in there:
+        if "settings" not in there or "frozen" not in there:
             raise RunError(f"{run}: holds rows of an earlier version of unshaken; choose another --out")
         old = there["settings"]
         if names := [k for k in {**old, **settings} if old.get(k) != settings.get(k)]:
             raise RunError(f"{run}: holds rows of another experiment ({', '.join(names)} differ); choose another --out")
-        return cls(run, settings, there["inputs"], there["networks"], resumed=run.fs.isdir(run.at("rows")))
+        known = {name: there[name] for name in ("frozen", "inputs", "networks", "origins", "sessions")}
+        return cls(run, settings, **known, resumed=run.fs.isdir(run.at("rows")))
+
+    def begin(self) -> None:
+        """Note that a session begins."""
+        self._began = time.perf_counter()
+        self.sessions.append({"date": now(), "seconds": 0.0, **provenance()})
+        self._write()
+
+    def end(self) -> None:
+        """Note that it ends; a killed one ends where its last network or input was noted."""
+        self._write()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all sessions."""
+        return round(sum(float(s["seconds"]) for s in self.sessions), 1)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result keeps of all this."""
+        return {"frozen": dict(self.frozen), "sessions": self.sessions, "inputs": self.inputs, "networks": self.origins}
 
     def add_input(self, name: str, fingerprint: str) -> None:
         """Note data or a model that is read.
@@ -64,15 +98,22 @@ class Record:
         """
         self._add(self.inputs, name, fingerprint, "has changed since its rows were made")
 
-    def add_network(self, name: str, key: str, *, cached: bool) -> None:
+    def add_network(self, name: str, key: str, *, cached: bool, made: Mapping[str, Any]) -> None:
         """Note a trained network.
+
+        Args:
+            name: unique in the run.
+            key: of its weights.
+            cached: whether it came from the cache.
+            made: when, by which versions and on which machine it was trained; empty where that is unknown.
 
         Raises:
             RunError: other weights go by this name in the directory: data, settings or the code of training changed.
         """
-        self._add(self.networks, name, key, "would be trained otherwise now (by other code, data or settings)")
         if not cached:
             self.trained.append(name)
+        self.origins.setdefault(name, {"cached": cached, **made})
+        self._add(self.networks, name, key, "would be trained otherwise now (by other code, data or settings)")
 
     def from_cache(self) -> bool:
         """Whether there are networks, and this process trained none of them."""
@@ -80,12 +121,7 @@ class Record:
 
     def remark(self) -> str:
         """What the seconds of the run leave out."""
-        parts = []
-        if self.from_cache():
-            parts.append("The networks came from the cache, so the seconds hold no training.")
-        if self.resumed:
-            parts.append("The run was resumed, so the seconds hold only what was missing.")
-        return " ".join(parts)
+        return "The networks came from the cache, so the seconds hold no training." if self.from_cache() else ""
 
     def _add(self, known: dict[str, str], name: str, value: str, change: str) -> None:
         if known.get(name, value) != value:
@@ -95,5 +131,12 @@ class Record:
             self._write()
 
     def _write(self) -> None:
-        whole = {"settings": self.settings, "inputs": self.inputs, "networks": self.networks}
-        self.run.write_json({**whole, "provenance": provenance()}, NAME)
+        if self.sessions:
+            self.sessions[-1]["seconds"] = round(time.perf_counter() - self._began, 1)
+        names = ("settings", "frozen", "inputs", "networks", "origins", "sessions")
+        self.run.write_json({name: getattr(self, name) for name in names}, NAME)
+
+
+def now() -> str:
+    """The date and time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unshaken.papers.frame.paper import Check, Headline
+from unshaken.papers.frame.claim import Check, JudgedPart
+from unshaken.papers.frame.paper import Headline
 from unshaken.run.store import RunDir
+
+
+def note_of(checks: Sequence[Check], remark: str) -> str:
+    """Which conditions of the rules failed and which held, a sentence each, and the remark."""
+    held, failed = ("; ".join(c.words for c in checks if c.holds is side) for side in (True, False))
+    verdicts = [f"{word}: {words}." for word, words in (("Did not hold", failed), ("Held", held)) if words]
+    return " ".join(filter(None, [*verdicts, remark]))
 
 
 class PaperResult(BaseModel):
@@ -21,7 +30,7 @@ class PaperResult(BaseModel):
         claim: what it says, in a sentence.
         measured: dotted name to a figure (`value`, `low`, `high`, `n`, `interval`) or a plain number.
         expected: published or derived figures under the same names, and `rule`, that of the verdict.
-        reproduced: whether every part of the rule held.
+        reproduced: whether every part that the title's claim rests on is shown.
         data: SPEC.
         model: SPEC.
         seed: the run seed.
@@ -30,7 +39,11 @@ class PaperResult(BaseModel):
         summary: the claim in at most a hundred characters.
         headline: the figures that stand for all, first the one on which the claim rests.
         differs: sentences that say what differs from the publication.
-        checks: the parts of the rule.
+        checks: the conditions of the rules, with the figures met.
+        parts: the statements of the claim, each with its rule and outcome.
+        frozen: digest of parts, rules and settings as they stood before the first row; empty where none was kept.
+        judged: the same of those that gave the outcomes.
+        provenance: versions and machine, the sessions of a resumed run, and where each network came from.
         remark: the note without the parts of the rule.
     """
 
@@ -51,6 +64,10 @@ class PaperResult(BaseModel):
     headline: tuple[Headline, ...] = ()
     differs: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    parts: tuple[JudgedPart, ...] = ()
+    frozen: str = ""
+    judged: str = ""
+    provenance: dict[str, Any] = {}
     remark: str = ""
 
     def to_json(self) -> dict[str, Any]:

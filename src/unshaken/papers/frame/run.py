@@ -10,11 +10,12 @@ from typing import Any
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method, parse_method
+from unshaken.papers.frame.claim import is_reproduced, judge_parts
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.paper import Check, Paper
+from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.record import NAME, Record
-from unshaken.papers.frame.result import PaperResult
+from unshaken.papers.frame.result import PaperResult, note_of
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.tables import register_tables
 from unshaken.run.lock import locked
@@ -54,27 +55,63 @@ def run_paper(
     run = RunDir(out or f"runs/papers/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     chosen = {"data": data or paper.data, "model": model or paper.model}
     own = data is not None or model is not None
-    began = time.perf_counter()
     with locked(run):
-        measured, passed = _measured(paper, run, seed, own=own, download=download, **chosen)
+        measured, record = _measured(paper, run, seed, own=own, download=download, **chosen)
     checks = paper.judge(measured)
-    remark = " ".join(filter(None, [_changed(paper), paper.remark(measured), passed]))
+    judged = judge_parts(paper.claim_parts(), checks)
+    remark = " ".join(filter(None, [_changed(paper), paper.remark(measured), record.remark()]))
     result = PaperResult(
         slug=name,
         measured=flat(measured),
-        expected={**flat(paper.expected), "rule": paper.rule},
-        reproduced=bool(checks) and all(c.holds for c in checks),
+        expected={**flat(paper.expected), "rule": paper.whole_rule()},
+        reproduced=is_reproduced(judged),
         data=chosen["data"],
         model=chosen["model"],
         seed=seed,
-        seconds=round(time.perf_counter() - began, 1),
-        note=" ".join(filter(None, [*_verdicts(checks), remark])),
+        seconds=record.seconds,
+        note=note_of(checks, remark),
         checks=tuple(checks),
+        parts=tuple(judged),
+        frozen=record.frozen["rule"],
+        judged=paper.rule_digest(),
+        provenance={"parameters": paper.model_dump(mode="json"), **record.provenance()},
         remark=remark,
         **paper.statement(),
     )
     run.write_json(result.to_json(), "result.json")
     return result
+
+
+def freeze(
+    slug: str,
+    *,
+    out: str | os.PathLike[str],
+    seed: int = 0,
+    data: str | None = None,
+    model: str | None = None,
+) -> dict[str, str]:
+    """Write down the claim's parts, rules and settings before an experiment is run.
+
+    `run_paper` with the same `out` then names this digest and date in its result, and says if a rule was changed since.
+
+    Args:
+        slug: as for `run_paper`.
+        out: the run directory, new.
+        seed: as for `run_paper`.
+        data: as for `run_paper`.
+        model: as for `run_paper`.
+
+    Returns:
+        `rule`, 32 hexadecimal digits, and `date`.
+
+    Raises:
+        UnshakenError: there is no such paper, or the directory holds another experiment.
+    """
+    paper: Paper = parse_method(slug, "papers")
+    run = RunDir(out)
+    with locked(run):
+        settings = settings_of(paper, seed, data or paper.data, model or paper.model)
+        return dict(Record.pin(run, settings, paper.rule_digest()).frozen)
 
 
 def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
@@ -101,24 +138,32 @@ def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _measured(
     paper: Paper, run: RunDir, seed: int, *, data: str, model: str, own: bool, download: bool
-) -> tuple[dict[str, Any], str]:
-    """The figures, and a sentence about resumption and the cache."""
+) -> tuple[dict[str, Any], Record]:
+    """The figures, and the record of the run."""
     slug = paper.info.name
     register_tables([type(paper)])
-    given = {"slug": slug, "seed": seed, "data": data, "model": model}
-    record = Record.pin(run, {**given, **paper.model_dump(mode="json")})
+    record = Record.pin(run, settings_of(paper, seed, data, model), paper.rule_digest())
+    record.begin()
     datasets = Datasets(data, download, record.add_input)
     paper.run(Context(slug, seed, run, data, model, own, record, datasets, download))
     measured = paper.figures(Rows(run, slug, seed))
     if record.networks:
         measured["networks_from_cache"] = record.from_cache()
-    return measured, record.remark()
+    record.end()
+    return measured, record
 
 
-def _verdicts(checks: list[Check]) -> list[str]:
-    """Which parts of the rule failed and which held, a sentence each."""
-    held, failed = ("; ".join(c.words for c in checks if c.holds is side) for side in (True, False))
-    return [f"{word}: {words}." for word, words in (("Did not hold", failed), ("Held", held)) if words]
+def settings_of(paper: Paper, seed: int, data: str, model: str) -> dict[str, Any]:
+    """What decides the rows of a run.
+
+    Args:
+        paper: with its parameters.
+        seed: the run seed.
+        data: SPEC.
+        model: SPEC.
+    """
+    given = {"slug": paper.info.name, "seed": seed, "data": data, "model": model}
+    return {**given, **paper.model_dump(mode="json")}
 
 
 def _changed(paper: Paper) -> str:

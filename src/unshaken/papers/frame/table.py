@@ -10,8 +10,11 @@ from pydantic import ValidationError
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import list_methods
+from unshaken.papers.frame.claim import is_reproduced, judge_parts
+from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.pages import write_pages
-from unshaken.papers.frame.result import PaperResult
+from unshaken.papers.frame.paper import Paper
+from unshaken.papers.frame.result import PaperResult, note_of
 
 
 def write_table(
@@ -20,7 +23,8 @@ def write_table(
     """Write the table of all results, and a page with a picture for each.
 
     What a result says of a paper whatever was measured (its claim, the titles of its figures, what differs) is brought
-    up to date in its file first; figures and verdicts stay as they are.
+    up to date in its file first, and its figures are judged again by the rules as they are now. The figures stay as
+    they are, and where the rules have changed since the run, the page says so.
 
     Args:
         results_dir: where `<slug>.json` lie, as `PaperResult.save` writes them.
@@ -59,7 +63,28 @@ def _updated(result: PaperResult, folder: Path) -> PaperResult:
     known = {m.name: m.cls for m in list_methods("papers")}
     if result.slug not in known:
         return result
-    updated = result.model_copy(update=known[result.slug].statement())
+    updated = judge_again(result, known[result.slug])
     if updated != result:
         updated.save(folder)
     return updated
+
+
+def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
+    """A result with its paper's statements and rules as they are now, applied to the figures that it holds.
+
+    Args:
+        result: of a run.
+        cls: its paper.
+    """
+    paper = cls(**result.provenance.get("parameters", {}))
+    checks = paper.judge(Nested(result.measured))
+    judged = judge_parts(paper.claim_parts(), checks)
+    again = {
+        "expected": {**result.expected, "rule": paper.whole_rule()},
+        "checks": tuple(checks),
+        "parts": tuple(judged),
+        "judged": paper.rule_digest(),
+        "reproduced": is_reproduced(judged),
+        "note": note_of(checks, result.remark),
+    }
+    return result.model_copy(update={**cls.statement(), **again})

@@ -12,6 +12,7 @@ from unshaken.detect.engine.logistic import logistic_regression
 from unshaken.measure import over_seeds
 from unshaken.measure.detection.detection import fpr95_id_accept
 from unshaken.measure.detection.ranking import auroc
+from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Rows, means
 from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, STEPPED, TUNED, MahalanobisPaper
 
@@ -24,7 +25,7 @@ def figures(paper: MahalanobisPaper, rows: Rows) -> dict[str, Any]:
 
 
 class Cell:
-    """Scores of one set by one network: `[N, detectors]`, and who serves for tuning."""
+    """Scores of one set by one network: `[N, detectors]`, and which rows serve for tuning."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         names = list(dict.fromkeys(r["detector"] for r in rows))
@@ -33,7 +34,7 @@ class Cell:
         self.said = {n: np.array([r["prediction"] for r in each[n]]) for n in names}
         first = each[names[0]]
         self.labels = np.array([-1 if r["label"] is None else r["label"] for r in first])
-        self.tune = np.array([r["split"] == "tune" for r in first])
+        self.roles = Roles(np.array([r["split"] == "tune" for r in first]))
 
     def right(self) -> NDArray[np.bool_]:
         """Whether the model says the label."""
@@ -74,7 +75,9 @@ class Figures:
     def unlike(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
         """Of one network on a set that no class is right for."""
         normal, abnormal = (self.cells[f"s{seed}.{n}"] for n in ("normal", name))
-        return judged([(normal, np.ones_like(normal.tune))], (abnormal, np.ones_like(abnormal.tune)), layers)
+        return judged(
+            [(normal, np.ones(len(normal.labels), bool))], (abnormal, np.ones(len(abnormal.labels), bool)), layers
+        )
 
     def attacked(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
         """Of one network: examples that fool it against the same images clean and noisy, both classified rightly."""
@@ -92,7 +95,7 @@ class Figures:
                 values = []
                 for seed in self.seeds:
                     normal, abnormal = (self.cells[f"s{seed}.{prefix}{n}"] for n in ("normal", name))
-                    values.append(auroc(*(c.scores[method][~c.tune] for c in (normal, abnormal))).value)
+                    values.append(auroc(*(c.roles.rows(c.scores[method]) for c in (normal, abnormal))).value)
                 key = "last" if method == last else method
                 found.setdefault(key, {})[f"{rate:g}"] = over_seeds(values).to_json()
         return found
@@ -114,17 +117,18 @@ def judged(
         layers: names of the single layers.
     """
 
-    def parts(method: str, tune: bool) -> tuple[Numbers, Numbers]:
-        own = [c.scores[method][rows & (c.tune == tune)] for c, rows in normal]
+    def parts(method: str) -> tuple[Numbers, Numbers]:
+        own = [c.roles.rows(c.scores[method], rows) for c, rows in normal]
         cell, rows = abnormal
-        return np.concatenate(own), cell.scores[method][rows & (cell.tune == tune)]
+        return np.concatenate(own), cell.roles.rows(cell.scores[method], rows)
 
     plain = [n for n in abnormal[0].scores if not n.startswith("step-")]
-    pairs: dict[str, tuple[Numbers, Numbers]] = {n: parts(n, False) for n in plain}
+    pairs: dict[str, tuple[Numbers, Numbers]] = {n: parts(n) for n in plain}
     steps = [layers[-1], *(f"step-{e:g}" for e in EPS)]
-    best = max(steps, key=lambda n: auroc(*parts(n, True)).value)
-    pairs[STEPPED] = parts(best, False)
-    pairs[TUNED] = weighted([parts(n, True) for n in layers], [parts(n, False) for n in layers])
+    with choosing():
+        best, tuning = max(steps, key=lambda n: auroc(*parts(n)).value), [parts(n) for n in layers]
+    pairs[STEPPED] = parts(best)
+    pairs[TUNED] = weighted(tuning, [parts(n) for n in layers])
     return {n: {"auroc": auroc(*p).value, "fpr95": fpr95_id_accept(*p, resamples=1).value} for n, p in pairs.items()}
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from unshaken.measure.detection.detection import detection
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.papers.frame.roles import check_role, choosing
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.rigid import AGAIN, AS_IS, NOISE, STAND_INS, RIGIDPaper
 
@@ -75,7 +76,8 @@ class Figures:
         }
 
     def of(self, name: str, how: str = NOISE, treatment: str = AS_IS, seeds: Sequence[int] | None = None) -> Numbers:
-        """Scores of a set over seeds, in the order of ids."""
+        """Scores of a set over seeds, in the order of ids; the calibration photos set thresholds and nothing else."""
+        check_role(name, chooses=name == "calibration")
         keys = [(seed, name, treatment, how) for seed in (self.seeds if seeds is None else seeds)]
         return np.array([score for key in keys for _, score in sorted(self.rows[key].items())])
 
@@ -115,7 +117,9 @@ class Figures:
 
     def hits(self, name: str, treatment: str, seed: int) -> Flags:
         """Which pictures of a set and seed are flagged."""
-        return flagged(self.of("calibration", NOISE, treatment, [seed]), self.of(name, NOISE, treatment, [seed]))
+        with choosing():
+            calibration = self.of("calibration", NOISE, treatment, [seed])
+        return flagged(calibration, self.of(name, NOISE, treatment, [seed]))
 
     def groups(self) -> dict[str, Any]:
         """Share of real photos flagged, by what is in them, drawings beside them; thirds are of the photos scored."""
