@@ -68,7 +68,7 @@ class RRCMPaper(Paper):
             "trained on the same images, and hundreds of certificates in every seed.",
         ),
         "cost": ClaimPart(
-            statement="It does so at 1/85 of the cost of diffusion-based smoothing.",
+            statement="A certificate costs 1/85 of one by diffusion-based smoothing.",
             untried="The denoiser here is one small network in one pass; needs a diffusion model of usual size.",
             central=False,
         ),
@@ -140,11 +140,14 @@ class RRCMPaper(Paper):
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
         checks = []
-        for part, other, words in (("consistency", "contrast", "contrast alone"), ("pretraining", "scratch", "none")):
+        for part, other, words in (
+            ("consistency", "contrast", "contrast alone"),
+            ("pretraining", "scratch", "no pretraining"),
+        ):
             for sigma in self.sigmas:
                 tuned = measured[f"s{sigma:g}"]["tuned"]
                 gap = _over([full["value"] - tuned[other][seed]["value"] for seed, full in seeds_in(tuned["full"])])
-                checks.append(decide(part, f"accuracy under noise of {sigma:g}, pretrained minus {words}", gap))
+                checks.append(decide(part, f"accuracy under noise of {sigma:g}, full pretraining minus {words}", gap))
         full = measured["pretraining"]["full"]
         loss, half = full["consistency"]["last"], full["log_batch"] / 2
         checks.append(

@@ -49,7 +49,7 @@ class TokenAttentionPaper(Paper):
             "at three severities) over the plain continuation; contradicted if they lower it.",
         ),
         "clean": ClaimPart(
-            statement="They raise the accuracy on clean images slightly.",
+            statement="TAP and ADL together raise the accuracy on clean images slightly.",
             rule="Shown if over the seeds clean accuracy rises over the plain continuation; contradicted if it falls.",
         ),
         "diversified": ClaimPart(
@@ -82,7 +82,7 @@ class TokenAttentionPaper(Paper):
             central=False,
         ),
         "segmentation": ClaimPart(
-            statement="They help segmentation under corruption and bad weather.",
+            statement="TAP and ADL help segmentation under corruption and bad weather.",
             untried="No network here segments images.",
             central=False,
         ),

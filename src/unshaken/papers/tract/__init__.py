@@ -42,7 +42,7 @@ class TrActPaper(Paper):
             "with TrAct (ratio above 1); contradicted if more.",
         ),
         "accuracy": ClaimPart(
-            statement="They end at an accuracy at least as high.",
+            statement="Networks end at an accuracy at least as high as by plain training.",
             rule="Shown if over the seeds the final accuracy of the network is higher with TrAct, each "
             "arm at its best learning rate; contradicted if lower.",
         ),

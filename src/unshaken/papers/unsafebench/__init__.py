@@ -74,7 +74,7 @@ class UnsafeBenchPaper(Paper):
             central=False,
         ),
         "moderator-f1": ClaimPart(
-            statement="A vision-language model that is tuned so reaches an overall F1 of 0.810 on six sets.",
+            statement="A vision-language model that is tuned on both kinds reaches an overall F1 of 0.810 on six sets.",
             untried="No vision-language model is tuned here, and none of the six sets is used.",
             central=False,
         ),
@@ -169,10 +169,16 @@ class UnsafeBenchPaper(Paper):
             decide("uneven", "F1 of the best minus that of the worst category, intervals apart", _apart(best, worst)),
             decide(
                 "policy",
-                "let through once the category is left out, by learning from such policies, intervals apart",
+                "unsafe images let through once the category is left out, learned from such policies minus not, intervals apart",
                 _apart(told[own], untold[own]),
             ),
-            decide("policy", "flagged when another category is left out", told[other], above=MOST, opposed_below=MOST),
+            decide(
+                "policy",
+                "unsafe images flagged when another category is left out",
+                told[other],
+                above=MOST,
+                opposed_below=MOST,
+            ),
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
