@@ -169,7 +169,7 @@ class UnsafeBenchPaper(Paper):
             decide("uneven", "F1 of the best minus that of the worst category, intervals apart", _apart(best, worst)),
             decide(
                 "policy",
-                "unsafe images let through once the category is left out, learned from such policies minus not, intervals apart",
+                "unsafe images let through once the category is left out, learned so minus not, intervals apart",
                 _apart(told[own], untold[own]),
             ),
             decide(
