@@ -12,11 +12,14 @@ from unshaken.core.errors import ParameterError
 from unshaken.harden.surgery.surgery import body_of
 from unshaken.models.networks.convolutions import PlainConvs
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import mean_of
 from unshaken.papers.robust_weight_signatures.nets import half_of
 from unshaken.run.store import RunDir
+
+SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
 
 def pair(clean, changed):
@@ -48,30 +51,73 @@ def test_the_means_by_hand(seeds):
     assert mean["random_gain"] == pytest.approx(0.02)
 
 
-def failed(seeds):
-    checks = RobustWeightSignaturesPaper().judge({"mean": mean_of(seeds.values()), **seeds})
-    assert len(checks) == 3
-    return [c.words for c in checks if not c.holds]
+@pytest.fixture
+def measured():
+    """Three seeds in which every part is shown."""
+    seeds = {}
+    for i in range(3):
+        noise = {
+            "base": pair(0.5, 0.2),
+            "robust": pair(0.4, 0.4),
+            "patched": pair(0.47 + i / 1000, 0.35 + i / 1000),
+            "interpolated": pair(0.45, 0.3),
+            "plain": pair(0.45, 0.3),
+            "quantised": pair(0.469 + i / 1000, 0.349 + i / 1000),
+            **{f"random{k}": pair(0.5, 0.2 + k / 100) for k in range(3)},
+            "layers": 4,
+        }
+        seeds[f"seed{i}"] = {"noise": noise, "weights": {"size.ratio": 4.0 + i / 100}}
+    return seeds
 
 
-def test_the_rule_holds(seeds):
-    assert failed(seeds) == []
+def outcomes(measured):
+    judged = judge_parts(RobustWeightSignaturesPaper.parts, RobustWeightSignaturesPaper().judge(measured))
+    return {part.name: part.outcome for part in judged if not part.untried}
+
+
+def change(measured, label, figures):
+    for i, figure in enumerate(figures):
+        measured[f"seed{i}"]["noise"][label] = figure
+
+
+def test_every_part_is_shown(measured):
+    assert set(outcomes(measured).values()) == {SHOWN}
 
 
 @pytest.mark.parametrize(
-    ("label", "figure", "words"),
+    ("label", "figures", "part", "expected"),
     [
-        ("patched", pair(0.45, 0.3), "recovers 0.48"),
-        ("patched", pair(0.42, 0.31), "costs 0.074"),
-        ("random2", pair(0.5, 0.4), "random patches gain"),
+        ("patched", [pair(0.47, x) for x in (0.25, 0.26, 0.251)], "gain", NOT_VISIBLE),  # a quarter of the gain
+        ("patched", [pair(0.47, x) for x in (0.21, 0.38, 0.5)], "gain", NOT_VISIBLE),  # the seeds are far apart
+        ("patched", [pair(0.47, x) for x in (0.15, 0.151, 0.152)], "gain", CONTRADICTED),
+        ("patched", [pair(x, 0.35) for x in (0.41, 0.45, 0.49)], "clean-cost", NOT_VISIBLE),
+        ("patched", [pair(x, 0.35) for x in (0.41, 0.411, 0.412)], "clean-cost", CONTRADICTED),
+        ("random1", [pair(0.5, x) for x in (0.2, 0.35, 0.45)], "control", NOT_VISIBLE),
+        ("random0", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "control", CONTRADICTED),
+        ("plain", [pair(0.5, x) for x in (0.35, 0.351, 0.352)], "projection", NOT_VISIBLE),
+        ("interpolated", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "projection", CONTRADICTED),
+        ("quantised", [pair(0.469, x) for x in (0.30, 0.35, 0.40)], "quantised", NOT_VISIBLE),
+        ("quantised", [pair(0.40, x) for x in (0.35, 0.351, 0.352)], "quantised", CONTRADICTED),
+        ("layers", [4, 6, 4], "first-layers", NOT_VISIBLE),
+        ("layers", [4, 4, 0], "first-layers", NOT_VISIBLE),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(seeds, label, figure, words):
-    seeds["seed0"]["noise"][label] = figure
-    if label == "random2":
-        seeds["seed1"]["noise"][label] = figure
-    (only,) = failed(seeds)
-    assert words in only
+def test_what_the_seeds_do_not_show(measured, label, figures, part, expected):
+    change(measured, label, figures)
+    assert outcomes(measured)[part] == expected
+
+
+@pytest.mark.parametrize(("ratios", "expected"), [((4.4, 1.0, 4.4), NOT_VISIBLE), ((0.5, 0.51, 0.52), CONTRADICTED)])
+def test_a_patch_must_be_smaller_in_all(measured, ratios, expected):
+    for i, ratio in enumerate(ratios):
+        measured[f"seed{i}"]["weights"]["size.ratio"] = ratio
+    assert outcomes(measured)["small-file"] == expected
+
+
+def test_one_seed_shows_nothing_of_many(measured):
+    found = outcomes({"seed0": measured["seed0"]})
+    assert {name for name, outcome in found.items() if outcome == SHOWN} == {"first-layers"}
+    assert set(found.values()) == {SHOWN, NOT_VISIBLE}
 
 
 def test_nothing_is_recovered_where_nothing_was_gained(seeds):
@@ -92,7 +138,7 @@ def test_figures_come_from_rows(finished):
     assert result.measured["seed0.noise.layers"] in (0, 2, 4, 6)
     assert result.measured["seed0.weights.size.ratio"] > 1
     assert not any(name.startswith("seed1.blur") for name in result.measured)
-    assert "recovers" in result.note
+    assert "patch minus best random patch" in result.note
 
 
 def test_halves_of_the_classes_are_labelled_from_0():

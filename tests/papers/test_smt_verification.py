@@ -1,6 +1,5 @@
 """The row of verification: its rule both ways, figures from rows, and a tiny run on images made here."""
 
-import copy
 import types
 
 import numpy as np
@@ -11,38 +10,57 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
 from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import SMTVerificationPaper
 from unshaken.papers.smt_verification.figures import Figures
 from unshaken.run.store import RunDir
 
+SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
-def part(contradicted=0, decided=0.9):
-    found = {"missed": 1, "looked_at": 4, "found": 2}
-    cell = {"verdicts": {"safe_general": 3, "adversarial": 1, "unknown": 0}, "found": {"grid": found, "pgd": found}}
+
+def part(contradicted=0, missed=0, decided=(1.0, 0.91, 1.0), grid_missed=0):
+    grid = {"missed": grid_missed, "looked_at": 4, "found": 2}
     return {
-        "cells": {"5": {"0.2": cell}},
+        "cells": {"5": {"0.2": {"found": {"grid": grid, "pgd": grid}}}, "20": {"1": {"found": {"pgd": grid}}}},
         "contradicted": contradicted,
-        "missed_by_exact": 0,
-        "decided_at_10": {"value": decided},
-        "slowest_at_10": 1.5,
+        "missed_by_exact": missed,
+        "decided_at_10": dict(zip(("value", "low", "high"), decided, strict=True)),
     }
 
 
-def failed(measured):
-    return [c.words for c in SMTVerificationPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    judged = judge_parts(SMTVerificationPaper.parts, SMTVerificationPaper().judge(measured))
+    return {part.name: part.outcome for part in judged if not part.untried}
 
 
-def test_the_rule_holds_and_each_part_fails_alone():
+def test_every_part_is_shown():
     measured = {"digits": part(), "fashion-mnist": part(), "networks_from_cache": True}
-    assert failed(measured) == []
-    assert len(SMTVerificationPaper().judge(measured)) == 4
-    worse = copy.deepcopy(measured)
-    worse["fashion-mnist"]["contradicted"] = 1
-    assert failed(worse) == ["fashion-mnist: 1 regions proved safe have an adversarial example"]
-    worse = copy.deepcopy(measured)
-    worse["digits"]["decided_at_10"]["value"] = 0.89
-    assert failed(worse) == ["digits: 89.0% of regions with 10 free pixels decided within 60 s"]
+    assert set(outcomes(measured).values()) == {SHOWN}
+    assert len(SMTVerificationPaper().judge(measured)) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"contradicted": 1, "missed": 1}, {"sound": CONTRADICTED, "found": CONTRADICTED}),
+        ({"missed": 1}, {"found": NOT_VISIBLE}),  # the solver ran out of time
+        ({"decided": (0.95, 0.9, 0.99)}, {"decided": NOT_VISIBLE}),
+        ({"decided": (0.8, 0.7, 0.89)}, {"decided": CONTRADICTED}),
+        ({"grid_missed": 1}, {"exhaustive": NOT_VISIBLE}),
+    ],
+)
+@pytest.mark.parametrize("name", ["digits", "fashion-mnist"])
+def test_one_data_set_is_enough_to_fail(name, options, expected):
+    measured = {"digits": part(), "fashion-mnist": part(), "networks_from_cache": True}
+    found = outcomes({**measured, name: part(**options)})
+    assert {key: outcome for key, outcome in found.items() if outcome != SHOWN} == expected
+
+
+def test_a_grid_that_was_never_searched_shows_nothing():
+    found = part()
+    del found["cells"]["5"]
+    assert outcomes({"digits": found})["exhaustive"] == NOT_VISIBLE
 
 
 @pytest.fixture
@@ -73,8 +91,9 @@ def test_figures_come_from_rows(small):
         }
         for net, values in counts.items():
             assert result.measured[f"{name}.verified_pixels.{net}"] == pytest.approx(np.mean(values), abs=0.01)
-    decided = [result.measured[f"{name}.decided_at_10"]["value"] for name in ("digits", "halves")]
-    assert result.reproduced == (min(decided) >= 0.9)
+    decided = [result.measured[f"{name}.decided_at_10"]["low"] for name in ("digits", "halves")]
+    (judged,) = (found for found in result.parts if found.name == "decided")
+    assert (judged.outcome == SHOWN) == (min(decided) > 0.9)
     assert {r["verdict"] for r in rows} >= {"safe_general", "adversarial", "safe_on_grid"}
 
 

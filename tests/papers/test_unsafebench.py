@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.unsafebench import UnsafeBenchPaper
 from unshaken.papers.unsafebench.figures import Figures
@@ -47,38 +48,70 @@ def test_each_category_has_safe_images_of_its_own():
         collected_for(torch.arange(4), (0, 1, 2), 4)
 
 
-def measured(lost, left):
-    gaps = {"real": lost, "ai": 0.02, "half": left}
-    cell = {"pooled": {"value": 0.8}}
-    policies = {"own-removed.unsafe": {"value": 0.9}}
+SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
+
+
+def figure(value, reach=0.01):
+    return {"value": value, "low": value - reach, "high": value + reach}
+
+
+def figures(
+    lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.7, 0.8), told=0.9, other=0.8
+):
+    """Figures with which every part is shown, unless told otherwise."""
+    cells = {name: figure(value) for name, value in zip("abc", categories, strict=True)}
     return {
-        "gap": {k: {"value": v, "low": v - 0.01, "high": v + 0.01} for k, v in gaps.items()},
-        "f1": {arm: {"real": cell, "ai": cell} for arm in gaps},
-        "baselines": {"always_unsafe": 0.667, "coin": 0.5},
-        "robust": {"noise_l2_0.01": {"value": 1.0}, "1": {"worst": {"value": 0.2}}, "clean": {"value": 1.0}},
-        "policies": {"negatives-0.5": policies, "negatives-0": policies, "heads": policies},
+        "gap_by_seed": {
+            arm: {f"s{i}": gap for i, gap in enumerate(gaps)} for arm, gaps in (("real", lost), ("half", left))
+        },
+        "f1": {"real": {"real": {"categories": {**cells, "empty": None}}}},
+        "robust": {"1": {"worst": figure(worst)}},
+        "policies": {
+            "negatives-0.5": {"own-removed.unsafe": figure(told), "other-removed.unsafe": figure(other)},
+            "negatives-0": {"own-removed.unsafe": figure(0.2)},
+        },
         "false_alarms": {"nudenet": {"value": 0.03}},
         "left_out": "opennsfw needs a package",
     }
 
 
+def outcomes(measured):
+    judged = judge_parts(UnsafeBenchPaper.parts, UnsafeBenchPaper().judge(measured))
+    return {part.name: part.outcome for part in judged if not part.untried}
+
+
+def test_every_part_is_shown():
+    assert set(outcomes(figures()).values()) == {SHOWN}
+
+
 @pytest.mark.parametrize(
-    ("lost", "left", "holds"),
+    ("options", "part", "expected"),
     [
-        (0.2, 0.05, [True, True]),
-        (0.03, 0.015, [True, True]),
-        (0.029, 0.01, [False, True]),
-        (0.2, 0.11, [True, False]),
-        (-0.1, 0.0, [False, False]),
-        (0.2, -0.05, [True, True]),
+        ({"lost": (0.03, 0.05, 0.04), "left": (0.01, 0.01, 0.01)}, "ai-gap", NOT_VISIBLE),
+        ({"lost": (-0.1, -0.11, -0.12)}, "ai-gap", CONTRADICTED),
+        ({"left": (0.15, 0.15, 0.15)}, "both-kinds", NOT_VISIBLE),  # smaller, but more than half
+        ({"left": (0.0, 0.1, 0.2)}, "both-kinds", NOT_VISIBLE),
+        ({"left": (0.3, 0.31, 0.32)}, "both-kinds", CONTRADICTED),
+        ({"worst": 0.495}, "fragile", NOT_VISIBLE),
+        ({"worst": 0.6}, "fragile", CONTRADICTED),
+        ({"categories": (0.6, 0.61, 0.615)}, "uneven", NOT_VISIBLE),
+        ({"told": 0.21}, "policy", NOT_VISIBLE),
+        ({"told": 0.1}, "policy", CONTRADICTED),
+        ({"other": 0.505}, "policy", NOT_VISIBLE),
+        ({"other": 0.4}, "policy", CONTRADICTED),
     ],
 )
-def test_the_rule_holds_and_each_part_fails_alone(lost, left, holds):
-    assert [c.holds for c in UnsafeBenchPaper().judge(measured(lost, left))] == holds
+def test_what_the_figures_do_not_show(options, part, expected):
+    assert outcomes(figures(**options))[part] == expected
+
+
+def test_one_seed_shows_no_gap():
+    found = outcomes(figures(lost=(0.2,), left=(0.05,)))
+    assert (found["ai-gap"], found["both-kinds"]) == (NOT_VISIBLE, NOT_VISIBLE)
 
 
 def test_the_remark_says_what_stands_beside():
-    remark = UnsafeBenchPaper().remark(measured(0.2, 0.05))
+    remark = UnsafeBenchPaper().remark(figures())
     for words in ("nudenet 3.0%", "Left out: opennsfw needs"):
         assert words in remark
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper, PlusSeparated
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
 
-GAP, SHRUNK = 0.03, 0.5
+GAP, SHRUNK, MOST = 0.03, 0.5, 0.5
 REAL, AI = "real", "ai"
 SOURCES = (REAL, AI)
 ARMS = (REAL, AI, "half")
@@ -37,12 +37,54 @@ class UnsafeBenchPaper(Paper):
         "tiny perturbations; a moderator that is tuned on both kinds, with the policy as its input, reaches an overall "
         "F1 of 0.810 on six sets."
     )
-    summary: ClassVar[str] = "Safety classifiers lose F1 on AI-made images; learning from both kinds closes the gap."
-    rule: ClassVar[str] = (
-        "Reproduced, with stand-ins for policy and images, if both hold over the seeds: (1) heads that learned from "
-        "photos lose at least 0.03 of pooled F1 on the stylised copies; (2) heads that learned from as many images, "
-        "half of each, have at most half that gap. The other direction, robust accuracy and policies stand beside it."
-    )
+    summary: ClassVar[str] = "Safety classifiers lose F1 on AI-made images; learning from both kinds narrows the gap."
+    parts: ClassVar[Mapping[str, ClaimPart]] = {
+        "ai-gap": ClaimPart(
+            statement="Classifiers that learned from photos lose F1 on AI-generated images.",
+            rule="With stand-ins for policy and images: shown if over the seeds heads that learned from photos lose "
+            "more than 0.03 of pooled F1 on the stylised copies; contradicted if they gain.",
+        ),
+        "both-kinds": ClaimPart(
+            statement="A moderator that learned from both kinds is good on both.",
+            rule="Shown if over the seeds heads that learned from as many images, half of each, have a smaller gap, "
+            "and less than half of it; contradicted if theirs is larger.",
+        ),
+        "fragile": ClaimPart(
+            statement="Classifiers break under tiny perturbations.",
+            rule="Shown if attacks at 1/255, of disjoint photos over all seeds, take away more than half of the right "
+            "answers; contradicted if fewer.",
+        ),
+        "existing-classifiers": ClaimPart(
+            statement="It is existing safety classifiers that lose on AI-generated images, and that break.",
+            untried="No unsafe image is used here: heads that learn a neutral policy and stylised copies stand in; "
+            "needs the published images, and the classifiers.",
+        ),
+        "uneven": ClaimPart(
+            statement="Classifiers cover categories unevenly.",
+            rule="Shown if of heads from photos, on photos of all seeds, the F1 of the best category lies above that "
+            "of the worst beyond both intervals.",
+            central=False,
+        ),
+        "policy": ClaimPart(
+            statement="A moderator takes the policy as its input: an image is unsafe only if the policy has its "
+            "category.",
+            rule="Shown if, over all seeds, a head that is told the policy, and learned from policies with the own "
+            "category left out, lets through more unsafe images of a category left out than one that did not, beyond "
+            "both intervals, and still flags most of them when another category is left out.",
+            central=False,
+        ),
+        "moderator-f1": ClaimPart(
+            statement="A vision-language model that is tuned on both kinds reaches an overall F1 of 0.810 on six sets.",
+            untried="No vision-language model is tuned here, and none of the six sets is used.",
+            central=False,
+        ),
+        "masking": ClaimPart(
+            statement="Attacks are given probabilities in the place of logits, by which classifiers look more robust.",
+            untried="Tried with one step alone, whose sign is the same for both, so that it could not differ; needs "
+            "several steps.",
+            central=False,
+        ),
+    }
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "10,146 images, 4,048 unsafe (prevalence 0.399); overall F1 of PerspectiveVision 0.810 on six "
         "sets (abstract); F1 by cell was not found",
@@ -67,7 +109,7 @@ class UnsafeBenchPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "No unsafe image was used: five classes of CIFAR-10 are the unsafe ones, stylised copies the AI-made images.",
         "Heads on frozen features of an ImageNet network are what learns.",
-        "Robustness, policies and false alarms are outside the rule.",
+        "False alarms on harmless photos are no part of the claim.",
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
@@ -99,13 +141,44 @@ class UnsafeBenchPaper(Paper):
     harmless: PositiveInt = Field(300, description="how many of them")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `rule`."""
-        gaps = {arm: measured["gap"][arm] for arm in (REAL, "half")}
-        words = {arm: f"{g['value']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f})" for arm, g in gaps.items()}
-        lost, left = gaps[REAL]["value"], gaps["half"]["value"]
+        """See `parts`."""
+        gaps = measured["gap_by_seed"]
+        real, half = ([gaps[arm][seed] for seed in gaps[arm]] for arm in (REAL, "half"))
+        shrunk, halved = ([share * a - b for a, b in zip(real, half, strict=True)] for share in (1, SHRUNK))
+        survive = measured["robust"]["1"]["worst"]
+        cells = [cell for cell in measured["f1"][REAL][REAL]["categories"].values() if cell is not None]
+        worst, best = (pick(cells, key=lambda cell: float(cell["value"])) for pick in (min, max))
+        told, untold = (measured["policies"][f"negatives-{share:g}"] for share in (0.5, 0))
+        own, other = "own-removed.unsafe", "other-removed.unsafe"
         return [
-            Check(f"heads from photos: F1 on photos minus F1 on copies {words[REAL]}", lost >= GAP),
-            Check(f"heads from half of each: {words['half']}", left <= SHRUNK * lost),
+            decide("ai-gap", "heads from photos, F1 on photos minus F1 on copies", _over(real), above=GAP),
+            decide("both-kinds", "gap of heads from photos minus that of heads from half of each", _over(shrunk)),
+            decide(
+                "both-kinds",
+                "half the gap of heads from photos minus that of heads from half of each",
+                _over(halved),
+                opposed_below=-2,
+            ),
+            decide(
+                "fragile",
+                "share of right answers lost under attacks at 1/255",
+                _apart({"value": 1.0, "low": 1.0, "high": 1.0}, survive),
+                above=MOST,
+                opposed_below=MOST,
+            ),
+            decide("uneven", "F1 of the best minus that of the worst category, intervals apart", _apart(best, worst)),
+            decide(
+                "policy",
+                "unsafe images let through once the category is left out, learned so minus not, intervals apart",
+                _apart(told[own], untold[own]),
+            ),
+            decide(
+                "policy",
+                "unsafe images flagged when another category is left out",
+                told[other],
+                above=MOST,
+                opposed_below=MOST,
+            ),
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
@@ -115,3 +188,21 @@ class UnsafeBenchPaper(Paper):
         if measured["left_out"] != "nothing":
             parts.append(f"Left out: {measured['left_out']}.")
         return " ".join(parts)
+
+
+def _apart(larger: Mapping[str, Any], smaller: Mapping[str, Any]) -> dict[str, Any]:
+    """The difference of two figures that are not paired, from the nearest to the farthest ends of their intervals."""
+    return {
+        "value": larger["value"] - smaller["value"],
+        "low": larger["low"] - smaller["high"],
+        "high": larger["high"] - smaller["low"],
+    }
+
+
+def _over(values: Sequence[float]) -> dict[str, Any]:
+    """The mean over seeds with its interval, which one seed does not have."""
+    if len(values) < 2:
+        return {"value": values[0], "low": None, "high": None}
+    from unshaken.measure import over_seeds
+
+    return over_seeds(values, low=-2, high=2).to_json()
