@@ -160,7 +160,7 @@ def context_of(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
     register_tables([RobustMaePaper])
     run, data = RunDir(tmp_path / "run"), finished("robust-mae").data
-    record = Record(run, {})
+    record = Record(run, {}, {"rule": "", "date": ""})
     datasets = Datasets(data, False, record.add_input)
     return Context("robust-mae", 0, run, data, "small", False, record, datasets)
 
