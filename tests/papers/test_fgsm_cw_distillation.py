@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -12,46 +12,79 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.fgsm_cw_distillation import GRID, DistillationPaper
+from unshaken.papers.frame.claim import judge_parts
 from unshaken.run.store import RunDir
 
 
-def value(x):
-    return {"value": x}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which both parts of the rule hold, barely."""
-    gains = {"0.05": value(0.02), "0.1": value(0.1), "0.2": value(-0.3)}
-    masking = {"reasons": "hidden", "zero_gradients": value(0.5)}
+    """Figures with which all parts that are tried are shown, some of them barely."""
+    masking = {"reasons": "hidden", "zero_gradients": figure(0.021), "fgsm_minus_strongest": figure(0.07)}
+    fgsm = {"0.05": figure(0.12), "0.1": figure(0.12), "0.2": figure(0.12)}
+    margin = {"fgsm-margin": {"0.1": figure(0.03)}, "pgd-margin": {"0.1": figure(0.0)}}
     return {
-        "student_minus_plain": dict.fromkeys(("fgsm", "fgsm-tau", "fgsm-margin", "pgd-margin"), gains),
-        "plain": {"cw": {"success": value(1.0), "median_l2": value(1.2)}},
-        "student": {
-            "cw": {"success": value(0.95), "median_l2": None},
-            "masking": {"0.05": masking, "0.1": masking, "0.2": {**masking, "reasons": ""}},
-        },
+        "student_minus_plain": {"fgsm": fgsm, **margin},
+        "plain": {"cw": {"success": figure(1.0), "median_l2": figure(1.0)}},
+        "student": {"cw": {"success": figure(0.97), "median_l2": figure(1.0)}, "masking": {"0.1": masking}},
         "logit_gap_ratio": 12.5,
     }
 
 
-def failed(measured):
-    return [c.words for c in DistillationPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = DistillationPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert failed(measured) == []
-    assert len(DistillationPaper().judge(measured)) == 2
+def changed(measured, path, new):
+    """The figures with the one at a path replaced."""
+    *way, last = path
+    place = measured = json.loads(json.dumps(measured))  # nothing shared
+    for key in way:
+        place = place[key]
+    place[last] = new
+    return measured
 
 
-def test_each_part_can_fail_alone(measured):
-    less = copy.deepcopy(measured)
-    less["student_minus_plain"]["fgsm"]["0.1"] = value(0.099)
-    assert "student minus undefended under FGSM: +0.020 at 0.05, +0.099 at 0.1" in failed(less)[0]
-    for success in (value(0.949), None):
-        measured["student"]["cw"]["success"] = success
-        (only,) = failed(measured)
-        assert "C&W succeeds on" in only
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert found.pop("imagenet-networks") == "not tried"
+    assert {*found.values()} == {"shown"}
+
+
+@pytest.mark.parametrize(
+    ("path", "hidden", "opposed", "part"),
+    [
+        (("student_minus_plain", "fgsm", "0.05"), 0.1, -0.02, "blunts-fgsm"),
+        (("student_minus_plain", "fgsm", "0.1"), 0.1, -0.02, "blunts-fgsm"),
+        (("student_minus_plain", "fgsm", "0.2"), 0.1, -0.02, "blunts-fgsm"),
+        (("student", "cw", "success"), 0.95, 0.4, "yields-to-cw"),
+        (("student", "masking", "0.1", "fgsm_minus_strongest"), 0.05, -0.02, "hides-gradients"),
+        (("student_minus_plain", "fgsm-margin", "0.1"), 0.045, 0.07, "hides-gradients"),
+        (("student_minus_plain", "pgd-margin", "0.1"), 0.045, 0.07, "hides-gradients"),
+        (("student", "cw", "median_l2"), 0.81, 0.7, "boundary"),
+        (("student", "cw", "median_l2"), 1.24, 1.5, "boundary"),
+    ],
+)
+def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
+    before = outcomes(measured)
+    assert outcomes(changed(measured, path, figure(hidden))) == {**before, part: "not visible at this scale"}
+    assert outcomes(changed(measured, path, figure(opposed))) == {**before, part: "contradicted"}
+
+
+def test_gradients_that_are_there_hide_nothing(measured):
+    few = changed(measured, ("student", "masking", "0.1", "zero_gradients"), figure(0.015))
+    assert outcomes(few)["hides-gradients"] == "not visible at this scale"
+
+
+def test_an_attack_without_images_shows_nothing(measured):
+    none = changed(measured, ("student", "cw"), {"success": None, "median_l2": None})
+    assert {outcomes(none)[name] for name in ("yields-to-cw", "boundary")} == {"not visible at this scale"}
+    endless = changed(measured, ("student", "cw", "median_l2"), {"value": 1.0, "low": None, "high": None})
+    assert outcomes(endless)["boundary"] == "not visible at this scale"
 
 
 def test_the_remark_stands_beside_the_headline(measured):

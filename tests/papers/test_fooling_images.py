@@ -1,5 +1,5 @@
-import copy
 import gzip
+import json
 import struct
 
 import numpy as np
@@ -10,62 +10,85 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
 from unshaken.papers.fooling_images import FoolingImagesPaper
 from unshaken.papers.fooling_images.figures import middle
+from unshaken.papers.frame.claim import judge_parts
 from unshaken.run.store import RunDir
 
 
-def value(x):
-    return {"value": x}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which every part of the rule holds, some of them barely."""
-    made = {"confidence": value(0.9), "above_99": 9, "images": 10}
+    """Figures with which all parts that are tried are shown, some of them barely."""
+    made = {"confidence": figure(0.92), "above_99": 9, "images": 10}
+    retrained = {"confidence": figure(0.52), "pool_rejected": figure(0.52)}
     return {
-        "used": "fashion-mnist (20000 training images)",
-        "direct": {**made, "confidence": value(0.99)},
-        "cppn": {**made, "start": 0.4},
+        **dict.fromkeys(("direct", "cppn", "ascent-plain", "imagenet"), made),
         "ascent-decay": dict(made, above_99=0),
-        "ascent-plain": dict(made),
-        "retrained": {
-            "1": {"start": 0.3, "confidence": value(0.5)},
-            "2": {"start": 0.39, "confidence": value(0.1)},
-        },
+        "retrained": {"1": retrained, "2": retrained},
+        "transfer": {m: {"second": {"fool_both": figure(0.52)}} for m in ("direct", "cppn")},
     }
 
 
-def verdict(measured):
-    return [c.holds for c in FoolingImagesPaper().judge(measured)]
+def outcomes(measured):
+    paper = FoolingImagesPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert verdict(measured) == [True] * 9
+def changed(measured, path, new):
+    """The figures with the one at a path replaced."""
+    *way, last = path
+    place = measured = json.loads(json.dumps(measured))  # nothing shared
+    for key in way:
+        place = place[key]
+    place[last] = new
+    return measured
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert found.pop("unrecognizable") == "not tried"
+    assert {*found.values()} == {"shown"}
 
 
 @pytest.mark.parametrize(
-    ("path", "figure"),
+    ("path", "hidden", "opposed", "part"),
     [
-        (("direct", "above_99"), 8),
-        (("cppn", "above_99"), 8),
-        (("cppn", "confidence"), value(0.899)),
-        (("ascent-decay", "confidence"), value(0.5)),
-        (("ascent-plain", "confidence"), value(0.5)),
-        (("retrained", "1", "start"), 0.4),
-        (("retrained", "2", "start"), 0.5),
-        (("retrained", "1", "confidence"), value(0.49)),
+        (("direct", "confidence"), 0.9, 0.4, "pixels"),
+        (("cppn", "confidence"), 0.9, 0.4, "cppn"),
+        (("ascent-decay", "confidence"), 0.9, 0.4, "ascent"),
+        (("ascent-plain", "confidence"), 0.9, 0.4, "ascent"),
+        (("imagenet", "confidence"), 0.9, 0.4, "imagenet"),
+        (("retrained", "1", "confidence"), 0.5, 0.4, "reject-class"),
+        (("retrained", "2", "confidence"), 0.5, 0.4, "reject-class"),
+        (("transfer", "direct", "second", "fool_both"), 0.5, 0.4, "other-networks"),
+        (("transfer", "cppn", "second", "fool_both"), 0.5, 0.4, "other-networks"),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(measured, path, figure):
-    at = measured
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = figure
-    assert verdict(measured).count(False) == 1
+def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
+    before = outcomes(measured)
+    assert outcomes(changed(measured, path, figure(hidden))) == {**before, part: "not visible at this scale"}
+    assert outcomes(changed(measured, path, figure(opposed))) == {**before, part: "contradicted"}
 
 
-def test_with_a_model_of_ones_own_less_is_judged(measured):
-    own = {k: v for k, v in copy.deepcopy(measured).items() if k not in ("retrained", "transfer", "used")}
-    assert verdict(own) == [True] * 6
+@pytest.mark.parametrize(
+    ("path", "value", "part"),
+    [
+        (("direct", "above_99"), 8, "pixels"),
+        (("cppn", "above_99"), 8, "cppn"),
+        (("retrained", "2", "pool_rejected"), figure(0.5), "reject-class"),
+    ],
+)
+def test_what_is_missing_hides_a_part(measured, path, value, part):
+    assert outcomes(changed(measured, path, value)) == {**outcomes(measured), part: "not visible at this scale"}
+
+
+def test_with_a_model_of_ones_own_less_is_tried(measured):
+    own = {k: v for k, v in measured.items() if k not in ("retrained", "transfer", "imagenet")}
+    found = outcomes(own)
+    assert {name for name, outcome in found.items() if outcome == "shown"} == {"pixels", "cppn", "ascent"}
+    assert {found[name] for name in ("reject-class", "other-networks", "imagenet")} == {"not tried"}
     assert "only ascent and evolution" in FoolingImagesPaper().remark(own)
 
 

@@ -1,6 +1,6 @@
 """The rule by hand, the synthetic worlds against direct formulas, and the whole row with tiny networks."""
 
-import copy
+import json
 
 import numpy as np
 import pytest
@@ -8,53 +8,85 @@ import pytest
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.measured import Nested
+from unshaken.papers.frame.run import flat
 from unshaken.papers.mixup_calibration import MixupCalibrationPaper
 from unshaken.papers.mixup_calibration.figures import averaged, interpolation
 from unshaken.run.store import RunDir
 
 
-def part(gap, least):
-    return {"0.6": {"gap_ts": {"value": gap}, "least_gap_ts": least}}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def part(kl, gap, less=0.02):
+    """At one number of classes: the KL of plain training and its difference from mixup's; less at a small overlap."""
+    gaps = {"gap_ts": figure(gap, 0.001), "gap_oracle": figure(gap, 0.001)}
+    plain = {"kl_oracle": figure(kl, 0.001), "kl_ts": figure(kl, 0.001), "train_accuracy": 0.995}
+    mixup = {"kl_raw": figure(kl - 0.01, 0.001)}
+    return {"0.6": {"erm": plain, "mixup": mixup, **gaps}, "0.2": {"erm": {"kl_oracle": figure(kl - less, 0.001)}}}
 
 
 @pytest.fixture
 def measured():
-    return {
-        "pairs": {"2": part(-0.1, -0.2), "10": part(0.0, -0.1), "40": part(0.001, 0.0005)},
-        "gaussians": {},
-        "photos": {},
-    }
+    """Figures with which all parts that are tried are shown."""
+    return {"pairs": {"2": part(0.1, 0.002), "10": part(0.2, 0.01), "40": part(0.3, 0.02)}}
 
 
-def failed(measured):
-    return [c.words for c in MixupCalibrationPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = MixupCalibrationPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert failed(measured) == []
-    assert len(MixupCalibrationPaper().judge(measured)) == 3
+def changed(measured, path, new):
+    """The figures with the one at a path replaced."""
+    *way, last = path
+    place = measured = json.loads(json.dumps(measured))  # nothing shared
+    for key in way:
+        place = place[key]
+    place[last] = new
+    return measured
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"logarithm", "wrong-labels"}
+    assert {*found.values()} == {"not tried", "shown"}
+    assert outcomes(Nested(flat(measured))) == found
 
 
 @pytest.mark.parametrize(
-    ("k", "changed", "words"),
+    ("path", "hidden", "opposed", "names"),
     [
-        ("40", part(0.1, 0.0), "40 classes: plain training exceeds mixup by +0.000 nats at least"),
-        ("10", part(-0.1, -0.2), "the difference at 10 classes is -0.100, at 2 -0.100"),
-        ("10", part(0.2, 0.1), "the difference at 40 classes is +0.001, at 10 +0.200"),
+        (("40", "0.6", "gap_oracle"), 0.0105, -0.01, ["grows-with-classes", "one-temperature"]),
+        (("40", "0.2", "erm", "kl_oracle"), 0.3, 0.31, ["grows-with-overlap"]),
+        (("10", "0.6", "erm", "kl_oracle"), 0.2995, 0.31, ["grows-with-classes"]),
+        (("2", "0.6", "gap_oracle"), 0.0099, 0.02, ["grows-with-classes"]),
+        (("40", "0.6", "mixup", "kl_raw"), 0.3, 0.31, ["mixup"]),
+        (("40", "0.6", "gap_ts"), 0.0005, -0.01, ["mixup"]),
+        (("2", "0.6", "gap_ts"), 0.0005, -0.01, ["two-classes"]),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(measured, k, changed, words):
-    measured = copy.deepcopy(measured)
-    measured["pairs"][k] = changed
-    (only,) = failed(measured)
-    assert words in only
+def test_one_figure_decides_its_parts_alone(measured, path, hidden, opposed, names):
+    before = outcomes(measured)
+    found = outcomes(changed(measured, ("pairs", *path), figure(opposed, 0.001)))
+    assert found == {**before, **dict.fromkeys(names, "contradicted")}
+    found = outcomes(changed(measured, ("pairs", *path), figure(hidden, 0.001)))
+    assert {name for name in found if found[name] != before[name]} == {names[0]}
+    assert found[names[0]] == "not visible at this scale"
+
+
+def test_a_network_that_forgets_its_labels_shows_nothing(measured):
+    found = outcomes(changed(measured, ("pairs", "40", "0.6", "erm", "train_accuracy"), 0.98))
+    assert found["one-temperature"] == "not visible at this scale"
 
 
 def test_few_classes_alone_cannot_show_it(measured):
     del measured["pairs"]["40"]
-    measured["pairs"]["10"] = part(0.5, 0.4)
-    (only,) = failed(measured)
-    assert only.startswith("10 classes")
+    found = outcomes(measured)
+    central = ("one-temperature", "grows-with-overlap", "grows-with-classes", "mixup")
+    assert {found[name] for name in central} == {"not visible at this scale"}
 
 
 def test_margins_by_hand():

@@ -1,11 +1,16 @@
 """The row of RIGID: its sets by hand, its rule both ways, figures from rows, and a tiny run on pictures made here."""
 
+import json
+
 import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.run import flat
 from unshaken.papers.rigid import RIGIDPaper
 from unshaken.papers.rigid.figures import Figures, flagged
 from unshaken.run.store import RunDir
@@ -17,43 +22,90 @@ def test_the_percentile_flags_one_of_twenty():
     assert flagged(1 - similarity, 1 - similarity).sum() == 1
 
 
-def measured(untied=0, order=1e-4, jpeg=0.05, means=(0.7, 0.6, 0.51)):
-    row = {"bicubic": {"value": 0.6}, "spectrum": {"value": 0.4}}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which all parts that are tried are shown, some of them barely."""
+    sets = ("bicubic", "nearest", "low-rank", "auto-encoder")
+    row = dict.fromkeys((*sets, "spectrum", "small-edm", "small-edm-jpeg75"), figure(0.52))
+    flagged = dict.fromkeys(("real", "jpeg95"), figure(0.13)) | dict.fromkeys(sets, figure(0.52))
     return {
-        "auroc": {"noise-0.05": row, "noise-0.2": row},
+        "auroc": {"noise-0.05": row},
         "recompressed": row,
-        "stand_ins": {f"s{i}": v for i, v in enumerate(means)},
-        "flagged": {"as-is": {"jpeg95": {"value": jpeg}}},
-        "false_alarms": {"smooth": {"value": 0.25}, "drawings": {"value": 0.5}},
-        "not_tied_at_0": untied,
-        "order": order,
+        "flagged": {"as-is": flagged},
+        "false_alarms": {"smooth": figure(0.25), "drawings": figure(0.5)},
+        "not_tied_at_0": 0,
+        "order": 0.01,
     }
 
 
+def outcomes(measured):
+    paper = RIGIDPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def changed(measured, path, new):
+    """The figures with the one at a path replaced."""
+    *way, last = path
+    place = measured = json.loads(json.dumps(measured))  # nothing shared
+    for key in way:
+        place = place[key]
+    place[last] = new
+    return measured
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {
+        "large-generators",
+        "other-corruptions",
+    }
+    assert {*found.values()} == {"not tried", "shown"}
+    assert outcomes(Nested(flat(measured))) == found
+
+
 @pytest.mark.parametrize(
-    ("change", "failed"),
+    ("path", "hidden", "opposed", "part"),
     [
-        ({}, None),
-        ({"untied": 3}, "3 scores differ from 0"),
-        ({"untied": None}, "lambda 0 was not run"),
-        ({"order": 0.02}, "move by 2.0e-02"),
-        ({"jpeg": 0.16}, "16.0% of JPEG-95"),
-        ({"means": (0.7, 0.49)}, "0.700, 0.490"),
+        (("auroc", "noise-0.05", "bicubic"), 0.51, 0.4, "traces"),
+        (("auroc", "noise-0.05", "nearest"), 0.51, 0.4, "traces"),
+        (("auroc", "noise-0.05", "low-rank"), 0.51, 0.4, "traces"),
+        (("auroc", "noise-0.05", "auto-encoder"), 0.51, 0.4, "traces"),
+        (("auroc", "noise-0.05", "spectrum"), 0.51, 0.4, "drawn"),
+        (("auroc", "noise-0.05", "small-edm"), 0.51, 0.4, "generated"),
+        (("auroc", "noise-0.05", "small-edm-jpeg75"), 0.51, 0.4, "generated"),
+        (("recompressed", "nearest"), 0.51, 0.4, "recompression"),
+        (("flagged", "as-is", "real"), 0.145, 0.2, "threshold"),
+        (("flagged", "as-is", "jpeg95"), 0.145, 0.2, "threshold"),
+        (("flagged", "as-is", "bicubic"), 0.4, 0.03, "threshold"),
     ],
 )
-def test_the_rule_holds_and_each_part_fails_alone(change, failed):
-    wrong = [c.words for c in RIGIDPaper().judge(measured(**change)) if not c.holds]
-    assert len(wrong) == (failed is not None)
-    assert failed is None or failed in wrong[0]
+def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
+    before = outcomes(measured)
+    assert outcomes(changed(measured, path, figure(hidden))) == {**before, part: "not visible at this scale"}
+    assert outcomes(changed(measured, path, figure(opposed))) == {**before, part: "contradicted"}
 
 
-def test_the_remark_shows_what_is_below_one_half():
-    remark = RIGIDPaper().remark(measured())
+@pytest.mark.parametrize(("name", "value"), [("not_tied_at_0", 3), ("not_tied_at_0", None), ("order", 0.02)])
+def test_scores_that_hang_on_anything_else_show_nothing(measured, name, value):
+    found = outcomes(changed(measured, (name,), value))
+    assert found == {**outcomes(measured), "traces": "not visible at this scale"}
+
+
+def test_without_a_generator_that_part_is_not_tried(measured):
+    for name in ("small-edm", "small-edm-jpeg75"):
+        del measured["auroc"]["noise-0.05"][name]
+    assert outcomes(measured)["generated"] == "not tried"
+
+
+def test_the_remark_shows_what_is_below_one_half(measured):
+    assert "move more" not in RIGIDPaper().remark(measured)
+    remark = RIGIDPaper().remark(changed(measured, ("auroc", "noise-0.05", "spectrum"), figure(0.4)))
     assert remark.startswith("Photos move more than spectrum. ")
     assert "smooth 25%, drawings 50%" in remark
-    above = measured()
-    above["auroc"]["noise-0.05"] = {"bicubic": {"value": 0.9}}
-    assert "move more" not in RIGIDPaper().remark(above)
 
 
 def test_figures_are_those_of_the_rows(finished):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets
+from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.record import Record
+from unshaken.papers.frame.run import flat
 from unshaken.papers.frame.tables import register_tables
 from unshaken.papers.robust_mae import MAIN, RobustMaePaper, settled
 from unshaken.papers.robust_mae.figures import Figures
@@ -17,74 +22,92 @@ from unshaken.papers.robust_mae.pretraining import compare_pretrainings
 from unshaken.run.store import RunDir
 
 
-def value(x, low=None):
-    return {"value": x, "low": x if low is None else low, "high": x + 0.1, "n": 150}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which every part of the rule holds, some of them barely."""
-    control = {
-        "unaware": {"0.04": value(0.5)},
-        "adaptive": {"0.04": value(0.3)},
-        "main_minus_this": {"unaware": value(0.02, 0.001)},
-    }
+    """Figures with which all parts that are tried are shown, some of them barely."""
+    control = {"unaware": {"0.04": figure(0.5)}, "main_minus_this": {"unaware": figure(0.02)}}
     main = {
-        "clean_minus_undefended": value(-0.0299),
-        "gain": {"unaware": {"0.04": value(0.1)}},
-        **{kind: {"0.04": value(0.55)} for kind in ("unaware", "fixed", "adaptive", "worst")},
+        "clean_minus_undefended": figure(-0.01),
+        "gain": {"unaware": {"0.04": figure(0.12)}, "worst": {"0.04": figure(0.02)}},
+        "unaware": {"0.04": figure(0.55)},
     }
     return {
         MAIN: main,
-        "k20-b0.3": {"clean_minus_undefended": value(-0.05)},
-        "undefended": {"white_box": {"0.04": value(0.4)}},
+        "undefended": {"white_box": {"0.04": figure(0.4)}},
         "shuffled": control,
-        "random": {**control, "main_minus_this": {"unaware": value(0.3)}},
-        "confirmed": {"autoattack": value(0.41), "undefended_autoattack": value(0.21)},
-        "selection": {"flipped": {"0.04": value(0.125)}, "purity": 0.66},
+        "random": control,
+        "confirmed": {"gain": figure(0.02)},
+        "pretraining": {
+            "pixels": {"pgd-1": figure(0.2)},
+            "features": {"pgd-1": figure(0.3)},
+            "none": {"pgd-1": figure(0.23)},
+            "pixels_minus_features": {"pgd-1": figure(-0.02), "clean": figure(0.0), "low-4": figure(-0.03)},
+        },
     }
 
 
-def failed(measured):
-    return [c.words for c in RobustMaePaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = RobustMaePaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert failed(measured) == []
-    assert len(RobustMaePaper().judge(measured)) == 4
+def changed(measured, path, new):
+    """The figures with the one at a path replaced."""
+    *way, last = path
+    place = measured = json.loads(json.dumps(measured))  # nothing shared
+    for key in way:
+        place = place[key]
+    place[last] = new
+    return measured
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert found.pop("masked-autoencoder") == "not tried"
+    assert {*found.values()} == {"shown"}
+    assert outcomes(Nested(flat(measured))) == found | {"masked-autoencoder": "not tried"}
 
 
 @pytest.mark.parametrize(
-    ("path", "figure", "words"),
+    ("path", "hidden", "opposed", "part"),
     [
-        ((MAIN, "gain", "unaware", "0.04"), value(0.099), "unaware at 0.04: +0.099"),
-        ((MAIN, "clean_minus_undefended"), value(-0.03), "drops by 0.030"),
-        (("shuffled", "main_minus_this", "unaware"), value(0.02, 0.0), "ahead of the shuffled prompts by 0.020"),
-        (("random", "main_minus_this", "unaware"), value(-0.1), "ahead of the random prompts by -0.100"),
+        ((MAIN, "gain", "unaware", "0.04"), 0.105, -0.02, "gain"),
+        ((MAIN, "gain", "worst", "0.04"), 0.01, -0.02, "informed-attacks"),
+        (("confirmed", "gain"), 0.01, -0.02, "informed-attacks"),
+        ((MAIN, "clean_minus_undefended"), -0.025, -0.05, "clean-kept"),
+        (("shuffled", "main_minus_this", "unaware"), 0.01, -0.02, "prototypes"),
+        (("random", "main_minus_this", "unaware"), 0.01, -0.02, "prototypes"),
+        (("pretraining", "pixels_minus_features", "pgd-1"), -0.01, 0.02, "pixels-weakest"),
+        (("pretraining", "none", "pgd-1"), 0.21, 0.17, "pixels-weakest"),
+        (("pretraining", "pixels_minus_features", "low-4"), -0.01, 0.03, "pixels-high"),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(measured, path, figure, words):
-    at = measured
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = figure
-    (only,) = failed(measured)
-    assert words in only
+def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
+    before = outcomes(measured)
+    assert outcomes(changed(measured, path, figure(hidden))) == {**before, part: "not visible at this scale"}
+    assert outcomes(changed(measured, path, figure(opposed))) == {**before, part: "contradicted"}
 
 
-def test_the_remark_begins_with_the_attacks_that_know_the_prompts(measured):
+def test_pretrainings_that_are_not_there_are_not_tried(measured):
+    for part in ({}, {"pretraining": {"absent": "no data"}}):
+        left = {**{k: v for k, v in measured.items() if k != "pretraining"}, **part}
+        assert {outcomes(left)[name] for name in ("pixels-weakest", "pixels-high")} == {"not tried"}
+
+
+def test_the_remark_tells_what_any_pattern_gains_and_compares_pretrainings(measured):
     said = RobustMaePaper().remark(measured)
-    assert said.startswith("The verdict is of attacks that do not know the prompts.")
-    assert "were not compared" in said
-    assert "67% of that gain" in said  # 0.5 - 0.4 over 0.55 - 0.4
-    arm = {"pgd-1": value(0.3)}
-    measured["pretraining"] = {
-        **dict.fromkeys(("pixels", "features", "none"), arm),
-        "pixels_minus_features": {"pgd-1": {"value": -0.02, "low": -0.06, "high": 0.01}},
-    }
-    assert "inconclusive at this size" in RobustMaePaper().remark(measured)
+    assert said.startswith("67% of the gain against attacks that do not know the prompts")  # 0.5 - 0.4 over 0.55 - 0.4
+    assert "a difference beyond chance" in said
+    gap = ("pretraining", "pixels_minus_features", "pgd-1")
+    assert "inconclusive at this size" in RobustMaePaper().remark(changed(measured, gap, figure(0.0)))
     measured["pretraining"] = {"absent": "no data"}
     assert "were not compared: no data" in RobustMaePaper().remark(measured)
+    del measured["pretraining"]
+    assert "were not compared." in RobustMaePaper().remark(measured)
 
 
 def test_when_a_difference_is_beyond_chance():
@@ -137,7 +160,7 @@ def context_of(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
     register_tables([RobustMaePaper])
     run, data = RunDir(tmp_path / "run"), finished("robust-mae").data
-    record = Record(run, {}, {})
+    record = Record(run, {}, {"rule": "", "date": ""})
     datasets = Datasets(data, False, record.add_input)
     return Context("robust-mae", 0, run, data, "small", False, record, datasets)
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper, pilot
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
 
+HEADS = ("unclean", "combined")
+"""Those that are tuned."""
 ARMS = ("three", "plain")
 """Three heads with a teacher, and without (partial fine-tuning)."""
 CHANGES: Mapping[str, tuple[float, ...]] = {
@@ -20,6 +22,8 @@ CHANGES: Mapping[str, tuple[float, ...]] = {
 """Kind to three strengths: deviation; times that a binomial filter of 5 x 5 is passed; share of the contrast left."""
 CONDITIONS = ("clean-0", *(f"{kind}-{s:g}" for kind, strengths in CHANGES.items() for s in strengths))
 GAIN, LOSS = 0.03, 0.02
+SMALL_PART = 0.15
+"""Share of the parameters that a small tunable part has at most."""
 
 
 @register("efficient-robustify", reference="Jain et al. 2023, arXiv:2309.07499")
@@ -36,13 +40,49 @@ class EfficientRobustifyPaper(Paper):
         "the cost of full fine-tuning, while a clean head keeps clean accuracy and the original abilities, the head "
         "being chosen for each image by uncertainty and divergence."
     )
-    summary: ClassVar[str] = "A small robust teacher makes a large model robust through a few tuned layers."
-    rule: ClassVar[str] = (
-        "Reproduced if all three parts hold, as means over the seeds of tuning: (1) the unclean or the combined head "
-        "beats the original on corrupted images (noise, blur and contrast, three strengths each) by at least 3 points; "
-        "(2) routing loses at most 2 points of clean accuracy; (3) the unclean head is better on corrupted images with "
-        "the teacher than without it. Training and test share the families of corruption."
-    )
+    summary: ClassVar[str] = "A few tuned layers make a model robust to corruptions, and the original stays at hand."
+    parts: ClassVar[Mapping[str, ClaimPart]] = {
+        "gain": ClaimPart(
+            statement="Tuning a part of a model that was made robust by a small teacher makes it robust to shifts.",
+            rule=f"Shown if both tuned heads, unclean and combined, gain more than {GAIN} of accuracy on corrupted "
+            "images (noise, blur and contrast, three strengths each) over the original; contradicted if one loses.",
+        ),
+        "teacher": ClaimPart(
+            statement="It is the small robust teacher that makes the tuned part robust.",
+            rule="Shown if the unclean and the combined head are better on corrupted images with the teacher than "
+            "without it; contradicted if one is worse.",
+        ),
+        "clean-kept": ClaimPart(
+            statement="With its clean head the model keeps its clean accuracy.",
+            rule=f"Shown if choosing the head for each image loses less than {LOSS} of clean accuracy against the "
+            "original; contradicted if it loses more.",
+        ),
+        "routing": ClaimPart(
+            statement="Uncertainty and divergence choose the clean head for clean images, the robust one for others.",
+            rule="Shown if more than half of the clean images are sent to the clean head, and more than half of the "
+            "corrupted ones to the other; contradicted if less than half of either.",
+        ),
+        "abilities-kept": ClaimPart(
+            statement="The original model and its abilities stay available unchanged.",
+            rule="Shown if trunk and clean head are the original's to the bit after tuning, contradicted if not.",
+        ),
+        "cost": ClaimPart(
+            statement="Only a small part of the model is tuned, at a fraction of the cost of full fine-tuning.",
+            rule=f"Shown if the tuned parameters are at most {SMALL_PART:.0%} of the model's, and their tuning and the "
+            "teacher's training take less than half of the seconds of full fine-tuning; contradicted if there are more "
+            "of them than the model has.",
+        ),
+        "unseen-shifts": ClaimPart(
+            statement="It holds on ImageNet-C, ImageNet-R, ImageNet-Sketch and ImageNet-A.",
+            untried="training and test share the families of corruption; needs sets with shifts that were not trained.",
+            central=False,
+        ),
+        "zero-shot": ClaimPart(
+            statement="Zero-shot and transfer accuracy are kept where full fine-tuning loses them.",
+            untried="the network is trained from scratch on ten classes; needs a pretrained model and other data.",
+            central=False,
+        ),
+    }
     expected: ClassVar[Mapping[str, Any]] = {
         "published": "no figures are at hand; the claim is one of ImageNet-C accuracy against training time",
         **pilot(
@@ -67,8 +107,9 @@ class EfficientRobustifyPaper(Paper):
     }
     differs: ClassVar[Sequence[str]] = (
         "The publication's code is not public: losses, weights and routing are a specification made here.",
-        "Two copies of the last blocks have more parameters than this small network has in all, so the claim on cost "
-        "is not tried.",
+        "Two copies of the last blocks have more parameters than this small network has in all: what they cost says "
+        "nothing of a large model whose trunk is the main cost.",
+        "Means over the seeds of tuning; their intervals are over images.",
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "five blocks"
@@ -83,22 +124,50 @@ class EfficientRobustifyPaper(Paper):
     tuning_epochs: PositiveInt = Field(2, description="epochs of tuning, of two views each")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `rule`."""
-        three, effect = measured["three"], measured["teacher_effect"]["unclean"]["value"]
-        gains = {head: three[head]["corrupted_minus_original"]["value"] for head in ("unclean", "combined")}
-        best = max(gains, key=lambda head: gains[head])
-        lost = -three["route"]["clean_minus_original"]["value"]
+        """See `parts`."""
+        three, effect = measured["three"], measured["teacher_effect"]
+        kept = three["route"]["clean_minus_original"]
         return [
-            Check(f"(1) the {best} head gains {gains[best]:+.3f} on corrupted images ({GAIN})", gains[best] >= GAIN),
-            Check(f"(2) routing loses {lost:.3f} of clean accuracy ({LOSS} allowed)", lost <= LOSS),
-            Check(f"(3) the teacher adds {effect:+.4f} to the unclean head on corrupted images", effect > 0),
+            *(
+                decide("gain", f"corrupted images, {head} head minus the original", gain, above=GAIN)
+                for head in HEADS
+                for gain in [three[head]["corrupted_minus_original"]]
+            ),
+            *(decide("teacher", f"corrupted images, {h} head with teacher minus without", effect[h]) for h in HEADS),
+            decide("clean-kept", "clean images, chosen head minus the original", kept, above=-LOSS),
+            *self._routed(three["routing"]),
+            *self._afforded(measured["cost"]),
+        ]
+
+    def _routed(self, sent: Mapping[str, float]) -> list[Check]:
+        """Shares of images; as wide as if all seeds agreed on each of them."""
+        from unshaken.measure import share  # torch is not needed to list a paper
+
+        ways = {
+            "clean images sent to the clean head": sent["clean_to_clean"],
+            "corrupted images sent to the other": 1 - sent["changed_to_clean"],
+        }
+        found = {words: share(round(part * self.test), self.test).to_json() for words, part in ways.items()}
+        return [decide("routing", words, part, above=0.5, opposed_below=0.5) for words, part in found.items()]
+
+    def _afforded(self, cost: Mapping[str, Any]) -> list[Check]:
+        found, tuned, seconds = cost["original_recovered"], cost["tunable_share"], cost["seconds"]
+        ours, full = seconds["three"] + seconds["teacher"], seconds["full"]
+        words = f"{tuned:.0%} of the model's parameters are tuned, {SMALL_PART:.0%} wanted; once timed, tuning and "
+        words += f"teacher took {ours:.0f} s, full fine-tuning {full:.0f} s"
+        held = tuned <= SMALL_PART and ours < full / 2
+        return [
+            Check(
+                f"the original is {'' if found else 'not '}found again to the bit", found, "abilities-kept", not found
+            ),
+            Check(words, held, "cost", opposed=tuned > 1),
         ]
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Where images are sent, and whether the original is intact."""
-        sent, cost = measured["three"]["routing"], measured["cost"]
+        """Where images are sent."""
+        sent = measured["three"]["routing"]
         return (
             f"Routing sends {sent['clean_to_clean']:.0%} of clean and {sent['changed_to_clean']:.0%} of changed images "
             "to the clean head: the combined head learns from changed images too, and mostly lies nearer to the "
-            f"robust one. The original was {'' if cost['original_recovered'] else 'NOT '}found again to the bit."
+            "robust one."
         )
