@@ -169,7 +169,8 @@ class AccuracyDisparityPaper(Paper):
                 names = ["l2-0", *(f"{n}-{e:g}" for n, e in PHOTO_BUDGETS if e and n == norm)]
                 for less, more in pairwise(names):
                     gaps = (at[less]["disparity"], at[more]["disparity"])
-                    words = f"ratio {ratio}: gap at {more} ({gaps[1]['value']:.3f}) less that at {less}"
+                    plain = "0" if less == "l2-0" else less
+                    words = f"ratio {ratio}: gap at {more} ({gaps[1]['value']:.3f}) less that at {plain}"
                     checks.append(decide("images", words, _between(*gaps)))
         if measured.get("nets"):
             for ratio, budget in product(FEWER[1:], BUDGETS[1:]):

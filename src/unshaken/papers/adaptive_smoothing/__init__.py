@@ -57,7 +57,8 @@ class AdaptiveSmoothingPaper(Paper):
             "that lies below 0.",
         ),
         "keeps-most": ClaimPart(
-            statement="It keeps most of what the one network is more accurate and most of the other's robustness.",
+            statement="It keeps most of the accuracy that the one network has over the other, and most of the other's "
+            "robustness.",
             rule="Shown if at the best weight in [0.7, 0.95] the smaller of the two shares is above one half, by the "
             "interval over seeds made wider likewise; contradicted if that lies below.",
         ),
@@ -65,8 +66,8 @@ class AdaptiveSmoothingPaper(Paper):
             statement="A small network that detects attacks and sets the weight for each input improves the trade-off "
             "further.",
             rule="Under attacks on the whole that know it: shown if, at the best of its three biases, its clean "
-            "accuracy is above that of fixed weights of equal robust accuracy, contradicted if it is below at all. The "
-            "interval is that over seeds; with one seed that of its clean accuracy alone.",
+            "accuracy is above that of fixed weights of equal robust accuracy, contradicted if it is below; by the "
+            "interval over seeds, or with one seed by that of its clean accuracy.",
         ),
         "certificate": ClaimPart(
             statement="A mixture with a fixed weight is certified where the robust network is.",

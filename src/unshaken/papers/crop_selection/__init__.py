@@ -182,7 +182,7 @@ def _photos(part: Mapping[str, Any]) -> list[Check]:
         stable = _between(*(part["far"][names[kind]]["label_failures"] for kind in ("selected", "centre")))
     shifts = f"shifts of up to {part['far']['pixels']} pixels" if "far" in part else "one pixel"
     below = {"value": LOW - failures["value"], "low": LOW - failures["high"], "high": LOW - failures["low"]}
-    fall = looks[names["resize"]]["accuracy"]["value"] - selected["accuracy"]["value"]
+    own, resized = (looks[names[kind]]["accuracy"]["value"] for kind in ("selected", "resize"))
     words = "photos: share whose label changes, centre crop"
     return [
         decide("shifts-matter", words, centre["label_failures"], above=RARE, opposed_below=RARE),
@@ -190,8 +190,8 @@ def _photos(part: Mapping[str, Any]) -> list[Check]:
         decide("rare-failures", f"photos, one pixel: {failures['value']:.3f} change; below {LOW} by", below),
         _cost("accuracy-cost", "photos: accuracy, selection less centre crop", against["accuracy"]),
         Check(
-            f"photos: accuracy is {fall:+.3f} below the resized window's ({COST} allowed)",
-            fall <= COST,
+            f"photos: accuracy {own:.3f}, of the resized window {resized:.3f}, at most {COST} less allowed",
+            resized - own <= COST,
             "accuracy-cost",
         ),
     ]
