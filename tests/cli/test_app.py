@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from unshaken import api
-from unshaken.cli.advice import ADVICE
+from unshaken.cli.advice import ADVICE, EXAMPLES
 from unshaken.cli.options import run_options
 from unshaken.core.progress import track
 from unshaken.run import store
@@ -38,6 +38,8 @@ def test_every_verb_has_help(verb, unshaken):
     done = unshaken(f"{verb} --help")
     assert (done.code, done.err) == (0, "")
     assert f"unshaken {verb}" in done.out
+    valued = [line for line in done.out.splitlines() if "<bool>" in line and "-h " not in line]
+    assert valued == []  # a flag takes no value; that of --help is typer's own
 
 
 def test_audit_and_attack_have_the_options_of_a_run(unshaken):
@@ -226,10 +228,11 @@ def test_help_answers_what_a_newcomer_asks(verb, unshaken):
         assert paragraph.removeprefix("Example: ") in docs
 
 
-@pytest.mark.parametrize("verb", list(ADVICE))
-def test_the_example_of_a_help_has_options_that_exist(verb, unshaken):
-    command = ADVICE[verb][-1].removeprefix("Example: unshaken ")
-    name = command.partition(" --")[0]
+@pytest.mark.parametrize(("verb", "example"), [*((v, a[-1]) for v, a in ADVICE.items()), *EXAMPLES.items()])
+def test_the_example_of_a_help_has_options_that_exist(verb, example, unshaken):
+    assert example in " ".join(unshaken(f"{verb} --help").out.split())
+    command = example.partition(": unshaken ")[2]
+    name = command.partition(" --")[0] if verb in ADVICE else verb
     shown = unshaken(f"{name} --help").out
     for word in shlex.split(command):
         assert not word.startswith("--") or word in shown

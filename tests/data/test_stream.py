@@ -93,7 +93,7 @@ def test_data_of_many_sizes_are_refused_and_the_option_is_named(tmp_path, make):
     with pytest.raises(DataError) as caught:
         list(stream(data))
     assert "its 80 images have 40 sizes, and the most common one, 9 x 47, is that of 2 only" in str(caught.value)
-    assert "?size=224" in str(caught.value)
+    assert f"as in '{data.options.spec}?size=224'" in str(caught.value)
     assert len(split(stream(load_data(data.options.spec + "?size=8")))[0]) == 80
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import wording
 
 
@@ -12,7 +13,7 @@ from unshaken.report import wording
     [(8 / 255, "8/255"), (0.1, "0.1"), (1 / 255, "1/255"), (0.5, "0.5"), (0.0, "0"), (1.0, "1"), (12.0, "12")],
 )
 def test_budgets_are_written_as_people_do(eps: float, text: str) -> None:
-    assert wording.budget(eps) == text
+    assert show_budget(eps) == text
 
 
 @pytest.mark.parametrize(

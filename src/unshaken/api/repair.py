@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import write_training_report
 from unshaken.run.budgets import first_images, largest_budget
+from unshaken.run.config import RunConfig
 from unshaken.run.store import RunDir
 
 
@@ -89,11 +91,8 @@ def plan_repair(
     """
     directory = RunDir(run)
     config = planning.read_audit(directory)
-    spec = model or config.model
-    if model is None and (spec.startswith("<") or is_code(spec)):
-        raise ParameterError(f"the audited model is {spec!r}, which is your own code: give it again with --model")
+    spec, source = _given_again(config, model, data)
     refuse_code(() if model else spec, f"{run}/run.json")
-    source = data if data is not None else planning.training_data(config)
     dataset = as_dataset(source, download=download)
     budget = largest_budget(first_images(dataset))
     findings, chosen = planning.choose(planning.findings_of(directory, budget=budget), parse_recipes(recipes))
@@ -121,6 +120,22 @@ def plan_repair(
         before,
         validation,
     )
+
+
+def _given_again(config: RunConfig, model: str | None, data: DataSource | None) -> tuple[str, DataSource]:
+    """Model and training images, from the audit where they are not given; all that must be given is told at once."""
+    spec, source, missing = model or config.model, data, []
+    if model is None and (spec.startswith("<") or is_code(spec)):
+        again = "a SPEC of it" if spec.startswith("<") else shlex.quote(spec)
+        missing.append(f"the audited model is your own code: give it again, with --model {again}")
+    if source is None:
+        try:
+            source = planning.training_data(config)
+        except ParameterError as error:
+            missing.append(str(error))
+    if source is None or missing:
+        raise ParameterError("; ".join(missing))
+    return spec, source
 
 
 @of_arguments

@@ -41,7 +41,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "CIFAR-10, 0.5 to 1 on ImageNet. ibp and crown take eps in linf, such as 2/255.",
         "How many images: 100 for a first impression (10 points), 500 to publish, as is customary.",
         "How long: smoothing takes 1,000 to 100,000 passes per image; a minute for 50 images of the embedded demo "
-        "on one core, half of it for the attack beside it (--not-attacked leaves it out).",
+        "on one core, half of it or more for the attack beside it (--not-attacked leaves it out).",
         "A good result: on CIFAR-10 60 % at l2 0.25 and 43 % at 0.5; on ImageNet 49 % at 0.5. A model that was not "
         "trained on noise has close to 0 %: train it by --recipe gaussian-augmented first.",
         "Example: unshaken certify --model run:runs/smoothed --data cifar10 --method "
@@ -71,11 +71,22 @@ ADVICE: dict[str, tuple[str, ...]] = {
 }
 """Command to the paragraphs of its advice."""
 
+EXAMPLES: dict[str, str] = {
+    "detect": "Then: unshaken detect score --model torchvision:resnet18 --data folder:new --detectors detectors "
+    "--against far=folder:other",
+    "compare": "Example: unshaken compare runs/before runs/after --out runs/difference",
+    "report": "Example: unshaken report runs/audit",
+    "query": "Example: unshaken query runs/audit 'select condition, avg(correct::int) as accuracy from outcomes group "
+    "by 1 order by 2' --csv",
+}
+"""Command to an example that follows its advice, or stands alone."""
+
 
 def epilog(command: str) -> str | None:
-    """Advice as the last part of a command's help; None for a command without.
+    """Advice and examples as the last part of a command's help; None for a command without.
 
     Args:
         command: its name, such as `audit`.
     """
-    return "\n\n".join(ADVICE[command]) if command in ADVICE else None
+    paragraphs = (*ADVICE.get(command, ()), EXAMPLES.get(command, ""))
+    return "\n\n".join(filter(None, paragraphs)) or None

@@ -44,6 +44,7 @@ def repair_run(
     """
     from unshaken import api
     from unshaken.report.pages import comparison_page
+    from unshaken.report.sections.harden import WHAT_MAY_HELP
 
     with progress(session):
         plan = api.plan_repair(run, workers=place["workers"], download=place["download"], **about)
@@ -57,21 +58,23 @@ def repair_run(
     session.makes_run(folder, given=out is not None)
     with progress(session):
         done = api.repair(run, plan, out=folder, limit=about["limit"], **place)
-    comparison = done.comparison
+    comparison, spec = done.comparison, shlex.quote(done.hardened.spec or f"run:{folder}")
     if as_json:
         pair = None if comparison is None else comparison.to_json()
         print_json({"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": pair})
         return 0 if comparison else NOT_REPAIRED
     if comparison is None:
         console().print(f"not repaired: {done.refused}", style="bold red", soft_wrap=True)
-        print_line(f"model: run:{folder} has the weights of {plan.model}, unchanged; report: {folder}/report.html")
+        print_line(WHAT_MAY_HELP)
+        print_line(f"model: {spec} (the weights of {plan.model}, unchanged)")
+        print_line(f"report: {folder}/report.html")
         return NOT_REPAIRED
     if not session.quiet:
         print_page(comparison_page(comparison))
     for line in costs(comparison):
         console().print(line, style="bold red", soft_wrap=True)
     print_line(f"before and after: {folder}/before-after/compare.html")
-    print_line(f"model: {shlex.quote(done.hardened.spec or f'run:{folder}')}")
+    print_line(f"model: {spec}")
     return 0
 
 

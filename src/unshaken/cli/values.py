@@ -40,9 +40,13 @@ def strictly(parameter: inspect.Parameter) -> inspect.Parameter:
     own, info, *rest = typing.get_args(parameter.annotation)
     kinds = {own, *typing.get_args(own)}
     kinds |= {k for kind in kinds for k in typing.get_args(kind)}
-    if bool in kinds or info.parser is not None or getattr(info, "is_flag", False):
+    info = copy.copy(info)
+    if bool in kinds and isinstance(info, typer.models.OptionInfo):
+        info.metavar = ""  # a flag takes no value, so the help shows none
+        return parameter.replace(annotation=typing.Annotated[own, info, *rest])
+    if info.parser is not None or getattr(info, "is_flag", False):
         return parameter
-    info, least, most = copy.copy(info), info.min, info.max
+    least, most = info.min, info.max
     info.min = info.max = None
     if int in kinds:
         info.parser = _whole(least, most)

@@ -54,6 +54,18 @@ def parse_whole(text: str, *, least: int | None = None, most: int | None = None)
     return value
 
 
+def show_budget(eps: float, digits: int = 4) -> str:
+    """An eps as people write it, and as `parse_number` reads it: `8/255` where it is one, else a number in few digits.
+
+    >>> show_budget(8 / 255), show_budget(0.1)
+    ('8/255', '0.1')
+    """
+    levels = eps * 255
+    if eps and abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
+        return f"{round(levels)}/255"
+    return f"{eps:.{digits}g}"
+
+
 def parse_number(text: str, what: str = "") -> float:
     """A finite number or a fraction such as `8/255`.
 

@@ -27,6 +27,15 @@ def bind_verb(room: str, load: Callable[[], Verb]) -> None:
     _verbs[room] = load
 
 
+class _VerbSignature:
+    """Gives the signature of a room's verb; the class `Room` has its own."""
+
+    def __get__(self, room: ModuleType | None, owner: type) -> inspect.Signature:
+        if room is None or room.__name__ not in _verbs:
+            raise AttributeError("__signature__")
+        return inspect.signature(_verbs[room.__name__]())
+
+
 class Room(ModuleType):
     """A package whose registered classes are its attributes, and which may be called as its verb."""
 
@@ -44,16 +53,7 @@ class Room(ModuleType):
             return getattr(self, new)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
-    @property
-    def __signature__(self) -> inspect.Signature:
-        """The signature of the room's verb.
-
-        Raises:
-            AttributeError: it has none.
-        """
-        if self.__name__ not in _verbs:
-            raise AttributeError(f"{self.__name__} is a room, not a verb")
-        return inspect.signature(_verbs[self.__name__]())
+    __signature__ = _VerbSignature()
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__all__})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
+from unshaken.data.spec import with_option
 
 
 def stream(
@@ -122,6 +124,11 @@ def _decode(source: Source, prepare: _Prepare) -> Pixels | str:
         return error.reason
 
 
+def _resized(spec: str) -> str:
+    """A SPEC with a size, to be pasted; for an object of a program the option alone."""
+    return "size=224" if spec.startswith("<") else shlex.quote(with_option(spec, "size", "224"))
+
+
 class _Prepare:
     """One image to what the whole stream holds."""
 
@@ -135,8 +142,8 @@ class _Prepare:
             width, height = common.size
             raise DataError(
                 f"data {dataset.options.spec!r}: its {common.counted:,} images have {common.sizes:,} sizes, and the "
-                f"most common one, {width} x {height}, is that of {common.images:,} only: bring all to one size "
-                "with the option size, as in ?size=224"
+                f"most common one, {width} x {height}, is that of {common.images:,} only: bring all to the "
+                f"size that the model was trained on, as in {_resized(dataset.options.spec)}"
             )
 
     def __call__(self, source: Source) -> Pixels:

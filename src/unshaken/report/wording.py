@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
+from unshaken.core.numbers import show_budget
 from unshaken.run import Condition
 from unshaken.run.rows import CLEAN
 
@@ -65,17 +66,9 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def budget(eps: float) -> str:
-    """An eps as people write it: `8/255` where it is one, else `0.1`."""
-    levels = eps * 255
-    if eps and abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
-        return f"{round(levels)}/255"
-    return f"{eps:.4g}"
-
-
 def distance(value: float, norm: str) -> str:
     """The size of a change as people write it: `8/255` in L∞ where it is one, else a number in a few digits."""
-    return budget(value) if norm == "linf" else number(value)
+    return show_budget(value) if norm == "linf" else number(value)
 
 
 def method_name(label: str) -> str:
@@ -110,7 +103,7 @@ def strength(condition: dict[str, Any]) -> str:
     if condition.get("severity") is not None:
         return f"severity {condition['severity']}"
     if condition.get("eps") is not None:
-        return f"ε {budget(condition['eps'])}"
+        return f"ε {show_budget(condition['eps'])}"
     return NEAREST if condition["norm"] else ""
 
 

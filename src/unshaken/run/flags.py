@@ -140,7 +140,9 @@ def check_rows(frame: pa.Table) -> list[Flag]:
             )
         elif _like_guessing(right, len(labels), len(counts)):
             text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
-            flags.append(NEAR_CHANCE.flag(f"{text}: check labels, class order and preprocessing"))
+            flags.append(
+                NEAR_CHANCE.flag(f"{text}, on {len(labels)} samples: check labels, class order and preprocessing")
+            )
     over = pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6))
     broken = frame.filter(pc.fill_null(over, False))
     if len(broken):

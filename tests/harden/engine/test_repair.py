@@ -76,8 +76,15 @@ def test_a_gap_between_classes(audit):
         shares.setdefault(row["label"], []).append(row["correct"])
     by_hand = {k: sum(v) / len(v) for k, v in shares.items()}
     gap = max(by_hand.values()) - min(by_hand.values())
-    found = how._disparity(RunDir(audit))
-    assert [round(f.loss, 6) for f in found] == ([round(gap, 6)] if gap >= how.UNEVEN else [])
+    (found,) = how._disparity(RunDir(audit))
+    assert found.loss == pytest.approx(gap, abs=1e-6)
+    names = unshaken.load_data("demo").classes
+    low, high = (names[pick(sorted(shares), key=by_hand.get)] for pick in (min, last_of_most))
+    assert found.what == f"class {low!r} has {min(by_hand.values()):.0%} correct, {high!r} {max(by_hand.values()):.0%}"
+
+
+def last_of_most(classes, key):
+    return max(reversed(classes), key=key)
 
 
 def test_recipes_that_do_not_go_together_are_told():
@@ -147,7 +154,9 @@ def test_a_worse_model_is_not_delivered(settings, shown, audit, data, tmp_path):
     assert torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
     page = (tmp_path / "repaired" / "report.md").read_text()
     assert "The starting weights are kept" in page
-    assert "Not repaired:" in page
+    assert page.count("no epoch was better within") == 1
+    assert "What may help: more training images" in page
+    assert "epoch 0" not in page
     again = api.repair(audit, plan, out=tmp_path / "repaired", data=data, resume=True)
     assert again.refused == done.refused
 
@@ -160,7 +169,9 @@ def test_the_command_ends_with_1_where_nothing_was_repaired(audit, data, tmp_pat
     settings = ["--set", "check_images=16", "--set", "clip=1"]
     code = main(["harden", "--from", str(audit), "--out", str(tmp_path / "out"), *given, *settings])
     assert code == 1
-    assert "not repaired: no epoch was better within what may be lost" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "not repaired: no epoch was better within what may be lost" in out
+    assert "What may help: more training images" in out
 
 
 def image_bytes(pixels):
@@ -200,11 +211,13 @@ def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monk
     run.write_json({"clean": figure(0.9), "conditions": conditions}, "summary.json")
     monkeypatch.setattr(how, "_disparity", lambda run: [])
     (found,) = how.findings_of(run, budget=8 / 255)
-    assert found.recipe == "trades:norm=linf,eps=0.0313725,beta=6.0"
+    assert found.what == "linf attacks up to 8/255"
+    assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
     assert found.conditions == ("near",)
     run.write_json({"clean": figure(0.9), "conditions": conditions[1:]}, "summary.json")
     (found,) = how.findings_of(run, budget=8 / 255)
-    assert found.recipe == "trades:norm=linf,eps=0.0313725,beta=6.0"
+    assert found.what == "linf attacks up to 8/255"
+    assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
     (found,) = how.findings_of(run, budget=0.1)
     assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
@@ -239,8 +252,12 @@ def test_bad_use(audit, tmp_path):
     own = {**RunDir(audit).read_json("run.json"), "model": "py:net.py:make"}
     RunDir(tmp_path / "own").write_json(own, "run.json")
     RunDir(tmp_path / "own").write_json(RunDir(audit).read_json("summary.json"), "summary.json")
-    with pytest.raises(ParameterError, match="which is your own code: give it again with --model"):
+    with pytest.raises(ParameterError, match=r"is your own code: give it again, with --model py:net\.py:make$"):
         api.plan_repair(tmp_path / "own", data="demo")
+    own |= {"data": "folder:photos"}
+    RunDir(tmp_path / "own").write_json(own, "run.json")
+    with pytest.raises(ParameterError, match=r"with --model py:net.py:make; .* give other images of .* with --data"):
+        api.plan_repair(tmp_path / "own")
     arrays = {**RunDir(audit).read_json("run.json"), "data": "<arrays of 40>"}
     RunDir(tmp_path / "arrays").write_json(arrays, "run.json")
     RunDir(tmp_path / "arrays").write_json(RunDir(audit).read_json("summary.json"), "summary.json")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import jsonschema
 import numpy as np
@@ -321,11 +322,14 @@ def test_page_and_text_show_it(run):
                   "with a probability of 75\N{NO-BREAK SPACE}% or more", "The most abnormal pictures"):  # fmt: skip
         assert words in page
     assert '<dt>normal images accepted</dt><dd class="big">75.0\N{NO-BREAK SPACE}%</dd>' in page
-    assert "knn ranks an abnormal image above a normal one 81.2\N{NO-BREAK SPACE}%" in page
+    assert page.count("knn ranks an abnormal image above a normal one 81.2\N{NO-BREAK SPACE}%") == 1
+    assert page.index("knn ranks an abnormal image") < page.index("normal images accepted")
     assert "| 1. knn ◆ | 81.2 % (" in text
     assert "L∞, ε 8/255: share of 4 attacked images that evade model and detector" in text
     assert "| knn | 25.0 % (0.6 to 80.6 %) | 75.0 % (19.4 to 99.4 %) |" in text
     assert "By strength" not in page  # nothing was done to the model itself
+    assert "By class" in page
+    assert "worst natural" not in page
 
 
 def test_the_page_is_narrow_readable_and_quiet(run, offline, contrast):
@@ -413,6 +417,17 @@ def test_the_terminal_has_a_table_of_detectors_and_one_of_attacks(run, capsys):
     assert "81.2 % (" in text
     assert "evade, L∞, ε 8/255" in text
     assert "75.0 % (19.4 to 99.4)" in text
+    assert re.search("^Brier score  +[0-9.]+ ", text, re.MULTILINE)  # a line for each figure
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_most_abnormal_pictures_can_be_seen(run, offline, width):
+    write_report(run)
+    tab, _ = offline(run.read("report.html").decode(), width=width)
+    widths = tab.evaluate("[...document.querySelectorAll('.faces img')].map(i => i.getBoundingClientRect().width)")
+    assert widths
+    assert min(widths) >= 60
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,8 @@ def test_the_figures_are_those_of_the_summary(make_run: Make) -> None:
     run = make_run(plan=[Entry(method="fog", severities=(1, 3))])
     page = render_html(report_page(build(run)))
     assert page.count("62.5\N{NO-BREAK SPACE}%") >= 2
+    assert "worst natural" in page
+    assert "on unchanged images, under all changes that need no attacker and under all changes; the weakest" in page
     assert '<td style="--fall:0.286" title="fog, severity 3: 62.5 %">62</td>' in page  # (7/8 - 5/8) / (7/8) = 2/7
 
 

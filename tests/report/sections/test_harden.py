@@ -196,11 +196,12 @@ def test_doubts_stand_above_the_figures_in_a_box_of_their_own(make: Callable[...
 
 
 def test_the_kept_epoch_is_marked_in_every_plot(make: Callable[..., RunDir]) -> None:
-    page, _ = pages(make([{**r, "alignment": 0.9, "novel": -1.0} for r in CURVES]))
+    page, _ = pages(make([{**r, "alignment": 0.9, "novel_figure": -1.0} for r in CURVES]))
     plots = page.split('<figure class="card plot">')[1:]
     titles = [p.split("<figcaption>")[1].split("<")[0] for p in plots]
     assert titles == ["Held-out images, per cent right", "Training images, per cent right", "Loss",
-                      "Learning rate at the end of the epoch", "Alignment of input gradients", "Novel"]  # fmt: skip
+                      "Learning rate at the end of the epoch", "Alignment of input gradients",
+                      "Novel figure"]  # fmt: skip
     for plot in plots:
         assert '<line class="chosen" x1="33.33%" x2="33.33%"' in plot
         assert ">epoch 2 kept</text>" in plot
@@ -208,6 +209,14 @@ def test_the_kept_epoch_is_marked_in_every_plot(make: Callable[..., RunDir]) -> 
     assert 'points="0,70 33.33,52 66.67,52 100,98"' in plots[0]
     assert 'points="0,0 33.33,50 66.67,66.67 100,75"' in plots[2]
     assert "epoch 4, withstands FGSM: 90.0 %" in plots[1]
+
+
+def test_where_the_starting_weights_are_kept_no_epoch_is_marked(make: Callable[..., RunDir]) -> None:
+    page, text = pages(make(result=RESULT | {"chosen_epoch": 0, "start_kept": "no epoch was better"}))
+    assert "Not repaired: no epoch was better. What may help:" in Text(page).text
+    assert 'class="chosen"' not in page
+    assert "epoch that is kept" not in page
+    assert text.count("no epoch was better") == 1
 
 
 def test_an_interrupted_run_says_so_and_judges_what_is_there(make: Callable[..., RunDir]) -> None:

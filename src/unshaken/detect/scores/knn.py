@@ -79,7 +79,8 @@ class KNN(PenultimateDetector):
         bank = F.normalize(fit_data.rows["penultimate"].float())
         if len(bank) < self.k:
             raise DataError(
-                f"knn: the bank has {len(bank)} samples, fewer than k={self.k}: give more data or a smaller k"
+                f"knn: the bank has {len(bank)} samples, fewer than k={self.k}: give more data or a smaller k, "
+                f"such as knn:k={max(1, len(bank) // 4)}"
             )
         if len(bank) < LARGE:
             return {"bank": bank}

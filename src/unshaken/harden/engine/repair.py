@@ -15,6 +15,7 @@ import numpy as np
 from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
+from unshaken.core.numbers import show_budget
 from unshaken.core.registry import parse_method
 from unshaken.data.named import NAMED
 from unshaken.data.resident import Samples
@@ -148,7 +149,10 @@ def _finding(kind: str, losses: _Losses) -> Finding | None:
         norm, (eps, _) = kind.split()[1], losses.worst
         loss = max(losses.values)
         found = Finding(
-            f"{norm} attacks up to {eps:.4g}", loss, f"trades:norm={norm},eps={eps:.6g},beta=6.0", conditions=shown
+            f"{norm} attacks up to {show_budget(eps)}",
+            loss,
+            f"trades:norm={norm},eps={show_budget(eps, 6)},beta=6.0",
+            conditions=shown,
         )
         return found if loss >= MIN_LOSS and eps > 0 else None
     recipe = {"noise": "noise", "translation": "crop-flip:mirror=0"}.get(kind, "augmix")
@@ -164,12 +168,13 @@ def _disparity(run: RunDir) -> list[Finding]:
         return []
     correct, labels = (np.array([rows[k][i] for i in keep]) for k in ("correct", "label"))
     classes = accuracy_by_class(correct, labels)
-    shares = [f.value for f in classes.values()]
-    gap = max(shares) - min(shares)
-    worst = min(classes, key=lambda c: classes[c].value)
-    if gap < UNEVEN:
+    ranked = sorted(classes, key=lambda c: classes[c].value)
+    worst, best = (classes[c].value for c in (ranked[0], ranked[-1]))
+    if best - worst < UNEVEN:
         return []
-    return [Finding(f"class {worst} is {gap:.0%} below the best class", gap, "worst-class")]
+    names = read_config(run).classes
+    low, high = (repr(names[c]) if c < len(names) else str(c) for c in (ranked[0], ranked[-1]))
+    return [Finding(f"class {low} has {worst:.0%} correct, {high} {best:.0%}", best - worst, "worst-class")]
 
 
 def choose(findings: Iterable[Finding], given: Sequence[Recipe] = ()) -> tuple[list[Finding], list[Recipe]]:
@@ -207,7 +212,7 @@ def training_data(config: RunConfig) -> str:
     if spec in NAMED and "split=train" not in config.data:
         return f"{spec}?split=train"
     raise ParameterError(
-        f"the audit saw {config.data!r}; to train on it would make the audit worthless: give other images of these "
+        f"the audit saw {config.data!r}, and to train on it would make the audit worthless: give other images of these "
         "classes with --data"
     )
 

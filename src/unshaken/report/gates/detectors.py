@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import show_budget
 from unshaken.report.gates.figures import matches, shown_gate
-from unshaken.report.wording import budget
 
 if TYPE_CHECKING:
     from unshaken.report.gates import Gate
@@ -71,7 +71,9 @@ def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, An
     if metric == "mean_auroc":
         return [(m["group"], m, m["auroc"]) for m in detector["means"]]
     if metric in OF_ATTACKS:
-        return [(f"{a['norm']} {budget(a['eps'])}", a, a[metric] and a[metric]["past"]) for a in detector["attacked"]]
+        return [
+            (f"{a['norm']} {show_budget(a['eps'])}", a, a[metric] and a[metric]["past"]) for a in detector["attacked"]
+        ]
     return [
         (f"{g['group']}/{g['name']}".rstrip("/"), {"group": g["group"], "set": g["name"]}, g[metric])
         for g in detector["groups"]

@@ -47,7 +47,7 @@ def render_terminal(page: Page) -> Iterator[RenderableType]:
             yield Line(line(plain(block.text)))
         elif isinstance(block, Facts):
             yield Line("")
-            yield Line(line(", ".join(f"{name} {_strong_part(value)}" for name, value in block.facts)))
+            yield _facts(block)
     if any(_is_last(b) for b in blocks):
         yield Line("")
     for text, is_bad in _last(blocks):
@@ -91,6 +91,16 @@ def _flag_lines(block: Flags) -> list[str]:
 def _strong_part(value: Text) -> str:
     """A value without its less important pieces."""
     return "".join(p.text if isinstance(p, Span) else p for p in pieces(value) if getattr(p, "mark", "") != "soft")
+
+
+def _facts(block: Facts) -> RenderableType:
+    from rich.table import Table as Drawn
+    from rich.text import Text as Line
+
+    drawn = Drawn.grid(padding=(0, 3, 0, 0))
+    for name, value in block.facts:
+        drawn.add_row(Line(line(name)), Line(line(_strong_part(value))))
+    return drawn
 
 
 def _table(block: Table) -> RenderableType:

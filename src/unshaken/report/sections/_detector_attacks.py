@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Heading, Prose, Table
 from unshaken.report.cells import Row
@@ -41,7 +42,7 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
 
 def budget_name(norm: str, eps: float) -> str:
     """A budget for people: `L∞, ε 8/255`."""
-    return f"{wording.NORMS.get(norm, norm)}, ε {wording.budget(eps)}"
+    return f"{wording.NORMS.get(norm, norm)}, ε {show_budget(eps)}"
 
 
 def _evaded(member: tuple[str, Row]) -> float:

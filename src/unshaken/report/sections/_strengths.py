@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Cell, Table
 from unshaken.report.cells import Row
@@ -112,7 +113,7 @@ def heat_maps(report: Report) -> list[Table]:
             at = {r[key]: _heat(r, top) for r in rows}
             lines.append(cells.line(wording.series_name(rows[0]), *(at.get(s, Cell("")) for s in strengths)))
         name = "severity" if key == "severity" else f"ε ({wording.NORMS.get(norm, norm)})"
-        heads = [str(s) if key == "severity" else wording.budget(s) for s in strengths]
+        heads = [str(s) if key == "severity" else show_budget(s) for s in strengths]
         found.append(Table(f"By {name}", cells.columns("change", *heads), tuple(lines), "heat"))
     return found
 

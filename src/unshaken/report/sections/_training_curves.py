@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from unshaken.core.numbers import show_budget
 from unshaken.measure import share
 from unshaken.report import wording
 from unshaken.report.drawings import SHARES as LINES
@@ -32,6 +33,11 @@ NAMES = {
 """Columns of the curves, for people."""
 
 
+def curve_name(column: str) -> str:
+    """A column of the curves for people: `held-out loss`, and `worst class error` of what only a recipe knows."""
+    return NAMES.get(column, column.replace("_", " "))
+
+
 def threat_name(story: TrainingRun) -> str:
     """What held-out images were attacked with: `PGD-10 L∞, ε 8/255`; empty without a threat."""
     threat = story.threat
@@ -39,7 +45,7 @@ def threat_name(story: TrainingRun) -> str:
         return ""
     steps = story.config.training.get("check_steps")
     attack = f"PGD-{steps}" if steps else "PGD"
-    return f"{attack} {wording.NORMS.get(threat['norm'], threat['norm'])}, ε {wording.budget(threat['eps'])}"
+    return f"{attack} {wording.NORMS.get(threat['norm'], threat['norm'])}, ε {show_budget(threat['eps'])}"
 
 
 def columns(story: TrainingRun) -> list[str]:
@@ -65,7 +71,7 @@ def curves(story: TrainingRun) -> list[Plot]:
         ("Loss", [("loss", "of the recipes, training"), ("held_loss", "cross-entropy, held-out")]),
         ("Learning rate at the end of the epoch", [("lr", "learning rate")]),
     ]
-    wanted += [(NAMES.get(c, c).capitalize(), [(c, NAMES.get(c, c))]) for c in columns(story) if c not in KNOWN]
+    wanted += [(curve_name(c).capitalize(), [(c, curve_name(c))]) for c in columns(story) if c not in KNOWN]
     lines = [(title, [(c, n) for c, n in members if c in there]) for title, members in wanted]
     return [_plot(story, title, members) for title, members in lines if members]
 
@@ -83,7 +89,8 @@ def _plot(story: TrainingRun, title: str, members: list[tuple[str, str]]) -> Plo
         traces.append(plots.curve(name, style, points, band=band, marked=len(points) <= FEW_MARKS))
         few = [r for r in story.curves if column in r][:: max(1, -(-len(points) // TOLD))]
         words.append(f"{name}: " + ", ".join(f"epoch {r['epoch'] + 1:.0f} {cell(column, r)}" for r in few))
-    marker = None if story.chosen is None else (_across(story.chosen, epochs), f"epoch {story.chosen + 1} kept")
+    kept = story.chosen if story.chosen is not None and story.chosen >= 0 else None
+    marker = None if kept is None else (_across(kept, epochs), f"epoch {kept + 1} kept")
     text = f"{title}. {'; '.join(words)}" + (f"; {marker[1]}" if marker else "")
     return Plot(title, "epoch", _ticks(epochs), tuple(traces), None, text, rows, marker)
 

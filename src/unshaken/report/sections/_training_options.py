@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unshaken.report import wording
+from unshaken.core.numbers import show_budget
 from unshaken.report.blocks import Column, Span, Table
 
 
@@ -34,7 +34,7 @@ def option_text(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return wording.budget(value) if name == "eps" else f"{value:g}"
+        return show_budget(value) if name == "eps" else f"{value:g}"
     if isinstance(value, list | tuple):
         return ", ".join(option_text(v) for v in value) or "none"
     return str(value)

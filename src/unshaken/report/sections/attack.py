@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Details, Group, Heading, Prose, Span, Table, Text
 from unshaken.report.cells import Row
@@ -181,7 +182,7 @@ def _tradeoff(attacks_: list[Row]) -> Plot:
         traces.append(plots.stairs(name, style, start, marks))
         words.append(f"{name} from {wording.percent(attack['before']['value'])}: " + ", ".join(m.text for m in marks))
     norm = wording.NORMS.get(attacks_[0]["norm"], attacks_[0]["norm"])
-    name = f"{norm}, ε {wording.budget(attacks_[0]['eps'])}"
+    name = f"{norm}, ε {show_budget(attacks_[0]['eps'])}"
     axis = "forward and backward passes a sample so far"
     level = plots.down(attacks_[0]["clean"]["value"])
     return Plot(name, axis, ticks, plots.labelled(traces), level, f"{name}. {'; '.join(words)}", numbered=True)
@@ -235,7 +236,7 @@ def _eps_plot(norm: Row, lines: list[tuple[str, list[Row], bool]]) -> Plot:
     place, ticks = plots.linear_axis(max(p["eps"] for _, values, _ in lines for p in values) or 1.0)
     traces, words = [], list[str]()
     for style, (name, values, marked) in enumerate(lines):
-        texts = [f"ε {wording.budget(p['eps'])} {wording.percent(p['accuracy']['value'])}" for p in values]
+        texts = [f"ε {show_budget(p['eps'])} {wording.percent(p['accuracy']['value'])}" for p in values]
         marks = [
             plots.point(place(p["eps"]), p["accuracy"], f"{name}, {t}") for p, t in zip(values, texts, strict=True)
         ]

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
@@ -105,7 +106,7 @@ def _right(one: Row) -> str:
 
 def _within(one: Row, size: float) -> str:
     norm = wording.NORMS.get(one["norm"], str(one["norm"]))
-    return f"{norm} size {wording.budget(size)}" if one["norm"] else f"size {size:.4g}"
+    return f"{norm} size {show_budget(size)}" if one["norm"] else f"size {size:.4g}"
 
 
 def _condition(one: Row) -> list[Block]:

@@ -13,6 +13,12 @@ from unshaken.report.sections.section import Report, Section
 
 FEW, MOST = 20, 300
 """Classes shown at once, and behind a title."""
+MEASURED = {
+    "clean": ("unchanged", "on unchanged images"),
+    "worst_natural": ("worst natural", "under all changes that need no attacker"),
+    "worst_case": ("worst of all", "under all changes"),
+}
+"""Accuracy of a class: the title of its column, and what it is measured on."""
 
 
 class Classes(Section):
@@ -37,24 +43,19 @@ def _weakness(row: Row) -> list[float]:
 
 
 def _table(classes: Sequence[Row]) -> Table:
-    caption = (
-        "Accuracy of each class on unchanged images, under all changes that need no attacker, and under all changes; "
-        "the weakest class first."
-    )
+    """A row for each class; a column for what was measured alone."""
+    measured = [key for key in MEASURED if any(row[key] for row in classes)]
+    titles, meanings = ([MEASURED[key][part] for key in measured] for part in (0, 1))
     rows = tuple(
         (
             row["name"],
-            cells.share(row["clean"], bar=True),
-            cells.share(row["worst_natural"], bar=True, bad=True),
-            cells.share(row["worst_case"], bar=True, bad=True),
+            *(cells.share(row[key], bar=True, bad=key != "clean") for key in measured),
             str(row["clean"]["n"]),
         )
         for row in classes
     )
-    heads = (
-        *(Column(t, number=False) for t in ("class", "unchanged", "worst natural", "worst of all")),
-        Column("images"),
-    )
+    heads = (*(Column(title, number=False) for title in ("class", *titles)), Column("images"))
+    caption = f"Accuracy of each class {cells.listed(meanings)}; the weakest class first."
     return Table(caption, heads, rows, "narrow")
 
 

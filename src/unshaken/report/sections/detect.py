@@ -51,6 +51,10 @@ class DetectSection(Section):
         records = detected(scores, source.methods.in_room("detect"))
         return SectionFigures({"detection": records}, scores.notes, scores.whole, scores)
 
+    def lead(self, report: Report) -> Sequence[Text]:
+        """How well the best detector tells abnormal images apart."""
+        return [headline(report.data)] if report.data["detection"] else []
+
     def tiles(self, report: Report) -> Sequence[Tile]:
         """The best detector, and the share of attacks that evade it."""
         rated = [d for d in by_auroc(report.data) if d["auroc"]]
@@ -76,7 +80,7 @@ class DetectSection(Section):
         detectors, sets = by_auroc(data), sets_of(data)
         found: list[Block] = [
             Heading("Input screening: detectors", "detectors", "Detectors"),
-            Prose(f"{headline(data)} {promise(data)}"),
+            Prose(promise(data)),
             _together(detectors, front(data) if len(detectors) > 1 else set()),
             Prose(_cost_note(sets), "small"),
         ]

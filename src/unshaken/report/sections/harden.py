@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import show_budget
 from unshaken.core.registry import Method, find_method
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import spec_of_run
@@ -31,7 +32,7 @@ from unshaken.report.compare import RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.read.training import TrainingRun, recipe_of
 from unshaken.report.sections._before_after import before_after, sentence
-from unshaken.report.sections._training_curves import NAMES, cell, columns, curves, threat_name
+from unshaken.report.sections._training_curves import cell, columns, curve_name, curves, threat_name
 from unshaken.report.sections._training_options import option_table, option_text, options
 
 FOOTER = (
@@ -39,6 +40,11 @@ FOOTER = (
     Span("unshaken report DIR", "code"),
     " makes it again. Intervals are 95 %: Clopper–Pearson.",
 )
+WHAT_MAY_HELP = (
+    "What may help: more training images, more epochs (--epochs), a smaller budget, as in --recipe trades:eps=2/255, "
+    "or a larger loss on unchanged images (--max-clean-loss)."
+)
+"""What to do where the starting weights are kept."""
 CHOSEN_BY = {
     "robust": "held-out robust accuracy",
     "clean": "held-out accuracy",
@@ -64,7 +70,9 @@ def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> 
         doubts = tuple(map(Doubt, names, details))
         found.append(Flags(doubts, brief=True))
     if story.start_kept:
-        found.append(Prose((Span("Not repaired:", "strong"), f" {story.start_kept}"), "bad", brief=True))
+        found.append(
+            Prose((Span("Not repaired:", "strong"), f" {story.start_kept}. {WHAT_MAY_HELP}"), "bad", brief=True)
+        )
     if text := unfinished(story):
         found.append(Prose((Span("The run has not ended:", "strong"), f" {text}"), "bad", brief=True))
     found += before_after(repaired) if repaired is not None else []
@@ -84,7 +92,7 @@ def opening(story: TrainingRun) -> list[str]:
     if story.chosen is None:
         return [first]
     if story.chosen < 0:
-        return [first, f"The starting weights are kept: {story.start_kept}."]
+        return [first, "The starting weights are kept."]
     by = {
         "robust": f"accuracy under {threat_name(story) or 'attack'}",
         "repair": "accuracy under the audited changes",
@@ -190,12 +198,12 @@ def _curves(story: TrainingRun) -> list[Block]:
     if not drawn:
         return []
     text = "What was measured after each epoch. The shade is the 95 % interval of held-out figures."
-    if story.chosen is not None:
+    if story.chosen is not None and story.chosen >= 0:
         text += " The dotted line is the epoch that is kept."
     if story.threat:
         text += " Where FGSM stops working on training images while PGD still does, training has overfitted to single "
         text += "steps."
-    heads = cells.columns("epoch", *(NAMES.get(c, c) for c in columns(story)))
+    heads = cells.columns("epoch", *map(curve_name, columns(story)))
     rows = tuple(
         (
             f"{r['epoch'] + 1:.0f}{' (kept)' if r['epoch'] == story.chosen else ''}",
@@ -251,6 +259,5 @@ def commands(story: TrainingRun) -> list[str]:
     found = [f"unshaken audit {about}"]
     if story.threat is not None:
         eps, norm = story.threat["eps"], story.threat["norm"]
-        budget = wording.budget(eps) if "/" in wording.budget(eps) else f"{eps:.12g}"
-        found.append(f"unshaken attack {about} --attack auto --norm {norm} --eps {budget}")
+        found.append(f"unshaken attack {about} --attack auto --norm {norm} --eps {show_budget(eps, 12)}")
     return found
