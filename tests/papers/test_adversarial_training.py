@@ -1,4 +1,4 @@
-"""The verdict's rule by hand, and part (a) on images of one's own."""
+"""The rules by hand, and part (a) on images of one's own."""
 
 from __future__ import annotations
 
@@ -8,52 +8,80 @@ import pytest
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.adversarial_training import AdversarialTrainingPaper
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.run.store import RunDir
 
 
-def value(x):
-    return {"value": x}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which every part of the rule holds, some of them barely."""
+    """Figures with which every part is shown."""
+    trained = {"gain": figure(0.25), "clean": figure(0.8)}
+    mixed = {"gain": figure(0.07), "clean_gain": figure(0.0)}
     return {
-        "ordering": {"at": {"gain": value(0.2)}, "trades": {"gain": value(0.6)}},
-        "catastrophic": {"fgsm": {"best": 0.4, "last": 0.2}, "n-fgsm": {"best": 0.4, "last": 0.21}},
+        "ordering": {"standard": {"clean": figure(0.9)}, "at": dict(trained), "trades": dict(trained)},
+        "catastrophic": {"fgsm": {"best": 0.4, "last": 0.1}, "n-fgsm": {"best": 0.4, "last": 0.39}},
         "robust_overfitting": {
-            "at": {"best": 0.3, "last": 0.279}, "awp": {"best": 0.3, "last": 0.27}, "ema": {"best": 0.3, "last": 0.29}
+            "at": {"best": 0.4, "last": 0.25, "epochs": 10},
+            "awp": {"best": 0.4, "last": 0.39},
+            "ema": {"best": 0.4, "last": 0.38},
         },
-        "corruptions": {
-            "augmix": {"gain": value(0.05), "clean_gain": value(-0.02)},
-            "pixmix": {"gain": value(0.01), "clean_gain": value(0.0)},
-        },
-    }  # fmt: skip
+        "corruptions": {"augmix": dict(mixed), "pixmix": dict(mixed)},
+    }
 
 
-def failed(measured):
-    return [c.words[:3] for c in AdversarialTrainingPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = AdversarialTrainingPaper()
+    return {part.name: part.outcome for part in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds_barely(measured):
-    assert failed(measured) == []
+def test_every_part_that_is_tried_is_shown(measured):
+    found = outcomes(measured)
+    assert found.pop("other-recipes") == Outcome.NOT_TRIED
+    assert set(found.values()) == {Outcome.SHOWN}
 
 
 @pytest.mark.parametrize(
-    ("part", "change"),
+    ("part", "path", "unclear", "opposite"),
     [
-        ("(a)", lambda m: m["ordering"].update(at={"gain": value(0.19)})),
-        ("(b)", lambda m: m["catastrophic"]["fgsm"].update(last=0.21)),
-        ("(b)", lambda m: m["catastrophic"]["n-fgsm"].update(last=0.1)),
-        ("(c)", lambda m: m["robust_overfitting"]["at"].update(last=0.285)),
-        ("(c)", lambda m: m["robust_overfitting"]["ema"].update(last=0.2)),
-        ("(d)", lambda m: m["corruptions"].update(augmix={"gain": value(0.049), "clean_gain": value(0)})),
-        ("(d)", lambda m: m["corruptions"].update(augmix={"gain": value(0.2), "clean_gain": value(-0.03)})),
+        ("robust-gain", ("ordering", "trades", "gain"), figure(0.2), figure(-0.02)),
+        ("clean-cost", ("ordering", "at", "clean"), figure(0.89), figure(0.93)),
+        ("catastrophic-overfitting", ("catastrophic", "fgsm", "last"), 0.2, 0.3),
+        ("noise-prevents", ("catastrophic", "n-fgsm", "last"), 0.2, 0.1),
+        ("weight-perturbation", ("robust_overfitting", "awp", "last"), 0.29, 0.15),
+        ("averaging", ("robust_overfitting", "ema", "last"), 0.29, 0.15),
+        ("augmix", ("corruptions", "augmix", "gain"), figure(0.055), figure(-0.02)),
+        ("augmix", ("corruptions", "augmix", "clean_gain"), figure(-0.02), figure(-0.04)),
+        ("pixmix", ("corruptions", "pixmix", "gain"), figure(0.02), figure(-0.02)),
+        ("pixmix", ("corruptions", "pixmix", "clean_gain"), figure(-0.025), figure(-0.04)),
     ],
 )
-def test_each_part_can_fail(measured, part, change):
-    change(measured)
-    assert failed(measured) == [part]
+def test_each_part_falls_alone(measured, part, path, unclear, opposite):
+    group, name, key = path
+    for met, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
+        measured[group][name][key] = met
+        found = outcomes(measured)
+        assert found[part] == outcome
+        assert [n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)] == [part]
+
+
+@pytest.mark.parametrize(("best", "last"), [(0.28, 0.25), (0.4, 0.4)])
+def test_a_fall_within_the_intervals_does_not_show(measured, best, last):
+    measured["robust_overfitting"]["at"] |= {"best": best, "last": last}
+    assert outcomes(measured)["robust-overfitting"] == Outcome.NOT_VISIBLE
+
+
+def test_a_smaller_fall_from_a_lower_maximum_is_no_remedy(measured):
+    measured["robust_overfitting"]["awp"] = {"best": 0.27, "last": 0.25}
+    assert outcomes(measured)["weight-perturbation"] == Outcome.NOT_VISIBLE
+
+
+def test_other_images_leave_all_parts_but_the_first_untried(measured):
+    found = outcomes({"ordering": measured["ordering"]})
+    assert [name for name, outcome in found.items() if outcome != Outcome.NOT_TRIED] == ["robust-gain", "clean-cost"]
 
 
 def test_own_images_run_part_a_from_rows(finished):

@@ -1,4 +1,3 @@
-import copy
 import types
 
 import pytest
@@ -11,74 +10,99 @@ from unshaken.papers import run_paper
 from unshaken.papers.crop_selection import CropSelectionPaper
 from unshaken.papers.crop_selection.figures import Sides
 from unshaken.papers.crop_selection.nets import RandomWindows, windows
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.run.store import RunDir
 
+SMALL = ("cifar10", "against_plain")
 
-def value(x):
-    return {"value": x}
+
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which every part of the rule holds, some of them barely."""
-    looks = {
-        "resize-256": {"accuracy": value(0.85), "label_failures": value(0.05)},
-        "centre-224": {"accuracy": value(0.84), "label_failures": value(0.04)},
-        "hash-224": {"accuracy": value(0.821), "label_failures": value(0.039)},
-    }
-    small = {
-        "as-trained": {"plain-28": {"label_failures": value(0.2)}},
-        "on-crops": {"hash-20": {"label_failures": value(0.19)}},
-    }
+    """Figures with which every part is shown."""
+    gain = {"stable": figure(0.05), "accuracy": figure(-0.01)}
+    rates = {"224": 0.787, "160": 0.921}
     return {
         "photos": {
-            "same_crop": {"hash": {"224": value(0.73), "160": value(0.98)}},
-            "law": {"224": 0.787, "160": 0.921},
-            "looks": looks,
+            "same_crop": {"hash": {"224": figure(0.74), "160": figure(0.97)}},
+            "law": rates,
+            "looks": {
+                "resize-256": {"accuracy": figure(0.85)},
+                "centre-224": {"label_failures": figure(0.09)},
+                "hash-224": {"accuracy": figure(0.821), "label_failures": figure(0.039)},
+            },
+            "against_centre": {"hash-224": dict(gain)},
             "names": {"resize": "resize-256", "centre": "centre-224", "selected": "hash-224"},
         },
-        "cifar10": {"same_crop": {"hash": {"20": value(0.41)}}, "law": {"20": 0.405}, "looks": small},
-    }
+        "cifar10": {
+            "same_crop": {"hash": {"20": figure(0.41)}},
+            "law": {"20": 0.405},
+            "looks": {"as-trained": {"plain-28": {"label_failures": figure(0.2)}}},
+            "against_plain": {
+                "as-trained": {f"hash-{m}": dict(gain) for m in (24, 22, 20)}, "on-crops": {"hash-20": dict(gain)}
+            },
+        },
+    }  # fmt: skip
 
 
-def verdict(measured):
-    return all(c.holds for c in CropSelectionPaper().judge(measured))
+def outcomes(measured):
+    paper = CropSelectionPaper()
+    return {part.name: part.outcome for part in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert verdict(measured)
-    assert len(CropSelectionPaper().judge(measured)) == 5
+def test_every_part_that_is_tried_is_shown(measured):
+    found = outcomes(measured)
+    assert [found.pop(name) for name in ("matched-control", "published-networks")] == [Outcome.NOT_TRIED] * 2
+    assert set(found.values()) == {Outcome.SHOWN}
 
 
 @pytest.mark.parametrize(
-    ("path", "figure"),
+    ("part", "path", "unclear", "opposite"),
     [
-        (("photos", "same_crop", "hash", "224"), 0.72),
-        (("cifar10", "same_crop", "hash", "20"), 0.47),
-        (("photos", "looks", "hash-224", "label_failures"), 0.04),
-        (("photos", "looks", "hash-224", "accuracy"), 0.819),
-        (("cifar10", "looks", "on-crops", "hash-20", "label_failures"), 0.2),
+        ("shifts-matter", ("photos", "looks", "centre-224", "label_failures"), figure(0.04), figure(0.01)),
+        ("shifts-matter", ("cifar10", "looks", "as-trained", "plain-28", "label_failures"), figure(0.04), figure(0.01)),
+        ("rare-failures", ("photos", "against_centre", "hash-224", "stable"), figure(0.01), figure(-0.05)),
+        ("rare-failures", ("photos", "looks", "hash-224", "label_failures"), figure(0.041), figure(0.07)),
+        ("accuracy-cost", ("photos", "against_centre", "hash-224", "accuracy"), figure(-0.02), figure(-0.05)),
+        ("law", ("photos", "same_crop", "hash", "224"), figure(0.73), figure(0.7)),
+        ("law", ("cifar10", "same_crop", "hash", "20"), figure(0.46), figure(0.48)),
+        ("small-network", (*SMALL, "on-crops", "hash-20", "stable"), figure(0), figure(-0.1)),
+        ("small-network-cost", (*SMALL, "on-crops", "hash-20", "accuracy"), figure(-0.03), figure(-0.1)),
+        ("small-network-as-trained", (*SMALL, "as-trained", "hash-22", "stable"), figure(0), figure(-0.1)),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(measured, path, figure):
+def test_each_part_falls_alone(measured, part, path, unclear, opposite):
     at = measured
     for key in path[:-1]:
         at = at[key]
-    at[path[-1]] = value(figure)
-    assert [c.holds for c in CropSelectionPaper().judge(measured)].count(False) == 1
+    for met, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
+        at[path[-1]] = met
+        found = outcomes(measured)
+        assert found[part] == outcome
+        assert [n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)] == [part]
+
+
+def test_the_resized_window_is_a_baseline_too(measured):
+    measured["photos"]["looks"]["resize-256"]["accuracy"] = figure(0.852)
+    assert outcomes(measured)["accuracy-cost"] == Outcome.NOT_VISIBLE
 
 
 def test_a_baseline_that_hardly_fails_is_judged_under_further_shifts(measured):
-    far = copy.deepcopy(measured)
-    far["photos"]["looks"]["centre-224"]["label_failures"] = value(0.02)
-    far["photos"]["far"] = {
-        "pixels": 4,
-        "centre-224": {"label_failures": value(0.1)},
-        "hash-224": {"label_failures": value(0.09)},
-    }
-    assert verdict(far)
-    far["photos"]["far"]["hash-224"]["label_failures"] = value(0.11)
-    assert not verdict(far)
+    measured["photos"]["looks"]["centre-224"]["label_failures"] = figure(0.01)
+    measured["photos"]["against_centre"]["hash-224"]["stable"] = figure(0.0)
+    far = {"pixels": 4, "centre-224": {"label_failures": figure(0.1)}, "hash-224": {"label_failures": figure(0.07)}}
+    measured["photos"]["far"] = far
+    for selected, outcome in ((0.07, Outcome.SHOWN), (0.09, Outcome.NOT_VISIBLE), (0.13, Outcome.CONTRADICTED)):
+        far["hash-224"]["label_failures"] = figure(selected)
+        assert outcomes(measured)["rare-failures"] == outcome
+
+
+def test_photos_alone_leave_the_small_network_untried(measured):
+    found = outcomes({"photos": measured["photos"]})
+    assert {found[name] for name in found if name.startswith("small-")} == {Outcome.NOT_TRIED}
 
 
 def test_sizes_for_networks():

@@ -1,4 +1,4 @@
-"""The verdict's rule by hand, and the whole row on tints that small networks learn at once."""
+"""The rules by hand, and the whole row on tints that small networks learn at once."""
 
 from __future__ import annotations
 
@@ -14,64 +14,70 @@ from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.papers import run_paper
 from unshaken.papers.crossmax_ensemble import CrossMaxPaper
 from unshaken.papers.crossmax_ensemble.experiment import reached
+from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
 from unshaken.run.store import RunDir
 
 
-def value(x):
-    return {"value": x}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 def radius_figures():
-    """Figures of a radius with which every part of the rule holds, some of them barely."""
-    under = {"direct": value(0.8), "adaptive": value(0.6)}
+    """Figures of a radius with which every part is shown."""
     return {
-        "direct": {"mean": value(0.6), "crossmax": value(0.61), "no-second": value(0.6)},
-        "advantage_direct": value(0.01),
-        "advantage_transfer": value(0.005),
-        "crossmax_under": under,
-    }
-
-
-def seed_figures():
-    """Figures of a seed."""
-    return {
-        "eps-8": radius_figures(),
-        "eps-25.5": radius_figures(),
-        "gradients": {"clean": {"logits_reached": value(22.5), "of": 50}},
+        "direct": {"mean": figure(0.6), "crossmax": figure(0.7), "no-second": figure(0.6)},
+        "advantage_direct": figure(0.1),
+        "advantage_transfer": figure(0.03),
+        "crossmax_under": {"adaptive": figure(0.3)},
     }
 
 
 @pytest.fixture
 def measured():
-    return {"seed0": seed_figures(), "seed1": seed_figures()}
+    """Figures of two seeds."""
+    gradients = {"clean": {"logits_reached": {"value": 22.5}, "of": 50}}
+    return {
+        f"seed{i}": {"eps-8": radius_figures(), "eps-25.5": radius_figures(), "gradients": gradients} for i in (0, 1)
+    }
 
 
-def failed(measured):
-    return [c.words for c in CrossMaxPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = CrossMaxPaper()
+    return {part.name: part.outcome for part in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert failed(measured) == []
-    assert len(CrossMaxPaper().judge(measured)) == 8
+def test_every_part_that_is_tried_is_shown(measured):
+    found = outcomes(measured)
+    untried = [found.pop(name) for name in ("robust-classifier", "adaptive-system", "image-generation")]
+    assert untried == [Outcome.NOT_TRIED] * 3
+    assert set(found.values()) == {Outcome.SHOWN}
+    paper = CrossMaxPaper()
+    assert not is_reproduced(judge_parts(paper.claim_parts(), paper.judge(measured)))
 
 
 @pytest.mark.parametrize("seed", ["seed0", "seed1"])
 @pytest.mark.parametrize("radius", ["eps-8", "eps-25.5"])
 @pytest.mark.parametrize(
-    ("path", "figure", "words"),
+    ("part", "path", "unclear", "opposite"),
     [
-        (("direct", "crossmax"), 0.6, "CrossMax 0.600, mean 0.600"),
-        (("advantage_transfer",), 0.0051, "of an advantage of +0.010, +0.005 is left"),
-        (("advantage_direct",), -0.01, "of an advantage of -0.010"),
+        ("direct-advantage", ("advantage_direct",), figure(0.1, 0.11), figure(0.1) | {"low": -0.2, "high": -0.1}),
+        ("masking", ("advantage_transfer",), figure(0.045), figure(0.07)),
+        ("second-subtraction", ("direct", "no-second"), figure(0.69), figure(0.75)),
+        ("adaptive-attack", ("crossmax_under", "adaptive"), figure(0.345), figure(0.4)),
     ],
 )
-def test_every_part_of_the_rule_can_fail_alone(measured, seed, radius, path, figure, words):
+def test_each_part_falls_alone(measured, seed, radius, part, path, unclear, opposite):
     at = measured[seed][radius]
     for key in path[:-1]:
         at = at[key]
-    at[path[-1]] = value(figure)
-    (only,) = failed(measured)
-    assert words in only
+    for met, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
+        at[path[-1]] = met
+        found = outcomes(measured)
+        if part == "adaptive-attack" and radius == "eps-8":
+            outcome = Outcome.SHOWN  # this part is judged at the larger radius alone
+        assert found[part] == outcome
+        others = {"masking"} if part == "direct-advantage" else set()  # half of the advantage is what it is judged by
+        assert {n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)} <= {part} | others
 
 
 def test_the_remark_says_how_far_gradients_reach(measured):

@@ -1,4 +1,4 @@
-"""The verdict's rule by hand, and the whole row on tints that a small network learns at once."""
+"""The rules by hand, and the whole row on tints that a small network learns at once."""
 
 from __future__ import annotations
 
@@ -14,73 +14,78 @@ from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
 from unshaken.papers.dual_randomized_smoothing.polls import Polls
+from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.run.store import RunDir
 
 
-def figure(value):
-    return {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 60, "interval": "bootstrap 95%"}
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 @pytest.fixture
 def measured():
-    """Figures with which all parts of the rule hold, barely, at two levels."""
-    under = {"accuracy_under_noise": {net: figure(0.8) for net in ("full", "left", "right")}}
+    """Figures with which every part is shown, at two levels."""
     level = {
-        "seed0": under,
         "mean": {
-            "acr": {"dual": 0.701, "rs_2n": 0.7},
-            "dual_minus": {"rs_2n": figure(-0.05), "rs_n": figure(-0.03)},
-            "certified": {"dual": {"r0": 0.8}, "rs_2n": {"r0": 0.7}},
+            "acr": {"dual": 0.72, "rs_2n": 0.7, "rs_n": 0.69},
+            "dual_minus": {"rs_2n": figure(0.02), "rs_n": figure(0.03)},
         },
         "released_below_sound": 0,
-        "released_above_sound": 50,
         "images_and_seeds": 60,
         "largest": {"met": 1.2, "possible": 1.2, "possible_smoothing": 1.3, "all_votes_alike": 3},
     }
     return {"s0.5": level, "s0.25": copy.deepcopy(level), "networks_from_cache": False}
 
 
-def failed(measured):
-    return [c.words for c in DualRandomizedSmoothingPaper().judge(measured) if not c.holds]
+def outcomes(measured):
+    paper = DualRandomizedSmoothingPaper()
+    return {part.name: part.outcome for part in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_the_rule_holds(measured):
-    assert failed(measured) == []
-    assert len(DualRandomizedSmoothingPaper().judge(measured)) == 4
-    assert "not visible" not in DualRandomizedSmoothingPaper().remark(measured)
+def changed(found):
+    """The parts that are neither shown nor untried."""
+    return {name: outcome for name, outcome in found.items() if outcome not in (Outcome.SHOWN, Outcome.NOT_TRIED)}
 
 
-def test_a_radius_above_the_released_rule_fails(measured):
+def test_every_part_that_is_tried_is_shown(measured):
+    found = outcomes(measured)
+    assert changed(found) == {}
+    assert [found[name] for name in ("dimension", "published-scale")] == [Outcome.NOT_TRIED] * 2
+    assert "0.5: 1.2000 and 1.3000; 0.25: 1.2000" in DualRandomizedSmoothingPaper().remark(measured)
+
+
+def test_a_radius_above_the_released_rule_contradicts_the_certificate(measured):
     measured["s0.25"]["released_below_sound"] = 1
-    assert failed(measured) == ["(1) radii above those of the released code's rule: 1 of 120"]
+    assert changed(outcomes(measured)) == {"certificate": Outcome.CONTRADICTED}
 
 
-@pytest.mark.parametrize(("arm", "value"), [("rs_2n", -0.0501), ("rs_n", -0.0301)])
-def test_a_larger_loss_fails(measured, arm, value):
-    measured["s0.5"]["mean"]["dual_minus"][arm] = figure(value)
-    assert len(failed(measured)) == 1
-    assert failed(measured)[0].startswith("(2) average certified radius less that of smoothing")
-
-
-@pytest.mark.parametrize(("met", "alike"), [(1.21, 3), (1.19, 3), (1.2, 0)])
-def test_a_largest_radius_that_cannot_be_fails(measured, met, alike):
+@pytest.mark.parametrize(
+    ("met", "alike", "outcome"),
+    [
+        (1.21, 3, Outcome.CONTRADICTED),
+        (1.19, 3, Outcome.NOT_VISIBLE),  # all votes agree somewhere: the largest radius must be met
+        (1.2, 0, Outcome.NOT_VISIBLE),
+        (1.1, 0, Outcome.SHOWN),
+    ],
+)
+def test_the_largest_radius(measured, met, alike, outcome):
     measured["s0.5"]["largest"] |= {"met": met, "all_votes_alike": alike}
-    assert len(failed(measured)) == 1
-    assert f"0.5: {met:.4f} of 1.2000 ({alike} with all votes alike)" in failed(measured)[0]
-    measured["s0.5"]["largest"] |= {"met": 1.1, "all_votes_alike": 0}
-    assert failed(measured) == []
+    assert outcomes(measured)["certificate"] == outcome
 
 
-def test_no_gain_is_not_reproduced_and_said(measured):
-    measured["s0.25"]["mean"]["acr"]["dual"] = 0.7
-    assert failed(measured) == [
-        "(4) average certified radius against that of smoothing with as many passes, by sigma: 0.5: 0.701 against "
-        "0.700; 0.25: 0.700 against 0.700"
-    ]
-    remark = DualRandomizedSmoothingPaper().remark(measured)
-    assert remark.startswith("The claim is not visible at this scale: the certificate works as derived")
-    measured["s0.5"]["released_below_sound"] = 1
-    assert "not visible" not in DualRandomizedSmoothingPaper().remark(measured)
+@pytest.mark.parametrize(("part", "arm"), [("more-per-pass", "rs_2n"), ("more-per-vote", "rs_n")])
+def test_a_gain_at_one_level_alone_does_not_show(measured, part, arm):
+    for gain, outcome in ((0.01, Outcome.NOT_VISIBLE), (-0.011, Outcome.CONTRADICTED)):
+        measured["s0.25"]["mean"]["dual_minus"][arm] = figure(gain)
+        assert changed(outcomes(measured)) == {part: outcome}
+
+
+@pytest.mark.parametrize(("part", "arm", "most"), [("more-per-pass", "rs_2n", 0.05), ("more-per-vote", "rs_n", 0.03)])
+def test_a_large_loss(measured, part, arm, most):
+    measured["s0.5"]["mean"]["dual_minus"][arm] = figure(-most)
+    assert changed(outcomes(measured)) == {part: Outcome.CONTRADICTED, "no-large-loss": Outcome.NOT_VISIBLE}
+    measured["s0.5"]["mean"]["dual_minus"][arm] = figure(-most - 0.02)
+    assert outcomes(measured)["no-large-loss"] == Outcome.CONTRADICTED
 
 
 def test_equal_passes_and_noise():

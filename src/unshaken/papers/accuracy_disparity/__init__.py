@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""
@@ -28,6 +28,8 @@ BUDGETS = (0, 2, 4)
 REMEDIES = ("class-balanced", "worst-class")
 NEAR = 0.02
 EXACT = (("5", "0.75"), ("10", "0.5"))
+GIVEN_UP = 0.5
+"""A gap added that only a classifier has which predicts the majority nearly everywhere."""
 CAT, SHIP = 3, 8
 
 
@@ -48,14 +50,61 @@ class AccuracyDisparityPaper(Paper):
         "acts differently. Experiments suggest that this extends to non-linear models."
     )
     summary: ClassVar[str] = "Robust training widens the accuracy gap between a frequent and a rare class."
-    rule: ClassVar[str] = (
-        "Reproduced if all hold for means over seeds, disparity being majority minus minority on balanced test data: "
-        "(1) Gaussian samples: at each radius the disparity of the robust model minus that of the standard one is "
-        "positive for ratios above 1 and rises with the ratio; (2) at ratio 5, eps 0.75 and at ratio 10, eps 0.5 the "
-        "disparity is within 0.02 of the closed form; (3) images, linear models: at ratios 5 and 10 the disparity "
-        "rises with the radius, in l2 and in linf. With two models of one's own: the robust one has the larger "
-        "max-min gap on clean images."
-    )
+    parts: ClassVar[Mapping[str, ClaimPart]] = {
+        "wider-gap": ClaimPart(
+            statement="Adversarial robustness widens the accuracy gap between a frequent and a rare class.",
+            rule="Gaussian samples: shown if at every radius and every ratio above 1 the interval over seeds of the "
+            "gap added by robust training lies above 0, contradicted where one lies below. With two models of one's "
+            "own: the max-min gap over classes that the robust one adds.",
+        ),
+        "with-ratio": ClaimPart(
+            statement="The rarer the one class is, the more the gap widens.",
+            rule="Gaussian samples: shown if at every radius the added gap rises from each ratio to the next, the "
+            "intervals over seeds apart; contradicted where they are apart the other way. Strict proportion to the "
+            "ratio is not asked.",
+        ),
+        "both-classes": ClaimPart(
+            statement="Robustness lowers the standard accuracy of both classes.",
+            rule="Gaussian samples, ratios above 1, largest radius: shown if each class is less accurate after robust "
+            "training than after standard training, intervals of all seeds' test samples apart; contradicted where "
+            "they are apart the other way.",
+        ),
+        "inherent-cost": ClaimPart(
+            statement="Part of this cost is inherent: it is there when both classes are equally frequent.",
+            untried="the Gaussians here are isotropic and the radius is one of l2, where the closed form has no such "
+            "cost; it needs a run with unequal variances or under linf.",
+            central=False,
+        ),
+        "heavy-tails-shrink": ClaimPart(
+            statement="Under heavy-tailed noise robustness may narrow the gap of imbalanced classes instead.",
+            rule="Cauchy samples: shown if at ratios 2 and 5 the interval over seeds of the added gap lies below 0, "
+            "contradicted where one lies above.",
+            central=False,
+        ),
+        "heavy-tails-give-up": ClaimPart(
+            statement="Under heavy-tailed noise a robust classifier suddenly gives the rare class up.",
+            rule="Cauchy samples, ratio 10: shown if the interval over seeds of the gap added lies above 0.5, "
+            "contradicted if below 0.",
+            central=False,
+        ),
+        "images": ClaimPart(
+            statement="The effect is there on real images, for linear classifiers.",
+            rule="Shown if at ratios 5 and 10 the gap rises with the radius, in l2 and in linf, intervals over seeds "
+            "apart at each step; contradicted where they are apart the other way.",
+        ),
+        "networks": ClaimPart(
+            statement="Experiments suggest that it extends to non-linear models.",
+            rule="Small perceptrons: shown if at ratios 5 and 10 and at both radii the interval over seeds of the "
+            "gap added by adversarial training lies above 0, contradicted where one lies below.",
+            central=False,
+        ),
+        "closed-form": ClaimPart(
+            statement="The gap is that of the optimal robust linear classifier (derived for this package).",
+            rule="Gaussian samples, ratio 5 at 0.75 and ratio 10 at 0.5: shown if the interval over seeds lies within "
+            "0.02 of the closed form, contradicted if it lies wholly outside.",
+            central=False,
+        ),
+    }
     expected: ClassVar[Mapping[str, Any]] = {
         "photos": {
             "5": {"l2-0": 0.329, "l2-0.5": 0.450, "l2-1": 0.639, "linf-0.05": 0.462, "linf-0.1": 0.706},
@@ -79,7 +128,9 @@ class AccuracyDisparityPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "The gap is the accuracy of the frequent class minus that of the rare one, on balanced test data; the ratio "
         "is that of their training samples.",
-        "The networks are small perceptrons and outside the rule; no convolutional network was trained.",
+        "The two Gaussians are isotropic and the radius is one of l2, so that robustness has no cost for classes that "
+        "are equally frequent; unequal variances were not run.",
+        "The networks are small perceptrons, two seeds; no convolutional network was trained.",
     )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "linear"
@@ -108,33 +159,69 @@ class AccuracyDisparityPaper(Paper):
         return self
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `rule`."""
+        """See `parts`; of two models of one's own only the gap."""
         if "own" in measured:
-            change = measured["own"]["clean"]["change"]["value"]
-            return [Check(f"clean max-min gap, robust minus standard: {change:+.3f}", change > 0)]
-        checks = []
-        gauss = measured["gaussian"]
-        for eps in (f"{e:g}" for e in GAUSS_EPS if e):
-            changes = [gauss[str(r)][eps]["change"]["value"] for r in RATIOS]
-            told = ", ".join(f"{c:+.4f}" for c in changes)
-            words = f"Gaussian, eps {eps}: robust minus standard disparity at ratios 1, 2, 5, 10 is {told}"
-            rises = all(a < b for a, b in pairwise(changes))
-            checks.append(Check(words, rises and all(c > 0 for c in changes[1:])))
-        for ratio, eps in EXACT:
-            part = gauss[ratio][eps]
-            value, theory = part["disparity"]["value"], part["theory"]
-            words = f"Gaussian, ratio {ratio}, eps {eps}: {value:.4f}, closed form {theory:.4f} ({NEAR} allowed)"
-            checks.append(Check(words, abs(value - theory) < NEAR))
-        for rare in (r for r in FEWER if r >= 5):
+            return [decide("wider-gap", "max-min gap over classes, added", measured["own"]["clean"]["change"])]
+        checks = self._gaussian(measured["gaussian"]) + self._cauchy(measured["cauchy"])
+        for ratio in FEWER[1:]:
+            at = measured["photos"][str(ratio)]
             for norm in ("l2", "linf"):
                 names = ["l2-0", *(f"{n}-{e:g}" for n, e in PHOTO_BUDGETS if e and n == norm)]
-                gaps = [measured["photos"][str(rare)][name]["disparity"]["value"] for name in names]
-                words = f"images, ratio {rare}, {norm}: disparity {', '.join(f'{g:.3f}' for g in gaps)} as eps grows"
-                checks.append(Check(words, all(a < b for a, b in pairwise(gaps))))
+                for less, more in pairwise(names):
+                    gaps = (at[less]["disparity"], at[more]["disparity"])
+                    plain = "0" if less == "l2-0" else less
+                    words = f"ratio {ratio}: gap at {more} ({gaps[1]['value']:.3f}) less that at {plain}"
+                    checks.append(decide("images", words, _between(*gaps)))
+        if measured.get("nets"):
+            for ratio, budget in product(FEWER[1:], BUDGETS[1:]):
+                words = f"ratio {ratio}, {budget}/255: gap added"
+                checks.append(decide("networks", words, measured["nets"][str(ratio)][str(budget)]["change"]))
         return checks
 
+    def _gaussian(self, gauss: Mapping[str, Any]) -> list[Check]:
+        radii = [f"{e:g}" for e in GAUSS_EPS if e]
+        checks = [
+            decide("wider-gap", f"ratio {ratio}, eps {eps}: gap added", gauss[str(ratio)][eps]["change"])
+            for ratio, eps in product(RATIOS[1:], radii)
+        ]
+        for eps, (less, more) in product(radii, pairwise(RATIOS)):
+            words = f"eps {eps}: gap added at ratio {more} less that at ratio {less}"
+            changes = (gauss[str(ratio)][eps]["change"] for ratio in (less, more))
+            checks.append(decide("with-ratio", words, _between(*changes)))
+        for ratio, kind in product(RATIOS[1:], ("minority", "majority")):
+            robust, plain = (gauss[str(ratio)][eps][kind] for eps in (radii[-1], "0"))
+            words = f"ratio {ratio}, {kind}: accuracy lost, from {plain:.4f} to {robust:.4f}"
+            lost = _between(self._pooled(robust), self._pooled(plain))
+            checks.append(decide("both-classes", words, lost))
+        for ratio_name, eps in EXACT:
+            one = gauss[ratio_name][eps]
+            gap, theory = one["disparity"], one["theory"]
+            words = f"ratio {ratio_name}, eps {eps}: gap {gap['value']:.4f} ({gap['low']:.4f} to {gap['high']:.4f}), "
+            words += f"closed form {theory:.4f}, {NEAR} allowed"
+            holds = theory - NEAR < gap["low"] and gap["high"] < theory + NEAR
+            outside = gap["low"] > theory + NEAR or gap["high"] < theory - NEAR
+            checks.append(Check(words, holds, "closed-form", opposed=outside))
+        return checks
+
+    def _cauchy(self, cauchy: Mapping[str, Any]) -> list[Check]:
+        *some, most = RATIOS[1:]
+        checks = []
+        for ratio in some:
+            change = cauchy[str(ratio)]["change"]
+            narrowed = {"value": -change["value"], "low": -change["high"], "high": -change["low"]}
+            checks.append(decide("heavy-tails-shrink", f"ratio {ratio}: gap taken away", narrowed))
+        words = f"ratio {most}: gap added"
+        return [*checks, decide("heavy-tails-give-up", words, cauchy[str(most)]["change"], above=GIVEN_UP)]
+
+    def _pooled(self, accuracy: float) -> dict[str, Any]:
+        """The accuracy of a class with the interval of its test samples, those of all seeds together."""
+        from unshaken.measure import share
+
+        n = self.seeds * (self.samples // 8)
+        return share(round(accuracy * n), n).to_json()
+
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Perceptrons and remedies, which the rule leaves alone."""
+        """Perceptrons with remedies, which no part judges."""
         if not measured.get("nets"):
             return ""
         most = measured["nets"][str(max(FEWER))]
@@ -145,3 +232,12 @@ class AccuracyDisparityPaper(Paper):
             f"{plain['disparity']['value']:.2f} after standard training and {last['disparity']['value']:.2f} after "
             f"adversarial training at {max(BUDGETS)}/255; there it is {told}."
         )
+
+
+def _between(less: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, float]:
+    """How much larger the second figure is; the interval is clear of 0 where those of the two are apart."""
+    return {
+        "value": more["value"] - less["value"],
+        "low": more["low"] - less["high"],
+        "high": more["high"] - less["low"],
+    }

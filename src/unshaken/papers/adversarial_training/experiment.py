@@ -11,7 +11,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import find_method
 from unshaken.harden.engine.training import Training
-from unshaken.papers.adversarial_training import EPS, MIXED, ORDER, AdversarialTrainingPaper
+from unshaken.papers.adversarial_training import EPS, FAR_CHECKED, LONG_CHECKED, MIXED, ORDER, AdversarialTrainingPaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.run.plan import THE_15
@@ -53,7 +53,7 @@ def ordering(paper: AdversarialTrainingPaper, context: Context) -> None:
 def far(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(b) Single steps from the clean image and from noise, far out."""
     train = part(context, "train", paper.far_images, "fashion-mnist")
-    options = {"epochs": paper.far_epochs, "lr": 0.05, "held_out": 300, "check_images": 300, "check_steps": 10}
+    options = {"epochs": paper.far_epochs, "lr": 0.05, "held_out": 300, "check_images": FAR_CHECKED, "check_steps": 10}
     trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},step_size=1.25,random_start=false"], options)
     trained(context, "far-n-fgsm", train, [f"n-fgsm:eps={paper.far_eps}"], options)
 
@@ -62,8 +62,8 @@ def long(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(c) Long trainings on few images."""
     train = part(context, "train", paper.long_images, "cifar10")
     options = {
-        "epochs": paper.long_epochs, "lr": 0.02, "schedule": "step", "held_out": 500, "check_images": 500,
-        "check_steps": 5, "check_every": 3,
+        "epochs": paper.long_epochs, "lr": 0.02, "schedule": "step", "held_out": LONG_CHECKED,
+        "check_images": LONG_CHECKED, "check_steps": 5, "check_every": 3,
     }  # fmt: skip
     at = f"at:eps={8 / 255},steps=3,step_size=0.5"
     for name, remedy in {"at": [], "awp": ["awp:gamma=0.01"], "ema": ["ema:decay=0.995"]}.items():
