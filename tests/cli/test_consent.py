@@ -91,7 +91,7 @@ def test_a_blank_before_the_model_of_an_audit_that_is_repaired(unshaken, done, w
     world.write_photos(done / "more", each=2)
     result = unshaken("harden --from done --data folder:more --out new --quiet")
     assert result.code == 2
-    assert "give it again with --model" in result.err
+    assert "is your own code: give it again, with --model" in result.err
     assert not (done / "ran").exists()
 
 
