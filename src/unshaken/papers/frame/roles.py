@@ -3,9 +3,11 @@
 A threshold, a weight or a method that is chosen on the very rows that it is judged on looks better than it is. Where a
 row chooses, its figures therefore do not name the part of the rows that they take:
 
+```python
     with choosing():
         threshold = best_threshold(roles.rows(scores, ~marked), roles.rows(scores, marked))
     missed = roles.rows(scores, marked) <= threshold
+```
 """
 
 from __future__ import annotations
