@@ -146,7 +146,7 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         "1 not tried. Gain by guards: 0.333 (0.283 to 0.383) accuracy.",
         "1. The gain is there. **Not visible at this scale**.",
         "   Rule: By its interval.",
-        "   An effect of 0.0421 would have been shown in four of five repetitions.",
+        "   A value of 0.0421 would have been shown in four of five repetitions.",
         "   - held: a",
         "   - did not hold: b",
         "2. The cost is there. **Contradicted** (beside the title's claim).",

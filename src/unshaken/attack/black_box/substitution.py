@@ -98,7 +98,7 @@ class Substitution(BudgetedAttack):
 
     def _network(self, images: Tensor, context: AttackContext) -> Classifier:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+            torch.set_rng_state(torch.Generator().manual_seed(context.seed).get_state())  # the CPU's alone
             net = SmallCNN(context.classes, images.shape[1])
         mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).nan_to_num(1.0).clamp(min=1e-3)
         made = Classifier(net, mean=mean.tolist(), std=std.tolist(), name="substitute")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""
@@ -168,10 +168,10 @@ class AccuracyDisparityPaper(Paper):
             for norm in ("l2", "linf"):
                 names = ["l2-0", *(f"{n}-{e:g}" for n, e in PHOTO_BUDGETS if e and n == norm)]
                 for less, more in pairwise(names):
-                    gaps = (at[less]["disparity"], at[more]["disparity"])
+                    gaps = (at[more]["disparity"], at[less]["disparity"])
                     plain = "0" if less == "l2-0" else less
-                    words = f"ratio {ratio}: gap at {more} ({gaps[1]['value']:.3f}) less that at {plain}"
-                    checks.append(decide("images", words, _between(*gaps)))
+                    words = f"ratio {ratio}: gap at {more} ({gaps[0]['value']:.3f}) less that at {plain}"
+                    checks.append(decide("images", words, unpaired(*gaps)))
         if measured.get("nets"):
             for ratio, budget in product(FEWER[1:], BUDGETS[1:]):
                 words = f"ratio {ratio}, {budget}/255: gap added"
@@ -186,12 +186,12 @@ class AccuracyDisparityPaper(Paper):
         ]
         for eps, (less, more) in product(radii, pairwise(RATIOS)):
             words = f"eps {eps}: gap added at ratio {more} less that at ratio {less}"
-            changes = (gauss[str(ratio)][eps]["change"] for ratio in (less, more))
-            checks.append(decide("with-ratio", words, _between(*changes)))
+            changes = (gauss[str(ratio)][eps]["change"] for ratio in (more, less))
+            checks.append(decide("with-ratio", words, unpaired(*changes)))
         for ratio, kind in product(RATIOS[1:], ("minority", "majority")):
             robust, plain = (gauss[str(ratio)][eps][kind] for eps in (radii[-1], "0"))
             words = f"ratio {ratio}, {kind}: accuracy lost, from {plain:.4f} to {robust:.4f}"
-            lost = _between(self._pooled(robust), self._pooled(plain))
+            lost = unpaired(self._pooled(plain), self._pooled(robust))
             checks.append(decide("both-classes", words, lost))
         for ratio_name, eps in EXACT:
             one = gauss[ratio_name][eps]
@@ -232,12 +232,3 @@ class AccuracyDisparityPaper(Paper):
             f"{plain['disparity']['value']:.2f} after standard training and {last['disparity']['value']:.2f} after "
             f"adversarial training at {max(BUDGETS)}/255; there it is {told}."
         )
-
-
-def _between(less: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, float]:
-    """How much larger the second figure is; the interval is clear of 0 where those of the two are apart."""
-    return {
-        "value": more["value"] - less["value"],
-        "low": more["low"] - less["high"],
-        "high": more["high"] - less["low"],
-    }

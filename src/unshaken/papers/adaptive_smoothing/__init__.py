@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, pilot, seeds_in
 
 ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SCALES = (1, 2)
@@ -150,7 +151,13 @@ def _margins(seeds: Mapping[str, Any]) -> list[Check]:
         checks.append(Check(words, margin["gap"] is not None and margin["gap"] > 0, "margin"))
         gaps.append(margin["gap"])
     if None not in gaps:
-        checks.append(decide("margin", "over seeds: margin where right less that where wrong", _over(gaps)))
+        checks.append(
+            decide(
+                "margin",
+                "over seeds: margin where right less that where wrong",
+                across_seeds(gaps),
+            )
+        )
     return checks
 
 
@@ -173,7 +180,7 @@ def _trade_off(seeds: Mapping[str, Any]) -> list[Check]:
     ):
         best = max(MIXTURES, key=lambda pair: sum(values[pair]))
         words = f"over seeds, weight {best[1][1:]}, T_h {best[0]}: {what}"
-        effect = _over(values[best], choices=len(MIXTURES))
+        effect = across_seeds(values[best], level=1 - 0.05 / len(MIXTURES))
         checks.append(decide(part, words, effect, above=bound, opposed_below=opposed))
     return checks
 
@@ -193,7 +200,7 @@ def _mixing(seeds: Mapping[str, Any]) -> list[Check]:
     if not own:
         return []
     best = max((f"b{bias:g}" for bias in BIASES), key=lambda bias: sum(gate[bias]["gain"] for gate in own))
-    effect = _over([gate[best]["gain"] for gate in own])
+    effect = across_seeds([gate[best]["gain"] for gate in own])
     if len(own) == 1:
         clean = own[0][best]["clean"]
         effect |= {end: effect["value"] + clean[end] - clean["value"] for end in ("low", "high")}
@@ -208,16 +215,7 @@ def _certificates(seeds: Mapping[str, Any]) -> list[Check]:
         return []
     kept = [mixed / alone for mixed, alone in zip(*shares, strict=True)]
     words = f"over seeds: share kept of the certified accuracy, {sum(shares[1]) / len(own):.3f} at weight 1"
-    return [decide("certificate", words, _over(kept), above=MOST, opposed_below=MOST)]
-
-
-def _over(values: Sequence[float], choices: int = 1) -> dict[str, Any]:
-    """The mean over seeds with its interval, which is wider where the best of several is judged; one seed has none."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, level=1 - 0.05 / choices).to_json()
+    return [decide("certificate", words, across_seeds(kept, low=0.0, high=math.inf), above=MOST, opposed_below=MOST)]
 
 
 def _said(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -136,7 +136,7 @@ class AdversarialTrainingPaper(Paper):
         ]
         for name in TRAINED:
             words = f"{name}: clean accuracy lost"
-            checks.append(decide("clean-cost", words, _between(ordering[name]["clean"], ordering["standard"]["clean"])))
+            checks.append(decide("clean-cost", words, unpaired(ordering["standard"]["clean"], ordering[name]["clean"])))
         if "catastrophic" in measured:
             checks += _single_steps(measured["catastrophic"])
             checks += _long_training(measured["robust_overfitting"])
@@ -151,7 +151,7 @@ def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
         half = {"value": one["best"] / 2, "low": one["best"] / 2, "high": one["best"] / 2}
         words = f"{name}: from {one['best']:.3f} in the best epoch to {one['last']:.3f}, "
         words += "below half of it by" if lost else "above half of it by"
-        checks.append(decide(part, words, _between(last, half) if lost else _between(half, last)))
+        checks.append(decide(part, words, unpaired(half, last) if lost else unpaired(last, half)))
     return checks
 
 
@@ -162,7 +162,7 @@ def _long_training(trained: Mapping[str, Any]) -> list[Check]:
     words = f"robust accuracy on new images is {100 * fall:.1f} points below the best of {at['epochs']} checks"
     checks = [
         Check(f"{words}, 2 needed", fall >= DROP, "robust-overfitting"),
-        decide("robust-overfitting", "best less last", _between(last, best)),
+        decide("robust-overfitting", "best less last", unpaired(best, last)),
     ]
     for part, name in (("weight-perturbation", "awp"), ("averaging", "ema")):
         one = trained[name]
@@ -170,7 +170,7 @@ def _long_training(trained: Mapping[str, Any]) -> list[Check]:
             f"{name}: fall of {100 * (one['best'] - one['last']):.1f} points from {one['best']:.3f} in the place of "
         )
         words += f"{100 * fall:.1f} from {at['best']:.3f}; at the end more by"
-        checks.append(decide(part, words, _between(last, _checked(one["last"], LONG_CHECKED))))
+        checks.append(decide(part, words, unpaired(_checked(one["last"], LONG_CHECKED), last)))
     return checks
 
 
@@ -188,12 +188,3 @@ def _checked(accuracy: float, n: int) -> dict[str, Any]:
     from unshaken.measure import share
 
     return share(round(accuracy * n), n).to_json()
-
-
-def _between(less: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, float]:
-    """How much larger the second figure is; the interval is clear of 0 where those of the two are apart."""
-    return {
-        "value": more["value"] - less["value"],
-        "low": more["low"] - less["high"],
-        "high": more["high"] - less["low"],
-    }

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
 
 TOLERANCE = 0.06
 COST = 0.03
@@ -179,7 +179,7 @@ def _photos(part: Mapping[str, Any]) -> list[Check]:
     against = part["against_centre"][names["selected"]]
     failures, stable = selected["label_failures"], against["stable"]
     if "far" in part:
-        stable = _between(*(part["far"][names[kind]]["label_failures"] for kind in ("selected", "centre")))
+        stable = unpaired(*(part["far"][names[kind]]["label_failures"] for kind in ("centre", "selected")))
     shifts = f"shifts of up to {part['far']['pixels']} pixels" if "far" in part else "one pixel"
     below = {"value": LOW - failures["value"], "low": LOW - failures["high"], "high": LOW - failures["low"]}
     own, resized = (looks[names[kind]]["accuracy"]["value"] for kind in ("selected", "resize"))
@@ -199,12 +199,3 @@ def _photos(part: Mapping[str, Any]) -> list[Check]:
 
 def _cost(part: str, words: str, difference: Mapping[str, Any]) -> Check:
     return decide(part, words, difference, above=-COST)
-
-
-def _between(less: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, float]:
-    """How much larger the second figure is; the interval is clear of 0 where those of the two are apart."""
-    return {
-        "value": more["value"] - less["value"],
-        "low": more["low"] - less["high"],
-        "high": more["high"] - less["low"],
-    }

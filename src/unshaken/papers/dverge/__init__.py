@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
 
 TINY = "tiny-cnn"
 COUNT = 3
@@ -187,8 +187,3 @@ class DvergePaper(Paper):
             "Members that learn from images distilled from themselves withstand the transferred attacks no less than "
             "DVERGE: that gain is one of training on distilled images. Diversity shows between the members."
         )
-
-
-def unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
-    """The first figure less the second, between the ends of their intervals: above 0 where these are apart."""
-    return {"value": a["value"] - b["value"], "low": a["low"] - b["high"], "high": a["high"] - b["low"]}

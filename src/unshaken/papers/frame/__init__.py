@@ -171,7 +171,7 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, decide
+from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, unpaired
 from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot, seeds_in
 
-__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "decide", "pilot", "seeds_in"]
+__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "across_seeds", "decide", "pilot", "seeds_in", "unpaired"]

@@ -101,6 +101,37 @@ def decide(
     return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
 
 
+def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+    """The first figure less the second where they are not paired: above 0 where their intervals are apart.
+
+    >>> unpaired({"value": 0.75, "low": 0.5, "high": 1.0}, {"value": 0.25, "low": 0.0, "high": 0.375})
+    {'value': 0.5, 'low': 0.125, 'high': 1.0}
+    """
+    return {
+        "value": one["value"] - other["value"],
+        "low": one["low"] - other["high"],
+        "high": one["high"] - other["low"],
+    }
+
+
+def across_seeds(
+    values: Sequence[float], *, low: float = -1.0, high: float = 1.0, level: float = 0.95
+) -> dict[str, Any]:
+    """The mean over seeds with its interval, which one seed does not have; see `unshaken.measure.over_seeds`.
+
+    Args:
+        values: one a seed.
+        low: lower end of the figure's range.
+        high: upper end.
+        level: coverage of the interval.
+    """
+    if len(values) < 2:
+        return {"value": values[0], "low": None, "high": None}
+    from unshaken.measure import over_seeds  # papers are listed without scipy
+
+    return over_seeds(values, low=low, high=high, level=level).to_json()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedPart(ClaimPart):
     """A part of a claim with its outcome.

@@ -171,7 +171,7 @@ def _parts(result: PaperResult) -> list[str]:
         why = f"Not tried: {part.untried}" if part.untried else f"Rule: {part.rule}"
         lines.append(f"   {why}")
         if part.smallest is not None:
-            lines.append(f"   An effect of {short(part.smallest)} would have been shown in four of five repetitions.")
+            lines.append(f"   A value of {short(part.smallest)} would have been shown in four of five repetitions.")
         own = [check for check in result.checks if check.part == part.name]
         lines += ["", *(f"   - {_met(check)}: {check.words}" for check in own), ""]
     when = {

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, unpaired
 
 GAIN, DETECTED, LOSS = 0.03, 0.75, 0.03
 NEAR, STRONG, WEAK = "near", ("fgsm-8", "pgd-8"), "pgd-2"
@@ -184,8 +184,3 @@ def ahead(part: str, name: str, methods: Mapping[str, Any], ours: str, other: st
     """Whether one method has a higher AUROC than another on a set."""
     words = f"{NAMES.get(name, name)}: AUROC of the {NAMES[ours]} minus the {NAMES.get(other, LAST)}, not paired"
     return decide(part, words, unpaired(methods[ours]["auroc"], methods[other]["auroc"]), above=gain)
-
-
-def unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
-    """The first figure less the second, between the ends of their intervals: above 0 where these are apart."""
-    return {"value": a["value"] - b["value"], "low": a["low"] - b["high"], "high": a["high"] - b["low"]}

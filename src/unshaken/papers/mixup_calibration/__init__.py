@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.measure.calibration.temperature import interpolator
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
 
 NETS: Mapping[str, int] = {"erm": 1, "mixup": 2, "mixup4": 4}
 """Names to M, images in each mixture."""
@@ -173,8 +173,3 @@ class MixupCalibrationPaper(Paper):
             gap = unpaired(high["gap_oracle"], low["gap_oracle"])
             checks += [decide(name, f"plain, {words}", kl), decide(name, f"plain minus mixup, {words}", gap)]
         return checks
-
-
-def unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
-    """The first figure less the second, between the ends of their intervals: above 0 where these are apart."""
-    return {"value": a["value"] - b["value"], "low": a["low"] - b["high"], "high": a["high"] - b["low"]}

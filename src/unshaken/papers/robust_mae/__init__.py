@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, unpaired
 
 SMALL = "small"
 GAIN, LOSS = 0.10, 0.03
@@ -200,8 +200,3 @@ class RobustMaePaper(Paper):
 def settled(figure: Mapping[str, Any]) -> bool:
     """Whether a difference's interval leaves out nought."""
     return bool(figure["low"] > 0 or figure["high"] < 0)
-
-
-def unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
-    """The first figure less the second, between the ends of their intervals: above 0 where these are apart."""
-    return {"value": a["value"] - b["value"], "low": a["low"] - b["high"], "high": a["high"] - b["low"]}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, seeds_in
 
 ALLOWED = 0.05
 """Clean accuracy on validation images that a patch may cost to be chosen."""
@@ -159,20 +159,22 @@ class RobustWeightSignaturesPaper(Paper):
             "clean": _less(changed("quantised", "clean"), clean),
         }
         checks = [
-            decide("gain", "accuracy under noise, patched minus clean weights", _over(gains)),
+            decide("gain", "accuracy under noise, patched minus clean weights", across_seeds(gains)),
             decide(
                 "gain",
                 "the same, beyond half of the robust weights' gain",
-                _over(_less(gains, halves)),
+                across_seeds(_less(gains, halves)),
                 opposed_below=-1,
             ),
             decide(
                 "clean-cost",
                 "accuracy on clean images, patched minus clean weights",
-                _over(_less(clean, changed("base", "clean"))),
+                across_seeds(_less(clean, changed("base", "clean"))),
                 above=-LOSS,
             ),
-            decide("control", "accuracy under noise, patch minus best random patch", _over(_less(patched, random))),
+            decide(
+                "control", "accuracy under noise, patch minus best random patch", across_seeds(_less(patched, random))
+            ),
         ]
         for name, part in seeds_in(measured):
             layers = part["noise"]["layers"]
@@ -183,17 +185,17 @@ class RobustWeightSignaturesPaper(Paper):
             decide(
                 "small-file",
                 "times that the patch is smaller than all weights",
-                _over(ratios, low=0.0, high=math.inf),
+                across_seeds(ratios, low=0.0, high=math.inf),
                 above=1.0,
                 opposed_below=1.0,
             )
         )
         for label, words in (("plain", "the plain difference"), ("interpolated", "interpolation")):
-            gap = _over(_less(patched, changed(label)))
+            gap = across_seeds(_less(patched, changed(label)))
             checks.append(decide("projection", f"accuracy under noise, patch minus {words}", gap))
         for where, lost in quantised.items():
             words = f"accuracy, {where}, 16 levels minus the patch as it is"
-            checks.append(decide("quantised", words, _over(lost), above=-ROUNDED))
+            checks.append(decide("quantised", words, across_seeds(lost), above=-ROUNDED))
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:
@@ -208,12 +210,3 @@ class RobustWeightSignaturesPaper(Paper):
 def _less(first: Sequence[float], second: Sequence[float]) -> list[float]:
     """Differences, seed by seed."""
     return [a - b for a, b in zip(first, second, strict=True)]
-
-
-def _over(values: Sequence[float], low: float = -1.0, high: float = 1.0) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, low=low, high=high).to_json()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, seeds_in
 
 TIMED = "timed-cnn"
 ARMS: Mapping[str, Mapping[str, float] | None] = {
@@ -146,7 +146,9 @@ class RRCMPaper(Paper):
         ):
             for sigma in self.sigmas:
                 tuned = measured[f"s{sigma:g}"]["tuned"]
-                gap = _over([full["value"] - tuned[other][seed]["value"] for seed, full in seeds_in(tuned["full"])])
+                gap = across_seeds(
+                    [full["value"] - tuned[other][seed]["value"] for seed, full in seeds_in(tuned["full"])]
+                )
                 checks.append(decide(part, f"accuracy under noise of {sigma:g}, full pretraining minus {words}", gap))
         full = measured["pretraining"]["full"]
         loss, half = full["consistency"]["last"], full["log_batch"] / 2
@@ -176,12 +178,3 @@ class RRCMPaper(Paper):
                 "pretraining, and the claim is not seen at this scale."
             )
         return " ".join(parts)
-
-
-def _over(values: Sequence[float]) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, low=-1, high=1).to_json()

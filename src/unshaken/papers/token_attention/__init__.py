@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, seeds_in
 
 SMALL = "small-vit"
 ARMS = ("plain", "tap", "adl", "tap+adl")
@@ -135,8 +135,8 @@ class TokenAttentionPaper(Paper):
             "stable": [[_stability(arm["attention"]) for arm in part] for part in (both, plain)],
             "flat": [[arm["attention"]["entropy"] for arm in part] for part in (plain, both)],
         }
-        gaps = {name: _over([a - b for a, b in zip(*pair, strict=True)], -1, 1) for name, pair in values.items()}
-        focus = _over([arm["attention"]["overfocus"] for arm in plain], 1, math.inf)
+        gaps = {name: across_seeds([a - b for a, b in zip(*pair, strict=True)]) for name, pair in values.items()}
+        focus = across_seeds([arm["attention"]["overfocus"] for arm in plain], low=1.0, high=math.inf)
         words, least = "attention to the most attended token in even shares, plain training", self.threshold
         checks = [
             decide("corrupted", "accuracy under corruptions, TAP and ADL minus plain", gaps["corrupted"]),
@@ -169,12 +169,3 @@ class TokenAttentionPaper(Paper):
 def _stability(attention: Mapping[str, Any]) -> float:
     """Similarity of attention to corrupted and to clean images, mean over the kinds of corruption."""
     return sum(float(attention["stability"][kind]) for kind in KINDS) / len(KINDS)
-
-
-def _over(values: Sequence[float], low: float, high: float) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, low=low, high=high).to_json()

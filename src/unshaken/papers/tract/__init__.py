@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, seeds_in
 
 CNN = "cnn"
 VIT = "small-vit"
@@ -135,10 +135,10 @@ class TrActPaper(Paper):
                 continue
             epochs, accuracy = ("transformers", "transformers") if name == VIT else ("epochs", "accuracy")
             seeds = [seed for _, seed in seeds_in(part)]
-            ratio = _over([seed["speed_up"] for seed in seeds], 0, math.inf)
+            ratio = across_seeds([seed["speed_up"] for seed in seeds], low=0.0, high=math.inf)
             words = f"{name}: times fewer epochs to A with TrAct"
             checks.append(decide(epochs, words, ratio, above=1.0, opposed_below=1.0))
-            gain = _over([seed["final"]["tract_minus_plain"]["value"] for seed in seeds], -1, 1)
+            gain = across_seeds([seed["final"]["tract_minus_plain"]["value"] for seed in seeds])
             checks.append(decide(accuracy, f"{name}: final accuracy, TrAct minus plain", gain))
         return checks
 
@@ -154,12 +154,3 @@ class TrActPaper(Paper):
                     "the input up to 1/lambda times more; noise lies in them."
                 )
         return " ".join(parts)
-
-
-def _over(values: Sequence[float], low: float, high: float) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, low=low, high=high).to_json()

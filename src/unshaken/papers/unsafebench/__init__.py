@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, unpaired
 
 GAP, SHRUNK, MOST = 0.03, 0.5, 0.5
 REAL, AI = "real", "ai"
@@ -20,6 +20,8 @@ CASES = ("whole", "own-removed", "other-removed")
 LEVELS = ("0.5", "1", "2", "4")
 """Radii of attacks, in steps of 8-bit pixels."""
 Style = Literal["poster", "painted"]
+BOTH: Mapping[str, float] = {"low": -2.0, "high": 2.0}
+"""The range of a difference of two differences."""
 
 
 @register("unsafebench", reference="Qu et al. 2025, arXiv:2405.03486")
@@ -151,26 +153,35 @@ class UnsafeBenchPaper(Paper):
         told, untold = (measured["policies"][f"negatives-{share:g}"] for share in (0.5, 0))
         own, other = "own-removed.unsafe", "other-removed.unsafe"
         return [
-            decide("ai-gap", "heads from photos, F1 on photos minus F1 on copies", _over(real), above=GAP),
-            decide("both-kinds", "gap of heads from photos minus that of heads from half of each", _over(shrunk)),
+            decide(
+                "ai-gap",
+                "heads from photos, F1 on photos minus F1 on copies",
+                across_seeds(real, low=-2.0, high=2.0),
+                above=GAP,
+            ),
+            decide(
+                "both-kinds",
+                "gap of heads from photos minus that of heads from half of each",
+                across_seeds(shrunk, **BOTH),
+            ),
             decide(
                 "both-kinds",
                 "half the gap of heads from photos minus that of heads from half of each",
-                _over(halved),
+                across_seeds(halved, **BOTH),
                 opposed_below=-2,
             ),
             decide(
                 "fragile",
                 "share of right answers lost under attacks at 1/255",
-                _apart({"value": 1.0, "low": 1.0, "high": 1.0}, survive),
+                unpaired({"value": 1.0, "low": 1.0, "high": 1.0}, survive),
                 above=MOST,
                 opposed_below=MOST,
             ),
-            decide("uneven", "F1 of the best minus that of the worst category, intervals apart", _apart(best, worst)),
+            decide("uneven", "F1 of the best minus that of the worst category, intervals apart", unpaired(best, worst)),
             decide(
                 "policy",
                 "unsafe images let through once the category is left out, learned so minus not, intervals apart",
-                _apart(told[own], untold[own]),
+                unpaired(told[own], untold[own]),
             ),
             decide(
                 "policy",
@@ -188,21 +199,3 @@ class UnsafeBenchPaper(Paper):
         if measured["left_out"] != "nothing":
             parts.append(f"Left out: {measured['left_out']}.")
         return " ".join(parts)
-
-
-def _apart(larger: Mapping[str, Any], smaller: Mapping[str, Any]) -> dict[str, Any]:
-    """The difference of two figures that are not paired, from the nearest to the farthest ends of their intervals."""
-    return {
-        "value": larger["value"] - smaller["value"],
-        "low": larger["low"] - smaller["high"],
-        "high": larger["high"] - smaller["low"],
-    }
-
-
-def _over(values: Sequence[float]) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have."""
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
-
-    return over_seeds(values, low=-2, high=2).to_json()

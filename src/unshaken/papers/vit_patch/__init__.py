@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
 
 SMALL = "small-vit|small-cnn"
 TEMPERATURES = (1.5, 2.0, 3.0)
@@ -181,7 +181,7 @@ class VitPatchPaper(Paper):
             words = f"{name}: clean accuracy at T = {best} minus T = 1"
             checks.append(decide("temperature-cost", words, flat["accuracy_minus_plain"], above=-LOSS))
             look = part["attention"]["last_layer"]
-            captured, ignored = _apart(look["patch"], look["clean"]), _apart(look["clean"], look["noise"])
+            captured, ignored = unpaired(look["patch"], look["clean"]), unpaired(look["clean"], look["noise"])
             words = f"{name}: attention to the cell in even shares, intervals apart"
             checks.append(decide("captured", f"{words}, adversarial minus clean", captured, above=EVEN))
             checks.append(decide("ignored", f"{words}, clean minus noise", ignored, above=-EVEN))
@@ -202,12 +202,3 @@ def best_temperature(seeds: Sequence[Mapping[str, Any]]) -> str:
 def _negative(figure: Mapping[str, Any]) -> dict[str, Any]:
     """The same difference the other way round."""
     return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
-
-
-def _apart(larger: Mapping[str, Any], smaller: Mapping[str, Any]) -> dict[str, Any]:
-    """The difference of two figures that are not paired, from the nearest to the farthest ends of their intervals."""
-    return {
-        "value": larger["value"] - smaller["value"],
-        "low": larger["low"] - smaller["high"],
-        "high": larger["high"] - smaller["low"],
-    }
