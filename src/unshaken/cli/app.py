@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
+import click
 import typer
 
 from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
@@ -71,6 +73,12 @@ app.add_typer(harden.app, name="harden")
 app.add_typer(papers.app, name="papers")
 
 
+@cache
+def build_command() -> click.Command:
+    """The commands as click has them, made once a process: typer reads the signature of each."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -82,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples were recorded as bad; 130 interrupted.
     """
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
-    command = typer.main.get_command(app)
+    command = build_command()
     try:
         with call(session.arguments):
             code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)

@@ -6,6 +6,7 @@ import gc
 import os
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,6 +38,32 @@ def _check(accelerator: str, devices: int, nodes: int) -> None:
         )
 
 
+def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Any:
+    """A new Fabric, not launched yet.
+
+    Raises:
+        MissingExtra: Lightning Fabric is absent.
+    """
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ImportError:
+        raise MissingExtra("lightning-fabric", "train", "training") from None
+    # one forward of several before a backward must not overwrite the statistics of another
+    strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if devices * nodes > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision="32-true" if precision == "fp32" else "bf16-mixed",
+    )
+
+
+_fabric_of_one = cache(_fabric)
+"""One process has no group to leave, so that many trainings can share what only names its device and precision."""
+
+
 class Processes:
     """The processes that train one model together.
 
@@ -51,22 +78,9 @@ class Processes:
     """
 
     def __init__(self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
-        try:
-            from lightning_fabric import Fabric
-            from lightning_fabric.strategies.ddp import DDPStrategy
-        except ImportError:
-            raise MissingExtra("lightning-fabric", "train", "training") from None
         _check(accelerator, devices, nodes)
         many = devices * nodes > 1
-        # one forward of several before a backward must not overwrite the statistics of another
-        strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if many else "auto"
-        self.fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision="32-true" if precision == "fp32" else "bf16-mixed",
-        )
+        self.fabric = (_fabric if many else _fabric_of_one)(accelerator, devices, nodes, precision)
         try:
             self.fabric.launch()
         except (RuntimeError, ValueError) as error:  # torch.distributed's own errors are of these
