@@ -14,7 +14,7 @@ import pytest
 
 from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
-from unshaken.cli.options import run_options
+from unshaken.cli.options.run import run_options
 from unshaken.core.progress import track
 from unshaken.run import store
 
