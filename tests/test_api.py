@@ -13,7 +13,7 @@ from torch import nn
 
 import unshaken
 from unshaken import api, detect
-from unshaken.api.job import Options, RunOptions
+from unshaken.api.options import Options, RunOptions
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api.job import Options
+from unshaken.api.options import Options
 from unshaken.api.screening import parse_against
 from unshaken.cli.app import app
 from unshaken.cli.failures import explain
