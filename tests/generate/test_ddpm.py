@@ -136,8 +136,8 @@ def test_the_loss_of_a_silent_network_is_the_noise_itself():
     loss = model.loss(torch.zeros(500, 1, 16, 16), SampleRng.of(0, "loss", [str(i) for i in range(500)]))
     assert loss.shape == (500,)
     assert float(loss.mean()) == pytest.approx(1, abs=0.02)
-    told = model.net.seen
-    assert set(told.tolist()) == {20.0 * t for t in range(50)}
+    positions = model.net.seen
+    assert set(positions.tolist()) == {20.0 * t for t in range(50)}
 
 
 def test_the_ideal_predictor_has_the_least_loss():

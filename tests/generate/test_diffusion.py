@@ -14,8 +14,8 @@ from .conftest import LabelNet
 def test_guidance_by_hand():
     # the network says -1 without a class, 2 for class 2: u + w (c - u)
     model, x = EDM(LabelNet()), torch.zeros(1, 1, 4, 4)
-    said = {w: float(model.say(x, torch.zeros(1), torch.tensor([2]), w)[0, 0, 0, 0]) for w in (0, 1, 2.5)}
-    assert said == {0: -1, 1: 2, 2.5: 6.5}
+    outputs = {w: float(model.say(x, torch.zeros(1), torch.tensor([2]), w)[0, 0, 0, 0]) for w in (0, 1, 2.5)}
+    assert outputs == {0: -1, 1: 2, 2.5: 6.5}
     assert float(model.say(x, torch.zeros(1), None, 5.0)[0, 0, 0, 0]) == -1
     samples = model.sample(3, steps=3, labels=torch.tensor([0, 1, 2])).mean((1, 2, 3))
     assert samples[0] < samples[1] < samples[2]

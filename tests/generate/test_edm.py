@@ -174,8 +174,8 @@ def test_bad_input():
         model.sample(-1)
     with pytest.raises(ParameterError, match="batch_size=0"):
         model.sample(1, batch_size=0)
-    told = EDM(LabelNet())
+    conditional = EDM(LabelNet())
     with pytest.raises(ParameterError, match=r"0 to 3; the model knows 0\.\.2"):
-        told.sample(2, labels=torch.tensor([0, 3]))
+        conditional.sample(2, labels=torch.tensor([0, 3]))
     with pytest.raises(ParameterError, match="int64 of shape"):
-        told.sample(2, labels=torch.tensor([0]))
+        conditional.sample(2, labels=torch.tensor([0]))
