@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
@@ -74,8 +73,8 @@ app.add_typer(papers.app, name="papers")
 
 
 @cache
-def build_command() -> click.Command:
-    """The commands as click has them, made once a process: typer reads the signature of each."""
+def build_command() -> Any:
+    """The program's command, made once a process: typer reads the signatures of all verbs for it."""
     return typer.main.get_command(app)
 
 

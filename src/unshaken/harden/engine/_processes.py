@@ -7,13 +7,16 @@ import os
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PATIENCE = timedelta(minutes=30)
 """How long processes wait for each other."""
@@ -38,7 +41,7 @@ def _check(accelerator: str, devices: int, nodes: int) -> None:
         )
 
 
-def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Any:
+def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Fabric:
     """A new Fabric, not launched yet.
 
     Raises:
@@ -80,7 +83,8 @@ class Processes:
     def __init__(self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
         _check(accelerator, devices, nodes)
         many = devices * nodes > 1
-        self.fabric = (_fabric if many else _fabric_of_one)(accelerator, devices, nodes, precision)
+        asked = accelerator, devices, nodes, precision
+        self.fabric: Fabric = _fabric(*asked) if many else _fabric_of_one(*asked)
         try:
             self.fabric.launch()
         except (RuntimeError, ValueError) as error:  # torch.distributed's own errors are of these
