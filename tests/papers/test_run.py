@@ -30,7 +30,9 @@ def paper():
         data: ClassVar = "own-data"
         model: ClassVar = "own-model"
         tables: ClassVar = {"levels": {"level": "double"}}
+        full: ClassVar = {"value": 0.8, "more": 2}
         value: float = Field(0.75, description="the number")
+        more: int = Field(1, description="another")
 
         def run(self, context):
             if context.data == "absent":
@@ -54,24 +56,24 @@ def paper():
 
 def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     result = run_paper("half-full", seed=4, out=tmp_path / "run")
-    told = result.to_json()
-    assert list(told) == [
+    document = result.to_json()
+    assert list(document) == [
         *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
-        *("summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
+        *("scale", "summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
     ]
     assert result.reproduced is True
-    assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
-    assert told["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
-    assert (told["data"], told["model"], told["seed"]) == ("own-data", "own-model", 4)
-    assert told["note"] == "Held: level is 0.75. A remark."
+    assert document["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
+    assert document["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
+    assert (document["data"], document["model"], document["seed"]) == ("own-data", "own-model", 4)
+    assert document["note"] == "Held: level is 0.75. A remark."
     check = {"words": "level is 0.75", "holds": True, "part": "claim", "opposed": False, "smallest": None}
-    assert (told["checks"], told["remark"]) == ([check], "A remark.")
-    assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in told["parts"]] == [
+    assert (document["checks"], document["remark"]) == ([check], "A remark.")
+    assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in document["parts"]] == [
         ("claim", "It is above one half.", "value above 0.5", "shown")
     ]
-    assert told["frozen"] == told["judged"] != ""
-    assert told["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
-    assert (told["summary"], told["differs"]) == ("It is above one half.", ["The glass is a number."])
+    assert document["frozen"] == document["judged"] != ""
+    assert document["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
+    assert (document["summary"], document["differs"]) == ("It is above one half.", ["The glass is a number."])
     assert PaperResult.model_validate_json((tmp_path / "run" / "result.json").read_text()) == result
 
 
@@ -151,3 +153,28 @@ def test_papers_are_listed_with_what_they_state(paper):
         "data": "own-data",
         "model": "own-model",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "value", "found"),
+    [
+        ("half-full", "quick", 0.75, "quick"),
+        ("half-full", "full", 0.8, "full"),
+        ("half-full:value=0.75", "full", 0.75, None),  # what is given stays
+        ("half-full:value=0.8,more=2", "quick", 0.8, "full"),
+    ],
+)
+def test_a_scale_is_a_set_of_parameters(paper, tmp_path, text, asked, value, found):
+    result = run_paper(text, scale=asked, out=tmp_path / "run")
+    assert result.measured["part.level"] == value
+    assert result.scale == found
+    assert ("Run with more=2." in result.note) == (found is None)
+
+
+def test_another_scale_is_another_experiment(paper, tmp_path):
+    frozen = freeze("half-full", scale="full", out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"another experiment \(value, more differ\)"):
+        run_paper("half-full", out=tmp_path / "run")
+    assert run_paper("half-full", scale="full", out=tmp_path / "run").frozen == frozen["rule"]
+    with pytest.raises(ParameterError, match="no scale 'ful'; did you mean 'full'"):
+        run_paper("half-full", scale="ful")

@@ -62,10 +62,10 @@ def test_recipes_that_do_not_go_together_are_told():
         Finding("weather", 0.2, "augmix"),
         Finding("fog", 0.1, "augmix"),
     ]
-    told, recipes = choose(found, [EMA()])
+    planned, recipes = choose(found, [EMA()])
     assert [r.info.name for r in recipes] == ["ema", "trades"]
-    assert told[0].left_out == ""
-    assert "'trades' and 'augmix' both bring" in told[1].left_out
+    assert planned[0].left_out == ""
+    assert "'trades' and 'augmix' both bring" in planned[1].left_out
 
 
 def outcomes(monkeypatch, right):
