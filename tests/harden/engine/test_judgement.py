@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from unshaken.core.errors import RunError
-from unshaken.harden.engine.judgement import Audited, audit_figures, reference, refusal
+from unshaken.harden.engine.judgement import AuditFigures, audit_figures, reference, refusal
 from unshaken.measure import share
 
 
@@ -37,7 +37,7 @@ def test_figures_of_an_audit_by_hand():
     ],
 )
 def test_held_out_images_that_a_model_knows_are_those_far_easier_for_it(held, seen, known):
-    found = reference(share(*held), Audited(share(*seen), 0.3))
+    found = reference(share(*held), AuditFigures(share(*seen), 0.3))
     assert (found is not None) == known
     if found is not None:
         assert (found.accuracy, found.aimed) == (seen[0] / seen[1], 0.3)
@@ -56,6 +56,6 @@ def test_held_out_images_that_a_model_knows_are_those_far_easier_for_it(held, se
     ],
 )
 def test_worse_weights_are_refused(after, most, shown):
-    why = refusal(Audited(share(80, 100), 0.3), Audited(share(after[0], 100), after[1]), most)
+    why = refusal(AuditFigures(share(80, 100), 0.3), AuditFigures(share(after[0], 100), after[1]), most)
     assert bool(why) == bool(shown)
     assert shown in why

@@ -31,7 +31,7 @@ Aims = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class AuditFigures:
     """Figures of a model on audited images.
 
     Args:
@@ -58,7 +58,7 @@ class Reference:
     why: str
 
 
-def audit_figures(run: RunDir, aims: Aims) -> Audited:
+def audit_figures(run: RunDir, aims: Aims) -> AuditFigures:
     """What an audit says of a model, by the weaknesses that a repair is for.
 
     Args:
@@ -78,10 +78,10 @@ def audit_figures(run: RunDir, aims: Aims) -> Audited:
     labels = rows["label"].to_numpy()[names == CLEAN.id]
     worst = min(f.value for f in accuracy_by_class(clean, labels).values())
     aimed = [statistics.fmean(mean[c] for c in conditions) if conditions else worst for conditions in aims]
-    return Audited(share(int(clean.sum()), len(clean)), statistics.fmean(aimed) if aimed else None)
+    return AuditFigures(share(int(clean.sum()), len(clean)), statistics.fmean(aimed) if aimed else None)
 
 
-def reference(held: Figure, before: Audited) -> Reference | None:
+def reference(held: Figure, before: AuditFigures) -> Reference | None:
     """The audit's figures, where the model knows the held-out images; None where these are as hard for it.
 
     A model that has learned images is more often right on them than on others. Its figures there are too good for a
@@ -103,7 +103,7 @@ def reference(held: Figure, before: Audited) -> Reference | None:
     return Reference(seen.value, before.aimed, why)
 
 
-def refusal(before: Audited, after: Audited, most: float | None) -> str:
+def refusal(before: AuditFigures, after: AuditFigures, most: float | None) -> str:
     """Why repaired weights are worse than the starting weights; empty where they are not.
 
     Args:
