@@ -171,7 +171,18 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, unpaired
-from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot, seeds_in
+from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot
 
-__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "across_seeds", "decide", "pilot", "seeds_in", "unpaired"]
+__all__ = [
+    "Check",
+    "ClaimPart",
+    "Paper",
+    "PlusSeparated",
+    "across_seeds",
+    "decide",
+    "in_every_seed",
+    "pilot",
+    "seeds_in",
+    "unpaired",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,7 @@ class Context:
         record: settings, inputs and networks.
         datasets: reads images.
         download: whether sources may be fetched.
+        chooses: which rows serve to choose by, as `Paper.chooses`.
         prefix: stands before the labels of all conditions; see `within`.
     """
 
@@ -57,6 +58,7 @@ class Context:
     record: Record
     datasets: Datasets
     download: bool = False
+    chooses: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
 
     def within(self, name: str) -> Context:
@@ -66,6 +68,10 @@ class Context:
     def seeds(self, count: int) -> range:
         """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
         return seeds_of(self.seed, count)
+
+    def repetitions(self, count: int) -> list[Context]:
+        """The same experiment for each of its seeds, which is the context's own then, with `seed0.` before labels."""
+        return [replace(self.within(f"seed{seed}"), seed=seed) for seed in self.seeds(count)]
 
     def net(
         self,
@@ -146,7 +152,7 @@ class Context:
 
     def rows(self) -> Rows:
         """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
-        return Rows(self.run, self.slug, self.seed, self.prefix)
+        return Rows(self.run, self.slug, self.seed, self.prefix, self.chooses)
 
     def has(self, label: str, table: str = "outcomes", shard: int = 0) -> bool:
         """Whether the rows of a condition are finished; `shard` as in `keep`."""
