@@ -38,15 +38,15 @@ class Headline:
 
 
 class Paper(Parameters):
-    """A claim with its experiment; its fields are the experiment's parameters.
+    """A claim with its experiment; its fields are the experiment's parameters, with the defaults of the quick scale.
 
     Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
     characters; `parts`, its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see
     `ClaimPart`; `expected`, published or derived figures under the
     names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
-    SPECs; `tables`, the row's own tables (see `unshaken.papers.frame.tables`); `chooses`, a table to a pattern of the
-    conditions whose rows serve to choose by and never to judge by (see `unshaken.papers.frame.roles`); `full`, the
-    larger settings of a full run, a field to its value. `headline` has the figures that the
+    SPECs; `full`, parameters of the full scale that differ from the defaults (see `Scale`); `tables`, the row's own
+    tables (see `unshaken.papers.frame.tables`); `chooses`, a table to a pattern of the conditions whose rows serve to
+    choose by and never to judge by (see `unshaken.papers.frame.roles`). `headline` has the figures that the
     row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
     `Headline`.
     """
@@ -62,9 +62,9 @@ class Paper(Parameters):
     differs: ClassVar[Sequence[str]] = ()
     data: ClassVar[str]
     model: ClassVar[str]
+    full: ClassVar[Mapping[str, Any]] = {}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     chooses: ClassVar[Mapping[str, str]] = {}
-    full: ClassVar[Mapping[str, Any]] = {}
 
     def run(self, context: Context) -> None:
         """Write the rows that are not there yet; by default `run(paper, context)` of the package's `experiment.py`.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.papers.frame.claim import Check, JudgedPart
 from unshaken.papers.frame.paper import Headline, Paper
+from unshaken.papers.frame.scale import Scale, scale_of
 from unshaken.run.store import RunDir
 
 FROM_CACHE = "The networks came from the cache, so the seconds hold no training."
@@ -30,7 +31,8 @@ def remark_of(paper: Paper, measured: Mapping[str, Any]) -> str:
         paper: with the parameters of the run.
         measured: its figures.
     """
-    changed = ", ".join(f"{name}={value}" for name, value in paper.model_dump(exclude_defaults=True).items())
+    given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
+    changed = ", ".join(f"{name}={value}" for name, value in given.items())
     sentences = (
         f"Run with {changed}." if changed else "",
         paper.remark(measured),
@@ -53,6 +55,7 @@ class PaperResult(BaseModel):
         model: SPEC.
         seed: the run seed.
         seconds: wall time of the run.
+        scale: of the parameters; None if they are of neither scale, or were before there were scales.
         note: which parts of the rule held and which failed, and what else a reader must know.
         summary: the claim in at most a hundred characters.
         headline: the figures that stand for all, first the one on which the claim rests.
@@ -78,6 +81,7 @@ class PaperResult(BaseModel):
     seed: int
     seconds: float = Field(ge=0)
     note: str
+    scale: Scale | None = None
     summary: str = ""
     headline: tuple[Headline, ...] = ()
     differs: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.result import PaperResult, flat, note_of, remark_of
+from unshaken.papers.frame.scale import scale_of
 
 
 def write_table(
@@ -117,6 +118,7 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "judged": paper.rule_digest(),
         "reproduced": is_reproduced(judged),
         "remark": remark,
+        "scale": scale_of(paper),
         "note": note_of(checks, remark),
     }
     return result.model_copy(update={**cls.statement(), **again})
