@@ -164,15 +164,15 @@ class Figures:
         ways: dict[str, list[float]] = {"alike": [], "only_generated": [], "only_real": []}
         counts, psnr = np.zeros((2, 2), int), []
         for now, clean in zip(self.each(f"generated.{name}"), self.each("generated.clean"), strict=True):
+            roles = Roles(clean["fold"] == 0, name)
+            with choosing():
+                threshold = threshold_at(roles.rows(clean["score"]), FALSE_ALARMS)
             (made, real), (made0, real0) = (
-                [Roles(part["fold"] == 0).rows(part["score"], part["abnormal"] == k) for k in (True, False)]
-                for part in (now, clean)
+                [roles.rows(part["score"], part["abnormal"] == k) for k in (True, False)] for part in (now, clean)
             )
             pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
             for way, (a, b) in pairs.items():
                 ways[way].append(auroc(a, b).value)
-            with choosing():
-                threshold = threshold_at(Roles(clean["fold"] == 0).rows(clean["score"]), FALSE_ALARMS)
             counts += [[(made > threshold).sum(), len(made)], [(real > threshold).sum(), len(real)]]
             psnr.append(float(now["psnr"].mean()))
         figures: dict[str, Any] = {

@@ -105,6 +105,8 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         paper = cls(**result.provenance.get("parameters", {}))
         measured = Nested(result.measured)
         checks = paper.judge(measured)
+        if not checks:
+            raise LookupError("it holds none of the figures that they judge")
         remark = remark_of(paper, measured)
     except (LookupError, TypeError, ValueError, ArithmeticError, ParameterError) as error:
         raise DataError(
