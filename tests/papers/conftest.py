@@ -259,7 +259,7 @@ TINY: dict[str, Tiny] = {
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
     "adversarial-training": Tiny(
-        "images=200,epochs=1,tested=40,attacked=2",
+        "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,
         "epochs=2",
         {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
