@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -286,13 +287,13 @@ TINY: dict[str, Tiny] = {
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
     "fgsm-cw-distillation": Tiny(
-        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3",
+        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
         partial(make_tints, classes=6),
         "cw_steps=10",
     ),
     "fooling-images": Tiny(
         "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
-        "imagenet_classes=0",
+        "imagenet_classes=0,seeds=1",
         make_rows,
         "steps=5",
     ),
@@ -305,7 +306,7 @@ TINY: dict[str, Tiny] = {
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
     ),
     "robust-mae": Tiny(
-        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
+        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5,seeds=1", make_squares, "steps=3",
         patches={
             "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
             "unshaken.papers.robust_mae.experiment.VARIANTS": {
@@ -366,6 +367,11 @@ class Finished:
     out: Path
     cache: Path
     result: PaperResult
+
+    @property
+    def seed0(self) -> dict[str, Any]:
+        """The figures of the first seed, of rows that keep them by seed."""
+        return {k.removeprefix("seed0."): v for k, v in self.result.measured.items() if k.startswith("seed0.")}
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,7 @@ from unshaken.run.store import RunDir
 class Context:
     """An experiment at work.
 
-    Every method that writes rows does nothing where they are there already, so that an interrupted run is resumed by
-    running the experiment again from its first line.
+    Methods that write rows do nothing where these are there already: a run is resumed by running the experiment again.
 
     Args:
         slug: of the paper.
@@ -62,7 +61,7 @@ class Context:
     prefix: str = ""
 
     def within(self, name: str) -> Context:
-        """The same experiment, with `<name>.` before the labels of all conditions, networks and steps."""
+        """The same experiment, with `<name>.` before all labels, and the names of networks and steps."""
         return replace(self, prefix=f"{self.prefix}{name}.")
 
     def seeds(self, count: int) -> range:
@@ -235,9 +234,7 @@ class Context:
         conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
         left = {c.id for c in conditions if not self.run.has_rows("outcomes", c.id, 0)}
         parts = evaluated(conditions, method, model, batch, self.seed if seed is None else seed) if left else []
-        for part in parts:
-            if part.condition.id not in left:
-                continue
+        for part in (p for p in parts if p.condition.id in left):
             if keep_images and part.images is not None:
                 images = part.images(torch.arange(len(batch)))
                 self.run.write_examples(images, list(batch.ids), part.condition.id, 0)

@@ -101,10 +101,11 @@ class Rows:
         return sorted(c.removeprefix(self.prefix) for c in found if c.startswith(self.prefix))
 
     def grouped(self, table: str) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a table by condition, with its full id."""
+        """All rows of a table by the label of their condition, without the prefix."""
         found: dict[str, list[dict[str, Any]]] = {}
         for row in self.table(table).to_pylist():
-            found.setdefault(row["condition"], []).append(row)
+            if row["condition"].startswith(self.prefix):
+                found.setdefault(row["condition"].removeprefix(self.prefix), []).append(row)
         return found
 
     def correct(self, *labels: str) -> Flags:
