@@ -282,7 +282,7 @@ TINY: dict[str, Tiny] = {
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
-    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3", make_tints, "epochs=3"),
+    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3,seeds=1", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),

@@ -115,19 +115,31 @@ class AdaptiveSmoothingPaper(Paper):
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = PAIR
 
-    train: PositiveInt = Field(20_000, description="training images of each network, a stratified subset")
-    test: PositiveInt = Field(10_000, description="test images")
-    attacked: PositiveInt = Field(500, description="of these, images that are attacked")
-    epochs: PositiveInt = Field(4, description="of the networks trained without attacks")
-    robust_epochs: PositiveInt = Field(5, description="of the adversarial training")
+    full: ClassVar[Mapping[str, Any]] = {
+        "train": 20_000,
+        "test": 10_000,
+        "attacked": 500,
+        "epochs": 4,
+        "robust_epochs": 5,
+        "steps": 20,
+        "mixing": 5000,
+        "certified": 200,
+        "votes": 1000,
+    }
+
+    train: PositiveInt = Field(8_000, description="training images of each network, a stratified subset")
+    test: PositiveInt = Field(2_000, description="test images")
+    attacked: PositiveInt = Field(200, description="of these, images that are attacked")
+    epochs: PositiveInt = Field(3, description="of the networks trained without attacks")
+    robust_epochs: PositiveInt = Field(4, description="of the adversarial training")
     seeds: PositiveInt = Field(3, description="seeds of training")
     eps: PositiveFloat = Field(0.1, description="radius in linf of training and attacks, in [0, 1] pixel units")
-    steps: PositiveInt = Field(20, description="of PGD, each 2.5 radii over their number long")
-    mixing: NonNegativeInt = Field(5000, description="training images of the mixing network; 0 for none")
+    steps: PositiveInt = Field(10, description="of PGD, each 2.5 radii over their number long")
+    mixing: NonNegativeInt = Field(2000, description="training images of the mixing network; 0 for none")
     mixing_epochs: PositiveInt = Field(2, description="of the mixing network")
     sigma: NonNegativeFloat = Field(0.25, description="noise of the certificates; 0 for none")
-    certified: PositiveInt = Field(200, description="test images that are voted on")
-    votes: PositiveInt = Field(1000, description="fresh votes each")
+    certified: PositiveInt = Field(60, description="test images that are voted on")
+    votes: PositiveInt = Field(500, description="fresh votes each")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`; those that were run."""

@@ -109,19 +109,23 @@ class DistillationPaper(Paper):
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"gradients": {"largest": "double", "gap": "double"}}
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 12_000, "test": 1000, "attacked": 300, "nearest": 100, "epochs": 4, "longer": 5, "cw_steps": 150,
-    }  # fmt: skip
+        "train": 12_000,
+        "test": 1000,
+        "attacked": 300,
+        "nearest": 100,
+        "cw_steps": 150,
+    }
 
     seeds: PositiveInt = Field(3, description="networks of each kind")
-    train: PositiveInt = Field(12_000, description="training images, a stratified subset")
-    test: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
-    attacked: PositiveInt = Field(300, description="images of linf attacks")
-    nearest: PositiveInt = Field(100, description="images of Carlini and Wagner's attack")
+    train: PositiveInt = Field(5_000, description="training images, a stratified subset")
+    test: PositiveInt = Field(500, description="test images for clean accuracy, those to attack among them")
+    attacked: PositiveInt = Field(80, description="images of linf attacks")
+    nearest: PositiveInt = Field(25, description="images of Carlini and Wagner's attack")
     epochs: PositiveInt = Field(4, description="of the undefended network's training")
     longer: PositiveInt = Field(5, description="of the teacher's and the student's")
     temperature: PositiveFloat = Field(40.0, description="T of teacher and student, and of the tempered loss")
     lr: PositiveFloat = Field(0.1, description="largest learning rate of all three")
-    cw_steps: PositiveInt = Field(150, description="steps of Adam in each run of Carlini and Wagner's attack")
+    cw_steps: PositiveInt = Field(100, description="steps of Adam in each run of Carlini and Wagner's attack")
     cw_searches: PositiveInt = Field(5, description="its runs, each with another weight c")
     cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
     cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")

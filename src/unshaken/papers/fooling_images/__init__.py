@@ -135,26 +135,32 @@ class FoolingImagesPaper(Paper):
     between mean activations of the last layer before the head. `history`: one row a generation, over its cells."""
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 20_000, "test": 10_000, "steps": 300, "population": 200, "direct_generations": 600,
-        "cppn_generations": 200, "rejects": 1000, "imagenet_classes": 3, "imagenet_steps": 200,
-    }  # fmt: skip
+        "train": 20_000,
+        "test": 10_000,
+        "steps": 300,
+        "population": 200,
+        "direct_generations": 600,
+        "cppn_generations": 200,
+        "rejects": 1000,
+        "imagenet_steps": 200,
+    }
 
     seeds: PositiveInt = Field(3, description="runs of the whole experiment, with networks of their own")
-    train: PositiveInt = Field(20_000, description="training images, a stratified subset")
-    test: PositiveInt = Field(10_000, description="test images")
+    train: PositiveInt = Field(8_000, description="training images, a stratified subset")
+    test: PositiveInt = Field(3_000, description="test images")
     epochs: PositiveInt = Field(4, description="epochs of each network's training")
     smoothing: float = Field(0.0, ge=0, lt=1, description="of the labels in training; the publication has none")
-    steps: PositiveInt = Field(300, description="of ascent")
-    population: PositiveInt = Field(200, multiple_of=2, description="children a generation")
-    direct_generations: PositiveInt = Field(600, description="of pixels")
+    steps: PositiveInt = Field(200, description="of ascent")
+    population: PositiveInt = Field(100, multiple_of=2, description="children a generation")
+    direct_generations: PositiveInt = Field(300, description="of pixels")
     direct_enough: float | None = Field(
         None, gt=0, le=1, description="stop the evolution of pixels once every class has this confidence"
     )
-    cppn_generations: PositiveInt = Field(200, description="of CPPNs")
+    cppn_generations: PositiveInt = Field(120, description="of CPPNs")
     rounds: PositiveInt = Field(2, description="of retraining with a reject class")
-    rejects: PositiveInt = Field(1000, description="images that each round adds to the reject class")
+    rejects: PositiveInt = Field(500, description="images that each round adds to the reject class")
     imagenet_classes: NonNegativeInt = Field(3, description="classes of the part on ImageNet, outside the rule")
-    imagenet_steps: PositiveInt = Field(200, description="of its ascents")
+    imagenet_steps: PositiveInt = Field(100, description="of its ascents")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`; what was not run, as with a model of one's own, has no check."""

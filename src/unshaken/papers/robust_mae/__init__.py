@@ -135,20 +135,17 @@ class RobustMaePaper(Paper):
     """`selection`: the cluster of each image, and whether its commonest class is the image's own. `energy`: the share
     of a perturbation's energy inside each radius. `heat`: the error under noise of one frequency."""
 
-    full: ClassVar[Mapping[str, Any]] = {
-        "train": 8000, "test": 500, "epochs": 4, "confirm": 150, "queries": 2000, "vit_train": 2000, "vit_test": 200,
-        "pretrain": 5, "tune": 4,
-    }  # fmt: skip
+    full: ClassVar[Mapping[str, Any]] = {"train": 8000, "test": 500, "confirm": 150, "queries": 2000, "vit_train": 2000}
 
     seeds: PositiveInt = Field(3, description="networks of each kind")
-    train: PositiveInt = Field(8000, description="training images")
-    test: PositiveInt = Field(500, description="test images")
+    train: PositiveInt = Field(4000, description="training images")
+    test: PositiveInt = Field(200, description="test images")
     epochs: PositiveInt = Field(4, description="of the network's training")
     steps: PositiveInt = Field(20, description="of PGD")
-    confirm: PositiveInt = Field(150, description="test images that AutoAttack and 50 steps are tried on")
-    queries: PositiveInt = Field(2000, description="of Square within AutoAttack")
+    confirm: PositiveInt = Field(60, description="test images that AutoAttack and 50 steps are tried on")
+    queries: PositiveInt = Field(1000, description="of Square within AutoAttack")
     comparison: str = Field("cifar10", description="data of the three transformers; empty leaves them out")
-    vit_train: PositiveInt = Field(2000, description="their training images")
+    vit_train: PositiveInt = Field(1500, description="their training images")
     vit_test: PositiveInt = Field(200, description="their test images")
     pretrain: NonNegativeInt = Field(5, description="epochs of rebuilding; 0 leaves the three transformers out")
     tune: PositiveInt = Field(4, description="epochs in which they learn the classes")
