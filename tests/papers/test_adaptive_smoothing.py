@@ -12,8 +12,10 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken.papers.adaptive_smoothing.figures import chosen_of
+from unshaken.papers.adaptive_smoothing.figures import Figures, chosen_of
 from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.frame.rows import Rows
+from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
 
 
@@ -174,6 +176,18 @@ def test_one_seed_shows_nothing_over_seeds(measured):
 def test_the_remark_speaks_of_small_weights(measured):
     remark = AdaptiveSmoothingPaper().remark(measured)
     assert remark.startswith("At weight 0.3 robust accuracy is 0.550, 0.551, 0.552:")
+
+
+def test_a_model_is_as_robust_as_under_the_worse_loss_for_each_image(tmp_path):
+    """Of four images one withstands both losses."""
+    run, ids = RunDir(tmp_path), ["a", "b", "c", "d"]
+    for name, right in {"clean": (1, 1, 1, 1), "ce": (1, 1, 0, 0), "margin": (1, 0, 1, 0)}.items():
+        part = Part("outcomes", Condition(f"g.{name}", "pgd"), {"id": ids, "correct": [bool(r) for r in right]})
+        run.write_rows(table_of(part), "outcomes", f"g.{name}", 0)
+    found = Figures(Rows(run, "adaptive-smoothing", 0)).model("g")
+    assert {name: figure["value"] for name, figure in found.items()} == {
+        "clean": 1.0, "ce": 0.5, "margin": 0.5, "worst": 0.25
+    }  # fmt: skip
 
 
 @pytest.fixture

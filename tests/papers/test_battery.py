@@ -112,6 +112,19 @@ def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished):
 
 
 @every_row
+def test_no_interval_counts_an_image_twice(slug, finished):
+    """Of several seeds the same images are averaged: each stands for itself once, however many networks saw it."""
+    run = finished(slug)
+    ids = set()
+    for folder in (run.out / "rows").iterdir():
+        ids |= set(RunDir(run.out).rows(folder.name, ["id"])["id"].to_pylist())
+    for name, figure in run.result.measured.items():
+        if isinstance(figure, dict) and not figure["interval"].endswith("over seeds"):
+            samples = 2 if figure["interval"].startswith("delong") else 1  # normal and abnormal ones
+            assert figure["n"] <= samples * len(ids), name
+
+
+@every_row
 def test_the_kept_figures_give_the_same_verdict(slug, finished):
     result = finished(slug).result
     again = judge_again(result, PAPERS[slug])

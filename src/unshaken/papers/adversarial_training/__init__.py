@@ -129,7 +129,7 @@ class AdversarialTrainingPaper(Paper):
         "long_images": 2500,
         "long_epochs": 30,
         "mixed_images": 8000,
-        "mixed_epochs": 15,
+        "mixed_epochs": 30,
     }
 
     seeds: PositiveInt = Field(3, description="networks of each kind, two at least", ge=2)

@@ -102,11 +102,11 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         DataError: the rules need figures or parameters that the result does not have: it must be made again.
     """
     try:
-        paper = cls(**result.provenance.get("parameters", {}))
+        paper = cls(**result.provenance.get("parameters", cls.full))  # what was kept before they were is of full scale
         measured = Nested(result.measured)
         checks = paper.judge(measured)
-        if not checks:
-            raise LookupError("it holds none of the figures that they judge")
+        if not checks or (lost := judged_before(result, paper) - {check.part for check in checks}):
+            raise LookupError(f"no figures for {', '.join(sorted(lost)) if checks else 'any part'}")
         remark = remark_of(paper, measured)
     except (LookupError, TypeError, ValueError, ArithmeticError, ParameterError) as error:
         raise DataError(
@@ -124,3 +124,9 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "note": note_of(checks, remark),
     }
     return result.model_copy(update={**cls.statement(), **again})
+
+
+def judged_before(result: PaperResult, paper: Paper) -> set[str]:
+    """The parts of a claim, of those that a paper tries now, for which a result holds checks."""
+    tried = {name for name, part in paper.claim_parts().items() if not part.untried}
+    return tried & {check.part for check in result.checks}
