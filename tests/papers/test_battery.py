@@ -36,6 +36,7 @@ CHOOSING = {
     "rigid",
     "robust-weight-signatures",
     "tract",
+    "unsafebench",
     "vit-patch",
 }
 """Rows whose figures choose something in the tiny run: a threshold, a weight, a method."""
