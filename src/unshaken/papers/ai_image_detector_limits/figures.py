@@ -167,9 +167,9 @@ class Figures:
             roles = Roles(clean["fold"] == 0, name)
             with choosing():
                 threshold = threshold_at(roles.rows(clean["score"]), FALSE_ALARMS)
-            (made, real), (made0, real0) = (
-                [roles.rows(part["score"], part["abnormal"] == k) for k in (True, False)] for part in (now, clean)
-            )
+            made0, real0 = (roles.rows(clean["score"], clean["abnormal"] == k) for k in (True, False))
+            shown = Roles(now["fold"] == 0, name)
+            made, real = (shown.held_out(now["score"], now["abnormal"] == k) for k in (True, False))
             pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
             for way, (a, b) in pairs.items():
                 ways[way].append(auroc(a, b).value)
