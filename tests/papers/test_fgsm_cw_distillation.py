@@ -109,7 +109,7 @@ def test_every_figure_is_there(finished):
     assert "student.accuracy.transfer.0.1" in names
     assert "plain.accuracy.transfer.0.1" not in names
     assert {f"{n}.cw.{k}" for n in ("plain", "student") for k in ("success", "median_l2", "mean_l2")} <= names
-    assert "Run with train=200, test=40, attacked=16, nearest=6" in run.result.note
+    assert "Run with seeds=1, train=200, test=40, attacked=16, nearest=6" in run.result.note
     assert "logit gap" in run.result.note
 
 
