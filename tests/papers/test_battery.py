@@ -103,8 +103,8 @@ def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished, m
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module.__name__, mutant)  # dataclasses look for their module
             exec(compile(text, module.__file__, "exec"), mutant.__dict__)
-        said = refusal(mutant.figures)
-        assert "the rows of" in said, f"{slug}/figures.py, line {line}: nothing notices that it does not choose"
+        message = refusal(mutant.figures)
+        assert "the rows of" in message, f"{slug}/figures.py, line {line}: nothing notices that it does not choose"
     if chosen:
         with choosing():
             assert "the rows of" in refusal(module.figures)

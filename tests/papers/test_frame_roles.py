@@ -71,12 +71,12 @@ def test_conditions_that_choose_are_never_judged(run):
     rows = Rows(run, "toy", 0, chooses={"outcomes": "*.held"}).within("s0")
     assert rows.labels() == ["held", "test"]
     assert rows.accuracy("test")["value"] == 0.25
-    assert set(rows.grouped("outcomes")) == {"s0.test"}
+    assert set(rows.grouped("outcomes")) == {"test"}
     with pytest.raises(ParameterError, match=r"'outcomes s0\.held' serve to choose by, not to judge by"):
         rows.accuracy("held")
     with choosing():
         assert rows.accuracy("held")["value"] == 0.5
-        assert set(rows.grouped("outcomes")) == {"s0.held"}
+        assert set(rows.grouped("outcomes")) == {"held"}
         with pytest.raises(ParameterError, match=r"'outcomes s0\.test' serve to judge by, not to choose by"):
             rows.accuracy("test")
 

@@ -100,11 +100,11 @@ def test_pretrainings_that_are_not_there_are_not_tried(measured):
 
 
 def test_the_remark_tells_what_any_pattern_gains_and_compares_pretrainings(measured):
-    said = RobustMaePaper().remark(measured)
-    assert said.startswith(
+    remark = RobustMaePaper().remark(measured)
+    assert remark.startswith(
         "67%, 67% of the gain against attacks that do not know the prompts"
     )  # 0.5 - 0.4 over 0.55 - 0.4
-    assert "a difference beyond chance" in said
+    assert "a difference beyond chance" in remark
     first = measured["seed0"]
     first["pretraining"]["pixels_minus_features"]["pgd-1"] = figure(0.0)
     assert "inconclusive at this size" in RobustMaePaper().remark(measured)

@@ -73,10 +73,10 @@ def test_bad_results_are_named_and_the_others_written(tmp_path):
     (kept / "broken.json").write_text("{")
     result(slug="dverge").save(kept)  # it has no figures that the rules of this row could judge
     result(slug="new").save(kept)
-    said = (
+    message = (
         r"is written, but 2 of 4 results .*broken\.json cannot be read .*; the figures of dverge do not fit its rules"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         write_table(kept, out)
     assert [line.split("]")[0] for line in out.read_text().splitlines() if line.startswith("| [")] == [
         "| [dverge",
