@@ -9,19 +9,11 @@ from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, seeds_in
+from unshaken.papers.robust_weight_signatures.verdict import judge_signatures
 
 ALLOWED = 0.05
 """Clean accuracy on validation images that a patch may cost to be chosen."""
-RANDOM = 3
-"""Random patches of equal norms."""
-LAYERS = 6
-"""Convolutions of the network, those that a patch may have."""
-SHARE, LOSS, ROUNDED = 0.5, 0.06, 0.01
-SCALED = (0.5, 1.0)
-"""Alphas at which the chosen layers are shown to test images."""
 KINDS = ("noise", "blur", "contrast")
-SAME = 0.001
-"""Share of images whose class may change by the rounding of a patch that is added and removed."""
 
 
 @register("robust-weight-signatures", reference="Cai et al. 2023, arXiv:2302.12480")
@@ -156,8 +148,6 @@ class RobustWeightSignaturesPaper(Paper):
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
-        from unshaken.papers.robust_weight_signatures.verdict import judge_signatures
-
         return judge_signatures([part for _, part in seeds_in(measured)])
 
     def remark(self, measured: Mapping[str, Any]) -> str:

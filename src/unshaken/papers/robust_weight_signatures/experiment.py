@@ -24,9 +24,10 @@ from unshaken.harden.surgery.surgery import (
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import Net, with_weights
 from unshaken.papers.frame.outcomes import accuracy_of
-from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, SCALED, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures import ALLOWED, RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import chosen_trial
 from unshaken.papers.robust_weight_signatures.nets import SHOWN, Images, Nets, changed, half_of
+from unshaken.papers.robust_weight_signatures.verdict import RANDOM, SCALED
 
 LAYERS, ALPHAS = (2, 4, 6), (0.25, 0.5, 0.75, 1.0)
 LEVELS = 16

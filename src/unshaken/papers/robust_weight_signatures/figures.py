@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from unshaken.harden.surgery.surgery import Trial, best_trial
 from unshaken.papers.frame.rows import Rows
-from unshaken.papers.robust_weight_signatures import ALLOWED, KINDS, RANDOM, SCALED, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures import ALLOWED, KINDS, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures.verdict import RANDOM, SCALED
 
 COMPARED = ("base", "robust", "patched", "interpolated")
 BESIDE = ("quantised", "plain", "removed", *(f"scaled-{a:g}" for a in SCALED), *(f"random{i}" for i in range(RANDOM)))

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from unshaken.papers.frame import Check, across_seeds, decide
-from unshaken.papers.robust_weight_signatures import LAYERS, LOSS, RANDOM, ROUNDED, SAME, SCALED, SHARE
+
+RANDOM = 3
+"""Random patches of equal norms."""
+LAYERS = 6
+"""Convolutions of the network, those that a patch may have."""
+SCALED = (0.5, 1.0)
+"""Alphas at which the chosen layers are shown to test images."""
+SHARE, LOSS, ROUNDED = 0.5, 0.06, 0.01
+SAME = 0.001
+"""Share of images whose class may change by the rounding of a patch that is added and removed."""
 
 
 def judge_signatures(seeds: Sequence[Any]) -> list[Check]:
