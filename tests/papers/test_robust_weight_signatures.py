@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -187,7 +188,8 @@ def test_halves_of_the_classes_are_labelled_from_0():
 def test_a_finished_run_trains_nothing(finished, monkeypatch, tmp_path):
     run = finished("robust-weight-signatures")
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "elsewhere"))
-    again = run_paper(run.text, data=run.data, out=run.out)
+    shutil.copytree(run.out, tmp_path / "run")
+    again = run_paper(run.text, data=run.data, out=tmp_path / "run")
     assert {**again.measured, "networks_from_cache": False} == run.result.measured
     assert not (tmp_path / "elsewhere").exists()
 
