@@ -35,6 +35,8 @@ from unshaken.papers.unsafebench.sets import Moderated, collected_for, sources
 
 NOISE = 0.01
 """l2 budget of the Gaussian noise of the published protocol."""
+STEP = 0.25
+"""Length of a step of PGD, as a share of the radius, so that ten reach all of the ball."""
 TUNE = 0.2
 """Share of the training images on which thresholds are set."""
 LIMIT = 16
@@ -176,7 +178,7 @@ class Moderation:
         budgets = [float(level) / 255 for level in LEVELS]
         for prefix, target in (("", model), (MASKED, masked)):
             for level, eps in zip(LEVELS, budgets, strict=True):
-                pgd = PGD(steps=self.paper.steps)
+                pgd = PGD(steps=self.paper.steps, step_size=STEP)
                 context.attack(f"{prefix}fgsm-{level}", target, FGSM(), batch, norm="linf", eps=eps, seed=seed)
                 context.attack(f"{prefix}pgd-{level}", target, pgd, batch, norm="linf", eps=eps, seed=seed, early=True)
             context.evaluate(f"{prefix}deepfool", DeepFool(), target, batch, eps=budgets, norm="linf", seed=seed)
