@@ -60,7 +60,7 @@ def changed_predictions(rows: Rows, label: str, other: str) -> float:
     """The largest share of images, clean or noisy, to which two sets of weights give other classes."""
 
     def predicted(name: str) -> NDArray[np.int64]:
-        return rows.table("outcomes", name).sort_by("id")["prediction"].to_numpy()
+        return np.asarray(rows.table("outcomes", name).sort_by("id")["prediction"].to_numpy(), np.int64)
 
     differ = [predicted(f"{label}.on-{what}") != predicted(f"{other}.on-{what}") for what in ("clean", "noise")]
     return round(max(float(d.mean()) for d in differ), 6)
