@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unshaken.core.thin_input import ThinConv2d, is_thin, thin_inputs, tiling
@@ -96,3 +97,17 @@ def test_other_layers_are_left_alone():
     thin_inputs(net)
     assert isinstance(net[0], ThinConv2d)
     assert [type(layer) for layer in net[1:]] == [type(layer) for layer in kept]
+
+
+class Padded(nn.Conv2d):
+    """A convolution that pads by itself, as those of EfficientNet do."""
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (0, 1, 0, 1)))
+
+
+def test_a_convolution_with_a_forward_of_its_own_is_left_alone():
+    """In a gradient pass the tiles would compute another function than it does."""
+    net = nn.Sequential(Padded(3, 8, 3, 2))
+    thin_inputs(net)
+    assert type(net[0]) is Padded

@@ -277,7 +277,11 @@ TINY: dict[str, Tiny] = {
         },
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
-    "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
+    "crossmax-ensemble": Tiny(
+        "photos=20,images=160,epochs=2,seeds=1,steps=3,system_images=160,system_epochs=1,system_photos=6,"
+        "system_steps=2,draws=2",
+        make_tints, "steps=4", patches={"unshaken.attack.ensembles.autoattack.EOT": 3},
+    ),
     "dual-randomized-smoothing": Tiny(
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
         partial(make_faint_tints, train=240, brighter=120), "n=100",

@@ -40,17 +40,19 @@ def run(place, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_CACHE", str(place / "cache"))
     monkeypatch.setattr(CropSelectionPaper, "data", "demo")
     monkeypatch.setattr(CropSelectionPaper, "model", "demo:standard")
-    return partial(run_paper, "crop-selection:photos=8,far_photos=2,cifar_photos=40,epochs=1")
+    return partial(run_paper, "crop-selection:photos=8,far_photos=2,cifar_photos=40,epochs=1,seeds=2")
 
 
-def test_two_networks_are_trained_judged_and_kept(run, tmp_path):
+def test_two_networks_of_each_seed_are_trained_judged_and_kept(run, tmp_path):
     first = run(out=tmp_path / "run").measured
     small = {k.removeprefix("cifar10."): v for k, v in first.items() if k.startswith("cifar10.")}
-    assert small["looks.as-trained.plain-28.accuracy"]["n"] == 40
-    assert small["looks.as-trained.plain-28.forwards"] == 9
-    selected = [k for k in small if k.startswith("looks.on-crops.") and k.endswith(".forwards")]
-    assert {k.split(".")[2] for k in selected} == {"hash-24", "hash-22", "hash-20"}
-    assert all(1 <= small[k] <= 9 for k in selected)
+    assert small["looks.as-trained.plain-28.accuracy"]["n"] == 2
+    assert small["looks.as-trained.plain-28.forwards"]["value"] == 9
+    forwards = {
+        k.split(".")[2]: v["value"] for k, v in small.items() if k.startswith("looks.on-crops.") and "forw" in k
+    }
+    assert forwards.keys() == {f"{kind}-{m}" for kind in ("hash", "centre") for m in (24, 22, 20)}
+    assert all(1 <= forwards[f"hash-{m}"] <= forwards[f"centre-{m}"] == 9 for m in (24, 22, 20))
     assert [small[f"law.{m}"] for m in (24, 22, 20)] == [0.1837, 0.3086, 0.405]
     assert small["same_crop.hash.20"]["value"] == pytest.approx(0.405, abs=0.25)  # 3.2 standard errors of 40
     assert first["networks_from_cache"] is False
@@ -59,10 +61,12 @@ def test_two_networks_are_trained_judged_and_kept(run, tmp_path):
     accuracies = [small[f"looks.{k}.accuracy"]["value"] for k in ("on-crops.hash-20", "as-trained.plain-28")]
     changed = small["against_plain.on-crops.hash-20.accuracy"]["value"]
     assert changed == pytest.approx(accuracies[0] - accuracies[1])
+    failures = [small[f"looks.on-crops.{k}-22.label_failures"]["value"] for k in ("centre", "hash")]
+    assert small["against_centre.hash-22.stable"]["value"] == pytest.approx(failures[0] - failures[1])
     again = run(out=tmp_path / "again").measured
     assert again == {**first, "networks_from_cache": True}
     rows = tmp_path / "run" / "rows" / "outcomes"
-    for file in sorted(rows.glob("small.on-crops.*")):
+    for file in sorted(rows.glob("small.s1.on-crops.*")):
         file.unlink()
     assert run(out=tmp_path / "run").measured == again
 

@@ -1,6 +1,7 @@
 """The rule by hand, the synthetic worlds against direct formulas, and the whole row with tiny networks."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.run import flat
-from unshaken.papers.mixup_calibration import MixupCalibrationPaper
-from unshaken.papers.mixup_calibration.figures import averaged, interpolation
+from unshaken.papers.mixup_calibration import MixupCalibrationPaper, experiment
+from unshaken.papers.mixup_calibration.figures import Figures, averaged, interpolation
 from unshaken.run.store import RunDir
 
 
@@ -30,8 +31,14 @@ def part(kl, gap, less=0.02):
 
 @pytest.fixture
 def measured():
-    """Figures with which all parts that are tried are shown."""
-    return {"pairs": {"2": part(0.1, 0.002), "10": part(0.2, 0.01), "40": part(0.3, 0.02)}}
+    """Figures with which all parts are shown."""
+    counts = {k: {"train_accuracy": 0.995} for k in ("2", "10", "40")}
+    photos = {"erm": {"train": {"train_accuracy": 0.995}}, "gap_ts": figure(0.2), "growth_ts": figure(0.1)}
+    return {
+        "pairs": {"2": part(0.1, 0.002), "10": part(0.2, 0.01), "40": part(0.3, 0.02)},
+        "evenly": {**counts, "slope": figure(0.1), "better_by": figure(0.2)},
+        "photos": {"0.4": photos},
+    }
 
 
 def outcomes(measured):
@@ -51,9 +58,56 @@ def changed(measured, path, new):
 
 def test_all_parts_that_are_tried_are_shown(measured):
     found = outcomes(measured)
-    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"logarithm", "wrong-labels"}
-    assert {*found.values()} == {"not tried", "shown"}
+    assert {*found.values()} == {"shown"}
     assert outcomes(Nested(flat(measured))) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "figures", "name"),
+    [
+        (("evenly", "slope"), (figure(0.005), figure(-0.1)), "logarithm"),
+        (("evenly", "better_by"), (figure(0.005), figure(-0.1)), "logarithm"),
+        (("photos", "0.4", "gap_ts"), (figure(0.005), figure(-0.1)), "wrong-labels"),
+        (("photos", "0.4", "growth_ts"), (figure(0.005), figure(-0.1)), "wrong-labels"),
+        (("evenly", "10", "train_accuracy"), (0.98,), "logarithm"),
+        (("photos", "0.4", "erm", "train", "train_accuracy"), (0.98,), "wrong-labels"),
+    ],
+)
+def test_each_new_figure_decides_its_part_alone(measured, path, figures, name):
+    before = outcomes(measured)
+    for new, outcome in zip(figures, ("not visible at this scale", "contradicted"), strict=False):
+        assert outcomes(changed(measured, path, new)) == {**before, name: outcome}
+
+
+def test_photos_that_were_left_out_judge_nothing(measured):
+    assert outcomes({**measured, "photos": {}})["wrong-labels"] == "not tried"
+
+
+def test_a_line_needs_three_numbers_of_classes(measured):
+    del measured["pairs"]["10"]
+    assert outcomes(measured)["logarithm"] == "not visible at this scale"
+
+
+def test_steps_are_as_many_for_all_numbers_of_classes(monkeypatch):
+    """100 classes of 15 take 120 epochs of 12 batches, 2 classes as many steps of one."""
+    seen = {}
+    monkeypatch.setattr(
+        experiment, "points", lambda c, s, r, seed, sizes, epochs, nets: seen.update({sizes[0]: epochs})
+    )
+    for k in (2, 10, 40, 100):
+        experiment.evenly(MixupCalibrationPaper(), SimpleNamespace(within=lambda name: None), 0, k)
+    assert seen == {30: 1440, 150: 720, 600: 288, 1500: 120}
+
+
+def test_the_logarithm_is_told_from_the_line(monkeypatch):
+    """KL is exactly ln k in all seeds: the line in ln k explains all of it, that in k what numpy says."""
+    monkeypatch.setattr(Figures, "kl", lambda self, name, net: {"oracle": np.log(int(name[8:])), "train_accuracy": 1})
+    names = [f"s0.even-{k}.erm.test" for k in (2, 10, 40, 100)]
+    found = Figures(SimpleNamespace(labels=lambda: names), [0, 1]).evenly()
+    counts = np.array([2, 10, 40, 100])
+    assert found["slope"]["value"] == pytest.approx(1)
+    assert found["better_by"]["value"] == pytest.approx(1 - np.corrcoef(counts, np.log(counts))[0, 1] ** 2)
+    assert found["40"]["kl_oracle"]["value"] == pytest.approx(np.log(40))
 
 
 @pytest.mark.parametrize(
@@ -132,9 +186,13 @@ def test_figures_come_from_rows(finished):
         oracle = result.measured["pairs.2.0.6.erm.kl_oracle"]["value"]
     assert result.measured["pairs.2.0.6.erm.kl_raw"]["value"] == pytest.approx(np.mean(values), rel=1e-5)
     assert oracle <= result.measured["pairs.2.0.6.erm.kl_raw"]["value"]
-    clean = [r for r in rows if r["condition"] == "s0.photos-0.4.erm.clean"]
-    wrong = np.mean([np.argmax(r["logits"]) != r["label"] for r in clean])
-    assert result.measured["photos.0.4.erm.clean_labels.error"] == pytest.approx(wrong, abs=1e-4)
+    conditions = [f"s{seed}.photos-0.4.erm.clean" for seed in (0, 1)]
+    clean = [[r for r in rows if r["condition"] == name] for name in conditions]
+    wrong = np.mean([[np.argmax(r["logits"]) != r["label"] for r in own] for own in clean])
+    assert result.measured["photos.0.4.erm.clean_labels.error"] == pytest.approx(wrong, abs=2e-4)
+    assert result.measured["evenly.2.kl_oracle"]["n"] == 2
+    gap, less = (result.measured[f"photos.{rate}.gap_ts"]["value"] for rate in ("0.4", "0"))
+    assert result.measured["photos.0.4.growth_ts"]["value"] == pytest.approx(gap - less)
 
 
 def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path):

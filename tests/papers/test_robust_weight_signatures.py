@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -64,9 +65,24 @@ def measured():
             "plain": pair(0.45, 0.3),
             "quantised": pair(0.469 + i / 1000, 0.349 + i / 1000),
             **{f"random{k}": pair(0.5, 0.2 + k / 100) for k in range(3)},
+            "scaled-0.5": pair(0.48, 0.3),
+            "scaled-1": pair(0.44, 0.38),
             "layers": 4,
         }
-        seeds[f"seed{i}"] = {"noise": noise, "weights": {"size.ratio": 4.0 + i / 100}}
+        other = {"base": pair(0.5, 0.2), "robust": pair(0.4, 0.4), "patched": pair(0.45, 0.35)}
+        weights = {"size.ratio": 4.0 + i / 100, "cosine.transfer": 0.5}
+        seeds[f"seed{i}"] = {
+            "noise": noise,
+            "blur": dict(other),
+            "contrast": dict(other),
+            "weights": {**weights, "cosine.noise.blur": 0.1 + i / 100, "cosine.noise.contrast": 0.0},
+            "two_patches": {
+                "both": {"noise": {"value": 0.3}, "blur": {"value": 0.3}},
+                "base": {"noise": {"value": 0.2}, "blur": {"value": 0.2}},
+            },
+            "transfer": {"base": pair(0.5, 0.2), "patched": pair(0.5, 0.3), "random0": pair(0.5, 0.21)},
+            "removed_changes": 0.0,
+        }
     return seeds
 
 
@@ -76,8 +92,13 @@ def outcomes(measured):
 
 
 def change(measured, label, figures):
+    """Set the figures of a label of noise, or at a dotted path, in each seed."""
+    *way, last = [name for name in label.split("/") if name] if "/" in label else ("noise", label)
     for i, figure in enumerate(figures):
-        measured[f"seed{i}"]["noise"][label] = figure
+        part = measured[f"seed{i}"]
+        for name in way:
+            part = part[name]
+        part[last] = figure
 
 
 def test_every_part_is_shown(measured):
@@ -95,7 +116,20 @@ def test_every_part_is_shown(measured):
         ("random1", [pair(0.5, x) for x in (0.2, 0.35, 0.45)], "control", NOT_VISIBLE),
         ("random0", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "control", CONTRADICTED),
         ("plain", [pair(0.5, x) for x in (0.35, 0.351, 0.352)], "projection", NOT_VISIBLE),
-        ("interpolated", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "projection", CONTRADICTED),
+        ("plain", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "projection", CONTRADICTED),
+        ("interpolated", [pair(0.5, x) for x in (0.35, 0.351, 0.352)], "control", NOT_VISIBLE),
+        ("interpolated", [pair(0.5, x) for x in (0.4, 0.401, 0.402)], "control", CONTRADICTED),
+        ("scaled-0.5", [pair(0.5, x) for x in (0.2, 0.19, 0.21)], "scaled", NOT_VISIBLE),
+        ("scaled-1", [pair(0.5, x) for x in (0.2, 0.201, 0.202)], "scaled", CONTRADICTED),
+        ("/removed_changes", [0.0, 0.002, 0.0], "scaled", NOT_VISIBLE),
+        ("blur/patched", [pair(0.45, x) for x in (0.25, 0.26, 0.251)], "other-corruptions", NOT_VISIBLE),
+        ("contrast/patched", [pair(0.45, x) for x in (0.1, 0.11, 0.12)], "other-corruptions", CONTRADICTED),
+        ("two_patches/both/blur", [{"value": x} for x in (0.2, 0.3, 0.25)], "combined", NOT_VISIBLE),
+        ("two_patches/both/noise", [{"value": x} for x in (0.1, 0.11, 0.12)], "combined", CONTRADICTED),
+        ("transfer/random0", [pair(0.5, x) for x in (0.3, 0.31, 0.29)], "moved", NOT_VISIBLE),
+        ("transfer/patched", [pair(0.5, x) for x in (0.15, 0.151, 0.152)], "moved", CONTRADICTED),
+        ("weights/cosine.noise.contrast", [0.5, 0.6, 0.4], "identifies", NOT_VISIBLE),
+        ("weights/cosine.noise.blur", [0.6, 0.61, 0.62], "identifies", CONTRADICTED),
         ("quantised", [pair(0.469, x) for x in (0.30, 0.35, 0.40)], "quantised", NOT_VISIBLE),
         ("quantised", [pair(0.40, x) for x in (0.35, 0.351, 0.352)], "quantised", CONTRADICTED),
         ("layers", [4, 6, 4], "first-layers", NOT_VISIBLE),
@@ -137,7 +171,10 @@ def test_figures_come_from_rows(finished):
         assert result.measured[f"seed0.transfer.{label}.clean"]["n"] == sum(upper)
     assert result.measured["seed0.noise.layers"] in (0, 2, 4, 6)
     assert result.measured["seed0.weights.size.ratio"] > 1
-    assert not any(name.startswith("seed1.blur") for name in result.measured)
+    for kind in ("noise", "blur", "contrast"):
+        assert result.measured[f"seed1.{kind}.patched.changed"]["n"] == 24
+    assert result.measured["seed1.two_patches.both.blur"]["n"] == 24
+    assert result.measured["seed0.removed_changes"] in (0, pytest.approx(1 / 24, abs=1e-6))
     assert "patch minus best random patch" in result.note
 
 
@@ -151,7 +188,8 @@ def test_halves_of_the_classes_are_labelled_from_0():
 def test_a_finished_run_trains_nothing(finished, monkeypatch, tmp_path):
     run = finished("robust-weight-signatures")
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "elsewhere"))
-    again = run_paper(run.text, data=run.data, out=run.out)
+    shutil.copytree(run.out, tmp_path / "run")
+    again = run_paper(run.text, data=run.data, out=tmp_path / "run")
     assert {**again.measured, "networks_from_cache": False} == run.result.measured
     assert not (tmp_path / "elsewhere").exists()
 

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
+from torch import nn
 
+from unshaken.attack import FGSM, PGD, DeepFool
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import Oracle
 from unshaken.detect.moderation.policy_heads import PolicyHeads
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.unsafebench import UnsafeBenchPaper
-from unshaken.papers.unsafebench.experiment import Moderation
+from unshaken.papers.unsafebench.experiment import Moderation, Probabilities
 from unshaken.papers.unsafebench.figures import Figures
 from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
 from unshaken.run.store import RunDir
@@ -59,7 +63,10 @@ def figure(value, reach=0.01):
     return {"value": value, "low": value - reach, "high": value + reach}
 
 
-def figures(lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.8), informed=0.9, other=0.8):
+def figures(
+    lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.8), informed=0.9, other=0.8,
+    masking=0.3,
+):  # fmt: skip
     """Figures with which every part is shown, unless told otherwise."""
     cells = {end: figure(value) for end, value in zip(("worst", "best"), categories, strict=True)}
     return {
@@ -67,7 +74,7 @@ def figures(lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categori
             arm: {f"s{i}": gap for i, gap in enumerate(gaps)} for arm, gaps in (("real", lost), ("half", left))
         },
         "uneven": {**cells, "worst_category": "cat", "best_category": "ship"},
-        "robust": {"1": {"worst": figure(worst)}},
+        "robust": {"1": {"worst": figure(worst), "masking": {"deepfool": figure(masking)}}},
         "policies": {
             "negatives-0.5": {"own-removed.unsafe": figure(informed), "other-removed.unsafe": figure(other)},
             "negatives-0": {"own-removed.unsafe": figure(0.2)},
@@ -102,6 +109,8 @@ def test_every_part_is_shown():
         ({"informed": 0.1}, "policy", CONTRADICTED),
         ({"other": 0.505}, "policy", NOT_VISIBLE),
         ({"other": 0.4}, "policy", CONTRADICTED),
+        ({"masking": 0.005}, "masking", NOT_VISIBLE),
+        ({"masking": -0.3}, "masking", CONTRADICTED),
     ],
 )
 def test_what_the_figures_do_not_show(options, part, expected):
@@ -177,8 +186,25 @@ def test_robust_accuracy_starts_at_one_and_never_rises(finished):
     worst = [result.measured[f"robust.{e}.worst"]["value"] for e in ("0.5", "1", "2", "4")]
     assert worst == sorted(worst, reverse=True)
     for e in ("0.5", "1", "2", "4"):
-        each = [result.measured[f"robust.{e}.{name}"]["value"] for name in ("fgsm", "pgd")]
+        each = [result.measured[f"robust.{e}.{name}"]["value"] for name in ("fgsm", "pgd", "deepfool")]
         assert result.measured[f"robust.{e}.worst"]["value"] <= min(each)
+
+
+def test_probabilities_mislead_deepfool_and_no_attack_that_takes_a_sign():
+    """With a margin of m = 10 (x - 0.5) at 0.9 the boundary is 0.4 away, and by probabilities sinh(4) / 10 = 2.7."""
+    net = nn.Linear(1, 2)
+    net.weight.data, net.bias.data = torch.tensor([[-5.0], [5.0]]), torch.tensor([2.5, -2.5])
+    model = Classifier(nn.Sequential(nn.Flatten(), net)).eval()
+    batch = Batch(torch.full((1, 1, 1, 1), 0.9), torch.tensor([1]), ("a",))
+
+    def broken(attack, target):
+        (found,), _ = attack.attack(Oracle(target), batch, norm="linf", eps=[0.5])
+        return bool(found.fooled)
+
+    masked = Classifier(Probabilities(model)).eval()
+    for attack in (FGSM(), PGD(steps=5, step_size=0.5), DeepFool()):
+        assert broken(attack, model)
+        assert broken(attack, masked) == (attack.info.name != "deepfool")
 
 
 def test_policies_and_false_alarms(finished):

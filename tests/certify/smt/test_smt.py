@@ -453,9 +453,11 @@ def test_layer_mode_finds_examples_and_counts_what_it_reaches(ramp):
     model, x = perceptron(4, 9, depth=2), image(4, 1, 3, 3)
     region = SMT(pixels=3).region(x, answer(model, x), 0.05)
     chain = read_chain(model, x[None])
-    units, axes = hidden_grid(chain, region, LinearBounds(chain, region.box), 4, 1)
+    units, axes = hidden_grid(chain, region, LinearBounds(chain, region.box), 4, 1, 3)
     assert len(units) == 3
     assert size(axes) == 27
+    few = SMT(mode="layer", pixels=3, layer=2, units=1, steps=4).verify(model, region)
+    assert few.verdict == "adversarial" or few.data == {"grid": 9, "reached": few.points}
     deep = SMT(mode="layer", pixels=3, layer=2).verify(model, region)
     assert deep.verdict in ("adversarial", "unknown")
     with pytest.raises(ParameterError, match="layer=3 must be at most 2, the hidden layers"):

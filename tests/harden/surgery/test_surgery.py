@@ -287,6 +287,21 @@ def test_a_loss_of_just_as_much_as_allowed_is_too_much():
     assert best_trial(base, trials, 0.05) == trials[1]
 
 
+def test_a_smaller_patch_may_be_behind_by_the_slack():
+    base = Trial(0, 0.0, 0.5, 0.2)
+    trials = [
+        Trial(2, 0.5, 0.48, 0.34),
+        Trial(4, 0.25, 0.49, 0.3599),
+        Trial(4, 0.5, 0.47, 0.36),
+        Trial(6, 1, 0.46, 0.38),
+    ]
+    trials += [Trial(2, 1.0, 0.4, 0.5)]  # loses too much
+    assert best_trial(base, trials, 0.05) == trials[3]
+    assert best_trial(base, trials, 0.05, slack=0.02) == trials[2]  # of as many layers the more robust
+    assert best_trial(base, trials, 0.05, slack=0.04) == trials[0]
+    assert best_trial(base, trials[-1:], 0.05, slack=0.02) is None
+
+
 def test_random_controls_have_the_norms_of_the_signature(family):
     signature = taken(family)
     noise = matched_noise(signature, 3)

@@ -20,12 +20,14 @@ from unshaken.core.oracle import Oracle
 
 
 def layer_search(
-    chain: Chain, oracle: Oracle, region: Region, depth: int, steps: int, most: int, limits: Limits
-) -> Finding:
-    """Look at a grid over as many units of a layer as there are free pixels, each point mapped back to an image.
+    chain: Chain, oracle: Oracle, region: Region, depth: int, steps: int, most: int, limits: Limits,
+    width: int | None = None,
+) -> Finding:  # fmt: skip
+    """Look at a grid over some units of a layer, each point mapped back to an image.
 
     The units are those whose values lie farthest from the layer's mean, of those that the free pixels move; the grid
-    spans their bounds. A point that no image of the region reaches is passed over. Nothing is proved by it.
+    spans their bounds. A point that no image of the region reaches is passed over: of as many units as there are free
+    pixels most points are, of fewer units fewer. Nothing is proved by it.
 
     Args:
         chain: the model's layers.
@@ -35,6 +37,7 @@ def layer_search(
         steps: m; a unit takes 2 m + 1 values.
         most: points at most; a larger grid is not begun.
         limits: of the solver.
+        width: units at most; None for as many as there are free pixels.
 
     Raises:
         ParameterError: there is no such layer before the logits.
@@ -46,7 +49,7 @@ def layer_search(
         raise ParameterError(f"smt: layer={depth} must be at most {len(places)}, the hidden layers of {chain.name!r}")
     top = places[depth - 1] + 1
     linear = LinearBounds(chain, on(region.box, chain), limit=oracle.limit)
-    units, axes = hidden_grid(chain, region, linear, top, steps)
+    units, axes = hidden_grid(chain, region, linear, top, steps, width or len(region.free))
     count, doubt = size(axes), in_doubt(linear)
     if not axes or count > most or doubt > limits.units:
         why = "the free pixels move none of its units" if not axes else f"{count} points, {doubt} units in doubt"
@@ -76,7 +79,7 @@ def layer_search(
 
 
 def hidden_grid(
-    chain: Chain, region: Region, linear: LinearBounds, top: int, steps: int
+    chain: Chain, region: Region, linear: LinearBounds, top: int, steps: int, width: int
 ) -> tuple[Tensor, list[Tensor]]:
     """The units chosen, int64, and the values of each, float64."""
     low, high = (v[0].flatten() for v in linear.bounds[top])
@@ -86,7 +89,7 @@ def hidden_grid(
         x = layer.forward(x)
     flat = x.flatten()
     extreme = (flat - flat.mean()).abs().masked_fill(moved <= 1e-4 * moved.max(), -1)
-    order = extreme.sort(descending=True, stable=True).indices[: len(region.free)]
+    order = extreme.sort(descending=True, stable=True).indices[:width]
     units = order[extreme[order] >= 0]
     share = torch.linspace(0, 1, 2 * steps + 1, dtype=torch.float64)
     return units, [low[u].cpu() + share * (high[u] - low[u]).cpu() for u in units]

@@ -75,6 +75,9 @@ class SMT(Certifier):
     )
     steps: PositiveInt = Field(1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
     layer: PositiveInt = Field(1, description="hidden layer of mode layer, from 1")
+    units: PositiveInt | None = Field(
+        None, description="number of units searched by mode layer; default as many as free pixels"
+    )
     seconds: PositiveFloat = Field(
         60.0, description="time limit of the solver per image, in seconds; then the result is unknown"
     )
@@ -126,7 +129,7 @@ class SMT(Certifier):
             if self.mode == "exact":
                 return exact(chain, oracle, region, limits)
             if self.mode == "layer":
-                return layer_search(chain, oracle, region, self.layer, self.steps, self.max_points, limits)
+                return layer_search(chain, oracle, region, self.layer, self.steps, self.max_points, limits, self.units)
             if self.mode == "covering":
                 return covering(chain, oracle, region, lattice(region, self.steps), self.max_points)
             axes = corners(region) if self.mode == "corners" else lattice(region, self.steps)

@@ -226,8 +226,8 @@ def _beside(net: nn.Module, model: Classifier, name: str) -> Classifier:
 
 def _count(net: nn.Module) -> int:
     """How many predictors a net says it has."""
-    parts = getattr(net, "members", getattr(net, "heads", None))
-    return len(parts) if isinstance(parts, nn.ModuleList) else int(getattr(net, "count", 0))
+    members = getattr(net, "members", None)
+    return len(members) if isinstance(members, nn.ModuleList) else int(getattr(net, "count", 0))
 
 
 def _check_different(net: nn.Module, name: str) -> None:

@@ -154,6 +154,10 @@ class FrontEnd(nn.Module):
         for name, value in (("mean", model.mean), ("std", model.std)):
             self.register_buffer(name, None if value is None else value.repeat(copies, 1, 1), persistent=False)
 
+    def extra_repr(self) -> str:
+        """The rule, so that two front ends of one network are told apart by what they print."""
+        return repr(self.rule)
+
     @property
     def count(self) -> int:
         """Predictors of the network."""

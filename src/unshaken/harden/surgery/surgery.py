@@ -121,7 +121,19 @@ def choose(
     return Choice(best_trial(before, trials, most_lost), tuple(trials), before)
 
 
-def best_trial(base: Trial, trials: Iterable[Trial], most_lost: float) -> Trial | None:
-    """The trial of highest robust accuracy among those that lose less clean accuracy than allowed; None without any."""
+def best_trial(base: Trial, trials: Iterable[Trial], most_lost: float, slack: float = 0.0) -> Trial | None:
+    """The trial of highest robust accuracy among those that lose less clean accuracy than allowed; None without any.
+
+    Of those that are within the slack of the highest, it is the one of fewest layers, of these the most robust. A slack
+    of one standard error of the accuracy takes no layer for what chance alone would give it.
+
+    Args:
+        base: the weights without a patch.
+        trials: patches.
+        most_lost: clean accuracy that a patch must lose less of than this, in [0, 1].
+        slack: robust accuracy that a smaller patch may be behind, in [0, 1].
+    """
     allowed = [t for t in trials if round(base.clean - t.clean, 9) < most_lost]
-    return max(allowed, key=lambda t: t.robust, default=None)
+    most = max((t.robust for t in allowed), default=0.0)
+    near = [t for t in allowed if round(most - t.robust, 9) <= slack]
+    return min(near, key=lambda t: (t.layers, -t.robust), default=None)

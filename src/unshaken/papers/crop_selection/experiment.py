@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unshaken.certify.crops.crop_selection import CropSelection
@@ -18,6 +18,7 @@ from unshaken.papers.crop_selection import CROPS, RARE, SCORES, WINDOW, CropSele
 from unshaken.papers.crop_selection.figures import Sides, shifted
 from unshaken.papers.crop_selection.nets import RandomWindows, window_net
 from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training
 from unshaken.run.align import aligned
 
@@ -33,19 +34,32 @@ def run(paper: CropSelectionPaper, context: Context) -> None:
     centre = shifted(context.rows(), "photos", photos.baselines[1].name, FOUR)
     if float(centre.moved.mean()) < RARE:
         photos.further(paper.far_photos)
-    if not splits:
-        return
-    batch = splits["test"].stratified(paper.cifar_photos, context.seed).batch()
-    training = plan_training(paper.epochs, context.seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
+    for seed in context.seeds(paper.seeds) if splits else ():
+        small_networks(paper, context, splits, seed)
+
+
+def small_networks(paper: CropSelectionPaper, context: Context, splits: Mapping[str, Split], seed: int) -> None:
+    """Two networks of a seed, trained on whole windows and on crops; the latter is shown centre crops as well.
+
+    Args:
+        paper: the sizes.
+        context: of the experiment.
+        splits: `train` and `test`.
+        seed: of weights, order and test photos.
+    """
+    batch = splits["test"].stratified(paper.cifar_photos, seed).batch()
+    train = splits["train"].stratified(paper.images, seed)
+    training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
     plain = Framing(f"plain-{WINDOW}", "centre_crop", WINDOW)
+    centres = [Framing(f"centre-{m}", "centre_crop", m) for m in CROPS]
     selections = [Framing(f"hash-{m}", "crop_selection", m, CropSelection(crop=m)) for m in CROPS]
     for name, sides, framings in (
         ("as-trained", (WINDOW,), [plain, *selections]),
-        ("on-crops", CROPS, selections),
+        ("on-crops", CROPS, [*centres, *selections]),
     ):
-        net = context.net(name, window_net, splits["train"], training, [RandomWindows(sides=sides)]).model
+        net = context.within(f"s{seed}").net(name, window_net, train, training, [RandomWindows(sides=sides)]).model
         net.view = View(WINDOW, WINDOW)
-        part, oracle = Shifts(context, f"small.{name}", WINDOW, EIGHT), Oracle(net, limit=256)
+        part, oracle = Shifts(context, f"small.s{seed}.{name}", WINDOW, EIGHT), Oracle(net, limit=256)
         with evaluating(net):
             for shard, first in enumerate(range(0, len(batch), SMALL_SHARD)):
                 if not part.has(framings, shard):

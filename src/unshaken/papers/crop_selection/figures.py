@@ -15,13 +15,13 @@ from unshaken.certify.crops.shifts import EIGHT, FOUR, Shift, ball
 from unshaken.measure import compare
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.crop_selection import CROPS, FAR, SCORES, WINDOW, CropSelectionPaper
-from unshaken.papers.frame.rows import Rows, mean_of, share_of, stacked
+from unshaken.papers.frame.rows import Rows, mean_of, means, share_of, stacked
 
 
 def figures(paper: CropSelectionPaper, rows: Rows) -> dict[str, Any]:
     """Of photos, and of CIFAR-10 where it was run."""
     small = any(label.startswith("small.") for label in rows.labels())
-    return {"photos": photo_figures(rows), **({"cifar10": small_figures(rows)} if small else {})}
+    return {"photos": photo_figures(rows), **({"cifar10": small_figures(paper, rows)} if small else {})}
 
 
 def photo_figures(rows: Rows) -> dict[str, Any]:
@@ -49,21 +49,50 @@ def photo_figures(rows: Rows) -> dict[str, Any]:
     return figures
 
 
-def small_figures(rows: Rows) -> dict[str, Any]:
-    """Of the two small networks on CIFAR-10."""
-    plain, selected = f"plain-{WINDOW}", [f"hash-{m}" for m in CROPS]
-    found = {
-        net: {name: shifted(rows, f"small.{net}", name, EIGHT) for name in names}
-        for net, names in (("as-trained", [plain, *selected]), ("on-crops", selected))
-    }
-    base = found["as-trained"][plain]
+def small_figures(paper: CropSelectionPaper, rows: Rows) -> dict[str, Any]:
+    """Of the two small networks on CIFAR-10, as means over seeds; how crops agree is of the first seed's photos."""
+    prefixes = [f"small.s{seed}" for seed in rows.seeds(paper.seeds)]
     return {
-        "same_crop": {"hash": {str(m): same_crop(rows, f"small.as-trained.hash-{m}") for m in CROPS}},
+        "same_crop": {"hash": {str(m): same_crop(rows, f"{prefixes[0]}.as-trained.hash-{m}") for m in CROPS}},
         "law": {str(m): round(ball_rate(WINDOW - m + 1, 1), 4) for m in CROPS},
-        "looks": {net: {k: shifted_figures(f, neighbours=False) for k, f in own.items()} for net, own in found.items()},
+        **means([seed_figures(rows, prefix) for prefix in prefixes]),
+    }
+
+
+def seed_figures(rows: Rows, prefix: str) -> dict[str, Any]:
+    """Plain numbers of one seed's networks: each framing, and its differences from two baselines.
+
+    `against_plain` compares with the plainly trained network without selection; `against_centre` the network that was
+    trained on crops with itself, shown the centre crop of the same side.
+    """
+    plain, selected = f"plain-{WINDOW}", [f"hash-{m}" for m in CROPS]
+    centres = [f"centre-{m}" for m in CROPS]
+    found = {
+        net: {name: shifted(rows, f"{prefix}.{net}", name, EIGHT) for name in names}
+        for net, names in (("as-trained", [plain, *selected]), ("on-crops", [*centres, *selected]))
+    }
+    base, crops = found["as-trained"][plain], found["on-crops"]
+    pairs = zip(selected, centres, strict=True)
+    return {
+        "looks": {net: {k: numbers_of(f) for k, f in own.items()} for net, own in found.items()},
         "against_plain": {
-            net: {k: against(base, f) for k, f in own.items() if f is not base} for net, own in found.items()
+            net: {k: differences(base, f) for k, f in own.items() if f is not base} for net, own in found.items()
         },
+        "against_centre": {name: differences(crops[centre], crops[name]) for name, centre in pairs},
+    }
+
+
+def numbers_of(found: Shifted) -> dict[str, float]:
+    """The figures of one framing without their intervals over samples."""
+    figures = shifted_figures(found, neighbours=False)
+    return {name: float(f["value"] if isinstance(f, dict) else f) for name, f in figures.items()}
+
+
+def differences(baseline: Shifted, other: Shifted) -> dict[str, float]:
+    """Accuracy, and the share of labels that stay, of one framing less those of a baseline."""
+    return {
+        "accuracy": float(other.correct.mean() - baseline.correct.mean()),
+        "stable": float(baseline.moved.mean() - other.moved.mean()),
     }
 
 

@@ -18,6 +18,7 @@ from unshaken.harden.defences.crossmax import CrossMax, crossmax, tied
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.ensemble import ensemble, members_of
 from unshaken.papers.crossmax_ensemble import EPS, FIVE, VOTES, CrossMaxPaper
+from unshaken.papers.crossmax_ensemble.system import system_of_seed
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import plan_training, together
 
@@ -36,6 +37,8 @@ def run(paper: CrossMaxPaper, context: Context) -> None:
     for seed in context.seeds(paper.seeds):
         model, images = trained_group(paper, context, seed) if own is None else own
         measure(paper, context.within(f"seed{seed}"), model, images, seed)
+        if own is None:
+            system_of_seed(paper, context.within(f"seed{seed}.system"), seed)
 
 
 def trained_group(paper: CrossMaxPaper, context: Context, seed: int) -> tuple[Classifier, Batch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unshaken.measure import compare
-from unshaken.papers.crossmax_ensemble import EPS, VOTES, CrossMaxPaper
+from unshaken.papers.crossmax_ensemble import EPS, SYSTEM_EPS, VOTES, CrossMaxPaper
 from unshaken.papers.frame.rows import Rows, mean_of, share_of
 
 WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
@@ -13,7 +13,31 @@ WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
 
 def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
     """By seed: clean, by radius, and how many logits get a gradient."""
-    return {f"seed{seed}": seed_figures(rows.within(f"seed{seed}")) for seed in rows.seeds(paper.seeds)}
+    found = {}
+    for seed in rows.seeds(paper.seeds):
+        part = rows.within(f"seed{seed}")
+        found[f"seed{seed}"] = seed_figures(part)
+        if "system.plain.clean" in part.labels():
+            found[f"seed{seed}"]["system"] = system_figures(part.within("system"))
+    return found
+
+
+def system_figures(rows: Rows) -> dict[str, Any]:
+    """Of the whole system; its answers are means over repeated passes, under AutoAttack the answer of most passes."""
+    at = f"linf-{SYSTEM_EPS:.6g}"
+    ways = [w.removeprefix("adaptive.").removesuffix(f"-{at}") for w in rows.labels("looks")]
+    return {
+        "clean": passes(rows, "adaptive.clean"),
+        "autoattack": rows.accuracy(f"vote-{at}"),
+        "under": {way: passes(rows, f"adaptive.{way}-{at}") for way in ways if way != "clean"},
+        "plain": {"clean": rows.accuracy("plain.clean"), "attacked": rows.accuracy(f"plain-{at}")},
+    }
+
+
+def passes(rows: Rows, label: str) -> dict[str, Any]:
+    """The mean over images of the share of right passes."""
+    found = rows.table("looks", label)
+    return mean_of(found["right"].to_numpy() / found["looks"].to_numpy())
 
 
 def seed_figures(rows: Rows) -> dict[str, Any]:
@@ -39,6 +63,7 @@ def radius(rows: Rows, label: str, eps: float) -> dict[str, Any]:
         "mean_on_examples_of_crossmax": share_of(on_cross),
         "advantage_direct": compare(direct["mean"], direct["crossmax"]).difference.to_json(),
         "advantage_transfer": compare(direct["mean"], on_mean).difference.to_json(),
+        "second_subtraction": compare(direct["no-second"], direct["crossmax"]).difference.to_json(),
         "crossmax_under": {way: rows.accuracy(f"adaptive-{label}.{way}-linf-{eps:.6g}") for way in WAYS},
     }
 

@@ -20,25 +20,27 @@ from unshaken.papers.mixup_calibration import CLASSES, NETS, OVERLAPS, RATES, SE
 WIDTHS = (128, 128)
 DIMS = 60
 TEST = 2000
+BATCH = 128
 BYTES = ([0.5], [1 / (2 * REACH)])
 """Mean and deviation with which a network sees points as they were before they became bytes."""
 
 
 def run(paper: MixupCalibrationPaper, context: Context) -> None:
-    """The three parts: classes in pairs, two Gaussians, and images with flipped labels."""
+    """Classes in pairs, as many points a class, two Gaussians, and images with flipped labels."""
     seeds = context.seeds(paper.seeds)
-    photos = read_photos(paper, context, seeds[0]) if paper.photos else None
-    work = [(seed, k, rho) for seed in seeds for k in CLASSES if k <= paper.largest for rho in OVERLAPS]
-    with track("overlapping classes", len(work) + len(seeds) * len(SEPARATIONS) + len(RATES)) as task:
-        for seed, k, rho in work:
-            pairs(paper, context.within(f"s{seed}"), seed, k, rho)
-            task.advance()
+    photos = {seed: read_photos(paper, context, seed) for seed in seeds} if paper.photos else {}
+    counts = [k for k in CLASSES if k <= paper.largest]
+    with track("overlapping classes", len(seeds)) as task:
         for seed in seeds:
+            part = context.within(f"s{seed}")
+            for k in counts:
+                for rho in OVERLAPS:
+                    pairs(paper, part, seed, k, rho)
+                evenly(paper, part, seed, k)
             for separation in SEPARATIONS:
-                gaussians(paper, context.within(f"s{seed}"), seed, separation)
-                task.advance()
-        for rate in RATES if photos is not None else ():
-            noisy(paper, context.within(f"s{seeds[0]}"), photos or {}, seeds[0], rate)
+                gaussians(paper, part, seed, separation)
+            for rate in RATES if photos else ():
+                noisy(paper, part, photos[seed], seed, rate)
             task.advance()
 
 
@@ -47,6 +49,19 @@ def pairs(paper: MixupCalibrationPaper, context: Context, seed: int, k: int, rho
     rng = np.random.default_rng([seed, k, round(100 * rho)])
     source = OverlappingPairs(k, rho, rng)
     points(context.within(f"pairs-{k}-{rho:g}"), source, rng, seed, (1500, 300), paper.epochs, ("erm", "mixup"))
+
+
+def evenly(paper: MixupCalibrationPaper, context: Context, seed: int, k: int) -> None:
+    """`k` classes in pairs at the largest overlap, with as many points of each class and as many steps for each `k`."""
+    rng = np.random.default_rng([seed, k, 17])
+    source, n = OverlappingPairs(k, max(OVERLAPS), rng), k * paper.each
+    epochs = round(paper.epochs * batches(paper.largest * paper.each) / batches(n))
+    points(context.within(f"even-{k}"), source, rng, seed, (n, max(1, n // 5)), epochs, ("erm",))
+
+
+def batches(n: int) -> int:
+    """Steps of an epoch with n images."""
+    return -(-n // BATCH)
 
 
 def gaussians(paper: MixupCalibrationPaper, context: Context, seed: int, separation: float) -> None:
@@ -111,7 +126,7 @@ def learn(
     if context.has("test"):  # those of the test set come last
         return
     options = {"optimizer": "adam", "weight_decay": 0, "schedule": "constant", "channels_last": False}
-    training = plan_training(epochs, seed, batch_size=128, lr=1e-3, held_out=1, **options)
+    training = plan_training(epochs, seed, batch_size=BATCH, lr=1e-3, held_out=1, **options)
     recipes = [] if NETS[net] == 1 else [Mixup(points=NETS[net])]
     found = context.net("net", arch, parts["train"], training, recipes, statistics=statistics or "data")
     for split in sorted(parts, key=lambda s: s == "test"):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import linregress
 
 from unshaken.measure import calibration_error, nll, over_seeds, softmax, top_label
 from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
@@ -17,7 +18,7 @@ WAYS = ("raw", "ts", "oracle")
 
 
 def figures(paper: MixupCalibrationPaper, rows: Rows) -> dict[str, Any]:
-    """The three parts."""
+    """All parts."""
     return Figures(rows, list(rows.seeds(paper.seeds))).all()
 
 
@@ -34,8 +35,9 @@ class Figures:
         self.conditions = set(rows.labels())
 
     def all(self) -> dict[str, Any]:
-        """The three parts."""
-        return {"pairs": self.pairs(), "gaussians": self.gaussians(), "photos": self.photos()}
+        """All parts."""
+        parts = {"pairs": self.pairs(), "gaussians": self.gaussians(), "photos": self.photos()}
+        return parts | {"evenly": self.evenly()}
 
     def pairs(self) -> dict[str, Any]:
         """Expected KL by number of classes and overlap, raw, at a fitted and at the oracle's temperature."""
@@ -92,21 +94,57 @@ class Figures:
                 found.setdefault(f"{separation:g}", {})[net] = averaged(rows)
         return found
 
+    def evenly(self) -> dict[str, Any]:
+        """With as many points of each class: KL at the oracle's temperature, and lines in `ln k` and in `k`."""
+        counts = [k for k in CLASSES if f"s{self.seeds[0]}.even-{k}.erm.test" in self.conditions]
+        found = [[self.kl(f"s{s}.even-{k}", "erm") for k in counts] for s in self.seeds]
+        kl = np.array([[one["oracle"] for one in own] for own in found])
+        part: dict[str, Any] = {
+            str(k): {
+                "kl_oracle": over_seeds(kl[:, i]).to_json(),
+                "train_accuracy": round(float(np.mean([own[i]["train_accuracy"] for own in found])), 4),
+            }
+            for i, k in enumerate(counts)
+        }
+        if len(counts) < 3:  # two points lie on every line
+            return part
+        logs = [linregress(np.log(counts), own) for own in kl]
+        lines = [linregress(counts, own) for own in kl]
+        better = [a.rvalue**2 - b.rvalue**2 for a, b in zip(logs, lines, strict=True)]
+        return part | {
+            "slope": over_seeds([fit.slope for fit in logs]).to_json(),
+            "r2_logarithm": round(float(np.mean([fit.rvalue**2 for fit in logs])), 4),
+            "r2_linear": round(float(np.mean([fit.rvalue**2 for fit in lines])), 4),
+            "better_by": over_seeds(better).to_json(),
+        }
+
     def photos(self) -> dict[str, Any]:
-        """Photos with flipped training labels, judged by noisy and by clean test labels; one seed."""
+        """Photos with flipped training labels, judged by noisy and by clean test labels.
+
+        `gap_ts` is the NLL of plain training less that of mixup, on noisy labels, each at a fitted temperature;
+        `growth_ts` what it exceeds the gap without wrong labels by.
+        """
         found: dict[str, Any] = {}
+        gaps: dict[float, list[float]] = {}
         for rate in RATES:
-            for net in ("erm", "mixup"):
-                label = f"s{self.seeds[0]}.photos-{rate:g}.{net}"
-                if f"{label}.test" not in self.conditions:
-                    continue
-                part = {
-                    f"{kind}_labels": self.scores(label, split)
-                    for kind, split in (("noisy", "test"), ("clean", "clean"))
-                }
-                part["train"] = interpolation(*self.rows.logits(f"{label}.train"))
-                found.setdefault(f"{rate:g}", {})[net] = part
+            if f"s{self.seeds[0]}.photos-{rate:g}.mixup.test" not in self.conditions:
+                continue
+            parts = {net: [self.photo(f"s{s}.photos-{rate:g}.{net}") for s in self.seeds] for net in ("erm", "mixup")}
+            own = [[one["noisy_labels"]["ts"]["nll"] for one in parts[net]] for net in ("erm", "mixup")]
+            gaps[rate] = [a - b for a, b in zip(*own, strict=True)]
+            growth = [gap - less for gap, less in zip(gaps[rate], gaps[min(RATES)], strict=True)]
+            found[f"{rate:g}"] = {
+                **{net: averaged(values) for net, values in parts.items()},
+                "gap_ts": over_seeds(gaps[rate]).to_json(),
+                "growth_ts": over_seeds(growth).to_json(),
+            }
         return found
+
+    def photo(self, label: str) -> dict[str, Any]:
+        """Of one network."""
+        sets = {"noisy_labels": "test", "clean_labels": "clean"}
+        found = {kind: self.scores(label, split) for kind, split in sets.items()}
+        return found | {"train": interpolation(*self.rows.logits(f"{label}.train"))}
 
     def scores(self, label: str, split: str, *, official: bool = False) -> dict[str, Any]:
         """NLL, ECE, ACE and MCE of a network, raw and scaled, and its error."""

@@ -24,9 +24,10 @@ from unshaken.harden.surgery.surgery import (
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import Net, with_weights
 from unshaken.papers.frame.outcomes import accuracy_of
-from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures import ALLOWED, RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import chosen_trial
 from unshaken.papers.robust_weight_signatures.nets import SHOWN, Images, Nets, changed, half_of
+from unshaken.papers.robust_weight_signatures.verdict import RANDOM, SCALED
 
 LAYERS, ALPHAS = (2, 4, 6), (0.25, 0.5, 0.75, 1.0)
 LEVELS = 16
@@ -34,18 +35,17 @@ Weights = Mapping[str, Tensor]
 
 
 def run(paper: RobustWeightSignaturesPaper, context: Context) -> None:
-    """Do the same for each seed, more of it in the first.
+    """Do the same for each seed.
 
     Raises:
         ParameterError: a model is given; the experiment trains its own.
     """
     context.refuse_model(paper.model, "for your own weights there is `unshaken harden surgery`")
-    seeds = context.seeds(paper.seeds)
-    for seed in seeds:
+    for seed in context.seeds(paper.seeds):
         part = context.within(f"seed{seed}")
         images = Images.read(paper, context, seed)
         if not part.has("read", "weights"):
-            Surgery(part, images, Nets(paper, part, images, seed), wide=seed == seeds[0]).run()
+            Surgery(part, images, Nets(paper, part, images, seed)).run()
 
 
 class Surgery:
@@ -55,37 +55,34 @@ class Surgery:
         context: with the seed as its prefix.
         images: of the seed.
         nets: trains its networks.
-        wide: whether to do all of it, or noise alone.
     """
 
-    def __init__(self, context: Context, images: Images, nets: Nets, *, wide: bool) -> None:
-        self.context, self.images, self.nets, self.wide = context, images, nets, wide
+    def __init__(self, context: Context, images: Images, nets: Nets) -> None:
+        self.context, self.images, self.nets = context, images, nets
         self.seed = nets.seed
-        self.kinds = tuple(SHOWN) if wide else ("noise",)
         self.robust: dict[str, Weights] = {}
         self.found: dict[str, Signature] = {}
         self.chosen: dict[str, Trial] = {}
 
     def run(self) -> None:
         """Write all rows; numbers read off weights come last, so that they say that all is there."""
-        with track(f"signatures, seed {self.seed}", 2 + len(self.kinds)) as task:
+        with track(f"signatures, seed {self.seed}", 3 + len(SHOWN)) as task:
             self.start = self.nets.pretrained()
             self.body = body_of(self.start.model.net)
             task.advance()
             self.tuned = self.nets.tuned("standard", self.start)
             self.base = weights_of(self.tuned)
             task.advance()
-            for kind in self.kinds:
+            for kind in SHOWN:
                 self.robust[kind] = weights_of(self.nets.tuned(kind, self.start))
                 self.found[kind] = self.signature(self.base, self.robust[kind], kind)
                 self.chosen[kind] = self.choose(kind)
                 self.one(kind)
                 task.advance()
-        cosines: dict[str, float] = {}
-        if self.wide:
+            self.beside_noise()
             self.together("noise", "blur")
-            cosines = {"transfer": self.transfer()}
-        self.read_off(cosines)
+            self.read_off(self.transfer())
+            task.advance()
 
     def signature(self, base: Weights, robust: Weights, kind: str) -> Signature:
         """The signature of all layers but the classifier."""
@@ -95,8 +92,8 @@ class Surgery:
         )  # fmt: skip
 
     def choose(self, kind: str) -> Trial:
-        """Layers and alpha by validation images; the base where no patch is good enough."""
-        if not self.context.has(kind, "trials"):
+        """Layers and alpha by validation images, of the patch and of interpolation; the base where none is good."""
+        if not self.context.has(f"{kind}.mixed", "trials"):
             clean = self.images.validation.batch()
             shown = changed(kind, clean, "validation", self.seed)
 
@@ -104,11 +101,15 @@ class Surgery:
                 model = with_weights(self.tuned.model, weights)
                 return accuracy_of(model, clean.images, clean.labels), accuracy_of(model, shown.images, shown.labels)
 
-            layers = [min(k, len(self.body.layers)) for k in LAYERS]
+            whole = len(self.body.layers)
+            layers = [min(k, whole) for k in LAYERS]
             tried = choose(self.base, self.found[kind], score, layers=layers, alphas=ALPHAS, most_lost=ALLOWED)
-            trials = [tried.base, *tried.trials]
-            columns = {name: [getattr(t, name) for t in trials] for name in ("layers", "alpha", "clean", "robust")}
-            self.context.write("trials", kind, {"id": [f"{t.layers}-{t.alpha:g}" for t in trials], **columns})
+            mixed = [Trial(whole, a, *score(interpolate(self.base, self.robust[kind], a))) for a in ALPHAS]
+            for label, others in ((kind, tried.trials), (f"{kind}.mixed", mixed)):
+                trials = [tried.base, *others]
+                columns = {name: [getattr(t, name) for t in trials] for name in ("layers", "alpha", "clean", "robust")}
+                ids = [f"{t.layers}-{t.alpha:g}" for t in trials]
+                self.context.write("trials", label, {"id": ids, "images": len(clean), **columns})
         return chosen_trial(self.context.rows(), kind)
 
     def part(self, kind: str) -> tuple[Signature, float]:
@@ -117,27 +118,35 @@ class Surgery:
         return (whole.first(trial.layers), trial.alpha) if trial.layers else (whole.first(1), 0.0)
 
     def one(self, kind: str) -> None:
-        """Evaluate the base, the robust weights, the patch, and what it is compared with."""
+        """Evaluate the base, the robust weights, the patch, and interpolation as it was chosen for itself."""
         signature, alpha = self.part(kind)
+        mixed = chosen_trial(self.context.rows(), f"{kind}.mixed").alpha
         shown: dict[str, Weights] = {
             "base": self.base,
             "robust": self.robust[kind],
             "patched": signature.apply(self.base, alpha),
-            "interpolated": interpolate(self.base, self.robust[kind], alpha),
+            "interpolated": interpolate(self.base, self.robust[kind], mixed),
         }
-        if kind == "noise":
-            plain = Signature.extract(
-                weights_of(self.start), self.base, self.robust[kind], layers=self.body.layers,
-                classifier=self.body.classifier, first=len(signature.meta.layers), projection="none",
-            )  # fmt: skip
-            shown |= {
-                "quantised": signature.quantised(LEVELS).apply(self.base, alpha),
-                "plain": plain.apply(self.base, alpha),
-            }
-            for draw in range(RANDOM):
-                shown[f"random{draw}"] = matched_noise(signature, 100 * self.seed + draw).apply(self.base, alpha)
         for label, weights in shown.items():
             self.evaluate(f"{kind}.{label}", weights, ("clean", kind))
+
+    def beside_noise(self) -> None:
+        """Evaluate what the patch against noise is compared with: other patches, other alphas, and no patch again."""
+        signature, alpha = self.part("noise")
+        plain = Signature.extract(
+            weights_of(self.start), self.base, self.robust["noise"], layers=self.body.layers,
+            classifier=self.body.classifier, first=len(signature.meta.layers), projection="none",
+        )  # fmt: skip
+        draws = {f"random{i}": matched_noise(signature, 100 * self.seed + i) for i in range(RANDOM)}
+        shown: dict[str, Weights] = {
+            "quantised": signature.quantised(LEVELS).apply(self.base, alpha),
+            "plain": plain.apply(self.base, alpha),
+            "removed": signature.remove(signature.apply(self.base, alpha), alpha),
+            **{f"scaled-{a:g}": signature.apply(self.base, a) for a in SCALED},
+            **{label: draw.apply(self.base, alpha) for label, draw in draws.items()},
+        }
+        for label, weights in shown.items():
+            self.evaluate(f"noise.{label}", weights, ("clean", "noise"))
 
     def together(self, one: str, two: str) -> None:
         """Evaluate two patches at once, each as chosen for itself."""
@@ -152,17 +161,17 @@ class Surgery:
         """Evaluate the signature of noise from the lower half of the classes on weights for the upper half.
 
         Returns:
-            The cosine between it and the upper half's own signature.
+            The cosine between the signatures of both halves, over all layers.
         """
         signature, alpha = self.part("noise")
         low, low_robust, high, high_robust = (
             self.nets.tuned(kind, self.start, half) for half in ("low", "high") for kind in ("standard", "noise")
         )
-        first = len(signature.meta.layers)
-        moved, own = (
-            self.signature(weights_of(one), weights_of(two), "noise").first(first)
+        of_low, of_high = (
+            self.signature(weights_of(one), weights_of(two), "noise")
             for one, two in ((low, low_robust), (high, high_robust))
         )
+        moved = of_low.first(len(signature.meta.layers))
         descent = [checksum(weights_of(self.start), self.body.classifier)]
         upper = half_of(self.images.test, "high").batch()
         base = weights_of(high)
@@ -173,19 +182,22 @@ class Surgery:
             "random0": matched_noise(moved, 100 * self.seed).apply(base, alpha, descent=descent),
         }.items():
             self.evaluate(f"transfer.{label}", weights, ("clean", "noise"), high.model, upper)
-        return moved.cosine(own)
+        return of_low.cosine(of_high)
 
-    def read_off(self, cosines: Mapping[str, float]) -> None:
-        """Write the numbers that need no image: relative changes of layers, sizes, cosines."""
+    def read_off(self, between_halves: float) -> None:
+        """Write the numbers that need no image: relative changes of layers, sizes, cosines.
+
+        Args:
+            between_halves: see `transfer`.
+        """
         noise, (signature, _) = self.found["noise"], self.part("noise")
         changes = relative_change(self.base, self.robust["noise"], self.body.layers)
         report, small = size_report(signature, self.base), size_report(signature.quantised(LEVELS), self.base)
         values = {f"change.{i + 1}": v for i, v in enumerate(changes)}
         values |= {"size.ratio": report.ratio, "size.quantised": small.stored_ratio}
         values |= {f"cosine.noise.{kind}": noise.cosine(s) for kind, s in self.found.items() if kind != "noise"}
-        if self.wide:
-            values["cosine.blur.contrast"] = self.found["blur"].cosine(self.found["contrast"])
-        values |= {f"cosine.{name}": v for name, v in cosines.items()}
+        values["cosine.blur.contrast"] = self.found["blur"].cosine(self.found["contrast"])
+        values["cosine.transfer"] = between_halves
         self.context.write("weights", "read", {"id": list(values), "value": list(values.values())})
 
     def evaluate(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unshaken.harden.surgery.surgery import Trial, best_trial
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
-from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures import ALLOWED, KINDS, RobustWeightSignaturesPaper
+from unshaken.papers.robust_weight_signatures.verdict import RANDOM, SCALED
 
 COMPARED = ("base", "robust", "patched", "interpolated")
+BESIDE = ("quantised", "plain", "removed", *(f"scaled-{a:g}" for a in SCALED), *(f"random{i}" for i in range(RANDOM)))
+"""What the patch against noise is compared with, beside these."""
 
 
 def figures(paper: RobustWeightSignaturesPaper, rows: Rows) -> dict[str, Any]:
@@ -23,24 +28,22 @@ def figures(paper: RobustWeightSignaturesPaper, rows: Rows) -> dict[str, Any]:
 
 def seed_figures(rows: Rows) -> dict[str, Any]:
     """Everything that the rows of one seed say."""
-    labels = set(rows.labels())
-    kinds = [kind for kind in ("noise", "blur", "contrast") if f"{kind}.base.on-clean" in labels]
-    found: dict[str, Any] = {kind: kind_figures(rows, kind) for kind in kinds}
-    if "both.on-clean" in labels:
-        places = {"base": "neither", "noise": "noise.alone", "blur": "blur.alone", "both": "both"}
-        found["two_patches"] = {
-            label: {kind: rows.accuracy(f"{place}.on-{kind}") for kind in ("clean", "noise", "blur")}
-            for label, place in places.items()
-        }
-        compared = ("base", "robust", "patched", "random0")
-        found["transfer"] = {label: pair(rows, f"transfer.{label}", "noise") for label in compared}
+    found: dict[str, Any] = {kind: kind_figures(rows, kind) for kind in KINDS}
+    places = {"base": "neither", "noise": "noise.alone", "blur": "blur.alone", "both": "both"}
+    found["two_patches"] = {
+        label: {kind: rows.accuracy(f"{place}.on-{kind}") for kind in ("clean", "noise", "blur")}
+        for label, place in places.items()
+    }
+    compared = ("base", "robust", "patched", "random0")
+    found["transfer"] = {label: pair(rows, f"transfer.{label}", "noise") for label in compared}
+    found["removed_changes"] = changed_predictions(rows, "noise.removed", "noise.base")
     weights = rows.table("weights", "read").to_pylist()
     return found | {"weights": {row["id"]: round(row["value"], 4) for row in weights}}
 
 
 def kind_figures(rows: Rows, kind: str) -> dict[str, Any]:
     """One kind of change: what was chosen, accuracies, and the patch against the base on the same images."""
-    others = ("quantised", "plain", *(f"random{i}" for i in range(RANDOM))) if kind == "noise" else ()
+    others = BESIDE if kind == "noise" else ()
     found: dict[str, Any] = {label: pair(rows, f"{kind}.{label}", kind) for label in (*COMPARED, *others)}
     for what, name in (("clean", "clean"), (kind, "changed")):
         gain = rows.difference(f"{kind}.patched.on-{what}", f"{kind}.base.on-{what}")
@@ -51,7 +54,19 @@ def kind_figures(rows: Rows, kind: str) -> dict[str, Any]:
     with choosing():
         every = trials(rows, kind)
     tried = {f"{t.layers} layers, alpha {t.alpha:g}": f"{t.clean:.3f} / {t.robust:.3f}" for t in every}
-    return found | {"recovered": recovered, "layers": best.layers, "alpha": best.alpha, "validation": tried}
+    mixed = chosen_trial(rows, f"{kind}.mixed").alpha
+    chosen = {"layers": best.layers, "alpha": best.alpha, "interpolated_alpha": mixed}
+    return found | chosen | {"recovered": recovered, "validation": tried}
+
+
+def changed_predictions(rows: Rows, label: str, other: str) -> float:
+    """The largest share of images, clean or noisy, to which two sets of weights give other classes."""
+
+    def predicted(name: str) -> NDArray[np.int64]:
+        return np.asarray(rows.table("outcomes", name).sort_by("id")["prediction"].to_numpy(), np.int64)
+
+    differ = [predicted(f"{label}.on-{what}") != predicted(f"{other}.on-{what}") for what in ("clean", "noise")]
+    return round(max(float(d.mean()) for d in differ), 6)
 
 
 def pair(rows: Rows, label: str, kind: str) -> dict[str, Any]:
@@ -65,12 +80,20 @@ def trials(rows: Rows, kind: str) -> list[Trial]:
     return [Trial(t["layers"], t["alpha"], t["clean"], t["robust"]) for t in found]
 
 
-def chosen_trial(rows: Rows, kind: str) -> Trial:
-    """The patch of highest accuracy on changed images among those that cost little; the base where there is none."""
+def chosen_trial(rows: Rows, label: str) -> Trial:
+    """The patch of fewest layers within a standard error of the highest accuracy on changed images; the base if none.
+
+    Only patches that cost little clean accuracy are looked at. One standard error is that of the highest accuracy on
+    the validation images.
+    """
     with choosing():
-        every = trials(rows, kind)
-    base = next(t for t in every if not t.layers)
-    return best_trial(base, [t for t in every if t.layers], ALLOWED) or base
+        every = trials(rows, label)
+        images = int(rows.table("trials", label)["images"][0].as_py())
+    base, others = next(t for t in every if not t.layers), [t for t in every if t.layers]
+    best = best_trial(base, others, ALLOWED)
+    if best is None:
+        return base
+    return best_trial(base, others, ALLOWED, slack=math.sqrt(best.robust * (1 - best.robust) / images)) or base
 
 
 def mean_of(seeds: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from unshaken.attack.engine.base import Attack
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.jsma import JSMA
 from unshaken.certify.smt.free_pixels import Bisection, PixelPGD
 from unshaken.certify.smt.smt import SMT
 from unshaken.core.batch import Batch
@@ -21,7 +24,18 @@ from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training
-from unshaken.papers.smt_verification import EPS, MODEL, PIXELS, SEARCHES, SMTVerificationPaper, nets
+from unshaken.papers.smt_verification import (
+    DEEP_EPS,
+    DEEP_PIXELS,
+    DEPTHS,
+    EPS,
+    FGSM_EPS,
+    MODEL,
+    PIXELS,
+    SEARCHES,
+    SMTVerificationPaper,
+    nets,
+)
 
 DIGITS_TRAIN, TEST = 1400, 400
 GRID = 60_000
@@ -50,6 +64,11 @@ def run(paper: SMTVerificationPaper, context: Context) -> None:
                 models = {net: trained(part, net, train, seed, dict(options)) for net in ("plain", "at")}
                 shown = chosen(part, models, batch, paper.images, seed)
                 decide(paper, part.within("plain"), models["plain"], shown, seed)
+                attack(part.within("plain"), models["plain"], shown, seed)
+                deep = trained(part, "deep", train, seed, dict(options))
+                layer_by_layer(
+                    paper, part.within("deep"), deep, chosen(part, {"deep": deep}, batch, paper.images, seed)
+                )
                 for net, model in models.items():
                     count(paper, part.within(net), model, shown)
                 task.advance()
@@ -85,11 +104,12 @@ def own_name(spec: str) -> str:
 
 
 def trained(context: Context, net: str, data: Split, seed: int, options: dict[str, Any]) -> Classifier:
-    """A network of a seed: `plain`, or `at` for adversarial training."""
+    """A network of a seed: `plain`, `at` for adversarial training, or `deep` with two hidden layers."""
     width, eps = int(options.pop("width")), options.pop("eps")
+    hidden = (width, width) if net == "deep" else (width,)
     training = plan_training(seed=seed, optimizer="adam", weight_decay=0.0, held_out=10, check_images=2, **options)
     recipes = [AdversarialTraining(eps=eps, steps=5)] if net == "at" else []
-    build = partial(perceptron, dims=data.images[0].numel(), hidden=(width,))
+    build = partial(perceptron, dims=data.images[0].numel(), hidden=hidden)
     return context.net(net, build, data, training, recipes, statistics="none").model
 
 
@@ -120,6 +140,32 @@ def decide(paper: SMTVerificationPaper, context: Context, model: Classifier, bat
         methods["pgd"] = PixelPGD(steps=40, restarts=5, pixels=pixels)
         for way, method in methods.items():
             context.evaluate(f"{way}-{pixels}", method, model, batch, eps=EPS, norm="linf", seed=seed)
+
+
+def layer_by_layer(paper: SMTVerificationPaper, context: Context, model: Classifier, batch: Batch) -> None:
+    """Exact verification of a deep network, and searches at the input and at each of its hidden layers in turn."""
+    limit = paper.seconds
+    methods: dict[str, Any] = {"exact": SMT(pixels=DEEP_PIXELS, seconds=limit)}
+    methods["layer-0"] = SMT(pixels=DEEP_PIXELS, mode="grid", max_points=GRID)
+    for depth in DEPTHS:
+        search = SMT(pixels=DEEP_PIXELS, mode="layer", layer=depth, units=1, steps=paper.layer_steps, seconds=limit)
+        methods[f"layer-{depth}"] = search
+    for way, method in methods.items():
+        context.evaluate(way, method, model, batch, eps=DEEP_EPS, norm="linf")
+
+
+def attack(context: Context, model: Classifier, batch: Batch, seed: int) -> None:
+    """Write success and distances of FGSM at several radii, and of JSMA, which may change all pixels."""
+    attacks: dict[str, tuple[Attack[Any], float]] = {f"fgsm-{eps:g}": (FGSM(), eps) for eps in FGSM_EPS}
+    for label, (method, eps) in (attacks | {"jsma": (JSMA(), 1.0)}).items():
+        if context.has(label, "distances"):
+            continue
+        found = context.search(model, method, batch, norm="linf", eps=eps, seed=seed, early=True).images
+        change = (found.double() - batch.images.double()).flatten(1)
+        with evaluating(model), torch.no_grad():
+            fooled = model(found).argmax(1) != batch.labels
+        columns = {"changed": (change != 0).double().mean(1), "l1": change.abs().sum(1), "l2": change.norm(dim=1)}
+        context.write("distances", label, {"id": list(batch.ids), "fooled": fooled, **columns})
 
 
 def count(paper: SMTVerificationPaper, context: Context, model: Classifier, batch: Batch) -> None:

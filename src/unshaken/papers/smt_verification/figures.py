@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +10,22 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
+from unshaken.papers.frame import across_seeds
 from unshaken.papers.frame.rows import Rows
-from unshaken.papers.smt_verification import EPS, LIMIT, PIXELS, SEARCHES, SMTVerificationPaper
+from unshaken.papers.smt_verification import (
+    DEEP_EPS,
+    DEPTHS,
+    EPS,
+    FGSM_EPS,
+    LIMIT,
+    PIXELS,
+    SEARCHES,
+    SMTVerificationPaper,
+)
 
 DECIDED = ("safe_general", "adversarial")
 VERDICTS = (*DECIDED, "unknown")
+FGSM_WAYS = tuple(f"fgsm-{eps:g}" for eps in FGSM_EPS)
 
 
 def figures(paper: SMTVerificationPaper, rows: Rows) -> dict[str, Any]:
@@ -26,7 +38,13 @@ def figures(paper: SMTVerificationPaper, rows: Rows) -> dict[str, Any]:
     measured: dict[str, Any] = {}
     for name in sorted(names, key=lambda n: (n != "digits", n)):
         plain, at = ([f"{seed}.{name}.{net}" for seed in seeds] for net in ("plain", "at"))
-        measured[name] = {**found.of(plain), "verified_pixels": found.verified(plain, at)}
+        deep = [f"{seed}.{name}.deep" for seed in seeds]
+        measured[name] = {
+            **found.of(plain),
+            "verified_pixels": found.verified(plain, at),
+            "layers": found.layers(deep),
+            "distances": compared(rows, found, plain),
+        }
     return measured
 
 
@@ -102,6 +120,29 @@ class Figures:
         found: dict[str, Any] = self.verdicts[f"{name}.{way}-{pixels}-{eps:.4g}", one]
         return found
 
+    def layers(self, names: Sequence[str]) -> dict[str, Any]:
+        """Of deep networks: of the regions with an example, the share in which the search at a layer finds one.
+
+        Args:
+            names: of the networks, whose images are pooled.
+        """
+        found: Counter[str] = Counter()
+        regions, contradicted = 0, 0
+        for name in names:
+            ids = [one for c, one in self.verdicts if c == f"{name}.exact-{DEEP_EPS[0]:.4g}"]
+            for eps, one in ((e, i) for e in DEEP_EPS for i in ids):
+                exact = self.verdicts[f"{name}.exact-{eps:.4g}", one]["verdict"]
+                ways = [f"layer-{depth}" for depth in (0, *DEPTHS)]
+                hits = {w: self.verdicts[f"{name}.{w}-{eps:.4g}", one]["verdict"] == "adversarial" for w in ways}
+                hits["hidden"] = any(hits[f"layer-{depth}"] for depth in DEPTHS)
+                contradicted += exact == "safe_general" and any(hits.values())
+                if exact == "adversarial":
+                    regions += 1
+                    found.update(w for w, hit in hits.items() if hit)
+        ways = [*(f"layer-{depth}" for depth in (0, *DEPTHS)), "hidden"]
+        shares = {w: share(found[w], regions).to_json() for w in ways} if regions else {}
+        return {"accuracy": self.accuracy(names), "regions": regions, "contradicted": contradicted, "found": shares}
+
     def verified(self, plain: Sequence[str], at: Sequence[str]) -> dict[str, Any]:
         """Free pixels at which images are proved safe, of plain and adversarially trained networks, image by image.
 
@@ -124,3 +165,38 @@ class Figures:
             "of": one["most"],
             "eps": one["eps"],
         }
+
+
+def compared(rows: Rows, found: Figures, names: Sequence[str]) -> dict[str, Any]:
+    """The solver's examples (10 free pixels, any value) beside those of attacks on all pixels, network by network.
+
+    `more_often` is the solver's share of images with an example less the attack's, FGSM at the radius of its highest;
+    `farther` by how much the attack's examples lie farther away in l2, of images for which both have one.
+
+    Args:
+        rows: of the run.
+        found: its figures.
+        names: of the networks, one a seed.
+    """
+    success: dict[str, list[float]] = defaultdict(list)
+    more: dict[str, list[float]] = defaultdict(list)
+    farther: dict[str, list[float]] = defaultdict(list)
+    for name in names:
+        solver = {i: found.row(name, "exact", 10, max(EPS), i) for i in found.ids(name)}
+        near = {i: row["l2"] for i, row in solver.items() if row["verdict"] == "adversarial"}
+        success["solver"].append(len(near) / len(solver))
+        tables = {way: rows.table("distances", f"{name}.{way}").to_pylist() for way in (*FGSM_WAYS, "jsma")}
+        for way, table in tables.items():
+            success[way].append(float(np.mean([r["fooled"] for r in table])))
+        best = max(FGSM_WAYS, key=lambda way: success[way][-1])
+        for label, way in (("fgsm", best), ("jsma", "jsma")):
+            more[label].append(success["solver"][-1] - success[way][-1])
+            both = [r["l2"] - near[r["id"]] for r in tables[way] if r["fooled"] and r["id"] in near]
+            farther[label] += [float(np.mean(both))] if both else []
+    return {
+        "success": {way: round(float(np.mean(values)), 4) for way, values in success.items()},
+        "more_often": {label: across_seeds(values) for label, values in more.items()},
+        "farther": {
+            label: across_seeds(farther[label], low=-math.inf, high=math.inf) for label in more if farther[label]
+        },
+    }

@@ -19,6 +19,8 @@ CASES = ("whole", "own-removed", "other-removed")
 """What a policy asks for: every category, all but the image's own, all but another one."""
 LEVELS = ("0.5", "1", "2", "4")
 """Radii of attacks, in steps of 8-bit pixels."""
+MASKED = "masked-"
+"""Before the names of attacks that are given probabilities in the place of logits."""
 Style = Literal["poster", "painted"]
 BOTH: Mapping[str, float] = {"low": -2.0, "high": 2.0}
 """The range of a difference of two differences."""
@@ -83,8 +85,9 @@ class UnsafeBenchPaper(Paper):
         ),
         "masking": ClaimPart(
             statement="Attacks are given probabilities in the place of logits, by which classifiers look more robust.",
-            untried="Tried with one step alone, whose sign is the same for both, so that it could not differ; needs "
-            "several steps.",
+            rule="Shown if at 1/255 more right answers survive DeepFool that is given probabilities than DeepFool on "
+            "logits, by the interval paired over the photos of all seeds; contradicted if fewer. FGSM and PGD decide "
+            "nothing: with two classes the one gradient is a positive multiple of the other, and they take its sign.",
             central=False,
         ),
     }
@@ -129,9 +132,11 @@ class UnsafeBenchPaper(Paper):
     threshold. `policy_answers`: one row an image and policy, with the answer of the head that is told the policy.
     `false_alarms`: P(unsafe) of a harmless photo, and the threshold above which the package flags."""
 
+    full: ClassVar[Mapping[str, Any]] = {"train": 4000, "test": 1600, "seeds": 6, "attacked": 100, "steps": 20}
+
     train: PositiveInt = Field(1500, description="photos to learn from in each seed, a fifth for thresholds", ge=50)
     test: PositiveInt = Field(1000, description="photos judged in each seed, with their copies", ge=20)
-    seeds: PositiveInt = Field(3, description="disjoint groups of photos, two at least", ge=2)
+    seeds: PositiveInt = Field(5, description="disjoint groups of photos, two at least", ge=2)
     side: PositiveInt = Field(96, description="height and width in pixels to which images are enlarged")
     style: Style = Field("poster", description="of the copies: six levels with edges, or medians with strong colours")
     flagged: Annotated[tuple[NonNegativeInt, ...], PlusSeparated] = Field(
@@ -188,6 +193,11 @@ class UnsafeBenchPaper(Paper):
                 told[other],
                 above=MOST,
                 opposed_below=MOST,
+            ),
+            decide(
+                "masking",
+                "share of right answers that survive DeepFool at 1/255, given probabilities less given logits",
+                measured["robust"]["1"]["masking"]["deepfool"],
             ),
         ]
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ParameterError
@@ -28,12 +29,14 @@ from unshaken.measure.detection.moderation_rules import rms_of_l2
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts
 from unshaken.papers.frame.outcomes import Examples
-from unshaken.papers.unsafebench import AI, ARMS, CASES, LEVELS, REAL, SOURCES, UnsafeBenchPaper
+from unshaken.papers.unsafebench import AI, ARMS, CASES, LEVELS, MASKED, REAL, SOURCES, UnsafeBenchPaper
 from unshaken.papers.unsafebench.harmless import score_harmless
 from unshaken.papers.unsafebench.sets import Moderated, collected_for, sources
 
 NOISE = 0.01
 """l2 budget of the Gaussian noise of the published protocol."""
+STEP = 0.25
+"""Length of a step of PGD, as a share of the radius, so that ten reach all of the ball."""
 TUNE = 0.2
 """Share of the training images on which thresholds are set."""
 LIMIT = 16
@@ -172,11 +175,13 @@ class Moderation:
         none = torch.zeros(len(batch), dtype=torch.int64)
         noisy = Examples(batch.images + spread * noise, "gaussian_noise", "l2", NOISE, none, none, none.double())
         context.predict("noise", model, batch, examples=noisy)
-        for level in LEVELS:
-            eps, pgd = float(level) / 255, PGD(steps=self.paper.steps)
-            context.attack(f"fgsm-{level}", model, FGSM(), batch, norm="linf", eps=eps, seed=seed)
-            context.attack(f"pgd-{level}", model, pgd, batch, norm="linf", eps=eps, seed=seed, early=True)
-            context.attack(f"masked-{level}", masked, FGSM(), batch, norm="linf", eps=eps, seed=seed)
+        budgets = [float(level) / 255 for level in LEVELS]
+        for prefix, target in (("", model), (MASKED, masked)):
+            for level, eps in zip(LEVELS, budgets, strict=True):
+                pgd = PGD(steps=self.paper.steps, step_size=STEP)
+                context.attack(f"{prefix}fgsm-{level}", target, FGSM(), batch, norm="linf", eps=eps, seed=seed)
+                context.attack(f"{prefix}pgd-{level}", target, pgd, batch, norm="linf", eps=eps, seed=seed, early=True)
+            context.evaluate(f"{prefix}deepfool", DeepFool(), target, batch, eps=budgets, norm="linf", seed=seed)
 
     def conditional(
         self, context: Context, seed: int, negatives: float, seen: Tensor, train: Moderated, held: Tensor,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure import accuracy
+from unshaken.measure import accuracy, compare
 from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
 from unshaken.measure.statistics.columns import Flags
 from unshaken.measure.statistics.figure import Figure
 from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Rows, share_of
-from unshaken.papers.unsafebench import ARMS, CASES, LEVELS, REAL, SOURCES, UnsafeBenchPaper
+from unshaken.papers.unsafebench import ARMS, CASES, LEVELS, MASKED, REAL, SOURCES, UnsafeBenchPaper
 
 
 def figures(paper: UnsafeBenchPaper, rows: Rows) -> dict[str, Any]:
@@ -23,6 +23,16 @@ def figures(paper: UnsafeBenchPaper, rows: Rows) -> dict[str, Any]:
 
 
 UNHARMED = {"clean": "clean", "noise_l2_0.01": "noise"}
+ATTACKS = ("fgsm", "pgd", "deepfool")
+
+
+def attacked(name: str, level: str) -> str:
+    """The label of the rows of an attack at a radius in steps of 8-bit pixels.
+
+    >>> attacked("pgd", "1"), attacked("deepfool", "1")
+    ('pgd-1', 'deepfool-linf-0.00392157')
+    """
+    return f"{name}-linf-{float(level) / 255:.6g}" if name == "deepfool" else f"{name}-{level}"
 
 
 class Figures:
@@ -109,14 +119,21 @@ class Figures:
         }
 
     def robust(self) -> dict[str, Any]:
-        """Share still judged rightly, of photos that were, under noise and attacks; by the worse of both as well."""
+        """Share still judged rightly, of photos that were, under noise and attacks; by the worst of all as well.
+
+        `masking` is what more survives an attack that is given probabilities, than the same attack on logits.
+        """
         found: dict[str, Any] = {name: share_of(self.correct(label)) for name, label in UNHARMED.items()}
         standing: Flags | None = None
         for level in LEVELS:
-            hits = {name: self.correct(f"{name}-{level}") for name in ("fgsm", "pgd", "masked")}
-            both = hits["fgsm"] & hits["pgd"]
-            standing = both if standing is None else standing & both
+            hits = {name: self.correct(attacked(name, level)) for name in ATTACKS}
+            masked = {name: self.correct(MASKED + attacked(name, level)) for name in ATTACKS}
+            worst = np.logical_and.reduce([*hits.values(), *([] if standing is None else [standing])])
+            standing = np.asarray(worst)
             found[level] = {name: share_of(right) for name, right in {**hits, "worst": standing}.items()}
+            found[level]["masked"] = {name: share_of(right) for name, right in masked.items()}
+            more = {name: compare(hits[name], right).difference.to_json() for name, right in masked.items()}
+            found[level]["masking"] = more
         return found
 
     def correct(self, label: str) -> Flags:

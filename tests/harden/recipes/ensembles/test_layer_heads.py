@@ -44,6 +44,23 @@ def test_the_network_is_left_alone(trained):
     assert not after.net.train().net.training
 
 
+def test_a_gradient_reaches_the_image_through_every_head(trained):
+    """The layers are batch norms before a ReLU that works in place: what the heads keep must be theirs alone."""
+    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+    slopes = [torch.autograd.grad(z.sum(), x, retain_graph=True)[0] for z in trained[1].net.predictors(x).unbind(1)]
+    assert all(float(slope.abs().amax()) > 0 for slope in slopes)
+
+
+def test_an_attack_tries_every_head_and_the_networks_own_answer(trained):
+    after = trained[1].eval()
+    ways = CrossMax().wrap(after).surrogates()
+    assert [name for name in ways if name.startswith("part-")] == [f"part-{i}" for i in range(5)]
+    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        own = after.net.net((x - 0.4) / 0.3)
+        assert torch.allclose(ways["part-4"](x), own, atol=1e-5)
+
+
 def test_heads_learn_what_the_untrained_network_does_not_know(trained):
     before, after = trained
     images, labels = data()

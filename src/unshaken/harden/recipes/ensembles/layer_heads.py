@@ -77,7 +77,7 @@ class LayerHeads(nn.Module):
 def _pooled(features: Tensor, grid: int) -> Tensor:
     """A copy, flat: a later layer may work in place."""
     if features.ndim == 4:
-        return F.adaptive_avg_pool2d(features, grid).flatten(1)
+        return F.adaptive_avg_pool2d(features.clone(), grid).flatten(1)  # its backward pass reads what it was given
     return features.mean(1) if features.ndim == 3 else features.flatten(1).clone()
 
 
