@@ -344,7 +344,7 @@ TINY: dict[str, Tiny] = {
         },
     ),
     "vit-patch": Tiny(
-        "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1",
+        "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
     ),
 }  # fmt: skip
