@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from unshaken.attack import PatchFool
 from unshaken.attack.patch._attention_loss import without_conflict
@@ -258,3 +259,26 @@ def test_what_cannot_be_is_named(make):
         attack(PatchFool(size=2, pixels=5), net, batch)
     with pytest.raises(ParameterError, match="cells=9 of 4 x 4 pixels do not fit into images of 8 x 8, which hold 4"):
         attack(PatchFool(size=4, cells=9), net, batch)
+
+
+def test_a_gradient_of_zero_is_flagged_although_attention_has_one(batch):
+    net = FineViT()
+    nn.init.zeros_(net.head.weight)
+    blind = Classifier(net, name="blind").eval()
+    with torch.no_grad():
+        labels = blind(batch.images).argmax(1)
+    blind_batch = Batch(batch.images, labels, batch.ids)
+    _, flags = PatchFool(choose="random", size=4, attention=0.1, steps=2).attack(Oracle(blind), blind_batch)
+    assert [f.name for f in flags] == ["zero-gradient"]
+
+
+def test_torchvisions_transformer_is_attacked_in_the_cell_that_it_attends_to_most(make):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = VisionTransformer(16, 4, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=3)
+    model = Classifier(net, name="torchvision").eval()
+    batch = make.batch(model, make.images(4, 3, 16, 16))
+    one = attack(PatchFool(choose="attention", layer=0, attention=0.1, steps=3), model, batch)
+    attended = attention_maps(model, batch.images)[0].mean((1, 2))[:, 1:]
+    assert torch.equal(cells_changed(one, batch).flatten(1).float().argmax(1), attended.argmax(1))
+    assert set(cells_changed(one, batch).flatten(1).sum(1).tolist()) == {1}
