@@ -106,25 +106,14 @@ class GradientWithOthers(Gradient):
                         return self._said(logits, {}, stopped=stopped, cut=stopped)
                 with passes.method():
                     answer = Answer(logits=logits, features=features)
-                    value, others = self.of(answer), required_objective(self.others)(answer)
+                    value, others = self.of(answer), _given(self.others)(answer)
             gradient = passes.gradient(value, points, keep=True)
             last = others.shape[1] - 1
             slopes = [passes.gradient(others[:, i], points, keep=i < last) for i in range(last + 1)]
             new = [gradient, torch.stack(slopes, 1), value.detach(), logits.detach()]
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
-        gradient, slopes_, value, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
-        return self._said(logits, {}, value=value, gradient=gradient, slopes=slopes_, stopped=stopped)
-
-
-def required_objective(objective: Objective | None) -> Objective:
-    """The objective that a query was made with.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if objective is None:
-        raise ModelError("a query for further gradients needs their objective")
-    return objective
+        gradient, others, value, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
+        return self._said(logits, {}, value=value, gradient=gradient, slopes=others, stopped=stopped)
 
 
 def without_conflict(gradient: Tensor, other: Tensor) -> Tensor:
@@ -151,3 +140,9 @@ def cells_of(mask: Tensor, side: int) -> Tensor:
         side: of a patch in pixels.
     """
     return F.max_pool2d(mask.float(), side).flatten(1) > 0
+
+
+def _given(objective: Objective | None) -> Objective:
+    if objective is None:
+        raise ModelError("a query for further gradients needs their objective")
+    return objective
