@@ -336,7 +336,10 @@ TINY: dict[str, Tiny] = {
         wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
-    "tract": Tiny("train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,vit_epochs=1", make_tints, "ridge=0.2"),
+    "tract": Tiny(
+        "train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,adam_rates=0.002+0.01,vit_epochs=1,vit_rates=0.001,"
+        "seeds=2", make_tints, "ridge=0.2",
+    ),
     "unsafebench": Tiny(
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
         "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
@@ -346,7 +349,7 @@ TINY: dict[str, Tiny] = {
         },
     ),
     "vit-patch": Tiny(
-        "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1",
+        "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
     ),
 }  # fmt: skip

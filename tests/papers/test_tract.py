@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -10,14 +12,16 @@ from torch import nn
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
+from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.recipe import Epoch
+from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import untrained
 from unshaken.papers.tract import ARMS, TrActPaper
-from unshaken.papers.tract.figures import speed
+from unshaken.papers.tract.figures import median_seconds, speed
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
 from unshaken.run.store import RunDir
 
@@ -33,6 +37,7 @@ def network(ratios, gains):
         f"seed{i}": {
             "noise": pair(0.4, 0.2),
             "speed_up": ratio,
+            "time_speed_up": 0.9 * ratio,
             "final": {**pair(0.5, 0.5 + gain), "tract_minus_plain": {"value": gain}},
         }
         for i, (ratio, gain) in enumerate(zip(ratios, gains, strict=True))
@@ -41,8 +46,9 @@ def network(ratios, gains):
 
 @pytest.fixture
 def measured():
-    """Three seeds in which both central parts are shown."""
-    return {"cnn": network((1.3, 1.4, 1.5), (0.05, 0.06, 0.07)), "networks_from_cache": False}
+    """Three seeds in which every part is shown."""
+    names = ("cnn", "cnn-adam", "transformer")
+    return {**{n: network((1.3, 1.35, 1.4), (0.05, 0.06, 0.07)) for n in names}, "networks_from_cache": False}
 
 
 def outcomes(measured):
@@ -50,8 +56,11 @@ def outcomes(measured):
     return {part.name: part.outcome for part in judged if not part.untried}
 
 
-def test_every_part_is_shown_and_no_transformer_was_tried(measured):
-    assert outcomes(measured) == {"epochs": SHOWN, "accuracy": SHOWN, "transformers": Outcome.NOT_TRIED}
+def test_every_part_is_shown(measured):
+    names = ("epochs", "accuracy", "transformers", "optimisers", "time")
+    assert outcomes(measured) == dict.fromkeys(names, SHOWN)
+    del measured["transformer"]
+    assert outcomes(measured) == {**dict.fromkeys(names, SHOWN), "transformers": Outcome.NOT_TRIED}
 
 
 @pytest.mark.parametrize(
@@ -79,29 +88,54 @@ def test_seeds_decide(ratios, gains, expected):
         ((0.5, 0.51, 0.52), (0.05, 0.06, 0.07), CONTRADICTED),
     ],
 )
-def test_a_transformer_is_judged_by_itself(measured, ratios, gains, expected):
-    found = outcomes({**measured, "small-vit": network(ratios, gains)})
-    assert found == {"epochs": SHOWN, "accuracy": SHOWN, "transformers": expected}
+@pytest.mark.parametrize(("name", "part"), [("transformer", "transformers"), ("cnn-adam", "optimisers")])
+def test_a_network_trained_with_adam_is_judged_by_itself(measured, name, part, ratios, gains, expected):
+    found = outcomes({**measured, name: network(ratios, gains)})
+    assert found.pop(part) == expected
+    assert set(found.values()) == {SHOWN}
+
+
+@pytest.mark.parametrize(("ratios", "expected"), [((1.05, 1.06, 1.07), CONTRADICTED), ((1.05, 1.1, 1.3), NOT_VISIBLE)])
+def test_fewer_epochs_are_not_yet_less_time(measured, ratios, expected):
+    for seed, ratio in zip(("seed0", "seed1", "seed2"), ratios, strict=True):
+        measured["cnn"][seed]["time_speed_up"] = 0.9 * ratio
+    found = outcomes(measured)
+    assert (found["epochs"], found["time"]) == (SHOWN, expected)
 
 
 def test_the_remark_tells_what_is_lost_under_noise(measured):
     remark = TrActPaper().remark(measured)
     assert "cnn loses 0.200 of its accuracy by TrAct" in remark
-    for seed in ("seed0", "seed1", "seed2"):
-        measured["cnn"][seed]["noise"] = pair(0.4, 0.4)
-    assert "noise lies in them" not in TrActPaper().remark(measured)
+    for network_figures in (measured[name] for name in ("cnn", "cnn-adam", "transformer")):
+        for figures in network_figures.values():
+            figures["noise"] = pair(0.4, 0.4)
+    assert TrActPaper().remark(measured) == ""
 
 
 def test_speed_up_by_hand():
-    found = speed({"plain": [0.2, 0.4, 0.6], "tract": [0.4, 0.58, 0.7]})
-    assert found == {"epochs_to": {"plain": 2.9, "tract": 2.0}, "speed_up": 1.45}
-    assert speed({"plain": [0.5], "tract": [0.3]})["speed_up"] == 0
+    found = speed({"plain": [0.2, 0.4, 0.6], "tract": [0.4, 0.58, 0.7]}, {"plain": 2.0, "tract": 2.5})
+    assert found["epochs_to"] == {"plain": 2.9, "tract": 2.0}
+    assert (found["speed_up"], found["epoch_seconds_ratio"], found["time_speed_up"]) == (1.45, 1.25, 1.16)
+    assert speed({"plain": [0.5], "tract": [0.3]}, {"plain": 1.0, "tract": 1.0})["speed_up"] == 0
+    assert median_seconds([{"processor_seconds": s} for s in (1.0, 9.0, 2.0)]) == 2
+
+
+def test_the_time_of_an_epoch_is_that_of_its_steps(monkeypatch):
+    """Processor seconds go up by one with each reading; a step reads none."""
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "process_time", lambda: float(next(clock)))
+    data = Split.of(torch.randint(0, 255, (24, 3, 8, 8), dtype=torch.uint8), torch.arange(24) % 3)
+    recipe = CountedCropFlip.of(right=data.batch())
+    training = Training(epochs=2, batch_size=4, held_out=4, check_every=2, select="last")
+    found = fit(untrained(small_cnn, data, 0), data.images, data.labels, [recipe], training)
+    assert [c["processor_seconds"] for c in found.progress.curves] == [1.0, 1.0]
 
 
 def test_figures_come_from_rows(finished):
     result, run = finished("tract").result, RunDir(finished("tract").out)
     curves = run.rows("tract_epochs").to_pylist()
-    assert len(curves) == (4 + 2) * 3 + 4
+    assert len(curves) == 2 * (4 + 2) * 3 + (2 + 2) * 1
+    assert all(r["processor_seconds"] > 0 for r in curves)
     by = {(r["arm"], r["lr"], r["seed"], r["epoch"]): r for r in curves if r["arch"] == "cnn"}
     for arm in ("plain", "tract"):
         best = max((0.05, 0.2), key=lambda lr: by[arm, lr, 0, 3]["choosing"])
@@ -116,7 +150,7 @@ def test_figures_come_from_rows(finished):
     assert result.measured["cnn.seed1.noise.tract"]["value"] == pytest.approx(np.mean(noisy))
     assert result.measured["cnn.seed0.final.plain"]["n"] == 27
     assert {r["chosen_from"] for r in curves} == {13}
-    assert result.measured["small-vit.seed0.final.plain"]["n"] == 27
+    assert result.measured["transformer.seed0.final.plain"]["n"] == 27
 
 
 def test_the_arms_differ_and_both_learn(finished):
@@ -129,7 +163,10 @@ def test_the_arms_differ_and_both_learn(finished):
 
 
 def test_an_architecture_of_ones_own(finished, tmp_path):
-    data, text = finished("tract").data, "tract:train=100,test=20,choosing=20,epochs=1,seeds=1,rates=0.1"
+    data, text = (
+        finished("tract").data,
+        "tract:train=100,test=20,choosing=20,epochs=1,seeds=1,rates=0.1,adam_rates=0.01,vit_epochs=0",
+    )
     result = run_paper(text, out=tmp_path / "run", data=data, model="small")
     assert result.measured["small.seed0.final.plain"]["n"] == 20
     with pytest.raises(ParameterError, match="no architecture 'smal'"):
@@ -148,6 +185,7 @@ def test_right_predictions_are_counted_by_hand():
     batch = Batch(torch.eye(3).reshape(3, 1, 1, 3), torch.tensor([0, 1, 0]), ("a", "b", "c"))
     epoch = Epoch(Classifier(nn.Flatten()), 0, {}, {})
     CountedCropFlip.of(right=batch, choosing=batch[slice(2, 3)]).after_epoch(epoch)
+    del epoch.figures["processor_seconds"]
     assert epoch.figures == {"right": 2.0, "choosing": 0.0}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import product
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,6 +43,12 @@ def seed_figures():
         "natural": {kind: {"24": {"vit_minus_cnn": figure(-0.01)}} for kind in ("noise", "blur", "contrast", "mean")},
         "smoothing": {"1.5": flat(-0.06, -0.02), "2": flat(-0.05, -0.02), "3": flat(-0.3, -0.2)},
         "attention": {"last_layer": {"clean": figure(1.0), "noise": figure(1.9), "patch": figure(2.1)}},
+        "location": {"cnn_minus_vit": 0.1},
+        "misaligned": {"vit_minus_cnn": {"off_minus_on": figure(-0.1)}},
+        "patch_fool": {
+            "vit_minus_cnn": {kind: figure(0.01) for kind in ("saliency", "sparse", "linf", "l2")},
+            "drawn_minus_random": figure(0.1),
+        },
     }
 
 
@@ -81,6 +88,12 @@ def test_every_part_is_shown(measured):
         (("attention", "last_layer", "patch"), figure(0.5), "captured", CONTRADICTED),
         (("attention", "last_layer", "noise"), figure(1.995), "ignored", NOT_VISIBLE),
         (("attention", "last_layer", "noise"), figure(2.5), "ignored", CONTRADICTED),
+        (("location", "cnn_minus_vit"), -0.1, "location", NOT_VISIBLE),
+        (("misaligned", "vit_minus_cnn", "off_minus_on"), figure(0.1), "misaligned", NOT_VISIBLE),
+        (("patch_fool", "vit_minus_cnn", "saliency"), figure(0.004), "patch-fool", NOT_VISIBLE),
+        (("patch_fool", "vit_minus_cnn", "saliency"), figure(-0.006), "patch-fool", CONTRADICTED),
+        (("patch_fool", "drawn_minus_random"), figure(-0.1), "patch-fool-attention", NOT_VISIBLE),
+        (("patch_fool", "vit_minus_cnn", "l2"), figure(-0.02), "patch-fool-variants", NOT_VISIBLE),
     ],
 )
 def test_one_seed_is_enough_to_fail(measured, seed, path, found, part, expected):
@@ -91,6 +104,34 @@ def test_one_seed_is_enough_to_fail(measured, seed, path, found, part, expected)
     others = outcomes(measured)
     assert others.pop(part) == expected
     assert set(others.values()) == {SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("path", "found", "part"),
+    [
+        (("location", "cnn_minus_vit"), -0.1, "location"),
+        (("misaligned", "vit_minus_cnn", "off_minus_on"), figure(0.1), "misaligned"),
+        (("patch_fool", "drawn_minus_random"), figure(-0.1), "patch-fool-attention"),
+        (("patch_fool", "vit_minus_cnn", "sparse"), figure(-0.1), "patch-fool-variants"),
+    ],
+)
+def test_what_all_seeds_oppose(measured, path, found, part):
+    for figures in measured.values():
+        for key in path[:-1]:
+            figures = figures[key]
+        figures[path[-1]] = found
+    others = outcomes(measured)
+    assert others.pop(part) == CONTRADICTED
+    assert set(others.values()) == {SHOWN}
+
+
+def test_results_without_the_later_studies_are_judged_as_far_as_they_go(measured):
+    for part in measured.values():
+        del part["location"], part["misaligned"], part["patch_fool"]
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == Outcome.NOT_TRIED} == {
+        "location", "misaligned", "patch-fool", "patch-fool-attention", "patch-fool-variants"
+    }  # fmt: skip
 
 
 def test_a_temperature_that_raises_the_rate_or_costs_much_is_opposed(measured):
@@ -127,7 +168,11 @@ def test_every_figure_is_there(finished):
     assert figure["low"] <= figure["value"] <= figure["high"]
     assert result.measured["seed0.clean.vit"]["n"] == 26
     assert result.measured["seed0.clean.vit"]["value"] > 0.4
-    assert "Run with photos=26, attacked=8, epochs=2, seeds=1, steps=2, starts=1." in result.note
+    assert {f"seed0.patch_fool.vit.{n}" for n in ("random", "saliency", "attended", "drawn")} <= names
+    assert {f"seed0.patch_fool.{n}.{k}" for n in ("vit", "cnn") for k in ("sparse", "linf", "l2")} <= names
+    assert "seed0.patch_fool.cnn.attended" not in names
+    assert np.array(result.measured["seed0.location.vit.map"]).shape == (8, 8)
+    assert "Run with photos=26, attacked=8, epochs=2, seeds=1, steps=2, starts=1, scanned=2, places=20" in result.note
 
 
 def test_more_cells_never_fool_fewer(finished):
@@ -154,6 +199,36 @@ def test_figures_are_those_of_the_rows(finished):
     assert result.measured["seed0.smoothing.2.fooled"]["value"] == pytest.approx(np.mean(fooled))
 
 
+def test_figures_of_the_studies_are_those_of_the_rows(finished):
+    run = finished("vit-patch")
+    found, rows = run.result.measured, RunDir(run.out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+    right = {(r["condition"], r["id"]): r["correct"] for r in rows}
+    copies = [i for c, i in right if c == "seed0.cnn.scan"]
+    assert len(copies) == 2 * 20
+    images = RunDir(run.out).rows("vit_patch_places").to_pylist()
+    at = {r["id"]: (r["row"], r["column"]) for r in images}
+    wrong = {i: not right["seed0.cnn.scan", i] for i in copies}
+    for row, column in product(range(8), range(8)):
+        there = [wrong[i] for i in copies if at[i] == (row, column)]
+        shown = found["seed0.location.cnn.map"][row][column]
+        assert shown == (pytest.approx(np.mean(there), abs=1e-3) if there else None)
+    inner = [wrong[i] for i in copies if min(at[i]) >= 2 and max(at[i]) <= 5]
+    assert found["seed0.location.cnn.centre"] == pytest.approx(np.mean(inner), abs=1e-4)
+    assert found["seed0.location.cnn.rest"] == pytest.approx(
+        (sum(wrong.values()) - sum(inner)) / (40 - len(inner)), abs=1e-4
+    )
+    ids = {i for c, i in right if c == "seed0.vit.patch-1"}
+    rate = {
+        (net, kind): np.mean([not right[f"seed0.{net}.{kind}", i] for i in ids])
+        for net in ("vit", "cnn")
+        for kind in ("patch-1", "moved-1", "fool-saliency")
+    }
+    change = rate["vit", "moved-1"] - rate["cnn", "moved-1"] - rate["vit", "patch-1"] + rate["cnn", "patch-1"]
+    assert found["seed0.misaligned.vit_minus_cnn.off_minus_on"]["value"] == pytest.approx(change)
+    gap = rate["vit", "fool-saliency"] - rate["cnn", "fool-saliency"]
+    assert found["seed0.patch_fool.vit_minus_cnn.saliency"]["value"] == pytest.approx(gap)
+
+
 def test_patches_in_the_run_are_single_cells(finished):
     run = finished("vit-patch")
     images = RunDir(run.out).examples("seed0.vit.patch-1")
@@ -177,7 +252,7 @@ def test_two_networks_of_ones_own(tints, tmp_path):
             head.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
         save_model(net, tmp_path / arch, arch=arch)
     model = f"run:{tmp_path}/small-vit|run:{tmp_path}/small-cnn"
-    slug = "vit-patch:photos=40,attacked=3,steps=1,starts=1,seeds=1"
+    slug = "vit-patch:photos=40,attacked=3,steps=1,starts=1,seeds=1,scanned=1,places=30,scan_steps=1,fool_steps=1"
     result = run_paper(slug, out=tmp_path / "run", data=f"{tints}?split=test", model=model)
     assert result.measured["seed0.clean.vit"]["value"] == result.measured["seed0.clean.cnn"]["value"] == 14 / 40
     assert result.measured["seed0.adversarial.vit.4"]["n"] == 3

@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models.networks.attention import (
     attention_layers,
     attention_maps,
+    attention_names,
     attention_to,
     rollout,
     smoothed,
     token_side,
 )
+from unshaken.models.networks.attention import attention_of as layer_attention
 from unshaken.models.networks.small_cnn import SmallCNN
 from unshaken.models.networks.small_vit import SelfAttention, SmallViT
 
@@ -155,6 +157,14 @@ def test_rows_sum_to_one(vit, photos):
     assert torch.allclose(maps.sum(-1), torch.ones(4, 3, 4, 65), atol=1e-5)
     assert torch.allclose(rollout(maps).sum(-1), torch.ones(3, 65), atol=1e-5)
     assert not vit.net.blocks[0].attn._forward_pre_hooks
+
+
+def test_layers_are_named_in_the_order_of_the_blocks(vit, photos):
+    names = attention_names(vit)
+    assert names == tuple(f"blocks.{i}.attn" for i in range(4))
+    _, given = vit.features(photos, [f"{name}{INPUT}" for name in names])
+    for layer, tokens, maps in zip(attention_layers(vit), given.values(), attention_maps(vit, photos), strict=True):
+        assert torch.equal(layer_attention(layer, tokens), maps)
 
 
 class Torchlike(nn.Module):

@@ -101,7 +101,7 @@ class AttackRun:
         return found
 
     def _notice(self, name: str, rows: Tensor, place: Tensor, step: Tensor, answer: Answer) -> None:
-        slope = answer.gradient if answer.slopes is None else answer.slopes
+        slope = answer.slopes if answer.gradient is None else answer.gradient
         if slope is None or not bool((step == 0).any()):
             return
         dead = (slope.flatten(1).abs().amax(1) == 0) & (step == 0)

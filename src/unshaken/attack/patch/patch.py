@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr
+from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.engine.base import Candidate
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.patch._cells import CellAttack
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
@@ -20,7 +19,6 @@ from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Flag
 from unshaken.stress.patch.patch_corruption import cell_masks, cell_side
 
 
@@ -33,28 +31,19 @@ class PatchState(State):
 
 
 @register("patch", reference="Gu et al. 2022, arXiv:2111.10659")
-class Patch(Attack[PatchState]):
+class Patch(CellAttack[PatchState]):
     """Adversarial patch: signed gradient ascent on the pixels of a patch, one patch per image.
 
     The patch is one cell of a grid, or several, drawn for each sample: the same in every run from a fresh start, and
     more cells hold those of fewer. Or it is one square at a fixed place, which need not lie on the grid.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ()
-
-    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
-    cells: PositiveInt = Field(1, description="for place=random: number of cells to attack")
     place: Literal["random", "fixed"] = Field("random", description="random cells for each sample, or one fixed square")
     row: NonNegativeInt = Field(0, description="upper row of the fixed square in pixels")
     column: NonNegativeInt = Field(0, description="left column of the fixed square in pixels")
-    offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
     steps: NonNegativeInt = Field(50, description="gradient steps; 0 leaves the start as it is")
     step_size: PositiveFloat = Field(0.1, description="step a, in units of the pixel range")
-    restarts: PositiveInt = Field(
-        1, description="number of random restarts; a sample that is fooled is not attacked again"
-    )
     random_start: bool = Field(True, description="start with random pixels, else with the image's own")
-    _run: int = PrivateAttr(0)
 
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
         """All images that differ from the clean one under the patch alone.
@@ -114,17 +103,3 @@ class Patch(Attack[PatchState]):
     def cost(self, classes: int) -> tuple[int, int]:
         """One pass each way a step."""
         return self.steps, self.steps
-
-    @property
-    def runs(self) -> int:
-        """As many as `restarts`."""
-        return self.restarts
-
-    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """Itself, once a run; the place stays, the start is a fresh one."""
-        return [Phase(self._copy(r), "patch" if r == 0 else f"patch+{r + 1}") for r in range(self.runs)], []
-
-    def _copy(self, run: int) -> Patch:
-        copy = self.model_copy()
-        copy._run = run
-        return copy

@@ -61,6 +61,30 @@ def attention_layers(model: Classifier) -> list[nn.Module]:
     return layers
 
 
+def attention_names(model: Classifier) -> tuple[str, ...]:
+    """The names of the self-attention layers in `model.net`, in the order of its blocks.
+
+    Raises:
+        ModelError: there is none of a known form.
+    """
+    layers = set(map(id, attention_layers(model)))
+    return tuple(name for name, module in model.net.named_modules() if id(module) in layers)
+
+
+def attention_of(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """How much each token attends to each other in one layer: `softmax(q k' / sqrt(d))`, with its gradient.
+
+    Args:
+        layer: self-attention of a known form.
+        tokens: what goes into it, `[N, T, D]`.
+
+    Returns:
+        Float32 `[N, heads, T, T]`, rows of sum 1.
+    """
+    q, k = queries_and_keys(layer, tokens)
+    return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).float().softmax(-1)
+
+
 def attention_maps(model: Classifier, images: Tensor) -> Tensor:
     """How much each token attends to each other: `softmax(q k' / sqrt(d))` of every layer.
 
@@ -143,8 +167,7 @@ def _query_weights(layer: Any) -> Iterator[Tensor]:
 
 def _keeper(layer: nn.Module, found: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        q, k = queries_and_keys(layer, inputs[0])
-        found.append((q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).float().softmax(-1))
+        found.append(attention_of(layer, inputs[0]))
 
     return keep
 

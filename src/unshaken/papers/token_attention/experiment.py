@@ -1,8 +1,9 @@
-"""A small vision transformer, four continuations of its training, and what is measured of each."""
+"""Small vision transformers trained in four ways, from scratch and further, and what is measured of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.progress import track
+from unshaken.core.progress import Task, track
 from unshaken.core.registry import parse_method
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
@@ -26,15 +27,27 @@ from unshaken.harden.recipes.losses.adl import (
 )
 from unshaken.models.networks.attention import attention_layers, attention_maps
 from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.networks import plan_training
-from unshaken.papers.token_attention import ARMS, KINDS, MEASURES, SEVERITIES, SMALL, TokenAttentionPaper
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.networks import Architecture, Net, plan_training
+from unshaken.papers.token_attention import (
+    ARMS,
+    CONTINUED,
+    KINDS,
+    MEASURES,
+    SEVERITIES,
+    SMALL,
+    WIDE,
+    TokenAttentionPaper,
+)
+from unshaken.papers.token_attention.nets import WiderViT
 
+Shown = Mapping[str, tuple[str, int | None, Batch]]
 PIECE = 50
 """Images whose attention is read in one pass."""
 
 
 def run(paper: TokenAttentionPaper, context: Context) -> None:
-    """Train and measure four continuations for each seed.
+    """Train and measure the networks of each seed.
 
     Raises:
         ParameterError: the user's model is no vision transformer, or the images do not fit the small network.
@@ -46,16 +59,62 @@ def run(paper: TokenAttentionPaper, context: Context) -> None:
     height, width = train.images.shape[2:]
     if own is None and height != width:
         raise ParameterError(f"token-attention: images of {height} x {width} pixels: the small network takes squares")
-    shown = {"clean": ("clean", None, test)} | corrupted(test, context.seed)
-    with track("continuations", paper.seeds * len(ARMS)) as task:
+    fitted = train.stratified(paper.test, context.seed).batch()
+    shown = {"clean": ("clean", None, test), "fitted": ("clean", None, fitted)} | corrupted(test, context.seed)
+    with track("networks", paper.seeds * (len(ARMS) if own else 2 * len(ARMS) + 1)) as task:
         for seed in context.seeds(paper.seeds):
             part = context.within(f"seed{seed}")
-            start = own or part.net("base", SMALL, train, training(paper.epochs, 2e-3, seed), [CropFlip()])
-            for arm, recipes in recipes_of(paper, seed).items():
-                options = training(paper.tune, paper.rate, seed)
-                net = part.net(arm, start, train, options, [CropFlip(), *recipes])
-                measure(paper, part, arm, net.model, shown)
-                task.advance()
+            work = Arms(paper, part, train, shown, task)
+            further = plan(paper.tune, paper.rate, seed)
+            if own is not None:
+                work.train_all(own, further, paper.identity)
+                continue
+            scratch = plan(paper.epochs, 2e-3, seed)
+            nets = work.train_all(SMALL, scratch, identity=0.0)
+            work.train(WIDE, WiderViT, scratch, [])
+            work = replace(work, context=part.within(CONTINUED))
+            work.train_all(nets[ARMS[0]], further, paper.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Networks that are trained on the same images, each measured as soon as it is trained.
+
+    Args:
+        paper: the sizes.
+        context: its prefix tells the seed.
+        images: that they learn from.
+        shown: label to a stressor's name, its severity and the images that each network is measured on.
+        task: advanced by one with each network.
+    """
+
+    paper: TokenAttentionPaper
+    context: Context
+    images: Split
+    shown: Shown
+    task: Task
+
+    def train_all(self, start: Architecture | Classifier | Net, training: Training, identity: float) -> dict[str, Net]:
+        """A network for each way of training, by its name.
+
+        Args:
+            start: an architecture, or the network to go on from.
+            training: how.
+            identity: of TAP: 0 begins with shares drawn at random, more near the network as it is.
+        """
+        tap = TAP(identity=identity, seed=training.seed)
+        adl = ADL(weight=self.paper.weight, threshold=self.paper.threshold)
+        ways: dict[str, list[Recipe]] = dict(zip(ARMS, ([], [tap], [adl], [tap, adl]), strict=True))
+        return {arm: self.train(arm, start, training, recipes) for arm, recipes in ways.items()}
+
+    def train(
+        self, arm: str, start: Architecture | Classifier | Net, training: Training, recipes: Sequence[Recipe]
+    ) -> Net:
+        """One network, with crops and mirror images."""
+        net = self.context.net(arm, start, self.images, training, [CropFlip(), *recipes])
+        measure(self.paper, self.context, arm, net.model, self.shown)
+        self.task.advance()
+        return net
 
 
 def own_model(context: Context) -> Classifier:
@@ -72,16 +131,9 @@ def own_model(context: Context) -> Classifier:
     return model
 
 
-def training(epochs: int, rate: float, seed: int) -> Training:
-    """How the first network and the continuations are trained."""
+def plan(epochs: int, rate: float, seed: int) -> Training:
+    """How networks are trained."""
     return plan_training(epochs, seed, lr=rate, optimizer="adamw", weight_decay=0.05, held_out=100)
-
-
-def recipes_of(paper: TokenAttentionPaper, seed: int) -> dict[str, list[Recipe]]:
-    """What each continuation learns with, beside crops and mirror images; pooling begins near the trained network."""
-    tap = TAP(identity=paper.identity, seed=seed)
-    adl = ADL(weight=paper.weight, threshold=paper.threshold)
-    return dict(zip(ARMS, ([], [tap], [adl], [tap, adl]), strict=True))
 
 
 def corrupted(batch: Batch, seed: int) -> dict[str, tuple[str, int, Batch]]:
@@ -94,10 +146,7 @@ def corrupted(batch: Batch, seed: int) -> dict[str, tuple[str, int, Batch]]:
     return found
 
 
-def measure(
-    paper: TokenAttentionPaper, context: Context, arm: str, model: Classifier,
-    shown: Mapping[str, tuple[str, int | None, Batch]],
-) -> None:  # fmt: skip
+def measure(paper: TokenAttentionPaper, context: Context, arm: str, model: Classifier, shown: Shown) -> None:
     """Write predictions under everything, measures of attention, and the shares of the pools."""
     for label, (method, severity, batch) in shown.items():
         context.predict(f"{arm}.{label}", model, batch, method=method, severity=severity)

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from unshaken.measure import paired_difference
+from unshaken.papers.frame import across_seeds
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
-from unshaken.papers.token_attention import ARMS, KINDS, MEASURES, SEVERITIES, TokenAttentionPaper
+from unshaken.papers.token_attention import ARMS, CONTINUED, KINDS, MEASURES, SEVERITIES, WIDE, TokenAttentionPaper
 
 
 def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
     """By seed, and over seeds each arm against the plain one."""
-    seeds = [f"seed{seed}" for seed in rows.seeds(paper.seeds)]
-    found: dict[str, Any] = {seed: {arm: arm_figures(rows.within(seed), arm) for arm in ARMS} for seed in seeds}
-    found["over_seeds"] = {arm: against_plain([rows.within(s) for s in seeds], arm) for arm in ARMS[1:]}
+    parts = {f"seed{seed}": rows.within(f"seed{seed}") for seed in rows.seeds(paper.seeds)}
+    found: dict[str, Any] = {}
+    for seed, part in parts.items():
+        found[seed] = {arm: arm_figures(part, arm) for arm in ARMS}
+        if f"{WIDE}.clean" in part.labels():
+            found[seed][WIDE] = arm_figures(part, WIDE)
+            found[seed][CONTINUED] = {arm: arm_figures(part.within(CONTINUED), arm) for arm in ARMS}
+    seeds = list(found.values())
+    found["over_seeds"] = {arm: against_plain(seeds, arm) for arm in ARMS[1:]}
     return found
 
 
 def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
-    """Accuracy and attention of one continuation."""
+    """Accuracy and attention of one network."""
     by_kind = {kind: mean_of(accuracies(rows, arm, [kind])) for kind in KINDS}
     return {
         "clean": rows.accuracy(f"{arm}.clean"),
+        "fitted": rows.accuracy(f"{arm}.fitted"),
         "corrupted": {**by_kind, "mean": mean_of(accuracies(rows, arm, list(KINDS)))},
         "attention": attention(rows, arm),
         "scales": scales(rows, arm),
     }
 
 
-def against_plain(parts: Sequence[Rows], arm: str) -> dict[str, Any]:
-    """An arm minus the plain one, on the same images of all seeds."""
+def against_plain(seeds: Sequence[Mapping[str, Any]], arm: str) -> dict[str, Any]:
+    """An arm minus the plain one, means over the seeds."""
 
-    def gap(kinds: Sequence[str]) -> dict[str, Any]:
-        plain, other = (np.concatenate([accuracies(rows, a, kinds) for rows in parts]) for a in (ARMS[0], arm))
-        return paired_difference(plain, other).to_json()
+    def gap(*path: str) -> dict[str, Any]:
+        return across_seeds([_value(arms[arm], path) - _value(arms[ARMS[0]], path) for arms in seeds])
 
-    return {"clean": gap([]), "corrupted": gap(list(KINDS)), **{kind: gap([kind]) for kind in KINDS}}
+    return {"clean": gap("clean"), "corrupted": gap("corrupted", "mean"), **{k: gap("corrupted", k) for k in KINDS}}
+
+
+def _value(figures: Mapping[str, Any], path: Sequence[str]) -> float:
+    for name in path:
+        figures = figures[name]
+    return float(figures["value"])
 
 
 def attention(rows: Rows, arm: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from unshaken.core.batch import Batch
@@ -13,16 +13,37 @@ from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts
 from unshaken.papers.frame.networks import Net, plan_training
-from unshaken.papers.tract import ARMS, CNN, VIT, TrActPaper
+from unshaken.papers.tract import ADAM, ARMS, CNN, TRANSFORMER, VIT, TrActPaper
 from unshaken.papers.tract.figures import Curves
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
 from unshaken.stress.corruptions.contrast import contrast
 from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 
-ADAM = 1e-3
 CONTRAST = 0.25
 FEW = 2500
 """Test images under noise and contrast, at most."""
+
+
+Optimizer = Literal["sgd", "adam"]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A network with the learning rates that are tried for it.
+
+    Args:
+        name: of its figures.
+        arch: `cnn`, or a registered architecture.
+        optimizer: trains it.
+        rates: learning rates.
+        epochs: passes over the images.
+    """
+
+    name: str
+    arch: str
+    optimizer: Optimizer
+    rates: Sequence[float]
+    epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +51,50 @@ class Arm:
     """One training run.
 
     Args:
-        arch: `cnn`, or a registered architecture.
+        series: the network.
         arm: one of `ARMS`.
         lr: the largest learning rate.
         seed: of weights, order and augmentation: the same in both arms.
-        epochs: passes over the images.
-        optimizer: `sgd` or `adam`.
     """
 
-    arch: str
+    series: Series
     arm: str
     lr: float
     seed: int
-    epochs: int
-    optimizer: Literal["sgd", "adam"] = "sgd"
 
     @property
     def name(self) -> str:
         """Unique among the runs of an experiment."""
-        return f"{self.arch.rpartition(':')[2]}.{self.arm}.lr{self.lr:g}.seed{self.seed}"
+        return f"{self.series.name}.{self.arm}.lr{self.lr:g}.seed{self.seed}"
 
 
 def run(paper: TrActPaper, context: Context) -> None:
-    """Train at all rates with the first seed, then with all seeds at the best rate of each arm."""
+    """Train each network at all rates with the first seed, then with all seeds at the best rate of each arm."""
     parts = context.datasets.parts(paper.train, paper.test, paper.choosing)
     first, *others = context.seeds(paper.seeds)
-    sweep = [Arm(context.model, arm, lr, first, paper.epochs) for lr in paper.rates for arm in ARMS]
-    sweep += [Arm(VIT, arm, ADAM, first, paper.vit_epochs, "adam") for arm in ARMS if paper.vit_epochs]
-    measure_all(paper, context, sweep, parts)
+    every = series_of(paper, context.model)
+    measure_all(paper, context, [Arm(s, arm, lr, first) for s in every for lr in s.rates for arm in ARMS], parts)
     curves = Curves(context.rows())
-    more = []
-    for arch in dict.fromkeys(a.arch for a in sweep):
-        start = next(a for a in sweep if a.arch == arch)
-        chosen = {arm: curves.best(arch, arm, first) for arm in ARMS}
-        more += [replace(start, arm=arm, lr=chosen[arm], seed=seed) for seed in others for arm in ARMS]
+    best = {(s.name, arm): curves.best(s.name, arm, first) for s in every for arm in ARMS}
+    more = [Arm(s, arm, best[s.name, arm], seed) for s in every for seed in others for arm in ARMS]
     measure_all(paper, context, more, parts)
+
+
+def series_of(paper: TrActPaper, arch: str) -> list[Series]:
+    """The network with SGD and with Adam, and the small ViT.
+
+    Args:
+        paper: the sizes.
+        arch: of the network, as the user names it.
+    """
+    name = arch.rpartition(":")[2]
+    found = [
+        Series(name, arch, "sgd", paper.rates, paper.epochs),
+        Series(name + ADAM, arch, "adam", paper.adam_rates, paper.epochs),
+    ]
+    if paper.vit_epochs:
+        found.append(Series(TRANSFORMER, VIT, "adam", paper.vit_rates, paper.vit_epochs))
+    return found
 
 
 def measure_all(paper: TrActPaper, context: Context, arms: Sequence[Arm], parts: Parts) -> None:
@@ -82,13 +112,13 @@ def trained(paper: TrActPaper, context: Context, arm: Arm, parts: Parts) -> Net:
         ParameterError: there is no such architecture.
     """
     training = plan_training(
-        arm.epochs, arm.seed, batch_size=128, lr=arm.lr, optimizer=arm.optimizer, schedule="cosine", weight_decay=0.0,
-        held_out=10, check_images=2,
+        arm.series.epochs, arm.seed, batch_size=128, lr=arm.lr, optimizer=arm.series.optimizer, schedule="cosine",
+        weight_decay=0.0, held_out=10, check_images=2,
     )  # fmt: skip
     recipes: list[Recipe] = [CountedCropFlip.of(right=parts.testing.batch(), choosing=parts.choosing.batch())]
     if arm.arm == "tract":
         recipes.append(TrAct(ridge=paper.ridge))
-    start = small_cnn if arm.arch == CNN else arm.arch
+    start = small_cnn if arm.series.arch == CNN else arm.series.arch
     return context.net(arm.name, start, parts.training, training, recipes)
 
 
@@ -107,6 +137,7 @@ def measure(context: Context, arm: Arm, net: Net, parts: Parts) -> None:
         context.predict(f"{arm.name}.{name}", net.model, batch, method=name)
     epochs = list(range(1, len(net.curves) + 1))
     counts = {name: [int(c[name]) for c in net.curves] for name in ("right", "choosing")}
-    totals = {"images": len(parts.testing), "chosen_from": len(parts.choosing), "seconds": net.seconds}
-    named = {"id": [str(i) for i in epochs], "arch": arm.arch, "arm": arm.arm, "lr": arm.lr, "seed": arm.seed}
+    spent = [c["processor_seconds"] for c in net.curves]
+    totals = {"images": len(parts.testing), "chosen_from": len(parts.choosing), "processor_seconds": spent}
+    named = {"id": [str(i) for i in epochs], "arch": arm.series.name, "arm": arm.arm, "lr": arm.lr, "seed": arm.seed}
     context.write("epochs", arm.name, {**named, "epoch": epochs, **counts, **totals})

@@ -12,7 +12,7 @@ from unshaken.measure import share
 from unshaken.measure.statistics.learning_curve import epochs_to
 from unshaken.papers.frame.roles import check_role, choosing
 from unshaken.papers.frame.rows import Rows
-from unshaken.papers.tract import ARMS, VIT, TrActPaper
+from unshaken.papers.tract import ADAM, ARMS, TRANSFORMER, TrActPaper
 
 BELOW = 0.02
 """How far below the plain run's last accuracy A lies."""
@@ -21,7 +21,7 @@ BELOW = 0.02
 def figures(paper: TrActPaper, rows: Rows) -> dict[str, Any]:
     """Of each architecture: the sweep, and both arms at their best rates over all seeds."""
     curves, seeds = Curves(rows), rows.seeds(paper.seeds)
-    return {arch.rpartition(":")[2]: curves.architecture(arch, seeds) for arch in curves.architectures()}
+    return {arch: curves.architecture(arch, seeds) for arch in curves.architectures()}
 
 
 class Curves:
@@ -38,8 +38,8 @@ class Curves:
             self.curves[row["arch"], row["arm"], row["lr"], row["seed"]].append(row)
 
     def architectures(self) -> list[str]:
-        """Their names, the transformer that is trained besides last."""
-        return sorted({arch for arch, *_ in self.curves}, key=lambda arch: (arch == VIT, arch))
+        """Their names: with SGD, with Adam, the transformer."""
+        return sorted({arch for arch, *_ in self.curves}, key=lambda arch: (arch == TRANSFORMER, arch.endswith(ADAM)))
 
     def rates(self, arch: str, arm: str, seed: int) -> list[float]:
         """Learning rates of an arm, rising."""
@@ -91,7 +91,7 @@ class Curves:
             "final": {**under["clean"], "tract_minus_plain": gain},
             "noise": under["noise"],
             "contrast": under["contrast"],
-            **speed(curves),
+            **speed(curves, {arm: median_seconds(run) for arm, run in runs.items()}),
             "curve": {arm: [round(v, 4) for v in curve] for arm, curve in curves.items()},
         }
 
@@ -101,9 +101,8 @@ class Curves:
         for lr in self.rates(arch, "plain", seed):
             if (arch, "tract", lr, seed) in self.curves:
                 runs = {arm: self.curves[arch, arm, lr, seed] for arm in ARMS}
-                ratio = runs["tract"][0]["seconds"] / max(runs["plain"][0]["seconds"], 1e-9)
-                curves = {arm: accuracies(run) for arm, run in runs.items()}
-                found[f"{lr:g}"] = speed(curves) | {"seconds_ratio": round(ratio, 3)}
+                seconds = {arm: median_seconds(run) for arm, run in runs.items()}
+                found[f"{lr:g}"] = speed({arm: accuracies(run) for arm, run in runs.items()}, seconds)
         return found
 
 
@@ -123,10 +122,25 @@ def accuracies(curve: Sequence[Mapping[str, Any]]) -> list[float]:
     return [row["right"] / row["images"] for row in curve]
 
 
-def speed(curves: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Epochs to A in each arm, and how many times fewer TrAct needs."""
+def median_seconds(curve: Sequence[Mapping[str, Any]]) -> float:
+    """Processor time of the median epoch's steps."""
+    return float(np.median([row["processor_seconds"] for row in curve]))
+
+
+def speed(curves: Mapping[str, list[float]], seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Epochs to A in each arm, and how many times fewer epochs and seconds TrAct needs.
+
+    Args:
+        curves: accuracy after each epoch, by arm.
+        seconds: of one epoch, by arm.
+    """
     goal = curves["plain"][-1] - BELOW
     needed = {arm: epochs_to(curves[arm], goal) for arm in ARMS}
     speed_up = 0.0 if needed["tract"] is None else (needed["plain"] or 0.0) / needed["tract"]
-    rounded = {arm: None if v is None else round(v, 3) for arm, v in needed.items()}
-    return {"epochs_to": rounded, "speed_up": round(speed_up, 3)}
+    cost = seconds["tract"] / max(seconds["plain"], 1e-9)
+    return {
+        "epochs_to": {arm: None if v is None else round(v, 3) for arm, v in needed.items()},
+        "speed_up": round(speed_up, 3),
+        "epoch_seconds_ratio": round(cost, 3),
+        "time_speed_up": round(speed_up / max(cost, 1e-9), 3),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from pydantic import PrivateAttr
@@ -10,7 +11,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
-from unshaken.harden.engine.recipe import Epoch
+from unshaken.harden.engine.recipe import Epoch, Step
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.models.networks.convolutions import ConvBlocks
 
@@ -19,9 +20,13 @@ small_cnn = partial(ConvBlocks, widths=(20, 40, 80), strides=(1, 2, 2))
 
 
 class CountedCropFlip(CropFlip):
-    """Crops and mirror images; after each epoch the right predictions on sets of images enter the epoch's figures."""
+    """Crops and mirror images; what each epoch took, and right predictions on sets of images, enter its figures.
+
+    `processor_seconds` are those of this process in the epoch's steps, over all its threads.
+    """
 
     _sets: dict[str, tuple[Tensor, Tensor]] = PrivateAttr(default_factory=dict)
+    _began: float = PrivateAttr(0.0)
 
     @classmethod
     def of(cls, **sets: Batch) -> CountedCropFlip:
@@ -30,8 +35,15 @@ class CountedCropFlip(CropFlip):
         recipe._sets = {name: (batch.images, required(batch.labels)) for name, batch in sets.items()}
         return recipe
 
+    def augment(self, step: Step) -> None:
+        """Note when the first step of an epoch begins."""
+        if step.number % step.steps == 0:
+            self._began = time.process_time()
+        super().augment(step)
+
     def after_epoch(self, epoch: Epoch) -> None:
-        """Add the number of right predictions on each set."""
+        """Add the time, and the number of right predictions on each set."""
+        epoch.figures["processor_seconds"] = time.process_time() - self._began
         with evaluating(epoch.model):
             for name, (images, labels) in self._sets.items():
                 epoch.figures[name] = float(hits(epoch.model, images, labels))

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
+from unshaken.papers.vit_patch.studies import judge_studies
 
 SMALL = "small-vit|small-cnn"
 TEMPERATURES = (1.5, 2.0, 3.0)
@@ -23,6 +24,18 @@ KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 }
 """Kind to a corruption and three severities."""
 STATES = ("clean", "noise", "patch")
+FOOLS: Mapping[str, Mapping[str, Any]] = {
+    "random": {"choose": "random"},
+    "saliency": {},
+    "sparse": {"pixels": 0.5},
+    "linf": {"linf": 0.25},
+    "l2": {"l2": 1.0},
+    "attended": {"choose": "attention"},
+    "drawn": {"choose": "attention", "attention": 0.002},
+}
+"""Variants of Patch-Fool in one cell; of `pixels` the share of the cell's."""
+OF_ATTENTION = ("attended", "drawn")
+"""Those that need a transformer."""
 CLOSE = 0.03
 GAIN, LOSS = 0.05, 0.03
 EVEN = 1.0
@@ -33,8 +46,8 @@ EVEN = 1.0
 class VitPatchPaper(Paper):
     """Do single corrupted patches harm transformers less, and adversarial ones more, than convolutional networks?
 
-    A small ViT and a small CNN of about its accuracy, trained here on CIFAR-10 in two seeds. Attacked are images that
-    both get right. With a model of one's own, given as `VIT|CNN`, two trained networks are compared instead.
+    A small ViT and a small CNN of about its accuracy, trained here on CIFAR-10. Attacked are images that both get
+    right. With a model of one's own, given as `VIT|CNN`, two trained networks are compared instead.
     """
 
     title: ClassVar[str] = "Are Vision Transformers Robust to Patch Perturbations?"
@@ -91,19 +104,34 @@ class VitPatchPaper(Paper):
             central=False,
         ),
         "location": ClaimPart(
-            statement="The fooling rate is mapped by the location of the patch.",
-            untried="One random cell an image is attacked; needs a scan of all cells.",
+            statement="Where the patch lies matters less to the transformer: the CNN is fooled most at the centre.",
+            rule="A patch in random cells of each image: shown if over the seeds the fooling rate of central cells "
+            "(middle half of rows and columns) less that of the others is higher for the CNN than for the ViT; "
+            "contradicted if lower. The statement is recalled from the publication.",
             central=False,
         ),
         "misaligned": ClaimPart(
             statement="A patch that is not aligned with the grid of tokens fools the transformer less.",
-            untried="Needs patches moved off the grid, and tokens larger than 4 pixels.",
+            rule="Cells of a grid that is moved by half a token down and right: shown if over the seeds the fooling "
+            "rate of one cell, ViT minus CNN, is lower than on the grid of tokens; contradicted if higher.",
             central=False,
         ),
         "patch-fool": ClaimPart(
-            statement="A search that draws attention to a chosen cell (Patch-Fool, by others) fools transformers more.",
-            untried="Signed gradients in a random cell are used; needs Adam, the cell chosen by saliency or attention, "
-            "the loss of attention, and the sparse and mild variants.",
+            statement="Patch-Fool (by others) fools transformers more often than convolutional networks.",
+            rule="Adam in the cell of largest gradient: shown if in every seed it fools more of the ViT's images than "
+            "of the CNN's; contradicted if fewer in any.",
+            central=False,
+        ),
+        "patch-fool-attention": ClaimPart(
+            statement="A cell chosen by attention, and a patch that draws attention, fool transformers more.",
+            rule="Shown if over the seeds Patch-Fool with both fools more of the ViT's images than in a random cell by "
+            "cross-entropy alone; contradicted if fewer.",
+            central=False,
+        ),
+        "patch-fool-variants": ClaimPart(
+            statement="Transformers are fooled more often by sparse and by mild patches too.",
+            rule="Patch-Fool of half the cell's pixels, of changes of 0.25 at most, and of an l2 norm of 1 at most: "
+            "shown if over the seeds each fools more of the ViT's images than of the CNN's; contradicted if any fewer.",
             central=False,
         ),
     }
@@ -129,8 +157,8 @@ class VitPatchPaper(Paper):
         "seed*.smoothing.1.5.fooled_minus_plain": ("One adversarial patch, ViT at T = 1.5 minus T = 1", "fooling rate"),
         "seed*.adversarial.vit.1": ("One adversarial patch, ViT", "fooling rate"),
         "seed*.adversarial.cnn.1": ("One adversarial patch, CNN", "fooling rate"),
-        "seed*.natural.mean.24.vit": ("3/8 of the patches corrupted, ViT", "fooling rate"),
-        "seed*.natural.mean.24.cnn": ("3/8 of the patches corrupted, CNN", "fooling rate"),
+        "seed*.misaligned.vit_minus_cnn.off": ("One adversarial patch off the grid, ViT minus CNN", "fooling rate"),
+        "seed*.patch_fool.vit_minus_cnn.saliency": ("Patch-Fool, ViT minus CNN", "fooling rate"),
         "seed*.clean.vit": ("Clean images, ViT", "accuracy"),
         "seed*.clean.cnn": ("Clean images, CNN", "accuracy"),
         "seed*.smoothing.1.5.accuracy_minus_plain": ("Clean images, ViT at T = 1.5 minus T = 1", "accuracy"),
@@ -145,18 +173,31 @@ class VitPatchPaper(Paper):
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = SMALL
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "attention": {"layer": "int32", "on_cell": "double", "rollout": "double"}
+        "attention": {"layer": "int32", "on_cell": "double", "rollout": "double"},
+        "places": dict.fromkeys(("row", "column", "rows", "columns"), "int64"),
     }
     """The class token's attention to the cell (heads averaged), in units of an even share; `rollout` is that of all
-    layers so far, its row without the class token's own entry, in the same unit."""
+    layers so far, its row without the class token's own entry, in the same unit. `places`: the cell of each copy of an
+    image, and the size of the grid."""
 
-    photos: PositiveInt = Field(2000, description="test images for clean accuracy, those to attack among them")
-    attacked: PositiveInt = Field(300, description="images that both networks get right, at most")
+    train: PositiveInt = Field(5000, description="training images, a stratified subset")
+    photos: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
+    attacked: PositiveInt = Field(100, description="images that both networks get right, at most")
     epochs: PositiveInt = Field(8, description="epochs of each network's training")
-    seeds: PositiveInt = Field(2, description="seeds of training")
-    steps: PositiveInt = Field(50, description="steps of the attack from each start")
+    seeds: PositiveInt = Field(3, description="seeds of training")
+    steps: PositiveInt = Field(25, description="steps of the attack from each start")
     starts: PositiveInt = Field(2, description="random starts of the attack")
     step_size: PositiveFloat = Field(0.1, description="step of the attack, in units of the pixel range")
+    scanned: PositiveInt = Field(20, description="images that are attacked in many places, at most")
+    places: PositiveInt = Field(32, description="random cells in which each of them is attacked")
+    scan_steps: PositiveInt = Field(10, description="steps of each of these attacks")
+    fool_steps: PositiveInt = Field(30, description="steps of Patch-Fool")
+
+    full: ClassVar[Mapping[str, Any]] = {
+        "train": 50_000, "photos": 2000, "attacked": 300, "steps": 50, "scanned": 100, "places": 64,
+        "scan_steps": 25,
+        "fool_steps": 250,
+    }  # fmt: skip
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
@@ -185,6 +226,8 @@ class VitPatchPaper(Paper):
             words = f"{name}: attention to the cell in even shares, intervals apart"
             checks.append(decide("captured", f"{words}, adversarial minus clean", captured, above=EVEN))
             checks.append(decide("ignored", f"{words}, clean minus noise", ignored, above=-EVEN))
+        if all("patch_fool" in part for _, part in seeds):
+            checks += judge_studies(seeds)
         return checks
 
 

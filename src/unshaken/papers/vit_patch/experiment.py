@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from unshaken.attack.engine.base import Attack
 from unshaken.attack.patch.patch import Patch
+from unshaken.attack.patch.patch_fool import PatchFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
-from unshaken.models.networks.attention import attention_to, smoothed, token_side
+from unshaken.models.networks.attention import attention_layers, attention_to, smoothed, token_side
 from unshaken.papers.frame.context import Context
-from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch import (
+    ADVERSARIAL,
+    CELLS,
+    FOOLS,
+    KINDS,
+    OF_ATTENTION,
+    STATES,
+    TEMPERATURES,
+    VitPatchPaper,
+)
 from unshaken.papers.vit_patch.nets import Pair, pairs
 from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 from unshaken.stress.patch.patch_corruption import PatchCorruption, paste
@@ -40,7 +53,7 @@ class Experiment:
     """
 
     def __init__(self, paper: VitPatchPaper, context: Context, pair: Pair) -> None:
-        self.context, self.pair, self.side = context, pair, token_side(pair.vit)
+        self.paper, self.context, self.pair, self.side = paper, context, pair, token_side(pair.vit)
         self.patch = Patch(size=self.side, steps=paper.steps, restarts=paper.starts, step_size=paper.step_size)
         height, width = pair.images.images.shape[2:]
         self.grid = (height // self.side) * (width // self.side)
@@ -59,6 +72,7 @@ class Experiment:
         steps: list[Callable[[], None]] = []
         steps += [partial(step, net) for step in (self.natural, self.adversarial) for net in ("vit", "cnn")]
         steps += [partial(self.smoothed, net) for net in self.flat]
+        steps += [partial(step, net) for step in (self.scan, self.move, self.fool) for net in ("vit", "cnn")]
         steps.append(self.attention)
         with track(f"patches, {self.context.prefix.rstrip('.')}", len(steps)) as task:
             for step in steps:
@@ -91,7 +105,35 @@ class Experiment:
             found = self.context.examples("vit.patch-1", self.batch)
             self.context.predict(f"{net}.transfer-1", self.nets[net], self.batch, examples=found)
 
-    def attack(self, net: str, label: str, patch: Patch, batch: Batch) -> None:
+    def scan(self, net: str) -> None:
+        """A patch in many places of each image: copies of it, each with a cell of its own at random."""
+        few = self.batch[slice(0, self.paper.scanned)]
+        rows = torch.arange(len(few)).repeat_interleave(self.paper.places)
+        ids = tuple(f"{few.ids[row]}@{i % self.paper.places}" for i, row in enumerate(rows.tolist()))
+        copies = replace(few[rows], ids=ids)
+        patch = self.patch.model_copy(update={"steps": self.paper.scan_steps, "restarts": 1})
+        self.attack(net, "scan", patch, copies)
+        if not self.context.has("scan", "places"):
+            cells = patch.placed(copies, self.context.seed)[:, 0, :: self.side, :: self.side].flatten(1)
+            cell = cells.float().argmax(1)
+            across = self.batch.images.shape[3] // self.side
+            columns = {"row": cell // across, "column": cell % across, "rows": cells.shape[1] // across}
+            self.context.write("places", "scan", {"id": list(ids), **columns, "columns": across})
+
+    def move(self, net: str) -> None:
+        """A patch of one cell of a grid that is moved by half a token."""
+        self.attack(net, "moved-1", self.patch.model_copy(update={"offset": max(1, self.side // 2)}), self.batch)
+
+    def fool(self, net: str) -> None:
+        """Every variant of Patch-Fool that the network allows; attention chooses in a third of the depth."""
+        layer = len(attention_layers(self.pair.vit)) // 3
+        for name, options in FOOLS.items():
+            if net == "vit" or name not in OF_ATTENTION:
+                pixels = round(options.get("pixels", 0) * self.side**2)
+                given = {**options, "pixels": pixels, "size": self.side, "steps": self.paper.fool_steps}
+                self.attack(net, f"fool-{name}", PatchFool(layer=layer, **given), self.batch)
+
+    def attack(self, net: str, label: str, patch: Attack[Any], batch: Batch) -> None:
         """Rows of an attack, and its images where one cell was free."""
         self.context.evaluate(f"{net}.{label}", patch, self.nets[net], batch, keep_images=label == "patch-1")
 

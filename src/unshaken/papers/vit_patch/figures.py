@@ -9,13 +9,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from unshaken.measure import compare, paired_difference
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.frame.rows import share_of as rate
-from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, LOSS, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch import (
+    ADVERSARIAL,
+    CELLS,
+    FOOLS,
+    KINDS,
+    LOSS,
+    OF_ATTENTION,
+    STATES,
+    TEMPERATURES,
+    VitPatchPaper,
+)
 
 
 def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
@@ -56,13 +67,16 @@ class Figures:
     steps: int
 
     def all(self) -> dict[str, Any]:
-        """Accuracy, fooling rates of the three parts, and attention."""
+        """Accuracy, fooling rates, and attention."""
         return {
             "clean": self.clean(),
             "adversarial": self.adversarial(),
             "natural": self.natural(),
             "smoothing": self.smoothing(),
             "attention": self.attention(),
+            "location": self.location(),
+            "misaligned": self.misaligned(),
+            "patch_fool": self.patch_fool(),
         }
 
     def clean(self) -> dict[str, Any]:
@@ -131,6 +145,53 @@ class Figures:
             found["by_layer"][state] = [round(float(values[layers == i].mean()), 3) for i in range(last + 1)]
         return found
 
+    def location(self) -> dict[str, Any]:
+        """Fooling rate of one cell by its place, and at the centre less elsewhere."""
+        places = self.rows.table("places", "scan").sort_by("id")
+        row, column, height, width = (places[n].to_numpy() for n in ("row", "column", "rows", "columns"))
+        central = is_central(row, height) & is_central(column, width)
+        found: dict[str, Any] = {}
+        for net in ("vit", "cnn"):
+            fooled = ~self.rows.correct(f"{net}.scan")
+            number = np.zeros((height[0], width[0]))
+            hits = number.copy()
+            np.add.at(number, (row, column), 1)
+            np.add.at(hits, (row, column), fooled)
+            shares = [
+                [round(h / n, 3) if n else None for h, n in zip(*line, strict=True)]
+                for line in zip(hits, number, strict=True)
+            ]
+            centre, rest = float(fooled[central].mean()), float(fooled[~central].mean())
+            found[net] = {"map": shares, "centre": round(centre, 4), "rest": round(rest, 4)}
+        found["cnn_minus_vit"] = round(_inward(found["cnn"]) - _inward(found["vit"]), 4)
+        return found
+
+    def misaligned(self) -> dict[str, Any]:
+        """Fooling rates of one cell off the grid of tokens, and how much the ViT's excess changes."""
+        off, on = ({net: flags(net) for net in ("vit", "cnn")} for flags in (self.moved, lambda n: self.by_cells(n)[0]))
+        excess = [side["vit"].astype(float) - side["cnn"] for side in (on, off)]
+        change = paired_difference(*excess).to_json()
+        gap = compare(off["cnn"], off["vit"]).difference.to_json()
+        return {**{net: rate(f) for net, f in off.items()}, "vit_minus_cnn": {"off": gap, "off_minus_on": change}}
+
+    def patch_fool(self) -> dict[str, Any]:
+        """Fooling rates of the variants of Patch-Fool."""
+        fooled = {
+            net: {name: ~self.rows.correct(f"{net}.fool-{name}") for name in names}
+            for net, names in (("vit", list(FOOLS)), ("cnn", [name for name in FOOLS if name not in OF_ATTENTION]))
+        }
+        vit, cnn = fooled["vit"], fooled["cnn"]
+        return {
+            **{net: {name: rate(f) for name, f in by.items()} for net, by in fooled.items()},
+            "vit_minus_cnn": {name: compare(f, vit[name]).difference.to_json() for name, f in cnn.items()},
+            "drawn_minus_random": compare(vit["random"], vit["drawn"]).difference.to_json(),
+            "drawn_minus_attended": compare(vit["attended"], vit["drawn"]).difference.to_json(),
+        }
+
+    def moved(self, net: str) -> Flags:
+        """Whether each image is fooled by a patch off the grid."""
+        return np.asarray(~self.rows.correct(f"{net}.moved-1"))
+
     def by_cells(self, net: str) -> list[Flags]:
         """Whether each image is fooled by at most 1, 2 and 4 cells, each bool `[N]`."""
         ids = self.table("vit.patch-1")["id"].to_pylist()
@@ -164,3 +225,17 @@ class Figures:
     def table(self, label: str) -> pa.Table:
         """Rows of a condition, in the order of the samples' ids."""
         return self.rows.table("outcomes", label).sort_by("id")
+
+
+def is_central(place: NDArray[np.int64], count: NDArray[np.int64]) -> Flags:
+    """Whether rows or columns of cells lie in the middle half, bool `[N]`.
+
+    >>> is_central(np.arange(8), np.full(8, 8)).tolist()
+    [False, False, True, True, True, True, False, False]
+    """
+    return np.asarray((count <= 4 * place + 2) & (4 * place + 2 < 3 * count))
+
+
+def _inward(figures: Mapping[str, Any]) -> float:
+    """How much higher the fooling rate is at the centre than elsewhere."""
+    return float(figures["centre"] - figures["rest"])

@@ -67,6 +67,7 @@ class Pair:
 def trained_pairs(paper: VitPatchPaper, context: Context) -> Iterator[tuple[int, Pair]]:
     """By seed networks that are trained here; the CNN only until it is as good as the ViT."""
     train, test = (context.datasets.read(split, view=VIEW) for split in ("train", "test"))
+    train = train.stratified(paper.train, context.seed)
     for seed in context.seeds(paper.seeds):
         order = permutation(seed, len(test))
         share = min(HELD, len(order) // 3)

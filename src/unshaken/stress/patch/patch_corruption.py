@@ -47,15 +47,45 @@ def cell_masks(rng: SampleRng, height: int, width: int, *, side: int, cells: int
     Raises:
         ParameterError: not so many cells fit into the images.
     """
+    shape = grid_shape(height, width, side=side, cells=cells, offset=offset)
+    place = rng.fold("cells").fresh(shape[0] * shape[1]).argsort(dim=1, stable=True).argsort(dim=1)
+    return fill_cells((place < cells).view(-1, 1, *shape), height, width, side=side, offset=offset)
+
+
+def grid_shape(height: int, width: int, *, side: int, cells: int, offset: int = 0) -> tuple[int, int]:
+    """Rows and columns of a grid of whole cells.
+
+    Args:
+        height: rows of the images in pixels.
+        width: columns of the images in pixels.
+        side: of a cell in pixels.
+        cells: that must fit at least.
+        offset: pixels that the grid is moved down and to the right.
+
+    Raises:
+        ParameterError: not so many cells fit into the images.
+    """
     down, across = max(0, height - offset) // side, max(0, width - offset) // side
     if cells > down * across:
         raise ParameterError(
             f"cells={cells} of {side} x {side} pixels do not fit into images of {height} x {width}, which hold "
             f"{down * across}; choose fewer cells or a smaller side"
         )
-    place = rng.fold("cells").fresh(down * across).argsort(dim=1, stable=True).argsort(dim=1)
-    mask = (place < cells).view(-1, 1, down, across)
-    mask = mask.repeat_interleave(side, 2).repeat_interleave(side, 3)
+    return down, across
+
+
+def fill_cells(chosen: Tensor, height: int, width: int, *, side: int, offset: int = 0) -> Tensor:
+    """The pixels of some cells, bool `[N, 1, H, W]`.
+
+    Args:
+        chosen: bool `[N, 1, rows, columns]`, by cell of the grid.
+        height: rows of the images in pixels.
+        width: columns of the images in pixels.
+        side: of a cell in pixels.
+        offset: pixels that the grid is moved down and to the right.
+    """
+    down, across = chosen.shape[2:]
+    mask = chosen.repeat_interleave(side, 2).repeat_interleave(side, 3)
     return F.pad(mask, (offset, width - offset - across * side, offset, height - offset - down * side))
 
 

@@ -1,0 +1,229 @@
+"""Patch-Fool: Adam on the pixels of the cells that matter most, which may draw attention to themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+from torch import Tensor
+
+from unshaken.attack.engine.adam import Adam
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.base import Candidate
+from unshaken.attack.engine.problem import CrossEntropy, Problem
+from unshaken.attack.patch._attention_loss import (
+    AttentionReader,
+    AttentionToCells,
+    GradientWithOthers,
+    cells_of,
+    without_conflict,
+)
+from unshaken.attack.patch._bounds import patch_ball
+from unshaken.attack.patch._cells import CellAttack, highest_cells
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Features, Gradient
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.models.networks.attention import attention_names, token_side
+from unshaken.stress.patch.patch_corruption import cell_masks, cell_side
+
+MASK_RATE = 0.01
+"""Adam's step size for the scores of pixels, in the sparse variant."""
+
+
+class PatchFoolState(State):
+    """One row a sample.
+
+    Args:
+        problem: its task.
+        mask: bool `[N, 1, H, W]`, the pixels of the patch.
+        delta: the clean image with the patch in it.
+        x: the same with the patch where `chosen` alone.
+        adam: moments of the patch.
+        scores: `[N, 1, H, W]`; the sparse variant changes the pixels of the highest.
+        score_adam: moments of the scores.
+        chosen: bool `[N, 1, H, W]`, the pixels that are changed.
+        tokens: bool `[N, P]`, the transformer's patches under the mask.
+        step: steps made.
+    """
+
+    problem: Problem
+    mask: Tensor
+    delta: Tensor
+    x: Tensor
+    adam: Adam
+    scores: Tensor
+    score_adam: Adam
+    chosen: Tensor
+    tokens: Tensor
+    step: Tensor
+
+
+@register("patch-fool", reference="Fu et al. 2022, arXiv:2203.08392")
+class PatchFool(CellAttack[PatchFoolState]):
+    """Patch-Fool: Adam on the pixels of the cells that matter most, one patch per image.
+
+    The cells are those with the largest gradient, those that a vision transformer attends to most, or random ones.
+    With `attention` above 0 (published: 0.002) the patch also draws the transformer's attention: for each layer l of
+    the first half but the first, the gradient of `mean_q log A_l[q, patch]`, less what conflicts with that of the
+    cross-entropy (PCGrad), is added with this weight. `pixels` is the sparse variant, which learns which pixels of the
+    cells to change (straight-through, `delta - x` as the slope of a pixel's score); `linf` and `l2` are the mild ones.
+
+    The published step size is 0.22 in units of ImageNet's deviation, about 0.05 of the pixel range, and its l2 bound
+    holds for each channel; here it holds for the image.
+    """
+
+    choose: Literal["saliency", "attention", "random"] = Field(
+        "saliency", description="which cells to attack; attention needs a vision transformer"
+    )
+    layer: NonNegativeInt = Field(
+        4, description="for choose=attention: attention layer, from 0; the last one where there are fewer"
+    )
+    attention: NonNegativeFloat = Field(
+        0.0, description="weight of the attention to the patch; above 0 it needs a vision transformer"
+    )
+    steps: NonNegativeInt = Field(250, description="steps of Adam; 0 leaves the start as it is")
+    step_size: PositiveFloat = Field(0.05, description="first step size, in units of the pixel range")
+    decay: float = Field(0.95, gt=0, le=1, description="factor of the step size after every `decay_steps` steps")
+    decay_steps: PositiveInt = Field(10, description="steps between two decays of the step size")
+    pixels: NonNegativeInt = Field(0, description="number of pixels to change; 0 for all of the cells")
+    mask_steps: PositiveInt = Field(200, description="for pixels above 0: steps in which they are chosen")
+    linf: float = Field(0.0, ge=0, le=1, description="largest change of a pixel; 0 for any")
+    l2: NonNegativeFloat = Field(0.0, description="largest l2 norm of the change; 0 for any")
+    _importance: Tensor | None = PrivateAttr(None)
+    _reader: AttentionReader | None = PrivateAttr(None)
+    _token_side: int = PrivateAttr(0)
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if self.linf and self.l2:
+            raise ValueError(f"linf={self.linf} and l2={self.l2} are two bounds of one patch; give one of them")
+        return self
+
+    def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+        """With the importance of each pixel of these samples, and the layers whose attention is drawn.
+
+        Raises:
+            ModelError: attention is asked of a model that has none of a known form.
+        """
+        ready, images = self.model_copy(), batch.images
+        if self.attention or self.choose == "attention":
+            ready._token_side = token_side(oracle.model)
+        if self.attention:
+            ready._reader = AttentionReader.of(oracle.model, 1, len(attention_names(oracle.model)) // 2)
+        if self.choose == "saliency":
+            query = Gradient(images, of=CrossEntropy(required(batch.labels), -1 if targeted else 1))
+            ready._importance = required(oracle.ask(query).gradient).abs().sum(1, keepdim=True)
+        elif self.choose == "attention":
+            ready._importance = self._attended(oracle, images, ready._token_side)
+        return ready
+
+    def _attended(self, oracle: Oracle, images: Tensor, side: int) -> Tensor:
+        """The mean attention of all tokens to the patch that each pixel lies in, `[N, 1, H, W]`."""
+        reader = AttentionReader.of(oracle.model, self.layer, self.layer + 1)
+        shape = [length // side for length in images.shape[2:]]
+        found = []
+        for part in torch.split(images, oracle.limit):
+            maps = reader.to_patches(oracle.ask(Features(part, reader.names)), shape[0] * shape[1])
+            found.append(maps.mean((1, 2)).view(-1, 1, *shape))
+        return torch.cat(found).repeat_interleave(side, 2).repeat_interleave(side, 3)
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """All images that differ from the clean one under the patch alone, as far as the bounds allow.
+
+        Raises:
+            ParameterError: the patch does not fit into the images, or has fewer pixels than are to be changed.
+        """
+        side = self._token_side if self._token_side and not self.size else cell_side(self.size, *clean.shape[2:])
+        if self.pixels > self.cells * side**2:
+            raise ParameterError(
+                f"patch-fool: pixels={self.pixels} are more than the {self.cells * side**2} of {self.cells} cells of "
+                f"{side} x {side}; choose fewer pixels, or more cells"
+            )
+        if self.choose == "random":
+            mask = cell_masks(rng, *clean.shape[2:], side=side, cells=self.cells, offset=self.offset)
+        else:
+            mask = highest_cells(required(self._importance), side=side, cells=self.cells, offset=self.offset)
+        return patch_ball(clean, mask.to(clean.device), linf=self.linf, l2=self.l2)
+
+    def start(self, problem: Problem, rng: SampleRng) -> PatchFoolState:
+        """Random pixels in the patch."""
+        ball, rng = problem.ball, rng.fold(self._run)
+        mask = (ball.upper > ball.lower).any(1, keepdim=True)
+        delta = ball.random_point(rng)
+        scores = rng.fold("pixels").uniform(1, *mask.shape[2:]).to(delta)
+        chosen = self._highest(scores, mask)
+        tokens = cells_of(mask, self._token_side) if self._reader is not None else mask.flatten(1)[:, :0]
+        x = torch.where(chosen, delta, ball.clean)
+        return PatchFoolState(
+            problem, mask, delta, x, Adam.of(delta), scores, Adam.of(scores), chosen, tokens,
+            torch.zeros_like(problem.labels),
+        )  # fmt: skip
+
+    def ask(self, state: PatchFoolState) -> Gradient:
+        """The gradient of the cross-entropy, and those of the attention to the patch."""
+        if self._reader is None:
+            return Gradient(state.x, of=state.problem.loss)
+        others = AttentionToCells(state.tokens, self._reader)
+        return GradientWithOthers(state.x, of=state.problem.loss, layers=self._reader.names, others=others)
+
+    def tell(self, state: PatchFoolState, answer: Answer) -> PatchFoolState:
+        """One step of the patch, and of the choice of pixels while that is open."""
+        ball, count = state.problem.ball, state.step + 1
+        adam = state.adam.add(self._combined(answer, lambda g: g * state.chosen))
+        rate = self.step_size * self.decay ** (state.step // self.decay_steps).to(state.x)
+        delta = ball.project(state.delta + rate.view(-1, 1, 1, 1) * adam.direction(count))
+        scores, score_adam, chosen = state.scores, state.score_adam, state.chosen
+        if self.pixels:
+            change = (state.delta - ball.clean) * state.mask
+            score_adam = score_adam.add(self._combined(answer, lambda g: (g * change).sum(1, keepdim=True)))
+            still = (state.step < self.mask_steps).view(-1, 1, 1, 1)
+            scores = torch.where(still, scores + MASK_RATE * score_adam.direction(count), scores)
+            chosen = self._highest(scores, state.mask)
+        return state.replace(
+            delta=delta,
+            x=torch.where(chosen, delta, ball.clean),
+            adam=adam,
+            scores=scores,
+            score_adam=score_adam,
+            chosen=chosen,
+            step=count,
+        )
+
+    def done(self, state: PatchFoolState) -> Tensor:
+        """All steps made; the driver's final check tells whether the end point fools."""
+        return state.step >= self.steps
+
+    def result(self, state: PatchFoolState) -> Candidate:
+        """The current point."""
+        return Candidate(state.x)
+
+    def cost(self, classes: int) -> tuple[int, int]:
+        """One pass each way a step and for saliency; once it is prepared, a backward pass a layer more."""
+        layers = 0 if self._reader is None else len(self._reader.names)
+        return self.steps + (self.choose != "random"), self.steps * (1 + layers) + (self.choose == "saliency")
+
+    def _combined(self, answer: Answer, by: Callable[[Tensor], Tensor]) -> Tensor:
+        """The gradient by some parameters: of the cross-entropy, and of the attention where the two do not conflict.
+
+        Args:
+            answer: with gradients by the image.
+            by: from a gradient by the image to that by the parameters.
+        """
+        first = by(required(answer.gradient))
+        if answer.slopes is None:
+            return first
+        others = (without_conflict(by(answer.slopes[:, i]), first) for i in range(answer.slopes.shape[1]))
+        return first + self.attention * torch.stack(list(others)).sum(0)
+
+    def _highest(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The `pixels` of the highest scores under a mask, all of it where there is no number."""
+        if not self.pixels:
+            return mask
+        top = scores.masked_fill(~mask, -torch.inf).flatten(1).topk(self.pixels, dim=1).indices
+        return torch.zeros_like(mask).flatten(1).scatter(1, top, value=True).view_as(mask)

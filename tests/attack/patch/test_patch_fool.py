@@ -1,0 +1,284 @@
+"""Patch-Fool against a plain loop, a linear model's best patch, and the cells, pixels and bounds that it keeps to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models import VisionTransformer
+
+from unshaken.attack import PatchFool
+from unshaken.attack.patch._attention_loss import without_conflict
+from unshaken.attack.patch._cells import highest_cells
+from unshaken.core import Batch, Classifier, Oracle, SampleRng
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.models.networks.attention import attention_maps
+from unshaken.models.networks.small_vit import SmallViT
+
+SIDE = 4
+
+
+class FineViT(SmallViT):
+    """In float64, so that the same sums in another order give the same float32."""
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            super().__init__(3, 1, 16)
+            nn.init.normal_(self.head.weight)
+            nn.init.normal_(self.embed.weight)
+        self.double()
+
+    def forward(self, images):
+        return super().forward(images.double())
+
+
+@pytest.fixture(scope="module")
+def vit():
+    return Classifier(FineViT(), name="vit").eval()
+
+
+@pytest.fixture
+def batch(vit, make):
+    return make.batch(vit, make.images(8, 1, 16, 16))
+
+
+def attack(attack, model, batch, **options):
+    (one,), _ = attack.attack(Oracle(model), batch, **options)
+    return one
+
+
+def cells_changed(one, batch, side=SIDE):
+    """Bool `[N, rows, columns]`."""
+    return F.max_pool2d((one.images != batch.images).any(1, keepdim=True).float(), side)[:, 0] > 0
+
+
+def linear(w):
+    """Two classes: logits <w_k, x>, with a bias that no patch overcomes."""
+
+    class Linear(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) @ w.flatten(1).T + torch.tensor([10.0, 0.0])
+
+    return Classifier(Linear(), name="linear").eval()
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_the_best_patch_of_a_linear_model_is_reached_in_the_cells_of_largest_gradient(make, targeted):
+    w = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) / 10
+    batch = Batch(make.images(6, 3, 8, 8), torch.zeros(6, dtype=torch.int64), tuple("abcdef"))
+    one = attack(
+        PatchFool(size=2, cells=3, steps=60), linear(w), batch, targets=torch.ones(6).long() if targeted else None
+    )
+    away = w[1] - w[0]
+    sums = F.avg_pool2d(away.abs().sum(0)[None, None], 2).flatten()
+    mask = (sums >= sums.sort().values[-3]).view(4, 4).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    assert torch.equal(one.images, torch.where(mask, (away > 0).float(), batch.images))
+    assert not bool(one.fooled.any())
+
+
+def by_hand(net, batch, mask, starts, *, steps, weight=0.0, scores=None, pixels=0, mask_steps=9):
+    """The published loop with `torch.optim`, samples as one batch; success is not looked at."""
+    clean, labels = batch.images, batch.labels
+    delta = torch.where(mask, starts, clean).requires_grad_(True)
+    adam = torch.optim.Adam([delta], lr=0.05)
+    falling = torch.optim.lr_scheduler.StepLR(adam, step_size=2, gamma=0.5)
+    chosen = mask.float()
+    if pixels:
+        scores = scores.clone().requires_grad_(True)
+        chooser = torch.optim.Adam([scores], lr=0.01)
+    token = F.max_pool2d(mask.float(), SIDE).flatten(1).argmax(1)
+    for step in range(steps):
+        if pixels:
+            chosen = top(scores, mask, pixels)
+            through = (chosen - scores * mask).detach() + scores * mask
+            x = clean + through * (delta - clean)
+        else:
+            x = torch.where(mask, delta, clean)
+        loss = F.cross_entropy(net(x), labels, reduction="sum")
+        parameters = [delta, scores] if pixels else [delta]
+        first = torch.autograd.grad(loss, parameters, retain_graph=True)
+        total = [g.clone() for g in first]
+        if weight:
+            gained = maps_of(net, x)[1].mean(1)  # of four layers the second alone
+            log = gained[torch.arange(len(x)), :, token + 1].log().mean(1).sum()
+            other = torch.autograd.grad(log, parameters)
+            for g, a, c in zip(total, other, first, strict=True):
+                a, c = a.flatten(1), c.flatten(1)
+                dot, size = (a * c).sum(1, keepdim=True), (c * c).sum(1, keepdim=True)
+                g += weight * torch.where(dot < 0, a - dot / size * c, a).view_as(g)
+        delta.grad = -total[0]
+        adam.step()
+        falling.step()
+        delta.data.clamp_(0, 1)
+        if pixels and step < mask_steps:
+            scores.grad = -total[1]
+            chooser.step()
+    chosen = top(scores, mask, pixels) if pixels else chosen
+    return torch.where(chosen.bool(), delta, clean).detach()
+
+
+def top(scores, mask, pixels):
+    flat = scores.detach().masked_fill(~mask, -9.0).flatten(1)
+    return torch.zeros_like(flat).scatter(1, flat.topk(pixels).indices, 1.0).view_as(scores)
+
+
+def maps_of(net, x):
+    """Attention with its gradient, layers `[N, heads, T, T]`."""
+    found = []
+    hooks = [b.attn.qkv.register_forward_hook(lambda _m, _i, out: found.append(out)) for b in net.net.blocks]
+    net(x)
+    for hook in hooks:
+        hook.remove()
+    maps = []
+    for out in found:
+        q, k, _ = out.view(*out.shape[:2], 3, 4, 16).permute(2, 0, 3, 1, 4)
+        maps.append((q @ k.transpose(-1, -2) / 4).softmax(-1))
+    return maps
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("pixels", [0, 5])
+def test_walks_as_the_published_loop(vit, batch, weight, pixels, monkeypatch):
+    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    search = PatchFool(
+        size=SIDE, choose="random", steps=6, decay=0.5, decay_steps=2, attention=weight, pixels=pixels, mask_steps=4
+    )
+    one = attack(search, vit, batch)
+    stream = SampleRng.of(0, "patch-fool", batch.ids).fold(0)
+    mask = (
+        search.ball(batch.images, torch.ones(8), "linf", stream).upper
+        > search.ball(batch.images, torch.ones(8), "linf", stream).lower
+    )
+    starts = stream.fold(0).fold("start").uniform(1, 16, 16)
+    scores = stream.fold(0).fold("pixels").uniform(1, 16, 16)
+    expected = by_hand(vit, batch, mask, starts, steps=6, weight=weight, scores=scores, pixels=pixels, mask_steps=4)
+    with torch.no_grad():
+        wrong = vit(expected).argmax(1) != batch.labels
+    assert torch.equal(one.fooled, wrong)
+    assert torch.allclose(one.images, expected, atol=2e-5)
+    assert not torch.allclose(one.images[mask], starts[mask], atol=0.05)
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_attention_chooses_the_cells_that_are_attended_to_most(vit, batch, cells):
+    one = attack(PatchFool(choose="attention", layer=2, cells=cells, steps=2), vit, batch)
+    attended = attention_maps(vit, batch.images)[2].mean((1, 2))[:, 1:]
+    expected = torch.zeros(8, 16, dtype=torch.bool).scatter(1, attended.topk(cells).indices, value=True)
+    assert torch.equal(cells_changed(one, batch).flatten(1), expected)
+    last = attack(PatchFool(choose="attention", layer=99, steps=2), vit, batch)
+    attended = attention_maps(vit, batch.images)[3].mean((1, 2))[:, 1:]
+    assert torch.equal(cells_changed(last, batch).flatten(1).float().argmax(1), attended.argmax(1))
+
+
+def test_the_patch_draws_attention(vit, batch):
+    plain, drawn = (
+        attack(PatchFool(choose="attention", layer=1, attention=w, steps=30), vit, batch) for w in (0.0, 100.0)
+    )
+    rows = torch.arange(8)
+    cell = attention_maps(vit, batch.images)[1].mean((1, 2))[:, 1:].argmax(1)
+    paid = [attention_maps(vit, one.images)[1].mean((1, 2))[rows, cell + 1] for one in (plain, drawn)]
+    assert bool((paid[1] >= paid[0] - 1e-6)[~plain.fooled & ~drawn.fooled].all())
+    assert float(paid[1].mean()) > float(paid[0].mean())
+
+
+@pytest.mark.parametrize("options", [{}, {"pixels": 3}, {"linf": 0.2}, {"l2": 0.5}, {"l2": 0.5, "pixels": 3}])
+def test_only_the_patch_changes_and_its_bounds_hold(make, options):
+    net = make.net(classes=3, channels=3)
+    batch = make.batch(net, make.images(12, 3, 13, 22))
+    one = attack(PatchFool(size=4, cells=2, steps=8, **options), net, batch)
+    change = (one.images - batch.images).double()
+    assert 0 <= float(one.images.min()) <= float(one.images.max()) <= 1
+    moved = (change != 0).any(1)
+    assert set(cells_changed(one, batch).flatten(1).sum(1).tolist()) <= ({2} if not options else {1, 2})
+    if "pixels" in options:
+        assert set(moved.flatten(1).sum(1).tolist()) == {3}
+    if "linf" in options:
+        assert 0.15 < float(change.abs().max()) <= 0.2 + 1e-6
+    if "l2" in options:
+        norm = change.flatten(1).norm(dim=1)
+        assert float(norm.max()) <= 0.5 * (1 + 1e-6)
+        assert options.get("pixels") or float(norm.median()) > 0.45
+    assert torch.equal(net(one.images).argmax(1) != batch.labels, one.fooled)
+
+
+def test_more_cells_hold_those_of_fewer(make):
+    importance = make.images(20, 1, 13, 22)
+    masks = [highest_cells(importance, side=4, cells=n, offset=1) for n in (1, 3, 15)]
+    assert [int(m.sum()) for m in masks] == [20 * 16 * n for n in (1, 3, 15)]
+    assert bool((masks[0] <= masks[1]).all())
+    assert bool((masks[1] <= masks[2]).all())
+    assert torch.equal(masks[2][0, 0].nonzero().aminmax(dim=0).max, torch.tensor([12, 20]))
+
+
+def test_conflicting_gradients_are_projected():
+    """PCGrad by hand: the second pair does not conflict, the third has nothing to project on."""
+    gradient = torch.tensor([[-1.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [-2.0, 4.0]])
+    other = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0]])
+    expected = torch.tensor([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [0.0, 4.0]])
+    assert torch.equal(without_conflict(gradient, other), expected)
+
+
+def test_every_pass_is_counted(vit, batch, monkeypatch):
+    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    one = attack(PatchFool(size=4, steps=3), vit, batch)
+    assert set((one.forwards - (one.survives_8bit >= 0).long()).tolist()) == {1 + 3 + 1}  # saliency, steps, a last look
+    assert set(one.backwards.tolist()) == {1 + 3}
+    one = attack(PatchFool(steps=3, choose="attention", attention=0.1), vit, batch)
+    assert set((one.forwards - (one.survives_8bit >= 0).long()).tolist()) == {1 + 3 + 1}
+    assert set(one.backwards.tolist()) == {3 * 2}
+    assert PatchFool(steps=3).cost(3) == (4, 4)
+
+
+def test_runs_start_anew_in_the_same_cells(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(40, 1, 8, 8))
+    one, many = (attack(PatchFool(size=3, steps=2, restarts=r), net, batch) for r in (1, 4))
+    assert bool((one.fooled <= many.fooled).all())
+    assert [t.attack for t in many.turns] == ["patch-fool", "patch-fool+2", "patch-fool+3", "patch-fool+4"]
+    still = ~many.fooled
+    assert int(still.sum()) > 0
+    assert torch.equal(cells_changed(one, batch, 3)[still], cells_changed(many, batch, 3)[still])
+    assert not torch.equal(one.images[still], many.images[still])
+
+
+@pytest.mark.parametrize("options", [{"choose": "attention"}, {"attention": 0.002}])
+def test_attention_is_asked_of_transformers_alone(make, options):
+    net = make.net(classes=3)
+    with pytest.raises(ModelError, match="model 'tiny' has no"):
+        attack(PatchFool(**options), net, make.batch(net, make.images(2, 1, 8, 8)))
+
+
+def test_what_cannot_be_is_named(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(2, 1, 8, 8))
+    with pytest.raises(ParameterError, match=r"linf=0.1 and l2=0.5 are two bounds of one patch; give one of them"):
+        PatchFool(linf=0.1, l2=0.5)
+    with pytest.raises(ParameterError, match="pixels=5 are more than the 4 of 1 cells of 2 x 2"):
+        attack(PatchFool(size=2, pixels=5), net, batch)
+    with pytest.raises(ParameterError, match="cells=9 of 4 x 4 pixels do not fit into images of 8 x 8, which hold 4"):
+        attack(PatchFool(size=4, cells=9), net, batch)
+
+
+def test_a_gradient_of_zero_is_flagged_although_attention_has_one(batch):
+    net = FineViT()
+    nn.init.zeros_(net.head.weight)
+    blind = Classifier(net, name="blind").eval()
+    with torch.no_grad():
+        labels = blind(batch.images).argmax(1)
+    blind_batch = Batch(batch.images, labels, batch.ids)
+    _, flags = PatchFool(choose="random", size=4, attention=0.1, steps=2).attack(Oracle(blind), blind_batch)
+    assert [f.name for f in flags] == ["zero-gradient"]
+
+
+def test_torchvisions_transformer_is_attacked_in_the_cell_that_it_attends_to_most(make):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = VisionTransformer(16, 4, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=3)
+    model = Classifier(net, name="torchvision").eval()
+    batch = make.batch(model, make.images(4, 3, 16, 16))
+    one = attack(PatchFool(choose="attention", layer=0, attention=0.1, steps=3), model, batch)
+    attended = attention_maps(model, batch.images)[0].mean((1, 2))[:, 1:]
+    assert torch.equal(cells_changed(one, batch).flatten(1).float().argmax(1), attended.argmax(1))
+    assert set(cells_changed(one, batch).flatten(1).sum(1).tolist()) == {1}
