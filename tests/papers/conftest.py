@@ -23,6 +23,7 @@ from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.policy_conditional import fit_conditional
+from unshaken.generate.upscaler import Upscaler
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
@@ -187,6 +188,13 @@ def untrained_cnn(classes: int) -> Callable[[Path], str]:
     return make
 
 
+def untrained_upscaler(folder: Path) -> Upscaler:
+    """A super-resolution network without training, in the place of npm's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Upscaler().eval()
+
+
 def make_faint_tints(folder: Path, train: int = 150, test: int = 60, brighter: int = 60) -> str:
     """Noise of 16 pixels with one bright colour, the label, as Parquet with the splits train and test."""
     rng = np.random.default_rng(0)
@@ -301,8 +309,12 @@ TINY: dict[str, Tiny] = {
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
     "rigid": Tiny(
-        "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
+        "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+        patches={
+            "unshaken.papers.rigid.experiment.find_upscaler": Path,
+            "unshaken.papers.rigid.experiment.load_upscaler": untrained_upscaler,
+        },
     ),
     "robust-mae": Tiny(
         "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
