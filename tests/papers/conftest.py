@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.attack import AutoAttack
+from unshaken.attack import AutoAttack, CarliniWagner
 from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -27,6 +27,7 @@ from unshaken.generate.upscaler import Upscaler
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.mahalanobis.experiment import ATTACKS, Budget
 from unshaken.papers.robust_mae import VARIANTS
 
 
@@ -255,6 +256,8 @@ class Tiny:
     needs: tuple[str, ...] = ()
 
 
+SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
+"""Carlini and Wagner's attack in few and large steps."""
 TINY: dict[str, Tiny] = {
     "accuracy-disparity": Tiny(
         "seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1",
@@ -304,7 +307,10 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
-    "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
+    "mahalanobis": Tiny(
+        "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
+        {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+    ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),

@@ -1,0 +1,125 @@
+"""Scores of several layers as one: weights by logistic regression, and the input step, chosen on their own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from unshaken.core.errors import DataError
+from unshaken.detect.engine.logistic import logistic_regression
+from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.papers.frame.roles import Roles, choosing
+from unshaken.papers.mahalanobis.rules import at_step
+
+FEWEST = 4
+"""Normal and abnormal samples to choose on at least: two for each half."""
+
+
+class Cell:
+    """Scores of one set by one network, by detector, and which rows serve for choosing."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        names = list(dict.fromkeys(r["detector"] for r in rows))
+        each = {n: [r for r in rows if r["detector"] == n] for n in names}
+        self.scores = {n: np.array([r["score"] for r in each[n]]) for n in names}
+        self.said = {n: np.array([r["prediction"] for r in each[n]]) for n in names}
+        first = each[names[0]]
+        self.labels = np.array([-1 if r["label"] is None else r["label"] for r in first])
+        self.roles = Roles(np.array([r["split"] == "tune" for r in first]))
+
+    def right(self) -> Flags:
+        """Whether the model says the label."""
+        return np.asarray(self.said["msp"] == self.labels)
+
+    def first(self, n: int) -> Cell:
+        """The first samples alone."""
+        found = object.__new__(Cell)
+        found.scores = {k: v[:n] for k, v in self.scores.items()}
+        found.said = {k: v[:n] for k, v in self.said.items()}
+        found.labels, found.roles = self.labels[:n], Roles(self.roles.chosen_by[:n])
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Normal and abnormal samples, as one network's detectors score them.
+
+    Args:
+        normal: sets, with the rows of each that count.
+        abnormal: likewise.
+    """
+
+    normal: Sequence[tuple[Cell, Flags]]
+    abnormal: tuple[Cell, Flags]
+
+    def values(self, names: Sequence[str]) -> tuple[Numbers, Numbers]:
+        """Scores of normal and of abnormal samples by some detectors, `[N, D]` each, of the rows that may be used."""
+        normal, abnormal = (
+            np.concatenate([np.stack([c.roles.rows(c.scores[n], rows) for n in names], 1) for c, rows in sets])
+            for sets in (self.normal, [self.abnormal])
+        )
+        return normal, abnormal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighted:
+    """Several layers' scores as one.
+
+    Args:
+        names: of the detectors.
+        weights: one each.
+    """
+
+    names: tuple[str, ...]
+    weights: Numbers
+
+    def scores(self, pair: Pair) -> tuple[Numbers, Numbers]:
+        """The weighted sums of normal and of abnormal samples."""
+        normal, abnormal = pair.values(self.names)
+        return normal @ self.weights, abnormal @ self.weights
+
+
+def choose(pair: Pair, layers: Sequence[str], steps: Sequence[float]) -> Weighted:
+    """Weights by logistic regression on one half of the rows for choosing, the step by AUROC on the other half.
+
+    A single layer has the weight 1, whatever the regression would say of its sign.
+
+    Args:
+        pair: whose rows for choosing are used.
+        layers: that are put together.
+        steps: to choose from.
+
+    Raises:
+        DataError: too few samples serve for choosing, as where hardly an attack succeeds.
+    """
+    found: list[tuple[float, Weighted]] = []
+    for step in steps:
+        names = tuple(at_step(layer, step) for layer in layers)
+        with choosing():
+            normal, abnormal = pair.values(names)
+        if min(len(normal), len(abnormal)) < FEWEST:
+            raise DataError(
+                f"{len(normal)} normal and {len(abnormal)} abnormal samples are too few to choose weights and a step "
+                f"on, {FEWEST} of each at least: raise tune, or attack a network that is right on more images"
+            )
+        weights = np.ones(1) if len(names) == 1 else regressed(normal[::2], abnormal[::2])
+        found.append((auroc(normal[1::2] @ weights, abnormal[1::2] @ weights).value, Weighted(names, weights)))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def regressed(normal: Numbers, abnormal: Numbers) -> Numbers:
+    """Weights `[D]` of a logistic regression on standardised scores, for the scores as they are.
+
+    Args:
+        normal: `[N, D]`.
+        abnormal: `[M, D]`.
+    """
+    deviation = normal.std(0)
+    x = torch.from_numpy((np.concatenate([normal, abnormal]) - normal.mean(0)) / deviation)
+    weights: Numbers = logistic_regression(x, torch.arange(len(x)) >= len(normal))[0].numpy() / deviation
+    return weights
