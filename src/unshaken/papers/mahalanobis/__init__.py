@@ -98,7 +98,7 @@ class MahalanobisPaper(Paper):
         "other-attacks": ClaimPart(
             statement="With weights from FGSM it detects DeepFool and Carlini and Wagner's attack.",
             rule=f"With weights and step from FGSM at 8/255. Shown if the AUROC on both is above {DETECTED}; "
-            "contradicted if one is below 0.5. The softmax's, which is not compared in the publication, is in a remark.",
+            "contradicted if one is below 0.5. That of the softmax, not compared in the publication, is in a remark.",
             central=False,
         ),
         "noisy-training": ClaimPart(
