@@ -276,15 +276,11 @@ TINY: dict[str, Tiny] = {
         {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
     ),
     "ai-image-detector-limits": Tiny(
-        "images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
-        "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
-        "detector_epochs=2,generated_data=parquet:{folder}/tiles.parquet",
+        "images=40,denoised=10,diffused=4,attacked=6,seeds=2,train=60,denoiser_steps=3,mark_steps=60,"
+        "substitute_epochs=2,steps=3,swapped=20,swapped_tested=10,swapped_epochs=1",
         make_tiles,
         "steps=4",
-        patches={
-            "unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8,
-            "unshaken.papers.ai_image_detector_limits.generated.SAMPLER_STEPS": 2,
-        },
+        patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny("photos=20,images=160,epochs=2,seeds=1,steps=3", make_tints, "steps=4"),
