@@ -191,7 +191,7 @@ def test_differences_are_those_of_one_network():
 def test_added_classes_by_hand():
     """Two old images and two new ones, of which one is wrong among its own: 2 of 4 pairs can be right at once."""
     rows = [
-        {"way": way, "label": label, "old": old, "new": new, "gap": gap}
+        {"way": way, "label": label, "fresh": label > 1, "old": old, "new": new, "gap": gap}
         for way in ("shared", "euclidean")
         for label, old, new, gap in ((0, 0, 2, -1.0), (1, 1, 2, 0.5), (2, 0, 2, 0.2), (3, 0, 2, 9.0))
     ]

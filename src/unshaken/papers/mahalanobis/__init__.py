@@ -153,10 +153,12 @@ class MahalanobisPaper(Paper):
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "small-cnn"
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "classes": {"label": "int64", "way": "string", "old": "int64", "new": "int64", "gap": "double"}
-    }
-    """One row an image and way of measuring distances, once classes were added: the nearest of the old classes and of
-    the new ones, and how much farther (squared) the old one is."""
+        "classes": {
+            "label": "int64", "fresh": "bool", "way": "string", "old": "int64", "new": "int64", "gap": "double",
+        }
+    }  # fmt: skip
+    """One row an image and way of measuring distances, once classes were added: whether its class is a new one, the
+    nearest of the old classes and of the new ones, and how much farther (squared) the old one is."""
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
     train: PositiveInt = Field(8000, description="training images, of which those of two classes are left out")

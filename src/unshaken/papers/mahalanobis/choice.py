@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
 from unshaken.detect.engine.logistic import logistic_regression
@@ -20,29 +21,44 @@ FEWEST = 4
 """Normal and abnormal samples to choose on at least: two for each half."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """Scores of one set by one network, by detector, and which rows serve for choosing."""
+    """What one network's detectors say of one set of N samples.
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        names = list(dict.fromkeys(r["detector"] for r in rows))
-        each = {n: [r for r in rows if r["detector"] == n] for n in names}
-        self.scores = {n: np.array([r["score"] for r in each[n]]) for n in names}
-        self.said = {n: np.array([r["prediction"] for r in each[n]]) for n in names}
-        first = each[names[0]]
-        self.labels = np.array([-1 if r["label"] is None else r["label"] for r in first])
-        self.roles = Roles(np.array([r["split"] == "tune" for r in first]))
+    Args:
+        scores: detector to scores `[N]`.
+        predictions: detector to classes `[N]`: the nearest one in a single layer, else the model's own.
+        labels: `[N]`, -1 where no class is right.
+        roles: which rows serve for choosing.
+    """
+
+    scores: Mapping[str, Numbers]
+    predictions: Mapping[str, NDArray[np.int64]]
+    labels: NDArray[np.int64]
+    roles: Roles
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Cell:
+        """From the rows of the table `scores`."""
+        each: dict[str, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            each.setdefault(row["detector"], []).append(row)
+        first = next(iter(each.values()))
+        return cls(
+            {name: np.array([r["score"] for r in own]) for name, own in each.items()},
+            {name: np.array([r["prediction"] for r in own]) for name, own in each.items()},
+            np.array([-1 if r["label"] is None else r["label"] for r in first]),
+            Roles(np.array([r["split"] == "tune" for r in first])),
+        )
 
     def right(self) -> Flags:
         """Whether the model says the label."""
-        return np.asarray(self.said["msp"] == self.labels)
+        return np.asarray(self.predictions["msp"] == self.labels)
 
     def first(self, n: int) -> Cell:
         """The first samples alone."""
-        found = object.__new__(Cell)
-        found.scores = {k: v[:n] for k, v in self.scores.items()}
-        found.said = {k: v[:n] for k, v in self.said.items()}
-        found.labels, found.roles = self.labels[:n], Roles(self.roles.chosen_by[:n])
-        return found
+        scores, predictions = ({k: v[:n] for k, v in part.items()} for part in (self.scores, self.predictions))
+        return Cell(scores, predictions, self.labels[:n], Roles(self.roles.chosen_by[:n]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

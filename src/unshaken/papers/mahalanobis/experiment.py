@@ -190,16 +190,20 @@ class Scores:
             gaussians = gaussians.with_class(few[added.labels == c])
         tested = Batch.concat([self.images.normal, self.images.abnormal["near"]])
         features, columns = self.features(tested, layer), dict[str, list[Any]]()
+        labels = required(tested.labels)
         for way, distances in (("shared", gaussians.distances), ("euclidean", gaussians.euclidean)):
             found = distances(features)
             old, new = found[:, : train.classes].min(1), found[:, train.classes :].min(1)
             own = {
                 "id": list(tested.ids),
                 "way": [way] * len(tested),
-                "label": required(tested.labels).tolist(),
+                "label": labels.tolist(),
+                "fresh": (labels >= train.classes).tolist(),
+                "old": old.indices.tolist(),
+                "new": (new.indices + train.classes).tolist(),
+                "gap": (old.values - new.values).tolist(),
             }
-            own |= {"old": old.indices.tolist(), "new": (new.indices + train.classes).tolist()}
-            for key, values in {**own, "gap": (old.values - new.values).tolist()}.items():
+            for key, values in own.items():
                 columns.setdefault(key, []).extend(values)
         self.context.write("classes", "classes", columns)
 

@@ -33,7 +33,7 @@ class Figures:
 
     def __init__(self, rows: Rows, seeds: list[int], steps: Sequence[float]) -> None:
         self.seeds, self.steps = seeds, (0.0, *steps)
-        self.cells = {name: Cell(own) for name, own in rows.grouped("scores").items()}
+        self.cells = {name: Cell.of(own) for name, own in rows.grouped("scores").items()}
         self.classes = rows.grouped("classes")
         first = f"s{seeds[0]}.main."
         known = {"normal", *ATTACKED, *(f"noisy-{a}" for a in ATTACKED)}
@@ -46,7 +46,7 @@ class Figures:
         """Out of distribution, adversarial, wrong labels, new classes, and how well networks and means classify."""
         normal = [self.cells[f"s{s}.main.normal"] for s in self.seeds]
         accuracy = {"softmax": [c.right().mean() for c in normal]}
-        accuracy |= {n: [(c.said[n] == c.labels).mean() for c in normal] for n in self.layers}
+        accuracy |= {n: [(c.predictions[n] == c.labels).mean() for c in normal] for n in self.layers}
         accuracy |= {n: [self.cells[f"s{s}.{n}.normal"].right().mean() for s in self.seeds] for n in TRAININGS}
         return {
             "accuracy": {n: over_seeds(v, low=0, high=1).to_json() for n, v in accuracy.items()},
@@ -133,10 +133,9 @@ def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """
     found: dict[str, dict[str, float]] = {}
     for way in dict.fromkeys(r["way"] for r in rows):
-        label, old, new, gap = (
-            np.array([r[k] for r in rows if r["way"] == way]) for k in ("label", "old", "new", "gap")
+        label, fresh, old, new, gap = (
+            np.array([r[k] for r in rows if r["way"] == way]) for k in ("label", "fresh", "old", "new", "gap")
         )
-        fresh = label >= new.min()
         said = np.where(gap > 0, new, old)
         right = np.where(fresh, new, old) == label  # among the old or the new classes alone
         shares = right[~fresh].mean() * right[fresh].mean()
