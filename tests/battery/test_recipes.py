@@ -21,7 +21,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.run.store import RunDir
 
 RECIPES = [m for m in list_methods("harden") if issubclass(m.cls, Recipe)]
-TRAINING = Training(epochs=2, batch_size=16, lr=0.01, held_out=16, check_images=8, check_steps=2, save_every=1)
+TRAINING = Training(epochs=2, batch_size=10, lr=0.01, held_out=8, check_images=8, check_steps=2, save_every=1)
 
 
 def every(methods):
@@ -48,8 +48,8 @@ def together(recipe):
 
 @pytest.fixture(scope="session")
 def embedded():
-    """64 embedded images of ten classes."""
-    samples = Samples(load_data("demo"), None, 10, limit=64)
+    """40 embedded images of ten classes: three batches and eight held out."""
+    samples = Samples(load_data("demo"), None, 10, limit=40)
     return samples.resident, samples.labels[torch.from_numpy(samples.good)]
 
 
@@ -120,11 +120,11 @@ def test_colour_images_that_are_not_square_and_two_classes(method):
         brief = TRAINING.model_copy(update={"epochs": 1})
         made = fit(fresh("small-cnn", images, classes=2, seed=0), images, labels, together(recipe), brief)
     except UnshakenError as error:  # what cannot be done so says so in one line
-        told = str(error)
+        message = str(error)
     else:
         assert made.model(images[:3].float() / 255).shape == (3, 2)
         return
-    assert "\n" not in told
+    assert "\n" not in message
 
 
 @every(RECIPES)
