@@ -157,7 +157,7 @@ class AIImageDetectorLimitsPaper(Paper):
     mark_steps: PositiveInt = Field(300, description="steps of a learned mark's training")
     substitute_epochs: PositiveInt = Field(3, description="of a substitute's training")
     steps: PositiveInt = Field(100, description="of PGD")
-    swapped: PositiveInt = Field(2000, description="training images of which classifiers of deepfakes learn", ge=20)
+    swapped: PositiveInt = Field(1500, description="training images of which classifiers of deepfakes learn", ge=20)
     swapped_tested: PositiveInt = Field(300, description="of a seed's test images for them")
     swapped_epochs: PositiveInt = Field(4, description="of their training")
 
