@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,11 +68,12 @@ def split_network(net: nn.Module, after: int, *, noise: float, seed: int = 0) ->
     Raises:
         ParameterError: there are no so many blocks.
     """
-    blocks = list(copy.deepcopy(net.body).children())  # type: ignore[union-attr]  # a module by the contract above
+    parts: Any = copy.deepcopy(net)
+    blocks = list(parts.body)
     if not 1 <= after < len(blocks):
         raise ParameterError(f"after={after} must leave blocks on both sides of the noise: 1 to {len(blocks) - 1}")
     channels = int(blocks[after - 1][0].out_channels)
-    rest = nn.Sequential(*blocks[after:], nn.Flatten(), copy.deepcopy(net.head))
+    rest = nn.Sequential(*blocks[after:], nn.Flatten(), parts.head)
     return NoisyFeatures(nn.Sequential(*blocks[:after]), rest, channels=channels, noise=noise, seed=seed)
 
 

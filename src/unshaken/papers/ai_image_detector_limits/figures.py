@@ -165,7 +165,9 @@ class Figures:
         `margin` is that of the worst classifier: how far `TPR - FPR` is below its bound, in standard errors.
         """
         found: dict[str, Any] = {}
-        areas, reaches, margins = {}, {}, []
+        areas: dict[float, list[float]] = {}
+        reaches: dict[float, list[float]] = {}
+        margins: list[float] = []
         for noise in FEATURE_NOISES:
             label = f"deepfake.n{noise:g}"
             clean = self.each(f"{label}.clean")
