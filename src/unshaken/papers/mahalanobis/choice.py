@@ -57,7 +57,8 @@ class Cell:
 
     def first(self, n: int) -> Cell:
         """The first samples alone."""
-        scores, predictions = ({k: v[:n] for k, v in part.items()} for part in (self.scores, self.predictions))
+        scores = {k: v[:n] for k, v in self.scores.items()}
+        predictions = {k: v[:n] for k, v in self.predictions.items()}
         return Cell(scores, predictions, self.labels[:n], Roles(self.roles.chosen_by[:n]))
 
 
