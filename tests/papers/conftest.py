@@ -19,14 +19,16 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.attack import AutoAttack
+from unshaken.attack import AutoAttack, CarliniWagner
 from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.policy_conditional import fit_conditional
+from unshaken.generate.upscaler import Upscaler
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.mahalanobis.experiment import ATTACKS, Budget
 from unshaken.papers.robust_mae import VARIANTS
 
 
@@ -188,6 +190,13 @@ def untrained_cnn(classes: int) -> Callable[[Path], str]:
     return make
 
 
+def untrained_upscaler(folder: Path) -> Upscaler:
+    """A super-resolution network without training, in the place of npm's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Upscaler().eval()
+
+
 def make_faint_tints(folder: Path, train: int = 150, test: int = 60, brighter: int = 60) -> str:
     """Noise of 16 pixels with one bright colour, the label, as Parquet with the splits train and test."""
     rng = np.random.default_rng(0)
@@ -248,6 +257,8 @@ class Tiny:
     needs: tuple[str, ...] = ()
 
 
+SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
+"""Carlini and Wagner's attack in few and large steps."""
 TINY: dict[str, Tiny] = {
     "accuracy-disparity": Tiny(
         "seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1",
@@ -266,15 +277,11 @@ TINY: dict[str, Tiny] = {
         {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
     ),
     "ai-image-detector-limits": Tiny(
-        "images=40,denoised=10,diffused=4,attacked=6,generated_attacked=5,seeds=2,train=60,denoiser_steps=3,"
-        "mark_steps=60,substitute_epochs=2,steps=3,generator_train=40,generator_steps=3,real=20,generated=20,"
-        "detector_epochs=2,generated_data=parquet:{folder}/tiles.parquet",
+        "images=40,denoised=10,diffused=4,attacked=6,seeds=2,train=60,denoiser_steps=3,mark_steps=60,"
+        "substitute_epochs=2,steps=3,swapped=20,swapped_tested=10,swapped_epochs=1",
         make_tiles,
         "steps=4",
-        patches={
-            "unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8,
-            "unshaken.papers.ai_image_detector_limits.generated.SAMPLER_STEPS": 2,
-        },
+        patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny(
@@ -301,13 +308,20 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
-    "mahalanobis": Tiny("seeds=2,train=400,epochs=10,images=90,tune=30", make_bands, "tune=31"),
+    "mahalanobis": Tiny(
+        "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
+        {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+    ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
     "rigid": Tiny(
-        "photos=4,calibration=5,seeds=2,draws=2,lambdas=0+0.02,learned=20,coder_steps=2,generator_steps=2,"
+        "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
+        patches={
+            "unshaken.papers.rigid.experiment.find_upscaler": Path,
+            "unshaken.papers.rigid.experiment.load_upscaler": untrained_upscaler,
+        },
     ),
     "robust-mae": Tiny(
         "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5,seeds=1", make_squares, "steps=3",

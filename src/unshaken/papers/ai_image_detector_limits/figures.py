@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unshaken.detect.watermark.purify import equivalent_noise
 from unshaken.generate import DDPM, UNet, UNetSettings
-from unshaken.measure import Figure, paired_difference, share
+from unshaken.measure import over_seeds, paired_difference
 from unshaken.measure.detection.ranking import auroc
-from unshaken.measure.detection.thresholds import best_threshold, precision, threshold_at, two_shares
+from unshaken.measure.detection.thresholds import best_threshold, threshold_at, two_shares
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
-from unshaken.papers.ai_image_detector_limits import (
+from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
+from unshaken.papers.ai_image_detector_limits.rules import (
     AMPLITUDES,
-    ATTACKED,
     DENOISED,
+    FEATURE_NOISES,
+    FLIPS,
     FRACTIONS,
+    GRID,
     MODES,
     NOISES,
     PEAKS,
-    STRENGTHS,
-    AIImageDetectorLimitsPaper,
-)
+    STRONG,
+)  # fmt: skip
 from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Flags, Rows, share_of
 
-FALSE_ALARMS = 0.01
-"""Of real images, for which the threshold of the detector of generated images is set."""
 SPOOF_FALSE_ALARMS = 0.1
-BASE_RATE = 0.01
-"""Share of generated images where a precision is given."""
 
 
 def figures(paper: AIImageDetectorLimitsPaper, rows: Rows) -> dict[str, Any]:
@@ -64,23 +63,30 @@ class Figures:
     def all(self) -> dict[str, Any]:
         """Everything, by part."""
         chain = DDPM(UNet(UNetSettings(image=(1, 8, 8), width=4, levels=(1,))))
-        parts: dict[str, dict[float, float]] = {
-            "noise": {s: s for s in NOISES},
-            "denoised": {s: s for s in DENOISED},
-            "diffusion": {f: equivalent_noise(chain, f) for f in FRACTIONS},
+        whole = [f"a{a}" for a in AMPLITUDES]
+        parts: dict[str, tuple[dict[float, float], list[str]]] = {
+            "noise": ({s: s for s in NOISES}, whole),
+            "denoised": ({s: s for s in DENOISED}, whole),
+            "diffusion": ({f: equivalent_noise(chain, f) for f in FRACTIONS}, [whole[0], STRONG]),
         }
         return {
             **{
                 part: {
-                    f"a{a}": {f"{k:g}": self.errors(f"{part}.a{a}.{k:g}", s) for k, s in deviations.items()}
-                    for a in AMPLITUDES
+                    mark: {f"{k:g}": self.errors(f"{part}.{mark}.{k:g}", s) for k, s in deviations.items()}
+                    for mark in marks
                 }
-                for part, deviations in parts.items()
+                for part, (deviations, marks) in parts.items()
             },
+            "distance": {mark: self.distance(mark) for mark in (*whole, STRONG)},
             "substitute": self.substitute(),
-            "blend": {label: self.blend(label) for label in ("spread", "dct", "learned")},
-            "generated": self.generated(),
+            "blend": {label: self.blend(label) for label in ("spread", "dct", STRONG)},
+            "deepfakes": self.deepfakes(),
         }
+
+    def distance(self, mark: str) -> dict[str, Any]:
+        """Mean l2 norm of what a mark changes of an image, an upper bound of W, over the repetitions."""
+        means = [float(part["change"].mean()) for part in self.each(f"noise.{mark}.0")]
+        return over_seeds(means, low=0).to_json()
 
     def each(self, name: str) -> list[dict[str, Any]]:
         """The rows of a condition, by repetition."""
@@ -153,34 +159,61 @@ class Figures:
         marked, control = (np.mean(np.stack(lists), 0) for lists in (hits["marked"], hits["control"]))
         return found | {"difference": paired_difference(control, marked).to_json()}
 
-    def generated(self) -> dict[str, Any]:
-        """The detector of generated images on images as they are, processed and attacked."""
-        names = ["clean", *(f"{n}.{s:g}" for n, strengths in STRENGTHS.items() for s in strengths)]
-        found = {n.replace(".", "_", 1): self.processed(n) for n in names}
-        return found | {f"pgd_{eps}": self.processed(f"pgd.{eps}") for eps in ATTACKED}
+    def deepfakes(self) -> dict[str, Any]:
+        """Of classifiers of swapped images: AUROC, and the noise on features that turns at most 1 % of answers.
 
-    def processed(self, name: str) -> dict[str, Any]:
-        """One condition: who is processed, both kinds or one; and alarms at the threshold set on clean real images."""
-        ways: dict[str, list[float]] = {"alike": [], "only_generated": [], "only_real": []}
-        counts, psnr = np.zeros((2, 2), int), []
-        for now, clean in zip(self.each(f"generated.{name}"), self.each("generated.clean"), strict=True):
-            roles = Roles(clean["fold"] == 0, name)
-            with choosing():
-                threshold = threshold_at(roles.rows(clean["score"]), FALSE_ALARMS)
-            made0, real0 = (roles.rows(clean["score"], clean["abnormal"] == k) for k in (True, False))
-            shown = Roles(now["fold"] == 0, name)
-            made, real = (shown.held_out(now["score"], now["abnormal"] == k) for k in (True, False))
-            pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
-            for way, (a, b) in pairs.items():
-                ways[way].append(auroc(a, b).value)
-            counts += [[(made > threshold).sum(), len(made)], [(real > threshold).sum(), len(real)]]
-            psnr.append(float(now["psnr"].mean()))
-        figures: dict[str, Any] = {
-            way: Figure(float(np.mean(v)), min(v), max(v), len(v), f"range of {len(v)} seeds").to_json()
-            for way, v in ways.items()
+        `margin` is that of the worst classifier: how far `TPR - FPR` is below its bound, in standard errors.
+        """
+        found: dict[str, Any] = {}
+        areas: dict[float, list[float]] = {}
+        reaches: dict[float, list[float]] = {}
+        margins: list[float] = []
+        for noise in FEATURE_NOISES:
+            label = f"deepfake.n{noise:g}"
+            clean = self.each(f"{label}.clean")
+            flips = [[float(part["score"].mean()) for part in self.each(f"{label}.flips.{s:g}")] for s in GRID]
+            by_seed = [list(shares) for shares in zip(*flips, strict=True)]
+            areas[noise] = [auroc(p["score"][~p["abnormal"]], p["score"][p["abnormal"]]).value for p in clean]
+            reaches[noise] = [reach(shares) for shares in by_seed]
+            margins += [worst_margin(part, shares) for part, shares in zip(clean, by_seed, strict=True)]
+            found[f"n{noise:g}"] = {
+                "auroc": over_seeds(areas[noise], low=0, high=1).to_json(),
+                "robustness": over_seeds([GRID[0] * 2**r for r in reaches[noise]], low=0).to_json(),
+                "distance": over_seeds([float(p["change"].mean()) for p in clean], low=0).to_json(),
+            }
+        none, most = FEATURE_NOISES[0], FEATURE_NOISES[-1]
+        gained, lost = (np.subtract(a, b) for a, b in ((reaches[most], reaches[none]), (areas[none], areas[most])))
+        return {
+            **found,
+            "gained": over_seeds(gained).to_json(),
+            "lost": over_seeds(lost, low=-1, high=1).to_json(),
+            "margin": round(min(margins), 2),
         }
-        found, alarms = (share(int(k), int(n)) for k, n in counts)
-        figures |= {"found": found.to_json(), "false_alarms": alarms.to_json(), "psnr": round(float(np.mean(psnr)), 2)}
-        if found.value + alarms.value > 0:
-            figures["precision"] = precision(found, alarms, BASE_RATE).to_json()
-        return figures
+
+
+def reach(shares: Sequence[float]) -> float:
+    """The largest noise of the grid up to which at most 1 % of answers are turned, as log2 of its share of the least.
+
+    Args:
+        shares: of answers turned, one for each noise of the grid; below the least noise the reach is one step less.
+    """
+    within = next((k for k, share in enumerate(shares) if share > FLIPS), len(shares))
+    return (within - 1) / 2
+
+
+def worst_margin(part: Mapping[str, Any], shares: Sequence[float]) -> float:
+    """How far `TPR - FPR` of a classifier is below its bound, at the noise of the grid where that is least.
+
+    Args:
+        part: its scores without noise, and the distances of features of real and of swapped images.
+        shares: of answers turned, one for each noise.
+
+    Returns:
+        In standard errors of `TPR - FPR`.
+    """
+    said, made = part["score"] > 0, part["abnormal"]
+    shares_said = [float(said[rows].mean()) for rows in (made, ~made)]
+    bound = min(wasserstein_bound(part["change"], s).advantage(share) for s, share in zip(GRID, shares, strict=True))
+    count = int(made.sum())
+    error = math.sqrt(sum(max(p * (1 - p), 1 / (4 * count)) / count for p in shares_said))
+    return (bound - (shares_said[0] - shares_said[1])) / error

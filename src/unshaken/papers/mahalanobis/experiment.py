@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError, UnshakenError
-from unshaken.core.oracle import Oracle
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
-from unshaken.core.rng import SampleRng
+from unshaken.core.search_copy import search_copy
 from unshaken.data.in_memory import InMemory
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Detector
+from unshaken.detect.engine.class_gaussians import ClassGaussians
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.fitting import Shares
 from unshaken.detect.engine.fitting import fit as fit_detectors
@@ -32,90 +33,66 @@ from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training
-from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, MahalanobisPaper
-
-UNSEEN = 2
-"""Classes, the last ones, that are never shown: near to the others, and abnormal."""
-FAR = ("fashion-mnist", "mnist")
-"""Data sets of another kind, where they are installed."""
-ATTACKS: Mapping[str, Attack[Any]] = {"fgsm": FGSM(), "pgd": PGD(steps=10, step_size=0.25)}
+from unshaken.papers.mahalanobis import MahalanobisPaper
+from unshaken.papers.mahalanobis.images import Images, as_received, noisy_as, read, redrawn
+from unshaken.papers.mahalanobis.rules import FEW, TRAININGS, WRONG, at_step
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """Normal and abnormal images.
+class Budget:
+    """An attack with its budget.
 
     Args:
-        train: of the classes shown, to learn from.
-        normal: test images of these classes.
-        abnormal: name to images for which no class shown is correct.
+        attack: the search.
+        norm: of the budget.
+        eps: radius in [0, 1] pixel units; of a search for the least change, no more than a limit.
     """
 
-    train: Split
-    normal: Batch
-    abnormal: Mapping[str, Batch]
+    attack: Attack[Any]
+    norm: str
+    eps: float
 
-    @property
-    def sets(self) -> dict[str, Batch]:
-        """All test sets."""
-        return {"normal": self.normal, **self.abnormal}
+
+ATTACKS: Mapping[str, Budget] = {
+    "fgsm-8": Budget(FGSM(), "linf", 8 / 255),
+    "bim": Budget(PGD(steps=6, step_size=1 / 6, random_start=False), "linf", 0.06),
+    "pgd-8": Budget(PGD(steps=10, step_size=0.25), "linf", 8 / 255),
+    "pgd-2": Budget(PGD(steps=10, step_size=0.25), "linf", 2 / 255),
+    "deepfool": Budget(DeepFool(overshoot=0.18), "l2", 10.0),
+    "cw": Budget(CarliniWagner(steps=100, search_steps=1, initial_c=1.0, polish=0), "l2", 10.0),
+}
+"""BIM with 6 steps of 0.01, DeepFool 18 % beyond the boundary, CW in one run of 100 steps: as in the official code."""
 
 
 def run(paper: MahalanobisPaper, context: Context) -> None:
     """Train, fit and score for each seed."""
     images = read(paper, context)
-    with track("distances", paper.seeds * (1 + len(RATES))) as task:
+    with track("distances", paper.seeds * (1 + len(TRAININGS))) as task:
         for seed in context.seeds(paper.seeds):
-            training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
-            net = context.net(f"s{seed}", context.model, images.train, training, [CropFlip(pad=0)])
-            part = Scores(paper, context.within(f"s{seed}"), images, net.model, seed)
+            own = context.within(f"s{seed}")
+            part = Scores(paper, own.within("main"), images, trained(paper, own, "net", images.train, seed), seed)
             part.score_all()
+            part.add_classes()
+            wrong = redrawn(images.train.labels, WRONG, seed)
+            replace(part, context=own.within("fitted"), labels=wrong).score_far()
             task.advance()
-            for rate in RATES:
-                part.score_noisy(rate)
+            for name in TRAININGS:
+                shown = images.train.relabelled(wrong) if name == "wrong" else fewer(images.train, seed)
+                net = trained(paper, own, name, shown, seed)
+                of_these = replace(images, train=shown)
+                Scores(paper, own.within(name), of_these, net, seed).score_far()
                 task.advance()
 
 
-def read(paper: MahalanobisPaper, context: Context) -> Images:
-    """The data without its last two classes, those two, data of another kind, and noise.
-
-    Raises:
-        DataError: the data is absent, has fewer than four classes, or too few images.
-    """
-    parts = context.datasets.parts(paper.train, 10**9)
-    shown, count = parts.training.classes - UNSEEN, paper.images
-    if shown < 2:
-        raise DataError(f"data {context.data!r} has {shown + UNSEEN} classes: four or more are needed, two never shown")
-    train = parts.training[parts.training.labels < shown]
-    seen = parts.testing.labels < shown
-    normal, near = parts.testing[seen].batch(), parts.testing[~seen].batch()
-    if min(len(normal), len(near)) < 4:
-        raise DataError(f"data {context.data!r}: {len(normal)} normal and {len(near)} unseen test images are too few")
-    far = {name: found for name in FAR if (found := other_kind(context, name, normal, count)) is not None}
-    noise = SampleRng.of(context.seed, "noise", [str(i) for i in range(count)]).uniform(*normal.images.shape[1:])
-    sets = {"near": near[slice(0, count)], **far, "noise": unlabelled(noise)}
-    shown_alone = Split(train.images, train.labels, train.ids, shown)
-    return Images(shown_alone, normal[slice(0, count)], sets)
+def trained(paper: MahalanobisPaper, context: Context, name: str, shown: Split, seed: int) -> Classifier:
+    """A network that learned from some images."""
+    training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
+    return context.net(name, context.model, shown, training, [CropFlip(pad=0)]).model
 
 
-def other_kind(context: Context, name: str, like: Batch, count: int) -> Batch | None:
-    """Images of another data set in the size and the channels of these; None where it is not installed."""
-    if context.data.split("?")[0] == name:
-        return None
-    try:
-        chosen = context.datasets.read("test", name).stratified(count).batch()
-    except UnshakenError:
-        return None
-    channels, height, width = like.images.shape[1:]
-    images = F.interpolate(chosen.images, (height, width), mode="bilinear", align_corners=False)
-    if images.shape[1] != channels:
-        images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
-    return unlabelled(images.contiguous())
-
-
-def unlabelled(images: Tensor) -> Batch:
-    """Images for which no class is correct."""
-    return Batch(images.clamp(0, 1), None, tuple(str(i) for i in range(len(images))))
+def fewer(train: Split, seed: int) -> Split:
+    """A share of the images, of each class alike."""
+    return train.stratified(max(train.classes, round(FEW * len(train))), seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +101,11 @@ class Scores:
 
     Args:
         paper: the sizes.
-        context: with the seed as its prefix.
+        context: with the seed and the group as its prefix.
         images: normal and abnormal.
         model: the network.
         seed: of fits and attacks.
+        labels: of the training images, for the fit; None for those that the network learned from.
     """
 
     paper: MahalanobisPaper
@@ -135,33 +113,34 @@ class Scores:
     images: Images
     model: Classifier
     seed: int
+    labels: Tensor | None = None
 
     def score_all(self) -> None:
-        """All detectors on all sets."""
-        names = [*self.images.sets, *ATTACKED, *(f"noisy-{e}" for e in (8, 2))]
-        left = [name for name in names if not self.context.has(name, "scores")]
-        if not left:
+        """All detectors, each layer at each step of the input, on all sets."""
+        sets = {"normal": self.images.normal, **self.images.abnormal}
+        names = [*sets, *(n for a in ATTACKS for n in (a, f"noisy-{a}"))]
+        if not any(self.missing(name) for name in names):
             return
-        layers = self.layers()
-        every = "+".join(layers)
-        methods: dict[str, Detector] = {"msp": MSP()}
-        methods |= {f"layer{i + 1}": Mahalanobis(layer=n) for i, n in enumerate(layers)}
-        methods |= {f"step-{e:g}": Mahalanobis(layer=layers[-1], eps=e) for e in EPS}
-        methods |= {"equal": Mahalanobis(layer=every), "fgsm": Mahalanobis(layer=every, weights="fgsm")}
-        detector_set = self.fitted(self.images.train.labels, list(methods.values()))
-        for name in left:
-            self.write(name, detector_set, list(methods), self.images.sets.get(name) or self.changed(name))
+        detector_set = self.fitted(self.paper.steps)
+        for name, batch in sets.items():
+            self.write(name, detector_set, batch)
+        batch = self.images.normal[slice(0, self.paper.attacked)]
+        for name, budget in ATTACKS.items():
+            if self.missing(name) or self.missing(f"noisy-{name}"):
+                attacked = self.attacked(batch, budget)
+                self.write(name, detector_set, attacked)
+                self.write(f"noisy-{name}", detector_set, noisy_as(batch, attacked, self.seed))
 
-    def score_noisy(self, rate: float) -> None:
-        """The last layer and the ensemble, fitted with some labels drawn at random."""
-        left = [name for name in self.images.sets if not self.context.has(f"noise{rate:g}.{name}", "scores")]
-        if not left:
-            return
-        layers = self.layers()
-        methods: list[Detector] = [Mahalanobis(layer=layers[-1]), Mahalanobis(layer="+".join(layers))]
-        detector_set = self.fitted(redrawn(self.images.train.labels, rate, self.seed), methods)
-        for name in left:
-            self.write(f"noise{rate:g}.{name}", detector_set, [f"layer{len(layers)}", "equal"], self.images.sets[name])
+    def score_far(self) -> None:
+        """The softmax, single layers and the ensemble with equal weights, on normal images and those of other kinds."""
+        if any(self.missing(name) for name in self.images.far):
+            detector_set = self.fitted(())
+            for name, batch in self.images.far.items():
+                self.write(name, detector_set, batch)
+
+    def missing(self, name: str) -> bool:
+        """Whether a set is still to be scored."""
+        return not self.context.has(name, "scores")
 
     def layers(self) -> tuple[str, ...]:
         """Every block of a small network; of others one layer for each size of the picture."""
@@ -169,59 +148,89 @@ class Scores:
         blocks = [n for n in names if n.startswith("body.") and n.count(".") == 1]
         return tuple(blocks) or Anatomy.of(self.model, self.images.normal.images[:2]).stages
 
-    def fitted(self, labels: Tensor, methods: list[Detector]) -> DetectorSet:
-        """Detectors fitted to the training images."""
-        classes = [str(c) for c in range(int(labels.max()) + 1)]
-        data = InMemory(self.images.train.images, labels, classes=classes)
+    def fitted(self, steps: Sequence[float]) -> DetectorSet:
+        """The softmax, and distances in all layers at each step, fitted to the training images."""
+        train = self.images.train
+        labels = train.labels if self.labels is None else self.labels
+        data = InMemory(train.images, labels, classes=[str(c) for c in range(train.classes)])
+        methods: list[Detector] = [Mahalanobis(layer="+".join(self.layers()), eps=e) for e in (0.0, *steps)]
         shares = Shares(keep=1000, tune=500, calibration=0.02)
-        return fit_detectors(self.model, data, methods, shares=shares, seed=self.seed).detector_set
+        return fit_detectors(self.model, data, [MSP(), *methods], shares=shares, seed=self.seed).detector_set
 
-    def changed(self, name: str) -> Batch:
-        """Normal images under an attack, or with Gaussian noise as large as that attack's step."""
-        batch, kind, size = self.images.normal, *name.split("-")
-        eps = int(size) / 255
-        if kind == "noisy":
-            drawn = SampleRng.of(self.seed, "noisy", batch.ids).normal(*batch.images.shape[1:])
-            return batch.with_images((batch.images + eps * drawn).clamp(0, 1))
-        found = self.context.search(self.model, ATTACKS[kind], batch, norm="linf", eps=eps, seed=self.seed)
-        return batch.with_images((found.images * 255).round() / 255)  # what a user would receive
+    def attacked(self, batch: Batch, budget: Budget) -> Batch:
+        """Images under an attack, as a user would receive them."""
+        attack, norm, eps = budget.attack, budget.norm, budget.eps
+        found = self.context.search(self.model, attack, batch, norm=norm, eps=eps, seed=self.seed)
+        return as_received(batch, found.images)
 
-    def write(self, label: str, detector_set: DetectorSet, names: list[str], batch: Batch) -> None:
-        """Rows of all detectors on one set; `prediction` is the model's, or the class nearest in a single layer."""
+    def write(self, label: str, detector_set: DetectorSet, batch: Batch) -> None:
+        """Rows of all detectors on one set, where there are none yet.
+
+        `prediction` is the model's, or the class nearest in a single layer.
+        """
+        if not self.missing(label):
+            return
         n, split = len(batch), ["tune" if i < self.paper.tune else "test" for i in range(len(batch))]
         labels = [None] * n if batch.labels is None else batch.labels.tolist()
         columns: dict[str, list[Any]] = {}
-        for name, (scores, classes) in zip(names, answers(detector_set, batch), strict=True):
+        for name, (scores, classes) in answers(detector_set, batch).items():
             own = {"id": batch.ids, "detector": [name] * n, "split": split, "label": labels}
-            for key, values in {**own, "score": scores, "prediction": classes}.items():
+            for key, values in {**own, "score": scores.tolist(), "prediction": classes.tolist()}.items():
                 columns.setdefault(key, []).extend(values)
         self.context.write("scores", label, columns)
 
+    def add_classes(self) -> None:
+        """Rows of the classes never shown, once a few of their images were added to the Gaussians without training."""
+        if self.context.has("classes", "classes"):
+            return
+        layer, train, added = self.layers()[-1], self.images.train, self.images.added
+        gaussians = ClassGaussians.fit(self.features(train.batch(), layer), train.labels)
+        few = self.features(added.batch(), layer)
+        for c in range(train.classes, added.classes):
+            gaussians = gaussians.with_class(few[added.labels == c])
+        tested = Batch.concat([self.images.normal, self.images.abnormal["near"]])
+        features, columns = self.features(tested, layer), dict[str, list[Any]]()
+        labels = required(tested.labels)
+        for way, distances in (("shared", gaussians.distances), ("euclidean", gaussians.euclidean)):
+            found = distances(features)
+            old, new = found[:, : train.classes].min(1), found[:, train.classes :].min(1)
+            own = {
+                "id": list(tested.ids),
+                "way": [way] * len(tested),
+                "label": labels.tolist(),
+                "fresh": (labels >= train.classes).tolist(),
+                "old": old.indices.tolist(),
+                "new": (new.indices + train.classes).tolist(),
+                "gap": (old.values - new.values).tolist(),
+            }
+            for key, values in own.items():
+                columns.setdefault(key, []).extend(values)
+        self.context.write("classes", "classes", columns)
 
-def answers(detector_set: DetectorSet, batch: Batch) -> list[tuple[list[float], list[int]]]:
-    """By detector the scores, and the class that is nearest in its one layer or the model's own; one pass for all."""
+    def features(self, batch: Batch, layer: str) -> Tensor:
+        """A layer's values, averaged over places, float32 `[N, d]`."""
+        method, anatomy = Mahalanobis(layer=layer), Anatomy.of(self.model, batch.images[:2])
+        with evaluating(self.model):
+            passes = forward_passes([method], anatomy, batch, Oracle(self.model))
+            return torch.cat([forward.pooled(layer) for forward in passes])
+
+
+def answers(detector_set: DetectorSet, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    """Scores, and the nearest class or the model's own, by the softmax, each layer at each step, and the ensemble."""
     fitted = list(detector_set.detectors.values())
-    found: list[tuple[list[float], list[int]]] = [([], []) for _ in fitted]
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     with evaluating(detector_set.model):
-        oracle = Oracle(detector_set.model)
-        for look in forward_passes([f.method for f in fitted], detector_set.anatomy, batch, oracle):
-            for (scores, classes), one in zip(found, fitted, strict=True):
-                scores += run_queries(one.method.examine(look, one.bank), oracle).double().tolist()
-                method, nearest = one.method, look.predictions
-                if isinstance(method, Mahalanobis) and "+" not in method.layer:
-                    nearest = method.nearest(look, one.bank)[:, 0]
-                classes += nearest.tolist()
-    return found
-
-
-def redrawn(labels: Tensor, rate: float, seed: int) -> Tensor:
-    """Labels of which a share is replaced by another class, each with the same probability.
-
-    Args:
-        labels: int64 `[N]`.
-        rate: the share, in [0, 1].
-        seed: of the draw.
-    """
-    generator, classes = torch.Generator().manual_seed(seed), int(labels.max()) + 1
-    other = (labels + torch.randint(1, classes, labels.shape, generator=generator)) % classes
-    return torch.where(torch.rand(labels.shape, generator=generator) < rate, other, labels)
+        oracle = Oracle(detector_set.model, search_copy=search_copy(detector_set.model, batch.images[:2]))
+        for forward in forward_passes([f.method for f in fitted], detector_set.anatomy, batch, oracle):
+            for one in fitted:
+                if not isinstance(method := one.method, Mahalanobis):
+                    score = run_queries(method.examine(forward, one.bank), oracle)
+                    found.setdefault("msp", []).append((score, forward.predictions))
+                    continue
+                each = run_queries(method.asked_scores(forward, one.bank), oracle)
+                nearest = method.nearest(forward, one.bank)
+                for i in range(each.shape[1]):
+                    found.setdefault(at_step(f"layer{i + 1}", method.eps), []).append((each[:, i], nearest[:, i]))
+                if not method.eps:
+                    found.setdefault("equal", []).append((method.together(each, one.bank), forward.predictions))
+    return {name: (torch.cat([s for s, _ in p]).double(), torch.cat([c for _, c in p])) for name, p in found.items()}

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from unshaken.detect.engine.logistic import logistic_regression
 from unshaken.measure import over_seeds
 from unshaken.measure.detection.detection import fpr95_id_accept
 from unshaken.measure.detection.ranking import auroc
-from unshaken.papers.frame.roles import Roles, choosing
-from unshaken.papers.frame.rows import Rows, means
-from unshaken.papers.mahalanobis import ATTACKED, EPS, RATES, STEPPED, TUNED, MahalanobisPaper
-
-Numbers = NDArray[np.float64]
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.papers.frame.rows import Rows
+from unshaken.papers.mahalanobis import MahalanobisPaper
+from unshaken.papers.mahalanobis.choice import Cell, Pair, choose
+from unshaken.papers.mahalanobis.rules import ATTACKED, KNOWN, LAST, PAIRS, TRAININGS
 
 
 def figures(paper: MahalanobisPaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
-    return Figures(rows, list(rows.seeds(paper.seeds))).all()
-
-
-class Cell:
-    """Scores of one set by one network: `[N, detectors]`, and which rows serve for tuning."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        names = list(dict.fromkeys(r["detector"] for r in rows))
-        each = {n: [r for r in rows if r["detector"] == n] for n in names}
-        self.scores = {n: np.array([r["score"] for r in each[n]]) for n in names}
-        self.said = {n: np.array([r["prediction"] for r in each[n]]) for n in names}
-        first = each[names[0]]
-        self.labels = np.array([-1 if r["label"] is None else r["label"] for r in first])
-        self.roles = Roles(np.array([r["split"] == "tune" for r in first]))
-
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the model says the label."""
-        return np.asarray(self.said["msp"] == self.labels)
+    return Figures(rows, list(rows.seeds(paper.seeds)), paper.steps).all()
 
 
 class Figures:
@@ -47,101 +28,134 @@ class Figures:
     Args:
         rows: of the run.
         seeds: of the networks.
+        steps: of the input, beside none.
     """
 
-    def __init__(self, rows: Rows, seeds: list[int]) -> None:
-        self.seeds = seeds
-        self.cells = {name: Cell(own) for name, own in rows.grouped("scores").items()}
-        special = {*ATTACKED, "normal", *(n for n in (c.split(".", 1)[1] for c in self.cells) if "noisy" in n)}
-        first = f"s{seeds[0]}."
-        names = [n.removeprefix(first) for n in self.cells if n.startswith(first) and ".noise0" not in n]
-        self.sets = sorted(n for n in names if n not in special)
+    def __init__(self, rows: Rows, seeds: list[int], steps: Sequence[float]) -> None:
+        self.seeds, self.steps = seeds, (0.0, *steps)
+        self.cells = {name: Cell.of(own) for name, own in rows.grouped("scores").items()}
+        self.classes = rows.grouped("classes")
+        first = f"s{seeds[0]}.main."
+        known = {"normal", *ATTACKED, *(f"noisy-{a}" for a in ATTACKED)}
+        self.sets = sorted(n for c in self.cells if (n := c.removeprefix(first)) not in (c, *known))
+        self.far = [name for name in self.sets if name != "near"]
+        scores = self.cells[f"{first}normal"].scores
+        self.layers = [n for n in scores if n.startswith("layer") and "@" not in n]
 
     def all(self) -> dict[str, Any]:
-        """Out of distribution, adversarial, label noise, and how well the network and the nearest mean classify."""
-        layers = [n for n in self.cells[f"s{self.seeds[0]}.normal"].scores if n.startswith("layer")]
-        normal = [self.cells[f"s{s}.normal"] for s in self.seeds]
-        accuracy = {"softmax": over_seeds([c.right().mean() for c in normal]).to_json()}
-        accuracy |= {n: over_seeds([(c.said[n] == c.labels).mean() for c in normal]).to_json() for n in layers}
+        """Out of distribution, adversarial, wrong labels, new classes, and how well networks and means classify."""
+        normal = [self.cells[f"s{s}.main.normal"] for s in self.seeds]
+        accuracy = {"softmax": [c.right().mean() for c in normal]}
+        accuracy |= {n: [(c.predictions[n] == c.labels).mean() for c in normal] for n in self.layers}
+        accuracy |= {n: [self.cells[f"s{s}.{n}.normal"].right().mean() for s in self.seeds] for n in TRAININGS}
         return {
-            "accuracy": accuracy,
-            "abnormal": {name: means([self.unlike(s, name, layers) for s in self.seeds]) for name in self.sets},
-            "adversarial": {name: means([self.attacked(s, name, layers) for s in self.seeds]) for name in ATTACKED},
-            "label_noise": {name: self.noise(name, layers[-1]) for name in self.sets},
-            "noise_accuracy": {f"{r:g}": self.noise_accuracy(r, layers[-1]) for r in (0.0, *RATES)},
-            "layers": len(layers),
+            "accuracy": {n: over_seeds(v, low=0, high=1).to_json() for n, v in accuracy.items()},
+            "abnormal": {
+                name: means([self.judged(s, self.unlike(s, name), own=True) for s in self.seeds]) for name in self.sets
+            },
+            "adversarial": {
+                name: means([self.judged(s, self.attacked(s, name)) for s in self.seeds]) for name in ATTACKED
+            },
+            "examples": {name: self.examples(name) for name in ATTACKED},
+            "fitted": {name: means([self.refitted(s, name) for s in self.seeds]) for name in self.far},
+            "trained": {
+                group: {
+                    name: means([self.plain(s, self.unlike(s, name, group)) for s in self.seeds]) for name in self.far
+                }
+                for group in TRAININGS
+            },
+            "new_classes": {
+                **means([added(self.classes[f"s{s}.main.classes"]) for s in self.seeds]),
+                "classes": len({r["label"] for r in self.classes[f"s{self.seeds[0]}.main.classes"]}),
+            },
         }
 
-    def unlike(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
-        """Of one network on a set that no class is right for."""
-        normal, abnormal = (self.cells[f"s{seed}.{n}"] for n in ("normal", name))
-        return judged(
-            [(normal, np.ones(len(normal.labels), bool))], (abnormal, np.ones(len(abnormal.labels), bool)), layers
-        )
+    def unlike(self, seed: int, name: str, group: str = "main") -> Pair:
+        """Normal images against a set that no class is right for."""
+        normal, abnormal = (self.cells[f"s{seed}.{group}.{n}"] for n in ("normal", name))
+        return Pair([(normal, np.ones(len(normal.labels), bool))], (abnormal, np.ones(len(abnormal.labels), bool)))
 
-    def attacked(self, seed: int, name: str, layers: list[str]) -> dict[str, dict[str, float]]:
-        """Of one network: examples that fool it against the same images clean and noisy, both classified rightly."""
-        size = name.split("-")[1]
-        clean, noisy, moved = (self.cells[f"s{seed}.{n}"] for n in ("normal", f"noisy-{size}", name))
+    def attacked(self, seed: int, name: str) -> Pair:
+        """Examples that fool the network against the same images clean and noisy, both classified rightly."""
+        noisy, moved = (self.cells[f"s{seed}.main.{n}"] for n in (f"noisy-{name}", name))
+        clean = self.cells[f"s{seed}.main.normal"].first(len(moved.labels))
         rows = clean.right() & noisy.right() & ~moved.right()
-        return judged([(clean, rows), (noisy, rows)], (moved, rows), layers)
+        return Pair([(clean, rows), (noisy, rows)], (moved, rows))
 
-    def noise(self, name: str, last: str) -> dict[str, Any]:
-        """AUROC by the share of wrong labels in the fit."""
-        found: dict[str, Any] = {}
-        for rate in (0.0, *RATES):
-            prefix = f"noise{rate:g}." if rate else ""
-            for method in (last, "equal"):
-                values = []
-                for seed in self.seeds:
-                    normal, abnormal = (self.cells[f"s{seed}.{prefix}{n}"] for n in ("normal", name))
-                    values.append(auroc(*(c.roles.held_out(c.scores[method]) for c in (normal, abnormal))).value)
-                key = "last" if method == last else method
-                found.setdefault(key, {})[f"{rate:g}"] = over_seeds(values).to_json()
-        return found
+    def examples(self, name: str) -> int:
+        """Adversarial examples that count, over all seeds."""
+        return int(sum(self.attacked(s, name).abnormal[1].sum() for s in self.seeds))
 
-    def noise_accuracy(self, rate: float, last: str) -> dict[str, Any]:
-        """How often the nearest mean of the last layer is the class, by the share of wrong labels in the fit."""
-        cells = [self.cells[f"s{s}.{f'noise{rate:g}.' if rate else ''}normal"] for s in self.seeds]
-        return over_seeds([(c.said[last] == c.labels).mean() for c in cells]).to_json()
+    def judged(self, seed: int, pair: Pair, *, own: bool = False) -> dict[str, Any]:
+        """Every method on one set; weights and step are chosen on FGSM examples, or (`own`) on samples of the set."""
+        known = self.attacked(seed, KNOWN)
+        ways = {
+            "step": choose(known, self.layers[-1:], self.steps),
+            "ensemble": choose(known, self.layers, (0.0,)),
+            "published": choose(known, self.layers, self.steps),
+        }
+        if own:
+            ways["own"] = choose(pair, self.layers, self.steps)
+        return measured({**self.single(pair), **{name: way.scores(pair) for name, way in ways.items()}})
+
+    def plain(self, seed: int, pair: Pair) -> dict[str, Any]:
+        """The methods that choose nothing."""
+        return measured(self.single(pair))
+
+    def single(self, pair: Pair) -> dict[str, tuple[Numbers, Numbers]]:
+        """Scores by the softmax, each layer and the ensemble of equal weights, at no step."""
+        scores = {n: pair.values([n]) for n in ("msp", *self.layers, "equal")}
+        return {(LAST if n == self.layers[-1] else n): (a[:, 0], b[:, 0]) for n, (a, b) in scores.items()}
+
+    def refitted(self, seed: int, name: str) -> dict[str, Any]:
+        """AUROC where Gaussians were fitted with wrong labels, and what it gained over those fitted with right ones."""
+        right, wrong = (self.plain(seed, self.unlike(seed, name, group)) for group in ("main", "fitted"))
+        return {
+            m: {"auroc": wrong[m]["auroc"], "gained": wrong[m]["auroc"] - right[m]["auroc"]} for m in (LAST, "equal")
+        }
 
 
-def judged(
-    normal: list[tuple[Cell, NDArray[np.bool_]]], abnormal: tuple[Cell, NDArray[np.bool_]], layers: list[str]
-) -> dict[str, dict[str, float]]:
-    """AUROC and FPR of every method, those that are tuned included; judged on what is not for tuning.
+def measured(scores: dict[str, tuple[Numbers, Numbers]]) -> dict[str, Any]:
+    """AUROC and FPR of each method, and how far some are ahead of others."""
+    found: dict[str, Any] = {
+        name: {"auroc": auroc(*pair).value, "fpr95": fpr95_id_accept(*pair, resamples=1).value}
+        for name, pair in scores.items()
+    }
+    pairs = [(a, b) for a, b in PAIRS if a in found and b in found]
+    return {**found, "ahead": {f"{a}-{b}": found[a]["auroc"] - found[b]["auroc"] for a, b in pairs}}
 
-    Args:
-        normal: sets with the rows of each that count.
-        abnormal: as normal.
-        layers: names of the single layers.
+
+def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """How well all classes are told apart once the last ones were added, with shared covariance and without.
+
+    `area` lies under the curve of the accuracy on old classes over that on new ones, as the new ones are favoured more
+    and more: the share of pairs of an old and a new image that are both right at some favour in common.
     """
+    found: dict[str, dict[str, float]] = {}
+    for way in dict.fromkeys(r["way"] for r in rows):
+        label, fresh, old, new, gap = (
+            np.array([r[k] for r in rows if r["way"] == way]) for k in ("label", "fresh", "old", "new", "gap")
+        )
+        said = np.where(gap > 0, new, old)
+        right = np.where(fresh, new, old) == label  # among the old or the new classes alone
+        shares = right[~fresh].mean() * right[fresh].mean()
+        area = shares * auroc(gap[~fresh & right], gap[fresh & right]).value if shares else 0.0
+        found[way] = {
+            "area": area,
+            "old": float((said == label)[~fresh].mean()),
+            "new": float((said == label)[fresh].mean()),
+        }
+    gains = {f"{k}_gained": found["shared"][k] - found["euclidean"][k] for k in ("area", "new")}
+    return {**found, "ahead": gains}
 
-    def parts(method: str) -> tuple[Numbers, Numbers]:
-        own = [c.roles.rows(c.scores[method], rows) for c, rows in normal]
-        cell, rows = abnormal
-        return np.concatenate(own), cell.roles.rows(cell.scores[method], rows)
 
-    plain = [n for n in abnormal[0].scores if not n.startswith("step-")]
-    pairs: dict[str, tuple[Numbers, Numbers]] = {n: parts(n) for n in plain}
-    steps = [layers[-1], *(f"step-{e:g}" for e in EPS)]
-    with choosing():
-        best, tuning = max(steps, key=lambda n: auroc(*parts(n)).value), [parts(n) for n in layers]
-    pairs[STEPPED] = parts(best)
-    pairs[TUNED] = weighted(tuning, [parts(n) for n in layers])
-    return {n: {"auroc": auroc(*p).value, "fpr95": fpr95_id_accept(*p, resamples=1).value} for n, p in pairs.items()}
-
-
-def weighted(tune: list[tuple[Numbers, Numbers]], test: list[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
-    """Scores of several layers as one, with weights by logistic regression.
-
-    Args:
-        tune: normal and abnormal scores of each layer, to learn from.
-        test: as tune, to be scored.
-    """
-    own = [np.stack([t[k] for t in tune], 1) for k in (0, 1)]
-    mean, deviation = own[0].mean(0), own[0].std(0)
-    x = torch.from_numpy((np.concatenate(own) - mean) / deviation)
-    w = logistic_regression(x, torch.arange(len(x)) >= len(own[0]))[0].numpy()
-    normal, abnormal = ((np.stack([t[k] for t in test], 1) - mean) / deviation @ w for k in (0, 1))
-    return normal, abnormal
+def means(parts: Sequence[dict[str, Any]], low: float = 0.0) -> dict[str, Any]:
+    """Nested shares of each seed as means over seeds; differences, under `ahead` or `gained`, may be below 0."""
+    found: dict[str, Any] = {}
+    for name, value in parts[0].items():
+        least = -1.0 if name in ("ahead", "gained") else low
+        values = [p[name] for p in parts]
+        found[name] = (
+            means(values, least) if isinstance(value, dict) else over_seeds(values, low=least, high=1).to_json()
+        )
+    return found

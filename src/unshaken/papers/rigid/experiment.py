@@ -23,12 +23,12 @@ from unshaken.detect.scores.rigid import RIGID
 from unshaken.generate import Fitting
 from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
 from unshaken.generate.stand_ins import BLOCK
+from unshaken.generate.upscaler import find_upscaler, load_upscaler
 from unshaken.papers.frame.cache import digest_tensors
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.diffusion import learned_edm
-from unshaken.papers.rigid import AGAIN, AS_IS, MAIN, NOISE, RIGIDPaper
-from unshaken.papers.rigid.sets import made_of, small_sets
-from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
+from unshaken.papers.rigid import AS_IS, CORRUPTIONS, MAIN, NOISE, TRACES, UPSCALED, RIGIDPaper
+from unshaken.papers.rigid.sets import corrupt, made_of, small_sets
 
 PIXELS = 0.226
 """One unit of normalised noise in [0, 1] pixels: the mean of ImageNet's deviations 0.229, 0.224 and 0.225."""
@@ -40,6 +40,9 @@ def run(paper: RIGIDPaper, context: Context) -> None:
     """Make the sets of each seed and score them."""
     model, count = context.load_model(context.model), paper.photos
     groups, others = read_photos(paper, context, model.view)
+    place = find_upscaler()
+    upscaler = None if place is None else load_upscaler(place)
+    context.record.add_input("upscaler", "absent" if upscaler is None else digest_tensors(upscaler.state_dict()))
     scores = Scores(paper, context, model, groups[0].images[:count])
     if paper.small:
         small = replace(context.datasets, spec=paper.small).parts(20_000, 400)
@@ -49,16 +52,19 @@ def run(paper: RIGIDPaper, context: Context) -> None:
             part = context.within(f"s{seed}")
             coder = auto_encoder(part, others, paper.coder_steps, seed)
             photos, calibration = groups[i][slice(0, count)], groups[i][slice(count, None)]
-            sets = {"real": photos, **made_of(photos, coder, seed), "calibration": calibration}
+            sets = {"real": photos, **made_of(photos, coder, upscaler, seed), "calibration": calibration}
             if paper.small:
                 real = small.testing[parts[i][:count]].batch()
                 fitting = Fitting(steps=paper.generator_steps, lr=3e-3, seed=seed)
                 generator = learned_edm(part, "generator", small.training, fitting)
                 sets |= small_sets(real, generator, photos.images.shape[2], seed)
             scores.describe(seed, photos)
-            for treatment in (AS_IS, AGAIN):
-                for name, batch in sets.items():
-                    scores.write(seed, name, batch, treatment)
+            for name, batch in sets.items():
+                scores.write(seed, name, batch)
+            for treatment in CORRUPTIONS:
+                for name in ("real", *TRACES, UPSCALED):
+                    if name in sets:
+                        scores.write(seed, name, sets[name], treatment)
             scores.write(seed, "real", photos, again=True)
             task.advance()
 
@@ -132,8 +138,7 @@ class Scores:
         label = f"s{seed}.{name}.{treatment}{'.again' if again else ''}"
         if self.context.has(label, "moves"):
             return
-        if treatment == AGAIN:
-            batch = batch.with_images(jpeg_compression(batch.images, 90))
+        batch = corrupt(batch, treatment, seed)
         if again:
             batch = batch[torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))]
         whole = treatment == AS_IS and not again and name != "calibration"

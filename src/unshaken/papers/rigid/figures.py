@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from unshaken.measure.detection.conformal import conformal_threshold
 from unshaken.measure.detection.detection import detection
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.frame.roles import check_role, choosing
 from unshaken.papers.frame.rows import Rows, share_of
-from unshaken.papers.rigid import AGAIN, AS_IS, NOISE, STAND_INS, RIGIDPaper
+from unshaken.papers.rigid import ALARMS, AS_IS, CORRUPTIONS, NOISE, STAND_INS, RIGIDPaper
 
 ANIMALS = 398
 """Classes of ImageNet below this are animals."""
@@ -23,18 +23,6 @@ ANIMALS = 398
 def figures(paper: RIGIDPaper, rows: Rows) -> dict[str, Any]:
     """Every figure."""
     return Figures(rows, rows.seeds(paper.seeds)).all()
-
-
-def flagged(calibration: ArrayLike, scores: ArrayLike, lost: float = 0.05) -> Flags:
-    """Scores above the percentile of real ones that flags a share of these.
-
-    Args:
-        calibration: scores of real photos, `[n]`.
-        scores: `[m]`.
-        lost: share in (0, 1); the percentile lies between two scores where it must.
-    """
-    above: Flags = np.asarray(scores) > np.quantile(np.asarray(calibration), 1 - lost)
-    return above
 
 
 class Figures:
@@ -66,10 +54,10 @@ class Figures:
             | {"noise+blur": self.ranking(self.farthest)},
             "seeds": {s: [round(self.one(s, seed), 4) for seed in self.seeds] for s in self.sets},
             "stand_ins": {f"s{seed}": self.mean(seed) for seed in self.seeds},
-            "recompressed": self.ranking(lambda s: self.of(s, NOISE, AGAIN)),
+            "corrupted": {t: self.corrupted(t) for t in CORRUPTIONS},
             "wins": {s: self.wins(s) for s in photos[1:]},
             "real_first": {s: self.published(s) for s in STAND_INS},
-            "flagged": {t: {s: self.flags(s, t) for s in photos} for t in (AS_IS, AGAIN)},
+            "flagged": {s: self.flags(s) for s in photos},
             "false_alarms": self.groups(),
             "not_tied_at_0": self.not_tied(),
             "order": self.order(),
@@ -89,6 +77,12 @@ class Figures:
         """AUROC of each set against the real pictures of its kind, over all seeds; below 0.5 it is shown as such."""
         real = {kind: scores(f"{kind}real") for kind in {_kind(s) for s in self.sets}}
         return {s: auroc(real[_kind(s)], scores(s)).to_json() for s in self.sets}
+
+    def corrupted(self, treatment: str) -> dict[str, Any]:
+        """AUROC of the sets that went through a treatment against the real pictures that did, too."""
+        real = self.of("real", treatment=treatment)
+        sets = [s for s in self.sets if (self.seeds[0], s, treatment, NOISE) in self.rows]
+        return {s: auroc(real, self.of(s, treatment=treatment)).to_json() for s in sets}
 
     def one(self, name: str, seed: int) -> float:
         """AUROC of a set in one seed."""
@@ -111,22 +105,22 @@ class Figures:
         difference = self.of(name) - self.of("real")
         return round(float((difference > 0).mean() + (difference == 0).mean() / 2), 4)
 
-    def flags(self, name: str, treatment: str) -> dict[str, Any]:
-        """Share of a set above the threshold of its seed, which flags 5% of its calibration photos."""
-        return share_of(np.concatenate([self.hits(name, treatment, seed) for seed in self.seeds]))
+    def flags(self, name: str) -> dict[str, Any]:
+        """Share of a set above the threshold of its seed, which accepts 95 % of photos."""
+        return share_of(np.concatenate([self.hits(name, seed) for seed in self.seeds]))
 
-    def hits(self, name: str, treatment: str, seed: int) -> Flags:
-        """Which pictures of a set and seed are flagged."""
+    def hits(self, name: str, seed: int) -> Flags:
+        """Which pictures of a set and seed are flagged, at the conformal threshold of the seed's calibration photos."""
         with choosing():
-            calibration = self.of("calibration", NOISE, treatment, [seed])
-        return flagged(calibration, self.of(name, NOISE, treatment, [seed]))
+            threshold = conformal_threshold(self.of("calibration", seeds=[seed]), 1 - ALARMS)
+        return np.asarray(~threshold.accepts(self.of(name, seeds=[seed])))
 
     def groups(self) -> dict[str, Any]:
         """Share of real photos flagged, by what is in them, drawings beside them; thirds are of the photos scored."""
         hit: dict[str, bool] = {}
         for seed in self.seeds:
             ids = sorted(self.rows[seed, "real", AS_IS, NOISE])
-            hit |= dict(zip(ids, self.hits("real", AS_IS, seed).tolist(), strict=True))
+            hit |= dict(zip(ids, self.hits("real", seed).tolist(), strict=True))
         found: dict[str, list[str]] = {}
         if all(self.content[i]["label"] is not None for i in hit):
             animal = {i: self.content[i]["label"] < ANIMALS for i in hit}
@@ -142,7 +136,7 @@ class Figures:
         figures: Mapping[str, Any] = {
             name: share_of(np.array([hit[i] for i in ids])) for name, ids in found.items() if ids
         }
-        return {**figures, "drawings": self.flags("drawings", AS_IS)}
+        return {**figures, "drawings": self.flags("drawings")}
 
     def _trait(self, trait: str, one: str) -> tuple[float, str]:
         return self.content[one][trait], one
