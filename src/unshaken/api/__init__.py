@@ -13,6 +13,7 @@ from unshaken.api.job import Options, choose_device, default_out
 from unshaken.api.mark import mark
 from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
+from unshaken.api.write_corrupted import WrittenCorruptions, write_corrupted
 
 __all__ = [
     "Audit",
@@ -21,6 +22,7 @@ __all__ = [
     "GenerateResult",
     "Options",
     "RepairResult",
+    "WrittenCorruptions",
     "attack",
     "audit",
     "certify",
@@ -37,4 +39,5 @@ __all__ = [
     "repair",
     "sample_generator",
     "set_thresholds",
+    "write_corrupted",
 ]

@@ -29,6 +29,7 @@ from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.plan import PLANS, further_models, prepare
+from unshaken.run.published import conditions_from_files
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
 
@@ -198,6 +199,7 @@ def prepare_run(
         further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
         methods=record_methods(plan),
         steps=record_steps(plan),
+        from_files=conditions_from_files(steps, dataset),
     )
     most = 256 if device == "cpu" else 512
     limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -144,6 +144,10 @@ def _make(key: Hashable, make: Callable[[], Any]) -> Any:
     return make()
 
 
+def _none(condition: Condition, batch: Batch) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The runner's side of a method: oracle, seed, clean logits, and whatever else its rows are computed with.
@@ -158,6 +162,8 @@ class Context:
             run.
         once: `once(key, make)` returns what `make` made at the run's first call with this key, such as detectors read
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
+        files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
+            the reason by id for those that cannot be read; None where the images are to be made.
     """
 
     oracle: Oracle
@@ -167,6 +173,7 @@ class Context:
     samples: int = 0
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
+    files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
 
 
 class Journal(Protocol):
@@ -255,6 +262,26 @@ def outcomes(
     if broken_by is not None and step is not None:
         columns["step"] = [None if b in (None, "clean") else s for b, s in zip(broken_by, step.tolist(), strict=True)]
     return Part("outcomes", condition, columns, images, tuple(flags))
+
+
+def with_errors(part: Part, reasons: Mapping[str, str]) -> Part:
+    """The rows of a part, and one for each sample that could not be used; without pictures where there are such.
+
+    Args:
+        part: its rows.
+        reasons: by the sample's id.
+    """
+    if not reasons:
+        return part
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table_of(part).to_pylist()]
+    rows += [{"id": name, "error": reason} for name, reason in reasons.items()]
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row)}
+    own = {name: values for name, values in columns.items() if name not in _SHARED}
+    return replace(part, columns=own, images=None)
+
+
+_SHARED = ("condition", "method", "severity", "eps", "norm")
+"""Columns that a part's condition fills in."""
 
 
 def table_of(part: Part) -> pa.Table:
