@@ -46,6 +46,7 @@ def result(**changes):
         "seed": 3,
         "seconds": 90.0,
         "note": "Held: a; b. Seen on one machine.",
+        "scale": "full",
         "summary": "Guarded networks resist.",
         "headline": [
             {"name": "gain", "title": "Gain by guards", "unit": "accuracy"},
@@ -115,13 +116,13 @@ def test_a_page_shows_ten_figures_at_most(tmp_path):
 
 def test_the_table_has_a_line_a_row(tmp_path):
     parts = [part("gain"), part("cost", outcome="contradicted"), part("scale", outcome="not tried")]
-    other = result(slug="other", reproduced=False, seconds=12.0, summary="", parts=parts)
+    other = result(slug="other", reproduced=False, seconds=12.0, summary="", parts=parts, scale="quick")
     text, _ = pages(tmp_path, result(), other)
     lines = [line for line in text.splitlines() if line.startswith("| [")]
     effect = "Gain by guards: 0.333 (0.283 to 0.383) accuracy"
     assert lines == [
-        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced | 1 of 3; "
-        f"contradicted: cost; not tried: scale | {effect} | under 1 |",
+        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced (quick scale) | "
+        f"1 of 3; contradicted: cost; not tried: scale | {effect} | under 1 |",
         f"| [some-paper](papers/some-paper.md) | Guarded networks resist. | reproduced |  | {effect} | 2 |",
     ]
     assert "1 of 2 are reproduced." in text
@@ -155,12 +156,12 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         "![Measured figures with their intervals](some-paper.svg)",
         "| Gain by guards | 0.333 | 0.283 to 0.383 | 500 | accuracy | 0.3 (pilot) |",
         "| Guarded \\| attacked | 0.45 | 0.35 to 0.6 | 2 | accuracy |  |",
-        "- Here: data `demo`, model `demo:standard`, seed 3.",
+        "- Here: data `demo`, model `demo:standard`, seed 3, full scale.",
         "- Published: 40 %.",
         "- Small nets.",
         "- No GPU was used.",
         "Seen on one machine.",
-        "unshaken papers run some-paper",
+        "unshaken papers run some-paper --scale full",
         "It took 1.5 minutes. All 9 figures: [some-paper.json](some-paper.json).",
     ):
         assert line in lines

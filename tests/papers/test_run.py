@@ -30,7 +30,9 @@ def paper():
         data: ClassVar = "own-data"
         model: ClassVar = "own-model"
         tables: ClassVar = {"levels": {"level": "double"}}
+        full: ClassVar = {"value": 0.8, "more": 2}
         value: float = Field(0.75, description="the number")
+        more: int = Field(1, description="another")
 
         def run(self, context):
             if context.data == "absent":
@@ -57,7 +59,7 @@ def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     told = result.to_json()
     assert list(told) == [
         *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
-        *("summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
+        *("scale", "summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
     ]
     assert result.reproduced is True
     assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
@@ -151,3 +153,28 @@ def test_papers_are_listed_with_what_they_state(paper):
         "data": "own-data",
         "model": "own-model",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "value", "found"),
+    [
+        ("half-full", "quick", 0.75, "quick"),
+        ("half-full", "full", 0.8, "full"),
+        ("half-full:value=0.75", "full", 0.75, None),  # what is given stays
+        ("half-full:value=0.8,more=2", "quick", 0.8, "full"),
+    ],
+)
+def test_a_scale_is_a_set_of_parameters(paper, tmp_path, text, asked, value, found):
+    result = run_paper(text, scale=asked, out=tmp_path / "run")
+    assert result.measured["part.level"] == value
+    assert result.scale == found
+    assert ("Run with more=2." in result.note) == (found is None)
+
+
+def test_another_scale_is_another_experiment(paper, tmp_path):
+    frozen = freeze("half-full", scale="full", out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"another experiment \(value, more differ\)"):
+        run_paper("half-full", out=tmp_path / "run")
+    assert run_paper("half-full", scale="full", out=tmp_path / "run").frozen == frozen["rule"]
+    with pytest.raises(ParameterError, match="no scale 'ful'; did you mean 'full'"):
+        run_paper("half-full", scale="ful")

@@ -16,6 +16,12 @@ from unshaken.cli.verb import verb
 if TYPE_CHECKING:
     from unshaken.papers import PaperResult
 
+Scale = Annotated[
+    str,
+    typer.Option(
+        metavar="quick|full", help="quick: at most about ten minutes on two cores. full: as published; hours for some."
+    ),
+]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
@@ -42,6 +48,7 @@ def freeze_(
         str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Run directory of the coming run.", show_default=False)],
+    scale: Scale = "quick",
     seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
     data: Annotated[
         str | None,
@@ -55,7 +62,7 @@ def freeze_(
     """Write down rules and settings before a run; its result then names their digest, and any later change shows."""
     from unshaken.papers import freeze
 
-    frozen = freeze(slug, out=out, seed=seed, data=data, model=model)
+    frozen = freeze(slug, out=out, scale=scale, seed=seed, data=data, model=model)
     print_line(f"rules and settings of {slug}: {frozen['rule']}, frozen {frozen['date']} in {out}")
     return 0
 
@@ -67,6 +74,7 @@ def run(
     slug: Annotated[
         str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
     ],
+    scale: Scale = "quick",
     seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)] = None,
     data: Annotated[
@@ -86,7 +94,7 @@ def run(
     if out is not None:
         session.goes_on_with([])
     with progress(session):
-        result = run_paper(slug, seed=seed, out=out, data=data, model=model, download=download)
+        result = run_paper(slug, scale=scale, seed=seed, out=out, data=data, model=model, download=download)
     if json:
         print_json(result.to_json())
     else:

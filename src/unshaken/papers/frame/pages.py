@@ -11,6 +11,7 @@ from unshaken.papers.frame.claim import Check, Outcome
 from unshaken.papers.frame.page_figures import PageFigure, short, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.result import PaperResult
+from unshaken.papers.frame.scale import Scale
 from unshaken.run.store import RunDir
 
 MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. -->"
@@ -22,7 +23,8 @@ decides by intervals: a part is *shown*, *contradicted*, *not visible at this sc
 reproduced if all parts are shown that the title's claim rests on. That a part does not show here does not say that it
 is wrong.
 Each row has its page, with the parts and their rules, a picture, the main figures and what differs from the paper.
-`unshaken papers run ROW` runs one again.
+`unshaken papers run ROW` tries the same parts at the quick scale, about ten minutes on two cores or less;
+`--scale full` runs a row as it is published here. What was run with other parameters says so.
 """
 
 
@@ -118,7 +120,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         *_figures(result, figures),
         "## What differs from the paper",
         "",
-        f"- Here: data `{result.data}`, model `{result.model}`, seed {result.seed}.",
+        f"- Here: data `{result.data}`, model `{result.model}`, seed {result.seed}, {_scale(result)}.",
     ]
     if "published" in result.expected:
         lines.append(f"- Published: {result.expected['published']}.")
@@ -130,7 +132,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         "## Run it again",
         "",
         "```sh",
-        f"unshaken papers run {result.slug}",
+        f"unshaken papers run {result.slug}{f' --scale {result.scale}' if result.scale else ''}",
         "```",
         "",
         f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{result.slug}.json]({link}).",
@@ -214,8 +216,13 @@ def _stale_pages(folder: Path, slugs: set[str]) -> list[Path]:
     return [page for page in pages if page.stem not in slugs and MARK in page.read_text(encoding="utf-8")]
 
 
+def _scale(result: PaperResult) -> str:
+    return f"{result.scale} scale" if result.scale else "parameters of its own"
+
+
 def _verdict(result: PaperResult) -> str:
-    return "reproduced" if result.reproduced else "not reproduced"
+    words = "reproduced" if result.reproduced else "not reproduced"
+    return words if result.scale is Scale.FULL else f"{words} ({_scale(result)})"
 
 
 def _row(cells: Sequence[str]) -> str:

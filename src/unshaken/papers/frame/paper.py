@@ -38,13 +38,14 @@ class Headline:
 
 
 class Paper(Parameters):
-    """A claim with its experiment; its fields are the experiment's parameters.
+    """A claim with its experiment; its fields are the experiment's parameters, with the defaults of the quick scale.
 
     Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
     characters; `parts`, its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see
     `ClaimPart`; `expected`, published or derived figures under the
     names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
-    SPECs; `tables`, the row's own tables (see `unshaken.papers.frame.tables`). `headline` has the figures that the
+    SPECs; `full`, parameters of the full scale that differ from the defaults (see `Scale`); `tables`, the row's own
+    tables (see `unshaken.papers.frame.tables`). `headline` has the figures that the
     row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
     `Headline`.
     """
@@ -60,6 +61,7 @@ class Paper(Parameters):
     differs: ClassVar[Sequence[str]] = ()
     data: ClassVar[str]
     model: ClassVar[str]
+    full: ClassVar[Mapping[str, Any]] = {}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def run(self, context: Context) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.papers.frame.claim import Check, JudgedPart
 from unshaken.papers.frame.paper import Headline
+from unshaken.papers.frame.scale import Scale
 from unshaken.run.store import RunDir
 
 
@@ -35,6 +36,7 @@ class PaperResult(BaseModel):
         model: SPEC.
         seed: the run seed.
         seconds: wall time of the run.
+        scale: of the parameters; None if they are of neither scale, or were before there were scales.
         note: which parts of the rule held and which failed, and what else a reader must know.
         summary: the claim in at most a hundred characters.
         headline: the figures that stand for all, first the one on which the claim rests.
@@ -60,6 +62,7 @@ class PaperResult(BaseModel):
     seed: int
     seconds: float = Field(ge=0)
     note: str
+    scale: Scale | None = None
     summary: str = ""
     headline: tuple[Headline, ...] = ()
     differs: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.record import NAME, Record
 from unshaken.papers.frame.result import PaperResult, note_of
 from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.scale import at_scale, parse_scale, scale_of
 from unshaken.papers.frame.tables import register_tables
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
@@ -26,6 +27,7 @@ from unshaken.run.store import RunDir
 def run_paper(
     slug: str,
     *,
+    scale: str = "quick",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     data: str | None = None,
@@ -36,6 +38,7 @@ def run_paper(
 
     Args:
         slug: a name of `list_papers`; parameters may follow, as in `crop-selection:photos=60`.
+        scale: `quick`, at most about ten minutes on two cores, or `full`, as published; the same parts are tried.
         seed: decides all that is drawn.
         out: the run directory for the rows; an interrupted run in it is resumed. Default: a new one below `runs/`.
         data: a data SPEC in the place of the paper's own.
@@ -50,7 +53,7 @@ def run_paper(
     """
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
-    paper: Paper = parse_method(slug, "papers")
+    paper = _paper(slug, scale)
     name = paper.info.name
     run = RunDir(out or f"runs/papers/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     chosen = {"data": data or paper.data, "model": model or paper.model}
@@ -69,6 +72,7 @@ def run_paper(
         model=chosen["model"],
         seed=seed,
         seconds=record.seconds,
+        scale=scale_of(paper),
         note=note_of(checks, remark),
         checks=tuple(checks),
         parts=tuple(judged),
@@ -86,6 +90,7 @@ def freeze(
     slug: str,
     *,
     out: str | os.PathLike[str],
+    scale: str = "quick",
     seed: int = 0,
     data: str | None = None,
     model: str | None = None,
@@ -97,6 +102,7 @@ def freeze(
     Args:
         slug: as for `run_paper`.
         out: the run directory, new.
+        scale: as for `run_paper`.
         seed: as for `run_paper`.
         data: as for `run_paper`.
         model: as for `run_paper`.
@@ -107,7 +113,7 @@ def freeze(
     Raises:
         UnshakenError: there is no such paper, or the directory holds another experiment.
     """
-    paper: Paper = parse_method(slug, "papers")
+    paper = _paper(slug, scale)
     run = RunDir(out)
     with locked(run):
         settings = settings_of(paper, seed, data or paper.data, model or paper.model)
@@ -134,6 +140,11 @@ def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
     paper: Paper = find_method(settings["slug"], "papers").cls(**given)
     register_tables([type(paper)])
     return flat(paper.figures(Rows(run, paper.info.name, settings["seed"])))
+
+
+def _paper(slug: str, scale: str) -> Paper:
+    """The paper that is named, with the parameters of the scale but for those that are given."""
+    return at_scale(parse_method(slug, "papers"), parse_scale(scale))
 
 
 def _measured(
@@ -167,8 +178,8 @@ def settings_of(paper: Paper, seed: int, data: str, model: str) -> dict[str, Any
 
 
 def _changed(paper: Paper) -> str:
-    """Which parameters differ from their defaults."""
-    changed = paper.model_dump(exclude_defaults=True)
+    """Which parameters differ from the quick scale, if they are of neither scale."""
+    changed = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
     return f"Run with {', '.join(f'{k}={v}' for k, v in changed.items())}." if changed else ""
 
 

@@ -15,6 +15,7 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.result import PaperResult, note_of
+from unshaken.papers.frame.scale import scale_of
 
 
 def write_table(
@@ -85,6 +86,7 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "parts": tuple(judged),
         "judged": paper.rule_digest(),
         "reproduced": is_reproduced(judged),
+        "scale": scale_of(paper),
         "note": note_of(checks, result.remark),
     }
     return result.model_copy(update={**cls.statement(), **again})
