@@ -32,6 +32,7 @@ from unshaken.run.plan import PLANS, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
+from unshaken.run.seen import seen_in_training
 
 LONGEST_NAME = 100
 """Characters of a model's name in reports."""
@@ -199,6 +200,7 @@ def prepare_run(
         further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
         methods=record_methods(plan),
         steps=record_steps(plan),
+        seen_in_training=seen_in_training(model if isinstance(model, str) else "", dataset),
         from_files=conditions_from_files(steps, dataset),
     )
     most = 256 if device == "cpu" else 512

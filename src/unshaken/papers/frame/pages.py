@@ -116,6 +116,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         "",
         verdict,
         "",
+        *(text for sentence in result.seen_in_training for text in (f"**Seen in training.** {sentence}", "")),
         *_parts(result),
         *_figures(result, figures),
         "## What differs from the paper",

@@ -16,6 +16,7 @@ from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.result import PaperResult, note_of
 from unshaken.papers.frame.scale import scale_of
+from unshaken.papers.frame.seen import seen_again
 
 
 def write_table(
@@ -88,5 +89,6 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "reproduced": is_reproduced(judged),
         "scale": scale_of(paper),
         "note": note_of(checks, result.remark),
+        "seen_in_training": seen_again(result, paper),
     }
     return result.model_copy(update={**cls.statement(), **again})

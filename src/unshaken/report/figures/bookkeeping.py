@@ -70,6 +70,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "labels": "" if config.labels is None else config.labels.line(config.classes),
         "view": config.view,
         "budgets": config.budgets,
+        "seen_in_training": config.seen_in_training,
         "precision": config.precision,
         "device": config.device,
         "protocol": protocol,
