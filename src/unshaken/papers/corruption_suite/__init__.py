@@ -107,12 +107,13 @@ class CorruptionSuitePaper(Paper):
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "small-cnn"
+    full: ClassVar[Mapping[str, Any]] = {"tested": 1000, "photos": 60}
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
     images: PositiveInt = Field(10_000, description="training images")
     epochs: PositiveInt = Field(6, description="of training")
-    tested: PositiveInt = Field(1000, description="test images, each in 75 corrupted forms")
-    photos: NonNegativeInt = Field(60, description="photos for the pretrained networks; 0 leaves them out")
+    tested: PositiveInt = Field(200, description="test images, each in 75 corrupted forms")
+    photos: NonNegativeInt = Field(10, description="photos for the pretrained networks; 0 leaves them out")
     photo_data: str = Field("imagenet-sample", description="SPEC of the photos")
     photo_nets: Annotated[tuple[str, ...], PlusSeparated] = Field(
         tuple(f"imagenet:efficientnet-lite{i}" for i in range(3)),
