@@ -37,8 +37,14 @@ SOURCES: Mapping[str, Source] = {
     "torchvision": Source(open_zoo),
     "hf": Source(open_hub),
     "wds": Source(open_shards, ("classes",)),
-    "cifar-c": Source(open_cifar_c, ("clean", "corruption", "severity", "classes")),
-    "imagenet-c": Source(open_imagenet_c, ("clean", "corruption", "severity", "links")),
+    "cifar-c": Source(
+        lambda target, options: open_cifar_c(target, options, _clean(options)),
+        ("clean", "corruption", "severity", "classes"),
+    ),
+    "imagenet-c": Source(
+        lambda target, options: open_imagenet_c(target, options, _clean(options)),
+        ("clean", "corruption", "severity", "links"),
+    ),
 }
 
 
@@ -70,6 +76,11 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         raise DataError(f"data {spec!r}: unknown kind {kind!r}; {did_you_mean(kind, SOURCES)}")
     source = SOURCES[kind]
     return source.open(target, options_of(spec, raw, (*source.options, "size", "mode"), download=download))
+
+
+def _clean(options: Options) -> Dataset | None:
+    """The clean samples that published files were made of, where the SPEC names them."""
+    return load_data(options.clean, download=options.download) if options.clean else None
 
 
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:

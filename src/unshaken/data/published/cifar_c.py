@@ -14,7 +14,8 @@ from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import Pixels
 from unshaken.data.labels import labels_from, read_classes
-from unshaken.data.published.samples import SEVERITIES, Files, Published, named_as, one_cell, without_clean
+from unshaken.data.named import open_named
+from unshaken.data.published.samples import SEVERITIES, Files, PublishedDataset, named_as, one_cell, without_clean
 from unshaken.data.spec import Options, existing, reason_of
 
 LABELS = "labels.npy"
@@ -117,20 +118,21 @@ class Block(Dataset):
         return *file_mark(self._file), self._severity
 
 
-def open_cifar_c(target: str, options: Options) -> Dataset:
+def open_cifar_c(target: str, options: Options, clean: Dataset | None) -> Dataset:
     """Open the arrays of a folder, with the clean samples that they were made of.
 
-    These are `clean=SPEC`, in the same order; without it the test images of the named set `cifar10` where their labels
-    are the same.
+    Args:
+        target: the folder.
+        options: of the SPEC.
+        clean: the samples, in the same order; None for the test images of the named set `cifar10`, where their labels
+            are the same.
 
     Raises:
         DataError: see `CifarC`; or the clean samples are absent, or others.
     """
-    from unshaken.data.load import load_data  # it opens this kind, too
-
     root = existing(target, options.spec, folder=True)
     files = CifarC(root, options)
-    clean = load_data(options.clean, download=options.download) if options.clean else _named(files.labels)
+    clean = _named(files.labels) if clean is None else clean
     every = np.arange(len(files.labels))
     if clean is not None:
         _check_clean(clean, files.labels, options.spec)
@@ -139,15 +141,13 @@ def open_cifar_c(target: str, options: Options) -> Dataset:
         return alone if clean is None else named_as(clean, every, alone)
     if clean is None:
         raise without_clean(options.spec, NAMED)
-    return Published(clean, every, files, options)
+    return PublishedDataset(clean, every, files, options)
 
 
 def _named(labels: NDArray[np.int64]) -> Dataset | None:
     """The test images of CIFAR-10, where they are installed and have these labels."""
-    from unshaken.data.load import load_data
-
     try:
-        found = load_data(f"{NAMED}?split=test")
+        found = open_named(NAMED, Options(spec=NAMED, split="test"))
     except DataError:
         return None
     same = found.labels is not None and np.array_equal(found.labels, labels)

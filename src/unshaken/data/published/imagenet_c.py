@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import EXTENSIONS, FolderDataset, open_folder
-from unshaken.data.published.samples import SEVERITIES, Files, Published, named_as, one_cell, without_clean
+from unshaken.data.published.samples import SEVERITIES, Files, PublishedDataset, named_as, one_cell, without_clean
 from unshaken.data.spec import Options, existing
 
 
@@ -123,19 +123,20 @@ def key_of(name: str) -> str:
     return unquote(stem if extension.lower() in EXTENSIONS else name)
 
 
-def open_imagenet_c(target: str, options: Options) -> Dataset:
-    """Open folders of corrupted files, with the clean samples of the same names: `clean=SPEC`.
+def open_imagenet_c(target: str, options: Options, clean: Dataset | None) -> Dataset:
+    """Open folders of corrupted files, with the clean samples of the same names.
 
-    A clean folder of classes has the same class folders and names; samples of other data are found by their id alone.
+    Args:
+        target: the folder of all corruptions.
+        options: of the SPEC.
+        clean: a folder of classes with the same class folders and names, or other data, whose samples are found by
+            their id alone; None where one part is to be read without it.
 
     Raises:
         DataError: see `ImageNetC`; or the clean samples are absent, or lack some that the files hold.
     """
-    from unshaken.data.load import load_data  # it opens this kind, too
-
     root = existing(target, options.spec, folder=True)
     files = ImageNetC(root, options)
-    clean = load_data(options.clean, download=options.download) if options.clean else None
     rows = None if clean is None else _rows(clean, files, options.spec)
     if (cell := one_cell(files, (options.corruption, options.severity), options.spec)) is not None:
         alone = files.open(*cell)
@@ -143,7 +144,7 @@ def open_imagenet_c(target: str, options: Options) -> Dataset:
     if clean is None or rows is None:
         raise without_clean(options.spec, "folder:VAL")
     files.check_all()
-    return Published(clean, rows, files, options)
+    return PublishedDataset(clean, rows, files, options)
 
 
 def _rows(clean: Dataset, files: ImageNetC, spec: str) -> NDArray[np.int64]:

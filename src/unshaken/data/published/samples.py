@@ -35,7 +35,7 @@ class Files(ABC):
         """Whatever changes when a file changes."""
 
 
-class Chosen(Dataset):
+class Selection(Dataset):
     """Some samples of a data set, in an order and under ids of their own.
 
     Args:
@@ -65,7 +65,7 @@ class Chosen(Dataset):
         return self._base.fingerprint, self._rows.tobytes(), self.ids
 
 
-class Published(Chosen):
+class PublishedDataset(Selection):
     """Clean samples, and files of the same samples under corruptions.
 
     Args:
@@ -91,7 +91,7 @@ class Published(Chosen):
             return None
         if (name, severity) not in self._known:
             part = self._files.at(name, severity)
-            self._known[name, severity] = Chosen(part, np.arange(len(self)), self.ids, self.options)
+            self._known[name, severity] = Selection(part, np.arange(len(self)), self.ids, self.options)
         return self._known[name, severity]
 
 
@@ -103,7 +103,7 @@ def named_as(clean: Dataset, rows: NDArray[np.int64], alone: Dataset) -> Dataset
         rows: where each sample stands in it, int64 `[N]`.
         alone: the part.
     """
-    found = Chosen(alone, np.arange(len(rows)), [clean.ids[row] for row in rows.tolist()], alone.options)
+    found = Selection(alone, np.arange(len(rows)), [clean.ids[row] for row in rows.tolist()], alone.options)
     return found if clean.labels is None else found.renumbered(clean.labels[rows], clean.classes)
 
 
