@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from unshaken.core.batch import Batch
@@ -10,7 +10,10 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.plan import Step
-from unshaken.run.rows import Condition
+from unshaken.run.rows import Condition, Part, table_of
+
+_SHARED = ("condition", "method", "severity", "eps", "norm")
+"""Columns that the condition of a part fills in."""
 
 
 def conditions_from_files(steps: Sequence[Step], dataset: Dataset) -> list[str]:
@@ -65,3 +68,19 @@ def read_corrupted(
     places = {name: i for i, name in enumerate(batch.ids)}
     labels = None if batch.labels is None else batch.labels[[places[name] for name in parts[0].ids]]
     return Batch(images, labels, parts[0].ids), bad
+
+
+def with_errors(part: Part, reasons: Mapping[str, str]) -> Part:
+    """The rows of a part, and one for each sample that could not be used; without pictures where there are such.
+
+    Args:
+        part: its rows.
+        reasons: by the sample's id.
+    """
+    if not reasons:
+        return part
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table_of(part).to_pylist()]
+    rows += [{"id": name, "error": reason} for name, reason in reasons.items()]
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row)}
+    own = {name: values for name, values in columns.items() if name not in _SHARED}
+    return replace(part, columns=own, images=None)

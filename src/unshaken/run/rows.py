@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -262,26 +262,6 @@ def outcomes(
     if broken_by is not None and step is not None:
         columns["step"] = [None if b in (None, "clean") else s for b, s in zip(broken_by, step.tolist(), strict=True)]
     return Part("outcomes", condition, columns, images, tuple(flags))
-
-
-def with_errors(part: Part, reasons: Mapping[str, str]) -> Part:
-    """The rows of a part, and one for each sample that could not be used; without pictures where there are such.
-
-    Args:
-        part: its rows.
-        reasons: by the sample's id.
-    """
-    if not reasons:
-        return part
-    rows = [{k: v for k, v in row.items() if v is not None} for row in table_of(part).to_pylist()]
-    rows += [{"id": name, "error": reason} for name, reason in reasons.items()]
-    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row)}
-    own = {name: values for name, values in columns.items() if name not in _SHARED}
-    return replace(part, columns=own, images=None)
-
-
-_SHARED = ("condition", "method", "severity", "eps", "norm")
-"""Columns that a part's condition fills in."""
 
 
 def table_of(part: Part) -> pa.Table:

@@ -17,7 +17,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Condition, Context, Part, outcomes, with_errors
+from unshaken.run.published import with_errors
+from unshaken.run.rows import Condition, Context, Part, outcomes
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes
 
