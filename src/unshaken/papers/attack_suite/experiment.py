@@ -10,6 +10,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
+from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.models.museum import bit_depth, cold, noise
 from unshaken.papers.attack_suite import EPS, EXPECTED, MASKED, NETS, WARNINGS, AttackSuitePaper
@@ -33,7 +34,7 @@ def run(paper: AttackSuitePaper, context: Context) -> None:
             nets: dict[str, Classifier] = {}
             for name, added in RECIPES.items():
                 training = plan_training(paper.epochs, seed, lr=0.1, nesterov=True, held_out=1)
-                recipes = [CropFlip(pad=2), *added]
+                recipes: list[str | Recipe] = [CropFlip(pad=2), *added]
                 nets[name] = part.net(name, context.model, parts.training, training, recipes).model
             standard = nets["standard"]
             nets |= {"bit_depth": bit_depth(standard), "cold": cold(standard), "noise": noise(standard)}

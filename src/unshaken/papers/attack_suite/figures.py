@@ -19,25 +19,30 @@ def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
     seeds = [rows.within(f"seed{seed}") for seed in rows.seeds(paper.seeds)]
 
-    def over(figure: Callable[[Rows], float], low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed) for seed in seeds], low=low)
-
-    def accuracy(rows: Rows, net: str, attack: str) -> float:
-        return float(rows.correct(label_of(rows, net, attack)).mean())
+    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
+        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
 
     kinds = ("clean", "pgd", "autoattack")
     return {
-        "accuracy": {
-            net: {kind: over(lambda r, n=net, k=kind: accuracy(r, n, k), 0.0) for kind in kinds} for net in ATTACKED
-        },
-        "gap": {net: over(lambda r, n=net: accuracy(r, n, "pgd") - accuracy(r, n, "autoattack")) for net in ATTACKED},
-        "spent": {net: over(lambda r, n=net: spent(paper, r, n), 0.0) for net in ATTACKED},
+        "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0) for kind in kinds} for net in ATTACKED},
+        "gap": {net: over(gap, net) for net in ATTACKED},
+        "spent": {net: over(spent, net, paper, low=0.0) for net in ATTACKED},
         "lost": {net: sum(lost(seed, net) for seed in seeds) for net in NETS},
         "warned": {
             net: {name: float(np.mean([warned(seed, net, name) for seed in seeds])) for name in WARNINGS}
             for net in EXPECTED
         },
     }
+
+
+def accuracy(rows: Rows, net: str, attack: str) -> float:
+    """Of a network under an attack, in one seed."""
+    return float(rows.correct(label_of(rows, net, attack)).mean())
+
+
+def gap(rows: Rows, net: str) -> float:
+    """Accuracy of a network under PGD less that under AutoAttack, in one seed."""
+    return accuracy(rows, net, "pgd") - accuracy(rows, net, "autoattack")
 
 
 def label_of(rows: Rows, net: str, attack: str) -> str:
@@ -47,7 +52,7 @@ def label_of(rows: Rows, net: str, attack: str) -> str:
     return next(label for label in rows.labels() if label.startswith(f"{net}.autoattack"))
 
 
-def spent(paper: AttackSuitePaper, rows: Rows, net: str) -> float:
+def spent(rows: Rows, net: str, paper: AttackSuitePaper) -> float:
     """The passes of AutoAttack on a network as a share of those without samples that leave.
 
     Samples that are misclassified without an attack cost nothing, and do not count.

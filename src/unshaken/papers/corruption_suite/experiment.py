@@ -8,6 +8,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
+from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.papers.corruption_suite import JUDGED, NAMES, NETS, SEVERITIES, CorruptionSuitePaper
 from unshaken.papers.frame.context import Context
@@ -22,7 +23,7 @@ def run(paper: CorruptionSuitePaper, context: Context) -> None:
         for name, added in NETS.items():
             label = f"seed{seed}.{name}"
             training = plan_training(paper.epochs, seed, lr=0.1, nesterov=True, held_out=1)
-            recipes = [CropFlip(pad=2), *added]
+            recipes: list[str | Recipe] = [CropFlip(pad=2), *added]
             nets[label] = context.net(label, context.model, parts.training, training, recipes).model
     show(context, nets, parts.testing.batch(), SEVERITIES)
     for place, spec in enumerate(paper.photo_nets if paper.photos else ()):

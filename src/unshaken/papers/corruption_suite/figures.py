@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -30,47 +30,48 @@ def wrong(rows: Rows, names: Iterable[str], severities: Iterable[int]) -> Number
 def small_networks(seeds: list[Rows]) -> dict[str, Any]:
     """Means over the seeds: errors, what noise in training lowers, and the rise from severity to severity."""
 
-    def over(figure: Callable[[Rows], float], low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed) for seed in seeds], low=low)
+    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
+        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
 
-    def error(rows: Rows, net: str, names: Iterable[str] = NAMES, severities: Iterable[int] = SEVERITIES) -> float:
-        return float(wrong(rows.within(net), names, severities).mean())
-
-    def gain(rows: Rows, names: Iterable[str]) -> float:
-        own = tuple(names)
-        return error(rows, "plain", own) - error(rows, "noise", own)
-
+    noise = GROUPS["noise"]
     return {
-        "clean": {net: over(lambda r, net=net: float(1 - r.correct(f"{net}.clean").mean()), 0.0) for net in NETS},
-        "error": {net: over(lambda r, net=net: error(r, net), 0.0) for net in NETS},
-        "group_error": {
-            net: {g: over(lambda r, net=net, n=names: error(r, net, n), 0.0) for g, names in GROUPS.items()}
-            for net in NETS
-        },
-        "by_severity": {
-            net: {str(s): over(lambda r, net=net, s=s: error(r, net, NAMES, [s]), 0.0) for s in SEVERITIES}
-            for net in NETS
-        },
-        "gain": {
-            "mean": over(lambda r: gain(r, NAMES)),
-            **{group: over(lambda r, names=names: gain(r, names)) for group, names in GROUPS.items()},
-        },
-        "gain_by_corruption": {name: over(lambda r, name=name: gain(r, [name])) for name in NAMES},
-        "noise_gains_more_than": {
-            group: over(lambda r, names=names: gain(r, GROUPS["noise"]) - gain(r, names))
-            for group, names in GROUPS.items()
-            if group != "noise"
-        },
+        "clean": {net: over(clean_error, net, low=0.0) for net in NETS},
+        "error": {net: over(error, net, low=0.0) for net in NETS},
+        "group_error": {net: {g: over(error, net, names, low=0.0) for g, names in GROUPS.items()} for net in NETS},
+        "by_severity": {net: {str(s): over(error, net, NAMES, [s], low=0.0) for s in SEVERITIES} for net in NETS},
+        "gain": {"mean": over(gain, NAMES), **{group: over(gain, names) for group, names in GROUPS.items()}},
+        "gain_by_corruption": {name: over(gain, (name,)) for name in NAMES},
+        "noise_gains_more_than": {g: over(more, noise, names) for g, names in GROUPS.items() if g != "noise"},
         "rise": {
-            group: {
-                str(high): over(
-                    lambda r, n=names, low=low, high=high: error(r, "plain", n, [high]) - error(r, "plain", n, [low])
-                )
-                for low, high in pairwise(JUDGED)
-            }
+            group: {str(high): over(rise, names, low_, high) for low_, high in pairwise(JUDGED)}
             for group, names in GROUPS.items()
         },
     }
+
+
+def clean_error(rows: Rows, net: str) -> float:
+    """Of a network of one seed on clean images."""
+    return float(1 - rows.correct(f"{net}.clean").mean())
+
+
+def error(rows: Rows, net: str, names: Sequence[str] = NAMES, severities: Sequence[int] = SEVERITIES) -> float:
+    """The mean error of a network of one seed over some corrupted forms."""
+    return float(wrong(rows.within(net), names, severities).mean())
+
+
+def gain(rows: Rows, names: Sequence[str]) -> float:
+    """What training with noise lowers the error under some corruptions by, in one seed."""
+    return error(rows, "plain", names) - error(rows, "noise", names)
+
+
+def more(rows: Rows, names: Sequence[str], others: Sequence[str]) -> float:
+    """How much larger the gain under some corruptions is than under others, in one seed."""
+    return gain(rows, names) - gain(rows, others)
+
+
+def rise(rows: Rows, names: Sequence[str], low: int, high: int) -> float:
+    """By how much the error of the plain network of one seed rises from a severity to a higher one."""
+    return error(rows, "plain", names, [high]) - error(rows, "plain", names, [low])
 
 
 def pretrained(rows: Rows, count: int) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def pretrained(rows: Rows, count: int) -> dict[str, Any]:
         return np.asarray(np.mean([wrong(net, own, [severity]) for net in nets], 0), np.float64)
 
     return {
-        "clean": {str(place): mean_of(1.0 - net.correct("clean")) for place, net in enumerate(nets)},
+        "clean": {str(place): mean_of(np.asarray(~net.correct("clean"), np.float64)) for place, net in enumerate(nets)},
         "error": {str(place): mean_of(values) for place, values in enumerate(mean)},
         "lowered": paired_difference(mean[-1], mean[0]).to_json(),
         "rise": {

@@ -63,8 +63,8 @@ def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     seeds = [Seed(rows.within(f"seed{seed}")) for seed in rows.seeds(paper.seeds)]
     far = seeds[0].far or [NOISE]
 
-    def over(figure: Callable[[Seed], float], low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed) for seed in seeds], low=low)
+    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
+        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
 
     def mean(detector: str, *names: str) -> float:
         return float(np.mean([seed.auroc(detector, *names) for seed in seeds]))
@@ -72,19 +72,35 @@ def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     with choosing():
         best = {kind: max(SCORES, key=lambda d: mean(d, *sets)) for kind, sets in (("far", far), ("near", [NEAR]))}
     one, other = best["far"], best["near"]
-    wider = (NORMAL, *CORRUPTED)
     kinds = {"far": far, NEAR: [NEAR], NOISE: [NOISE], **{name: [name] for name in (*far, *CORRUPTED, *ATTACKED)}}
     return {
         "chosen": best,
-        "far_gain": over(lambda s: s.auroc(one, *far) - s.auroc(other, *far)),
-        "near_gain": over(lambda s: s.auroc(other, NEAR) - s.auroc(one, NEAR)),
-        "over_softmax": over(lambda s: s.auroc(one, *far) - s.auroc("msp", *far)),
-        "with_corrupted": over(lambda s: s.auroc(one, *far) - s.auroc(one, *far, normal=wider)),
-        "on_noise": {d: over(lambda s, d=d: s.auroc("knn", NOISE) - s.auroc(d, NOISE)) for d in ("msp", "energy")},
-        "harder": {d: over(lambda s, d=d: s.auroc(d, *far) - s.auroc(d, NEAR)) for d in SCORES},
-        "auroc": {
-            d: {kind: over(lambda s, d=d, sets=sets: s.auroc(d, *sets), 0.0) for kind, sets in kinds.items()}
-            for d in SCORES
-        },
-        "fooled": {name: over(lambda s, name=name: float(s.fooled[name].mean()), 0.0) for name in ATTACKED},
+        "far_gain": over(difference, one, other, far),
+        "near_gain": over(difference, other, one, [NEAR]),
+        "over_softmax": over(difference, one, "msp", far),
+        "with_corrupted": over(cost_of_corrupted, one, far),
+        "on_noise": {d: over(difference, "knn", d, [NOISE]) for d in ("msp", "energy")},
+        "harder": {d: over(far_over_near, d, far) for d in SCORES},
+        "auroc": {d: {kind: over(Seed.auroc, d, *sets, low=0.0) for kind, sets in kinds.items()} for d in SCORES},
+        "fooled": {name: over(fooled, name, low=0.0) for name in ATTACKED},
     }
+
+
+def difference(seed: Seed, one: str, other: str, names: Sequence[str]) -> float:
+    """AUROC of one score less that of another, over some abnormal sets."""
+    return seed.auroc(one, *names) - seed.auroc(other, *names)
+
+
+def far_over_near(seed: Seed, detector: str, far: Sequence[str]) -> float:
+    """AUROC of a score on far images less that on near ones."""
+    return seed.auroc(detector, *far) - seed.auroc(detector, NEAR)
+
+
+def cost_of_corrupted(seed: Seed, detector: str, far: Sequence[str]) -> float:
+    """By how much the AUROC of a score falls when corrupted images join the normal ones."""
+    return seed.auroc(detector, *far) - seed.auroc(detector, *far, normal=(NORMAL, *CORRUPTED))
+
+
+def fooled(seed: Seed, name: str) -> float:
+    """The share of images that an attack fools the network on."""
+    return float(seed.fooled[name].mean())
