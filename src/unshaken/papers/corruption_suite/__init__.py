@@ -96,7 +96,6 @@ class CorruptionSuitePaper(Paper):
         "error.noise": ("Mean error over all 15, training with noise", "error"),
         "clean.plain": ("Clean images, plain training", "error"),
         "clean.noise": ("Clean images, training with noise", "error"),
-        "photos.lowered": ("Mean error on photos, smallest network minus largest", "error"),
     }
     differs: ClassVar[Sequence[str]] = (
         "Networks of 52,110 parameters on CIFAR-10, and pretrained EfficientNets of mobile size on a few photos.",

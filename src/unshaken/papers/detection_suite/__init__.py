@@ -81,8 +81,8 @@ class DetectionSuitePaper(Paper):
         "ASH 78.2 / 95.7",
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "far_gain": ("On far images: the score chosen there minus the one chosen on near images", "AUROC"),
-        "near_gain": ("On near images: the score chosen there minus the one chosen on far images", "AUROC"),
+        "far_gain": ("Far images: score chosen there minus the one chosen on near", "AUROC"),
+        "near_gain": ("Near images: score chosen there minus the one chosen on far", "AUROC"),
         "over_softmax": ("On far images: the score chosen there minus the softmax", "AUROC"),
         "auroc.msp.far": ("Maximum softmax probability, far", "AUROC"),
         "auroc.msp.near": ("Maximum softmax probability, near", "AUROC"),
@@ -90,7 +90,7 @@ class DetectionSuitePaper(Paper):
         "auroc.knn.near": ("Nearest neighbours, near", "AUROC"),
         "auroc.knn.noise": ("Nearest neighbours, noise", "AUROC"),
         "auroc.msp.noise": ("Maximum softmax probability, noise", "AUROC"),
-        "with_corrupted": ("Far images: what corrupted normal images cost the chosen score", "AUROC"),
+        "with_corrupted": ("Far images: what corrupted normal ones cost the chosen score", "AUROC"),
     }
     differs: ClassVar[Sequence[str]] = (
         "A network of 52,000 parameters on eight classes of CIFAR-10; the other two are the near images.",
