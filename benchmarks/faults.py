@@ -101,7 +101,10 @@ def kill_after(files: int) -> None:
 
 def warm(model: str) -> None:
     """Import all that a run needs before any is forked: what is killed is then at work, not at imports."""
+    import scipy.stats  # noqa: F401
+
     import unshaken
+    import unshaken.report.write
 
     unshaken.list_methods()
     unshaken.load_model(model)

@@ -37,7 +37,7 @@ INEXACT = {
 }  # fmt: skip
 """Operations whose float32 results differ in their last bits from one processor's kernels to another's."""
 
-MOST = 2**20
+MOST = 2**14
 """Results of more numbers than this are left as they are."""
 
 TOGETHER = {"auto", "autoattack", "substitution"}

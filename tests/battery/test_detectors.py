@@ -85,7 +85,7 @@ def strange(n: int, seed: int) -> Tensor:
     return (0.5 + 0.3 * board + 0.04 * torch.randn(n, 3, SIDE, SIDE, generator=g)).clamp(0, 1)
 
 
-def learned(net: nn.Module, channels: int, classes: int, steps: int = 300) -> nn.Module:
+def learned(net: nn.Module, channels: int, classes: int, steps: int = 120) -> nn.Module:
     images, labels = pictures(512, channels, classes, 0)
     descent = torch.optim.AdamW(net.train().parameters(), 0.005, weight_decay=0.05)
     for step in range(steps):
@@ -116,7 +116,7 @@ def members(tmp_path_factory):
     for channels, classes in ((3, 4), (1, 2)):
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            net = learned(SmallCNN(classes, channels), channels, classes, 60)
+            net = learned(SmallCNN(classes, channels), channels, classes, 40)
         file = folder / f"{channels}-{classes}.safetensors"
         save_file(net.state_dict(), file)
         specs[channels, classes] = f"weights:{file}?arch=small-cnn"

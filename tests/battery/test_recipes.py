@@ -21,7 +21,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.run.store import RunDir
 
 RECIPES = [m for m in list_methods("harden") if issubclass(m.cls, Recipe)]
-TRAINING = Training(epochs=2, batch_size=16, lr=0.01, held_out=16, check_images=8, check_steps=2, save_every=1)
+TRAINING = Training(epochs=2, batch_size=10, lr=0.01, held_out=8, check_images=8, check_steps=2, save_every=1)
 
 
 def every(methods):
@@ -48,8 +48,8 @@ def together(recipe):
 
 @pytest.fixture(scope="session")
 def embedded():
-    """64 embedded images of ten classes."""
-    samples = Samples(load_data("demo"), None, 10, limit=64)
+    """40 embedded images of ten classes: three batches and eight held out."""
+    samples = Samples(load_data("demo"), None, 10, limit=40)
     return samples.resident, samples.labels[torch.from_numpy(samples.good)]
 
 

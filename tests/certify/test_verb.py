@@ -48,6 +48,9 @@ def test_bounds_stand_beside_pgd_and_are_no_attack(tmp_path, method):
     groups = {c["method"]: c["group"] for c in done.summary["conditions"]}
     assert groups == {method: "certificate", "pgd": "attack"}
     assert done.summary["worst_case"]["conditions"] == ["clean", "pgd-linf-0.00196078"]
+    page = done.run.read("report.md").decode()
+    assert "hold without a chance of error; an image without one may still be robust" in page
+    assert "Certificates are exact" not in page
 
 
 def test_nothing_is_attacked_unless_asked(tmp_path):

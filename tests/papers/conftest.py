@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -263,7 +264,7 @@ TINY: dict[str, Tiny] = {
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
     "adversarial-training": Tiny(
-        "images=200,epochs=1,tested=40,attacked=2",
+        "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,
         "epochs=2",
         {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
@@ -298,18 +299,18 @@ TINY: dict[str, Tiny] = {
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
-    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3", make_tints, "epochs=3"),
+    "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3,seeds=1", make_tints, "epochs=3"),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
     "fgsm-cw-distillation": Tiny(
-        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3",
+        "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
         partial(make_tints, classes=6),
         "cw_steps=10",
     ),
     "fooling-images": Tiny(
         "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
-        "imagenet_classes=0",
+        "imagenet_classes=0,seeds=1",
         make_rows,
         "steps=5",
     ),
@@ -322,7 +323,7 @@ TINY: dict[str, Tiny] = {
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
     ),
     "robust-mae": Tiny(
-        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5", make_squares, "steps=3",
+        "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5,seeds=1", make_squares, "steps=3",
         patches={
             "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
             "unshaken.papers.robust_mae.experiment.VARIANTS": {
@@ -383,6 +384,11 @@ class Finished:
     out: Path
     cache: Path
     result: PaperResult
+
+    @property
+    def seed0(self) -> dict[str, Any]:
+        """The figures of the first seed, of rows that keep them by seed."""
+        return {k.removeprefix("seed0."): v for k, v in self.result.measured.items() if k.startswith("seed0.")}
 
 
 @pytest.fixture(scope="session")

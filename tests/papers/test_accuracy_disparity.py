@@ -83,7 +83,7 @@ def test_each_part_falls_alone(measured, part, path, unclear, opposite):
 def test_a_majority_that_gains_contradicts_that_both_classes_lose(measured):
     for ratio in ("2", "5", "10"):
         measured["gaussian"][ratio]["0.75"] |= {"majority": 0.995, "minority": 0.5}
-    paper = AccuracyDisparityPaper()
+    paper = AccuracyDisparityPaper(**AccuracyDisparityPaper.full)
     own = [c for c in paper.judge(measured) if c.part == "both-classes"]
     assert [c.opposed for c in own] == [False, True] * 3
     assert own[1].words.startswith("ratio 2, majority: accuracy lost, from 0.9800 to 0.9950: -0.0150")

@@ -8,6 +8,7 @@ import pytest
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.adversarial_training import AdversarialTrainingPaper
+from unshaken.papers.adversarial_training.figures import courses
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.run.store import RunDir
 
@@ -16,21 +17,28 @@ def figure(value, half=0.01):
     return {"value": value, "low": value - half, "high": value + half}
 
 
+def course(best, last):
+    return {"best": figure(best), "last": figure(last), "best_epoch": 6}
+
+
 @pytest.fixture
 def measured():
-    """Figures with which every part is shown."""
-    trained = {"gain": figure(0.25), "clean": figure(0.8)}
-    mixed = {"gain": figure(0.07), "clean_gain": figure(0.0)}
-    return {
-        "ordering": {"standard": {"clean": figure(0.9)}, "at": dict(trained), "trades": dict(trained)},
-        "catastrophic": {"fgsm": {"best": 0.4, "last": 0.1}, "n-fgsm": {"best": 0.4, "last": 0.39}},
-        "robust_overfitting": {
-            "at": {"best": 0.4, "last": 0.25, "epochs": 10},
-            "awp": {"best": 0.4, "last": 0.39},
-            "ema": {"best": 0.4, "last": 0.38},
-        },
-        "corruptions": {"augmix": dict(mixed), "pixmix": dict(mixed)},
-    }
+    """Figures of three seeds with which every part is shown."""
+    seeds = {}
+    for i in range(3):
+        trained, more = {"gain": figure(0.25), "clean_gain": figure(-0.05)}, 0.001 * i
+        mixed = {"gain": figure(0.07), "clean_gain": figure(0.0)}
+        seeds[f"seed{i}"] = {
+            "ordering": {"at": dict(trained), "trades": dict(trained)},
+            "catastrophic": {"fgsm": course(0.4, 0.1), "n-fgsm": course(0.4, 0.39)},
+            "robust_overfitting": {
+                "at": course(0.4, 0.25 + more), "awp": course(0.4, 0.39), "ema": course(0.4, 0.38 - more),
+            },
+            "corruptions": {
+                "crop-flip": {"clean": figure(0.7), "corrupted": 0.6}, "augmix": dict(mixed), "pixmix": dict(mixed),
+            },
+        }  # fmt: skip
+    return seeds
 
 
 def outcomes(measured):
@@ -48,50 +56,72 @@ def test_every_part_that_is_tried_is_shown(measured):
     ("part", "path", "unclear", "opposite"),
     [
         ("robust-gain", ("ordering", "trades", "gain"), figure(0.2), figure(-0.02)),
-        ("clean-cost", ("ordering", "at", "clean"), figure(0.89), figure(0.93)),
-        ("catastrophic-overfitting", ("catastrophic", "fgsm", "last"), 0.2, 0.3),
-        ("noise-prevents", ("catastrophic", "n-fgsm", "last"), 0.2, 0.1),
-        ("weight-perturbation", ("robust_overfitting", "awp", "last"), 0.29, 0.15),
-        ("averaging", ("robust_overfitting", "ema", "last"), 0.29, 0.15),
+        ("clean-cost", ("ordering", "at", "clean_gain"), figure(-0.005), figure(0.03)),
+        ("catastrophic-overfitting", ("catastrophic", "fgsm", "last"), figure(0.2), figure(0.3)),
+        ("noise-prevents", ("catastrophic", "n-fgsm", "last"), figure(0.2), figure(0.1)),
         ("augmix", ("corruptions", "augmix", "gain"), figure(0.055), figure(-0.02)),
         ("augmix", ("corruptions", "augmix", "clean_gain"), figure(-0.02), figure(-0.04)),
         ("pixmix", ("corruptions", "pixmix", "gain"), figure(0.02), figure(-0.02)),
         ("pixmix", ("corruptions", "pixmix", "clean_gain"), figure(-0.025), figure(-0.04)),
     ],
 )
-def test_each_part_falls_alone(measured, part, path, unclear, opposite):
+def test_each_part_falls_alone_in_one_seed(measured, part, path, unclear, opposite):
     group, name, key = path
     for met, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
-        measured[group][name][key] = met
+        measured["seed1"][group][name][key] = met
         found = outcomes(measured)
         assert found[part] == outcome
         assert [n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)] == [part]
 
 
-@pytest.mark.parametrize(("best", "last"), [(0.28, 0.25), (0.4, 0.4)])
-def test_a_fall_within_the_intervals_does_not_show(measured, best, last):
-    measured["robust_overfitting"]["at"] |= {"best": best, "last": last}
-    assert outcomes(measured)["robust-overfitting"] == Outcome.NOT_VISIBLE
+@pytest.mark.parametrize(
+    ("falls", "outcome"),
+    [((0.03, 0.031, 0.032), "shown"), ((0.03, 0.031, 0.0), "not visible"), ((-0.03, -0.031, -0.032), "contradicted")],
+)
+def test_robust_overfitting_over_the_seeds(measured, falls, outcome):
+    for part, fall in zip(measured.values(), falls, strict=True):
+        part["robust_overfitting"]["at"] = course(0.3, 0.3 - fall)
+    assert outcomes(measured)["robust-overfitting"].startswith(outcome)
 
 
-def test_a_smaller_fall_from_a_lower_maximum_is_no_remedy(measured):
-    measured["robust_overfitting"]["awp"] = {"best": 0.27, "last": 0.25}
-    assert outcomes(measured)["weight-perturbation"] == Outcome.NOT_VISIBLE
+@pytest.mark.parametrize(
+    ("best", "last", "outcome"),
+    [
+        (0.27, 0.25, Outcome.NOT_VISIBLE),  # it falls less, but from a lower maximum, and ends no higher
+        (0.6, 0.39, Outcome.CONTRADICTED),  # it ends higher, but falls more
+        (0.25, 0.2, Outcome.CONTRADICTED),
+    ],
+)
+def test_a_remedy_falls_less_and_ends_higher(measured, best, last, outcome):
+    for part in measured.values():
+        part["robust_overfitting"]["ema"] = course(best, last)
+    assert outcomes(measured)["averaging"] == outcome
+
+
+def test_the_best_epoch_is_that_of_the_other_seeds():
+    curves = {"a": {3: 0.9, 6: 0.5, 9: 0.4}, "b": {3: 0.2, 6: 0.5, 9: 0.3}, "c": {3: 0.1, 6: 0.4, 9: 0.2}}
+    found = courses(curves, 10)
+    assert {name: (one["best_epoch"], one["best"]["value"]) for name, one in found.items()} == {
+        "a": (6, 0.5), "b": (3, 0.2), "c": (3, 0.1)
+    }  # fmt: skip
+    assert [(one["highest"], one["last"]["value"]) for one in found.values()] == [(0.9, 0.4), (0.5, 0.3), (0.4, 0.2)]
+    assert (found["a"]["best"]["n"], found["a"]["epochs"], found["a"]["checks"]) == (10, 9, 3)
 
 
 def test_other_images_leave_all_parts_but_the_first_untried(measured):
-    found = outcomes({"ordering": measured["ordering"]})
+    found = outcomes({name: {"ordering": part["ordering"]} for name, part in measured.items()})
     assert [name for name, outcome in found.items() if outcome != Outcome.NOT_TRIED] == ["robust-gain", "clean-cost"]
 
 
 def test_own_images_run_part_a_from_rows(finished):
     run = finished("adversarial-training")
-    assert {name.partition(".")[0] for name in run.result.measured} == {"ordering", "networks_from_cache"}
+    groups = {name.partition(".")[2].partition(".")[0] for name in run.result.measured}
+    assert groups == {"ordering", ""}
     found = RunDir(run.out).rows("outcomes").to_pylist()
-    by_hand = [r["correct"] for r in found if r["condition"] == "clean.at"]
-    assert run.result.measured["ordering.at.clean"]["value"] == pytest.approx(np.mean(by_hand))
-    assert {r["condition"] for r in found if r["condition"].startswith("aa.")} == {
-        f"aa.{name}-linf-0.1" for name in ("standard", "fgsm-rs", "at", "trades")
+    by_hand = [r["correct"] for r in found if r["condition"] == "seed1.clean.at"]
+    assert run.result.measured["seed1.ordering.at.clean"]["value"] == pytest.approx(np.mean(by_hand))
+    assert {r["condition"] for r in found if ".aa." in r["condition"]} == {
+        f"seed{seed}.aa.{name}-linf-0.1" for seed in range(2) for name in ("standard", "fgsm-rs", "at", "trades")
     }
     assert RunDir(run.out).rows("adversarial_training_training").num_rows > 0
 

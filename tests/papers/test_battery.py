@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import shutil
+import sys
+import types
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.registry import list_methods
 from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
-from unshaken.papers.frame import Paper, roles
+from unshaken.papers.frame import Paper
 from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.roles import Roles
+from unshaken.papers.frame.roles import all_roles_used, choosing
+from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.run import figures_of
 from unshaken.papers.frame.table import judge_again
 from unshaken.papers.frame.tables import register_tables, table_name
@@ -22,6 +28,18 @@ from unshaken.run.rows import SCHEMAS
 from unshaken.run.store import RunDir
 
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
+CHOOSING = {
+    "adaptive-smoothing",
+    "ai-image-detector-limits",
+    "mahalanobis",
+    "mixup-calibration",
+    "rigid",
+    "robust-weight-signatures",
+    "tract",
+    "unsafebench",
+    "vit-patch",
+}
+"""Rows whose figures choose something in the tiny run: a threshold, a weight, a method."""
 every_row = pytest.mark.parametrize("slug", sorted(PAPERS))
 
 
@@ -45,19 +63,65 @@ def test_figures_come_from_rows_alone(slug, finished, tmp_path, monkeypatch):
     same(figures_of(tmp_path), run.result.measured)
 
 
+def without_choosing(source):
+    """A module's text with its blocks `with choosing()` undone, one at a time."""
+    blocks = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr) == "choosing()"
+    ]
+    for block in blocks:
+        lines = source.splitlines()
+        lines[block.lineno - 1] = lines[block.lineno - 1].replace("with choosing():", "if True:")
+        yield block.lineno, "\n".join(lines)
+
+
 @every_row
-def test_what_is_chosen_is_chosen_by_other_rows_than_it_is_judged_on(slug, finished, monkeypatch):
-    """Where figures know roles, both parts of the rows are read, each at its time."""
-    asked = Counter()
-    rows = Roles.rows
+def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished, monkeypatch):
+    """Wherever figures choose, they are computed once more without knowing it, and all else by what chose."""
+    run = finished(slug)
+    settings = json.loads((run.out / "paper.json").read_text())["settings"]
+    paper = PAPERS[slug](**{k: v for k, v in settings.items() if k in PAPERS[slug].model_fields})
+    module = importlib.import_module(f"{PAPERS[slug].__module__}.figures")
+    chosen = []
+    if hasattr(module, "choosing"):
+        monkeypatch.setattr(module, "choosing", lambda: chosen.append(slug) or choosing())
 
-    def counted(self, values, where=None):
-        asked[roles._CHOOSING.get()] += 1
-        return rows(self, values, where)
+    def refusal(figures):
+        """The message with which figures are refused; empty if they are not."""
+        try:
+            with all_roles_used():
+                figures(paper, Rows(RunDir(run.out), slug, settings["seed"], chooses=paper.chooses))
+        except ParameterError as error:
+            return str(error)
+        return ""
 
-    monkeypatch.setattr(Roles, "rows", counted)
-    figures_of(finished(slug).out)
-    assert bool(asked[True]) == bool(asked[False])
+    assert refusal(module.figures) == ""
+    assert bool(chosen) == (slug in CHOOSING)
+    for line, text in without_choosing(Path(module.__file__).read_text(encoding="utf-8")) if chosen else ():
+        mutant = types.ModuleType(module.__name__)
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, module.__name__, mutant)  # dataclasses look for their module
+            exec(compile(text, module.__file__, "exec"), mutant.__dict__)
+        message = refusal(mutant.figures)
+        assert "the rows of" in message, f"{slug}/figures.py, line {line}: nothing notices that it does not choose"
+    if chosen:
+        with choosing():
+            assert "the rows of" in refusal(module.figures)
+
+
+@every_row
+def test_no_interval_counts_an_image_twice(slug, finished):
+    """Of several seeds the same images are averaged: each stands for itself once, however many networks saw it."""
+    run = finished(slug)
+    ids = set()
+    for folder in (run.out / "rows").iterdir():
+        table = RunDir(run.out).rows(folder.name)
+        ids |= set(table["id"].to_pylist() if "id" in table.column_names else ())
+    for name, figure in run.result.measured.items():
+        if isinstance(figure, dict) and not figure["interval"].endswith("over seeds"):
+            sides = 2 if "auroc" in name else 1  # normal and abnormal images
+            assert figure["n"] <= sides * len(ids), name
 
 
 @every_row

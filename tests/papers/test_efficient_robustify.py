@@ -136,9 +136,9 @@ def test_the_clean_head_is_the_original(finished):
     for condition in ("clean-0", "noise-0.12"):
         logits = {
             name: {r["id"]: r["logits"] for r in rows if r["condition"] == f"{name}.on-{condition}"}
-            for name in ("original.model", "three0.clean", "three0.unclean")
+            for name in ("original0.model", "three0.clean", "three0.unclean")
         }
-        for i, own in logits["original.model"].items():
+        for i, own in logits["original0.model"].items():
             assert logits["three0.clean"][i] == pytest.approx(own, abs=1e-4)
         assert logits["three0.unclean"] != logits["three0.clean"]
 

@@ -26,12 +26,13 @@ def measured():
     masking = {"reasons": "hidden", "zero_gradients": figure(0.021), "fgsm_minus_strongest": figure(0.07)}
     fgsm = {"0.05": figure(0.12), "0.1": figure(0.12), "0.2": figure(0.12)}
     margin = {"fgsm-margin": {"0.1": figure(0.03)}, "pgd-margin": {"0.1": figure(0.0)}}
-    return {
+    part = {
         "student_minus_plain": {"fgsm": fgsm, **margin},
         "plain": {"cw": {"success": figure(1.0), "median_l2": figure(1.0)}},
         "student": {"cw": {"success": figure(0.97), "median_l2": figure(1.0)}, "masking": {"0.1": masking}},
         "logit_gap_ratio": 12.5,
     }
+    return {f"seed{i}": json.loads(json.dumps(part)) for i in range(2)}
 
 
 def outcomes(measured):
@@ -41,7 +42,7 @@ def outcomes(measured):
 
 def changed(measured, path, new):
     """The figures with the one at a path replaced."""
-    *way, last = path
+    *way, last = ("seed1", *path)
     place = measured = json.loads(json.dumps(measured))  # nothing shared
     for key in way:
         place = place[key]
@@ -89,18 +90,18 @@ def test_an_attack_without_images_shows_nothing(measured):
 
 def test_the_remark_stands_beside_the_headline(measured):
     remark = DistillationPaper().remark(measured)
-    assert "logit gap is 12.5 times" in remark
-    assert "Signs of masked gradients in it at eps 0.1: hidden." in remark
-    measured["student"]["masking"]["0.1"]["reasons"] = ""
-    assert "at eps 0.1: none." in DistillationPaper().remark(measured)
+    assert "logit gap is 12.5, 12.5 times" in remark
+    assert "Signs of masked gradients in it at eps 0.1: seed0, hidden; seed1, hidden." in remark
+    measured["seed0"]["student"]["masking"]["0.1"]["reasons"] = ""
+    assert "at eps 0.1: seed0, none; " in DistillationPaper().remark(measured)
 
 
 def test_every_figure_is_there(finished):
-    result = finished("fgsm-cw-distillation").result
-    names = set(result.measured)
+    run = finished("fgsm-cw-distillation")
+    names = set(run.seed0)
     for net in ("plain", "teacher", "student"):
         for eps in GRID:
-            one, five = (result.measured[f"{net}.fgsm_errors.{eps:g}.{k}_error"]["value"] for k in ("top1", "top5"))
+            one, five = (run.seed0[f"{net}.fgsm_errors.{eps:g}.{k}_error"]["value"] for k in ("top1", "top5"))
             assert five <= one
         for attack in ("fgsm", "fgsm-tau", "fgsm-margin", "pgd-margin"):
             assert {f"{net}.accuracy.{attack}.{e}" for e in ("0.05", "0.1", "0.2")} <= names
@@ -108,30 +109,30 @@ def test_every_figure_is_there(finished):
     assert "student.accuracy.transfer.0.1" in names
     assert "plain.accuracy.transfer.0.1" not in names
     assert {f"{n}.cw.{k}" for n in ("plain", "student") for k in ("success", "median_l2", "mean_l2")} <= names
-    assert "Run with train=200, test=40, attacked=16, nearest=6" in result.note
-    assert "logit gap" in result.note
+    assert "Run with seeds=1, train=200, test=40, attacked=16, nearest=6" in run.result.note
+    assert "logit gap" in run.result.note
 
 
 def test_figures_come_from_rows(finished):
-    result, run = finished("fgsm-cw-distillation").result, RunDir(finished("fgsm-cw-distillation").out)
+    measured, run = finished("fgsm-cw-distillation").seed0, RunDir(finished("fgsm-cw-distillation").out)
     rows = run.rows("outcomes").to_pylist()
-    at = {(r["condition"], r["id"]): r for r in rows}
+    at = {(r["condition"].removeprefix("seed0."), r["id"]): r for r in rows}
     ids = sorted(i for c, i in at if c == "student.fgsm.0.1")
     assert len(ids) == 16
     right = [np.mean([at[f"{n}.fgsm.0.1", i]["correct"] for i in ids]) for n in ("student", "plain")]
-    assert result.measured["student_minus_plain.fgsm.0.1"]["value"] == pytest.approx(right[0] - right[1])
+    assert measured["student_minus_plain.fgsm.0.1"]["value"] == pytest.approx(right[0] - right[1])
     five = [sorted(r["logits"])[-5] > r["logits"][r["label"]] for (c, _), r in at.items() if c == "plain.fgsm.0.1"]
-    assert result.measured["plain.fgsm_errors.0.1.top5_error"]["value"] == pytest.approx(np.mean(five))
+    assert measured["plain.fgsm_errors.0.1.top5_error"]["value"] == pytest.approx(np.mean(five))
     broken = [r["distance"] for (c, i), r in at.items() if c == "plain.cw" and at["plain.clean", i]["correct"]]
     reached = [d for d in broken if d is not None]
-    assert result.measured["plain.cw.success"]["value"] == pytest.approx(len(reached) / len(broken))
-    assert result.measured["plain.cw.mean_l2"]["value"] == pytest.approx(np.mean(reached))
+    assert measured["plain.cw.success"]["value"] == pytest.approx(len(reached) / len(broken))
+    assert measured["plain.cw.mean_l2"]["value"] == pytest.approx(np.mean(reached))
     gone = [
         r["largest"] == 0
         for r in run.rows("fgsm_cw_distillation_gradients").to_pylist()
-        if r["condition"] == "student.clean"
+        if r["condition"] == "seed0.student.clean"
     ]
-    assert result.measured["student.masking.0.1.zero_gradients"]["value"] == pytest.approx(np.mean(gone))
+    assert measured["student.masking.0.1.zero_gradients"]["value"] == pytest.approx(np.mean(gone))
 
 
 def test_no_image_is_further_than_its_radius(finished):
@@ -143,16 +144,18 @@ def test_no_image_is_further_than_its_radius(finished):
 
 def test_what_fools_at_a_smaller_radius_counts_at_a_larger_one(finished):
     rows = RunDir(finished("fgsm-cw-distillation").out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
-    right = {eps: {r["id"] for r in rows if r["condition"] == f"plain.fgsm.{eps:g}" and r["correct"]} for eps in GRID}
+    right = {
+        eps: {r["id"] for r in rows if r["condition"] == f"seed0.plain.fgsm.{eps:g}" and r["correct"]} for eps in GRID
+    }
     assert all(right[b] <= right[a] for a, b in pairwise(GRID))
     assert right[GRID[-1]] < right[GRID[0]]
 
 
 def test_two_networks_of_ones_own(tmp_path):
-    text = "fgsm-cw-distillation:test=12,attacked=6,nearest=2,cw_steps=5,cw_searches=1"
+    text = "fgsm-cw-distillation:test=12,attacked=6,nearest=2,cw_steps=5,cw_searches=1,seeds=1"
     result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")
-    assert result.measured["plain.clean.top1_error"]["n"] == 12
-    assert not any(name.startswith("teacher.") for name in result.measured)
+    assert result.measured["seed0.plain.clean.top1_error"]["n"] == 12
+    assert not any(".teacher." in name for name in result.measured)
     assert "networks_from_cache" not in result.measured
 
 

@@ -23,12 +23,13 @@ def measured():
     """Figures with which all parts that are tried are shown, some of them barely."""
     made = {"confidence": figure(0.92), "above_99": 9, "images": 10}
     retrained = {"confidence": figure(0.52), "pool_rejected": figure(0.52)}
-    return {
+    part = {
         **dict.fromkeys(("direct", "cppn", "ascent-plain", "imagenet"), made),
         "ascent-decay": dict(made, above_99=0),
         "retrained": {"1": retrained, "2": retrained},
         "transfer": {m: {"second": {"fool_both": figure(0.52)}} for m in ("direct", "cppn")},
     }
+    return {f"seed{i}": json.loads(json.dumps(part)) for i in range(2)}
 
 
 def outcomes(measured):
@@ -38,7 +39,7 @@ def outcomes(measured):
 
 def changed(measured, path, new):
     """The figures with the one at a path replaced."""
-    *way, last = path
+    *way, last = ("seed1", *path)
     place = measured = json.loads(json.dumps(measured))  # nothing shared
     for key in way:
         place = place[key]
@@ -85,7 +86,8 @@ def test_what_is_missing_hides_a_part(measured, path, value, part):
 
 
 def test_with_a_model_of_ones_own_less_is_tried(measured):
-    own = {k: v for k, v in measured.items() if k not in ("retrained", "transfer", "imagenet")}
+    left_out = ("retrained", "transfer", "imagenet")
+    own = {seed: {k: v for k, v in part.items() if k not in left_out} for seed, part in measured.items()}
     found = outcomes(own)
     assert {name for name, outcome in found.items() if outcome == "shown"} == {"pixels", "cppn", "ascent"}
     assert {found[name] for name in ("reject-class", "other-networks", "imagenet")} == {"not tried"}
@@ -95,6 +97,11 @@ def test_with_a_model_of_ones_own_less_is_tried(measured):
 def test_a_median_keeps_within_0_and_1():
     assert middle([0.3]) == {"value": 0.3, "low": 0.0, "high": 1.0, "n": 1, "interval": "order statistics 95%"}
     assert middle([i / 10 for i in range(10)])["low"] == pytest.approx(0.1)
+
+
+def first_seed(result):
+    """The figures of the first seed."""
+    return {k.removeprefix("seed0."): v for k, v in result.measured.items() if k.startswith("seed0.")}
 
 
 def write_idx(folder, name, array):
@@ -116,8 +123,8 @@ def test_the_control_is_made_where_the_data_is_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
     monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "cache"))
     sizes = "train=40,test=20,epochs=1,steps=2,population=2,direct_generations=2,cppn_generations=1,rounds=1,rejects=10"
-    result = run_paper(f"fooling-images:{sizes},imagenet_classes=0", out=tmp_path / "run")
-    figures = result.measured
+    result = run_paper(f"fooling-images:{sizes},imagenet_classes=0,seeds=1", out=tmp_path / "run")
+    figures = first_seed(result)
     assert figures["control.direct.evaluations"] == 4
     assert {f"transfer.{m}.{n}.fool_both" for m in ("direct", "cppn") for n in ("second", "robust")} <= set(figures)
     assert figures["used"] == "fashion-mnist (40 training images)"
@@ -125,7 +132,7 @@ def test_the_control_is_made_where_the_data_is_its_own(tmp_path, monkeypatch):
 
 def test_the_small_experiment_gives_every_figure(finished):
     result = finished("fooling-images").result
-    figures = result.measured
+    figures = first_seed(result)
     for made in ("direct", "cppn", "retrained.2"):
         assert figures[f"{made}.confidence"]["n"] == 10
         assert figures[f"{made}.evaluations"] == 24
@@ -146,32 +153,32 @@ def test_figures_are_those_of_the_rows(finished):
     run = finished("fooling-images")
     result, kept = run.result, RunDir(run.out)
     rows = kept.rows("fooling_images_images").to_pylist()
-    direct = [r for r in rows if r["condition"] == "direct.first.first"]
+    direct = [r for r in rows if r["condition"] == "seed0.direct.first.first"]
     assert [r["target"] for r in direct] == list(range(10))
-    assert result.measured["direct.confidence"]["value"] == np.median([r["confidence"] for r in direct])
-    second = [r for r in rows if r["condition"] == "direct.first.second"]
+    assert result.measured["seed0.direct.confidence"]["value"] == np.median([r["confidence"] for r in direct])
+    second = [r for r in rows if r["condition"] == "seed0.direct.first.second"]
     both = sum(a["prediction"] == b["prediction"] == a["target"] for a, b in zip(direct, second, strict=True))
-    assert result.measured["transfer.direct.second.fool_both"]["value"] == both / 10
+    assert result.measured["seed0.transfer.direct.second.fool_both"]["value"] == both / 10
     history = kept.rows("fooling_images_history").to_pylist()
-    course = [h["median"] for h in history if h["condition"] == "cppn.retrained-1"]
+    course = [h["median"] for h in history if h["condition"] == "seed0.cppn.retrained-1"]
     assert len(course) == 3
-    assert result.measured["retrained.1.start"] == round(course[0], 4)
-    right = [r["correct"] for r in kept.rows("outcomes").to_pylist() if r["condition"] == "clean.first"]
-    assert result.measured["accuracy.first"]["value"] == sum(right) / 60
+    assert result.measured["seed0.retrained.1.start"] == round(course[0], 4)
+    right = [r["correct"] for r in kept.rows("outcomes").to_pylist() if r["condition"] == "seed0.clean.first"]
+    assert result.measured["seed0.accuracy.first"]["value"] == sum(right) / 60
 
 
 def test_kept_images_are_of_8_bits(finished):
-    images = torch.stack(list(RunDir(finished("fooling-images").out).examples("cppn.first").values())) * 255
+    images = torch.stack(list(RunDir(finished("fooling-images").out).examples("seed0.cppn.first").values())) * 255
     assert images.shape == (10, 1, 28, 28)
     torch.testing.assert_close(images, images.round(), atol=1e-4, rtol=0)
 
 
 def test_a_model_of_ones_own(tmp_path):
-    name = "fooling-images:steps=3,population=6,direct_generations=2,cppn_generations=2"
+    name = "fooling-images:steps=3,population=6,direct_generations=2,cppn_generations=2,seeds=1"
     result = run_paper(name, out=tmp_path / "run", model="demo:standard")
-    assert result.measured["cppn.confidence"]["n"] == 10
-    assert result.measured["cppn.evaluations"] == 12
-    assert not any(k.startswith(("transfer", "retrained", "imagenet")) for k in result.measured)
+    assert result.measured["seed0.cppn.confidence"]["n"] == 10
+    assert result.measured["seed0.cppn.evaluations"] == 12
+    assert not any(k.startswith(("transfer", "retrained", "imagenet")) for k in first_seed(result))
     net = tmp_path / "net.py"
     net.write_text("from torch import nn\nmake = lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())\n")
     with pytest.raises(ModelError, match="add its size"):

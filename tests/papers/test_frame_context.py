@@ -77,6 +77,23 @@ def test_data_without_labels_and_data_that_changed_are_refused(context, tmp_path
         again.add_input("data x", "two")
 
 
+def test_a_split_is_added_to_the_options_of_a_spec_and_never_in_its_place(context, tints):
+    assert context.datasets.read("train", f"{tints}?size=8").images.shape[2:] == (8, 8)
+    with pytest.raises(DataError, match="reads the split 'train' by itself; leave split= out"):
+        context.datasets.read("train", f"{tints}?size=8&split=test")
+
+
+def test_repetitions_have_seeds_and_labels_of_their_own(context, tinted):
+    batch = context.datasets.read("test").first(4).batch()
+    assert [(c.seed, c.prefix) for c in context.repetitions(2)] == [(4, "seed4."), (5, "seed5.")]
+    for part in context.repetitions(2):
+        part.predict("clean", tinted, batch)
+    assert {name: rows.labels() for name, rows in context.rows().repetitions(2).items()} == {
+        "seed4": ["clean"],
+        "seed5": ["clean"],
+    }
+
+
 def test_a_step_is_done_once_for_a_key(context):
     calls = []
 

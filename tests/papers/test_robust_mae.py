@@ -35,7 +35,7 @@ def measured():
         "gain": {"unaware": {"0.04": figure(0.12)}, "worst": {"0.04": figure(0.02)}},
         "unaware": {"0.04": figure(0.55)},
     }
-    return {
+    part = {
         MAIN: main,
         "undefended": {"white_box": {"0.04": figure(0.4)}},
         "shuffled": control,
@@ -48,6 +48,7 @@ def measured():
             "pixels_minus_features": {"pgd-1": figure(-0.02), "clean": figure(0.0), "low-4": figure(-0.03)},
         },
     }
+    return {f"seed{i}": json.loads(json.dumps(part)) for i in range(2)}
 
 
 def outcomes(measured):
@@ -57,7 +58,7 @@ def outcomes(measured):
 
 def changed(measured, path, new):
     """The figures with the one at a path replaced."""
-    *way, last = path
+    *way, last = ("seed1", *path)
     place = measured = json.loads(json.dumps(measured))  # nothing shared
     for key in way:
         place = place[key]
@@ -94,21 +95,22 @@ def test_one_figure_decides_a_part_alone(measured, path, hidden, opposed, part):
 
 def test_pretrainings_that_are_not_there_are_not_tried(measured):
     for part in ({}, {"pretraining": {"absent": "no data"}}):
-        left = {**{k: v for k, v in measured.items() if k != "pretraining"}, **part}
-        assert {outcomes(left)[name] for name in ("pixels-weakest", "pixels-high")} == {"not tried"}
+        left = {**{k: v for k, v in measured["seed0"].items() if k != "pretraining"}, **part}
+        assert {outcomes({"seed0": left})[name] for name in ("pixels-weakest", "pixels-high")} == {"not tried"}
 
 
 def test_the_remark_tells_what_any_pattern_gains_and_compares_pretrainings(measured):
     remark = RobustMaePaper().remark(measured)
     assert remark.startswith(
-        "67% of the gain against attacks that do not know the prompts"
+        "67%, 67% of the gain against attacks that do not know the prompts"
     )  # 0.5 - 0.4 over 0.55 - 0.4
     assert "a difference beyond chance" in remark
-    gap = ("pretraining", "pixels_minus_features", "pgd-1")
-    assert "inconclusive at this size" in RobustMaePaper().remark(changed(measured, gap, figure(0.0)))
-    measured["pretraining"] = {"absent": "no data"}
+    first = measured["seed0"]
+    first["pretraining"]["pixels_minus_features"]["pgd-1"] = figure(0.0)
+    assert "inconclusive at this size" in RobustMaePaper().remark(measured)
+    first["pretraining"] = {"absent": "no data"}
     assert "were not compared: no data" in RobustMaePaper().remark(measured)
-    del measured["pretraining"]
+    del first["pretraining"]
     assert "were not compared." in RobustMaePaper().remark(measured)
 
 
@@ -119,8 +121,8 @@ def test_when_a_difference_is_beyond_chance():
 
 
 def test_every_figure_is_there(finished):
-    result = finished("robust-mae").result
-    names = set(result.measured)
+    measured = finished("robust-mae").seed0
+    names = set(measured)
     budgets = ("0.01", "0.02", "0.04")
     assert {
         f"{MAIN}.{k}.{e}" for k in ("unaware", "fixed", "adaptive", "through_clip", "worst") for e in budgets
@@ -132,21 +134,21 @@ def test_every_figure_is_there(finished):
     assert {f"selection.{k}" for k in ("flipped.0.04", "purity", "of_own_class")} <= names
     spectrum = ("low_pass.0.125", "high_pass.0.5", "energy_inside.0.25", "band.low", "band.high", "white.0.25")
     assert {f"spectrum.{k}" for k in (*spectrum, "heat.inside", "heat.outside")} <= names
-    assert result.measured["undefended.clean"]["n"] == 24
-    assert result.measured["confirmed.autoattack"]["n"] == 4
+    assert measured["undefended.clean"]["n"] == 24
+    assert measured["confirmed.autoattack"]["n"] == 4
     assert not any(k.startswith("pretraining") for k in names)
 
 
 def test_figures_are_those_of_the_rows(finished):
     run = finished("robust-mae")
-    result, rows = run.result, RunDir(run.out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
-    right = {(r["condition"], r["id"]): r["correct"] for r in rows}
+    measured, rows = run.seed0, RunDir(run.out).rows("outcomes", ["id", "condition", "correct"]).to_pylist()
+    right = {(r["condition"].removeprefix("seed0."), r["id"]): r["correct"] for r in rows}
     ids = sorted({i for c, i in right if c == "undefended.clean"})
     kinds = ("unaware", "fixed", "adaptive-linf", "through-clip-linf")
     worst = [all(right[f"{MAIN}.{k}-0.04", i] for k in kinds) for i in ids]
-    assert result.measured[f"{MAIN}.worst.0.04"]["value"] == pytest.approx(np.mean(worst))
+    assert measured[f"{MAIN}.worst.0.04"]["value"] == pytest.approx(np.mean(worst))
     bare = [right["undefended.pgd-linf-0.04", i] for i in ids]
-    gain = result.measured[f"{MAIN}.gain.unaware.0.04"]["value"]
+    gain = measured[f"{MAIN}.gain.unaware.0.04"]["value"]
     assert gain == pytest.approx(np.mean([right[f"{MAIN}.unaware-0.04", i] for i in ids]) - np.mean(bare))
 
 

@@ -64,6 +64,43 @@ def test_what_is_no_result_is_named(tmp_path, name, text, words):
     assert not (tmp_path / "papers.md").exists()
 
 
+def test_bad_results_are_named_and_the_others_written(tmp_path):
+    kept, out = tmp_path / "kept", tmp_path / "docs" / "papers.md"
+    result().save(kept)
+    result(slug="broken").save(kept)
+    write_table(kept, out)
+    before = (out.parent / "papers" / "broken.md").read_text()
+    (kept / "broken.json").write_text("{")
+    result(slug="dverge").save(kept)  # it has no figures that the rules of this row could judge
+    result(slug="new").save(kept)
+    message = (
+        r"is written, but 2 of 4 results .*broken\.json cannot be read .*; the figures of dverge do not fit its rules"
+    )
+    with pytest.raises(DataError, match=message):
+        write_table(kept, out)
+    assert [line.split("]")[0] for line in out.read_text().splitlines() if line.startswith("| [")] == [
+        "| [dverge",
+        "| [new",
+        "| [some-paper",
+    ]
+    assert (out.parent / "papers" / "broken.md").read_text() == before
+    pages = {name: (out.parent / "papers" / f"{name}.md").read_text() for name in ("dverge", "new")}
+    assert ["it is to be made again" in page for page in pages.values()] == [True, False]
+    assert json.loads((kept / "dverge.json").read_text())["title"] == "Some Paper"
+
+
+def test_the_remark_is_made_of_the_figures_again(tmp_path):
+    stored = json.loads((DOCS / "mixup-calibration.json").read_text(encoding="utf-8"))
+    path = tmp_path / "mixup-calibration.json"
+    measured = {**stored["measured"], "networks_from_cache": True}
+    path.write_text(json.dumps({**stored, "measured": measured, "remark": "As it was said once.", "note": "Once."}))
+    write_table(tmp_path, tmp_path / "papers.md")
+    after = json.loads(path.read_text())
+    assert after["remark"].endswith("The networks came from the cache, so the seconds hold no training.")
+    assert "once" not in after["remark"] + after["note"]
+    assert after["note"].endswith(after["remark"])
+
+
 def test_what_a_paper_states_is_brought_up_to_date_and_figures_are_not(tmp_path):
     path = tmp_path / "dverge.json"
     path.write_bytes((DOCS / "dverge.json").read_bytes())

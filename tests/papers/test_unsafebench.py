@@ -1,5 +1,7 @@
 """The row of UnsafeBench: sources by hand, its rule both ways, figures from rows, a tiny run on pictures made here."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from sklearn.metrics import f1_score
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.detect.moderation.policy_heads import PolicyHeads
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.unsafebench import UnsafeBenchPaper
+from unshaken.papers.unsafebench.experiment import Moderation
 from unshaken.papers.unsafebench.figures import Figures
 from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
 from unshaken.run.store import RunDir
@@ -55,16 +59,14 @@ def figure(value, reach=0.01):
     return {"value": value, "low": value - reach, "high": value + reach}
 
 
-def figures(
-    lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.7, 0.8), informed=0.9, other=0.8
-):
+def figures(lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.8), informed=0.9, other=0.8):
     """Figures with which every part is shown, unless told otherwise."""
-    cells = {name: figure(value) for name, value in zip("abc", categories, strict=True)}
+    cells = {end: figure(value) for end, value in zip(("worst", "best"), categories, strict=True)}
     return {
         "gap_by_seed": {
             arm: {f"s{i}": gap for i, gap in enumerate(gaps)} for arm, gaps in (("real", lost), ("half", left))
         },
-        "f1": {"real": {"real": {"categories": {**cells, "empty": None}}}},
+        "uneven": {**cells, "worst_category": "cat", "best_category": "ship"},
         "robust": {"1": {"worst": figure(worst)}},
         "policies": {
             "negatives-0.5": {"own-removed.unsafe": figure(informed), "other-removed.unsafe": figure(other)},
@@ -94,7 +96,8 @@ def test_every_part_is_shown():
         ({"left": (0.3, 0.31, 0.32)}, "both-kinds", CONTRADICTED),
         ({"worst": 0.495}, "fragile", NOT_VISIBLE),
         ({"worst": 0.6}, "fragile", CONTRADICTED),
-        ({"categories": (0.6, 0.61, 0.615)}, "uneven", NOT_VISIBLE),
+        ({"categories": (0.6, 0.615)}, "uneven", NOT_VISIBLE),
+        ({"categories": (0.8, 0.6)}, "uneven", CONTRADICTED),
         ({"informed": 0.21}, "policy", NOT_VISIBLE),
         ({"informed": 0.1}, "policy", CONTRADICTED),
         ({"other": 0.505}, "policy", NOT_VISIBLE),
@@ -103,6 +106,35 @@ def test_every_part_is_shown():
 )
 def test_what_the_figures_do_not_show(options, part, expected):
     assert outcomes(figures(**options))[part] == expected
+
+
+def test_thresholds_are_set_on_photos_that_the_heads_did_not_learn(monkeypatch):
+    kept = []
+    monkeypatch.setattr(PolicyHeads, "fit", lambda self, data: kept.append(data))
+    split = SimpleNamespace(classes=4)
+    anatomy = SimpleNamespace(penultimate="penultimate", head=None)
+    moderation = SimpleNamespace(
+        parts=SimpleNamespace(training=split), anatomy=anatomy, model=SimpleNamespace(name="net"),
+        paper=SimpleNamespace(flagged=(0, 1)),
+    )  # fmt: skip
+    seen = {source: torch.arange(40.0)[:, None] + 100 * (source == "ai") for source in ("real", "ai")}
+    for arm in ("real", "ai", "half"):
+        Moderation.fitted(moderation, seen, torch.arange(40) % 4, arm)
+        learned, tuned = (rows.flatten() % 100 for rows in (kept[-1].rows["penultimate"],
+                                                             kept[-1].tune.features["penultimate"]))  # fmt: skip
+        assert sorted([*learned.tolist(), *tuned.tolist()]) == list(range(40))
+        assert len(tuned) == 8
+
+
+def test_the_best_and_the_worst_category_are_chosen_by_other_photos(finished):
+    figures = Figures(Rows(RunDir(finished("unsafebench").out), "unsafebench", 0), [0, 1])
+    for (seed, _, _), rows in figures.rows.items():
+        for r in rows.values():
+            right = r["category"] == seed or not r["unsafe"]
+            r["margins"] = [1.0 if r["unsafe"] == right else -1.0] * 2
+    found, first = figures.uneven(), figures.names[0]
+    assert found["best_category"] == first != found["worst_category"]
+    assert found["best"]["value"] < found["worst"]["value"]
 
 
 def test_one_seed_shows_no_gap():
@@ -181,6 +213,7 @@ def test_a_category_without_anything_has_no_f1(finished):
                 r.update(unsafe=False, margins=[-1.0, -1.0])
     cells = figures.cells("real", "real")
     assert cells["categories"]["2"] is None
+    assert figures.uneven()["best_category"] == figures.uneven()["worst_category"]
     assert cells["macro"] == pytest.approx(cells["categories"]["0"]["value"], abs=1e-4)
 
 

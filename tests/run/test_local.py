@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ import pytest
 import torch
 
 import unshaken
+from tests.processes import process, run_script
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import listening
@@ -213,32 +212,33 @@ def test_every_gap_between_two_writes_can_be_resumed(make, rows_of, monkeypatch)
 FAULTS = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
-@pytest.mark.slow
-def test_a_killed_run_is_resumed_to_the_same_rows():
+def killed_runs(tmp_path, *options):
+    """What the benchmark of kills prints, run in a process that has imported everything already."""
+    printed = tmp_path / "printed.txt"
+    with process(run_script, FAULTS, ["--limit", "4", *options], printed) as child:
+        child.join(240)
+        assert child.exitcode == 0, printed.read_text()
+    return printed.read_text()
+
+
+def test_a_killed_run_is_resumed_to_the_same_rows(tmp_path):
     """SIGKILL at two random moments, against a run that was left alone."""
-    command = [sys.executable, "-W", "ignore", str(FAULTS), "--kills", "2", "--limit", "8", "--shard-size", "4"]
-    command += ["--seed", "3"]  # at a quarter and at half of the time that the whole takes
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    table = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    # at a quarter and at half of the time that the whole takes
+    printed = killed_runs(tmp_path, "--kills", "2", "--shard-size", "2", "--seed", "3")
+    table = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")][1:]
     assert len(table) == 2
     assert any(cells[3].strip() == "yes" for cells in table)
     assert [cells[5].strip() for cells in table] == ["yes"] * 2
-    assert "88 rows and files" in done.stdout
-    assert "2 of 2 kills were resumed to the same result" in done.stdout
+    assert "44 rows and files" in printed
+    assert "2 of 2 kills were resumed to the same result" in printed
 
 
-@pytest.mark.slow
-def test_a_killed_certification_is_resumed_to_the_same_rows():
+def test_a_killed_certification_is_resumed_to_the_same_rows(tmp_path):
     """All samples are in one shard: what was finished of it survives."""
-    command = [sys.executable, "-W", "ignore", str(FAULTS), "--kills", "1", "--limit", "8", "--shard-size", "1024"]
-    command += ["--certify", "smoothing-sequential:n=1500", "--model", "demo:robust", "--seed", "9"]  # about half way
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "24 rows and files" in done.stdout  # clean, smoothed, and a certificate each
-    assert "1 of 1 kills were resumed to the same result" in done.stdout
+    certify = ["--certify", "smoothing-sequential:n=500", "--model", "demo:robust", "--seed", "9"]  # about half way
+    printed = killed_runs(tmp_path, "--kills", "1", "--shard-size", "1024", *certify)
+    assert "12 rows and files" in printed  # clean, smoothed, and a certificate each
+    assert "1 of 1 kills were resumed to the same result" in printed
 
 
 def test_a_run_that_is_there_is_not_overwritten(make):

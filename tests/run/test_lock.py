@@ -8,10 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.processes import SERVER, process
+from tests.run.writer import write_when_told
 from unshaken.core.errors import RunError
 from unshaken.run import RunDir
 from unshaken.run.lock import NAME, STALE_SECONDS, locked
@@ -99,40 +102,17 @@ def test_renewing_moves_the_time_stamp_now_and_then(run, monkeypatch):
             assert json.loads(run.read(NAME))["time"] == now + expected
 
 
-WRITER = """
-import sys, time
-from unshaken.core.errors import RunError
-from unshaken.run import RunDir
-from unshaken.run.lock import locked
-print("ready", flush=True)
-for line in sys.stdin:
-    path, start = line.split()
-    run = RunDir(path)
-    while time.time() < float(start):
-        pass
-    try:
-        with locked(run):
-            began = time.time()
-            time.sleep(0.01)
-            ended = time.time()
-        print("in", began, ended, flush=True)
-    except RunError as error:
-        print("out", "is writing here" in str(error), 0, flush=True)
-    except BaseException as error:
-        print("failed", repr(error).replace(" ", "_"), 0, flush=True)
-"""
-
-
 @pytest.fixture(scope="module")
 def writers():
-    """Two processes that take a lock when they are told the place and the moment."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    two = [subprocess.Popen([sys.executable, "-c", WRITER], **pipes) for _ in range(2)]
-    for writer in two:
-        assert writer.stdout.readline() == "ready\n"
-    yield two
-    for writer in two:
-        writer.communicate(timeout=60)
+    """Two processes that take a lock when they are told the place and the moment, by their pipes."""
+    with ExitStack() as stack:
+        pipes = []
+        for _ in range(2):
+            here, there = SERVER.Pipe()
+            stack.enter_context(process(write_when_told, there))
+            assert here.recv() == "ready"
+            pipes.append(here)
+        yield pipes
 
 
 @pytest.mark.parametrize("left", ["nothing", "stale", "empty"])
@@ -144,14 +124,13 @@ def test_of_two_processes_that_start_at_once_one_gets_in(left, writers, tmp_path
         if left in stamp:
             (place / NAME).write_text(stamp[left])
         for writer in writers:
-            writer.stdin.write(f"{place} {time.time() + 0.005}\n")
-            writer.stdin.flush()
-        answers = [writer.stdout.readline().split() for writer in writers]
+            writer.send((str(place), time.time() + 0.005))
+        answers = [writer.recv() for writer in writers]
         assert {a[0] for a in answers} <= {"in", "out"}, answers
-        inside = [(float(a[1]), float(a[2])) for a in answers if a[0] == "in"]
+        inside = [(a[1], a[2]) for a in answers if a[0] == "in"]
         assert inside
         assert len(inside) == 1 or max(began for began, _ in inside) >= min(ended for _, ended in inside), "both"
-        assert all(a[1] == "True" for a in answers if a[0] == "out")
+        assert all(a[1] is True for a in answers if a[0] == "out")
         assert not (place / NAME).exists()
 
 

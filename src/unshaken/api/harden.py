@@ -16,6 +16,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
+from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import HardenResult, train_run
 from unshaken.harden.engine.training import Training, TrainingOptions
@@ -40,6 +41,7 @@ def harden(
     download: bool = False,
     track: str | None = None,
     validation: Callable[[Classifier, Batch], float] | None = None,
+    reference: Reference | None = None,
     **training: Unpack[TrainingOptions],
 ) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
@@ -61,6 +63,7 @@ def harden(
         track: tell each epoch to MLflow (a folder or a tracking URI), or write event files (`tensorboard:DIR`).
         validation: figure in [0, 1] of a classifier on the held-out images; it chooses the checkpoint in the place of
             the option `select`, and the starting weights are a candidate.
+        reference: figures of the starting weights in the place of those on held-out images, which they know.
         training: see `unshaken.harden.engine.training.Training`.
 
     Returns:
@@ -85,6 +88,7 @@ def harden(
         download=download,
         track=track,
         validation=validation,
+        reference=reference,
     )
     if done.result:  # the first of several processes has it
         write_training_report(done.run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,16 +18,20 @@ from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
+from unshaken.harden.engine.judgement import NOT_KEPT, audit_figures, reference, refusal
 from unshaken.harden.engine.repair import RepairPlan, read_audit
-from unshaken.harden.engine.run import HardenResult, prepared
+from unshaken.harden.engine.result import keep_start
+from unshaken.harden.engine.run import HardenResult, chosen_weights, prepared
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
-from unshaken.report.write import write_training_report
+from unshaken.report.write import make_report, write_training_report
 from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.config import RunConfig
+from unshaken.run.shard import write_flags
 from unshaken.run.store import RunDir
 
 
@@ -38,8 +42,8 @@ class RepairResult:
     Args:
         plan: what was done.
         hardened: the training run.
-        after: the audit of the trained model, on the samples of the one before; None where the starting weights are
-            kept.
+        after: the audit of the trained model, on the samples of the one before; None where no epoch was good enough
+            to be audited.
         comparison: before and after, paired; None as `after`.
     """
 
@@ -54,7 +58,7 @@ class RepairResult:
         return str(self.hardened.result.get("start_kept", ""))
 
     def _repr_html_(self) -> str:
-        if self.comparison is None:
+        if self.refused or self.comparison is None:
             return facts_card("not repaired", {"why": self.refused})
         return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
@@ -95,18 +99,19 @@ def plan_repair(
     refuse_code(() if model else spec, f"{run}/run.json")
     dataset = as_dataset(source, download=download)
     budget = largest_budget(first_images(dataset))
-    findings, chosen = planning.choose(planning.findings_of(directory, budget=budget), parse_recipes(recipes))
+    findings, chosen = choose(findings_of(directory, budget=budget), parse_recipes(recipes))
     if not chosen:
+        doubts = "".join(f"; {f.what}, but {f.left_out}" for f in findings)
         raise ParameterError(
-            f"{run}: no condition of this audit lowered the accuracy by {planning.MIN_LOSS:.0%} of its value or "
-            "more, so no recipe is suggested; choose one with --recipe and --model"
+            f"{run}: no condition of this audit lowered the accuracy by {MIN_LOSS:.0%} of its value or "
+            f"more, so no recipe is suggested{doubts}; choose one with --recipe and --model"
         )
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
     validation = planning.validation_of(config, findings, chosen, settings)
-    seconds, passes = planning.expected_cost(start, samples, chosen, settings, validation)
-    before = read_summary(directory).cost.seconds
+    tried = planning.try_out(start, samples, chosen, settings, validation)
+    before = audit_figures(directory, () if validation is None else validation.weaknesses)
     data_name = source if isinstance(source, str) else dataset.options.spec
     return RepairPlan(
         spec,
@@ -115,10 +120,11 @@ def plan_repair(
         tuple(chosen),
         settings,
         len(samples.good),
-        seconds,
-        passes,
-        before,
+        tried.seconds,
+        tried.passes,
+        read_summary(directory).cost.seconds,
         validation,
+        reference(tried.held_accuracy, before),
     )
 
 
@@ -177,7 +183,7 @@ def repair(
         hardened = harden(
             plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
             device=device, workers=workers, download=download, track=track, validation=plan.validation,
-            **plan.training.model_dump(),
+            reference=plan.reference, **plan.training.model_dump(),
         )  # fmt: skip
         if hardened.result.get("start_kept"):
             return RepairResult(plan, hardened, None, None)
@@ -190,5 +196,16 @@ def repair(
         )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)
+    figures = (audit_figures(RunDir(run), plan.aims), audit_figures(after.run, plan.aims))
+    if why := refusal(*figures, plan.training.max_clean_loss):
+        hardened = _with_start(hardened, after.run, why)
     write_training_report(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)
+
+
+def _with_start(hardened: HardenResult, after: RunDir, why: str) -> HardenResult:
+    """The training with its starting weights, where the audit of the trained ones refuses them."""
+    result = keep_start(hardened.run, why)
+    write_flags(after, "refused", 0, [NOT_KEPT.flag(f"{why}: {hardened.run} holds the starting weights")])
+    make_report(after)
+    return replace(hardened, model=chosen_weights(hardened.model, hardened.run), result=result)

@@ -75,7 +75,7 @@ def screen_run(
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
         job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect", labels_needed=False)
         config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
-        return replace(job, config=config)
+        return replace(job, config=config, inside=bool(jobs))
 
     entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
     jobs: list[Job] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -86,6 +87,12 @@ app.add_typer(harden.app, name="harden")
 app.add_typer(papers.app, name="papers")
 
 
+@cache
+def build_command() -> Any:
+    """The program's command, made once a process: typer reads the signatures of all verbs for it."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -97,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples were recorded as bad; 130 interrupted.
     """
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
-    command = typer.main.get_command(app)
+    command = build_command()
     try:
         with call(session.arguments):
             code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)

@@ -62,11 +62,13 @@ def repair_run(
     if as_json:
         pair = None if comparison is None else comparison.to_json()
         print_json({"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": pair})
-        return 0 if comparison else NOT_REPAIRED
-    if comparison is None:
+        return NOT_REPAIRED if done.refused else 0
+    if done.refused or comparison is None:
         console().print(f"not repaired: {done.refused}", style="bold red", soft_wrap=True)
         print_line(WHAT_MAY_HELP)
         print_line(f"model: {spec} (the weights of {plan.model}, unchanged)")
+        if comparison is not None:
+            print_line(f"before and after, of the weights that were not kept: {folder}/before-after/compare.html")
         print_line(f"report: {folder}/report.html")
         return NOT_REPAIRED
     if not session.quiet:
@@ -98,10 +100,13 @@ def show_plan(plan: RepairPlan) -> None:
     print_line(
         f"plan: train {plan.model} by {names}, {plan.training.epochs} epochs over {plan.images:,} images of {plan.data}"
     )
+    if plan.reference is not None:
+        console().print(f"doubt: {plan.reference.why}", style="bold yellow", soft_wrap=True, highlight=False)
     if plan.training.max_clean_loss is not None:
         print_line(
-            f"kept is what gains on held-out images and loses at most {100 * plan.training.max_clean_loss:g} points on "
-            "unchanged ones (--max-clean-loss); else the model stays as it is"
+            f"kept is what gains on held-out and on audited images and loses at most "
+            f"{100 * plan.training.max_clean_loss:g} points on unchanged ones (--max-clean-loss); else the model stays "
+            "as it is"
         )
     print_line(
         f"expected: {minutes(plan.seconds)} and {plan.passes:,} passes for training, {minutes(plan.audit_seconds)} for "
@@ -129,5 +134,6 @@ def plan_json(plan: RepairPlan) -> dict[str, Any]:
         "recipes": [{"name": r.info.name, **r.model_dump(mode="json")} for r in plan.recipes],
         "training": plan.training.model_dump(mode="json"),
         "images": plan.images,
+        "reference": None if plan.reference is None else asdict(plan.reference),
         "expected": {"seconds": plan.seconds, "passes": plan.passes, "audit_seconds": plan.audit_seconds},
     }

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number as parse_number
 from unshaken.core.numbers import shorten
+from unshaken.core.plugins import plugins
 from unshaken.core.sources import ROOMS, modules_named, sources_of
 from unshaken.core.texts import parse_values
 from unshaken.core.values import strict_values
@@ -196,7 +197,7 @@ def _load_named(name: str, room: str | None) -> None:
 
 def _load_plugins() -> None:
     """Load installed plug-ins, once a process."""
-    for plugin in entry_points(group="unshaken.methods"):
+    for plugin in plugins("unshaken.methods"):
         if plugin not in _plugins:
             _plugins.add(plugin)
             plugin.load()

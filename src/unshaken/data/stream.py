@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
 from unshaken.data.spec import with_option
+
+
+class Reason(str):
+    """Why a sample has no image."""
 
 
 def stream(
@@ -80,48 +85,55 @@ def _stream(
 def _decoded(
     dataset: Dataset, order: Iterable[int], view: View | None, workers: int, ahead: int
 ) -> Iterator[tuple[int, Pixels | str]]:
-    """Each index with its pixels or with the reason why there are none, decoded up to `ahead` samples early."""
-    decode = partial(_decode, prepare=_Prepare(dataset, view))
-    waiting: deque[tuple[int, Future[Pixels | str]]] = deque()
+    """Each index with its pixels or with the reason why there are none, decoded up to `ahead` samples early.
+
+    A thread is given several images at a time: with small ones, handing over costs more than decoding.
+    """
+    decode, several = partial(_decode, prepare=_Prepare(dataset, view)), max(1, min(8, ahead // (4 * workers)))
+    waiting: deque[tuple[list[int], Future[list[Pixels | str]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unshaken-decode")
+    remaining = iter(order)
     try:
-        for index in order:
-            waiting.append((index, _submit(pool, decode, dataset, index)))
-            if len(waiting) >= ahead:
+        while indices := list(islice(remaining, several)):
+            waiting.append((indices, _submit(pool, decode, [_fetch(dataset, index) for index in indices])))
+            if several * (len(waiting) + 1) > ahead:
                 first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+                yield from zip(first, future.result(), strict=True)
+        for first, future in waiting:
+            yield from zip(first, future.result(), strict=True)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ThreadPoolExecutor, decode: partial[Pixels | str], dataset: Dataset, index: int
-) -> Future[Pixels | str]:
-    """Fetch here, in order (a file is read forwards), decode there."""
-    done: Future[Pixels | str] = Future()
+def _fetch(dataset: Dataset, index: int) -> Source | Reason:
+    """What is decoded of a sample, read here, in order (a file is read forwards), or why there is nothing."""
     if index in dataset.bad:
-        done.set_result(dataset.bad[index])
-        return done
+        return Reason(dataset.bad[index])
     try:
-        source = dataset.fetch(index)
+        return dataset.fetch(index)
     except BadImage as error:
-        done.set_result(error.reason)
-        return done
+        return Reason(error.reason)
+
+
+def _submit(
+    pool: ThreadPoolExecutor, decode: partial[list[Pixels | str]], sources: list[Source | Reason]
+) -> Future[list[Pixels | str]]:
     try:
-        return pool.submit(decode, source)
+        return pool.submit(decode, sources)
     except RuntimeError:  # no thread can be started: this one does the work
-        done.set_result(decode(source))
+        done: Future[list[Pixels | str]] = Future()
+        done.set_result(decode(sources))
         return done
 
 
-def _decode(source: Source, prepare: _Prepare) -> Pixels | str:
-    try:
-        return prepare(source)
-    except BadImage as error:
-        return error.reason
+def _decode(sources: list[Source | Reason], prepare: _Prepare) -> list[Pixels | str]:
+    found: list[Pixels | str] = []
+    for source in sources:
+        try:
+            found.append(source if isinstance(source, Reason) else prepare(source))
+        except BadImage as error:
+            found.append(error.reason)
+    return found
 
 
 def _resized(spec: str) -> str:

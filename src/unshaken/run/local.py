@@ -109,9 +109,10 @@ def _finish(job: Job) -> None:
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
     _check_complete(run, config, frame)
     frame = frame.filter(pc.is_null(frame["error"]))
+    judged = frame.filter(pc.not_equal(frame["condition"], CLEAN.id)) if job.inside else frame
     flags = [
-        *check_rows(frame),
-        *check_order_of_classes(frame, config.classes),
+        *check_rows(judged),
+        *check_order_of_classes(judged, config.classes),
         *check_masking(frame, run.rows("turns")),
     ]
     if run.names("rows", "certificates", suffix=".parquet"):

@@ -51,6 +51,7 @@ class Job:
         search: a quicker copy of the model for searches; see `search_copy`.
         engine: `local` or `ray`: which executor computes the shards.
         remake: makes the same job in another process; the Ray executor needs it.
+        inside: whether it belongs to another run on the same data, whose larger sample judges the unchanged images.
     """
 
     run: RunDir
@@ -64,6 +65,7 @@ class Job:
     search: Classifier | None = None
     engine: str = "local"
     remake: Callable[[], Job] | None = field(default=None, repr=False)
+    inside: bool = False
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

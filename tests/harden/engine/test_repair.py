@@ -17,9 +17,10 @@ from unshaken.cli.repair import costs
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.in_memory import InMemory
+from unshaken.harden.engine import findings
 from unshaken.harden.engine import repair as how
+from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.validation import Validation
-from unshaken.harden.recipes.weights.ema import EMA
 from unshaken.run.store import RunDir
 
 PLAN = [
@@ -40,67 +41,8 @@ def data(photos):
     return InMemory(photos[0].roll(1, 3), photos[1], classes=unshaken.load_data("demo").classes)
 
 
-def figure(value):
-    return {"value": value, "low": 0.0, "high": 1.0, "n": 10, "interval": "none"}
-
-
-def condition(method, value, **about):
-    base = {"condition": method, "method": method, "norm": None, "eps": None, "group": None}
-    return {**base, **about, "accuracy": figure(value)}
-
-
-def test_findings_from_figures(tmp_path, monkeypatch):
-    run = RunDir(tmp_path)
-    conditions = [
-        condition("fog", 0.8, group="weather"),
-        condition("snow", 0.5, group="weather"),
-        condition("pixelate", 0.88, group="digital"),
-        condition("pgd", 0.5, norm="linf", eps=0.02),
-        condition("pgd", 0.1, norm="linf", eps=0.1),
-        condition("translation", 0.7, group="geometry"),
-    ]
-    run.write_json({"clean": figure(0.9), "conditions": conditions}, "summary.json")
-    monkeypatch.setattr(how, "_disparity", lambda run: [])
-    found = how.findings_of(run)
-    assert [(f.what, round(f.loss, 3)) for f in found] == [
-        ("linf attacks up to 0.1", 0.8), ("weather corruptions", 0.25), ("translation", 0.2)
-    ]  # fmt: skip
-    assert found[0].recipe == "trades:norm=linf,eps=0.1,beta=6.0"
-
-
-def test_a_gap_between_classes(audit):
-    rows = RunDir(audit).rows("outcomes", ["condition", "label", "correct"]).to_pylist()
-    clean = [r for r in rows if r["condition"] == "clean"]
-    shares = {}
-    for row in clean:
-        shares.setdefault(row["label"], []).append(row["correct"])
-    by_hand = {k: sum(v) / len(v) for k, v in shares.items()}
-    gap = max(by_hand.values()) - min(by_hand.values())
-    (found,) = how._disparity(RunDir(audit))
-    assert found.loss == pytest.approx(gap, abs=1e-6)
-    names = unshaken.load_data("demo").classes
-    low, high = (names[pick(sorted(shares), key=by_hand.get)] for pick in (min, last_of_most))
-    assert found.what == f"class {low!r} has {min(by_hand.values()):.0%} correct, {high!r} {max(by_hand.values()):.0%}"
-
-
-def last_of_most(classes, key):
-    return max(reversed(classes), key=key)
-
-
-def test_recipes_that_do_not_go_together_are_told():
-    findings = [
-        how.Finding("attacks", 0.8, "trades"),
-        how.Finding("weather", 0.2, "augmix"),
-        how.Finding("fog", 0.1, "augmix"),
-    ]
-    planned, recipes = how.choose(findings, [EMA()])
-    assert [r.info.name for r in recipes] == ["ema", "trades"]
-    assert planned[0].left_out == ""
-    assert "'trades' and 'augmix' both bring" in planned[1].left_out
-
-
 def test_the_plan_states_its_cost(audit, data, monkeypatch):
-    monkeypatch.setattr(how, "_disparity", lambda run: [])
+    monkeypatch.setattr(findings, "_disparity", lambda run: [])
     plan = api.plan_repair(audit, data=data, epochs=2, batch_size=32)
     assert plan.model == "demo:standard"
     assert plan.recipes[0].info.name == "trades"
@@ -113,7 +55,7 @@ def test_the_plan_states_its_cost(audit, data, monkeypatch):
 
 def test_repaired_from_start_to_end(audit, data, tmp_path):
     """Where the validation rises, epoch 1 is kept, audited again and compared."""
-    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16, max_clean_loss=1)
+    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16, max_clean_loss=1, lr=0.001)
     rising = iter((0.1, 0.2))
     plan = replace(plan, validation=lambda model, held: next(rising))
     done = api.repair(audit, plan, out=tmp_path / "repaired", data=data)
@@ -161,6 +103,48 @@ def test_a_worse_model_is_not_delivered(settings, shown, audit, data, tmp_path):
     assert again.refused == done.refused
 
 
+def test_what_the_audit_afterwards_finds_worse_is_not_delivered(audit, data, tmp_path):
+    """Whatever the held-out images say: the audited ones, which neither training has seen, have the last word."""
+    plan = api.plan_repair(audit, data=data, epochs=1, batch_size=32, check_images=16, clip=1.0, lr=5.0)
+    plan = replace(plan, reference=Reference(0.0, 0.0, "it knows them"), validation=lambda model, held: 0.5)
+    done = api.repair(audit, plan, out=tmp_path / "repaired", data=data)
+    assert done.comparison is not None
+    assert "on the 40 audited images accuracy on unchanged images went from" in done.refused
+    assert done.hardened.result["chosen_epoch"] == 0
+    assert "it knows them" in {f["detail"] for f in done.hardened.result["flags"]}
+    for head in (head_of(f"run:{tmp_path / 'repaired'}"), done.hardened.model.net.state_dict()["head.weight"]):
+        assert torch.equal(head_of("demo:standard"), head)
+    page = (tmp_path / "repaired" / "report.md").read_text()
+    assert "of the repaired weights that were not kept" in page
+    assert "not-kept" in (tmp_path / "repaired" / "audit" / "report.md").read_text()
+    again = api.repair(audit, plan, out=tmp_path / "repaired", data=data, resume=True)
+    assert again.refused == done.refused
+    assert torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
+
+
+def test_a_net_that_has_learned_the_held_out_images_is_judged_by_the_audit(data, photos, tmp_path):
+    """A linear net that interpolates all 200 images is right on each of them, and less often on others."""
+    x, y = data.images.flatten(1).double() / 255, torch.eye(10, dtype=torch.float64)[photos[1]]
+    torch.save((torch.linalg.pinv(x, rtol=1e-6) @ y).T.float(), tmp_path / "weights.pt")
+    (tmp_path / "own.py").write_text(
+        "import pathlib\nimport torch\nfrom torch import nn\n\n\n"
+        "def make():\n    layer = nn.Linear(784, 10, bias=False)\n"
+        "    layer.weight.data = torch.load(pathlib.Path(__file__).with_name('weights.pt'), weights_only=True)\n"
+        "    return nn.Sequential(nn.Flatten(), layer)\n"
+    )
+    own, lines = f"py:{tmp_path / 'own.py'}:make", [{"method": "fgsm", "eps": [0.02], "norm": "linf"}]
+    before = unshaken.audit(own, "demo", lines, limit=40, out=tmp_path / "audit")
+    settings = {"epochs": 1, "batch_size": 64, "lr": 1e-6, "check_images": 16}
+    plan = api.plan_repair(before.run.path, model=own, data=data, **settings)
+    seen = before.summary["clean"]["value"]
+    assert plan.reference.accuracy == seen
+    assert f"is right on 100.0% of 40 images held out of --data but on {seen:.1%} of the 40" in plan.reference.why
+    done = api.repair(before.run.path, plan, out=tmp_path / "repaired", data=data)
+    assert done.hardened.result["start"]["held_accuracy"] == seen
+    assert done.hardened.result["start"]["held_repaired"] == before.summary["conditions"][0]["accuracy"]["value"]
+    assert "known held out" in (tmp_path / "repaired" / "report.md").read_text()
+
+
 def test_the_command_ends_with_1_where_nothing_was_repaired(audit, data, tmp_path, capsys):
     images = [image_bytes(data.fetch(i)) for i in range(len(data))]
     names = [data.classes[k] for k in data.labels]
@@ -205,23 +189,6 @@ class ByBrightness(Classifier):
         return torch.eye(8)[3].repeat(len(images), 1) + 0 * images.mean()
 
 
-def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monkeypatch):
-    run = RunDir(tmp_path)
-    conditions = [condition("near", 0.6, norm="linf", eps=8 / 255), condition("far", 0.1, norm="linf", eps=0.1)]
-    run.write_json({"clean": figure(0.9), "conditions": conditions}, "summary.json")
-    monkeypatch.setattr(how, "_disparity", lambda run: [])
-    (found,) = how.findings_of(run, budget=8 / 255)
-    assert found.what == "linf attacks up to 8/255"
-    assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
-    assert found.conditions == ("near",)
-    run.write_json({"clean": figure(0.9), "conditions": conditions[1:]}, "summary.json")
-    (found,) = how.findings_of(run, budget=8 / 255)
-    assert found.what == "linf attacks up to 8/255"
-    assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
-    (found,) = how.findings_of(run, budget=0.1)
-    assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
-
-
 def test_a_run_of_the_users_own_net_is_audited_after_its_repair(tmp_path, data):
     (tmp_path / "own.py").write_text(
         "from torch import nn\n\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
@@ -246,7 +213,8 @@ def test_bad_use(audit, tmp_path):
         api.plan_repair(audit, data="demo")
     calm = RunDir(tmp_path / "calm")
     calm.write_json(RunDir(audit).read_json("run.json"), "run.json")
-    calm.write_json({"clean": figure(0.9), "conditions": [condition("fog", 0.89, group="weather")]}, "summary.json")
+    fog = {"condition": "fog", "method": "fog", "group": "weather", "accuracy": {"value": 0.89}}
+    calm.write_json({"clean": {"value": 0.9}, "conditions": [fog]}, "summary.json")
     with pytest.raises(ParameterError, match="so no recipe is suggested"):
         api.plan_repair(calm.path, data="demo")
     own = {**RunDir(audit).read_json("run.json"), "model": "py:net.py:make"}

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import time
-from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import unshaken
+from tests.processes import process
 from unshaken.api import harden
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
@@ -101,32 +100,21 @@ COMMAND = ["harden", "--model", "small", "--data", "demo", "--limit", "300", "--
 LOOP = ["--recipe", "ema", "--epochs", "4", "--batch-size", "32", "--set", "check_images=16", "--set", "save_every=1"]
 
 
-@contextmanager
-def process(out, **more):
-    """A training run in a process of its own, which a server that has imported everything forks; killed at the end."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["unshaken.api.harden", "unshaken.harden.engine.loop"])
+def training(out, **more):
+    """A training run of some 15 steps in a process of its own."""
     recipes = ["at:eps=0.1,steps=2", "ema"]
-    settings = {**FEW, "epochs": 4, "limit": 300, "out": out, **more}
-    child = server.Process(target=harden, args=("small", "demo", recipes), kwargs=settings)
-    child.start()
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.join()
+    return process(harden, "small", "demo", recipes, **{**FEW, "limit": 176, "out": out, **more})
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_the_weights_are_equal(tmp_path):
-    with process(tmp_path / "straight") as child:
+    with training(tmp_path / "straight", epochs=3) as child:
         child.join(240)
         assert child.exitcode == 0
     wanted = load_file(tmp_path / "straight" / "last.safetensors")
     state = tmp_path / "run" / "state" / "checkpoint.safetensors"
     for resume in range(3):
         seen = state.stat().st_mtime_ns if state.exists() else 0
-        with process(tmp_path / "run", resume=bool(resume)) as child:
+        with training(tmp_path / "run", epochs=3, resume=bool(resume)) as child:
             while child.is_alive() and (not state.exists() or state.stat().st_mtime_ns == seen):
                 time.sleep(0.01)
             time.sleep(0.03 * resume)
@@ -134,16 +122,15 @@ def test_killed_at_any_moment_the_weights_are_equal(tmp_path):
             child.kill()
             child.join()
             assert child.exitcode == -signal.SIGKILL
-    with process(tmp_path / "run", resume=True) as child:
+    with training(tmp_path / "run", epochs=3, resume=True) as child:
         child.join(240)
         assert child.exitcode == 0
     found = load_file(tmp_path / "run" / "last.safetensors")
     assert all(torch.equal(found[k], wanted[k]) for k in wanted)
 
 
-@pytest.mark.slow
 def test_two_processes_on_one_directory(tmp_path, capsys):
-    with process(tmp_path / "run", patience=99) as first:
+    with training(tmp_path / "run", epochs=4, limit=300, patience=99) as first:
         while not (tmp_path / "run" / "state").exists() and first.is_alive():
             time.sleep(0.01)
         os.kill(first.pid, signal.SIGSTOP)  # alive, and sure to be there

@@ -6,13 +6,17 @@ import gc
 import os
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PATIENCE = timedelta(minutes=30)
 """How long processes wait for each other."""
@@ -37,6 +41,32 @@ def _check(accelerator: str, devices: int, nodes: int) -> None:
         )
 
 
+def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Fabric:
+    """A new Fabric, not launched yet.
+
+    Raises:
+        MissingExtra: Lightning Fabric is absent.
+    """
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ImportError:
+        raise MissingExtra("lightning-fabric", "train", "training") from None
+    # one forward of several before a backward must not overwrite the statistics of another
+    strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if devices * nodes > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision="32-true" if precision == "fp32" else "bf16-mixed",
+    )
+
+
+_fabric_of_one = cache(_fabric)
+"""One process has no group to leave, so that many trainings can share what only names its device and precision."""
+
+
 class Processes:
     """The processes that train one model together.
 
@@ -51,22 +81,10 @@ class Processes:
     """
 
     def __init__(self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
-        try:
-            from lightning_fabric import Fabric
-            from lightning_fabric.strategies.ddp import DDPStrategy
-        except ImportError:
-            raise MissingExtra("lightning-fabric", "train", "training") from None
         _check(accelerator, devices, nodes)
         many = devices * nodes > 1
-        # one forward of several before a backward must not overwrite the statistics of another
-        strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if many else "auto"
-        self.fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision="32-true" if precision == "fp32" else "bf16-mixed",
-        )
+        asked = accelerator, devices, nodes, precision
+        self.fabric: Fabric = _fabric(*asked) if many else _fabric_of_one(*asked)
         try:
             self.fabric.launch()
         except (RuntimeError, ValueError) as error:  # torch.distributed's own errors are of these

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,7 +33,12 @@ class Inner:
 
     def __init__(self, model: Classifier, images: Tensor, *, precision: str = "fp32", copied: bool = True) -> None:
         self.model, self.precision, self.meter = model, precision, Meter()
-        self.copied: LiveCopy | None = live_copy(model, images) if copied else None
+        self._images, self._wanted = images, copied
+
+    @cached_property
+    def copied(self) -> LiveCopy | None:
+        """The search copy, made when it is first needed: most recipes search for nothing."""
+        return live_copy(self.model, self._images) if self._wanted else None
 
     @contextmanager
     def oracle(self, n: int) -> Iterator[Oracle]:

@@ -22,6 +22,7 @@ from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN, Reference
 from unshaken.harden.engine.monitors import MONITORS
 from unshaken.harden.engine.recipe import Epoch, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.training import Training, build_optimizer, rate
@@ -29,7 +30,7 @@ from unshaken.run.store import RunDir
 
 Validation = Callable[[Classifier, Batch], float]
 Keep = Callable[[Classifier, str, Progress], None]
-"""Writes a classifier under a name: `model` for the chosen one, `last`."""
+"""Writes a classifier under a name: `model` for the chosen one, `last`, `start` where that is a candidate."""
 
 
 class Loop:
@@ -45,6 +46,7 @@ class Loop:
         keep: see `Keep`; None for nothing.
         validation: figure in [0, 1] of a classifier on held-out images that chooses the checkpoint, in the place of
             `training.select`; with it, and with `training.max_clean_loss`, the starting weights are a candidate.
+        reference: figures of the starting weights in the place of those on held-out images, which they know.
 
     Raises:
         ParameterError: recipes do not go together, or batch and model do not.
@@ -61,8 +63,9 @@ class Loop:
         run: RunDir | None = None,
         keep: Keep | None = None,
         validation: Validation | None = None,
+        reference: Reference | None = None,
     ) -> None:
-        self.validation = validation
+        self.validation, self.reference = validation, reference
         self.training, self.samples, self.run, self.keep = training, samples, run, keep
         self.together = Composition(recipes)
         self.processes = processes or Processes(precision=training.precision)
@@ -152,8 +155,14 @@ class Loop:
             return
         record: dict[str, float] = {}
         self._figures(record, self.live)
+        if self.reference is not None:
+            record["held_accuracy"] = self.reference.accuracy
+            if self.reference.aimed is not None:
+                record[FIGURES["repair"]] = self.reference.aimed
+            self.progress.flags[KNOWN] = self.reference.why
         self.progress.start = record
         self.progress.best, self.progress.best_epoch = record[FIGURES[self.select]] + LEAST_GAIN, -1
+        self._keep(self.live, "start")
         self._keep(self.live, "model")
 
     def _call(self, images: Tensor) -> Tensor:
@@ -372,8 +381,6 @@ FIGURES = {
     "robust": "held_robust", "clean": "held_accuracy", "last": "held_accuracy", "repair": "held_repaired"
 }  # fmt: skip
 """The figure by which each way to select compares checkpoints."""
-LEAST_GAIN = 0.01
-"""By how much an epoch must be better than the starting weights, where these are a candidate."""
 PEEK = 8
 """Images that a copy of the model is checked on."""
 

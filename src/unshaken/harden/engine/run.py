@@ -27,12 +27,13 @@ from unshaken.harden.engine._trackers import sink_of
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
-from unshaken.harden.engine.loop import FIGURES, Loop, Validation
+from unshaken.harden.engine.judgement import Reference
+from unshaken.harden.engine.loop import Loop, Validation
 from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
-from unshaken.measure import share
 from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
 from unshaken.run.align import aligned
 from unshaken.run.config import provenance
@@ -104,8 +105,9 @@ def train_run(
     download: bool = False,
     track: str | None = None,
     validation: Validation | None = None,
+    reference: Reference | None = None,
 ) -> HardenResult:
-    """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation`."""
+    """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation` and `reference`."""
     run, sink = RunDir(out), sink_of(track)
     processes = Processes(
         accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
@@ -142,24 +144,30 @@ def train_run(
         run.write(record.model_dump_json(indent=1).encode() + b"\n", "model.json")
         run.write(_curves(progress), "curves.parquet")
 
-    loop = Loop(classifier, samples, recipes, training, processes=processes, run=run, keep=keep, validation=validation)
+    loop = Loop(
+        classifier, samples, recipes, training, processes=processes, run=run, keep=keep, validation=validation,
+        reference=reference,
+    )  # fmt: skip
     config.images["held_out"] = len(loop.held)
     if processes.rank:
         loop.train(resume=resume)
         processes.end()
         return HardenResult(run, classifier, {}, {})
     with locked(run) as lock:
+        refused = earlier_refusal(run) if resume else ""
         _opened(run, config, resume=resume)
         loop.renew = lock.renew
         with tracked(sink, run, config, recipes, lambda: loop.progress.flags) as tracker:
             loop.told = tracker.told
             progress = loop.train(resume=resume)
             processes.end()
-            config.result = _result(loop, progress)
+            config.result = result_of(loop, progress)
             run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
             tracker.ended(config.result)
+    if refused:
+        config.result = keep_start(run, refused)
     bad = {dataset.ids[i]: reason for i, reason in samples.bad.items()}
-    return HardenResult(run, _chosen(loop.kept(), run), config.result, bad)
+    return HardenResult(run, chosen_weights(loop.kept(), run), config.result, bad)
 
 
 def prepared(
@@ -248,46 +256,6 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
     run.write_json(wanted, NAME)
 
 
-def _result(loop: Loop, progress: Progress) -> dict[str, Any]:
-    of_epochs: dict[int, dict[str, float]] = {-1: progress.start, **{int(c["epoch"]): c for c in progress.curves}}
-    chosen = of_epochs.get(progress.best_epoch, {})
-    figures: dict[str, Any] = {}
-    for name, n in (("held_accuracy", len(loop.held)), ("held_robust", min(len(loop.held), loop.check.attacked))):
-        if name in chosen:
-            figures[name] = share(round(chosen[name] * n), n).to_json()
-    threat = loop.threat
-    return {
-        "chosen_epoch": progress.best_epoch + 1,
-        "chosen_by": loop.select,
-        "epochs": progress.epoch,
-        "stopped_early": progress.epoch < loop.training.epochs,
-        "threat": None if threat is None else {"norm": threat.norm, "eps": threat.eps},
-        "figures": figures,
-        "start": progress.start,
-        "start_kept": _why_start(loop, progress),
-        "flags": [{"name": k, "detail": v, "ids": []} for k, v in progress.flags.items()],
-        "cost": {"forwards": progress.forwards, "backwards": progress.backwards, "seconds": progress.seconds},
-    }
-
-
-def _why_start(loop: Loop, progress: Progress) -> str:
-    """Why the starting weights are kept; empty where an epoch is."""
-    if progress.best_epoch >= 0 or not progress.start:
-        return ""
-    name, start = FIGURES[loop.select], progress.start
-    what = {"repair": "under the audited changes", "robust": "under attack"}.get(loop.select, "on unchanged images")
-    best = max((c for c in progress.curves if name in c), key=lambda c: c[name], default=None)
-    if best is None:
-        return "no epoch was measured"
-    text = (
-        f"no epoch was better within what may be lost: held-out accuracy {what} was {start[name]:.1%} at the start and "
-        f"{best[name]:.1%} at best, in epoch {int(best['epoch']) + 1}, where accuracy on unchanged images went from "
-        f"{start['held_accuracy']:.1%} to {best['held_accuracy']:.1%}"
-    )
-    most = loop.training.max_clean_loss
-    return text if most is None else f"{text} (max_clean_loss allows {100 * most:g} points)"
-
-
 def _curves(progress: Progress) -> bytes:
     names = list(dict.fromkeys(k for record in progress.curves for k in record))
     table = pa.table({n: pa.array([r.get(n) for r in progress.curves], pa.float64()) for n in names})
@@ -296,7 +264,12 @@ def _curves(progress: Progress) -> bytes:
     return buffer.getvalue()
 
 
-def _chosen(model: Classifier, run: RunDir) -> Classifier:
+def chosen_weights(model: Classifier, run: RunDir) -> Classifier:
+    """The classifier with the weights that a run keeps, in evaluation mode.
+
+    Raises:
+        RunError: they are damaged.
+    """
     from safetensors.torch import load as load_tensors
 
     try:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
+from scipy import special
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers
@@ -52,8 +53,8 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, level: float = 0.95) 
     if not ((k >= 0) & (k <= m) & (m >= 1)).all():
         raise ParameterError("successes must lie in 0..n with n at least 1, one n for each count")
     tail = (1 - level) / 2
-    low = np.where(k > 0, scipy.stats.beta.ppf(tail, np.maximum(k, 1), m - k + 1), 0.0)
-    high = np.where(k < m, scipy.stats.beta.ppf(1 - tail, k + 1, np.maximum(m - k, 1)), 1.0)
+    low = np.where(k > 0, special.betaincinv(np.maximum(k, 1), m - k + 1, tail), 0.0)
+    high = np.where(k < m, special.betaincinv(k + 1, np.maximum(m - k, 1), 1 - tail), 1.0)
     return low, high
 
 

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, require_named
@@ -89,11 +90,17 @@ def model_kind(
     return enter
 
 
-def list_kinds() -> tuple[Kind, ...]:
-    """Every kind of model, sorted by name."""
+@cache
+def _load_files() -> None:
+    """Import all files of this folder that enter a kind, once a process."""
     for module in pkgutil.iter_modules(loaders.__path__):
         if module.name.startswith("from_"):
             importlib.import_module(f"{loaders.__name__}.{module.name}")
+
+
+def list_kinds() -> tuple[Kind, ...]:
+    """Every kind of model, sorted by name."""
+    _load_files()
     return tuple(sorted(_KINDS.values(), key=lambda k: k.name))
 
 

@@ -61,7 +61,7 @@ class Networks:
 
 
 def run(paper: AdaptiveSmoothingPaper, context: Context) -> None:
-    """The same experiment for each seed; the mixing network for the first."""
+    """The same experiment for each seed."""
     seeds = context.seeds(paper.seeds)
     if context.model != PAIR:
         given = Networks(
@@ -75,12 +75,12 @@ def run(paper: AdaptiveSmoothingPaper, context: Context) -> None:
     parts = context.datasets.parts(paper.train, paper.test)
     for seed in seeds:
         part = context.within(f"seed{seed}")
-        nets = trained(paper, part, parts.training, seed, mixing=seed == seeds[0])
+        nets = trained(paper, part, parts.training, seed)
         Experiment(paper, part, nets, parts.testing.batch(), seed).run()
 
 
-def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: int, *, mixing: bool) -> Networks:
-    """The networks of one seed; with a mixing network where it is asked for."""
+def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: int) -> Networks:
+    """The networks of one seed."""
 
     def net(name: str, recipes: list[Recipe], epochs: int) -> Net:
         return context.net(name, ARCH, data, training(epochs, seed), recipes)
@@ -89,7 +89,7 @@ def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: 
     robust = net("robust", [AdversarialTraining(eps=paper.eps, steps=3, step_size=0.5)], paper.robust_epochs).model
     noisy = net("noisy", [GaussianAugmented(sigma=paper.sigma)], paper.epochs).model if paper.sigma else None
     gated = None
-    if paper.mixing and mixing:
+    if paper.mixing:
         options = training(paper.mixing_epochs, seed, batch_size=32, lr=0.003, optimizer="adamw", clip=10.0)
         recipe = mixing_recipe(paper.eps).beside(robust)
         gated = context.net("mixing", accurate, data.first(paper.mixing), options, [recipe]).model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from unshaken.papers.adaptive_smoothing import (
     BIASES,
     CERTIFIED,
     LOSSES,
+    MIXTURES,
     RULES,
     SCALES,
     SHARES,
     AdaptiveSmoothingPaper,
 )
+from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, share_of, stacked
 
 Flags = NDArray[np.bool_]
@@ -26,8 +29,56 @@ RADII = (0.0, 0.1, 0.25, 0.5)
 
 
 def figures(paper: AdaptiveSmoothingPaper, rows: Rows) -> dict[str, Any]:
-    """By seed."""
-    return {f"seed{s}": Figures(rows.within(f"seed{s}")).all() for s in rows.seeds(paper.seeds)}
+    """By seed; what is chosen, over all seeds by half of the images, is judged on the other half."""
+    found = {name: Figures(part).all() for name, part in rows.repetitions(paper.seeds).items()}
+    halves = [Figures(part) for part in rows.halved().repetitions(paper.seeds).values()]
+    with choosing():
+        others = [half.all() for half in halves]
+    judged = [half.all() for half in halves]
+    for one, chosen in zip(found.values(), chosen_of(others, judged), strict=True):
+        one["chosen"] = chosen
+    return found
+
+
+def chosen_of(others: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each seed, the best mixture of fixed weight by each of the two rules, and the best bias of mixing networks.
+
+    Args:
+        others: figures of each seed on the images that choose.
+        judged: the same on the others.
+    """
+    found: list[dict[str, Any]] = [{} for _ in judged]
+    for name, measure in (("trade_off", above_chord), ("keeps_most", kept)):
+        scale, weight = max(MIXTURES, key=lambda pair: sum(measure(part, *pair) for part in others))
+        for one, part in zip(found, judged, strict=True):
+            mixture = part[f"T{scale}"][weight]
+            one[name] = {
+                "mixture": f"weight {weight[1:]}, T_h {scale}",
+                "clean": mixture["clean"],
+                "worst": mixture["worst"],
+                "met": round(measure(part, scale, weight), 4),
+            }
+    gates = [part["mixing_network"] for part in others if "mixing_network" in part]
+    if gates:
+        bias = max(gates[0], key=lambda b: sum(float(gate[b]["gain"]) for gate in gates))
+        for one, part in zip(found, judged, strict=True):
+            if "mixing_network" in part:
+                one["mixing_network"] = {"bias": bias[1:], **part["mixing_network"][bias]}
+    return found
+
+
+def above_chord(part: Mapping[str, Any], scale: int, weight: str) -> float:
+    """How far the robust accuracy of a mixture lies above the line."""
+    return float(part[f"T{scale}"][weight]["above_chord"])
+
+
+def kept(part: Mapping[str, Any], scale: int, weight: str) -> float:
+    """The smaller of two shares: of what the accurate network is more accurate, and of the other's robustness."""
+    (g, h), mixture = (part["g"], part["h"]), part[f"T{scale}"][weight]
+    more, robust = g["clean"]["value"] - h["clean"]["value"], h["worst"]["value"]
+    if more <= 0 or robust <= 0:
+        return 0.0
+    return float(min((mixture["clean"]["value"] - h["clean"]["value"]) / more, mixture["worst"]["value"] / robust))
 
 
 class Figures:

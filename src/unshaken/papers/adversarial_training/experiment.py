@@ -26,11 +26,12 @@ def run(paper: AdversarialTrainingPaper, context: Context) -> None:
         ParameterError: a model is given; the recipes train their own.
     """
     context.refuse_model(paper.model, "leave --model out")
-    ordering(paper, context)
-    if context.data == paper.data:
-        far(paper, context)
-        long(paper, context)
-        mixed(paper, context)
+    for repetition in context.repetitions(paper.seeds):
+        ordering(paper, repetition)
+        if context.data == paper.data:
+            far(paper, repetition)
+            long(paper, repetition)
+            mixed(paper, repetition)
 
 
 def ordering(paper: AdversarialTrainingPaper, context: Context) -> None:
@@ -53,7 +54,9 @@ def ordering(paper: AdversarialTrainingPaper, context: Context) -> None:
 def far(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(b) Single steps from the clean image and from noise, far out."""
     train = part(context, "train", paper.far_images, "fashion-mnist")
-    options = {"epochs": paper.far_epochs, "lr": 0.05, "held_out": 300, "check_images": FAR_CHECKED, "check_steps": 10}
+    options = {
+        "epochs": paper.far_epochs, "lr": 0.05, "held_out": 300, "check_images": 2 * FAR_CHECKED, "check_steps": 10,
+    }  # fmt: skip
     trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},step_size=1.25,random_start=false"], options)
     trained(context, "far-n-fgsm", train, [f"n-fgsm:eps={paper.far_eps}"], options)
 
@@ -97,10 +100,10 @@ def part(context: Context, split: str, n: int, spec: str | None = None) -> Split
 
 
 def trained(context: Context, name: str, data: Split, recipes: Sequence[str], options: Mapping[str, Any]) -> Classifier:
-    """The trained network, and the rows of its epochs."""
+    """The trained network, and the rows of its epochs, which are counted from 1."""
     net = context.net(name, context.model, data, Training(seed=context.seed, **options), recipes)
     if not context.has(f"train.{name}", "training"):
-        rows = [(int(c["epoch"]), k, v) for c in net.curves for k, v in c.items() if k != "epoch"]
+        rows = [(int(c["epoch"]) + 1, k, v) for c in net.curves for k, v in c.items() if k != "epoch"]
         rows += [(len(net.curves), f"flag:{flag}", 1.0) for flag in net.flags]
         columns = dict(zip(("epoch", "name", "value"), map(list, zip(*rows, strict=True)), strict=True))
         context.write("training", f"train.{name}", columns)

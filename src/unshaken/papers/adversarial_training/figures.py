@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from unshaken.measure import paired_difference
-from unshaken.papers.adversarial_training import EPS, MIXED, ORDER, AdversarialTrainingPaper
-from unshaken.papers.frame.rows import Rows
+from unshaken.measure import paired_difference, share
+from unshaken.papers.adversarial_training import EPS, FAR_CHECKED, LONG_CHECKED, MIXED, ORDER, AdversarialTrainingPaper
+from unshaken.papers.frame.roles import Roles, choosing
+from unshaken.papers.frame.rows import Numbers, Rows
+
+FAR, LONG = ("fgsm", "n-fgsm"), ("at", "awp", "ema")
 
 
 def figures(paper: AdversarialTrainingPaper, rows: Rows) -> dict[str, Any]:
-    """The parts that were run."""
-    return Figures(rows).all()
+    """By seed: the parts that were run."""
+    seeds = {name: Seed(part) for name, part in rows.repetitions(paper.seeds).items()}
+    found: dict[str, Any] = {name: seed.all() for name, seed in seeds.items()}
+    for part, arms, curve, checked in (
+        ("catastrophic", [f"far-{name}" for name in FAR], "train_robust", FAR_CHECKED),
+        ("robust_overfitting", [f"long-{name}" for name in LONG], "held_robust", LONG_CHECKED),
+    ):
+        for arm in arms:
+            if arm not in next(iter(seeds.values())).arms:
+                continue
+            curves = {name: seed.curve(arm, curve) for name, seed in seeds.items()}
+            for name, figures_of_arm in courses(curves, checked).items():
+                found[name].setdefault(part, {})[arm.partition("-")[2]] = figures_of_arm
+    return found
 
 
-class Figures:
-    """The rows of a run, read once.
+def courses(curves: Mapping[str, Mapping[int, float]], checked: int) -> dict[str, dict[str, Any]]:
+    """By seed: accuracy in the best epoch, which the other seeds choose, and at the end.
+
+    The largest value of a curve is above what its epoch is worth, as it was chosen among all by its own noise.
 
     Args:
-        rows: of the run.
+        curves: name of a seed to accuracy by epoch, of two seeds or more.
+        checked: images of which each accuracy is the share.
+    """
+    epochs = sorted(next(iter(curves.values())))
+    table: Numbers = np.array([[curve[epoch] for epoch in epochs] for curve in curves.values()])
+    found = {}
+    for i, (name, own) in enumerate(zip(curves, table, strict=True)):
+        others = Roles(np.arange(len(table)) != i, f"curves for {name}")
+        with choosing():
+            place = int(others.rows(table).mean(0).argmax())
+        best, last = (others.rows(table)[0, at] for at in (place, -1))
+        found[name] = {
+            "best": share(round(best * checked), checked).to_json(),
+            "last": share(round(last * checked), checked).to_json(),
+            "best_epoch": epochs[place],
+            "highest": round(float(own.max()), 4),
+            "epochs": epochs[-1],
+            "checks": len(epochs),
+        }
+    return found
+
+
+class Seed:
+    """The rows of one seed, read once.
+
+    Args:
+        rows: of the seed.
     """
 
     def __init__(self, rows: Rows) -> None:
         self.rows, self.labels = rows, rows.labels()
-        self.epochs = rows.table("training").to_pylist()
+        self.arms = [label.removeprefix("train.") for label in rows.labels("training")]
 
     def all(self) -> dict[str, Any]:
-        """Part (a), and the other three where they were run."""
+        """Part (a), and part (d) where it was run."""
         found: dict[str, Any] = {"ordering": self.ordering(ORDER, f"aa.{{}}-linf-{EPS:.6g}")}
-        if not self.curve("far-fgsm", "train_robust"):
-            return found
-        found["catastrophic"] = {
-            name: self.course(f"far-{name}", "train_robust")
-            | {"flagged": self.flagged(f"far-{name}", "catastrophic-overfitting")}
-            for name in ("fgsm", "n-fgsm")
-        }
-        found["robust_overfitting"] = {
-            name: self.course(f"long-{name}", "held_robust")
-            | {"train_last": self.curve(f"long-{name}", "train_robust")[-1]}
-            | {"flagged": self.flagged(f"long-{name}", "robust-overfitting")}
-            for name in ("at", "awp", "ema")
-        }
-        found["corruptions"] = self.corruptions(MIXED)
+        if MIXED[0] in self.arms:
+            found["corruptions"] = self.corruptions(MIXED)
         return found
 
     def ordering(self, arms: list[str], condition: str) -> dict[str, Any]:
@@ -53,28 +85,15 @@ class Figures:
                 "clean": self.rows.accuracy(f"clean.{arm}"),
                 "autoattack": self.rows.accuracy(condition.format(arm)),
                 "gain": self.rows.difference(condition.format(arm), condition.format(arms[0])),
+                "clean_gain": self.rows.difference(f"clean.{arm}", f"clean.{arms[0]}"),
             }
             for arm in arms
         }
 
-    def curve(self, arm: str, name: str) -> list[float]:
-        """A figure over the epochs of an arm."""
-        rows = [(r["epoch"], r["value"]) for r in self.epochs if r["condition"] == f"train.{arm}" and r["name"] == name]
-        return [value for _, value in sorted(rows)]
-
-    def flagged(self, arm: str, flag: str) -> bool:
-        """Whether a monitor raised a flag."""
-        return bool(self.curve(arm, f"flag:{flag}"))
-
-    def course(self, arm: str, name: str) -> dict[str, Any]:
-        """Best, last and when, of a figure over epochs."""
-        values = self.curve(arm, name)
-        return {
-            "best": max(values),
-            "best_epoch": int(np.argmax(values)) + 1,
-            "last": values[-1],
-            "epochs": len(values),
-        }
+    def curve(self, arm: str, name: str) -> dict[int, float]:
+        """A figure of an arm by epoch, where it was checked."""
+        rows = self.rows.table("training", f"train.{arm}").to_pylist()
+        return {r["epoch"]: r["value"] for r in rows if r["name"] == name}
 
     def corruptions(self, arms: list[str]) -> dict[str, Any]:
         """Clean and mean corrupted accuracy of each arm, and the paired gain over the first."""

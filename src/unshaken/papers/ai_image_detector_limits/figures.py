@@ -164,15 +164,15 @@ class Figures:
         ways: dict[str, list[float]] = {"alike": [], "only_generated": [], "only_real": []}
         counts, psnr = np.zeros((2, 2), int), []
         for now, clean in zip(self.each(f"generated.{name}"), self.each("generated.clean"), strict=True):
-            (made, real), (made0, real0) = (
-                [Roles(part["fold"] == 0).rows(part["score"], part["abnormal"] == k) for k in (True, False)]
-                for part in (now, clean)
-            )
+            roles = Roles(clean["fold"] == 0, name)
+            with choosing():
+                threshold = threshold_at(roles.rows(clean["score"]), FALSE_ALARMS)
+            made0, real0 = (roles.rows(clean["score"], clean["abnormal"] == k) for k in (True, False))
+            shown = Roles(now["fold"] == 0, name)
+            made, real = (shown.held_out(now["score"], now["abnormal"] == k) for k in (True, False))
             pairs = {"alike": (real, made), "only_generated": (real0, made), "only_real": (real, made0)}
             for way, (a, b) in pairs.items():
                 ways[way].append(auroc(a, b).value)
-            with choosing():
-                threshold = threshold_at(Roles(clean["fold"] == 0).rows(clean["score"]), FALSE_ALARMS)
             counts += [[(made > threshold).sum(), len(made)], [(real > threshold).sum(), len(real)]]
             psnr.append(float(now["psnr"].mean()))
         figures: dict[str, Any] = {

@@ -77,20 +77,20 @@ class Lab:
 
     def run(self) -> None:
         """Train and evaluate everything; the costs come last, so that they say that all is there."""
-        paper, seed = self.paper, self.context.seed
-        with track("three heads", 3 + len(ARMS) * paper.seeds) as task:
-            large = self.net("large", blocks, paper.train, [], paper.epochs, seed)
-            robust = [SHOWN.model_copy(update={"clean": 0.25})]
-            teacher = self.net("teacher", half, paper.teacher_train, robust, paper.teacher_epochs, seed + 1)
-            for name, net in (("original", large), ("teacher", teacher)):
-                self.evaluate(f"{name}.model", net.model)
-                task.advance()
-            for number in range(paper.seeds):
-                for arm in ARMS:
-                    self.tuned(f"{arm}{number}", large, teacher, 1.0 if arm == "three" else 0.0, 3 * seed + number)
+        paper, robust = self.paper, [SHOWN.model_copy(update={"clean": 0.25})]
+        with track("three heads", (3 + len(ARMS)) * paper.seeds) as task:
+            for number, seed in enumerate(self.context.seeds(paper.seeds)):
+                large = self.net(f"large{number}", blocks, paper.train, [], paper.epochs, seed)
+                epochs = paper.teacher_epochs
+                teacher = self.net(f"teacher{number}", half, paper.teacher_train, robust, epochs, 1000 + seed)
+                for name, net in (("original", large), ("teacher", teacher)):
+                    self.evaluate(f"{name}{number}.model", net.model)
                     task.advance()
-            self.full(large)
-            task.advance()
+                for arm in ARMS:
+                    self.tuned(f"{arm}{number}", large, teacher, 1.0 if arm == "three" else 0.0, seed)
+                    task.advance()
+                self.full(number, large, seed)
+                task.advance()
         self.context.write("costs", "read", {"id": list(self.values), "value": list(self.values.values())})
 
     def tuned(self, name: str, large: Net, teacher: Net, weight: float, seed: int) -> None:
@@ -113,14 +113,14 @@ class Lab:
             "flops.three_heads": float(report.flops_three),
         }
 
-    def full(self, large: Net) -> None:
+    def full(self, number: int, large: Net, seed: int) -> None:
         """Tune all weights on half clean, half changed images, as many views as three heads saw; and WiSE-FT."""
         recipes = [SHOWN.model_copy(update={"clean": 0.5})]
-        epochs, seed = 2 * self.paper.tuning_epochs, 3 * self.context.seed
-        full = self.net("full", large, self.paper.train, recipes, epochs, seed, tuning=True)
-        self.evaluate("full.model", full.model)
+        epochs = 2 * self.paper.tuning_epochs
+        full = self.net(f"full{number}", large, self.paper.train, recipes, epochs, seed, tuning=True)
+        self.evaluate(f"full{number}.model", full.model)
         middle = interpolate(large.model.net.state_dict(), full.model.net.state_dict(), 0.5)
-        self.evaluate("wise.model", with_weights(full.model, middle))
+        self.evaluate(f"wise{number}.model", with_weights(full.model, middle))
 
     def net(
         self, name: str, start: Architecture | Net, count: int, recipes: Sequence[Recipe], epochs: int, seed: int, *,

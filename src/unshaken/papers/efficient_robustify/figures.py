@@ -26,7 +26,7 @@ class Figures:
 
     Args:
         rows: of the run.
-        seeds: of tuning.
+        seeds: of all networks.
     """
 
     def __init__(self, rows: Rows, seeds: int) -> None:
@@ -34,9 +34,9 @@ class Figures:
 
     def all(self) -> dict[str, Any]:
         """Every network alone, each arm by mode, what the teacher adds, and the cost."""
-        base = self.correct("original")
-        alone = ("original", "teacher", "full", "wise")
-        found: dict[str, Any] = {name: summary([self.correct(name)], base) for name in alone}
+        alone = {n: [self.correct(f"{n}{s}") for s in self.seeds] for n in ("original", "teacher", "full", "wise")}
+        base = np.mean(alone["original"], 0)
+        found: dict[str, Any] = {name: summary(parts, base) for name, parts in alone.items()}
         for arm in ARMS:
             by_mode = {mode: [self.decided(f"{arm}{s}", mode) for s in self.seeds] for mode in get_args(Mode)}
             found[arm] = {mode: summary(parts, base) for mode, parts in by_mode.items()}
@@ -81,8 +81,8 @@ class Figures:
     def cost(self) -> dict[str, Any]:
         """Seconds of training (where it was done), parameters that learn, operations of a pass."""
         values = {row["id"]: row["value"] for row in self.rows.table("costs").to_pylist()}
-        seconds = {n: round(values[f"{n}.seconds"], 1) for n in ("large", "teacher", "full")}
-        seconds |= {arm: round(float(np.mean([values[f"{arm}{s}.seconds"] for s in self.seeds])), 1) for arm in ARMS}
+        timed = ("large", "teacher", "full", *ARMS)
+        seconds = {n: round(float(np.mean([values[f"{n}{s}.seconds"] for s in self.seeds])), 1) for n in timed}
         return {
             "seconds": seconds,
             "tunable_share": round(values["tunable_share"], 4),
@@ -96,7 +96,7 @@ def summary(parts: Sequence[Numbers], base: Numbers) -> dict[str, Any]:
 
     Args:
         parts: one a seed, `[10, N]`, the first condition clean.
-        base: the original's, likewise.
+        base: the original's mean over seeds, likewise.
     """
     mean = np.mean(parts, 0)
     clean, corrupted = mean[0], mean[1:].mean(0)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
 
 SMALL = "small"
 PLAIN, TEACHER, STUDENT = "plain", "teacher", "student"
@@ -49,28 +49,28 @@ class DistillationPaper(Paper):
     parts: ClassVar[Mapping[str, ClaimPart]] = {
         "blunts-fgsm": ClaimPart(
             statement="Defensive distillation is effective against FGSM.",
-            rule=f"Shown if, at each eps of {RADII[0]:g}, {RADII[1]:g} and {RADII[2]:g}, accuracy under FGSM on the "
-            f"cross-entropy is more than {HIDDEN} higher for the distilled than for the undefended network; "
-            "contradicted if it is lower at one.",
+            rule=f"Shown if in every seed, at each eps of {RADII[0]:g}, {RADII[1]:g} and {RADII[2]:g}, accuracy under "
+            f"FGSM on the cross-entropy is more than {HIDDEN} higher for the distilled than for the undefended "
+            "network; contradicted if it is lower at one.",
         ),
         "yields-to-cw": ClaimPart(
             statement="It remains susceptible to Carlini and Wagner's attack.",
-            rule=f"Shown if that attack succeeds on more than {BROKEN:.0%} of the images that the distilled network "
-            "classifies correctly; contradicted if on less than half.",
+            rule=f"Shown if in every seed that attack succeeds on more than {BROKEN:.0%} of the images that the "
+            "distilled network classifies correctly; contradicted if on less than half.",
         ),
         "hides-gradients": ClaimPart(
             statement="What stops FGSM is that gradients are hidden.",
-            rule=f"Shown if, for the distilled network at eps {MIDDLE}, more than {ZERO:.0%} of the gradients are "
-            f"exactly zero, FGSM leaves more than {REST} of accuracy that the strongest attack takes, and distillation "
-            f"gains less than {REST} under one step and under PGD on the margin, which does not saturate; contradicted "
-            "if it gains more.",
+            rule=f"Shown if in every seed, for the distilled network at eps {MIDDLE}, more than {ZERO:.0%} of the "
+            f"gradients are exactly zero, FGSM leaves more than {REST} of accuracy that the strongest attack "
+            f"takes, and distillation gains less than {REST} under one step and under PGD on the margin, which "
+            "does not saturate; contradicted if it gains more.",
             central=False,
         ),
         "boundary": ClaimPart(
             statement="The decision boundary hardly moves.",
-            rule="Shown if the median l2 of Carlini and Wagner's attack on the distilled network is more than "
-            f"{NEAR} times that on the undefended one, and that more than {NEAR} times the former; contradicted if one "
-            "is less. The two medians are over other images: their intervals' ends decide.",
+            rule="Shown if in every seed the median l2 of Carlini and Wagner's attack on the distilled network is "
+            f"more than {NEAR} times that on the undefended one, and that more than {NEAR} times the former; "
+            "contradicted if one is less. The two medians are over other images: their intervals' ends decide.",
             central=False,
         ),
         "imagenet-networks": ClaimPart(
@@ -80,49 +80,61 @@ class DistillationPaper(Paper):
         ),
     }
     expected: ClassVar[Mapping[str, Any]] = {
-        "student": {"cw": {"success": "1.0 (Carlini & Wagner 2017, abstract)"}},
+        "seed0": {"student": {"cw": {"success": "1.0 (Carlini & Wagner 2017, abstract)"}}},
         "published": "CIFAR-10, ResNeXt50: accuracy .79, .35 under Carlini and Wagner's attack, about .51 with "
         "distillation (secondary summary); effective against FGSM, susceptible to C&W (abstract)",
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "student_minus_plain.fgsm.0.1": ("Under FGSM at 0.1, gain by distillation", "accuracy"),
-        "student_minus_plain.fgsm-margin.0.1": ("The same step on a loss that does not saturate", "accuracy"),
-        "student_minus_plain.pgd-margin.0.1": ("Under PGD at 0.1, gain by distillation", "accuracy"),
-        "student.accuracy.fgsm.0.1": ("Distilled network, under FGSM at 0.1", "accuracy"),
-        "plain.accuracy.fgsm.0.1": ("Undefended network, under FGSM at 0.1", "accuracy"),
-        "student.accuracy.pgd-margin.0.1": ("Distilled network, under PGD at 0.1", "accuracy"),
-        "student.cw.success": ("Carlini-Wagner attack on the distilled network", "success rate"),
-        "student.masking.0.1.zero_gradients": (
+        "seed*.student_minus_plain.fgsm.0.1": ("Under FGSM at 0.1, gain by distillation", "accuracy"),
+        "seed*.student_minus_plain.fgsm-margin.0.1": ("The same step on a loss that does not saturate", "accuracy"),
+        "seed*.student_minus_plain.pgd-margin.0.1": ("Under PGD at 0.1, gain by distillation", "accuracy"),
+        "seed*.student.accuracy.fgsm.0.1": ("Distilled network, under FGSM at 0.1", "accuracy"),
+        "seed*.plain.accuracy.fgsm.0.1": ("Undefended network, under FGSM at 0.1", "accuracy"),
+        "seed*.student.accuracy.pgd-margin.0.1": ("Distilled network, under PGD at 0.1", "accuracy"),
+        "seed*.student.cw.success": ("Carlini-Wagner attack on the distilled network", "success rate"),
+        "seed*.student.masking.0.1.zero_gradients": (
             "Images whose gradient is exactly zero, distilled network",
             "share of images",
         ),
-        "student.cw.median_l2": ("Median l2 of that attack, distilled network", "l2 distance"),
-        "plain.cw.median_l2": ("Median l2 of that attack, undefended network", "l2 distance"),
+        "seed*.student.cw.median_l2": ("Median l2 of that attack, distilled network", "l2 distance"),
+        "seed*.plain.cw.median_l2": ("Median l2 of that attack, undefended network", "l2 distance"),
     }
     differs: ClassVar[Sequence[str]] = (
         "Small networks on Fashion-MNIST in the place of ResNeXt50 on CIFAR-10 (--data cifar10).",
         "FGSM at a larger eps counts what fooled at a smaller one.",
-        "Each network is trained once: intervals are over images.",
+        "Intervals are over images; every part is judged in each seed.",
     )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = SMALL
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"gradients": {"largest": "double", "gap": "double"}}
 
-    train: PositiveInt = Field(12_000, description="training images, a stratified subset")
-    test: PositiveInt = Field(1000, description="test images for clean accuracy, those to attack among them")
-    attacked: PositiveInt = Field(300, description="images of linf attacks")
-    nearest: PositiveInt = Field(100, description="images of Carlini and Wagner's attack")
+    full: ClassVar[Mapping[str, Any]] = {
+        "train": 12_000,
+        "test": 1000,
+        "attacked": 300,
+        "nearest": 100,
+        "cw_steps": 150,
+    }
+
+    seeds: PositiveInt = Field(3, description="networks of each kind")
+    train: PositiveInt = Field(5_000, description="training images, a stratified subset")
+    test: PositiveInt = Field(500, description="test images for clean accuracy, those to attack among them")
+    attacked: PositiveInt = Field(80, description="images of linf attacks")
+    nearest: PositiveInt = Field(25, description="images of Carlini and Wagner's attack")
     epochs: PositiveInt = Field(4, description="of the undefended network's training")
     longer: PositiveInt = Field(5, description="of the teacher's and the student's")
     temperature: PositiveFloat = Field(40.0, description="T of teacher and student, and of the tempered loss")
     lr: PositiveFloat = Field(0.1, description="largest learning rate of all three")
-    cw_steps: PositiveInt = Field(150, description="steps of Adam in each run of Carlini and Wagner's attack")
+    cw_steps: PositiveInt = Field(100, description="steps of Adam in each run of Carlini and Wagner's attack")
     cw_searches: PositiveInt = Field(5, description="its runs, each with another weight c")
     cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
     cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
+        return in_every_seed(measured, self._of_one_seed)
+
+    def _of_one_seed(self, measured: Mapping[str, Any]) -> list[Check]:
         gains, masking = measured["student_minus_plain"], measured[STUDENT]["masking"][MIDDLE]
         checks = [
             decide("blunts-fgsm", f"FGSM at {eps:g}, distilled minus undefended", gain, above=HIDDEN)
@@ -160,10 +172,12 @@ class DistillationPaper(Paper):
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """Why FGSM fails."""
-        reasons = measured[STUDENT]["masking"][MIDDLE]["reasons"] or "none"
+        seeds = [part for _, part in seeds_in(measured)]
+        gaps = ", ".join(str(part["logit_gap_ratio"]) for part in seeds)
+        signs = "; ".join(f"{n}, {p[STUDENT]['masking'][MIDDLE]['reasons'] or 'none'}" for n, p in seeds_in(measured))
         return (
-            f"The distilled network's logit gap is {measured['logit_gap_ratio']} times the undefended one's. Signs of "
-            f"masked gradients in it at eps {MIDDLE}: {reasons}."
+            f"The distilled network's logit gap is {gaps} times the undefended one's. Signs of masked gradients in it "
+            f"at eps {MIDDLE}: {signs}."
         )
 
 

@@ -36,6 +36,12 @@ STEPS = 20
 
 
 def run(paper: DistillationPaper, context: Context) -> None:
+    """Attack the networks of each seed."""
+    for repetition in context.repetitions(paper.seeds):
+        run_seed(paper, repetition)
+
+
+def run_seed(paper: DistillationPaper, context: Context) -> None:
     """Attack each network by all losses, and the student by examples of the undefended one."""
     nets, test = trained(paper, context) if context.model == SMALL else given(paper, context)
     few, fewer = (test[slice(0, n)] for n in (paper.attacked, paper.nearest))

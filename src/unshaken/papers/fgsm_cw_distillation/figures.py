@@ -25,6 +25,11 @@ THRESHOLDS = (0.5, 1.0, 2.0)
 
 
 def figures(paper: DistillationPaper, rows: Rows) -> dict[str, Any]:
+    """By seed."""
+    return {name: seed_figures(part) for name, part in rows.repetitions(paper.seeds).items()}
+
+
+def seed_figures(rows: Rows) -> dict[str, Any]:
     """Each network by itself, and the student beside the undefended one."""
     labels = set(rows.labels())
     nets = [net for net in (PLAIN, TEACHER, STUDENT) if f"{net}.clean" in labels]

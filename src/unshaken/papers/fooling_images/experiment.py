@@ -40,16 +40,22 @@ STUDY = {"decay": 0.0, "early": 0.02, "late": 0.1}
 
 def run(paper: FoolingImagesPaper, context: Context) -> None:
     """The small networks; or the user's own."""
-    if context.model != paper.model:
-        fool_own_model(paper, context)
-        return
+    for repetition in context.repetitions(paper.seeds):
+        if context.model != paper.model:
+            fool_own_model(paper, repetition)
+        else:
+            fool_small_networks(paper, repetition)
+            fool_imagenet(paper, repetition)
+
+
+def fool_small_networks(paper: FoolingImagesPaper, context: Context) -> None:
+    """The networks of one seed."""
     view = View(SIDE, SIDE, channels=1)
     train, test = (
         context.datasets.read(split, view=view).stratified(n, context.seed)
         for split, n in (("train", paper.train), ("test", paper.test))
     )
     Experiment(paper, context, train, test.batch()).run()
-    fool_imagenet(paper, context)
 
 
 def make_all(maker: Maker, net: Network, paper: FoolingImagesPaper, mean: Tensor | float) -> list[Made]:
@@ -124,7 +130,8 @@ class Experiment:
         if not context.has("used", "used"):
             used = {"data": [context.data], "images": [len(self.train)], "classes": [self.train.classes]}
             context.write("used", "used", {"id": ["used"], **used})
-        first, second = (self.net(name, context.seed + i, self.train) for i, name in enumerate(("first", "second")))
+        pair = enumerate(("first", "second"))
+        first, second = (self.net(name, 2 * context.seed + i, self.train) for i, name in pair)
         shape = (1, SIDE, SIDE)
         maker = Maker(context, tuple(range(self.train.classes)), shape, proxies_of(first.model, known))
         mean = known.mean(0)
@@ -170,7 +177,7 @@ class Experiment:
             ids = (*data.ids, *(f"{number}/{i}" for i in range(len(images))))
             images, labels = torch.cat([data.images, images]), torch.cat([data.labels, labels])
             data = replace(data, images=images, labels=labels, ids=ids, classes=reject + 1)
-            after = self.net(f"retrained-{number}", self.context.seed + 100 * number, data)
+            after = self.net(f"retrained-{number}", 1000 * number + self.context.seed, data)
             maker.show(pool, after)
             maker.evolve("cppn", after, Cppn(), for_cppns(self.paper))
             net = after

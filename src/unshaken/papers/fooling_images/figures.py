@@ -18,8 +18,13 @@ Row = dict[str, Any]
 
 
 def figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
+    """By seed."""
+    return {name: seed_figures(paper, part) for name, part in rows.repetitions(paper.seeds).items()}
+
+
+def seed_figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
     """Of the small networks; or of the user's own model, for which there is no row in `used`."""
-    found, used = Figures(rows), rows.table("used").to_pylist()
+    found, used = Figures(rows), rows.table("used", "used").to_pylist()
     if not used:
         return {name: found.made(name, "own") for name in MADE}
     before = ["first", *(f"retrained-{i}" for i in range(1, paper.rounds + 1))]

@@ -122,7 +122,10 @@ class Maker:
         label = f"{method}.{net.name}.{net.name}"
         if not self.context.has(label, "images"):
             return None
-        images, rows = self.context.run.examples(f"{method}.{net.name}"), self.context.rows().table("images", label)
+        images, rows = (
+            self.context.run.examples(self.context.id(f"{method}.{net.name}")),
+            self.context.rows().table("images", label),
+        )
         targets = dict(zip(rows["id"].to_pylist(), rows["target"].to_pylist(), strict=True))
         ids = sorted(images)
         return Made(method, net.name, torch.stack([images[i] for i in ids]), torch.tensor([targets[i] for i in ids]))
@@ -137,7 +140,7 @@ class Maker:
             "backwards": round(oracle.meter.backwards / n),
             "seconds": (time.perf_counter() - began) / n,
         }
-        self.context.run.write_examples(made.images, made.ids, label, 0)
+        self.context.run.write_examples(made.images, made.ids, self.context.id(label), 0)
         if history:
             generations = {name: [getattr(g, name) for g in history] for name in HISTORY}
             self.context.write("history", label, {"id": [str(g.generation) for g in history], **generations})

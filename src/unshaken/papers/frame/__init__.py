@@ -10,12 +10,13 @@ its own, a room lacks a method: add it there.
 | file | for a row |
 |---|---|
 | `paper.py` | `Paper`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rules, without torch |
-| `claim.py` | `ClaimPart`, `Check`, `decide`: the parts of a claim, and their outcomes by intervals |
+| `claim.py` | `ClaimPart`, `Check`, `decide`, `in_every_seed`: the parts of a claim, and outcomes by intervals |
 | `table.py`, `measured.py` | `write_table`; the figures of a kept result, judged again |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
 | `networks.py` | `Net`, `together`, `untrained`: networks under a key of all that decides their weights |
 | `rows.py` | `Rows`, `means`, `share_of`, `stacked`: what `figures(paper, rows)` is given |
+| `roles.py` | `choosing`, `Roles`: rows that choose a threshold or a method never judge it |
 | `diffusion.py` | `learned_edm`: small diffusion models that a row's images are generated or denoised by |
 | `outcomes.py` | `Examples`: attacks and forward passes as rows, with their true cost |
 | `tables.py` | the row's own tables, in the namespace of its slug |
@@ -149,6 +150,13 @@ What to know:
 - A claim of several statements has `parts = {"gain": ClaimPart(statement=..., rule=...), ...}` in the place of
   `rule`, and each `Check` names its part; `decide("gain", words, figure, above=0.02)` judges an effect by its interval,
   and says which effect the experiment was large enough to show. What is not tried is a part with `untried="why"`.
+- A row that is run as a whole in several seeds: `for part in context.repetitions(self.seeds)`, each with its seed as
+  its own and `seed0.` before all labels; `rows.repetitions` reads them, `in_every_seed(measured, judge)` judges them.
+  Of the same images under several seeds figures take the mean over seeds first: an image stands for itself once.
+- What figures choose (a threshold, a weight, the best of several) they choose within `choosing()`, by rows that never
+  judge: whole conditions or tables that `Paper.chooses` names, half of the images (`rows.halved()`), or a mask
+  (`Roles`). Rows that serve the other purpose are refused, and so is a choice outside of `choosing()`.
+- `full` has the larger settings of `--scale full`; the defaults take ten minutes on two cores at most.
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
   It returns the checkpoint that `training.select` chooses; `plan_training(epochs, seed, ...)` takes the last. The key
@@ -172,7 +180,18 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, unpaired
-from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot, seeds_in
+from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot
 
-__all__ = ["Check", "ClaimPart", "Paper", "PlusSeparated", "across_seeds", "decide", "pilot", "seeds_in", "unpaired"]
+__all__ = [
+    "Check",
+    "ClaimPart",
+    "Paper",
+    "PlusSeparated",
+    "across_seeds",
+    "decide",
+    "in_every_seed",
+    "pilot",
+    "seeds_in",
+    "unpaired",
+]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -99,6 +99,29 @@ def decide(
     ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
     wanted = f", wanted above {above:g}" if above else ""
     return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
+
+
+def in_every_seed(measured: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Sequence[Check]]) -> list[Check]:
+    """The checks of each seed, whose name stands before their words: a part is shown if it shows in all.
+
+    Args:
+        measured: figures, those of a seed under `seed0` and so on.
+        judge: applies the rules to the figures of one seed.
+
+    >>> checks = in_every_seed({"seed0": {"gain": 0.1}, "n": 3}, lambda part: [Check("gain", part["gain"] > 0)])
+    >>> [(check.words, check.holds) for check in checks]
+    [('seed0: gain', True)]
+    """
+    return [replace(c, words=f"{name}: {c.words}") for name, part in seeds_in(measured) for c in judge(part)]
+
+
+def seeds_in(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The figures of each seed of a row that keeps them under `seed0`, `seed1` and so on.
+
+    >>> seeds_in({"seed0": {"clean": 0.9}, "networks_from_cache": True})
+    [('seed0', {'clean': 0.9})]
+    """
+    return [(name, part) for name, part in measured.items() if name.startswith("seed") and isinstance(part, Mapping)]
 
 
 def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,8 +33,7 @@ from unshaken.run.store import RunDir
 class Context:
     """An experiment at work.
 
-    Every method that writes rows does nothing where they are there already, so that an interrupted run is resumed by
-    running the experiment again from its first line.
+    Methods that write rows do nothing where these are there already: a run is resumed by running the experiment again.
 
     Args:
         slug: of the paper.
@@ -46,6 +45,7 @@ class Context:
         record: settings, inputs and networks.
         datasets: reads images.
         download: whether sources may be fetched.
+        chooses: which rows serve to choose by, as `Paper.chooses`.
         prefix: stands before the labels of all conditions; see `within`.
     """
 
@@ -58,15 +58,20 @@ class Context:
     record: Record
     datasets: Datasets
     download: bool = False
+    chooses: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
 
     def within(self, name: str) -> Context:
-        """The same experiment, with `<name>.` before the labels of all conditions, networks and steps."""
+        """The same experiment, with `<name>.` before all labels, and the names of networks and steps."""
         return replace(self, prefix=f"{self.prefix}{name}.")
 
     def seeds(self, count: int) -> range:
         """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
         return seeds_of(self.seed, count)
+
+    def repetitions(self, count: int) -> list[Context]:
+        """The same experiment for each of its seeds, which is the context's own then, with `seed0.` before labels."""
+        return [replace(self.within(f"seed{seed}"), seed=seed) for seed in self.seeds(count)]
 
     def net(
         self,
@@ -147,7 +152,7 @@ class Context:
 
     def rows(self) -> Rows:
         """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
-        return Rows(self.run, self.slug, self.seed, self.prefix)
+        return Rows(self.run, self.slug, self.seed, self.prefix, self.chooses)
 
     def has(self, label: str, table: str = "outcomes", shard: int = 0) -> bool:
         """Whether the rows of a condition are finished; `shard` as in `keep`."""
@@ -233,9 +238,7 @@ class Context:
         if left:
             self._note(label, batch)
         parts = evaluated(conditions, method, model, batch, self.seed if seed is None else seed) if left else []
-        for part in parts:
-            if part.condition.id not in left:
-                continue
+        for part in (p for p in parts if p.condition.id in left):
             if keep_images and part.images is not None:
                 images = part.images(torch.arange(len(batch)))
                 self.run.write_examples(images, list(batch.ids), part.condition.id, 0)

@@ -126,10 +126,12 @@ class Datasets:
             spec: default the row's data.
 
         Raises:
-            DataError: the data is absent; one line says how to get it.
+            DataError: the data is absent, and one line says how to get it; or the SPEC names a split itself.
         """
         whole = self.spec if spec is None else spec
         if split is not None:
+            if any(option.startswith("split=") for option in whole.partition("?")[2].split("&")):
+                raise DataError(f"data {whole!r}: the experiment reads the split {split!r} by itself; leave split= out")
             whole += f"{'&' if '?' in whole else '?'}split={split}"
         dataset = load_data(whole, download=self.download)
         self.record(f"data {whole}", dataset.fingerprint)

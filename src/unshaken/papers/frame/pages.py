@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from unshaken.papers.frame.claim import Check, Outcome
@@ -15,6 +15,8 @@ from unshaken.papers.frame.scale import Scale
 from unshaken.run.store import RunDir
 
 MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. -->"
+
+OUTDATED = "This result is of an earlier form of the row, whose figures it does not have: it is to be made again."
 
 HEAD = """# Papers
 
@@ -28,19 +30,24 @@ Each row has its page, with the parts and their rules, a picture, the main figur
 """
 
 
-def write_pages(results: Sequence[PaperResult], source: Path, out: Path) -> str:
+def write_pages(
+    results: Sequence[PaperResult], source: Path, out: Path, *, outdated: Set[str] = frozenset(),
+    kept: Set[str] = frozenset(),
+) -> str:  # fmt: skip
     """Write the table, and beside it a folder with a page and a picture for each result.
 
     Args:
         results: in the order of the table.
         source: folder of `<slug>.json`; the pages link to these.
         out: file of the table; the pages go to the folder of that name without its suffix.
+        outdated: slugs of results whose figures do not fit the rules of now.
+        kept: further slugs whose pages are left as they are.
 
     Returns:
         The table, Markdown.
     """
     folder = out.with_suffix("")
-    for stale in _stale_pages(folder, {result.slug for result in results}):
+    for stale in _stale_pages(folder, {result.slug for result in results} | kept):
         stale.unlink()
         stale.with_suffix(".svg").unlink(missing_ok=True)
     for result in results:
@@ -48,7 +55,9 @@ def write_pages(results: Sequence[PaperResult], source: Path, out: Path) -> str:
         if figures:
             RunDir(folder).write(draw_figures(drawable(figures)).encode(), f"{result.slug}.svg")
         link = Path(os.path.relpath(source / f"{result.slug}.json", folder)).as_posix()
-        RunDir(folder).write(page_of(result, figures, link).encode(), f"{result.slug}.md")
+        RunDir(folder).write(
+            page_of(result, figures, link, outdated=result.slug in outdated).encode(), f"{result.slug}.md"
+        )
     text = table_of(results, folder.name)
     RunDir(out.parent).write(text.encode(), out.name)
     return text
@@ -94,13 +103,14 @@ def table_of(results: Sequence[PaperResult], folder: str) -> str:
     return "\n".join(lines)
 
 
-def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> str:
+def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, outdated: bool = False) -> str:
     """The page of one result.
 
     Args:
         result: of a paper.
         figures: those that the page shows.
         link: to the JSON, relative to the page.
+        outdated: whether the row's rules have changed so that these figures cannot be judged by them.
     """
     verdict = f"**Verdict: {_verdict(result)}.**"
     if len(result.parts) > 1:
@@ -117,6 +127,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str) -> st
         verdict,
         "",
         *(text for sentence in result.seen_in_training for text in (f"**Seen in training.** {sentence}", "")),
+        *([OUTDATED, ""] if outdated else []),
         *_parts(result),
         *_figures(result, figures),
         "## What differs from the paper",

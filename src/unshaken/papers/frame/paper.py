@@ -45,7 +45,8 @@ class Paper(Parameters):
     `ClaimPart`; `expected`, published or derived figures under the
     names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
     SPECs; `full`, parameters of the full scale that differ from the defaults (see `Scale`); `tables`, the row's own
-    tables (see `unshaken.papers.frame.tables`). `headline` has the figures that the
+    tables (see `unshaken.papers.frame.tables`); `chooses`, a table to a pattern of the conditions whose rows serve to
+    choose by and never to judge by (see `unshaken.papers.frame.roles`). `headline` has the figures that the
     row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
     `Headline`.
     """
@@ -63,6 +64,7 @@ class Paper(Parameters):
     model: ClassVar[str]
     full: ClassVar[Mapping[str, Any]] = {}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    chooses: ClassVar[Mapping[str, str]] = {}
 
     def run(self, context: Context) -> None:
         """Write the rows that are not there yet; by default `run(paper, context)` of the package's `experiment.py`.
@@ -114,15 +116,6 @@ class Paper(Parameters):
             "headline": tuple(Headline(name, *words) for name, words in cls.headline.items()),
             "differs": tuple(cls.differs),
         }
-
-
-def seeds_in(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The figures of each seed of a row that keeps them under `seed0`, `seed1` and so on.
-
-    >>> seeds_in({"seed0": {"clean": 0.9}, "networks_from_cache": True})
-    [('seed0', {'clean': 0.9})]
-    """
-    return [(name, part) for name, part in measured.items() if name.startswith("seed") and isinstance(part, Mapping)]
 
 
 def pilot(figures: str, under: str = "") -> dict[str, str]:

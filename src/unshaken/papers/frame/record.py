@@ -135,10 +135,6 @@ class Record:
         """Whether there are networks, and this process trained none of them."""
         return bool(self.networks) and not self.trained
 
-    def remark(self) -> str:
-        """What the seconds of the run leave out."""
-        return "The networks came from the cache, so the seconds hold no training." if self.from_cache() else ""
-
     def _add(self, known: dict[str, str], name: str, value: str, change: str) -> None:
         if known.get(name, value) != value:
             raise RunError(f"{self.run}: {name} {change}; choose another --out")

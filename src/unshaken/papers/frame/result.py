@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.papers.frame.claim import Check, JudgedPart
-from unshaken.papers.frame.paper import Headline
-from unshaken.papers.frame.scale import Scale
+from unshaken.papers.frame.paper import Headline, Paper
+from unshaken.papers.frame.scale import Scale, scale_of
 from unshaken.run.store import RunDir
+
+FROM_CACHE = "The networks came from the cache, so the seconds hold no training."
 
 
 def note_of(checks: Sequence[Check], remark: str) -> str:
@@ -20,6 +22,23 @@ def note_of(checks: Sequence[Check], remark: str) -> str:
     held, failed = ("; ".join(c.words for c in checks if c.holds is side) for side in (True, False))
     verdicts = [f"{word}: {words}." for word, words in (("Did not hold", failed), ("Held", held)) if words]
     return " ".join(filter(None, [*verdicts, remark]))
+
+
+def remark_of(paper: Paper, measured: Mapping[str, Any]) -> str:
+    """What is to be said of figures besides the parts of the rule, all of it made from them and the parameters.
+
+    Args:
+        paper: with the parameters of the run.
+        measured: its figures.
+    """
+    given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
+    changed = ", ".join(f"{name}={value}" for name, value in given.items())
+    sentences = (
+        f"Run with {changed}." if changed else "",
+        paper.remark(measured),
+        FROM_CACHE if measured.get("networks_from_cache") else "",
+    )
+    return " ".join(filter(None, sentences))
 
 
 class PaperResult(BaseModel):
@@ -83,3 +102,19 @@ class PaperResult(BaseModel):
         """Keep the result as `<folder>/<slug>.json`, whole or not at all."""
         RunDir(folder).write_json(self.to_json(), f"{self.slug}.json")
         return Path(folder) / f"{self.slug}.json"
+
+
+def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested figures under one dotted name each; a figure with its interval stays whole.
+
+    >>> flat({"photos": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "..."}, "law": 0.8}})
+    {'photos.accuracy': {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 96, 'interval': '...'}, 'photos.law': 0.8}
+    """
+    found: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping) and "interval" not in value:
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found

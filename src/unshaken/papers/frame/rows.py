@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure import compare, over_seeds, paired_difference, share
+from unshaken.papers.frame.roles import Use, check_role, is_choosing
 from unshaken.papers.frame.tables import table_name
 from unshaken.run.store import RunDir
 
+_CHOOSING_IDS = " choosing ids"
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
@@ -28,12 +32,15 @@ class Rows:
         slug: of the paper.
         seed: the run seed.
         prefix: stands before all labels; see `within`.
+        chooses: table to a pattern of the conditions whose rows serve to choose by, as `Paper.chooses`.
     """
 
     run: RunDir
     slug: str
     seed: int
     prefix: str = ""
+    chooses: Mapping[str, str] = field(default_factory=dict)
+    _halves: Use | None = None
     _tables: dict[str, pa.Table] = field(default_factory=dict)
 
     def within(self, name: str) -> Rows:
@@ -44,28 +51,61 @@ class Rows:
         """Seeds of the experiment's repetitions: `count` for each run seed, none shared between two."""
         return seeds_of(self.seed, count)
 
+    def repetitions(self, count: int) -> dict[str, Rows]:
+        """The rows of each of the experiment's seeds under its name, as `Context.repetitions` writes them."""
+        return {name: self.within(name) for name in (f"seed{seed}" for seed in self.seeds(count))}
+
+    def halved(self) -> Rows:
+        """The same outcomes, of which half of the images serve to choose by, the same ones under every condition."""
+        return replace(self, _halves=Use(f"outcomes {self.prefix}*"))
+
     def table(self, name: str, label: str | None = None) -> pa.Table:
-        """The rows of a table, of one condition or of all of them.
+        """The rows of a table, of one condition or of all of them; those that may be used now, see `roles`.
 
         Args:
             name: `outcomes`, or one that the paper declares.
             label: of the condition, without the prefix.
+
+        Raises:
+            ParameterError: the rows of the condition serve to choose by and something is judged, or the other way
+                round.
         """
+        table = self._read(name)
+        if label is not None:
+            table = table.filter(pc.equal(table["condition"], self.prefix + label))
+        if self._halves is not None and name == "outcomes":
+            chooses = pc.is_in(table["id"], self._once(_CHOOSING_IDS, lambda: choosing_ids(self._read(name))))
+            return table.filter(chooses if self._halves.note() else pc.invert(chooses))
+        if self.chooses and label is not None:
+            check_role(f"{name} {self.prefix}{label}", chooses=self._chooses(name, self.prefix + label))
+        elif self.chooses:
+            conditions = [c for c in pc.unique(table["condition"]).to_pylist() if self._chooses(name, c)]
+            chooses = pc.is_in(table["condition"], pa.array(conditions, pa.string()))
+            return table.filter(chooses if is_choosing() else pc.invert(chooses))
+        return table
+
+    def _chooses(self, table: str, condition: str) -> bool:
+        return table in self.chooses and fnmatchcase(condition, self.chooses[table])
+
+    def _read(self, name: str) -> pa.Table:
+        return self._once(name, lambda: self.run.rows(table_name(self.slug, name)))
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._tables:
-            self._tables[name] = self.run.rows(table_name(self.slug, name))
-        table = self._tables[name]
-        return table if label is None else table.filter(pc.equal(table["condition"], self.prefix + label))
+            self._tables[name] = make()
+        return self._tables[name]
 
     def labels(self, table: str = "outcomes") -> list[str]:
-        """Labels of the conditions that are there, without the prefix, sorted."""
-        found = pc.unique(self.table(table)["condition"]).to_pylist()
+        """Labels of the conditions that are there, whatever their rows serve for, without the prefix, sorted."""
+        found = pc.unique(self._read(table)["condition"]).to_pylist()
         return sorted(c.removeprefix(self.prefix) for c in found if c.startswith(self.prefix))
 
     def grouped(self, table: str) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a table by condition, with its full id."""
+        """All rows of a table by the label of their condition, without the prefix."""
         found: dict[str, list[dict[str, Any]]] = {}
         for row in self.table(table).to_pylist():
-            found.setdefault(row["condition"], []).append(row)
+            if row["condition"].startswith(self.prefix):
+                found.setdefault(row["condition"].removeprefix(self.prefix), []).append(row)
         return found
 
     def correct(self, *labels: str) -> Flags:
@@ -92,6 +132,12 @@ class Rows:
     def difference(self, label: str, other: str) -> dict[str, Any]:
         """Accuracy under one condition less that under another, paired by sample, with its interval."""
         return compare(self.correct(other), self.correct(label)).difference.to_json()
+
+
+def choosing_ids(table: pa.Table) -> pa.Array:
+    """About half of the ids of a table, by a digest of each."""
+    ids = pc.unique(table["id"]).to_pylist()
+    return pa.array([i for i in ids if hashlib.blake2b(i.encode(), digest_size=1).digest()[0] % 2], pa.string())
 
 
 def seeds_of(seed: int, count: int) -> range:

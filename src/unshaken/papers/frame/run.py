@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from unshaken.core.consent import of_arguments
@@ -15,7 +14,8 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets
 from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.record import NAME, Record
-from unshaken.papers.frame.result import PaperResult, note_of
+from unshaken.papers.frame.result import PaperResult, flat, note_of, remark_of
+from unshaken.papers.frame.roles import all_roles_used
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.scale import at_scale, parse_scale, scale_of
 from unshaken.papers.frame.seen import seen_by_rows, seen_by_specs
@@ -63,7 +63,7 @@ def run_paper(
         measured, record = _measured(paper, run, seed, own=own, download=download, **chosen)
     checks = paper.judge(measured)
     judged = judge_parts(paper.claim_parts(), checks)
-    remark = " ".join(filter(None, [_changed(paper), paper.remark(measured), record.remark()]))
+    remark = remark_of(paper, measured)
     result = PaperResult(
         slug=name,
         measured=flat(measured),
@@ -141,7 +141,7 @@ def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
     given = {k: v for k, v in settings.items() if k not in ("slug", "seed", "data", "model")}
     paper: Paper = find_method(settings["slug"], "papers").cls(**given)
     register_tables([type(paper)])
-    return flat(paper.figures(Rows(run, paper.info.name, settings["seed"])))
+    return flat(_figures(paper, run, settings["seed"]))
 
 
 def _paper(slug: str, scale: str) -> Paper:
@@ -158,12 +158,18 @@ def _measured(
     record = Record.pin(run, settings_of(paper, seed, data, model), paper.rule_digest())
     record.begin()
     datasets = Datasets(data, download, record.add_input)
-    paper.run(Context(slug, seed, run, data, model, own, record, datasets, download))
-    measured = paper.figures(Rows(run, slug, seed))
+    paper.run(Context(slug, seed, run, data, model, own, record, datasets, download, paper.chooses))
+    measured = _figures(paper, run, seed)
     if record.networks:
         measured["networks_from_cache"] = record.from_cache()
     record.end()
     return measured, record
+
+
+def _figures(paper: Paper, run: RunDir, seed: int) -> dict[str, Any]:
+    """The figures of rows, none of them judged by what chose."""
+    with all_roles_used():
+        return paper.figures(Rows(run, paper.info.name, seed, chooses=paper.chooses))
 
 
 def settings_of(paper: Paper, seed: int, data: str, model: str) -> dict[str, Any]:
@@ -177,25 +183,3 @@ def settings_of(paper: Paper, seed: int, data: str, model: str) -> dict[str, Any
     """
     given = {"slug": paper.info.name, "seed": seed, "data": data, "model": model}
     return {**given, **paper.model_dump(mode="json")}
-
-
-def _changed(paper: Paper) -> str:
-    """Which parameters differ from the quick scale, if they are of neither scale."""
-    changed = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
-    return f"Run with {', '.join(f'{k}={v}' for k, v in changed.items())}." if changed else ""
-
-
-def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested figures under one dotted name each; a figure with its interval stays whole.
-
-    >>> flat({"photos": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "..."}, "law": 0.8}})
-    {'photos.accuracy': {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 96, 'interval': '...'}, 'photos.law': 0.8}
-    """
-    found: dict[str, Any] = {}
-    for key, value in figures.items():
-        name = f"{path}{key}"
-        if isinstance(value, Mapping) and "interval" not in value:
-            found |= flat(value, f"{name}.")
-        else:
-            found[name] = value
-    return found

@@ -95,7 +95,7 @@ class Figures:
                 values = []
                 for seed in self.seeds:
                     normal, abnormal = (self.cells[f"s{seed}.{prefix}{n}"] for n in ("normal", name))
-                    values.append(auroc(*(c.roles.rows(c.scores[method]) for c in (normal, abnormal))).value)
+                    values.append(auroc(*(c.roles.held_out(c.scores[method]) for c in (normal, abnormal))).value)
                 key = "last" if method == last else method
                 found.setdefault(key, {})[f"{rate:g}"] = over_seeds(values).to_json()
         return found

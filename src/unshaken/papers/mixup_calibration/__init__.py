@@ -124,6 +124,7 @@ class MixupCalibrationPaper(Paper):
     )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "mlp"
+    chooses: ClassVar[Mapping[str, str]] = {"outcomes": "*.held"}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"posteriors": {"posterior": "double[]"}}
 
     seeds: int = Field(3, ge=2, description="repetitions with points")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.measure import calibration_error, nll, over_seeds, softmax, top_label
 from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
+from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Numbers, Rows, stacked
 from unshaken.papers.mixup_calibration import CLASSES, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
 
@@ -66,13 +67,18 @@ class Figures:
 
     def kl(self, name: str, net: str) -> dict[str, float]:
         """Of one network."""
-        train, held, test = (self.rows.logits(f"{name}.{net}.{split}") for split in ("train", "held", "test"))
+        own = self.temperature(f"{name}.{net}")
+        train, test = (self.rows.logits(f"{name}.{net}.{split}") for split in ("train", "test"))
         posterior = stacked(self.rows.table("posteriors", f"{name}.posterior")["posterior"])
-        own = fit_temperature(*held).value
         oracle = fit_temperature(test[0], posterior).value
         values = {"raw": 1.0, "ts": own, "oracle": oracle}
         found = {way: expected_kl(posterior, test[0], t, resamples=1).value for way, t in values.items()}
         return {**found, "temperature": own, **interpolation(*train)}
+
+    def temperature(self, label: str, method: Literal["converged", "official"] = "converged") -> float:
+        """The temperature of a network, fitted on held-out images."""
+        with choosing():
+            return fit_temperature(*self.rows.logits(f"{label}.held"), method=method).value
 
     def gaussians(self) -> dict[str, Any]:
         """Two classes: likelihood and calibration, with a converged and an unconverged temperature."""
@@ -104,10 +110,10 @@ class Figures:
 
     def scores(self, label: str, split: str, *, official: bool = False) -> dict[str, Any]:
         """NLL, ECE, ACE and MCE of a network, raw and scaled, and its error."""
-        (held, given), (z, labels) = self.rows.logits(f"{label}.held"), self.rows.logits(f"{label}.{split}")
-        ways = {"raw": 1.0, "ts": fit_temperature(held, given).value}
+        z, labels = self.rows.logits(f"{label}.{split}")
+        ways = {"raw": 1.0, "ts": self.temperature(label)}
         if official:
-            ways["official_ts"] = fit_temperature(held, given, method="official").value
+            ways["official_ts"] = self.temperature(label, "official")
         found: dict[str, Any] = {}
         for way, t in ways.items():
             e = calibration_error(*top_label(softmax(z / t), labels), resamples=1, simulations=1)

@@ -40,19 +40,20 @@ def run(paper: RIGIDPaper, context: Context) -> None:
     """Make the sets of each seed and score them."""
     model, count = context.load_model(context.model), paper.photos
     groups, others = read_photos(paper, context, model.view)
-    coder = auto_encoder(context, others, paper.coder_steps)
     scores = Scores(paper, context, model, groups[0].images[:count])
     if paper.small:
         small = replace(context.datasets, spec=paper.small).parts(20_000, 400)
-        fitting = Fitting(steps=paper.generator_steps, lr=3e-3, seed=context.seed)
-        generator = learned_edm(context, "generator", small.training, fitting)
         parts = torch.arange(len(small.testing)).tensor_split(paper.seeds)
     with track("rigid", paper.seeds) as task:
         for i, seed in enumerate(context.seeds(paper.seeds)):
+            part = context.within(f"s{seed}")
+            coder = auto_encoder(part, others, paper.coder_steps, seed)
             photos, calibration = groups[i][slice(0, count)], groups[i][slice(count, None)]
             sets = {"real": photos, **made_of(photos, coder, seed), "calibration": calibration}
             if paper.small:
                 real = small.testing[parts[i][:count]].batch()
+                fitting = Fitting(steps=paper.generator_steps, lr=3e-3, seed=seed)
+                generator = learned_edm(part, "generator", small.training, fitting)
                 sets |= small_sets(real, generator, photos.images.shape[2], seed)
             scores.describe(seed, photos)
             for treatment in (AS_IS, AGAIN):
@@ -62,9 +63,9 @@ def run(paper: RIGIDPaper, context: Context) -> None:
             task.advance()
 
 
-def auto_encoder(context: Context, photos: Tensor, steps: int) -> AutoEncoder:
+def auto_encoder(context: Context, photos: Tensor, steps: int, seed: int) -> AutoEncoder:
     """An auto-encoder that learned some photos, from the cache or trained."""
-    model, seed = AutoEncoder(context.seed), context.seed
+    model = AutoEncoder(seed)
     key = {"photos": digest_tensors({"": photos}), "steps": steps, "seed": seed}
     code = [fit_auto_encoder]
     weights = context.weights("auto-encoder", key, lambda: fit_auto_encoder(photos, steps, seed).state_dict(), code)

@@ -32,11 +32,17 @@ HEAT_IMAGES, HEAT_NORM = 50, 1.5
 
 
 def run(paper: RobustMaePaper, context: Context) -> None:
-    """Prompts and every threat model; then the three pretrainings.
+    """Prompts and every threat model in each seed; then the three pretrainings.
 
     Raises:
         ParameterError: a model of the user's own gives no gradients, or images are no squares.
     """
+    for repetition in context.repetitions(paper.seeds):
+        run_seed(paper, repetition)
+
+
+def run_seed(paper: RobustMaePaper, context: Context) -> None:
+    """The whole experiment with networks of one seed; a model of the user's own is the same in all."""
     own = None
     if context.model != SMALL:
         own = context.load_model(context.model)
@@ -199,7 +205,7 @@ class Experiment:
     def fitted(self, name: str) -> Prompts:
         """The prompts of a variant, kept in the run directory."""
         if name not in self.prompts:
-            run, path = self.context.run, f"prompts/{name}.safetensors"
+            run, path = self.context.run, f"prompts/{self.context.id(name)}.safetensors"
             if not run.exists(path):
                 method = FrequencyPrompt(**VARIANTS[name])
                 found = method.fit(self.model, self.data.images, self.data.labels, seed=self.context.seed)

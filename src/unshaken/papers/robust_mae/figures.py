@@ -25,16 +25,16 @@ from unshaken.papers.robust_mae import (
 
 
 def figures(paper: RobustMaePaper, rows: Rows) -> dict[str, Any]:
-    """All figures."""
-    return Figures(rows).all()
+    """All figures, by seed."""
+    return {name: Figures(part).all() for name, part in rows.repetitions(paper.seeds).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All figures of a run.
+    """All figures of a seed.
 
     Args:
-        rows: of the run.
+        rows: of the seed.
     """
 
     rows: Rows

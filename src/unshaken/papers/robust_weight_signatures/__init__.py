@@ -130,6 +130,7 @@ class RobustWeightSignaturesPaper(Paper):
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "six convolutions"
+    chooses: ClassVar[Mapping[str, str]] = {"trials": "*"}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "trials": {"layers": "int32", "alpha": "double", "clean": "double", "robust": "double"},
         "weights": {"value": "double"},

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.harden.surgery.surgery import Trial, best_trial
+from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.robust_weight_signatures import ALLOWED, RANDOM, RobustWeightSignaturesPaper
 
@@ -47,7 +48,9 @@ def kind_figures(rows: Rows, kind: str) -> dict[str, Any]:
     base, robust, patched = (found[label]["changed"]["value"] for label in ("base", "robust", "patched"))
     recovered = round((patched - base) / (robust - base), 4) if robust > base else None
     best = chosen_trial(rows, kind)
-    tried = {f"{t.layers} layers, alpha {t.alpha:g}": f"{t.clean:.3f} / {t.robust:.3f}" for t in trials(rows, kind)}
+    with choosing():
+        every = trials(rows, kind)
+    tried = {f"{t.layers} layers, alpha {t.alpha:g}": f"{t.clean:.3f} / {t.robust:.3f}" for t in every}
     return found | {"recovered": recovered, "layers": best.layers, "alpha": best.alpha, "validation": tried}
 
 
@@ -64,7 +67,8 @@ def trials(rows: Rows, kind: str) -> list[Trial]:
 
 def chosen_trial(rows: Rows, kind: str) -> Trial:
     """The patch of highest accuracy on changed images among those that cost little; the base where there is none."""
-    every = trials(rows, kind)
+    with choosing():
+        every = trials(rows, kind)
     base = next(t for t in every if not t.layers)
     return best_trial(base, [t for t in every if t.layers], ALLOWED) or base
 

@@ -28,7 +28,7 @@ SYSTEMS = {"rrcm": "full", "denoised": "denoised"}
 class RRCMPaper(Paper):
     """Does pretraining for consistent representations along a diffusion help a smoothed classifier?
 
-    A network of 52,000 parameters that is told the noise, pretrained on 20,000 images without labels by two contrasted
+    A network of 52,000 parameters that is told the noise, pretrained on images without labels by two contrasted
     views, by these and neighbouring noise levels, or not at all; then tuned on ten labels a class under noise. With a
     model of one's own, an architecture by name, that is trained from scratch in its place.
     """
@@ -59,13 +59,13 @@ class RRCMPaper(Paper):
         ),
         "single-pass": ClaimPart(
             statement="A certificate costs less than with a denoiser before the classifier.",
-            rule="Shown if a certificate takes fewer passes and less time than behind a small denoiser, both counted "
-            "in the first seed; contradicted if it takes more passes.",
+            rule="Shown if in every seed a certificate takes fewer passes and less time than behind a small denoiser; "
+            "contradicted if it takes more passes.",
         ),
         "above-diffusion": ClaimPart(
             statement="Certified accuracy is 5.3 points above that of diffusion-based smoothing, on average.",
-            untried="No diffusion model denoises here, and the few certificates are of the first seed; needs one "
-            "trained on the same images, and hundreds of certificates in every seed.",
+            untried="No diffusion model denoises here, and the certificates are few; needs one trained on the same "
+            "images, and hundreds of certificates in every seed.",
         ),
         "cost": ClaimPart(
             statement="A certificate costs 1/85 of one by diffusion-based smoothing.",
@@ -94,13 +94,13 @@ class RRCMPaper(Paper):
         "s1.tuned.full_minus_scratch": ("Under noise of 1, consistency minus no pretraining", "accuracy"),
         "s0.5.probe.full_minus_contrast": ("Frozen features, noise of 0.5, consistency minus contrast", "accuracy"),
         "s1.probe.full_minus_contrast": ("Frozen features, noise of 1, consistency minus contrast", "accuracy"),
-        "cost.rrcm.accuracy_under_noise": ("Under noise of 0.5, in a single pass", "accuracy"),
-        "cost.denoised.accuracy_under_noise": ("Under noise of 0.5, a denoiser before a classifier", "accuracy"),
-        "cost.times_fewer_passes": ("Times fewer passes than with a denoiser", "ratio"),
-        "cost.times_fewer_seconds": ("Times less time than with a denoiser", "ratio"),
+        "cost.seed*.rrcm.accuracy_under_noise": ("Under noise of 0.5, in a single pass", "accuracy"),
+        "cost.seed*.denoised.accuracy_under_noise": ("Under noise of 0.5, a denoiser before a classifier", "accuracy"),
+        "cost.seed*.times_fewer_passes": ("Times fewer passes than with a denoiser", "ratio"),
+        "cost.seed*.times_fewer_seconds": ("Times less time than with a denoiser", "ratio"),
     }
     differs: ClassVar[Sequence[str]] = (
-        "A network of 52,000 parameters, 8 epochs of pretraining and ten labels a class on Fashion-MNIST; the "
+        "A network of 52,000 parameters, short pretraining and ten labels a class on Fashion-MNIST; the "
         "published effect is one of ImageNet and needs tens of thousands of steps.",
     )
     data: ClassVar[str] = "fashion-mnist"
@@ -118,10 +118,12 @@ class RRCMPaper(Paper):
     """Losses, one row an epoch, that of consistency also by quarters of the grid, most noise first; and one row an
     image that is certified, whose passes are those of all networks of the system."""
 
-    unlabelled: PositiveInt = Field(20_000, description="training images, a stratified subset")
-    test: PositiveInt = Field(3000, description="test images")
+    full: ClassVar[Mapping[str, Any]] = {"unlabelled": 60_000, "test": 3000, "epochs": 30}
+
+    unlabelled: PositiveInt = Field(10_000, description="training images, a stratified subset")
+    test: PositiveInt = Field(2000, description="test images")
     per_class: PositiveInt = Field(10, description="labelled images of each class")
-    epochs: PositiveInt = Field(8, description="of pretraining")
+    epochs: PositiveInt = Field(6, description="of pretraining")
     steps: PositiveInt = Field(300, description="of tuning", ge=20)
     seeds: PositiveInt = Field(3, description="runs of each arm")
     sigmas: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
@@ -155,10 +157,10 @@ class RRCMPaper(Paper):
         checks.append(
             Check(f"loss of consistency ends at {loss:.2f} (below {half:.2f})", loss < half, "representation")
         )
-        cost = measured["cost"]
-        passes, seconds = (cost[f"times_fewer_{what}"] for what in ("passes", "seconds"))
-        words = f"{passes:.2f} times fewer passes and {seconds:.2f} times less time than behind a denoiser"
-        checks.append(Check(words, passes > 1 and seconds > 1, "single-pass", opposed=passes < 1))
+        for name, cost in seeds_in(measured["cost"]):
+            passes, seconds = (cost[f"times_fewer_{what}"] for what in ("passes", "seconds"))
+            words = f"{name}: {passes:.2f} times fewer passes and {seconds:.2f} times less time than behind a denoiser"
+            checks.append(Check(words, passes > 1 and seconds > 1, "single-pass", opposed=passes < 1))
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -41,7 +41,8 @@ def run(paper: RRCMPaper, context: Context) -> None:
             for arm in paper.arms:
                 Experiment(paper, context, parts, seed).evaluate(arm)
                 task.advance()
-    Experiment(paper, context, parts, seeds[0]).certify(paper.sigmas[0])
+    for seed in seeds:
+        Experiment(paper, context, parts, seed).certify(paper.sigmas[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ class Experiment:
         theirs = self.denoised(sigma)
         self.predict(theirs, f"denoised.s{sigma:g}.seed{self.seed}.tuned", sigma)
         batch = self.parts.testing.batch()[slice(0, self.paper.images)]
-        for name, model in (("rrcm", ours), ("denoised", theirs)):
+        for system, model in (("rrcm", ours), ("denoised", theirs)):
+            name = f"{system}.seed{self.seed}"
             if self.context.has(name, "certification_cost"):
                 continue
             with evaluating(model), counted(model) as passes:

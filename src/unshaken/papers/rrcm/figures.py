@@ -20,7 +20,7 @@ def figures(paper: RRCMPaper, rows: Rows) -> dict[str, Any]:
     return {
         **{f"s{s:g}": {kind: level(paper.arms, rows, seeds, s, kind) for kind in KINDS} for s in paper.sigmas},
         "pretraining": {arm: losses(rows, arm) for arm in paper.arms if arm != "scratch"},
-        "cost": cost(rows, seeds[0]),
+        "cost": {f"seed{s}": cost(rows, s) for s in seeds},
     }
 
 
@@ -60,7 +60,7 @@ def cost(rows: Rows, seed: int) -> dict[str, Any]:
     """Passes and seconds of a certificate, and what is certified; one system over the other."""
     found: dict[str, Any] = {}
     for name, net in SYSTEMS.items():
-        own = rows.table("certification_cost", name).to_pylist()
+        own = rows.table("certification_cost", f"{name}.seed{seed}").to_pylist()
         right = [r["prediction"] == r["label"] and not r["abstained"] for r in own]
         radii = [r["radius"] if ok else 0.0 for r, ok in zip(own, right, strict=True)]
         sigma = own[0]["sigma"]

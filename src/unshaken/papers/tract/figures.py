@@ -10,6 +10,7 @@ import numpy as np
 
 from unshaken.measure import share
 from unshaken.measure.statistics.learning_curve import epochs_to
+from unshaken.papers.frame.roles import check_role, choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.tract import ARMS, VIT, TrActPaper
 
@@ -46,7 +47,8 @@ class Curves:
 
     def best(self, arch: str, arm: str, seed: int) -> float:
         """The learning rate with the most right predictions in the end on the images kept for that; ties: the lower."""
-        return max(self.rates(arch, arm, seed), key=lambda lr: self.curves[arch, arm, lr, seed][-1]["choosing"])
+        with choosing():
+            return max(self.rates(arch, arm, seed), key=lambda lr: last(self.curves[arch, arm, lr, seed], "choosing"))
 
     def architecture(self, arch: str, seeds: Sequence[int]) -> dict[str, Any]:
         """Accuracy, epochs to A and their ratio, noise and contrast."""
@@ -72,8 +74,8 @@ class Curves:
 
     def final(self, arch: str, arm: str, lr: float, seed: int) -> dict[str, Any]:
         """Accuracy after the last epoch."""
-        row = self.curves[arch, arm, lr, seed][-1]
-        return share(row["right"], row["images"]).to_json()
+        curve = self.curves[arch, arm, lr, seed]
+        return share(last(curve, "right"), curve[-1]["images"]).to_json()
 
     def pair(self, arch: str, best: Mapping[str, float], seed: int) -> dict[str, Any]:
         """Both arms of one seed, each at its best learning rate."""
@@ -103,6 +105,17 @@ class Curves:
                 curves = {arm: accuracies(run) for arm, run in runs.items()}
                 found[f"{lr:g}"] = speed(curves) | {"seconds_ratio": round(ratio, 3)}
         return found
+
+
+def last(curve: Sequence[Mapping[str, Any]], images: str) -> int:
+    """Right predictions after the last epoch.
+
+    Args:
+        curve: of a run.
+        images: `choosing`, those on which the learning rate is chosen, or `right`, those that are reported.
+    """
+    check_role(images, chooses=images == "choosing")
+    return int(curve[-1][images])
 
 
 def accuracies(curve: Sequence[Mapping[str, Any]]) -> list[float]:

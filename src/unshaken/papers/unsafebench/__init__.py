@@ -63,8 +63,9 @@ class UnsafeBenchPaper(Paper):
         ),
         "uneven": ClaimPart(
             statement="Classifiers cover categories unevenly.",
-            rule="Shown if of heads from photos, on photos of all seeds, the F1 of the best category lies above that "
-            "of the worst beyond both intervals.",
+            rule="Shown if, of heads from photos, the F1 of the category that is best on the first seed's photos lies "
+            "above that of the one that is worst there, on the photos of the other seeds, beyond both intervals; "
+            "contradicted if it lies below.",
             central=False,
         ),
         "policy": ClaimPart(
@@ -130,7 +131,7 @@ class UnsafeBenchPaper(Paper):
 
     train: PositiveInt = Field(1500, description="photos to learn from in each seed, a fifth for thresholds", ge=50)
     test: PositiveInt = Field(1000, description="photos judged in each seed, with their copies", ge=20)
-    seeds: PositiveInt = Field(3, description="disjoint groups of photos")
+    seeds: PositiveInt = Field(3, description="disjoint groups of photos, two at least", ge=2)
     side: PositiveInt = Field(96, description="height and width in pixels to which images are enlarged")
     style: Style = Field("poster", description="of the copies: six levels with edges, or medians with strong colours")
     flagged: Annotated[tuple[NonNegativeInt, ...], PlusSeparated] = Field(
@@ -148,8 +149,6 @@ class UnsafeBenchPaper(Paper):
         real, half = ([gaps[arm][seed] for seed in gaps[arm]] for arm in (REAL, "half"))
         shrunk, halved = ([share * a - b for a, b in zip(real, half, strict=True)] for share in (1, SHRUNK))
         survive = measured["robust"]["1"]["worst"]
-        cells = [cell for cell in measured["f1"][REAL][REAL]["categories"].values() if cell is not None]
-        worst, best = (pick(cells, key=lambda cell: float(cell["value"])) for pick in (min, max))
         told, untold = (measured["policies"][f"negatives-{share:g}"] for share in (0.5, 0))
         own, other = "own-removed.unsafe", "other-removed.unsafe"
         return [
@@ -177,7 +176,7 @@ class UnsafeBenchPaper(Paper):
                 above=MOST,
                 opposed_below=MOST,
             ),
-            decide("uneven", "F1 of the best minus that of the worst category, intervals apart", unpaired(best, worst)),
+            self._uneven(measured["uneven"]),
             decide(
                 "policy",
                 "unsafe images let through once the category is left out, learned so minus not, intervals apart",
@@ -191,6 +190,12 @@ class UnsafeBenchPaper(Paper):
                 opposed_below=MOST,
             ),
         ]
+
+    def _uneven(self, found: Mapping[str, Any]) -> Check:
+        if not {"best", "worst"} <= {*found}:
+            return Check("no two categories have an F1", False, "uneven")
+        words = f"F1 of {found['best_category']} minus that of {found['worst_category']}, intervals apart"
+        return decide("uneven", words, unpaired(found["best"], found["worst"]))
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """False alarms, and what was left out."""

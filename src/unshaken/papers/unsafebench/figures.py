@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from unshaken.measure import accuracy
 from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
 from unshaken.measure.statistics.columns import Flags
+from unshaken.measure.statistics.figure import Figure
+from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.unsafebench import ARMS, CASES, LEVELS, REAL, SOURCES, UnsafeBenchPaper
 
@@ -52,6 +54,7 @@ class Figures:
                 "always_unsafe": round(always_unsafe_f1(q), 4),
                 "coin": round(coin_f1(q), 4),
             },
+            "uneven": self.uneven(),
             "robust": self.robust(),
             "policies": {"heads": self.left_out()} | {f"negatives-{n}": self.policies(n) for n in ("0.5", "0")},
             "false_alarms": self.alarms(),
@@ -86,6 +89,24 @@ class Figures:
         """F1 on photos minus F1 on their copies, pooled over categories, pair by pair."""
         (unsafe, real, _), (_, ai, _) = (self.of(arm, source, seeds) for source in SOURCES)
         return f1_gap(unsafe, real, ai)
+
+    def uneven(self) -> dict[str, Any]:
+        """F1 of the categories that are best and worst on the first seed's photos, judged on those of the others."""
+        groups = Roles(np.arange(len(self.seeds)) == 0, "photos of the seeds")
+
+        def by_category() -> dict[str, Figure]:
+            unsafe, said, category = self.of(REAL, REAL, groups.rows(np.array(self.seeds)).tolist())
+            found = f1_by([self.names[k] for k in category], unsafe, said)
+            return {name: f for name, f in found.items() if f is not None}
+
+        with choosing():
+            found = by_category()
+        judged, order = by_category(), sorted(found, key=lambda name: found[name].value)
+        ends = {"worst": order[0], "best": order[-1]} if order else {}
+        return {
+            **{f"{end}_category": name for end, name in ends.items()},
+            **{end: judged[name].to_json() for end, name in ends.items() if name in judged},
+        }
 
     def robust(self) -> dict[str, Any]:
         """Share still judged rightly, of photos that were, under noise and attacks; by the worse of both as well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,35 @@ import pyarrow.compute as pc
 
 from unshaken.measure import compare, paired_difference
 from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.frame.rows import share_of as rate
-from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, KINDS, LOSS, STATES, TEMPERATURES, VitPatchPaper
 
 
 def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
-    """By seed."""
-    return {f"seed{s}": Figures(rows.within(f"seed{s}"), paper.steps).all() for s in rows.seeds(paper.seeds)}
+    """By seed; the temperature is chosen over the seeds by half of the images, and judged on the others."""
+    found = {name: Figures(part, paper.steps).all() for name, part in rows.repetitions(paper.seeds).items()}
+    halves = [Figures(part, paper.steps) for part in rows.halved().repetitions(paper.seeds).values()]
+    with choosing():
+        best = best_temperature([half.smoothing() for half in halves])
+    for one, half in zip(found.values(), halves, strict=True):
+        one["smoothing"]["chosen"] = {"temperature": best, **half.smoothing()[best]}
+    return found
+
+
+def best_temperature(seeds: Sequence[Mapping[str, Any]]) -> str:
+    """The temperature whose least gain over the seeds is largest, of those that cost little if there are any.
+
+    Args:
+        seeds: figures of each seed by temperature.
+    """
+    worst = {}
+    for t in (f"{temperature:g}" for temperature in TEMPERATURES):
+        gain = min(-part[t]["fooled_minus_plain"]["value"] for part in seeds)
+        loss = max(-part[t]["accuracy_minus_plain"]["value"] for part in seeds)
+        worst[t] = (loss < LOSS, gain)
+    return max(worst, key=lambda t: worst[t])
 
 
 @dataclass(frozen=True, slots=True)

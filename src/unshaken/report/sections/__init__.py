@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 
+from unshaken.core.plugins import plugins
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 __all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]
@@ -23,7 +23,7 @@ def load_sections() -> list[Section]:
     files = [m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg and not m.name.startswith("_")]
     modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(files)]
     found = [m.section for m in modules if hasattr(m, "section")]
-    found += [plugin.load() for plugin in entry_points(group="unshaken.sections")]
+    found += [plugin.load() for plugin in plugins("unshaken.sections")]
     for what, names in (("name", [s.name for s in found]), ("part", [key for s in found for key in s.schema])):
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:

@@ -16,10 +16,16 @@ def sentence(comparison: RunComparison) -> str:
     return f"Before and after, on the same {comparison.n} images{at}: {comparison.verdicts}."
 
 
-def before_after(comparison: RunComparison) -> list[Block]:
-    """Large numbers, the difference under each condition, and all figures as a table."""
+def before_after(comparison: RunComparison, *, kept: bool = True) -> list[Block]:
+    """Large numbers, the difference under each condition, and all figures as a table.
+
+    Args:
+        comparison: of the audits before and after.
+        kept: whether the repaired weights are those of the run now.
+    """
+    title = "Before and after" if kept else "Before and after, of the repaired weights that were not kept"
     return [
-        Heading("Before and after", "before-after", "Before and after"),
+        Heading(title, "before-after", "Before and after"),
         Tiles(tuple(_tile(title, one) for title, one in _chosen(comparison))),
         difference_strips(comparison),
         Details("All figures before and after", comparison_blocks(comparison)),

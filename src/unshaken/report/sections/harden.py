@@ -61,7 +61,7 @@ def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> 
         repaired: the audits before and after, of a run that repairs a model.
     """
     model, lead = story.config.model, opening(story)
-    if repaired is not None:
+    if repaired is not None and not story.start_kept:
         lead.append(sentence(repaired))
     found: list[Block] = [Headline(f"Training of the model {model}", (" ".join(lead),), brief=True)]
     if story.flags:
@@ -75,7 +75,7 @@ def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> 
         )
     if text := unfinished(story):
         found.append(Prose((Span("The run has not ended:", "strong"), f" {text}"), "bad", brief=True))
-    found += before_after(repaired) if repaired is not None else []
+    found += before_after(repaired, kept=not story.start_kept) if repaired is not None else []
     found += [Heading("Training", "training")] if repaired is not None else []
     found += [Tiles(tuple(_tiles(story))), *_held_out(story), *_trained(story), *_curves(story), *_rest(story)]
     return Page(f"{model}: training report", tuple(found), FOOTER)
