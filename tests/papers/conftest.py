@@ -28,8 +28,12 @@ from unshaken.generate.upscaler import Upscaler
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.corruption_suite import GROUPS
 from unshaken.papers.mahalanobis.experiment import ATTACKS, Budget
 from unshaken.papers.robust_mae import VARIANTS
+
+FOUR = tuple(names[0] for names in GROUPS.values())
+"""A corruption of each group."""
 
 
 def make_tints(
@@ -283,11 +287,24 @@ TINY: dict[str, Tiny] = {
         "steps=4",
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
+    "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
+    "corruption-suite": Tiny(
+        "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
+        make_tints, "epochs=2",
+        patches={
+            **{f"unshaken.papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+            "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
+        },
+    ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny(
         "photos=20,images=160,epochs=2,seeds=1,steps=3,system_images=160,system_epochs=1,system_photos=6,"
         "system_steps=2,draws=2",
         make_tints, "steps=4", patches={"unshaken.attack.ensembles.autoattack.EOT": 3},
+    ),
+    "detection-suite": Tiny(
+        "seeds=2,train=400,epochs=10,images=40,neighbours=3", make_bands, "images=41",
+        patches={"unshaken.papers.detection_suite.experiment.FAR": ()},
     ),
     "dual-randomized-smoothing": Tiny(
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",

@@ -14,6 +14,7 @@ from unshaken.api.mark import mark
 from unshaken.api.options import Options
 from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
+from unshaken.api.write_corrupted import WrittenCorruptions, write_corrupted
 
 __all__ = [
     "Audit",
@@ -22,6 +23,7 @@ __all__ = [
     "GenerateResult",
     "Options",
     "RepairResult",
+    "WrittenCorruptions",
     "attack",
     "audit",
     "certify",
@@ -38,4 +40,5 @@ __all__ = [
     "repair",
     "sample_generator",
     "set_thresholds",
+    "write_corrupted",
 ]

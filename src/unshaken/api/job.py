@@ -28,7 +28,9 @@ from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.plan import PLANS, further_models, prepare
+from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
+from unshaken.run.seen import seen_in_training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,8 @@ def _configure(inputs: _Inputs, plan: list[Entry], options: Options, **named: An
         further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
         methods=record_methods(plan),
         steps=record_steps(plan),
+        seen_in_training=seen_in_training(inputs.model, inputs.dataset),
+        from_files=conditions_from_files(prepare(plan), inputs.dataset),
         **named,
     )
 

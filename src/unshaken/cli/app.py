@@ -9,7 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
+from unshaken.cli import (
+    attack,
+    audit,
+    certify,
+    compare,
+    corrupt,
+    detect,
+    doctor,
+    fool,
+    generate,
+    harden,
+    papers,
+    query,
+    report,
+)
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
 from unshaken.cli.failures import explain
@@ -63,6 +77,7 @@ for name, command in {
     "query": query.query,
     "list": list_.list_,
     "doctor": doctor.doctor,
+    "corrupt": corrupt.corrupt,
     "fool": fool.fool,
 }.items():
     app.command(name, epilog=epilog(name))(command)

@@ -8,5 +8,5 @@ from importlib.metadata import EntryPoint, entry_points
 
 @cache
 def plugins(group: str) -> tuple[EntryPoint, ...]:
-    """What installed packages offer under a group such as `unshaken.methods`."""
+    """The entry points of installed packages under a group such as `unshaken.methods`."""
     return tuple(entry_points(group=group))

@@ -154,6 +154,15 @@ class Dataset(ABC):
         mode = max(modes, key=lambda m: (modes[m], m))
         return CommonForm(mode, size, sizes[size], sizes.total(), len(sizes))
 
+    def corrupted(self, name: str, severity: int) -> Dataset | None:
+        """The same samples under a corruption, from files that come with the data; None where there are none.
+
+        Args:
+            name: of the corruption.
+            severity: from 1 to 5.
+        """
+        return None
+
     def renumbered(self, labels: NDArray[np.int64], classes: Sequence[str]) -> Self:
         """The same data, with the same fingerprint, whose labels number other classes.
 

@@ -13,6 +13,8 @@ from unshaken.data.huggingface import open_hub
 from unshaken.data.idx import open_idx
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
+from unshaken.data.published.cifar_c import open_cifar_c
+from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.zoo import open_zoo
@@ -35,6 +37,14 @@ SOURCES: Mapping[str, Source] = {
     "torchvision": Source(open_zoo),
     "hf": Source(open_hub),
     "wds": Source(open_shards, ("classes",)),
+    "cifar-c": Source(
+        lambda target, options: open_cifar_c(target, options, _clean(options)),
+        ("clean", "corruption", "severity", "classes"),
+    ),
+    "imagenet-c": Source(
+        lambda target, options: open_imagenet_c(target, options, _clean(options)),
+        ("clean", "corruption", "severity", "links"),
+    ),
 }
 
 
@@ -43,7 +53,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
 
     Args:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `parquet:FILE`, `idx:DIR`,
-            `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, or a named set such as `cifar10`; options after `?`, as in
+            `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
+            (published corrupted files), or a named set such as `cifar10`; options after `?`, as in
             `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in pixels, then the centre square), `mode`
             (RGB or L), for folder, parquet and wds `classes` (a file with one name a line; for folder also lines of
             folder, tab, class), and for folder `links` (`follow`: links to folders inside the data folder too; or a
@@ -65,6 +76,11 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         raise DataError(f"data {spec!r}: unknown kind {kind!r}; {did_you_mean(kind, SOURCES)}")
     source = SOURCES[kind]
     return source.open(target, options_of(spec, raw, (*source.options, "size", "mode"), download=download))
+
+
+def _clean(options: Options) -> Dataset | None:
+    """The clean samples that published files were made of, where the SPEC names them."""
+    return load_data(options.clean, download=options.download) if options.clean else None
 
 
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:

@@ -19,7 +19,7 @@ from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset
 from unshaken.data.idx import PREFIXES, find, open_idx
 from unshaken.data.parquet import open_parquet
-from unshaken.data.spec import Options
+from unshaken.data.spec import Options, divide
 from unshaken.data.zoo import open_zoo
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -42,6 +42,7 @@ class NamedSet:
         split_column: for a file whose splits are values of a column.
         packages: gives the folders where an installed package may have put it.
         torchvision: class name in `torchvision.datasets`, or None.
+        photos: the collection from whose training photos it may have been taken, such as `ImageNet`; empty for none.
     """
 
     layout: Literal["idx", "parquet"]
@@ -51,6 +52,7 @@ class NamedSet:
     split_column: str | None = None
     packages: Callable[[], list[Path]] = list
     torchvision: str | None = None
+    photos: str = ""
 
 
 def debian(name: str) -> list[Path]:
@@ -99,6 +101,7 @@ NAMED: Mapping[str, NamedSet] = {
     "imagenet-sample": NamedSet(
         layout="parquet",
         parts={"test": "photos.parquet"},
+        photos="ImageNet",
         get="put photos.parquet and classes.txt into $UNSHAKEN_DATA/imagenet-sample",
     ),
     "pacs-mini": NamedSet(
@@ -113,6 +116,21 @@ NAMED: Mapping[str, NamedSet] = {
         get="put images.parquet into $UNSHAKEN_DATA/coco128",
     ),
 }
+
+
+def photos_of(spec: str) -> str:
+    """The collection to whose training photos a data SPEC may belong; empty where none is known.
+
+    >>> photos_of("imagenet-sample?size=224"), photos_of("imagenet-c:DIR?clean=imagenet-sample"), photos_of("cifar10")
+    ('ImageNet', 'ImageNet', '')
+    """
+    try:
+        kind, _, options = divide(spec)
+    except DataError:
+        return ""
+    if "clean" in options:
+        return photos_of(options["clean"])
+    return NAMED[kind].photos if kind in NAMED else ""
 
 
 def open_named(name: str, options: Options) -> Dataset:

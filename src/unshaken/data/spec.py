@@ -29,6 +29,9 @@ class Options:
         mode: `RGB` or `L` (luminance), or None to keep what the images are.
         classes: a text file with one class name a line, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
+        clean: SPEC of the clean samples that published files were made of, or None.
+        corruption: the one corruption of published files to read, or None.
+        severity: of that corruption, as text, or None.
         download: True allows a download.
     """
 
@@ -38,6 +41,9 @@ class Options:
     mode: Mode | None = None
     classes: str | None = None
     links: str | None = None
+    clean: str | None = None
+    corruption: str | None = None
+    severity: str | None = None
     download: bool = False
 
 
@@ -90,6 +96,9 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         mode=None if mode is None else "L" if mode == "L" else "RGB",
         classes=raw.get("classes"),
         links=raw.get("links"),
+        clean=raw.get("clean"),
+        corruption=raw.get("corruption"),
+        severity=raw.get("severity"),
         download=download,
     )
 

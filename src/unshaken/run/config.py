@@ -53,6 +53,8 @@ class RunConfig(BaseModel):
         inside: runs in folders of this one that belong to it, such as those on abnormal images.
         methods: what reports need of the methods of the plan, by name; empty in runs of earlier versions.
         steps: what reports need of its lines; as `methods`.
+        seen_in_training: one sentence where the network has or probably has learned from the data; empty otherwise.
+        from_files: ids of the conditions whose images came with the data as files; those of others are made.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -83,6 +85,8 @@ class RunConfig(BaseModel):
     further_models: dict[str, str] = Field(default_factory=dict)
     methods: dict[str, MethodRecord] = Field(default_factory=dict)
     steps: list[StepRecord] = Field(default_factory=list)
+    seen_in_training: str = ""
+    from_files: list[str] = Field(default_factory=list)
 
     @property
     def shards(self) -> int:
@@ -122,6 +126,8 @@ MAY_DIFFER = {
     "steps",
     "budgets",
     "model_name",
+    "from_files",
+    "seen_in_training",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 

@@ -152,9 +152,10 @@ def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:
     columns = {n: frame[n].to_numpy(zero_copy_only=False) for n in names}
     rows = {c: np.flatnonzero(conditions == c) for c in dict.fromkeys(conditions)}
     rows = {c: r[np.argsort(ids[r])] for c, r in rows.items()}
-    clean = {n: v[rows[CLEAN.id]] for n, v in columns.items()} if CLEAN.id in rows else {}
-    return {
-        c: dict(zip(ids[r], damage({n: v[r] for n, v in columns.items()}, clean).tolist(), strict=True))
-        for c, r in rows.items()
-        if c != CLEAN.id
-    }
+    found: dict[str, dict[str, float]] = {}
+    for c in (c for c in rows if c != CLEAN.id):
+        own = rows[c]
+        same = rows[CLEAN.id][np.isin(ids[rows[CLEAN.id]], ids[own])]  # fewer where files could not be read
+        changed, clean = ({n: v[r] for n, v in columns.items()} for r in (own, same))
+        found[c] = dict(zip(ids[own], damage(changed, clean).tolist(), strict=True))
+    return found

@@ -144,6 +144,10 @@ def _make(key: Hashable, make: Callable[[], Any]) -> Any:
     return make()
 
 
+def _none(condition: Condition, batch: Batch) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The runner's side of a method: oracle, seed, clean logits, and whatever else its rows are computed with.
@@ -158,6 +162,8 @@ class Context:
             run.
         once: `once(key, make)` returns what `make` made at the run's first call with this key, such as detectors read
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
+        files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
+            the reason by id for those that cannot be read; None where the images are to be made.
     """
 
     oracle: Oracle
@@ -167,6 +173,7 @@ class Context:
     samples: int = 0
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
+    files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
 
 
 class Journal(Protocol):

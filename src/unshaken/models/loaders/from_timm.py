@@ -12,7 +12,7 @@ from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.extras import need
 from unshaken.models.loaders.hub import file_by_url, file_of_repository
-from unshaken.models.loaders.imagenet import imagenet_classes
+from unshaken.models.loaders.imagenet import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import stem_channels
 from unshaken.models.loaders.spec import ModelSpec
@@ -20,7 +20,7 @@ from unshaken.models.loaders.weights import load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, timm_net
 
 
-@model_kind("timm", form="timm:NAME[?weights=FILE|none]", options=("weights",))
+@model_kind("timm", form="timm:NAME[?weights=FILE|none]", options=("weights",), learned=learned_imagenet)
 def load(spec: ModelSpec, download: bool) -> Classifier:
     """A classifier of timm, such as `timm:resnet18.a1_in1k`.
 

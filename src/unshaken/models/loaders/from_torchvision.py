@@ -9,13 +9,14 @@ from torchvision import models
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.models.loaders.hub import file_by_url
+from unshaken.models.loaders.imagenet import learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, near, torchvision_net
 
 
-@model_kind("torchvision", form="torchvision:NAME[@WEIGHTS]", options=("weights",))
+@model_kind("torchvision", form="torchvision:NAME[@WEIGHTS]", options=("weights",), learned=learned_imagenet)
 def load(spec: ModelSpec, download: bool) -> Classifier:
     """A classifier of torchvision.
 

@@ -12,11 +12,15 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, require_named
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.models import loaders
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 
 Loader = Callable[[ModelSpec, bool], Classifier]
 
 COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels", "defence")
+
+
+def _unknown(spec: ModelSpec) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Kind:
         options: its own options, beside those that every kind has.
         load: from the SPEC and leave to download, to a classifier on the CPU.
         keeps_mode: the network stays in the mode it came in, so that a forgotten `eval()` can be noticed.
+        learned: gives the collection of photos that the weights of a SPEC learned from, such as `ImageNet`; empty where
+            it is not known.
     """
 
     name: str
@@ -36,6 +42,7 @@ class Kind:
     options: tuple[str, ...]
     load: Loader
     keeps_mode: bool = False
+    learned: Callable[[ModelSpec], str] = _unknown
 
     def open(self, spec: ModelSpec, download: bool) -> Classifier:
         """Load a model; of a kind that runs code, only what the user named in this call.
@@ -67,12 +74,17 @@ _KINDS: dict[str, Kind] = {}
 
 
 def model_kind(
-    name: str, *, form: str, options: tuple[str, ...] = (), keeps_mode: bool = False
+    name: str,
+    *,
+    form: str,
+    options: tuple[str, ...] = (),
+    keeps_mode: bool = False,
+    learned: Callable[[ModelSpec], str] = _unknown,
 ) -> Callable[[Loader], Loader]:
     """Enter a loader into the table under a kind's name; see `Kind`."""
 
     def enter(load: Loader) -> Loader:
-        _KINDS[name] = Kind(name, form, options, load, keeps_mode)
+        _KINDS[name] = Kind(name, form, options, load, keeps_mode, learned)
         return load
 
     return enter
@@ -90,6 +102,19 @@ def list_kinds() -> tuple[Kind, ...]:
     """Every kind of model, sorted by name."""
     _load_files()
     return tuple(sorted(_KINDS.values(), key=lambda k: k.name))
+
+
+def photos_learned(spec: str) -> str:
+    """The collection of photos that a model's weights learned from; empty where it is not known.
+
+    >>> photos_learned("imagenet:efficientnet-lite0"), photos_learned("torchvision:resnet18?weights=none")
+    ('ImageNet', '')
+    """
+    try:
+        parsed = parse_model_spec(spec)
+        return find_kind(parsed.kind).learned(parsed)
+    except ParameterError:
+        return ""
 
 
 def find_kind(name: str) -> Kind:

@@ -21,6 +21,7 @@ its own, a room lacks a method: add it there.
 | `outcomes.py` | `Examples`: attacks and forward passes as rows, with their true cost |
 | `tables.py` | the row's own tables, in the namespace of its slug |
 | `record.py`, `cache.py`, `code.py` | `paper.json`; the cache of weights; the digest of the code that trains |
+| `seen.py` | images that networks of the run, or published ones, learned from: kept, and said on the page |
 | `run.py`, `listing.py`, `result.py` | `run_paper`, `freeze`, `figures_of`; `list_papers`; `PaperResult` |
 | `table.py`, `pages.py`, `page_*.py` | `write_table`: `docs/papers.md`, and a page and a picture for each row |
 

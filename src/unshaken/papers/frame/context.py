@@ -23,6 +23,7 @@ from unshaken.papers.frame.networks import Architecture, Net, Networks, Statisti
 from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, read_examples, searched
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
+from unshaken.papers.frame.seen import digests_of
 from unshaken.papers.frame.tables import fill_columns, table_name
 from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
@@ -194,6 +195,7 @@ class Context:
             severity: of the stressor.
         """
         if not self.has(label):
+            self._note(label, batch)
             self.keep([predicted(Condition(self.id(label), method, severity=severity), model, batch, examples)])
 
     def search(
@@ -233,12 +235,18 @@ class Context:
         """
         conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
         left = {c.id for c in conditions if not self.run.has_rows("outcomes", c.id, 0)}
+        if left:
+            self._note(label, batch)
         parts = evaluated(conditions, method, model, batch, self.seed if seed is None else seed) if left else []
         for part in (p for p in parts if p.condition.id in left):
             if keep_images and part.images is not None:
                 images = part.images(torch.arange(len(batch)))
                 self.run.write_examples(images, list(batch.ids), part.condition.id, 0)
             self.keep([part])
+
+    def _note(self, label: str, batch: Batch) -> None:
+        """Note where images are shown that networks of this run learned from."""
+        self.record.add_seen(self.id(label), digests_of(batch.images.mul(255).round().byte()))
 
     def examples(self, label: str, batch: Batch) -> Examples:
         """The images that `evaluate` kept, with the cost of their search.

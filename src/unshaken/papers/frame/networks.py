@@ -24,6 +24,7 @@ from unshaken.papers.frame.cache import Weights, cache_dir, cached, digest_of, d
 from unshaken.papers.frame.code import code_digest
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.record import Record
+from unshaken.papers.frame.seen import digests_of
 
 Architecture = str | Callable[[int, int, int], nn.Module]
 """The name of an architecture, or what builds a net from classes K, channels and side in pixels."""
@@ -121,6 +122,7 @@ class Networks:
             ParameterError: there is no such architecture, or the recipes do not go together.
             RunError: training failed, or another network goes by this name in the run directory.
         """
+        self.record.add_learned(digests_of(data.images))
         made = [parse_method(r, "harden") if isinstance(r, str) else r for r in recipes]
         model = (
             copy.deepcopy(start.model if isinstance(start, Net) else start)

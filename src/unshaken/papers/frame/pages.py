@@ -126,6 +126,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, ou
         "",
         verdict,
         "",
+        *(text for sentence in result.seen_in_training for text in (f"**Seen in training.** {sentence}", "")),
         *([OUTDATED, ""] if outdated else []),
         *_parts(result),
         *_figures(result, figures),

@@ -7,7 +7,7 @@ rules as they stood before the first row, and for each network whether it came f
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,7 @@ class Record:
         networks: names of trained networks, with the keys of their weights.
         origins: the same names, with `cached` and what is known of the training: `date`, versions and machine.
         sessions: `date`, `seconds`, versions and machine of every session that worked on the run.
+        seen: by condition, how many of its images networks of this run learned from, and how many it has.
         trained: networks that were trained by this process, by name.
         resumed: whether the directory held rows when it was opened.
     """
@@ -42,9 +43,11 @@ class Record:
     networks: dict[str, str] = field(default_factory=dict)
     origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    seen: dict[str, list[int]] = field(default_factory=dict)
     trained: list[str] = field(default_factory=list)
     resumed: bool = False
     _began: float = 0.0
+    _learned: set[bytes] = field(default_factory=set)
 
     @classmethod
     def pin(cls, run: RunDir, settings: Mapping[str, Any], rule: str) -> Record:
@@ -69,6 +72,7 @@ class Record:
         if names := [k for k in {**old, **settings} if old.get(k) != settings.get(k)]:
             raise RunError(f"{run}: holds rows of another experiment ({', '.join(names)} differ); choose another --out")
         known = {name: there[name] for name in ("frozen", "inputs", "networks", "origins", "sessions")}
+        known["seen"] = there.get("seen", {})
         return cls(run, settings, **known, resumed=run.fs.isdir(run.at("rows")))
 
     def begin(self) -> None:
@@ -88,7 +92,8 @@ class Record:
 
     def provenance(self) -> dict[str, Any]:
         """What a result keeps of all this."""
-        return {"frozen": dict(self.frozen), "sessions": self.sessions, "inputs": self.inputs, "networks": self.origins}
+        own = {"frozen": dict(self.frozen), "sessions": self.sessions, "inputs": self.inputs, "networks": self.origins}
+        return {**own, "seen": self.seen} if self.seen else own
 
     def add_input(self, name: str, fingerprint: str) -> None:
         """Note data or a model that is read.
@@ -115,6 +120,17 @@ class Record:
         self.origins.setdefault(name, {"cached": cached, **made})
         self._add(self.networks, name, key, "would be trained otherwise now (by other code, data or settings)")
 
+    def add_learned(self, images: Iterable[bytes]) -> None:
+        """Note images that a network of this run learns from, by their digests."""
+        self._learned.update(images)
+
+    def add_seen(self, condition: str, images: Sequence[bytes]) -> None:
+        """Note the images of a condition, by their digests, where networks of this run learned from some of them."""
+        count = sum(image in self._learned for image in images)
+        if count:
+            self.seen[condition] = [count, len(images)]
+            self._write()
+
     def from_cache(self) -> bool:
         """Whether there are networks, and this process trained none of them."""
         return bool(self.networks) and not self.trained
@@ -129,7 +145,7 @@ class Record:
     def _write(self) -> None:
         if self.sessions:
             self.sessions[-1]["seconds"] = round(time.perf_counter() - self._began, 1)
-        names = ("settings", "frozen", "inputs", "networks", "origins", "sessions")
+        names = ("settings", "frozen", "inputs", "networks", "origins", "sessions", "seen")
         self.run.write_json({name: getattr(self, name) for name in names}, NAME)
 
 

@@ -66,6 +66,7 @@ class PaperResult(BaseModel):
         judged: the same of those that gave the outcomes.
         provenance: versions and machine, the sessions of a resumed run, and where each network came from.
         remark: the note without the parts of the rule.
+        seen_in_training: sentences that say which images networks have or probably have learned from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +92,7 @@ class PaperResult(BaseModel):
     judged: str = ""
     provenance: dict[str, Any] = {}
     remark: str = ""
+    seen_in_training: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As printed by the command line."""

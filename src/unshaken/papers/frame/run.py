@@ -18,6 +18,7 @@ from unshaken.papers.frame.result import PaperResult, flat, note_of, remark_of
 from unshaken.papers.frame.roles import all_roles_used
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.scale import at_scale, parse_scale, scale_of
+from unshaken.papers.frame.seen import seen_by_rows, seen_by_specs
 from unshaken.papers.frame.tables import register_tables
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
@@ -80,6 +81,7 @@ def run_paper(
         judged=paper.rule_digest(),
         provenance={"parameters": paper.model_dump(mode="json"), **record.provenance()},
         remark=remark,
+        seen_in_training=seen_by_specs(chosen, paper, record.inputs) + seen_by_rows(record.seen),
         **paper.statement(),
     )
     run.write_json(result.to_json(), "result.json")

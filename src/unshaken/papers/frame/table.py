@@ -16,6 +16,7 @@ from unshaken.papers.frame.pages import write_pages
 from unshaken.papers.frame.paper import Paper
 from unshaken.papers.frame.result import PaperResult, flat, note_of, remark_of
 from unshaken.papers.frame.scale import scale_of
+from unshaken.papers.frame.seen import seen_again
 
 
 def write_table(
@@ -121,6 +122,7 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "reproduced": is_reproduced(judged),
         "remark": remark,
         "scale": scale_of(paper),
+        "seen_in_training": seen_again(result, paper),
         "note": note_of(checks, remark),
     }
     return result.model_copy(update={**cls.statement(), **again})

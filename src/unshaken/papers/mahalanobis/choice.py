@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,18 @@ class Pair:
     abnormal: tuple[Cell, Flags]
 
     def values(self, names: Sequence[str]) -> tuple[Numbers, Numbers]:
-        """Scores of normal and of abnormal samples by some detectors, `[N, D]` each, of the rows that may be used."""
+        """Scores of normal and of abnormal samples to judge by, by some detectors, `[N, D]` each."""
+        return self._stacked(names, Roles.held_out)
+
+    def to_choose_by(self, names: Sequence[str]) -> tuple[Numbers, Numbers]:
+        """The same of the samples to choose by; within `choosing()`."""
+        return self._stacked(names, Roles.rows)
+
+    def _stacked(
+        self, names: Sequence[str], part: Callable[[Roles, Numbers, Flags], Numbers]
+    ) -> tuple[Numbers, Numbers]:
         normal, abnormal = (
-            np.concatenate([np.stack([c.roles.rows(c.scores[n], rows) for n in names], 1) for c, rows in sets])
+            np.concatenate([np.stack([part(c.roles, c.scores[n], rows) for n in names], 1) for c, rows in sets])
             for sets in (self.normal, [self.abnormal])
         )
         return normal, abnormal
@@ -118,7 +127,7 @@ def choose(pair: Pair, layers: Sequence[str], steps: Sequence[float]) -> Weighte
     for step in steps:
         names = tuple(at_step(layer, step) for layer in layers)
         with choosing():
-            normal, abnormal = pair.values(names)
+            normal, abnormal = pair.to_choose_by(names)
         if min(len(normal), len(abnormal)) < FEWEST:
             raise DataError(
                 f"{len(normal)} normal and {len(abnormal)} abnormal samples are too few to choose weights and a step "

@@ -50,6 +50,10 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
     protocol = [
         f"{name}: not comparable with published figures ({why})" for name, why in sorted(not_comparable(config).items())
     ]
+    if config.from_files:
+        made = [c.id for c in frame.conditions if c.severity is not None and c.id not in config.from_files]
+        also = f"; made here: {', '.join(made)}" if made else ""
+        protocol.append(f"images of {len(config.from_files)} conditions are files that came with the data{also}")
     return {
         "model": config.model,
         "model_name": config.model_name,
@@ -66,6 +70,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "labels": "" if config.labels is None else config.labels.line(config.classes),
         "view": config.view,
         "budgets": config.budgets,
+        "seen_in_training": config.seen_in_training,
         "precision": config.precision,
         "device": config.device,
         "protocol": protocol,

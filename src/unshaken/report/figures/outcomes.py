@@ -138,6 +138,8 @@ def not_comparable(config: RunConfig) -> dict[str, str]:
         if entry.method not in measure.BENCHMARK:
             continue
         reasons.pop(entry.method, None)
+        if any(name.rpartition("-")[0] == entry.method for name in config.from_files):
+            continue  # they are the published ones
         preset = entry.params.get("preset", "auto")
         if entry.method == "frost" and not entry.params.get("textures"):
             reasons["frost"] = "its ice is drawn by rule; give the authors' photos as textures"

@@ -28,13 +28,17 @@ class Provenance(Section):
         return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
 
     def notices(self, report: Report) -> Sequence[Notice]:
-        """How many samples were left out, and why the first."""
-        bad = report.data["bad_samples"]
+        """Whether the network has learned from the samples; how many were left out, and why the first."""
+        bad, seen = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
+        known = (Notice((Span("Seen in training", "strong"), ": ", seen), "provenance"),) if seen else ()
         if not bad:
-            return ()
+            return known
         head = Span(f"{cells.counted(len(bad), 'sample')} left out", "strong")
         more = f"; and {len(bad) - 1} more" if len(bad) > 1 else ""
-        return (Notice((head, ": ", Span(bad[0]["id"], "code"), f" ({bad[0]['reason']}){more}"), "bad"),)
+        return (
+            *known,
+            Notice((head, ": ", Span(bad[0]["id"], "code"), f" ({bad[0]['reason']}){more}"), "bad"),
+        )
 
     def blocks(self, report: Report) -> Sequence[Block]:
         """Cost first, samples left out last."""

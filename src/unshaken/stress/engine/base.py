@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -17,6 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
+from unshaken.run.published import with_errors
 from unshaken.run.rows import Condition, Context, Part, outcomes
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes
@@ -102,6 +103,8 @@ class Stressor(Parameters):
         return [self._rows(batch, condition, context) for condition in conditions]
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> Part:
+        if (found := context.files(condition, batch)) is not None:
+            return _rows_of_files(condition, *found, context)
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
         logits, size = [], oracle.limit
         for first in range(0, len(batch), size):
@@ -126,6 +129,24 @@ class Stressor(Parameters):
     def _check_severity(self, severity: int) -> None:
         if severity not in self.severities:
             raise ParameterError(f"{self.info.name}: severity {severity!r} is not one of {list(self.severities)}")
+
+
+def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str, str], context: Context) -> Part:
+    """Rows of samples that were changed by others and read from files.
+
+    Args:
+        condition: where the rows belong.
+        changed: the samples as the files show them; None where none can be read.
+        bad: the reason by id for the others.
+        context: of the shard.
+    """
+    if changed is None:
+        return with_errors(Part("outcomes", condition, {"id": []}), bad)
+    began = time.perf_counter()
+    logits = context.oracle.exact(changed.images)
+    seconds = (time.perf_counter() - began) / len(changed)
+    part = outcomes(condition, changed, logits, seconds=seconds, images=lambda rows: changed.images[rows])
+    return with_errors(part, bad)
 
 
 class Severities:

@@ -1,0 +1,86 @@
+"""Corrupted images that the data brings along as files, read in the place of making them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import View
+from unshaken.core.errors import DataError
+from unshaken.data import BadSample, Dataset, stream
+from unshaken.run.plan import Step
+from unshaken.run.rows import Condition, Part, table_of
+
+_SHARED = ("condition", "method", "severity", "eps", "norm")
+"""Columns that the condition of a part fills in."""
+
+
+def conditions_from_files(steps: Sequence[Step], dataset: Dataset) -> list[str]:
+    """Ids of the conditions whose images are read: lines of a plan without parameters, where the data has files.
+
+    Args:
+        steps: of the plan.
+        dataset: the run's data.
+    """
+    plain = [c for step in steps if not step.entry.params for c in step.conditions if c.severity is not None]
+    return [c.id for c in plain if dataset.corrupted(c.method, c.severity or 0) is not None]
+
+
+def read_corrupted(
+    dataset: Dataset, condition: Condition, batch: Batch, rows: Sequence[int], view: View | None, workers: int | None
+) -> tuple[Batch | None, dict[str, str]]:
+    """The samples of a batch as files show them, and the reason by id for those that cannot be read.
+
+    A file has been resized already when it was made, so of the model's view only the cut is left.
+
+    Args:
+        dataset: the run's data.
+        condition: a corruption at a severity.
+        batch: the clean samples.
+        rows: where they stand in the data.
+        view: how the model looks at photos.
+        workers: threads that decode; None for the number of cores.
+
+    Raises:
+        DataError: the files are of another size than the clean images.
+    """
+    found = dataset.corrupted(condition.method, condition.severity or 0)
+    if found is None:
+        raise DataError(f"data {dataset.options.spec!r} has no files of {condition.id}")
+    found.options = replace(found.options, mode="L" if batch.images.shape[1] == 1 else "RGB")
+    view = None if view is None else replace(view, resize=None)
+    parts, bad = list[Batch](), dict[str, str]()
+    for item in stream(found, rows, view=view, workers=workers, batch_size=max(1, len(rows))):
+        if isinstance(item, BadSample):
+            bad[item.id] = item.reason
+        else:
+            parts.append(item)
+    if not parts:
+        return None, bad
+    images = parts[0].images.to(batch.images)
+    if images.shape[1:] != batch.images.shape[1:]:
+        there, here = ("x".join(map(str, shape[2:])) for shape in (images.shape, batch.images.shape))
+        raise DataError(
+            f"data {dataset.options.spec!r}: files of {condition.id} have {there} pixels and the clean images {here}: "
+            "bring both to one size, as by ?size=224"
+        )
+    places = {name: i for i, name in enumerate(batch.ids)}
+    labels = None if batch.labels is None else batch.labels[[places[name] for name in parts[0].ids]]
+    return Batch(images, labels, parts[0].ids), bad
+
+
+def with_errors(part: Part, reasons: Mapping[str, str]) -> Part:
+    """The rows of a part, and one for each sample that could not be used; without pictures where there are such.
+
+    Args:
+        part: its rows.
+        reasons: by the sample's id.
+    """
+    if not reasons:
+        return part
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table_of(part).to_pylist()]
+    rows += [{"id": name, "error": reason} for name, reason in reasons.items()]
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row)}
+    own = {name: values for name, values in columns.items() if name not in _SHARED}
+    return replace(part, columns=own, images=None)
