@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from unshaken.labels.engine.confident_joint import class_thresholds

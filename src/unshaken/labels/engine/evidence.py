@@ -86,7 +86,7 @@ class Evidence:
             ParameterError: there are none.
         """
         if self.probabilities is None:
-            raise ParameterError("this method needs out-of-sample probabilities: train by cross-validation or give them")
+            raise ParameterError("out-of-sample probabilities are needed: give them, or a model to train on parts")
         return self.probabilities
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
