@@ -27,4 +27,4 @@ class SmallLoss(Finder):
         summary = evidence.summary()
         losses = -np.log(np.maximum(summary.own, _LEAST))
         score = posterior_of_low(np.minimum(losses, np.quantile(losses, self.clip)))
-        return Found(score, summary.best, score < 0.5, {"noise_rate": float(np.mean(1 - score))})
+        return Found(score, summary.best, score < 0.5)
