@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli import attack, audit, certify, compare, detect, doctor, fool, generate, harden, papers, query, report
+from unshaken.cli import (
+    attack,
+    audit,
+    certify,
+    compare,
+    detect,
+    doctor,
+    fool,
+    generate,
+    harden,
+    labels,
+    papers,
+    query,
+    report,
+)
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
 from unshaken.cli.failures import explain
@@ -68,6 +82,7 @@ for name, command in {
 app.add_typer(detect.app, name="detect")
 app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
+app.add_typer(labels.app, name="labels")
 app.add_typer(papers.app, name="papers")
 
 
