@@ -163,7 +163,7 @@ def test_wrong_use(noisy, tmp_path):
             "no method 'confident' in labels: did you mean",
         ),
         ({"methods": []}, ParameterError, "no method: name one"),
-        ({"folds": 1}, ParameterError, "folds=1"),
+        ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
         ({"probabilities": p[:7]}, DataError, "7 rows of 3 classes, and the data has 240 samples of 3"),
         ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
         ({"probabilities": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),

@@ -26,4 +26,4 @@ def adjusted_summary(evidence: Evidence) -> Summary:
         own[part], best[part] = p[rows, given], p.argmax(1)
         p[rows, given] = -np.inf
         other[part] = p.max(1)
-    return Summary(own, other, best, evidence.summary().entropy)
+    return Summary(own, other, best)

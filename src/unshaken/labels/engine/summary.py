@@ -1,11 +1,10 @@
-"""What of a row of probabilities most rankings use: four numbers a sample, read in one pass."""
+"""What of a row of probabilities most rankings use: three numbers a sample, read in one pass."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from unshaken.labels.engine.probabilities import Probabilities
 from unshaken.measure.statistics.columns import Indices, Numbers
@@ -22,13 +21,11 @@ class Summary:
         own: probability of the given label, `[N]`.
         other: the largest of the other classes, `[N]`.
         best: the class that is most probable, int `[N]`.
-        entropy: of the probabilities over the logarithm of their number, `[N]` in [0, 1].
     """
 
     own: Numbers
     other: Numbers
     best: Indices
-    entropy: Numbers
 
     @property
     def margin(self) -> Numbers:
@@ -44,12 +41,10 @@ def summarize(probabilities: Probabilities, labels: Indices) -> Summary:
         labels: int `[N]` in 0..K-1.
     """
     n = len(labels)
-    own, other, entropy = (np.empty(n) for _ in range(3))
-    best = np.empty(n, np.int64)
+    own, other, best = np.empty(n), np.empty(n), np.empty(n, np.int64)
     for part, p in probabilities.blocks():
         rows, given = np.arange(len(p)), labels[part]
         own[part], best[part] = p[rows, given], p.argmax(1)
-        entropy[part] = special.entr(p).sum(1) / np.log(p.shape[1])
         p[rows, given] = -1.0
         other[part] = p.max(1)
-    return Summary(own, other, best, entropy)
+    return Summary(own, other, best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
@@ -20,8 +21,10 @@ class ConfidenceWeightedEntropy(Finder):
 
         cleanlab gives 0, its worst score, where the model is certain of the given label.
         """
-        summary = evidence.summary()
-        weighted = summary.entropy / np.maximum(summary.own, _LEAST)
+        summary, entropy = evidence.summary(), np.empty(len(evidence))
+        for part, p in evidence.need_probabilities().blocks():
+            entropy[part] = special.entr(p).sum(1) / np.log(evidence.classes)
+        weighted = entropy / np.maximum(summary.own, _LEAST)
         score = np.ones(len(weighted))
         np.divide(np.log1p(weighted), weighted, out=score, where=weighted > 0)
         return Found(score, summary.best)
