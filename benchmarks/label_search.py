@@ -127,11 +127,8 @@ def main() -> None:
                 found = json.loads(done.stdout.splitlines()[-1])
                 first = found["mark"] if first is None else first
                 same = "" if name == "unshaken" else "yes" if found["mark"] == first else "no"
-                print(
-                    f"| {n:,} | {chosen.classes:,} | {name} | {found['seconds']:.1f} | {found['seconds'] / n * 1e6:.0f} | "
-                    f"{found['megabytes']:,.0f} | {same} |",
-                    flush=True,
-                )
+                cost = f"{found['seconds']:.1f} | {found['seconds'] / n * 1e6:.0f} | {found['megabytes']:,.0f}"
+                print(f"| {n:,} | {chosen.classes:,} | {name} | {cost} | {same} |", flush=True)
 
 
 if __name__ == "__main__":
