@@ -131,7 +131,7 @@ def find_labels(
             "schema": 1, "settings": pinned, "samples": len(ids),
             "classes": list(dataset.classes) or [str(i) for i in range(classes)],
             "bad_samples": [{"id": dataset.ids[i], "reason": why} for i, why in sorted(samples.bad.items())],
-            "agreement": _agreement(evidence),
+            "agreement": _agreement(evidence), "realised_noise": dataset.realised_noise,
             "found": {name: _figures(one, evidence) for name, one in found.items()},
             "review": _review(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
         }  # fmt: skip

@@ -28,6 +28,7 @@ class Options:
         size: side in pixels of the square that every image is resized (short side) and cut (centre) to, or None.
         mode: `RGB` or `L` (luminance), or None to keep what the images are.
         classes: a text file with one class name a line, or None.
+        noise: wrong labels made on purpose, as `MODEL:RATE[:SEED]`, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
         download: True allows a download.
     """
@@ -38,6 +39,7 @@ class Options:
     mode: Mode | None = None
     classes: str | None = None
     links: str | None = None
+    noise: str | None = None
     download: bool = False
 
 
@@ -90,6 +92,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         mode=None if mode is None else "L" if mode == "L" else "RGB",
         classes=raw.get("classes"),
         links=raw.get("links"),
+        noise=raw.get("noise"),
         download=download,
     )
 
