@@ -13,7 +13,7 @@ from torch import nn
 
 import unshaken
 from unshaken import api, detect
-from unshaken.api.job import Options, RunOptions
+from unshaken.api.options import Options, RunOptions
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
@@ -160,13 +160,13 @@ def test_a_run_is_not_resumed_with_another_surrogate(tmp_path):
         save_file(SmallNet().state_dict(), file)
         forget_models()
 
-    def look(**options):
+    def attack_by_transfer(**options):
         attack = f"transfer:surrogate=weights:{file}?arch=small,steps=2"
         return unshaken.attack("demo:standard", "demo", attack, eps=0.1, limit=5, out=tmp_path / "run", **options)
 
     write(0)
-    look()
-    look(resume=True)
+    attack_by_transfer()
+    attack_by_transfer(resume=True)
     write(1)
     with pytest.raises(RunError, match=r"another configuration \(further_models: "):
-        look(resume=True)
+        attack_by_transfer(resume=True)

@@ -40,8 +40,8 @@ def test_dependencies_have_lower_bounds_only(line):
 
 
 def test_every_dependency_has_its_reason():
-    told = set(re.findall(r"[\w.-]+", (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")))
-    assert {Requirement(line).name for line in FOREIGN} <= told
+    documented = set(re.findall(r"[\w.-]+", (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")))
+    assert {Requirement(line).name for line in FOREIGN} <= documented
 
 
 def test_build_tools_name_no_index_and_no_local_build():

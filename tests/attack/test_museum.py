@@ -25,7 +25,7 @@ RANDOM = ("noise", "random_resize")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outcome:
     """Robust accuracies, flags of the rows and of the model, and what auto's stages did."""
 
     clean: float
@@ -59,15 +59,15 @@ def visit(batch):
     """Each exhibit is visited once."""
     visited = {}
 
-    def see(name) -> Seen:
+    def see(name) -> Outcome:
         if name not in visited:
-            visited[name] = looked_at(name, batch)
+            visited[name] = evaluated(name, batch)
         return visited[name]
 
     return see
 
 
-def looked_at(name: str, batch: Batch) -> Seen:
+def evaluated(name: str, batch: Batch) -> Outcome:
     model = load_model(f"py:unshaken.models.museum:{name}").eval().requires_grad_(False)
     oracle = Oracle(model, draws=8 if name in RANDOM else 1)
     once = Oracle(model)
@@ -86,7 +86,7 @@ def looked_at(name: str, batch: Batch) -> Seen:
         *dynamic(once, batch, logits),
     ]
     auto = [r for r in tables["outcomes"].to_pylist() if r["condition"].startswith("auto")]
-    return Seen(
+    return Outcome(
         clean=held(model, batch.images, batch.labels),
         careless=held(model, attacked.images, batch.labels),
         auto=sum(r["broken_by"] is None for r in auto) / N,

@@ -290,10 +290,10 @@ def test_attack_counts_its_passes(method):
     one = attacked(method, net, batch, norm, oracle, eps=radii[1:])[0]
     if method.name != "substitution":  # there the passes of another network are counted as well
         assert seen[0] == oracle.meter.forwards
-    look = Oracle(net)  # what is spent before the attacks are chosen belongs to no sample
-    cheap(method).phases(AttackContext(look, norm or "linf", EPS["linf"], 4, 1, batch))
-    assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch) + look.meter.forwards
-    assert oracle.meter.backwards >= int(one.backwards.sum()) + look.meter.backwards
+    before = Oracle(net)  # what is spent before the attacks are chosen belongs to no sample
+    cheap(method).phases(AttackContext(before, norm or "linf", EPS["linf"], 4, 1, batch))
+    assert oracle.meter.forwards == int(one.forwards.sum()) + len(batch) + before.meter.forwards
+    assert oracle.meter.backwards >= int(one.backwards.sum()) + before.meter.backwards
     alone = attacked(method, net, batch, norm, Oracle(net, limit=1), eps=radii[1:])[0]
     assert torch.equal(one.backwards, alone.backwards)  # what each needed, whoever shares its batches
 

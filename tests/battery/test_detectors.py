@@ -279,10 +279,10 @@ def test_a_constant_feature_space_is_refused_in_one_line(method, made):
     try:
         (scores,) = fitted(model, detector, n=120).score(normal(3)).values()
     except UnshakenError as error:
-        scores, said = torch.zeros(1), str(error)
+        scores, message = torch.zeros(1), str(error)
     else:
-        said = ""
-    assert "\n" not in said
+        message = ""
+    assert "\n" not in message
     assert bool(scores.isfinite().all())
 
 

@@ -120,11 +120,11 @@ def test_colour_images_that_are_not_square_and_two_classes(method):
         brief = TRAINING.model_copy(update={"epochs": 1})
         made = fit(fresh("small-cnn", images, classes=2, seed=0), images, labels, together(recipe), brief)
     except UnshakenError as error:  # what cannot be done so says so in one line
-        told = str(error)
+        message = str(error)
     else:
         assert made.model(images[:3].float() / 255).shape == (3, 2)
         return
-    assert "\n" not in told
+    assert "\n" not in message
 
 
 @every(RECIPES)

@@ -17,13 +17,13 @@ class Case:
     Args:
         kind: of what is wrong.
         typed: the whole command.
-        said: on stderr; an ellipsis stands for anything, such as another package's words.
+        message: on stderr; an ellipsis stands for anything, such as another package's words.
         code: the exit code.
     """
 
     kind: str
     typed: str
-    said: str
+    message: str
     code: int
 
     @property
@@ -33,7 +33,7 @@ class Case:
 
     def fits(self, stderr: str) -> bool:
         """Whether stderr is what was said."""
-        pattern = ".*".join(re.escape(part) for part in self.said.split("…"))
+        pattern = ".*".join(re.escape(part) for part in self.message.split("…"))
         return re.fullmatch(pattern + "\n", stderr) is not None
 
 
@@ -46,6 +46,6 @@ def read() -> list[Case]:
         if lines[0].startswith("# "):
             kind = lines.pop(0).removeprefix("# ")
         if lines:
-            typed, *said, code = lines
-            found.append(Case(kind, typed.removeprefix("$ "), "\n".join(said), int(code.strip("[]"))))
+            typed, *message, code = lines
+            found.append(Case(kind, typed.removeprefix("$ "), "\n".join(message), int(code.strip("[]"))))
     return found

@@ -35,8 +35,8 @@ def unshaken(capsys: pytest.CaptureFixture[str]) -> Call:
         words = shlex.split(arguments[0]) if len(arguments) == 1 else list(arguments)
         capsys.readouterr()
         code = main(words)
-        said = capsys.readouterr()
-        return Result(code, said.out, said.err)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
 
     return call
 

@@ -14,7 +14,7 @@ import pytest
 
 from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
-from unshaken.cli.options import run_options
+from unshaken.cli.options.run import run_options
 from unshaken.core.progress import track
 from unshaken.run import store
 
@@ -27,10 +27,10 @@ def test_help_names_every_verb(arguments, capsys):
     from unshaken.cli import main
 
     assert main(arguments) == 0
-    said = capsys.readouterr()
-    lines = [line.strip("│ ").split(" ")[0] for line in said.out.splitlines()]
+    captured = capsys.readouterr()
+    lines = [line.strip("│ ").split(" ")[0] for line in captured.out.splitlines()]
     assert [line for line in lines if line in VERBS] == list(VERBS)
-    assert said.err == ""
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -102,9 +102,9 @@ def test_the_command_that_goes_on_names_a_directory_that_was_not_given(unshaken,
 
     typed = AUDIT.removesuffix(" --out run")
     monkeypatch.setattr("unshaken.stress.Fog.evaluate", stop)
-    said = unshaken(typed).err
+    message = unshaken(typed).err
     (made,) = (place / "runs").iterdir()
-    assert said.rstrip().endswith(f"unshaken {typed} --out runs/{made.name} --resume")
+    assert message.rstrip().endswith(f"unshaken {typed} --out runs/{made.name} --resume")
 
 
 def test_ctrl_c_where_nothing_can_be_resumed(unshaken, monkeypatch):

@@ -27,36 +27,36 @@ def refused(result, place: Path, file: str) -> None:
 
 
 @pytest.fixture
-def doors(trap: Path, world) -> Path:
+def detectors(trap: Path, world) -> Path:
     """Detectors that a stranger changed: an ensemble with code of theirs."""
     from unshaken.detect import fit
 
     world.write_photos(trap / "many", each=12)
-    fit("py:net.py:build", "folder:many", ["msp"]).detector_set.save("doors")
-    listed = json.loads(Path("doors/detectors.json").read_text())
+    fit("py:net.py:build", "folder:many", ["msp"]).detector_set.save("detectors")
+    listed = json.loads(Path("detectors/detectors.json").read_text())
     listed["detectors"][0] |= {"method": "ensemble", "params": {"members": f"demo+ {SPEC}"}}
-    Path("doors/detectors.json").write_text(json.dumps(listed))
+    Path("detectors/detectors.json").write_text(json.dumps(listed))
     return trap
 
 
-def test_an_ensemble_of_detectors_json(unshaken, doors):
+def test_an_ensemble_of_detectors_json(unshaken, detectors):
     score = (
-        "detect score --model py:net.py:build --data folder:photos --detectors doors --out new --quiet --not-attacked"
+        "detect score --model py:net.py:build --data folder:photos --detectors detectors --out new --not-attacked -q"
     )
-    refused(unshaken(score), doors, "doors/detectors.json")
-    threshold = "detect threshold --model py:net.py:build --data folder:photos --detectors doors --quiet"
-    refused(unshaken(threshold), doors, "doors/detectors.json")
+    refused(unshaken(score), detectors, "detectors/detectors.json")
+    threshold = "detect threshold --model py:net.py:build --data folder:photos --detectors detectors --quiet"
+    refused(unshaken(threshold), detectors, "detectors/detectors.json")
 
 
-def test_the_user_may_allow_it_in_that_call(unshaken, doors):
-    path = Path("doors/detectors.json")
+def test_the_user_may_allow_it_in_that_call(unshaken, detectors):
+    path = Path("detectors/detectors.json")
     path.write_text(path.read_text().replace("demo+ ", ""))
-    threshold = "detect threshold --model py:net.py:build --data folder:photos --detectors doors --quiet"
+    threshold = "detect threshold --model py:net.py:build --data folder:photos --detectors detectors --quiet"
     allowed = unshaken(f"{threshold} --allow-code {SPEC}")
     assert allowed.code == 0, allowed
-    assert (doors / "ran").exists()
-    (doors / "ran").unlink()
-    refused(unshaken(threshold), doors, "doors/detectors.json")  # the next call is another
+    assert (detectors / "ran").exists()
+    (detectors / "ran").unlink()
+    refused(unshaken(threshold), detectors, "detectors/detectors.json")  # the next call is another
 
 
 def test_allowing_what_is_no_code_is_told(unshaken, trap):
@@ -116,16 +116,16 @@ def test_the_recipe_of_a_hardening_run(unshaken, trap):
     refused(result, trap, "net/model.json")
 
 
-def test_a_program_reads_detectors(doors):
+def test_a_program_reads_detectors(detectors):
     from unshaken import load_model
     from unshaken.core import UnshakenError, allow_code
     from unshaken.detect import DetectorSet
 
     model = load_model("py:net.py:build")
-    with pytest.raises(UnshakenError, match=r"doors/detectors.json names the code 'py:evil.py:build'"):
-        DetectorSet.load("doors", model)
+    with pytest.raises(UnshakenError, match=r"detectors/detectors.json names the code 'py:evil.py:build'"):
+        DetectorSet.load("detectors", model)
     with allow_code(SPEC):
-        assert list(DetectorSet.load("doors", model).detectors) == ["msp"]
+        assert list(DetectorSet.load("detectors", model).detectors) == ["msp"]
 
 
 def hardened(place: Path, **record: object) -> None:

@@ -17,9 +17,9 @@ RANGE, SEE = "is out of range: write a whole number from", "; see unshaken fool 
 
 
 def reloaded(folder, spec):
-    told = json.loads((folder / "fooling.json").read_text())
+    document = json.loads((folder / "fooling.json").read_text())
     model = load_model(spec)
-    for record in told["images"]:
+    for record in document["images"]:
         pixels = np.array(Image.open(folder / record["file"]), np.float32) / 255
         image = torch.from_numpy(pixels.transpose(2, 0, 1))[None]
         with torch.no_grad():
@@ -31,18 +31,18 @@ def test_images_reload_to_the_recorded_confidence(unshaken, place, encoding):
     line = f"fool --model '{NET}' --encoding {encoding} --generations 8 --population 10 --seed 3 --out new --json"
     result = unshaken(line)
     assert (result.code, result.err) == (0, "")
-    told = json.loads(result.out)
-    assert told == json.loads((place / "new/fooling.json").read_text())
-    assert (told["model"], told["encoding"], told["seed"]) == (NET, encoding, 3)
-    assert [r["class"] for r in told["images"]] == [0, 1]
+    document = json.loads(result.out)
+    assert document == json.loads((place / "new/fooling.json").read_text())
+    assert (document["model"], document["encoding"], document["seed"]) == (NET, encoding, 3)
+    assert [r["class"] for r in document["images"]] == [0, 1]
     for record, confidence in reloaded(place / "new", NET):
         assert confidence == pytest.approx(record["confidence"], rel=1e-5)
         assert confidence > 0.5
     if encoding == "ascent":
-        assert told["backwards"] == 2 * 8
+        assert document["backwards"] == 2 * 8
     else:
-        assert told["history"][-1]["evaluations"] == 80
-        assert told["forwards"] == 80 + 1  # and one to count the classes
+        assert document["history"][-1]["evaluations"] == 80
+        assert document["forwards"] == 80 + 1  # and one to count the classes
     sheet = np.asarray(Image.open(place / "new/sheet.png"))
     assert sheet.shape == (112 + 13 * 2 + 10 + 4, 120 * 2 + 8, 3)
 
@@ -55,15 +55,15 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
     files = ["class-0001.png", "fooling.json", "report.html", "report.md", "rows", "sheet.png"]
     assert sorted(p.name for p in (place / "new").iterdir()) == files
     asked = unshaken("query new 'select f.file, c.forwards from fooling f, cost c' --csv")
-    told = json.loads((place / "new/fooling.json").read_text())
-    assert asked.out == f"file,forwards\nclass-0001.png,{told['forwards']}\n"
+    document = json.loads((place / "new/fooling.json").read_text())
+    assert asked.out == f"file,forwards\nclass-0001.png,{document['forwards']}\n"
     (place / "new/report.md").unlink()
     assert unshaken("report new").code == 0
     assert "class-0001.png" in (place / "new/report.md").read_text()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
         (
@@ -89,9 +89,9 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
         ),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said):
+def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, message):
     result = unshaken(f"fool --model '{NET}' --out new {options}")
-    assert (result.code, result.err) == (2, f"unshaken: {said}\n")
+    assert (result.code, result.err) == (2, f"unshaken: {message}\n")
     assert not (place / "new").exists()
 
 

@@ -18,8 +18,8 @@ FIT = "generate fit --data 'folder:photos?size=8' --steps 3 --batch-size 4 --wid
 def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     fitted = unshaken(f"{FIT} --method edm:std=1.0 --conditional --seed 2 --out model.safetensors --json")
     assert (fitted.code, fitted.err) == (0, "")
-    told = json.loads(fitted.out)
-    assert (told["method"], told["steps"]) == ("edm", 3)
+    document = json.loads(fitted.out)
+    assert (document["method"], document["steps"]) == ("edm", 3)
     model = load(place / "model.safetensors")
     assert (model.settings.std, model.image, model.classes) == (1.0, (3, 8, 8), 2)
     made = unshaken("generate sample --model model.safetensors --n 5 --steps 3 --seed 1 --out made --json")
@@ -50,7 +50,7 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: ddpm, edm"),
         (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
@@ -63,10 +63,10 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
         ("generate sample --model absent.safetensors --classes a --out made", "--classes 'a': write 'all', or numbers"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, said):
+def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, message):
     result = unshaken(line)
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
     assert not (place / "m.safetensors").exists()
     assert not (place / "made").exists()

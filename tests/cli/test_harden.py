@@ -28,7 +28,7 @@ def test_json(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "give --model and --data (and --recipe), or --from RUN"),
         (["--model", "small", "--data", "demo", "--set", "lr"], "--set 'lr' is not of the form K=V"),
@@ -43,12 +43,12 @@ def test_json(tmp_path, capsys):
         (["--model", "small", "--data", "demo", "--out", ""], "'--out': '' is empty"),
     ],
 )
-def test_wrong_use_is_one_line(arguments, said, capsys, tmp_path, monkeypatch):
+def test_wrong_use_is_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["harden", *arguments, "-q"]) == 2
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
-    assert said in shown
+    assert message in shown
 
 
 def test_surgery_needs_its_files(capsys, tmp_path):

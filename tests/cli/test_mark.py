@@ -55,15 +55,15 @@ def test_a_learned_mark_is_set_by_the_detector_that_was_fitted(unshaken, place):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ("--method msp --out new", "'msp' is no watermark: use one of dct, learned-watermark, spread-spectrum"),
         ("--method dct:n_bits=64 --out new", "the key has 64: give a shorter key or larger images"),
         ("--method dct --out ''", "'' is empty: give a value"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, said):
+def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, message):
     result = unshaken(f"detect mark --data demo {options}")
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert not (place / "new").exists()

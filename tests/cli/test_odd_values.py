@@ -16,11 +16,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api.job import Options
+from unshaken.api.options import Options
 from unshaken.api.screening import parse_against
 from unshaken.cli.app import app
 from unshaken.cli.failures import explain
-from unshaken.cli.options import run_options
+from unshaken.cli.options.run import run_options
 from unshaken.cli.session import Session
 from unshaken.core.device import find_device
 from unshaken.core.errors import UnshakenError

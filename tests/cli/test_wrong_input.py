@@ -18,7 +18,7 @@ def generators(monkeypatch):
     return importlib.import_module("_wrong_calls"), importlib.import_module("_hostile_files")
 
 
-def told(result, right):
+def check_message(result, right):
     assert "this is a bug" not in result.err
     assert result.code in right
     assert result.code != 2 or result.err.count("\n") == 1
@@ -30,7 +30,7 @@ def test_wrong_invocations_are_told(unshaken, place, generators):
     for _ in range(15):
         arguments = generators[0].wrong_call(dice)
         if arguments[1] != "score":  # there are no detectors here
-            told(unshaken(*arguments), (2,))
+            check_message(unshaken(*arguments), (2,))
     assert not (place / "new/run.json").exists()
 
 
@@ -40,7 +40,9 @@ def test_damaged_files_are_told(unshaken, place, generators, name):
     good = (place / name).read_bytes()
     for number in range(2):
         how = generators[1].damage(place / name, dice)
-        told(unshaken(*generators[0].replaced(generators[0].BASES["audit"], "--out", f"new{number}")), (0, 2, 3))
+        check_message(
+            unshaken(*generators[0].replaced(generators[0].BASES["audit"], "--out", f"new{number}")), (0, 2, 3)
+        )
         if how == "folder":
             (place / name).rmdir()
         else:
@@ -50,5 +52,5 @@ def test_damaged_files_are_told(unshaken, place, generators, name):
 
 def test_a_training_option_that_there_is_not_is_told(unshaken, place):
     result = unshaken("harden --model small --data folder:photos --out new --set schedul=step")
-    told(result, (2,))
+    check_message(result, (2,))
     assert "there is no training option 'schedul'; did you mean 'schedule'?" in result.err

@@ -31,8 +31,8 @@ print(faults_of_work(), keep_freed_memory(), faults_of_work())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps its own ways")
 def test_freed_pages_are_not_fetched_again():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
-    lost, said, kept = done.stdout.split()
-    assert said == "True"
+    lost, returned, kept = done.stdout.split()
+    assert returned == "True"
     assert int(kept) * 10 < int(lost)
 
 

@@ -128,7 +128,7 @@ def test_an_identity_is_a_search_copy_too():
 def test_bf16_searches_in_bf16_and_answers_in_float32(batch):
     seen = []
 
-    class Look(nn.Module):
+    class OneLayer(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(64, 3)
@@ -138,7 +138,7 @@ def test_bf16_searches_in_bf16_and_answers_in_float32(batch):
             seen.append(z.dtype)
             return z
 
-    model = Classifier(Look()).eval()
+    model = Classifier(OneLayer()).eval()
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         answer = Oracle(model, precision=precision).ask(Gradient(batch.images, of=First()))
         assert seen.pop() == dtype

@@ -108,7 +108,7 @@ def test_a_damaged_index_is_told(tmp_path, make):
     names = [make.encode(make.noise(seed=seed)) for seed in range(3)]
     pq.write_table(pa.table({"image": names * 4, "id": [str(i) for i in range(12)]}), tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
-    told = 0
+    reported = 0
     for place in range(len(whole) - 700, len(whole) - 8, 3):
         damaged = bytearray(whole)
         damaged[place] ^= 0x55
@@ -118,5 +118,5 @@ def test_a_damaged_index_is_told(tmp_path, make):
             for index in range(len(data)):
                 data.read(index)
         except (DataError, BadSample):
-            told += 1
-    assert told
+            reported += 1
+    assert reported

@@ -74,8 +74,10 @@ def test_a_link_out_of_the_folder_is_bad_and_one_inside_is_not(tmp_path, make):
     assert (found.read(2) == make.noise()).all()
     reasons = {found.ids[i].partition("/")[2]: reason for i, reason in found.bad.items()}
     assert set(reasons) == {"out.png", "sibling.png", "gone.png"}
-    told = f"its symbolic link leaves the data folder; to follow links into {tmp_path} write '{spec}?links={tmp_path}'"
-    assert reasons["out.png"] == reasons["sibling.png"] == told
+    message = (
+        f"its symbolic link leaves the data folder; to follow links into {tmp_path} write '{spec}?links={tmp_path}'"
+    )
+    assert reasons["out.png"] == reasons["sibling.png"] == message
     assert "leads to a file that does not exist" in reasons["gone.png"]
     with pytest.raises(BadSample, match=r"x/out\.png: its symbolic link leaves") as error:
         found.read(3)

@@ -45,8 +45,8 @@ class GaussianDDPM(NoiseNet):
         return (1 - a).sqrt() * (x - a.sqrt() * MEAN) / (a * STD**2 + 1 - a)
 
 
-class Told(NoiseNet):
-    """Says the label everywhere, and -1 for "no class"."""
+class LabelNet(NoiseNet):
+    """A network whose output is the label everywhere, and -1 for "no class"."""
 
     def __init__(self) -> None:
         super().__init__((1, 4, 4), 3)

@@ -12,7 +12,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM, DDPMSettings, betas, ddim_step
 from unshaken.generate.diffusion import NoiseNet
 
-from .conftest import MEAN, STD, GaussianDDPM, Told
+from .conftest import MEAN, STD, GaussianDDPM, LabelNet
 
 
 def ideal(timesteps=1000, schedule="linear"):
@@ -21,7 +21,7 @@ def ideal(timesteps=1000, schedule="linear"):
 
 
 def test_alpha_bar_by_hand():
-    model = DDPM(Told())
+    model = DDPM(LabelNet())
     # (1 - 1e-4), that times (1 - 1e-4 - 0.0199 / 999), and the known end of the chain
     assert float(model.alpha_bar[0]) == pytest.approx(0.9999, abs=1e-12)
     assert float(model.alpha_bar[1]) == pytest.approx(0.9999 * (1 - 1e-4 - 0.0199 / 999), abs=1e-12)
@@ -49,7 +49,7 @@ def test_a_short_chain_ends_in_noise(schedule):
 
 
 def test_the_timestep_of_a_noise_level():
-    model = DDPM(Told())
+    model = DDPM(LabelNet())
     # for sigma: the t whose sqrt((1-a)/a) is nearest 2 sigma; around it the ratio differs by under a percent
     for sigma in (0.12, 0.25, 0.5, 1.0):
         t = model.timestep(sigma)
@@ -136,8 +136,8 @@ def test_the_loss_of_a_silent_network_is_the_noise_itself():
     loss = model.loss(torch.zeros(500, 1, 16, 16), SampleRng.of(0, "loss", [str(i) for i in range(500)]))
     assert loss.shape == (500,)
     assert float(loss.mean()) == pytest.approx(1, abs=0.02)
-    told = model.net.seen
-    assert set(told.tolist()) == {20.0 * t for t in range(50)}
+    positions = model.net.seen
+    assert set(positions.tolist()) == {20.0 * t for t in range(50)}
 
 
 def test_the_ideal_predictor_has_the_least_loss():
@@ -150,7 +150,7 @@ def test_the_ideal_predictor_has_the_least_loss():
 
 
 def test_bad_input():
-    model, image = DDPM(Told(), DDPMSettings(timesteps=10)), torch.zeros(1, 1, 4, 4)
+    model, image = DDPM(LabelNet(), DDPMSettings(timesteps=10)), torch.zeros(1, 1, 4, 4)
     with pytest.raises(ModelError, match="is for images of 1x4x4"):
         model.denoise(torch.zeros(1, 1, 4, 5), 0.1)
     for sigma in (0.0, -0.1, float("nan"), 1e9):

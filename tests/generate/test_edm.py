@@ -13,7 +13,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import NoiseNet
 from unshaken.generate.edm import EDM, EDMSettings, heun, karras_grid, preconditioning
 
-from .conftest import MEAN, STD, GaussianEDM, Told
+from .conftest import MEAN, STD, GaussianEDM, LabelNet
 
 # t: c_skip, c_out, c_in, c_noise with sigma_data 1/2, by hand: at t = 1, 0.25/1.25, 0.5/sqrt(1.25), 1/sqrt(1.25), 0
 BY_HAND = {
@@ -157,16 +157,6 @@ def test_a_sample_is_the_same_in_any_batch():
     assert model.sample(0).shape == (0, 1, 4, 4)
 
 
-def test_guidance_by_hand():
-    # the network says -1 without a class, 2 for class 2: u + w (c - u)
-    model, x = EDM(Told()), torch.zeros(1, 1, 4, 4)
-    said = {w: float(model.say(x, torch.zeros(1), torch.tensor([2]), w)[0, 0, 0, 0]) for w in (0, 1, 2.5)}
-    assert said == {0: -1, 1: 2, 2.5: 6.5}
-    assert float(model.say(x, torch.zeros(1), None, 5.0)[0, 0, 0, 0]) == -1
-    samples = model.sample(3, steps=3, labels=torch.tensor([0, 1, 2])).mean((1, 2, 3))
-    assert samples[0] < samples[1] < samples[2]
-
-
 def test_bad_input():
     model, image = EDM(GaussianEDM()), torch.zeros(1, 1, 4, 4)
     with pytest.raises(ModelError, match=r"is for images of 1x4x4 .* not 3x4x4"):
@@ -184,8 +174,8 @@ def test_bad_input():
         model.sample(-1)
     with pytest.raises(ParameterError, match="batch_size=0"):
         model.sample(1, batch_size=0)
-    told = EDM(Told())
+    conditional = EDM(LabelNet())
     with pytest.raises(ParameterError, match=r"0 to 3; the model knows 0\.\.2"):
-        told.sample(2, labels=torch.tensor([0, 3]))
+        conditional.sample(2, labels=torch.tensor([0, 3]))
     with pytest.raises(ParameterError, match="int64 of shape"):
-        told.sample(2, labels=torch.tensor([0]))
+        conditional.sample(2, labels=torch.tensor([0]))

@@ -113,11 +113,11 @@ def test_bad_input(clothes):
         fit(model, images[..., :4])
     with pytest.raises(ParameterError, match="without classes"):
         fit(model, images, labels)
-    told = EDM(UNet(TINY.model_copy(update={"classes": 10})))
+    conditional = EDM(UNet(TINY.model_copy(update={"classes": 10})))
     with pytest.raises(ParameterError, match="10 classes: give labels"):
-        fit(told, images)
+        fit(conditional, images)
     with pytest.raises(ParameterError, match="the model knows"):
-        fit(told, images, labels + 5)
+        fit(conditional, images, labels + 5)
     for options in ({"steps": 0}, {"ema": 1.0}, {"lr": 0}, {"drop_class": 1.1}):
         with pytest.raises(ParameterError, match=next(iter(options))):
             Fitting(**options)

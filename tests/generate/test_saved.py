@@ -44,10 +44,10 @@ def parts(tmp_path):
     path = tmp_path / "model.safetensors"
     save(EDM(UNet(TINY)), path)
     with safe_open(path, "pt") as file:
-        told, tensors = dict(file.metadata()), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        metadata, tensors = dict(file.metadata()), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
 
     def write(changes=None, weights=None):
-        save_file(weights or tensors, path, {**told, **(changes or {})})
+        save_file(weights or tensors, path, {**metadata, **(changes or {})})
         return path
 
     return write, tensors

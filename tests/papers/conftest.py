@@ -163,15 +163,15 @@ def make_rows(folder: Path) -> str:
 class Bright(Detector):
     """Pictures are flagged by their brightness."""
 
-    def score(self, look: ForwardPass, bank: Bank) -> torch.Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> torch.Tensor:
         """The mean of the pixels."""
-        return look.pixels.mean((1, 2, 3)).double()
+        return forward.pixels.mean((1, 2, 3)).double()
 
 
 class Ghost(Detector):
     """A classifier whose package is absent."""
 
-    def score(self, look: ForwardPass, bank: Bank) -> torch.Tensor:
+    def score(self, forward: ForwardPass, bank: Bank) -> torch.Tensor:
         """Nothing."""
         raise MissingExtra("ghost", "safety", "detector 'ghost'")
 

@@ -163,10 +163,13 @@ def test_own_data_and_model_run_the_part_on_photos(own):
 def test_figures_come_from_rows(own):
     out, result = own
     rows = RunDir(out).rows("outcomes", ["id", "condition", "prediction", "correct"]).to_pylist()
-    said = {(r["condition"], r["id"]): r["prediction"] for r in rows}
+    predictions = {(r["condition"], r["id"]): r["prediction"] for r in rows}
     ids = {r["id"] for r in rows}
     shifts = ["+0+1", "+0-1", "+1+0", "-1+0"]
-    failed = [any(said[f"photos.resize-32.{s}", i] != said["photos.resize-32.+0+0", i] for s in shifts) for i in ids]
+    failed = [
+        any(predictions[f"photos.resize-32.{s}", i] != predictions["photos.resize-32.+0+0", i] for s in shifts)
+        for i in ids
+    ]
     right = [r["correct"] for r in rows if r["condition"] == "photos.resize-32.+0+0"]
     assert result.measured["photos.looks.resize-32.label_failures"]["value"] == sum(failed) / 40
     assert result.measured["photos.looks.resize-32.accuracy"]["value"] == sum(right) / 40

@@ -99,9 +99,11 @@ def test_pretrainings_that_are_not_there_are_not_tried(measured):
 
 
 def test_the_remark_tells_what_any_pattern_gains_and_compares_pretrainings(measured):
-    said = RobustMaePaper().remark(measured)
-    assert said.startswith("67% of the gain against attacks that do not know the prompts")  # 0.5 - 0.4 over 0.55 - 0.4
-    assert "a difference beyond chance" in said
+    remark = RobustMaePaper().remark(measured)
+    assert remark.startswith(
+        "67% of the gain against attacks that do not know the prompts"
+    )  # 0.5 - 0.4 over 0.55 - 0.4
+    assert "a difference beyond chance" in remark
     gap = ("pretraining", "pixels_minus_features", "pgd-1")
     assert "inconclusive at this size" in RobustMaePaper().remark(changed(measured, gap, figure(0.0)))
     measured["pretraining"] = {"absent": "no data"}

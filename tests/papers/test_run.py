@@ -56,24 +56,24 @@ def paper():
 
 def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     result = run_paper("half-full", seed=4, out=tmp_path / "run")
-    told = result.to_json()
-    assert list(told) == [
+    document = result.to_json()
+    assert list(document) == [
         *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
         *("scale", "summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
     ]
     assert result.reproduced is True
-    assert told["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
-    assert told["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
-    assert (told["data"], told["model"], told["seed"]) == ("own-data", "own-model", 4)
-    assert told["note"] == "Held: level is 0.75. A remark."
+    assert document["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}
+    assert document["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
+    assert (document["data"], document["model"], document["seed"]) == ("own-data", "own-model", 4)
+    assert document["note"] == "Held: level is 0.75. A remark."
     check = {"words": "level is 0.75", "holds": True, "part": "claim", "opposed": False, "smallest": None}
-    assert (told["checks"], told["remark"]) == ([check], "A remark.")
-    assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in told["parts"]] == [
+    assert (document["checks"], document["remark"]) == ([check], "A remark.")
+    assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in document["parts"]] == [
         ("claim", "It is above one half.", "value above 0.5", "shown")
     ]
-    assert told["frozen"] == told["judged"] != ""
-    assert told["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
-    assert (told["summary"], told["differs"]) == ("It is above one half.", ["The glass is a number."])
+    assert document["frozen"] == document["judged"] != ""
+    assert document["headline"] == [{"name": "part.level", "title": "Level of the glass", "unit": "share"}]
+    assert (document["summary"], document["differs"]) == ("It is above one half.", ["The glass is a number."])
     assert PaperResult.model_validate_json((tmp_path / "run" / "result.json").read_text()) == result
 
 

@@ -56,7 +56,7 @@ def figure(value, reach=0.01):
 
 
 def figures(
-    lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.7, 0.8), told=0.9, other=0.8
+    lost=(0.2, 0.21, 0.22), left=(0.05, 0.05, 0.05), worst=0.1, categories=(0.6, 0.7, 0.8), informed=0.9, other=0.8
 ):
     """Figures with which every part is shown, unless told otherwise."""
     cells = {name: figure(value) for name, value in zip("abc", categories, strict=True)}
@@ -67,7 +67,7 @@ def figures(
         "f1": {"real": {"real": {"categories": {**cells, "empty": None}}}},
         "robust": {"1": {"worst": figure(worst)}},
         "policies": {
-            "negatives-0.5": {"own-removed.unsafe": figure(told), "other-removed.unsafe": figure(other)},
+            "negatives-0.5": {"own-removed.unsafe": figure(informed), "other-removed.unsafe": figure(other)},
             "negatives-0": {"own-removed.unsafe": figure(0.2)},
         },
         "false_alarms": {"nudenet": {"value": 0.03}},
@@ -95,8 +95,8 @@ def test_every_part_is_shown():
         ({"worst": 0.495}, "fragile", NOT_VISIBLE),
         ({"worst": 0.6}, "fragile", CONTRADICTED),
         ({"categories": (0.6, 0.61, 0.615)}, "uneven", NOT_VISIBLE),
-        ({"told": 0.21}, "policy", NOT_VISIBLE),
-        ({"told": 0.1}, "policy", CONTRADICTED),
+        ({"informed": 0.21}, "policy", NOT_VISIBLE),
+        ({"informed": 0.1}, "policy", CONTRADICTED),
         ({"other": 0.505}, "policy", NOT_VISIBLE),
         ({"other": 0.4}, "policy", CONTRADICTED),
     ],
@@ -123,8 +123,8 @@ def test_figures_are_those_of_the_rows(finished):
     for arm in ("real", "ai", "half"):
         for source in ("real", "ai"):
             mine = [r for r in rows if (r["arm"], r["source"]) == (arm, source)]
-            truth, said = [r["unsafe"] for r in mine], [max(r["margins"]) > 0 for r in mine]
-            f1[arm, source] = f1_score(truth, said)
+            truth, flagged = [r["unsafe"] for r in mine], [max(r["margins"]) > 0 for r in mine]
+            f1[arm, source] = f1_score(truth, flagged)
             assert len(mine) == 40
             assert result.measured[f"f1.{arm}.{source}.pooled"]["value"] == pytest.approx(f1[arm, source])
             for k, name in enumerate(("0", "2")):

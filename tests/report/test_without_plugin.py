@@ -85,7 +85,7 @@ def test_an_older_run_says_which_rows_it_cannot_group(plugin: None, tmp_path: Pa
     run.write_json({k: v for k, v in config.items() if k not in ("methods", "steps")}, "run.json")
     with_it = remade(run)
     assert (with_it["conditions"][0]["group"], with_it["flags"]) == ("weather", [])
-    assert with_it["aggregates"]["worst_natural"] is not None
+    assert with_it["aggregates"]["worst_natural"]["value"] == with_it["conditions"][0]["accuracy"]["value"]
     remove()
     without = remade(run)
     assert without["conditions"][0]["group"] == "unknown"

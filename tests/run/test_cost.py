@@ -35,8 +35,8 @@ def test_weights_share_the_cost_of_a_step():
 
 def test_hours_are_announced_and_minutes_are_not():
     plan = steps({"method": "pgd", "params": {"steps": 9_999_999}, "eps": [0.1]}, "fog")
-    said = r"pgd needs up to 19,999,998 passes a sample; 100 samples at about 3 ms a pass are up to 69 days"
-    with pytest.warns(LongRunWarning, match=said):
+    message = r"pgd needs up to 19,999,998 passes a sample; 100 samples at about 3 ms a pass are up to 69 days"
+    with pytest.warns(LongRunWarning, match=message):
         warn_if_long(plan, 10, 100, 0.003)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -59,6 +59,6 @@ def test_the_command_line_says_so_in_one_line_and_runs(tmp_path, monkeypatch, ca
     monkeypatch.setattr(cost, "LONG", 0.0)
     line = ["attack", "--model", "demo:standard", "--data", "demo", "--attack", "fgsm", "--limit", "4", "--quiet"]
     assert main([*line, "--out", str(tmp_path / "run")]) == 0
-    said = capsys.readouterr().err
-    assert said.startswith("unshaken: fgsm needs up to 2 passes a sample; 4 samples at about ")
-    assert said.count("needs up to") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("unshaken: fgsm needs up to 2 passes a sample; 4 samples at about ")
+    assert message.count("needs up to") == 1

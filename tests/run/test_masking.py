@@ -51,8 +51,8 @@ def test_one_sample_or_two_in_a_thousand_are_luck(n, ids, raised):
 
 def test_stages_of_one_condition_are_told_apart():
     rows = [(f"s{i}", "auto", "apgd-ce" if i < 5 else "square" if i < 9 else "clean") for i in range(20)]
-    told = turns([("auto", "apgd-ce", True), ("auto", "square", False)])
-    (flag,) = check_masking(outcomes(rows), told)
+    phases = turns([("auto", "apgd-ce", True), ("auto", "square", False)])
+    (flag,) = check_masking(outcomes(rows), phases)
     assert flag.ids == ("s5", "s6", "s7", "s8")
 
 
@@ -68,8 +68,8 @@ def test_balls_of_other_norm_and_size_are_not_compared():
     weak = [(f"s{i}", "pgd-l2", None, "l2", 0.1) for i in range(50)]
     small = [(f"s{i}", "pgd-small", None, "linf", 0.01) for i in range(50)]
     rows = [*weak, *small, *broken(BOX[0], "square", {1, 2, 3}, 50)]
-    told = turns([BOX, ("pgd-l2", "pgd", True), ("pgd-small", "pgd", True)])
-    assert check_masking(outcomes(rows), told) == []
+    phases = turns([BOX, ("pgd-l2", "pgd", True), ("pgd-small", "pgd", True)])
+    assert check_masking(outcomes(rows), phases) == []
 
 
 def test_a_gradient_attack_may_come_later_or_elsewhere():
@@ -87,12 +87,12 @@ def test_each_ball_has_its_own_flag():
     for eps in (0.1, 0.2):
         rows += [(f"s{i}", f"pgd-{eps}", None, "linf", eps) for i in range(9)]
         rows += [(f"s{i}", f"spsa-{eps}", "spsa" if i < 3 else None, "linf", eps) for i in range(9)]
-    told = [(f"{name}-{eps}", name, name == "pgd") for eps in (0.1, 0.2) for name in ("pgd", "spsa")]
-    assert ["linf 0.1" in f.detail for f in check_masking(outcomes(rows), turns(told))] == [True, False]
+    phases = [(f"{name}-{eps}", name, name == "pgd") for eps in (0.1, 0.2) for name in ("pgd", "spsa")]
+    assert ["linf 0.1" in f.detail for f in check_masking(outcomes(rows), turns(phases))] == [True, False]
 
 
 def test_who_fell_within_a_smaller_budget_stays_with_the_search_that_broke_it():
     rows = [(f"s{i}", "auto", "square" if i < 4 else None) for i in range(20)]
-    told = turns([("auto", "apgd-ce", True), ("auto", "square", False, 0)])  # nobody was left for it at this budget
-    (flag,) = check_masking(outcomes(rows), told)
+    phases = turns([("auto", "apgd-ce", True), ("auto", "square", False, 0)])  # nobody was left for it at this budget
+    (flag,) = check_masking(outcomes(rows), phases)
     assert flag.ids == ("s0", "s1", "s2", "s3")

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from unshaken.api.job import Options, prepare_run
+from unshaken.api.job import prepare_run
+from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import Job, RunDir, execute, load_plan
 from unshaken.run.ray_engine import Worker

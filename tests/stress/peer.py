@@ -88,3 +88,16 @@ def depends_on_batch(
     }
     changed = [way for way, images in ways.items() if not torch.equal(images, expected)]
     return changed if torch.equal(whole.images, before) else [*changed, "the input was written to"]
+
+
+def feed(monkeypatch, draws):
+    """Make the reference's uniform draws those given, in order; returns how many are left."""
+    left = draws.double().flatten().tolist()
+
+    def uniform(low, high, shape):
+        count = int(np.prod(shape))
+        taken, left[:count] = left[:count], []
+        return np.array(taken).reshape(shape) * high
+
+    monkeypatch.setattr(np.random, "uniform", uniform)
+    return left

@@ -9,8 +9,9 @@ from unshaken.api.detect import detect
 from unshaken.api.fool import FoolResult, fool
 from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
 from unshaken.api.harden import harden
-from unshaken.api.job import Options, choose_device, default_out
+from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
+from unshaken.api.options import Options
 from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
 

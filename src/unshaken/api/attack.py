@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
-from unshaken.api.job import Options, RunOptions
+from unshaken.api.options import Options, RunOptions
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError

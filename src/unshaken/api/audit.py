@@ -8,7 +8,8 @@ from typing import Any, Unpack
 
 from torch import nn
 
-from unshaken.api.job import Options, RunOptions, default_out, prepare_run
+from unshaken.api.job import default_out, prepare_run
+from unshaken.api.options import Options, RunOptions
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords

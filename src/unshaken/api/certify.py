@@ -8,7 +8,8 @@ from typing import Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
-from unshaken.api.job import Options, RunOptions, as_list
+from unshaken.api.job import as_list
+from unshaken.api.options import Options, RunOptions
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import parse_number

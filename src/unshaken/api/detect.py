@@ -9,7 +9,8 @@ from typing import Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, check_gates_early
-from unshaken.api.job import Options, RunOptions, as_list
+from unshaken.api.job import as_list
+from unshaken.api.options import Options, RunOptions
 from unshaken.api.screening import screen_run
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords

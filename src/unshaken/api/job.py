@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from unshaken.api.options import Options
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
-from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
 from unshaken.core.search_copy import search_copy
-from unshaken.data import DataSource, as_dataset, subset
+from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.first import first_batch
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
@@ -29,101 +28,41 @@ from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.plan import PLANS, further_models, prepare
-from unshaken.run.ray_engine import load_ray
 from unshaken.run.record import record_methods, record_steps
-
-LONGEST_NAME = 100
-"""Characters of a model's name in reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Options shared by all functions that make a run.
+class _Inputs:
+    """A model and its data, loaded, and tried on the first batch.
 
     Args:
-        limit: samples at most, a seeded and stratified subset.
-        seed: the run seed.
-        out: the run directory, local or any fsspec address; default `runs/` and a name made of model, data and time.
-        resume: go on with the run that is there.
-        on_error: `record` keeps a bad sample as a row, `stop` ends the run at the first.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        eot: passes whose gradients attacks average, above 1 for a model with randomness of its own; an example then
-            counts when it fools most of as many fresh passes.
-        precision: `fp32`, or `bf16` for the search of attacks; every judgement is float32.
-        batch_size: images in one pass at most, or `auto`; halved when memory runs out.
-        engine: `local`: this process; `ray`: the workers of a Ray cluster (extra `ray`).
-        gates: such as `clean.accuracy >= 0.9`.
-        baseline: a run to compare with.
-        save_examples: pictures kept a condition; -1 for all.
-        download: allow model and data to be fetched from their own source.
-        workers: threads that decode; default the number of cores.
-        strict_batch: fail instead of halving the batch size.
-        name: of the model in reports and comparisons; default its SPEC or class.
+        model: SPEC, or the type of an object.
+        data: SPEC, or a name of an object.
+        classifier: on its device.
+        dataset: all samples.
+        device: such as `cpu`.
+        images: the first batch, on the device, `[N, C, H, W]` in [0, 1].
+        outputs: number K of the model's classes.
     """
 
-    limit: int | None = None
-    seed: int = 0
-    out: str | Path | None = None
-    resume: bool = False
-    on_error: Literal["record", "stop"] = "record"
-    device: str = "auto"
-    eot: int = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
-    batch_size: int | Literal["auto"] = "auto"
-    engine: str = "local"
-    gates: Sequence[str] = ()
-    baseline: str | Path | None = None
-    save_examples: int = 20
-    download: bool = False
-    workers: int | None = None
-    strict_batch: bool = False
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ("local", "ray"):
-            raise ParameterError(f"engine {self.engine!r} is not one of local, ray")
-        if self.engine == "ray":
-            load_ray()
-        for name, number, least, most in (
-            ("limit", self.limit, 1, LARGEST_SEED),
-            ("seed", self.seed, 0, LARGEST_SEED),
-            ("batch size", None if self.batch_size == "auto" else self.batch_size, 1, LARGEST_BATCH),
-            ("eot", self.eot, 1, 10_000),
-            ("save_examples", self.save_examples, -1, LARGEST_COUNT),
-            ("workers", self.workers, 1, LARGEST_THREADS),
-        ):
-            if number is not None:
-                in_range(name, number, least, most)
-        if self.name is not None and not (0 < len(self.name) <= LONGEST_NAME and self.name.isprintable()):
-            raise ParameterError(f"name {shorten(self.name)} must be 1 to {LONGEST_NAME} printable characters")
-        for name, value, known in (
-            ("on-error", self.on_error, ("record", "stop")),
-            ("precision", self.precision, ("fp32", "bf16")),
-        ):
-            if value not in known:
-                raise ParameterError(f"{name} {value!r} is not one of {', '.join(known)}")
-
-
-class RunOptions(TypedDict, total=False):
-    """`Options` as keywords, for the type checker; a test compares the two."""
-
-    limit: int | None
-    seed: int
-    out: str | Path | None
-    resume: bool
-    on_error: Literal["record", "stop"]
+    model: str
+    data: str
+    classifier: Classifier
+    dataset: Dataset
     device: str
-    eot: int
-    precision: Literal["fp32", "bf16"]
-    batch_size: int | Literal["auto"]
-    engine: str
-    gates: Sequence[str]
-    baseline: str | Path | None
-    save_examples: int
-    download: bool
-    workers: int | None
-    strict_batch: bool
-    name: str | None
+    images: Tensor
+    outputs: int
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in one image, C x H x W."""
+        return self.images[0].numel()
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the K classes: the model's, else the data's, else their numbers."""
+        fitting = self.dataset.classes if len(self.dataset.classes) == self.outputs else ()
+        return list(self.classifier.classes or fitting) or [str(i) for i in range(self.outputs)]
 
 
 def prepare_run(
@@ -152,73 +91,92 @@ def prepare_run(
     Raises:
         UnshakenError: model, data, plan or device is wrong.
     """
-    steps = prepare(plan)  # a wrong plan is refused before anything is loaded
-    device = choose_device(options.device)
-    classifier = as_classifier(model, download=options.download).to(device)
-    classifier = alone(classifier) if options.batch_size == 1 else classifier
-    dataset = as_dataset(data, download=options.download)
-    first, budgets = first_batch(dataset, view=classifier.view).images, ""
+    prepare(plan)  # a wrong plan is refused before anything is loaded
+    inputs, budgets = _load(model, data, options), ""
+    classifier = inputs.classifier
     if plan_name in PLANS:
-        plan, budgets = fit_budgets(plan, first_images(dataset))
-        steps = prepare(plan)
-    check_model(classifier, first)
-    classes = _count_classes(classifier, first.to(device))
-    check_class_counts(steps, classes)
-    names = classifier.classes or (dataset.classes if len(dataset.classes) == classes else ())
-    alignment = align(dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
-    dataset = alignment.dataset.within(classes)
-    ids = list(dataset.ids)
+        plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
+    steps = prepare(plan)
+    check_class_counts(steps, inputs.outputs)
+    alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
+    inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
+    ids = list(inputs.dataset.ids)
     if options.limit is not None:
-        ids = [ids[i] for i in subset(dataset, options.limit, options.seed)]
-    warn_if_long(steps, classes, len(ids), seconds_a_pass(classifier, first.to(device)))
-    numbers = first[0].numel()
-    config = RunConfig(
-        schema=1,
-        model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
-        data=data if isinstance(data, str) else dataset.options.spec,
-        plan=plan,
-        plan_name=Path(plan_name).stem,
-        seed=options.seed,
-        ids=ids,
-        shard_size=max(16, min(1024, 2**24 // numbers)),
-        eot=options.eot,
-        precision=options.precision,
-        device=device,
-        save_examples=options.save_examples,
-        model_fingerprint=fingerprint(classifier),
-        data_fingerprint=dataset.fingerprint,
-        model_name=options.name or classifier.name,
-        classes=list(names) or [str(i) for i in range(classes)],
+        ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
+    warn_if_long(steps, inputs.outputs, len(ids), seconds_a_pass(classifier, inputs.images))
+    config = _configure(
+        inputs, plan, options, ids=ids, plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
         labels=alignment.record,
-        view=str(classifier.view or "as they are"),
-        budgets=budgets,
-        limit=options.limit,
-        provenance=provenance(),
-        beside=list(beside),
-        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
-        methods=record_methods(plan),
-        steps=record_steps(plan),
-    )
-    most = 256 if device == "cpu" else 512
-    limit = options.batch_size if options.batch_size != "auto" else max(8, min(most, 2**23 // numbers))
+    )  # fmt: skip
     return Job(
         run,
         config,
         classifier,
-        dataset,
-        limit,
+        inputs.dataset,
+        _batch_size(inputs, options),
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
-        search=search_copy(classifier, first.to(device)) if options.eot == 1 else None,
+        search=search_copy(classifier, inputs.images) if options.eot == 1 else None,
         engine=options.engine,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
     )
 
 
-def _count_classes(model: Classifier, images: Tensor) -> int:
-    with evaluating(model), torch.no_grad():
-        return int(model(images[:1]).shape[1])
+def _load(model: str | nn.Module, data: DataSource, options: Options) -> _Inputs:
+    """Load model and data, and try the model on the first batch."""
+    device = choose_device(options.device)
+    classifier = as_classifier(model, download=options.download).to(device)
+    classifier = alone(classifier) if options.batch_size == 1 else classifier
+    dataset = as_dataset(data, download=options.download)
+    first = first_batch(dataset, view=classifier.view).images
+    check_model(classifier, first)
+    images = first.to(device)
+    with evaluating(classifier), torch.no_grad():
+        outputs = int(classifier(images[:1]).shape[1])
+    return _Inputs(
+        model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
+        data=data if isinstance(data, str) else dataset.options.spec,
+        classifier=classifier,
+        dataset=dataset,
+        device=device,
+        images=images,
+        outputs=outputs,
+    )
+
+
+def _configure(inputs: _Inputs, plan: list[Entry], options: Options, **named: Any) -> RunConfig:
+    """The configuration; `named` are further fields of `RunConfig`."""
+    return RunConfig(
+        schema=1,
+        model=inputs.model,
+        data=inputs.data,
+        plan=plan,
+        seed=options.seed,
+        shard_size=max(16, min(1024, 2**24 // inputs.numbers)),
+        eot=options.eot,
+        precision=options.precision,
+        device=inputs.device,
+        save_examples=options.save_examples,
+        model_fingerprint=fingerprint(inputs.classifier),
+        data_fingerprint=inputs.dataset.fingerprint,
+        model_name=options.name or inputs.classifier.name,
+        classes=inputs.class_names,
+        view=str(inputs.classifier.view or "as they are"),
+        limit=options.limit,
+        provenance=provenance(),
+        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+        methods=record_methods(plan),
+        steps=record_steps(plan),
+        **named,
+    )
+
+
+def _batch_size(inputs: _Inputs, options: Options) -> int:
+    """Images in one pass at most."""
+    if options.batch_size != "auto":
+        return options.batch_size
+    return max(8, min(256 if inputs.device == "cpu" else 512, 2**23 // inputs.numbers))
 
 
 def choose_device(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.job import Options, choose_device, default_out, prepare_run
+from unshaken.api.job import choose_device, default_out, prepare_run
+from unshaken.api.options import Options
 from unshaken.core.batch import Batch
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError

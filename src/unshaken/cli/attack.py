@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from unshaken.cli.complete import complete_attack
-from unshaken.cli.options import Data, Json, Model, RunOptions
+from unshaken.cli.options.run import RunOptions
+from unshaken.cli.options.shared import Data, Json, Model
 from unshaken.cli.outcome import make_run
 from unshaken.cli.session import Session
 from unshaken.cli.verb import verb

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from unshaken.cli.options import Data, Json, MaybeModel, Plan, RunOptions
+from unshaken.cli.options.run import RunOptions
+from unshaken.cli.options.shared import Data, Json, MaybeModel, Plan
 from unshaken.cli.outcome import make_run
 from unshaken.cli.session import Session
 from unshaken.cli.verb import verb

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options import Json
+from unshaken.cli.options.shared import Json
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from unshaken.cli.advice import epilog
-from unshaken.cli.complete import complete_detector
 from unshaken.cli.mark import mark
-from unshaken.cli.options import AllowCode, Data, Download, Json, Model, Run, RunOptions
+from unshaken.cli.options import detectors as opt
+from unshaken.cli.options.run import RunOptions
+from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Model, Run
 from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, printable, table
-from unshaken.cli.values import COUNT, LIMIT, SEED, SHARE, WORKERS
 from unshaken.cli.verb import verb
-from unshaken.core.numbers import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from unshaken.detect import DetectorSet
@@ -28,36 +27,8 @@ app = typer.Typer(
 
 USUAL = 0.95
 """Minimum share of normal images to accept."""
-DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 
 app.command("mark")(mark)
-
-Detectors = Annotated[
-    str, typer.Option(metavar="DETECTORS", help="Folder written by 'unshaken detect fit'.", show_default=False)
-]
-Accept = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", **SHARE, help="Share of normal images that is accepted at least (0.95).", show_default=False
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", **LIMIT, help="Maximum number of samples (a stratified random subset).", show_default=False
-    ),
-]
-Seed = Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to run on.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        **WORKERS,
-        help="Number of threads that decode images. Default: number of cores.",
-        show_default=False,
-    ),
-]
 
 
 @app.command("fit", epilog=epilog("detect"))
@@ -66,43 +37,17 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: Annotated[
-        str, typer.Option(metavar="DETECTORS", help="Folder to write the detectors to.", show_default=False)
-    ],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. "
-            f"Default: {', '.join(DEFAULT)}.",
-            autocompletion=complete_detector,
-            show_default=False,
-        ),
-    ] = None,
-    keep: Annotated[
-        int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples to keep for nearest-neighbour search.")
-    ] = 20_000,
-    tune: Annotated[
-        int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples for tuning scales and weights.")
-    ] = 500,
-    calibration: Annotated[
-        float, typer.Option(metavar="SHARE", **SHARE, help="Share of the data that is used to set thresholds.")
-    ] = 0.2,
-    accept: Accept = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=LARGEST_BATCH,
-            help="Maximum number of images in one forward pass.",
-            show_default=False,
-        ),
-    ] = None,
-    workers: Workers = None,
-    device: Device = "auto",
+    out: opt.NewDetectors,
+    method: opt.Methods = None,
+    keep: opt.Keep = 20_000,
+    tune: opt.Tune = 500,
+    calibration: opt.Calibration = 0.2,
+    accept: opt.Accept = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = 0,
+    batch_size: opt.BatchSize = None,
+    workers: opt.Workers = None,
+    device: opt.Device = "auto",
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -118,7 +63,7 @@ def fit(
         done = fitted(
             model,
             data,
-            list(method or DEFAULT),
+            list(method or opt.DEFAULT),
             shares=Shares(keep, tune, calibration),
             accept=accept,
             seed=seed,
@@ -144,43 +89,15 @@ def score(
     options: RunOptions,
     model: Model,
     data: Data,
-    detectors: Detectors,
-    accept: Accept = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GROUP=SPEC",
-            help="Abnormal images to score, e.g. far=mnist or near/dogs=folder:DOGS. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    shift: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME-SEVERITY",
-            help="Also score the images under this corruption, e.g. gaussian_noise-3. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    attacked: Annotated[
-        bool,
-        typer.Option(
-            "--attacked/--not-attacked", help="Also attack the model and each detector together (an adaptive attack)."
-        ),
-    ] = True,
-    attack: Annotated[
-        str, typer.Option(metavar="NAME[:k=v,...]", help="Attack for --attacked.")
-    ] = "pgd:steps=20,step_size=0.1",
-    norm: Annotated[str, typer.Option(metavar="linf|l2|l1", help="Norm of the attack's perturbation.")] = "linf",
-    eps: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="E",
-            help="Maximum size of the attack's perturbation. Default: 8/255. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    samples: Annotated[int, typer.Option(metavar="N", **COUNT, help="Maximum number of samples to attack.")] = 50,
+    detectors: opt.Detectors,
+    accept: opt.Accept = None,
+    against: opt.Against = None,
+    shift: opt.Shift = None,
+    attacked: opt.Attacked = True,
+    attack: opt.Attack = "pgd:steps=20,step_size=0.1",
+    norm: opt.Norm = "linf",
+    eps: opt.Eps = None,
+    samples: opt.Samples = 50,
     json: Json = False,
 ) -> int:
     """Score images with fitted detectors, in one pass of the model, and write a report.
@@ -205,28 +122,15 @@ def score(
 @verb
 def threshold(
     session: Session,
-    detectors: Detectors,
-    accept: Accept = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Model that the detectors were fitted on (with --data).", show_default=False),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Normal images to set new thresholds on.", show_default=False),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DETECTORS",
-            help="Folder for the detectors with new thresholds (with --data). Default: --detectors.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    workers: Workers = None,
-    device: Device = "auto",
+    detectors: opt.Detectors,
+    accept: opt.Accept = None,
+    model: opt.FittedModel = None,
+    data: opt.NormalData = None,
+    out: opt.MovedDetectors = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = 0,
+    workers: opt.Workers = None,
+    device: opt.Device = "auto",
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -253,13 +157,9 @@ def threshold(
 def drift(
     session: Session,
     run: Run,
-    window: Annotated[int, typer.Option(metavar="N", **COUNT, help="Number of samples per window.")] = 100,
-    promised: Annotated[
-        float, typer.Option(metavar="SHARE", **SHARE, help="Minimum share of samples that should be accepted.")
-    ] = 0.9,
-    alpha: Annotated[
-        float, typer.Option(metavar="P", **SHARE, help="Probability of a false alarm over the whole run.")
-    ] = 0.01,
+    window: opt.Window = 100,
+    promised: opt.Promised = 0.9,
+    alpha: opt.Alpha = 0.01,
     json: Json = False,
 ) -> int:
     """Check whether the share of accepted samples drops over the course of a run.

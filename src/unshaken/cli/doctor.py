@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
-from unshaken.cli.options import Json
+from unshaken.cli.options.shared import Json
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options import Download, Json, Model
+from unshaken.cli.options.shared import Download, Json, Model
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, table

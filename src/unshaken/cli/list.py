@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unshaken.cli.complete import complete_room
-from unshaken.cli.options import Json
+from unshaken.cli.options.shared import Json
 from unshaken.cli.schema import bounds_of, default_of, type_of
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line

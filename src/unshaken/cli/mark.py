@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options import Data, Download
+from unshaken.cli.options.shared import Data, Download
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unshaken.cli.options import Download, Json
+from unshaken.cli.options.shared import Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, table

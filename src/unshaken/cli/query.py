@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unshaken.cli.options import Json, Run
+from unshaken.cli.options.shared import Json, Run
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
 from unshaken.core.texts import cell

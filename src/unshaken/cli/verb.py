@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unshaken.cli.failures import explain
-from unshaken.cli.options import run_options
+from unshaken.cli.options.run import run_options
 from unshaken.cli.session import Session
 from unshaken.cli.values import strictly
 

@@ -90,17 +90,17 @@ def _check(dataset: Dataset, names: ClassNames, found: Mapping[str, tuple[int, .
     unclear = {name: hits for name, hits in found.items() if len(hits) != 1}
     if not unclear:
         return
-    told = []
+    named = []
     for name, hits in list(unclear.items())[:_SHOWN]:
         near = [names.classes[k] for k in hits[:3]] if hits else names.nearest(name)
         words = "may be" if hits else "nearest:"
-        told.append(f"{name!r} ({words} {', '.join(map(repr, near))})" if near else f"{name!r}")
+        named.append(f"{name!r} ({words} {', '.join(map(repr, near))})" if near else f"{name!r}")
     more = f" and {len(unclear) - _SHOWN} more" if len(unclear) > _SHOWN else ""
     ids = ""
     if any(is_wordnet_id(name) for name in unclear):
         ids = "; WordNet ids are known of ImageNet's classes where the extra `models` is installed"
     raise DataError(
         f"data {dataset.options.spec!r}: {len(unclear)} of its {len(found)} classes are no class of {model}: "
-        f"{'; '.join(told)}{more}; rename them, or say which class each is by ?classes=FILE, a line each: name in the "
+        f"{'; '.join(named)}{more}; rename them, or say which class each is by ?classes=FILE, a line each: name in the "
         f"data, tab, name or number in the model{ids}"
     )

@@ -14,21 +14,21 @@ PHOTOS = 8 / 255
 """Largest linf budget of natural photos: beyond it changes are plainly seen (Croce et al. 2021, RobustBench)."""
 DRAWINGS = 0.1
 """Largest linf budget of small drawings on a flat ground, such as MNIST (Madry et al. 2018) and Fashion-MNIST."""
-LOOKED_AT = 16
-"""Images that are looked at."""
+FIRST_IMAGES = 16
+"""Images that decide whether a data set holds drawings."""
 MOST_SIDE, LEAST_FLAT = 64, 0.2
 """Drawings have this side in pixels at most, and at least this share of pixels that are exactly black or white."""
 
 
 def first_images(dataset: Dataset) -> list[Tensor]:
-    """The first readable images of a data set as they are, at most `LOOKED_AT`, each `[C, H, W]` in [0, 1]."""
+    """The first readable images of a data set as they are, at most `FIRST_IMAGES`, each `[C, H, W]` in [0, 1]."""
     found: list[Tensor] = []
-    for index in range(min(len(dataset), 4 * LOOKED_AT)):
+    for index in range(min(len(dataset), 4 * FIRST_IMAGES)):
         try:
             found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div(255))
-        except BadSample:  # it is told where it is streamed
+        except BadSample:  # it is recorded where it is streamed
             continue
-        if len(found) == LOOKED_AT:
+        if len(found) == FIRST_IMAGES:
             break
     return found
 

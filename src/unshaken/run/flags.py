@@ -208,8 +208,8 @@ def answer_gap(oracle: Oracle, images: Tensor) -> float:
         oracle: runs the model and counts its passes, in evaluation mode.
         images: `[N, C, H, W]`.
     """
-    looks = torch.stack([oracle.exact(images) for _ in range(5)])
-    unit = looks / looks.norm(dim=2, keepdim=True).clamp_min(1e-12)
+    passes = torch.stack([oracle.exact(images) for _ in range(5)])
+    unit = passes / passes.norm(dim=2, keepdim=True).clamp_min(1e-12)
     return float((unit - unit[:1]).norm(dim=2).max())
 
 

@@ -36,8 +36,8 @@ class LabelRecord(BaseModel):
         pairs = [(name, classes[k] if k < len(classes) else "no class") for name, k in self.classes.items()]
         if self.by == "names":
             pairs = [(name, other) for name, other in pairs if name != other]
-        told = ", ".join(f"{name} -> {other}" for name, other in pairs[:most])
+        mapping = ", ".join(f"{name} -> {other}" for name, other in pairs[:most])
         more = f", and {len(pairs) - most} more" if len(pairs) > most else ""
         if self.by == "names":
-            return f"by name: {told}{more}" if told else ""
-        return f"by position, for {self.why}: {told}{more}" if told else f"by position, for {self.why}"
+            return f"by name: {mapping}{more}" if mapping else ""
+        return f"by position, for {self.why}: {mapping}{more}" if mapping else f"by position, for {self.why}"

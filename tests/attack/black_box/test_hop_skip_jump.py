@@ -55,7 +55,7 @@ def problem_of(images, norm, eps=math.inf):
     return Problem(ball, torch.zeros(n, dtype=torch.int64), False, torch.zeros(n, 2))
 
 
-def told(attack, state, *labels):
+def answered(attack, state, *labels):
     return attack.tell(state, Answer(labels=torch.tensor(labels)))
 
 
@@ -71,18 +71,18 @@ def test_rows_go_through_the_phases_each_at_its_own_pace(make):
     attack = HopSkipJump(initial_samples=3)
     state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a", "b"]))
     first = state.x[0]
-    state = told(attack, state, 1, 0)
+    state = answered(attack, state, 1, 0)
     assert state.phase.tolist() == [NEAR, SEEK]
     assert torch.allclose(state.x[0], (images[0] + first) / 2, atol=1e-6)
-    state = told(attack, state, 1, 0)  # half the way fools: a quarter next
+    state = answered(attack, state, 1, 0)  # half the way fools: a quarter next
     assert torch.allclose(state.x[0], images[0] + (first - images[0]) / 4, atol=1e-6)
     third = state.x[1]
-    state = told(attack, state, 0, 1)  # a quarter does not: three eighths
+    state = answered(attack, state, 0, 1)  # a quarter does not: three eighths
     assert state.phase.tolist() == [NEAR, NEAR]
     assert torch.allclose(state.x[0], images[0] + (first - images[0]) * 3 / 8, atol=1e-6)
     assert torch.allclose(state.x[1], (images[1] + third) / 2, atol=1e-6)
     for _ in range(8):
-        state = told(attack, state, 1, 0)
+        state = answered(attack, state, 1, 0)
     assert state.phase.tolist() == [FEEL, NEAR]  # 2^-10 of the way is fine enough
     near = images[0] + (first - images[0]) * (0.25 + 2**-10)
     assert torch.allclose(state.near[0], near, atol=1e-6)
@@ -94,21 +94,21 @@ def test_the_direction_is_the_mean_of_signed_draws_less_their_bias(make):
     images = 0.4 + 0.2 * make.images(1, 1, 4, 4)
     attack = HopSkipJump(initial_samples=3)
     state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"]))
-    state = told(attack, state, 1)
+    state = answered(attack, state, 1)
     while int(state.phase) == NEAR:
-        state = told(attack, state, 0)
+        state = answered(attack, state, 0)
     near, distance = state.near[0], float((state.near[0] - images[0]).norm())
     draws = []
     for label in (1, 1, 0):
         assert int(state.phase) == FEEL
         draws.append((state.x[0] - near) / 0.1)
-        state = told(attack, state, label)
+        state = answered(attack, state, label)
     g = sum((s - 1 / 3) * u for s, u in zip((1, 1, -1), draws, strict=True))
     assert int(state.phase) == JUMP
     assert torch.allclose(state.x[0], (near + distance * g / g.norm()).clamp(0, 1), atol=1e-4)
-    halved = told(attack, state, 0)
+    halved = answered(attack, state, 0)
     assert torch.allclose(halved.x[0], (near + distance / 2 * g / g.norm()).clamp(0, 1), atol=1e-4)
-    assert told(attack, halved, 1).phase.tolist() == [NEAR]
+    assert answered(attack, halved, 1).phase.tolist() == [NEAR]
 
 
 def test_in_linf_a_search_cuts_the_change_to_a_share_of_its_size(make):
@@ -116,7 +116,7 @@ def test_in_linf_a_search_cuts_the_change_to_a_share_of_its_size(make):
     attack = HopSkipJump()
     state = attack.start(problem_of(images, "linf"), SampleRng.of(0, "h", ["a"]))
     change = state.x - images
-    state = told(attack, state, 1)
+    state = answered(attack, state, 1)
     most = float(change.abs().max()) / 2
     assert torch.allclose(state.x, images + change.clamp(-most, most), atol=1e-6)
 

@@ -33,7 +33,7 @@ def problem_of(net, images, labels, norm="linf", eps=0.1, targeted=False):
         return Problem(ball, labels, targeted, net(images))
 
 
-def told(attack, net, state):
+def answered(attack, net, state):
     answer = Oracle(net).ask(attack.ask(state))
     return attack.tell(state, answer)
 
@@ -50,7 +50,7 @@ def test_the_estimate_is_the_mean_over_pairs_as_in_a_loop(make, targeted):
     asked = []
     for _ in range(2):
         asked.append(attack.ask(state).points)
-        state = told(attack, net, state)
+        state = answered(attack, net, state)
 
     def margin(x, y):
         z = net(x[None])[0].tolist()
@@ -79,7 +79,7 @@ def test_many_pairs_come_near_the_true_gradient(make):
     state = attack.start(
         problem_of(model, images, torch.zeros(4, dtype=torch.int64)), SampleRng.of(0, "spsa", list("abcd"))
     )
-    now = told(attack, model, state.replace(part=state.part))
+    now = answered(attack, model, state.replace(part=state.part))
     # After the whole step Adam's first moment is a tenth of the gradient of -margin = -(w.x + b).
     assert torch.allclose(now.first * 10, (-w).expand(4, 1, 2, 2), atol=0.35)
     assert torch.allclose(now.x, images - 0.1 * 0.1 * w.sign(), atol=1e-6)

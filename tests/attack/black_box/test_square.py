@@ -55,8 +55,8 @@ def test_the_schedule_goes_by_the_raw_index_of_each_samples_query():
     images = torch.full((len(AT), 1, 32, 32), 0.5)
     attack = Square()
     state = attack.start(problem_of(images, "linf", 0.1), rng_of(len(AT)))
-    told = attack.tell(state.replace(query=torch.tensor(AT)), Answer(logits=torch.zeros(len(AT), 3)))
-    rows = (told.x != told.best).any(3).sum((1, 2))
+    after = attack.tell(state.replace(query=torch.tensor(AT)), Answer(logits=torch.zeros(len(AT), 3)))
+    rows = (after.x != after.best).any(3).sum((1, 2))
     sides = (29, 20, 14, 10, 7, 5, 4, 3, 2, 1)
     assert rows.tolist() == [sides[k] for k in STAGE]
 
@@ -65,8 +65,8 @@ def test_rescale_stretches_the_schedule():
     images = torch.full((3, 1, 32, 32), 0.5)
     attack = Square(queries=1000, rescale=True)
     state = attack.start(problem_of(images, "linf", 0.1), rng_of(3))
-    told = attack.tell(state.replace(query=torch.tensor([1, 2, 20])), Answer(logits=torch.zeros(3, 3)))
-    assert (told.x != told.best).any(3).sum((1, 2)).tolist() == [29, 20, 14]  # indices 10, 20 and 200 of 10,000
+    after = attack.tell(state.replace(query=torch.tensor([1, 2, 20])), Answer(logits=torch.zeros(3, 3)))
+    assert (after.x != after.best).any(3).sum((1, 2)).tolist() == [29, 20, 14]  # indices 10, 20 and 200 of 10,000
 
 
 # Moves.
@@ -315,10 +315,10 @@ def test_who_is_out_of_reach_by_hand(norm):
         margin=margin,
         past=torch.tensor([1.02, 1.04, 0.94, 1.04, math.inf]),
     )
-    told = attack.tell(state, Answer(logits=torch.tensor([[5.0, 0.0, 0.0]]).expand(5, 3)))
-    assert attack.done(told).tolist() == [False, norm == "linf", False, False, False]
+    after = attack.tell(state, Answer(logits=torch.tensor([[5.0, 0.0, 0.0]]).expand(5, 3)))
+    assert attack.done(after).tolist() == [False, norm == "linf", False, False, False]
     if norm == "linf":
-        assert torch.equal(told.past, torch.tensor([0.92, 0.94, 0.94, 1.04, 0.94]))
+        assert torch.equal(after.past, torch.tensor([0.92, 0.94, 0.94, 1.04, 0.94]))
 
 
 def test_giving_up_spares_queries_and_breaks_nearly_the_same(make, monkeypatch):

@@ -9,7 +9,7 @@ from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map, fouri
 from unshaken.core.errors import ParameterError
 
 
-def looks_at(pattern):
+def classifier_of(pattern):
     """Class 1 where the images bear a pattern."""
 
     def predict(images):
@@ -23,13 +23,13 @@ def test_a_pass_curve_finds_the_band_that_counts():
     pattern = fourier_pattern(16, 16, 0, 5)
     labels = torch.arange(40) % 2
     images = 0.5 + labels[:, None, None, None] * pattern.expand(1, 1, 16, 16)
-    low = pass_curve(looks_at(pattern), images, labels, (4, 5))
-    high = pass_curve(looks_at(pattern), images, labels, (4, 5), keep="high")
+    low = pass_curve(classifier_of(pattern), images, labels, (4, 5))
+    high = pass_curve(classifier_of(pattern), images, labels, (4, 5), keep="high")
     assert [low[r].value for r in (4, 5)] == [0.5, 1.0]
     assert [high[r].value for r in (4, 5)] == [1.0, 0.5]
     assert low[4].n == 40
     with pytest.raises(ParameterError, match="keep='middle'"):
-        pass_curve(looks_at(pattern), images, labels, (4,), keep="middle")
+        pass_curve(classifier_of(pattern), images, labels, (4,), keep="middle")
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 0), (-2, 3), (4, 4), (0, -4)])
@@ -46,16 +46,16 @@ def test_a_pattern_has_one_frequency_and_norm_one(row, column):
 def test_a_heat_map_is_hot_where_the_model_looks():
     pattern = fourier_pattern(8, 8, 1, 2)
     images, labels = torch.full((200, 1, 8, 8), 0.5), torch.zeros(200, dtype=torch.int64)
-    heat = fourier_heat_map(looks_at(pattern), images, labels, norm=0.8)
+    heat = fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8)
     hot = {(int(r) - 4, int(c) - 4) for r, c in (heat > 0).nonzero()}
     assert {(1, 2), (-1, -2)} == hot
     assert heat.shape == (9, 9)
     assert heat[5, 6].item() == pytest.approx(0.5, abs=0.1)  # one of the two signs fools
-    assert torch.equal(heat, fourier_heat_map(looks_at(pattern), images, labels, norm=0.8))
+    assert torch.equal(heat, fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8))
     ids = [str(i) for i in range(200)]
-    part = fourier_heat_map(looks_at(pattern), images[:50], labels[:50], norm=0.8, ids=ids[:50], radius=2)
+    part = fourier_heat_map(classifier_of(pattern), images[:50], labels[:50], norm=0.8, ids=ids[:50], radius=2)
     assert part.shape == (5, 5)
     with pytest.raises(ParameterError, match="norm=0"):
-        fourier_heat_map(looks_at(pattern), images, labels, norm=0)
+        fourier_heat_map(classifier_of(pattern), images, labels, norm=0)
     with pytest.raises(ParameterError, match="0 to 4"):
-        fourier_heat_map(looks_at(pattern), images, labels, norm=1, radius=5)
+        fourier_heat_map(classifier_of(pattern), images, labels, norm=1, radius=5)

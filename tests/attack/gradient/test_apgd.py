@@ -188,9 +188,9 @@ def test_rule_b_halves_where_the_best_loss_stands_still():
     ball = Ball.of(clean, torch.tensor([0.1]), "linf")
     attack = APGD(steps=10, loss="ce")  # checkpoints after 2, 3, 4, ... steps
     state = attack.start(Problem(ball, torch.tensor([0]), False, torch.zeros(1, 2)), SampleRng.of(0, "apgd", ["a"]))
-    told = [0.0, 1.0, 2.0, 3.0, 2.5, 2.6, 2.7]
+    losses = [0.0, 1.0, 2.0, 3.0, 2.5, 2.6, 2.7]
     lengths = []
-    for loss in told:
+    for loss in losses:
         answer = Answer(value=torch.tensor([loss]), gradient=torch.ones_like(clean), logits=torch.zeros(1, 2))
         state = attack.tell(state, answer)
         lengths.append(round(float(state.length) / 0.1, 6))

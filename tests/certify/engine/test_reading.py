@@ -5,25 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unshaken.certify.engine.layers import Conv, Dense, Scale
 from unshaken.certify.engine.reading import read_chain
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.models.networks.architectures import build
-
-
-def drawn(module, seed=0):
-    """Weights and running statistics drawn anew."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.state_dict().items():
-        if value.is_floating_point():
-            low = 0.5 if "var" in name else -0.5
-            value.copy_(torch.rand(value.shape, generator=generator) + low)
-    return module.eval()
-
-
-def images(*shape, n=3):
-    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(1))
 
 
 class Written(nn.Module):
@@ -87,47 +72,18 @@ def pooled():
         (lambda: build("strided-cnn", classes=10, channels=3, side=17), (3, 17, 17)),
     ],
 )
-def test_the_chain_gives_the_models_logits(net, shape):
+def test_the_chain_gives_the_models_logits(make, net, shape):
     channels = shape[0]
-    model = Classifier(drawn(net()), mean=[0.4] * channels, std=[0.25] * channels)
-    x = images(*shape)
+    model = Classifier(make.drawn(net()), mean=[0.4] * channels, std=[0.25] * channels)
+    x = make.images(*shape)
     got, expected = read_chain(model, x).forward(x), model(x).detach()
     assert got.dtype == torch.float64
     assert torch.allclose(got, expected.double(), rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-def test_batch_norms_are_folded_and_sizes_bound_the_terms():
-    model = Classifier(drawn(build("small-cnn", classes=10, channels=1, side=8)))
-    chain = read_chain(model, images(1, 8, 8))
-    assert not any(isinstance(layer, Scale) for layer in chain.layers)
-    for layer in chain.layers:
-        if isinstance(layer, Dense | Conv):
-            assert bool((layer.size >= layer.bias.abs() - 1e-12).all())
-
-
-@pytest.mark.parametrize("kind", ["dense", "conv"])
-def test_pulling_back_is_the_transpose(kind):
-    """`<r, W x> = <W^T r, x>` for every layer, with windows that leave a rest."""
-    net = (
-        Viewed()
-        if kind == "dense"
-        else nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1, dilation=2), nn.Flatten())
-    )
-    x = images(3, 4, 4) if kind == "dense" else images(3, 9, 10)
-    chain = read_chain(Classifier(drawn(net)), x)
-    (layer,) = [v for v in chain.layers if isinstance(v, Dense | Conv)]
-    generator = torch.Generator().manual_seed(0)
-    a = torch.randn(2, *layer.source, generator=generator, dtype=torch.float64)
-    r = torch.randn(2, *layer.target, generator=generator, dtype=torch.float64)
-    left, right = (r * layer.map(a)).flatten(1).sum(1), (layer.pull(r) * a).flatten(1).sum(1)
-    assert torch.allclose(left, right)
-    left, right = (r * layer.spread(a)).flatten(1).sum(1), (layer.pull(r, size=True) * a).flatten(1).sum(1)
-    assert torch.allclose(left, right)
-
-
-def test_a_model_in_training_mode_is_read_as_in_evaluation_and_left_as_it_was():
-    model = Classifier(drawn(pooled())).train()
-    x = images(1, 10, 8)
+def test_a_model_in_training_mode_is_read_as_in_evaluation_and_left_as_it_was(make):
+    model = Classifier(make.drawn(pooled())).train()
+    x = make.images(1, 10, 8)
     chain = read_chain(model, x)
     assert all(m.training for m in model.modules())
     assert torch.allclose(chain.forward(x), model.eval()(x).double(), atol=1e-5)
@@ -188,28 +144,28 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("net", "words"), UNKNOWN, ids=[str(i) for i in range(len(UNKNOWN))])
-def test_what_is_not_known_is_named(net, words):
+def test_what_is_not_known_is_named(make, net, words):
     with pytest.raises(ModelError, match=f"^certify: .*({words})") as caught:
-        read_chain(Classifier(net.eval()), images(1, 4, 4))
+        read_chain(Classifier(net.eval()), make.images(1, 4, 4))
     assert "\n" not in str(caught.value)
 
 
-def test_a_classifier_with_a_way_of_its_own_is_refused():
+def test_a_classifier_with_a_way_of_its_own_is_refused(make):
     class Doubled(Classifier):
         def forward(self, x):
             return 2 * super().forward(x)
 
     with pytest.raises(ModelError, match="is a Doubled with a forward pass of its own"):
-        read_chain(Doubled(flat(nn.ReLU())), images(1, 4, 4))
+        read_chain(Doubled(flat(nn.ReLU())), make.images(1, 4, 4))
 
 
-def test_a_hook_that_changes_logits_is_noticed():
+def test_a_hook_that_changes_logits_is_noticed(make):
     model = Classifier(flat(nn.ReLU()).eval())
     model.net[1].register_forward_hook(lambda _m, _i, out: out + 1)
     with pytest.raises(ModelError, match="differ from its own by"):
-        read_chain(model, images(1, 4, 4))
+        read_chain(model, make.images(1, 4, 4))
 
 
-def test_half_precision_is_refused():
+def test_half_precision_is_refused(make):
     with pytest.raises(ModelError, match="bfloat16 weights"):
-        read_chain(Classifier(flat(nn.ReLU())).bfloat16(), images(1, 4, 4))
+        read_chain(Classifier(flat(nn.ReLU())).bfloat16(), make.images(1, 4, 4))

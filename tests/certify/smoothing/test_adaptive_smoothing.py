@@ -144,7 +144,7 @@ class Line(nn.Module):
         return torch.stack([-lean, lean], 1) * 50
 
 
-class Says(nn.Module):
+class FixedLogits(nn.Module):
     """Always the same logits."""
 
     def __init__(self, *logits):
@@ -193,7 +193,7 @@ def test_on_a_half_space_the_radius_is_below_the_true_one_and_close():
 
 
 def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch):
-    other = Classifier(Says(5.0, 0.0))
+    other = Classifier(FixedLogits(5.0, 0.0))
     monkeypatch.setattr("unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: other.eval())
     certifier = AdaptiveSmoothing(accurate="py:other.py:build", sigma=0.25, alpha=0.8, n=500)
     found, outcomes = rows_of(certifier, Classifier(Line()), grey(0.505, 0.9))
@@ -207,14 +207,14 @@ def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch
 
 def test_other_classes_are_refused(monkeypatch):
     monkeypatch.setattr(
-        "unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: Classifier(Says(1.0, 0.0, 0.0))
+        "unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: Classifier(FixedLogits(1.0, 0.0, 0.0))
     )
     with pytest.raises(ParameterError, match="has 3 classes, the model 2"):
         rows_of(AdaptiveSmoothing(accurate="demo", n=10), Classifier(Line()), grey(0.6))
 
 
 def test_a_mixture_is_taken_apart():
-    whole = Classifier(MixtureNet(Classifier(Says(0.0, 9.0)), Classifier(Line()), alpha=0.7, scale_accurate=2.0))
+    whole = Classifier(MixtureNet(Classifier(FixedLogits(0.0, 9.0)), Classifier(Line()), alpha=0.7, scale_accurate=2.0))
     found, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.99), whole, grey(0.8))
     alone, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.7), Classifier(Line()), grey(0.8))
     assert found["radius"][0] == pytest.approx(alone["radius"][0])

@@ -24,7 +24,7 @@ class Line(nn.Module):
         return torch.stack([-lean, lean], 1)
 
 
-class Says(nn.Module):
+class FixedLogits(nn.Module):
     """Always the same logits."""
 
     def __init__(self, *logits):
@@ -50,7 +50,8 @@ def rows(method, model, images, radii):
 @pytest.fixture
 def other(monkeypatch):
     monkeypatch.setattr(
-        "unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: Classifier(Says(*ALWAYS_0)).eval()
+        "unshaken.certify.smoothing._smoothed_mixture.second_model",
+        lambda spec: Classifier(FixedLogits(*ALWAYS_0)).eval(),
     )
     return "py:other.py:build"
 
@@ -116,7 +117,7 @@ class Bright(MixtureNet):
 
 
 def test_a_weight_that_depends_on_the_image_is_followed():
-    whole = Classifier(Bright(Classifier(Says(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
+    whole = Classifier(Bright(Classifier(FixedLogits(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
     found, _ = rows(AdaptiveSmoothingAttack(sigma=0.25, votes=500), whole, grey(0.6, 0.7), [0.05, 0.6])
     right = [[row["correct"] for row in part] for part in found]
     assert right[0] == [True, True]
@@ -129,6 +130,6 @@ def test_what_cannot_be_attacked_is_named(other):
         rows(AdaptiveSmoothingAttack(accurate=other, votes=50), blind, grey(0.6), [0.1])
     with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: .*alpha=0\.5"):
         AdaptiveSmoothingAttack(alpha=0.5)
-    whole = Classifier(MixtureNet(Classifier(Says(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
+    whole = Classifier(MixtureNet(Classifier(FixedLogits(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
     with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: model .* omit accurate"):
         rows(AdaptiveSmoothingAttack(accurate=other), whole, grey(0.6), [0.1])

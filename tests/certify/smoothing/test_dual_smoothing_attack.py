@@ -81,7 +81,7 @@ def test_the_noise_of_the_judge_is_not_the_certificates():
     attack, samples = DualSmoothingAttack(**HALVES, votes=300), batch((0.51, 0.5))
     certified = DualSmoothing(**HALVES, n=300).certify(oracle(), samples)
     same, own = (
-        attack.look(samples, Context(oracle(), 0, None), stream)
+        attack.count_votes(samples, Context(oracle(), 0, None), stream)
         for stream in ("dual-smoothing", "dual-smoothing-attack: clean")
     )
     assert torch.equal(same.logits, vote_logits(certified.tally))
@@ -137,4 +137,4 @@ def test_bad_parameters_are_named():
     samples = batch((0.6, 0.6))
     tiny = samples.with_images(samples.images[:, :, :1, :1])
     with pytest.raises(ParameterError, match="leaves one side of an image of 1 x 1 pixels empty"):
-        DualSmoothingAttack().look(tiny, Context(oracle(), 0, None), "a")
+        DualSmoothingAttack().count_votes(tiny, Context(oracle(), 0, None), "a")

@@ -23,9 +23,9 @@ def test_the_votes_asked_for_are_enough_and_one_less_is_not(radius):
 def test_too_few_votes_are_refused_before_the_run_with_the_number_needed(method):
     with pytest.raises(ParameterError) as caught:
         method(sigma=0.25, n=1000, radii=(0.5, 1.0))
-    said = str(caught.value)
-    assert "certify a radius of 0.6158 at most, not 1: give n=218105 or more" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert "certify a radius of 0.6158 at most, not 1: give n=218105 or more" in message
+    assert "\n" not in message
     method(sigma=0.25, n=218105, radii=(0.5, 1.0))
 
 

@@ -115,7 +115,7 @@ def test_false_certificates_stay_within_alpha(z, gap):
     hits, level = np.zeros(runs, int), torch.zeros(runs, dtype=torch.int64)
     for drawn in range(256, 2049, 256):
         hits += rng.binomial(256, share, runs)
-        level, _ = rule.look(tally(hits, drawn, level))
+        level, _ = rule.decide(tally(hits, drawn, level))
     assert (level == 2).double().mean() <= alpha + slack
 
 

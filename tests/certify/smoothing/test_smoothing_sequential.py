@@ -31,7 +31,7 @@ def climb(shares, n=100_000, alpha=0.001, give_up=0.035, seed=0):
         votes = Tally(
             first, torch.stack([ours, theirs], 1), first_level, first_level > 9, torch.zeros_like(ours), ours.double()
         )
-        level[going], decided = rule.look(votes)
+        level[going], decided = rule.decide(votes)
         going = going[~decided.numpy() & (drawn[going] < n)]
     return level.numpy(), drawn
 

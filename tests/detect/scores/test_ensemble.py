@@ -16,7 +16,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
 
 
-class Says(nn.Module):
+class FixedLogits(nn.Module):
     """The same logits for every image."""
 
     def __init__(self, *logits: float) -> None:
@@ -28,10 +28,10 @@ class Says(nn.Module):
 
 
 MEMBERS = {
-    "same": Classifier(Says(2.0, 0.0), name="same").eval(),
-    "other": Classifier(Says(0.0, 2.0), name="other").eval(),
-    "three": Classifier(Says(0.0, 2.0, 1.0), name="three").eval(),
-    "large": Classifier(Says(0.0, 2.0), name="large", view=View(9, 9)).eval(),
+    "same": Classifier(FixedLogits(2.0, 0.0), name="same").eval(),
+    "other": Classifier(FixedLogits(0.0, 2.0), name="other").eval(),
+    "three": Classifier(FixedLogits(0.0, 2.0, 1.0), name="three").eval(),
+    "large": Classifier(FixedLogits(0.0, 2.0), name="large", view=View(9, 9)).eval(),
 }
 
 

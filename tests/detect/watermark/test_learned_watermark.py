@@ -1,76 +1,50 @@
-"""A tiny learned watermark: it stays within its strength, its bits come back, and its key is a key."""
+"""The detector around a learned watermark: the central square that it works on, and what it refuses."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from unshaken.core.errors import DataError, ParameterError, RunError
-from unshaken.detect.watermark.learned_watermark import LearnedWatermark, WatermarkSettings, fit_watermark
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.watermark.learned_watermark import (
+    PIXELS,
+    CentralSquare,
+    LearnedWatermark,
+    LearnedWatermarkDetector,
+    WatermarkSettings,
+    central,
+)
 from unshaken.detect.watermark.watermark import random_key
 
-SETTINGS = WatermarkSettings(image=(1, 16, 16), n_bits=6, width=4, strength=0.1, steps=80, batch_size=32, lr=1e-2)
+
+def test_the_central_square_by_hand():
+    images = torch.arange(35.0).view(1, 1, 5, 7)
+    assert central(images, 3).tolist() == [[[[9, 10, 11], [16, 17, 18], [23, 24, 25]]]]
 
 
-def pictures(n=200, seed=0):
-    small = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return (255 * torch.nn.functional.interpolate(small, 16, mode="bilinear")).round().to(torch.uint8)
+def test_the_rest_of_an_image_stays_as_it_is():
+    settings = WatermarkSettings(image=(1, 8, 8), n_bits=4, width=4)
+    mark = CentralSquare(LearnedWatermark(settings, random_key(4, 0)).eval(), 8)
+    images = torch.rand(2, 1, 10, 13, generator=torch.Generator().manual_seed(0))
+    change = mark.encode(images) - images
+    assert bool((central(change, 8) != 0).any())
+    central(change, 8).zero_()
+    assert not bool(change.any())
+    assert torch.equal(mark.bits(images), mark.watermark.bits(central(images, 8)))
+    assert torch.equal(mark.score(images), mark.watermark.score(central(images, 8)))
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    return fit_watermark(SETTINGS, pictures(), random_key(6, 0))
+def test_a_fit_keeps_the_largest_square_whose_side_is_a_multiple_of_4(anatomy):
+    detector = LearnedWatermarkDetector()
+    images = torch.full((2, 3, 11, 14), 0.2)
+    rows = detector.rows(ForwardPass(anatomy, torch.zeros(2, 2), images=images))
+    assert rows[PIXELS].shape == (2, 3, 8, 8)
+    assert set(rows[PIXELS].unique().tolist()) == {51}
+    with pytest.raises(DataError, match="images of 3 x 9 pixels are too small for a learned watermark: 4 at least"):
+        detector.rows(ForwardPass(anatomy, torch.zeros(2, 2), images=images[:, :, :3, :9]))
 
 
-def test_bits_come_back_from_images_not_seen(fitted):
-    held = pictures(64, seed=1).float() / 255
-    marked = fitted.encode(held)
-    assert float((marked - held).abs().max()) <= SETTINGS.strength + 1e-6
-    assert float(fitted.score(marked).mean()) > 0.95
-    assert float(fitted.score(held).mean()) < 0.8
-    noisy = marked + 0.05 * torch.randn(marked.shape, generator=torch.Generator().manual_seed(0))
-    assert float(fitted.score(noisy).mean()) > 0.9
-
-
-def test_another_key_is_read_as_itself(fitted):
-    held, other = pictures(64, seed=1).float() / 255, ~random_key(6, 0)
-    rekeyed = LearnedWatermark(SETTINGS, other)
-    rekeyed.load_state_dict(fitted.state_dict())
-    marked = rekeyed.encode(held)
-    assert float((fitted.bits(marked) == other).double().mean()) > 0.95
-    assert float(fitted.score(marked).mean()) < 0.05
-
-
-def test_the_score_is_the_share_of_right_bits(fitted):
-    held = pictures(8, seed=2).float() / 255
-    expected = (fitted.bits(held) == fitted.key).double().mean(1)
-    assert torch.equal(fitted.score(held), expected)
-    held[3, 0, 0, 0] = torch.nan
-    assert fitted.score(held).isnan().tolist() == [i == 3 for i in range(8)]
-
-
-def test_the_same_seed_gives_the_same_weights(fitted):
-    short = SETTINGS.model_copy(update={"steps": 3})
-    one, two = (fit_watermark(short, pictures(), random_key(6, 0)).state_dict() for _ in range(2))
-    assert all(torch.equal(one[k], two[k]) for k in one)
-    assert not fitted.training
-
-
-def test_gradients_reach_encoder_and_decoder():
-    made = LearnedWatermark(SETTINGS, random_key(6, 0)).train()
-    made.logits(made.hide(torch.rand(4, 1, 16, 16), torch.ones(4, 6))).sum().backward()
-    assert all(float(p.grad.abs().sum()) > 0 for p in made.message.parameters())
-    assert all(p.grad is not None for p in made.decoder.parameters())
-
-
-def test_what_is_refused(fitted):
-    with pytest.raises(ParameterError, match="6 bits"):
-        LearnedWatermark(SETTINGS, random_key(5, 0))
-    with pytest.raises(ParameterError, match="multiple of 4"):
-        LearnedWatermark(WatermarkSettings(image=(1, 16, 12)), random_key(30, 0))
-    with pytest.raises(DataError, match="uint8"):
-        fit_watermark(SETTINGS, pictures().float(), random_key(6, 0))
-    with pytest.raises(DataError, match="this watermark is for"):
-        fitted.encode(torch.rand(1, 3, 16, 16))
-    with pytest.raises(RunError, match="lower lr"):
-        fit_watermark(SETTINGS.model_copy(update={"lr": 1e25}), pictures(), random_key(6, 0))
+def test_it_must_be_fitted_before_it_marks():
+    with pytest.raises(ParameterError, match="its networks must be trained first: unshaken detect fit"):
+        LearnedWatermarkDetector().mark(torch.zeros(1, 1, 8, 8))

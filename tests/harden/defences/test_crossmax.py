@@ -96,11 +96,11 @@ def test_it_picks_the_class_that_every_member_ranks_last():
 def test_ties_go_to_the_mean_and_change_nothing_else():
     scores = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 0.0, -2.0]])
     mean = torch.tensor([[1.0, 9.0, 1.5], [5.0, 0.0, 0.0]])
-    said = untie(scores, mean)
-    assert said.argmax(1).tolist() == [2, 1]
-    assert torch.equal(said[1], scores[1])
-    assert said[0, 2] == 0
-    assert float(said.max()) <= 0
+    untied = untie(scores, mean)
+    assert untied.argmax(1).tolist() == [2, 1]
+    assert torch.equal(untied[1], scores[1])
+    assert untied[0, 2] == 0
+    assert float(untied.max()) <= 0
     assert tied(scores).tolist() == [True, False]
 
 
@@ -141,11 +141,11 @@ def test_the_guard_says_what_the_function_says(three):
     assert guarded(IMAGE)[0].tolist() == pytest.approx([0, -1, -1])
     assert not guarded.random
     assert guarded.bare is three
-    said = {name: model(IMAGE)[0].tolist() for name, model in guarded.surrogates().items()}
-    assert said["mean"] == pytest.approx([7 / 3, 1.5, 1 / 6])
-    assert said["unsubtracted"] == pytest.approx([0, -1, -2.5])  # medians of Z1
-    assert [said[f"part-{i}"] for i in range(3)] == [pytest.approx(row) for row in Z[0].tolist()]
-    assert list(said) == ["mean", "unsubtracted", "part-0", "part-1", "part-2"]
+    outputs = {name: model(IMAGE)[0].tolist() for name, model in guarded.surrogates().items()}
+    assert outputs["mean"] == pytest.approx([7 / 3, 1.5, 1 / 6])
+    assert outputs["unsubtracted"] == pytest.approx([0, -1, -2.5])  # medians of Z1
+    assert [outputs[f"part-{i}"] for i in range(3)] == [pytest.approx(row) for row in Z[0].tolist()]
+    assert list(outputs) == ["mean", "unsubtracted", "part-0", "part-1", "part-2"]
 
 
 def test_what_cannot_vote_is_refused(three):

@@ -99,8 +99,8 @@ def test_attacks_go_through_it(saved):
     oracle = Oracle(guarded, search_copy=search_copy(guarded, x[:2]))
     found, _ = PGD(steps=5, step_size=0.5).attack(oracle, batch, norm="linf", eps=[0.09, 0.11], seed=0)
     assert [f.fooled.tolist() for f in found] == [[False] * 4, [True] * 4]
-    said = against(guard, Classifier(Pixel()).eval(), batch, PGD(steps=5, step_size=0.5), eps=0.11)
-    assert said.figures["adaptive"].value == 0
+    result = against(guard, Classifier(Pixel()).eval(), batch, PGD(steps=5, step_size=0.5), eps=0.11)
+    assert result.figures["adaptive"].value == 0
 
 
 def test_it_is_certified_whole(saved):

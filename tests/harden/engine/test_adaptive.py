@@ -78,8 +78,8 @@ def test_a_guard_that_hides_gradients():
 def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
     guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
     found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
-    said = values(found)
-    assert (said["naive"], said["adaptive"], said["overestimate"]) == (0.75, 0.25, 0.5)
+    figures = values(found)
+    assert (figures["naive"], figures["adaptive"], figures["overestimate"]) == (0.75, 0.25, 0.5)
     assert found.adaptive.broken_by == ("direct", "direct", "clean", "clean")
     change = (found.adaptive.images - IMAGES).abs().flatten(1).amax(1)
     assert float(change.max()) <= 0.25 * (1 + 1e-6)
@@ -89,13 +89,13 @@ def test_a_random_guard_is_judged_by_fresh_passes():
     guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     many = Batch(IMAGES[1:2].repeat(50, 1, 1, 1), torch.zeros(50, dtype=torch.int64), tuple(str(i) for i in range(50)))
     found = against(guarded, None, many, PGD(steps=5, step_size=0.5), eps=0.2, draws=4, looks=20)
-    said = values(found)
-    assert said["clean"] == pytest.approx(0.7, abs=0.05)
+    figures = values(found)
+    assert figures["clean"] == pytest.approx(0.7, abs=0.05)
     # at best 0.5; chosen among two by 20 noisy passes, yet judged by others: no luck is counted
-    assert said["adaptive"] == pytest.approx(0.5, abs=0.05)
+    assert figures["adaptive"] == pytest.approx(0.5, abs=0.05)
     assert found.looks == 20
     again = against(guarded, None, many, PGD(steps=5, step_size=0.5), eps=0.2, draws=4, looks=20)
-    assert values(again) == said
+    assert values(again) == figures
     assert found.accuracy(found.adaptive).interval.startswith("bootstrap")
 
 

@@ -25,15 +25,15 @@ def linear(weights, name="linear"):
 
 
 def test_the_mean_of_probabilities_by_hand():
-    said = mean_prediction(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
-    assert said.exp().tolist() == pytest.approx([0.574869, 0.425131], abs=1e-6)
-    assert said.tolist() == pytest.approx([-0.553613, -0.855359], abs=1e-6)
-    assert float(said.exp().sum()) == pytest.approx(1)
+    mean = mean_prediction(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    assert mean.exp().tolist() == pytest.approx([0.574869, 0.425131], abs=1e-6)
+    assert mean.tolist() == pytest.approx([-0.553613, -0.855359], abs=1e-6)
+    assert float(mean.exp().sum()) == pytest.approx(1)
 
 
 def test_certain_members_give_no_logarithm_of_zero():
-    said = mean_prediction(torch.tensor([[0.0, -500.0], [0.0, -500.0]]))
-    assert said.tolist() == pytest.approx([0.0, -500.0])
+    mean = mean_prediction(torch.tensor([[0.0, -500.0], [0.0, -500.0]]))
+    assert mean.tolist() == pytest.approx([0.0, -500.0])
     assert mean_prediction(torch.tensor([[0.0, -500.0], [-500.0, 0.0]])).tolist() == pytest.approx([-math.log(2)] * 2)
 
 

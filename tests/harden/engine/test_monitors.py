@@ -12,9 +12,9 @@ def curve(**columns):
 
 def test_fgsm_withstood_and_pgd_not_is_catastrophic():
     seen = curve(train_fgsm=[0.3, 0.4, 0.9], train_robust=[0.3, 0.38, 0.02])
-    said = catastrophic_overfitting(seen)
-    assert "epoch 3" in said
-    assert "90.0% withstand FGSM but 2.0% PGD (best 38.0%)" in said
+    message = catastrophic_overfitting(seen)
+    assert "epoch 3" in message
+    assert "90.0% withstand FGSM but 2.0% PGD (best 38.0%)" in message
     assert catastrophic_overfitting(seen[:2]) is None
 
 
@@ -25,8 +25,8 @@ def test_a_fall_of_both_is_no_catastrophe():
 
 def test_held_out_falls_while_training_rises():
     seen = curve(held_robust=[0.4, 0.5, 0.44, 0.42], train_robust=[0.4, 0.52, 0.7, 0.8], held_attacked=[2000.0] * 4)
-    said = robust_overfitting(seen)
-    assert "from 50.0% (epoch 2) to 42.0%" in said
+    message = robust_overfitting(seen)
+    assert "from 50.0% (epoch 2) to 42.0%" in message
     assert robust_overfitting(seen[:2]) is None
 
 

@@ -93,10 +93,10 @@ def test_recipes_that_do_not_go_together_are_told():
         how.Finding("weather", 0.2, "augmix"),
         how.Finding("fog", 0.1, "augmix"),
     ]
-    told, recipes = how.choose(findings, [EMA()])
+    planned, recipes = how.choose(findings, [EMA()])
     assert [r.info.name for r in recipes] == ["ema", "trades"]
-    assert told[0].left_out == ""
-    assert "'trades' and 'augmix' both bring" in told[1].left_out
+    assert planned[0].left_out == ""
+    assert "'trades' and 'augmix' both bring" in planned[1].left_out
 
 
 def test_the_plan_states_its_cost(audit, data, monkeypatch):

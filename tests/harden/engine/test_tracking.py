@@ -28,7 +28,7 @@ def train(out: Path, track: Any, **more: Any) -> Any:
     return unshaken.harden("small", "demo", RECIPES, out=out, track=str(track), **FEW | more)
 
 
-def told(store: Path) -> SimpleNamespace:
+def stored(store: Path) -> SimpleNamespace:
     """The one run of MLflow's file store, read from its plain files."""
     (meta,) = store.glob("*/*/meta.yaml")
     folder = meta.parent
@@ -49,20 +49,20 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A run of two epochs, told to MLflow."""
     folder = tmp_path_factory.mktemp("tracked")
     train(folder / "small-run", folder / "store")
-    return SimpleNamespace(out=folder / "small-run", told=told(folder / "store"))
+    return SimpleNamespace(out=folder / "small-run", stored=stored(folder / "store"))
 
 
 def test_each_column_of_the_curves_is_a_metric_at_each_epoch(tracked: SimpleNamespace) -> None:
     rows = curves(tracked.out)
     expected = {k: [(i + 1, pytest.approx(r[k])) for i, r in enumerate(rows)] for k in rows[0] if k != "epoch"}
     assert {"loss", "lr", "held_accuracy", "held_robust", "train_fgsm"} <= set(expected)
-    own = {k: v for k, v in tracked.told.metrics.items() if not k.startswith("chosen_")}
+    own = {k: v for k, v in tracked.stored.metrics.items() if not k.startswith("chosen_")}
     assert own == expected
     assert [step for step, _ in own["loss"]] == [1, 2]
 
 
 def test_the_run_says_what_was_asked_and_what_came_out(tracked: SimpleNamespace) -> None:
-    params, tags = tracked.told.params, tracked.told.tags
+    params, tags = tracked.stored.params, tracked.stored.tags
     wanted = {"model": "small", "data": "demo", "recipes": " ".join(RECIPES), "at.eps": "0.1", "at.steps": "1",
               "at.norm": "linf", "ema.decay": "0.5", "epochs": "2", "batch_size": "64", "lr": "0.1",
               "images.usable": "200", "images.held_out": "40"}  # fmt: skip
@@ -72,10 +72,10 @@ def test_the_run_says_what_was_asked_and_what_came_out(tracked: SimpleNamespace)
     assert all(Path(tags[k]).is_file() for k in ("model", "last", "report"))
     result = json.loads((tracked.out / "harden.json").read_text())["result"]
     assert tags["chosen_epoch"] == str(result["chosen_epoch"])
-    assert tracked.told.metrics["chosen_held_robust"] == [
+    assert tracked.stored.metrics["chosen_held_robust"] == [
         (result["chosen_epoch"], pytest.approx(result["figures"]["held_robust"]["value"]))
     ]
-    assert tracked.told.status == FINISHED
+    assert tracked.stored.status == FINISHED
 
 
 def test_a_resumed_run_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,21 +90,21 @@ def test_a_resumed_run_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pyte
         patch.setattr(Loop, "_measure", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", tmp_path / "store")
-    before = told(tmp_path / "store")
+    before = stored(tmp_path / "store")
     assert before.status == KILLED
     assert [step for step, _ in before.metrics["loss"]] == [1]
     kept = json.loads((tmp_path / "run" / "tracking.json").read_text())
     assert kept == {(tmp_path / "store").as_uri(): {"run": before.id, "epochs": 1}}
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "run", "store", resume=True)
-    after = told(tmp_path / "store")
+    after = stored(tmp_path / "store")
     assert (after.id, after.status) == (before.id, FINISHED)
     assert after.metrics["loss"] == [(i + 1, pytest.approx(r["loss"])) for i, r in enumerate(curves(tmp_path / "run"))]
 
 
 def test_a_run_that_is_tracked_late_is_told_from_its_beginning(tracked: SimpleNamespace, tmp_path: Path) -> None:
     train(tracked.out, tmp_path / "other", resume=True)
-    assert [step for step, _ in told(tmp_path / "other").metrics["held_robust"]] == [1, 2]
+    assert [step for step, _ in stored(tmp_path / "other").metrics["held_robust"]] == [1, 2]
 
 
 def test_a_run_that_the_store_has_lost_is_said(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_the_environment_stays_as_it_was(tmp_path: Path) -> None:
     sink.begin("run", "", {"a": "x" * 9000, **{f"p{i}": "1" for i in range(120)}})
     sink.close("FINISHED")
     assert dict(os.environ) == before
-    assert len(told(tmp_path / "store").params) == 121
+    assert len(stored(tmp_path / "store").params) == 121
 
 
 def test_the_experiment_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_other_optimizers(name):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"epochs": 0}, "epochs=0"),
         ({"lr": -1}, "lr=-1"),
@@ -51,8 +51,8 @@ def test_other_optimizers(name):
         ({"epoch": 3}, "no parameter 'epoch'; did you mean 'epochs'"),
     ],
 )
-def test_bad_values(values, said):
-    with pytest.raises(ParameterError, match=said.replace("(", r"\(")):
+def test_bad_values(values, message):
+    with pytest.raises(ParameterError, match=message.replace("(", r"\(")):
         Training(**values)
 
 

@@ -58,7 +58,6 @@ def test_a_real_drop_is_found_and_soon(start, share, delay):
     for _ in range(60):
         stream = np.r_[rng.random(start) < 0.96, rng.random(2000) < share]
         alarm = drift(stream, promised=0.95, alpha=0.01).alarm
-        assert alarm is not None
         delays.append(alarm - start)
     assert np.mean(np.array(delays) < 0) <= 0.05
     assert np.median(delays) < delay
@@ -92,7 +91,6 @@ def test_a_sure_threshold_keeps_its_stream_quiet_and_an_abnormal_stream_rings():
     threshold = conformal_threshold(rng.normal(size=2000), 0.95, confidence=0.99)
     normal, shifted = rng.normal(size=3000), rng.normal(1, size=500)
     result = drift(threshold.accepts(np.r_[normal, shifted]), promised=0.95)
-    assert result.alarm is not None
     assert 3000 < result.alarm < 3200
 
 

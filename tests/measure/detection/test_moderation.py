@@ -74,9 +74,9 @@ def test_nothing_unsafe_and_nothing_flagged_is_undefined():
 def test_figure_against_scikit_learn_and_repeated_samples():
     rng = np.random.default_rng(0)
     truth = rng.random(400) < 0.3
-    said = np.where(rng.random(400) < 0.8, truth, ~truth)
-    figure = f1_figure(truth, said)
-    assert figure.value == pytest.approx(f1_score(truth, said, pos_label=1))
+    flagged = np.where(rng.random(400) < 0.8, truth, ~truth)
+    figure = f1_figure(truth, flagged)
+    assert figure.value == pytest.approx(f1_score(truth, flagged, pos_label=1))
     spread = []
     for _ in range(400):  # fresh samples of the same source: the interval must be as wide as these vary
         t = rng.random(400) < 0.3
@@ -88,8 +88,8 @@ def test_figure_against_scikit_learn_and_repeated_samples():
 
 def test_each_group_has_its_own_figure():
     groups = ["hate/real"] * 4 + ["hate/ai"] * 4 + ["spam/ai"] * 2
-    truth, said = [1, 1, 0, 0, 1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 1, 0, 0, 0, 0, 0]
-    found = f1_by(groups, truth, said, resamples=50)
+    truth, flagged = [1, 1, 0, 0, 1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 1, 0, 0, 0, 0, 0]
+    found = f1_by(groups, truth, flagged, resamples=50)
     assert list(found) == ["hate/ai", "hate/real", "spam/ai"]
     assert found["hate/real"].value == pytest.approx(0.8)
     assert found["hate/ai"].value == pytest.approx(0.5)

@@ -175,9 +175,9 @@ def test_figures_by_hand(run):
 
 def test_the_model_where_it_answers_only_what_is_let_in(run):
     knn, _ = summary_of(run)["detection"]
-    told = knn["selective"]
-    assert (told["n"], told["accuracy"]["value"], told["accuracy_accepted"]["value"]) == (4, 0.75, 1.0)
-    assert told["aurc"]["value"] == pytest.approx((0 + 0 + 0 + 1 / 4) / 4)
+    selective = knn["selective"]
+    assert (selective["n"], selective["accuracy"]["value"], selective["accuracy_accepted"]["value"]) == (4, 0.75, 1.0)
+    assert selective["aurc"]["value"] == pytest.approx((0 + 0 + 0 + 1 / 4) / 4)
 
 
 def test_who_gets_past_by_hand(run):
@@ -396,14 +396,14 @@ def test_the_most_abnormal_pictures_come_first(run):
     summary = build(run)
     _, _, normal_title, normal, far_title, far = galleries(summary.report(), summary.kept["detect"])
 
-    def told(gallery):
+    def captions(gallery):
         return [(one.pictures[0].text, plain(one.lines[0]), plain(one.lines[1])) for one in gallery.exhibits]
 
-    assert told(normal) == [
+    assert captions(normal) == [
         ("Sample n3", "rejected", "4"), ("Sample n2", "accepted", "3"), ("Sample n1", "accepted", "2"),
         ("Sample n0", "accepted", "1"),
     ]  # fmt: skip
-    assert told(far) == [("Sample f1", "rejected", "5"), ("Sample f0", "accepted", "3")]
+    assert captions(far) == [("Sample f1", "rejected", "5"), ("Sample f0", "accepted", "3")]
     assert plain(normal_title.text) == "normal 4 of 4 kept"
     assert plain(far_title.text) == "cifar (far) 2 of 2 kept"
 

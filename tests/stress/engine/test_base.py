@@ -12,7 +12,6 @@ from unshaken.core import list_methods
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.stress.corruptions.jpeg_compression import JpegCompression
 from unshaken.stress.corruptions.pixelate import Pixelate
-from unshaken.stress.engine.pixels import to_pixels, to_planes
 
 NAMES = [method.name for method in list_methods("stress")]
 
@@ -73,16 +72,6 @@ def through_a_file(pixels, quality):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))
-
-
-def test_planes_and_pixels_by_hand():
-    pixels = np.array([[[0, 51, 255], [102, 153, 204]]], np.uint8)
-    planes = to_planes(pixels)
-    assert torch.allclose(planes, torch.tensor([[[0.0, 0.4]], [[0.2, 0.6]], [[1.0, 0.8]]]))
-    assert np.array_equal(to_pixels(planes), pixels)
-    assert to_pixels(torch.tensor([[[0.49 / 255, 0.51 / 255, 254.4 / 255, 254.6 / 255]]])).ravel().tolist() == [
-        0, 1, 254, 255
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["pixelate", "jpeg_compression", "fog"])

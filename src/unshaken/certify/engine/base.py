@@ -129,8 +129,8 @@ def certificates(
         radius = radius.cpu().masked_fill(failed, 0)
         abstained = failed if abstained is None else abstained.cpu() | failed
         p_lower = None if p_lower is None else p_lower.cpu().masked_fill(failed, 0)
-        told = [None] * n if reason is None else list(reason)
-        reason = [NOT_FINITE if bad else why for bad, why in zip(failed.tolist(), told, strict=True)]
+        reasons = [None] * n if reason is None else list(reason)
+        reason = [NOT_FINITE if bad else why for bad, why in zip(failed.tolist(), reasons, strict=True)]
 
     def column(value: Tensor | float) -> list[float | int | bool]:
         return list(value.cpu().tolist()) if isinstance(value, Tensor) else [value] * n

@@ -46,7 +46,7 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
         share = parts.least_alpha if parts.weights is None else oracle.beside(parts.weights)
         return lambda x, labels, noises: MixedGradient(x, labels, noises, accurate, robust, share)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
+    def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """The mixture's class where no other can be it."""
         oracle = context.oracle
         known = context

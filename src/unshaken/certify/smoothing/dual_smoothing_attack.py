@@ -50,7 +50,7 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
         voices = half(oracle, "left"), half(self.beyond(oracle), "right")
         return lambda x, labels, noises: MixedGradient(x, labels, noises, *voices, share=0.5)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
+    def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Votes on both sides."""
         ask = functools.partial(self.poll, stream=stream, n0=CHOOSE, n=self.votes, seed=context.seed)
         left, right = ask(context.oracle, batch, "left"), ask(self.beyond(context.oracle), batch, "right")

@@ -66,7 +66,7 @@ class NoiseAttack(Certifier):
         """How the gradient of the classifier's loss is asked for."""
 
     @abstractmethod
-    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
+    def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Fresh votes, drawn from a stream of this name, at a batch's images."""
 
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
@@ -91,7 +91,7 @@ class NoiseAttack(Certifier):
         """
         context.oracle.check_gradients()
         began = time.perf_counter()
-        plain = self.look(batch, context, f"{self.info.name}: clean")
+        plain = self.count_votes(batch, context, f"{self.info.name}: clean")
         predicted = predict(plain.logits)
         labels = predicted.clamp_min(0) if batch.labels is None else batch.labels
         so_far = _SoFar(batch.images, plain.logits, predicted == labels)
@@ -103,7 +103,7 @@ class NoiseAttack(Certifier):
             if len(rows):
                 some = Batch(batch.images[rows], labels[rows], tuple(batch.ids[i] for i in rows.tolist()))
                 x, there, back = self._climb(some, float(condition.eps or 0), context)
-                found = self.look(some.with_images(x), context, f"{self.info.name}: {condition.id}")
+                found = self.count_votes(some.with_images(x), context, f"{self.info.name}: {condition.id}")
                 beaten = (found.winner >= 0) & (found.winner != labels[rows])
                 beaten |= predict(found.logits) == NO_CLASS
                 so_far = so_far.with_examples(rows, x, found.logits, beaten)

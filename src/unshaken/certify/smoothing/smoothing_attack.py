@@ -42,7 +42,7 @@ class SmoothingAttack(NoiseAttack):
         """Through the network under the noise."""
         return lambda x, labels, noises: SmoothedGradient(x, labels, self.sigma * noises)
 
-    def look(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
+    def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """The class with the most votes, where it has more than the next one beyond chance."""
         tally = vote(
             context.oracle, batch.images, batch.ids, sigma=self.sigma, n0=0, n=self.votes, seed=context.seed,

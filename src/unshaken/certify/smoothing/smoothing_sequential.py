@@ -37,7 +37,7 @@ class Ladder:
         self._number = {look: i for i, look in enumerate(looks)}
         self._most = np.stack([boundaries(p, looks, spent) for p in shares])
 
-    def look(self, tally: Tally) -> tuple[Tensor, Tensor]:
+    def decide(self, tally: Tally) -> tuple[Tensor, Tensor]:
         """The steps passed by now, int64 `[N]`, and who is decided, bool `[N]`."""
         level, drawn = tally.level.cpu().numpy().copy(), tally.drawn.cpu().numpy()
         failures, top = drawn - tally.hits.cpu().numpy(), len(self._most)

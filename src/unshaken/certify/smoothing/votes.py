@@ -68,7 +68,7 @@ class Tally(State):
 class Rule(Protocol):
     """When a sample has enough fresh votes."""
 
-    def look(self, tally: Tally) -> tuple[Tensor, Tensor]:
+    def decide(self, tally: Tally) -> tuple[Tensor, Tensor]:
         """`level` and `decided` of each sample; called whenever fresh votes have come in."""
 
 
@@ -125,7 +125,7 @@ class Poll:
             blank=tally.blank + required(answer.forwards) - counts.sum(1),
         )
         if self.rule is not None and bool((tally.drawn > 0).any()):
-            level, decided = self.rule.look(tally)
+            level, decided = self.rule.decide(tally)
             tally = tally.replace(level=level, decided=decided & (tally.drawn > 0))
         return state.replace(tally=tally)
 

@@ -34,8 +34,8 @@ class Members(Query):
         for spec in self.specs:
             model = second_model(spec).to(self.points.device)
             self._check_size(spec, model)
-            detector_set = passes.beside(model) if isinstance(passes, Oracle) else None
-            logits = model(self.points).float() if detector_set is None else detector_set.forward(self.points)[0]
+            oracle = passes.beside(model) if isinstance(passes, Oracle) else None
+            logits = model(self.points).float() if oracle is None else oracle.forward(self.points)[0]
             if logits.shape[1] != self.classes:
                 raise ModelError(
                     f"ensemble: member {spec!r} has {logits.shape[1]} classes, the model {self.classes}: "

@@ -14,7 +14,7 @@ from unshaken.report.read.training import Record, TrainingRun
 
 FEW_MARKS = 40
 """Epochs up to which each has a mark of its own."""
-TOLD = 6
+MOST_ROWS = 6
 """Epochs of a curve that its text names."""
 SHARES = {"held_accuracy", "held_robust", "held_repaired", "train_fgsm", "train_robust"}
 COUNTS = {"epoch", "held_attacked"}
@@ -87,7 +87,7 @@ def _plot(story: TrainingRun, title: str, members: list[tuple[str, str]]) -> Plo
         n = story.images_of(column)
         band = shares and column.startswith("held") and n is not None
         traces.append(plots.curve(name, style, points, band=band, marked=len(points) <= FEW_MARKS))
-        few = [r for r in story.curves if column in r][:: max(1, -(-len(points) // TOLD))]
+        few = [r for r in story.curves if column in r][:: max(1, -(-len(points) // MOST_ROWS))]
         words.append(f"{name}: " + ", ".join(f"epoch {r['epoch'] + 1:.0f} {cell(column, r)}" for r in few))
     kept = story.chosen if story.chosen is not None and story.chosen >= 0 else None
     marker = None if kept is None else (_across(kept, epochs), f"epoch {kept + 1} kept")

@@ -39,10 +39,10 @@ class Provenance(Section):
     def blocks(self, report: Report) -> Sequence[Block]:
         """Cost first, samples left out last."""
         data = report.data
-        said = [
+        remarks = [
             Prose(f"{k}: {data['provenance'][k]}", brief=True) for k in ("labels", "budgets") if data["provenance"][k]
         ]
-        return [*said, *_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
+        return [*remarks, *_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
 
 
 def _cost(cost: Mapping[str, Any]) -> list[Block]:

@@ -58,8 +58,8 @@ def test_the_budget_and_the_range_are_kept():
         assert float((made - source).abs().max()) <= 0.3 * (1 + 1e-6)
         assert float(made.min()) >= 0
         assert float(made.max()) <= 1
-        with features_at(net, layer) as look, torch.no_grad():
-            before, after = ((look(z) - look(target)).square().sum() for z in (source, made))
+        with features_at(net, layer) as features, torch.no_grad():
+            before, after = ((features(z) - features(target)).square().sum() for z in (source, made))
         assert float(after) < 0.9 * float(before)
 
 
@@ -74,8 +74,8 @@ def test_features_are_those_before_a_relu_in_place():
     net = Classifier(nn.Sequential(*conv_bn(1, 4), nn.Flatten(), nn.Linear(4 * 9, 2))).eval()
     assert distillation_points(net) == ("1", "logits")
     images = torch.rand(2, 1, 3, 3)
-    with features_at(net, "1") as look, torch.no_grad():
-        seen = look(images)
+    with features_at(net, "1") as features, torch.no_grad():
+        seen = features(images)
     assert torch.allclose(seen, net.net[1](net.net[0](images)))
     assert float(seen.detach().min()) < 0
     assert not net.net[1]._forward_hooks

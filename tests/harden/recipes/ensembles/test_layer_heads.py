@@ -49,11 +49,11 @@ def test_heads_learn_what_the_untrained_network_does_not_know(trained):
     images, labels = data()
     x = (images.float() / 255 - 0.4) / 0.3
     with torch.no_grad():
-        said = after.eval().net.predictors(x)
-    right = (said.argmax(2) == labels[:, None]).double().mean(0)
-    assert said.shape == (128, 5, 4)
+        outputs = after.eval().net.predictors(x)
+    right = (outputs.argmax(2) == labels[:, None]).double().mean(0)
+    assert outputs.shape == (128, 5, 4)
     assert float(right[:4].min()) > 0.9
-    assert torch.allclose(said[:, -1], before.eval()(images.float() / 255), atol=1e-5)
+    assert torch.allclose(outputs[:, -1], before.eval()(images.float() / 255), atol=1e-5)
     with torch.no_grad():
         assert (
             float(

@@ -113,7 +113,7 @@ def test_only_the_mixing_network_learns(photos):
     before = {k: v.clone() for k, v in g.net.state_dict().items()}, copy.deepcopy(h.net.state_dict())
     recipe = MixingNetwork(**SMALL).beside(h)
     images = photos[0][:96].float() / 255
-    said = g.eval()(images), h(images)
+    outputs = g.eval()(images), h(images)
     training = Training(epochs=1, batch_size=32, lr=0.01, held_out=8, check_images=4, select="last")
     made = fit(g, photos[0][:104], photos[1][:104], [recipe], training, classes=10)
     net = made.last.net
@@ -123,13 +123,13 @@ def test_only_the_mixing_network_learns(photos):
     assert all(p.requires_grad for p in h.parameters())  # the one that was given is left as it was
     assert float(net.gate.norm.running_mean.abs()) > 0
     parts = parts_of(made.last)
-    assert torch.allclose(parts.accurate(images), said[0], atol=1e-5)
-    assert torch.allclose(parts.robust(images), said[1], atol=1e-4)
+    assert torch.allclose(parts.accurate(images), outputs[0], atol=1e-5)
+    assert torch.allclose(parts.robust(images), outputs[1], atol=1e-4)
     gamma, alpha = gamma_and_alpha(made.last, images)
     assert alpha.tolist() == pytest.approx((0.84 + 0.15 * gamma.sigmoid()).tolist())
     assert torch.allclose(parts.weights(images)[:, 0], alpha, atol=1e-5)
     assert parts.least_alpha == 0.84
-    mixture = (1 - alpha[:, None]) * (2 * said[0]).softmax(1) + alpha[:, None] * said[1].softmax(1)
+    mixture = (1 - alpha[:, None]) * (2 * outputs[0]).softmax(1) + alpha[:, None] * outputs[1].softmax(1)
     assert torch.allclose(made.last(images).exp(), mixture, atol=1e-4)
     assert 0 <= made.progress.curves[-1]["detector_accuracy"] <= 1
 
@@ -338,7 +338,7 @@ def test_what_does_not_go_is_one_line(photos):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"alpha_bias": 0.9, "alpha_scale": 0.2}, "must not exceed 1"),
         ({"weakest": 2.0}, "must not exceed strongest"),
@@ -347,8 +347,8 @@ def test_what_does_not_go_is_one_line(photos):
         ({"layers_robust": "body.1"}, "must be two names"),
     ],
 )
-def test_parameters_that_do_not_fit(given, said):
-    with pytest.raises(ParameterError, match=said):
+def test_parameters_that_do_not_fit(given, message):
+    with pytest.raises(ParameterError, match=message):
         MixingNetwork(**given)
 
 

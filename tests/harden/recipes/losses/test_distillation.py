@@ -52,10 +52,10 @@ def test_the_teacher_is_left_as_it_is(bands):
 
 def test_a_student_takes_over_what_the_teacher_says(bands, swapped_teacher):
     images, labels = bands.data()
-    said = swapped_teacher(images.float() / 255).argmax(1)
+    targets = swapped_teacher(images.float() / 255).argmax(1)
     student = fit(bands.net(2), images, labels, [Distillation(teacher=swapped_teacher)], bands.quick).last
     found = student(images.float() / 255).argmax(1)
-    assert float((found == said).float().mean()) > 0.9
+    assert float((found == targets).float().mean()) > 0.9
 
 
 def test_a_teacher_by_its_spec(bands, tmp_path):

@@ -35,12 +35,12 @@ def test_the_least_value_is_nought():
 
 def test_a_student_takes_over_what_the_teacher_says(bands, swapped_teacher):
     images, labels = bands.data()
-    said = swapped_teacher(images.float() / 255).argmax(1)
+    targets = swapped_teacher(images.float() / 255).argmax(1)
     student = fit(
         bands.net(2), images, labels, [KnowledgeDistillation(teacher=swapped_teacher, weight=1)], bands.quick
     ).last
     found = student(images.float() / 255).argmax(1)
-    assert float((found == said).float().mean()) > 0.9
+    assert float((found == targets).float().mean()) > 0.9
 
 
 def test_mixed_targets_reach_the_second_term(bands):

@@ -26,7 +26,7 @@ from unshaken.harden.recipes.losses.three_heads import (
     routed,
     teacher_passes,
 )
-from unshaken.harden.recipes.losses.three_heads_net import entropy, route
+from unshaken.harden.recipes.losses.three_heads_net import route
 from unshaken.harden.surgery.surgery import checksum
 from unshaken.models import load_model
 from unshaken.models.networks.small_cnn import SmallCNN
@@ -139,15 +139,6 @@ def test_distillation_by_hand():
     tau = 3.0
     (slope,) = torch.autograd.grad(distillation(student, teacher, tau).sum(), student)
     assert torch.allclose(slope, tau * ((student / tau).softmax(1) - (teacher / tau).softmax(1)), atol=1e-6)
-
-
-def test_weights_of_the_teacher():
-    uniform, sharp = torch.zeros(1, 5), torch.tensor([[200.0, 0, 0, 0, 0]])
-    assert float(entropy(uniform)) == pytest.approx(1, abs=1e-6)
-    assert float(entropy(sharp)) == pytest.approx(0, abs=1e-6)
-    assert float(entropy(torch.tensor([[0.75, 0.25]]).log())) == pytest.approx(
-        -(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25)), abs=1e-6
-    )
 
 
 def test_a_teacher_that_knows_nothing_teaches_nothing(photos, step_of):

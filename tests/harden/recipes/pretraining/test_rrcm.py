@@ -198,8 +198,8 @@ def test_figures_by_quarters_of_the_noise(ready):
     step = ready(recipe)
     recipe.loss(step)
     where = recipe.drawn(step, step.rng.fold("rrcm"), 5)
-    told = [step.figures.get(f"consistency_quarter{q + 1}", 0.0) for q in range(4)]
-    assert sum(t * int((where == q).sum()) for q, t in enumerate(told)) / 16 == pytest.approx(
+    quarters = [step.figures.get(f"consistency_quarter{q + 1}", 0.0) for q in range(4)]
+    assert sum(t * int((where == q).sum()) for q, t in enumerate(quarters)) / 16 == pytest.approx(
         step.figures["consistency"], rel=1e-5
     )
 

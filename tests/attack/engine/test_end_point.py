@@ -1,0 +1,32 @@
+"""Where an attack ends, whether it succeeds or not: by hand on an affine model."""
+
+from __future__ import annotations
+
+import torch
+
+from unshaken.attack import FGSM, PGD
+from unshaken.attack.engine.end_point import find_end_points
+from unshaken.core import Batch
+from unshaken.core.oracle import Meter
+
+W = torch.tensor([[[1.0, -2.0], [3.0, -1.0]]])
+BATCH = Batch(torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 0]), ("a", "b"))
+
+
+def test_the_end_is_the_corner_even_where_nothing_is_broken(make):
+    model = make.affine(W, 100.0)  # class 0 far beyond the budget
+    found = find_end_points(model, FGSM(), BATCH, norm="linf", eps=0.1, seed=0)
+    assert torch.allclose(found.x, BATCH.images - 0.1 * W.sign(), atol=1e-6)
+    assert found.forwards.tolist() == found.backwards.tolist() == [1, 1]
+
+
+def test_a_search_goes_on_after_a_success_unless_it_is_to_end_early(make):
+    model, attack = make.affine(W, -0.4), PGD(steps=10, step_size=0.25, random_start=False)
+    meter = Meter()
+    whole = find_end_points(model, attack, BATCH, norm="linf", eps=0.2, seed=0, meter=meter)
+    early = find_end_points(model, attack, BATCH, norm="linf", eps=0.2, seed=0, early=True)
+    assert torch.allclose(whole.x, BATCH.images - 0.2 * W.sign(), atol=1e-6)
+    assert whole.backwards.tolist() == [10, 10]
+    assert meter.backwards == 20
+    assert bool((early.backwards < 10).all())
+    assert bool((model(early.x).argmax(1) == 1).all())

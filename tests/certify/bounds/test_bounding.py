@@ -1,0 +1,71 @@
+"""Certifiers by bounds: conditions, rows, the search for the largest radius, and bad input."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from unshaken.certify.bounds.ibp import IBP, margins
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.run.rows import Context, table_of
+
+
+def test_rows(by_hand):
+    x = torch.tensor([[0.8, 0.5], [0.6, 0.5]]).view(2, 1, 1, 2)
+    batch, clean = Batch(x, torch.tensor([2, 0]), ("a", "b")), Oracle(by_hand).exact(x)
+    (condition,) = IBP().conditions(label="ibp", severities=(), eps=(0.1,), norm="linf")
+    parts = IBP().evaluate(batch, [condition], Context(Oracle(by_hand), 0, clean))
+    rows = table_of(parts[0]).to_pylist()
+    assert [(r["radius"], r["prediction"], r["label"], r["alpha"], r["norm"]) for r in rows] == [
+        (0.1, 2, 2, 0.0, "linf"),
+        (0.0, 2, 0, 0.0, "linf"),
+    ]
+    assert rows[0]["reason"] is None
+    assert "too loose" in rows[1]["reason"]
+    assert [r["correct"] for r in table_of(parts[1]).to_pylist()] == [True, False]
+
+
+def test_search_finds_the_largest_radius(by_hand):
+    """At (.8, .5) the margins are h_1 = .3 - 2 eps and h_2 = .3 - 2 eps: .15."""
+    x = torch.tensor([0.8, 0.5]).view(1, 1, 1, 2)
+    batch, clean = Batch(x, torch.tensor([2]), ("a",)), Oracle(by_hand).exact(x)
+    method = IBP(search=12)
+    (condition,) = method.conditions(label="ibp", severities=(), eps=(0.4,), norm="linf")
+    (row,) = table_of(method.evaluate(batch, [condition], Context(Oracle(by_hand), 0, clean))[0]).to_pylist()
+    assert row["radius"] == pytest.approx(0.15, abs=0.4 / 2**11)
+    assert row["radius"] < 0.15
+
+
+def test_conditions():
+    found = IBP().conditions(label="ibp", severities=(), eps=(), norm="linf")
+    assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-0.007843", 2 / 255, "linf")]
+    with pytest.raises(ParameterError, match="ibp: norm 'l2' is not one of linf"):
+        IBP().conditions(label="ibp", severities=(), eps=(0.1,), norm="l2")
+    with pytest.raises(ParameterError, match=r"ibp: has no severities: give eps"):
+        IBP().conditions(label="ibp", severities=(1,), eps=(), norm="linf")
+    for eps in (0.0, -0.1, 1.5, math.nan):
+        with pytest.raises(ParameterError, match=r"ibp: eps .* must lie in \(0, 1\]"):
+            IBP().conditions(label="ibp", severities=(), eps=(eps,), norm="linf")
+
+
+def test_pgd_stands_beside_the_certificates():
+    assert IBP().beside([0.1, 0.2]) == [{"method": "pgd", "norm": "linf", "eps": [0.1, 0.2]}]
+    assert IBP().beside([])[0]["eps"] == [
+        c.eps for c in IBP().conditions(label="i", severities=(), eps=(), norm="linf")
+    ]
+
+
+def test_bad_input(make, by_hand):
+    x = make.samples(2, 1, 1, 2)
+    with pytest.raises(DataError, match="a label each"):
+        margins(by_hand, x, torch.tensor([0]), 0.1)
+    with pytest.raises(DataError, match="labels run from 0 to 3, but the model has 3 classes"):
+        margins(by_hand, x, torch.tensor([0, 3]), 0.1)
+    with pytest.raises(ParameterError, match=r"eps -0\.1 must be at least 0"):
+        margins(by_hand, x, torch.tensor([0, 1]), -0.1)
+    with pytest.raises(ModelError, match="is a GELU"):
+        margins(Classifier(nn.Sequential(nn.Flatten(), nn.GELU())), x, torch.tensor([0, 1]), 0.1)

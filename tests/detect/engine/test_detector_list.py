@@ -1,0 +1,50 @@
+"""The list of a folder of detectors: read as written, and damaged ones refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from unshaken.core.errors import RunError
+from unshaken.detect import DetectorSet
+from unshaken.detect.engine.detector_list import LIST, read_list
+
+
+def test_a_folder_without_detectors(tmp_path):
+    from unshaken.models import load_model
+
+    with pytest.raises(RunError, match=r"no detectors.json found; give a folder written by"):
+        DetectorSet.load(tmp_path, load_model("demo"))
+
+
+def test_a_list_is_read_as_it_was_written_and_no_label_stands_twice(tmp_path):
+    record = {
+        "schema": 1,
+        "detectors": [{"label": "knn", "method": "knn", "params": {"k": 5}}, {"label": "msp", "method": "msp"}],
+        "anatomy": {"head": "fc", "stages": ["stem"], "classes": 10},
+        "about": {"data": "demo", "samples": {"bank": 7}, "remark": "a fit may say more"},
+        "banks": "0" * 64,
+    }
+    (tmp_path / LIST).write_text(json.dumps(record))
+    found = read_list(str(tmp_path))
+    assert [(d.label, d.params) for d in found.detectors] == [("knn", {"k": 5}), ("msp", {})]
+    assert (found.anatomy.classes, found.about.samples, found.banks) == (10, {"bank": 7}, "0" * 64)
+
+    record["detectors"][1]["label"] = "knn"
+    (tmp_path / LIST).write_text(json.dumps(record))
+    with pytest.raises(RunError, match=r"detectors.json is damaged \(a label stands twice\); fit the detectors again"):
+        read_list(str(tmp_path))
+
+
+@pytest.mark.parametrize("label", ["", "../up", ".hidden", "a b", "x" * 101])
+def test_a_label_that_is_no_file_name_is_refused(tmp_path, label):
+    record = {
+        "schema": 1,
+        "detectors": [{"label": label, "method": "msp"}],
+        "anatomy": {"head": None, "stages": [], "classes": 2},
+        "about": {},
+    }
+    (tmp_path / LIST).write_text(json.dumps(record))
+    with pytest.raises(RunError, match="label"):
+        read_list(str(tmp_path))
