@@ -214,3 +214,30 @@ def test_the_command(tmp_path, capsys):
     assert "to review: 12 samples, listed in" in told
     assert main([*command, "--folds", "1"]) == 2
     assert "--folds" in capsys.readouterr().err
+
+
+def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, capsys):
+    wrong = {name for name, bad in zip(noisy[0].ids, noisy[1], strict=True) if bad}
+    ids, file = trained.record["review"]["ids"], tmp_path / "verdicts.csv"
+    rows = [f"{name},{'wrong' if name in wrong else 'right'}" for name in ids]
+    file.write_text("\n".join(["id,verdict", *rows]))
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
+    figure = json.loads(capsys.readouterr().out)
+    assert figure["low"] <= 36 / 240 <= figure["high"]
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file)]) == 0
+    assert "of 240, " in capsys.readouterr().out
+    file.write_text("\n".join(["id,verdict", f"{ids[0]},unclear", *rows[1:]]))
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["low"] <= figure["low"]
+    for text, message in (
+        ("id,verdict\n" + "\n".join(rows[1:]), f"1 of 30 drawn samples have no verdict, such as '{ids[0]}'"),
+        ("id,verdict\n" + f"{ids[0]},wrng", "line 2: no verdict 'wrng'; did you mean 'wrong'"),
+        ("id,verdict\n" + "\n".join([rows[0], rows[0]]), "line 3: sample"),
+        ("name,said\na,b", "needs a first line with the columns id and verdict"),
+        ("", "needs a first line"),
+    ):
+        file.write_text(text)
+        assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["labels", "estimate", str(tmp_path), "--verdicts", str(file)]) == 2
+    assert "holds no samples to review" in capsys.readouterr().err

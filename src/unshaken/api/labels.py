@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,17 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, Found
-from unshaken.labels.engine.review_sample import STRATA, draw_review
+from unshaken.labels.engine.review_sample import STRATA, ReviewSample, draw_review
 from unshaken.labels.engine.rows import label_rows
-from unshaken.measure import share
+from unshaken.labels.engine.verdicts import read_verdicts
+from unshaken.measure import Figure, share
 from unshaken.report.labels_page import write_labels_report
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 
+ESTIMATE = "estimate.json"
 RECORD = "labels.json"
 """What a search was told, and, at its end, what it found."""
 WORST = "worst"
@@ -138,6 +141,33 @@ def find_labels(
         run.write_json(record, RECORD)
         write_labels_report(run)
     return LabelsResult(run, tuple(ids), found, record)
+
+
+def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path) -> Figure:
+    """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
+
+    The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
+
+    Args:
+        run: the directory of `find_labels`.
+        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear.
+
+    Raises:
+        RunError: there is no finished search with a sample to review.
+        DataError: the verdicts cannot be read or are not whole.
+    """
+    folder = run if isinstance(run, RunDir) else RunDir(run)
+    record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
+    review = record.get("review")
+    if not review:
+        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
+    said = list(read_verdicts(verdicts, review["ids"]).values())
+    sample = ReviewSample(np.arange(len(said)), np.array(review["strata"]), np.array(review["sizes"]))
+    least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
+    middle = (least.value + most.value) / 2
+    figure = Figure(middle, least.low, most.high, least.n, least.interval)
+    folder.write_json({"schema": 1, "wrong": figure.to_json(), "verdicts": dict(Counter(said))}, ESTIMATE)
+    return figure
 
 
 def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
