@@ -22,7 +22,7 @@ from unshaken.data import DataSource, as_dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.review_sample import STRATA, ReviewSample, draw_review
 from unshaken.labels.engine.rows import label_rows
 from unshaken.labels.engine.verdicts import read_verdicts
@@ -57,7 +57,7 @@ class LabelsResult:
 
     run: RunDir
     ids: tuple[str, ...]
-    found: dict[str, Found]
+    found: dict[str, LabelScores]
     record: dict[str, Any]
 
 
@@ -204,7 +204,7 @@ def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
         raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
 
 
-def _found(name: str, finder: Finder, evidence: Evidence) -> Found:
+def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:
     """What a finder says.
 
     Raises:
@@ -222,7 +222,7 @@ _HOW = {
 }
 
 
-def _figures(found: Found, evidence: Evidence) -> dict[str, Any]:
+def _figures(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
     """What `labels.json` says of a finder."""
     flagged = None if found.flagged is None else int(found.flagged.sum())
     return {"flagged": flagged, **{k: v for k, v in found.figures.items() if k != "joint"}, **_pairs(found, evidence)}
@@ -235,7 +235,7 @@ def _agreement(evidence: Evidence) -> dict[str, Any]:
     return {"predicted": share(right, len(evidence)).to_json(), "largest_class": float(largest)}
 
 
-def _pairs(found: Found, evidence: Evidence) -> dict[str, Any]:
+def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
     """How often each given class is suspected to be each other one, the most frequent first."""
     if found.flagged is None:
         return {}
@@ -245,7 +245,7 @@ def _pairs(found: Found, evidence: Evidence) -> dict[str, Any]:
     return {"pairs": [[*map(int, kinds[i]), int(counts[i])] for i in order if kinds[i][0] != kinds[i][1]]}
 
 
-def _review(found: Found, ids: Sequence[str], size: int, seed: int) -> dict[str, Any] | None:
+def _review(found: LabelScores, ids: Sequence[str], size: int, seed: int) -> dict[str, Any] | None:
     """The sample to review, as `labels.json` keeps it."""
     if not size:
         return None
@@ -257,7 +257,7 @@ def _review(found: Found, ids: Sequence[str], size: int, seed: int) -> dict[str,
     }
 
 
-def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: Found) -> None:
+def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
     """Pictures of the most suspect samples."""
     worst = np.argsort(found.score, kind="stable")[:PICTURES]
     images = [samples.whole(samples.good[[i]]).images for i in worst]

@@ -2,7 +2,7 @@
 
 from unshaken.core.room import open_room
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.probabilities import Probabilities
 
-__all__ = [*open_room(__name__), "Evidence", "Finder", "Found", "Probabilities"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*open_room(__name__), "Evidence", "Finder", "LabelScores", "Probabilities"]  # pyright: ignore[reportUnsupportedDunderAll]

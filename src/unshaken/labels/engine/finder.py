@@ -1,4 +1,4 @@
-"""`Finder`: the base of every method that finds wrong labels, and `Found`, what it says of each sample."""
+"""`Finder`: the base of every method that finds wrong labels, and `LabelScores`, what it says of each sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LabelScores:
     """What a finder says of all samples.
 
     Args:
@@ -39,7 +39,7 @@ class Finder(Parameters):
     needs: ClassVar[frozenset[str]] = frozenset({"probabilities"})
 
     @abstractmethod
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """Score all labels.
 
         Args:

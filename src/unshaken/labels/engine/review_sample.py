@@ -52,7 +52,7 @@ def draw_review(score: Numbers, size: int, *, seed: int = 0) -> ReviewSample:
     """Draw a stratified sample.
 
     Args:
-        score: how likely each label is right, `[N]`, as `Found.score`; the lower the more suspect.
+        score: how likely each label is right, `[N]`, as `LabelScores.score`; the lower the more suspect.
         size: samples to review, at least one a stratum.
         seed: of the draws.
 

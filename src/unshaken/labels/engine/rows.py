@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from unshaken.labels.engine.finder import Found
+from unshaken.labels.engine.finder import LabelScores
 from unshaken.measure.statistics.columns import Indices
 from unshaken.run.rows import Condition, Part, declare_table
 
@@ -25,7 +25,7 @@ LABELS = declare_table(
 )
 
 
-def label_rows(condition: Condition, ids: Sequence[str], given: Indices, found: Found) -> Part:
+def label_rows(condition: Condition, ids: Sequence[str], given: Indices, found: LabelScores) -> Part:
     """The rows of one finder.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 
 
 @register("aum", reference="Pleiss, Zhang, Elenberg & Weinberger 2020, NeurIPS, arXiv:2001.10528")
@@ -15,10 +15,10 @@ class AUM(Finder):
 
     needs = frozenset({"margins"})
 
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """`score`: mean over epochs of the given label's logit less the largest other one.
 
         What would be suggested is not known from margins: the given label stands.
         """
         assert evidence.margins is not None
-        return Found(np.asarray(evidence.margins.mean(0), np.float64), evidence.labels)
+        return LabelScores(np.asarray(evidence.margins.mean(0), np.float64), evidence.labels)

@@ -7,7 +7,7 @@ from scipy import special
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 
 _LEAST = 1e-6
 
@@ -16,7 +16,7 @@ _LEAST = 1e-6
 class ConfidenceWeightedEntropy(Finder):
     """Rank labels by the model's entropy over their own probability."""
 
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """`e = H(p) / ln K / p[given]`, and `score = ln(1 + e) / e`, in [0, 1], with its limit 1 where `e` is 0.
 
         cleanlab gives 0, its worst score, where the model is certain of the given label.
@@ -27,4 +27,4 @@ class ConfidenceWeightedEntropy(Finder):
         weighted = entropy / np.maximum(summary.own, _LEAST)
         score = np.ones(len(weighted))
         np.divide(np.log1p(weighted), weighted, out=score, where=weighted > 0)
-        return Found(score, summary.best)
+        return LabelScores(score, summary.best)

@@ -11,7 +11,7 @@ from pydantic import Field
 from unshaken.core.registry import register
 from unshaken.labels.engine.confident_joint import NOWHERE, ConfidentJoint
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.pruning import keep_one, lowest, prune_by_class, prune_by_noise_rate
 from unshaken.labels.engine.summary import TIE
 from unshaken.measure.statistics.columns import Flags
@@ -41,10 +41,10 @@ class ConfidentLearning(Finder):
     filter: Filter = Field("prune-by-noise-rate", description="rule by which labels are flagged")
     rank: Literal["normalized-margin", "self-confidence"] = Field("normalized-margin", description="score of labels")
     resolve: Literal["probability", "excess"] = Field(
-        "probability", description="which of several confident classes counts; see `confident_joint`"
+        "probability", description="rule for a sample that is confidently of several classes; see `confident_joint`"
     )
 
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """Flags by the filter, scores by the ranking, and the estimated share of wrong labels."""
         summary, joint = evidence.summary(), evidence.confident(self.resolve)
         flagged = _FILTERS[self.filter](evidence, joint)
@@ -52,7 +52,7 @@ class ConfidentLearning(Finder):
             flagged = flagged & (summary.margin + TIE < 0)
         score = summary.own if self.rank == "self-confidence" else (summary.margin + 1) / 2
         figures = {"noise_rate": joint.noise_rate, "joint": joint.joint.tolist()}
-        return Found(score, _suggested(evidence, joint), flagged, figures)
+        return LabelScores(score, _suggested(evidence, joint), flagged, figures)
 
 
 def _suggested(evidence: Evidence, joint: ConfidentJoint) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.measure.statistics.columns import Indices, Numbers
 
 _SCORES = 1 << 24
@@ -22,7 +22,7 @@ class KNNAgreement(Finder):
     needs = frozenset({"features"})
     k: PositiveInt = Field(10, description="neighbours of each sample, itself left out")
 
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """`score`: the share of the k nearest samples, by cosine, that bear the label, each weighed by its similarity.
 
         Flagged is a label that another class outvotes.
@@ -35,7 +35,7 @@ class KNNAgreement(Finder):
         np.add.at(votes, (rows, evidence.labels[near.ravel()]), weights.ravel())
         votes /= votes.sum(1, keepdims=True)
         own = votes[np.arange(len(votes)), evidence.labels]
-        return Found(own, votes.argmax(1), votes.max(1) > own)
+        return LabelScores(own, votes.argmax(1), votes.max(1) > own)
 
 
 def nearest(features: NDArray[np.floating], k: int) -> tuple[Indices, Numbers]:

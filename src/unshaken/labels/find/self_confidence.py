@@ -7,7 +7,7 @@ from pydantic import Field
 from unshaken.core.registry import register
 from unshaken.labels.engine.adjusted import adjusted_summary
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, Found
+from unshaken.labels.engine.finder import Finder, LabelScores
 
 
 @register("self-confidence", reference="Northcutt, Jiang & Chuang 2021, arXiv:1911.00068")
@@ -16,7 +16,7 @@ class SelfConfidence(Finder):
 
     adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
 
-    def find(self, evidence: Evidence) -> Found:
+    def find(self, evidence: Evidence) -> LabelScores:
         """`score = p[given]`."""
         summary = adjusted_summary(evidence) if self.adjust else evidence.summary()
-        return Found(summary.own, evidence.summary().best)
+        return LabelScores(summary.own, evidence.summary().best)

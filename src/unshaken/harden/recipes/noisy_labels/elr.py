@@ -29,7 +29,7 @@ class ELR(Recipe):
     strength: NonNegativeFloat = Field(
         3.0, description="lambda: 3 for symmetric noise in ten classes, 1 for asymmetric, 7 for 100"
     )
-    beta: float = Field(0.7, ge=0, lt=1, description="of the average: 0.7, or 0.9 for asymmetric noise and 100 classes")
+    beta: float = Field(0.7, ge=0, lt=1, description="decay of the average: 0.7; 0.9 for asymmetric noise")
 
     def begin(self, setup: Setup) -> None:
         """An empty table.
