@@ -20,6 +20,7 @@ from unshaken.cli import (
     fool,
     generate,
     harden,
+    labels,
     papers,
     query,
     report,
@@ -84,6 +85,7 @@ for name, command in {
 app.add_typer(detect.app, name="detect")
 app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
+app.add_typer(labels.app, name="labels")
 app.add_typer(papers.app, name="papers")
 
 

@@ -70,7 +70,10 @@ class Dataset(ABC):
         bad: for samples known to be bad without decoding, the reason by index.
         root: the folder or file the data comes from, or a name when there is none.
         options: those of the SPEC.
+        realised_noise: the share of labels that the option `noise` made wrong; None without it.
     """
+
+    realised_noise: float | None = None
 
     def __init__(
         self,
@@ -108,7 +111,8 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when the content or the options change."""
         options = self.options
-        return digest(type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes)
+        parts = type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes
+        return digest(*parts, *([] if options.noise is None else [options.noise]))
 
     def read(self, index: int) -> Pixels:
         """The pixels of one sample, uint8 `[H, W, C]`, upright, with the SPEC's own `size` and `mode`.

@@ -11,6 +11,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
 from unshaken.data.idx import open_idx
+from unshaken.data.label_noise import with_noise
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
@@ -30,6 +31,8 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
+EVERYWHERE = ("size", "mode", "noise")
+"""Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
     "parquet": Source(open_parquet, ("split", "classes")),
@@ -56,9 +59,10 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), or a named set such as `cifar10`; options after `?`, as in
             `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in pixels, then the centre square), `mode`
-            (RGB or L), for folder, parquet and wds `classes` (a file with one name a line; for folder also lines of
-            folder, tab, class), and for folder `links` (`follow`: links to folders inside the data folder too; or a
-            folder into which links may lead).
+            (RGB or L), `noise` (wrong labels made on purpose, `MODEL:RATE[:SEED]` with the models `symmetric`,
+            `uniform`, `pair`, `asymmetric`), for folder, parquet and wds `classes` (a file with one name a line; for
+            folder also lines of folder, tab, class), and for folder `links` (`follow`: links to folders inside the
+            data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:
@@ -69,13 +73,19 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     >>> len(data), data.ids[0], data.classes[data.labels[0]], data.read(0).shape
     (1000, 't10k/00000', 'Ankle boot', (28, 28, 1))
     """
+    dataset = _opened(spec, download=download)
+    return dataset if dataset.options.noise is None else with_noise(dataset, dataset.options.noise)
+
+
+def _opened(spec: str, *, download: bool) -> Dataset:
+    """The data of a SPEC, with the labels that it has."""
     kind, target, raw = divide(spec)
     if ":" not in spec.partition("?")[0]:
         return _bare(kind, raw, spec, download)
     if kind not in SOURCES:
         raise DataError(f"data {spec!r}: unknown kind {kind!r}; {did_you_mean(kind, SOURCES)}")
     source = SOURCES[kind]
-    return source.open(target, options_of(spec, raw, (*source.options, "size", "mode"), download=download))
+    return source.open(target, options_of(spec, raw, (*source.options, *EVERYWHERE), download=download))
 
 
 def _clean(options: Options) -> Dataset | None:
@@ -86,10 +96,10 @@ def _clean(options: Options) -> Dataset | None:
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
     """`demo` or a named set."""
     if name == "demo":
-        options = options_of(spec, raw, ("size", "mode"), download=download)
+        options = options_of(spec, raw, EVERYWHERE, download=download)
         return open_parquet(str(DEMO), options, classes=FASHION, trusted=True)
     if name in NAMED:
-        return open_named(name, options_of(spec, raw, ("split", "size", "mode"), download=download))
+        return open_named(name, options_of(spec, raw, ("split", *EVERYWHERE), download=download))
     try:
         path = expanded(name)
         there = bool(name) and path.exists()

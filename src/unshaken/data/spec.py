@@ -28,6 +28,7 @@ class Options:
         size: side in pixels of the square that every image is resized (short side) and cut (centre) to, or None.
         mode: `RGB` or `L` (luminance), or None to keep what the images are.
         classes: a text file with one class name a line, or None.
+        noise: wrong labels made on purpose, as `MODEL:RATE[:SEED]`, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
         clean: SPEC of the clean samples that published files were made of, or None.
         corruption: the one corruption of published files to read, or None.
@@ -44,6 +45,7 @@ class Options:
     clean: str | None = None
     corruption: str | None = None
     severity: str | None = None
+    noise: str | None = None
     download: bool = False
 
 
@@ -99,6 +101,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         clean=raw.get("clean"),
         corruption=raw.get("corruption"),
         severity=raw.get("severity"),
+        noise=raw.get("noise"),
         download=download,
     )
 

@@ -49,6 +49,7 @@ from unshaken.measure.statistics.paired import (
     paired_difference,
 )
 from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.measure.statistics.stratified import stratified_share
 
 __all__ = [
     "ALEXNET_CLEAN_ERROR",
@@ -123,6 +124,7 @@ __all__ = [
     "share",
     "signed_gap",
     "softmax",
+    "stratified_share",
     "success_curve",
     "top_label",
     "wasserstein_bound",

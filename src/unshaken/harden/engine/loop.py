@@ -144,7 +144,7 @@ class Loop:
         for recipe in self.together.recipes:
             memory = self.memory[recipe.info.name]
             shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
-            recipe.begin(Setup(*shown, memory, self._sample))
+            recipe.begin(Setup(*shown, memory, self._sample, len(self.samples.dataset)))
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
         self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
@@ -255,6 +255,7 @@ class Loop:
             second=second,
             memory=self.memory,
             average=self.processes.average,
+            rows=rows,
         )
 
     def _rate(self) -> float:

@@ -47,6 +47,7 @@ class Setup:
         epochs: passes over the data.
         memory: the recipe's own.
         sample: draws training samples: from a count to images `[n, C, H, W]` and labels `[n]`, the same every time.
+        samples: of the data set, those held out among them: `Step.rows` counts up to here.
     """
 
     model: Classifier
@@ -57,6 +58,7 @@ class Setup:
     epochs: int
     memory: Memory
     sample: Callable[[int], tuple[Tensor, Tensor]]
+    samples: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Step:
         figures: named numbers for the curves.
         memory: each recipe's own, by its registry name.
         average: makes tensors the mean over all processes, in place.
+        rows: places of the samples in the data set, int64 `[N]`, for what a recipe remembers of each.
         stop: set by a recipe's `after_step` where the model is good enough: training ends with this step.
     """
 
@@ -110,6 +113,7 @@ class Step:
     views: list[Tensor] = field(default_factory=list)
     extra: dict[str, Tensor] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    rows: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     stop: bool = False
 
     @property

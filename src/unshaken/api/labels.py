@@ -1,0 +1,265 @@
+"""`find_labels`: which labels of a data set are probably wrong, how many there are, and which to review first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from unshaken.api.job import choose_device, default_out
+from unshaken.api.label_evidence import Given, Source
+from unshaken.core.consent import of_arguments
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.keywords import keywords
+from unshaken.core.numbers import in_range
+from unshaken.core.registry import parse_method
+from unshaken.data import DataSource, as_dataset
+from unshaken.data.resident import Samples
+from unshaken.harden.engine.training import Training, TrainingOptions
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.review_sample import STRATA, ReviewSample, draw_review
+from unshaken.labels.engine.rows import label_rows
+from unshaken.labels.engine.verdicts import read_verdicts
+from unshaken.measure import Figure, share
+from unshaken.report.labels_page import write_labels_report
+from unshaken.run import Condition, RunDir
+from unshaken.run.config import provenance
+from unshaken.run.lock import locked
+from unshaken.run.rows import table_of
+
+ESTIMATE = "estimate.json"
+RECORD = "labels.json"
+"""What a search was told, and, at its end, what it found."""
+WORST = "worst"
+"""The condition under which pictures of the most suspect samples are kept."""
+PICTURES = 60
+EPOCHS = 12
+"""Passes over the data of each network, where none are given."""
+LARGEST_FOLDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsResult:
+    """What was found of the labels of a data set.
+
+    Args:
+        run: the directory: `labels.json`, the rows `labels`, pictures, and a report.
+        ids: of the samples that were examined.
+        found: name of a finder to what it says, in the order of `ids`.
+        record: what `labels.json` holds.
+    """
+
+    run: RunDir
+    ids: tuple[str, ...]
+    found: dict[str, LabelScores]
+    record: dict[str, Any]
+
+
+@of_arguments
+@keywords(Training, epochs=EPOCHS)
+def find_labels(
+    data: DataSource,
+    methods: str | Finder | Sequence[str | Finder] = "confident-learning",
+    *,
+    model: str = "small-cnn",
+    probabilities: Given = None,
+    folds: int = 5,
+    review: int = 200,
+    limit: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    download: bool = False,
+    **training: Unpack[TrainingOptions],
+) -> LabelsResult:
+    """Find labels that are probably wrong, estimate their number, and draw the sample that people should review.
+
+    Args:
+        data: a SPEC or an object, as for `audit`, labelled.
+        methods: finders, `NAME[:k=v,...]` of the room `labels` or objects; the first decides what is reviewed.
+        model: where no probabilities are given: an architecture (`small-cnn`, `new:timm:NAME`), trained on all folds
+            but one in turn; or the SPEC of a trained model, on whose frozen features a linear classifier is trained.
+        probabilities: out of sample `[N, K]`, or a file: `.npy` in the order of the data, or `.parquet` with the
+            columns `id` and `p_CLASS`.
+        folds: parts that are left out in turn, 2 to 100.
+        review: samples to draw for review, at least 6; 0 for none.
+        limit: take so many samples: seeded, stratified.
+        out: the run directory; default `runs/` and a name.
+        resume: go on with the run that is there; folds that are finished are not trained again.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        training: of the networks; see `Training`.
+
+    Raises:
+        DataError: the data has no labels, cannot be read, or does not fit the probabilities.
+        ParameterError: a method or an option is not known or does not fit.
+        RunError: the directory holds another run, or cannot be written.
+    """
+    finders = _named(methods)
+    in_range("folds", folds, 2, LARGEST_FOLDS)
+    settings = Training.from_text({"epochs": EPOCHS, **training})
+    source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
+    dataset = as_dataset(data, download=download)
+    if dataset.labels is None:
+        raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
+    classes = max(len(dataset.classes), int(dataset.labels.max()) + 1)
+    run = RunDir(out or default_out("labels", data, "find"))
+    with locked(run):
+        pinned: dict[str, Any] = {
+            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint, "limit": limit,
+            "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
+            "probabilities": _digest(probabilities), "model": model, "folds": folds, "review": review,
+            "training": settings.model_dump(mode="json"),
+        }  # fmt: skip
+        _pin(run, pinned, resume=resume)
+        view = None if source.frozen is None else source.frozen.view
+        samples = Samples(dataset, view, classes, workers=workers, limit=limit, seed=settings.seed, sparse=True)
+        ids = [dataset.ids[i] for i in samples.good]
+        evidence = source.evidence(samples, classes, run)
+        found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
+        for name, finder in finders.items():
+            part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
+            run.write_rows(table_of(part), part.table, name, 0)
+        first = next(iter(found.values()))
+        _keep_pictures(run, samples, ids, first)
+        record = {
+            "schema": 1, "settings": pinned, "samples": len(ids),
+            "classes": list(dataset.classes) or [str(i) for i in range(classes)],
+            "bad_samples": [{"id": dataset.ids[i], "reason": why} for i, why in sorted(samples.bad.items())],
+            "agreement": _agreement(evidence), "realised_noise": dataset.realised_noise,
+            "found": {name: _figures(one, evidence) for name, one in found.items()},
+            "review": _review(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
+        }  # fmt: skip
+        run.write_json(record, RECORD)
+        write_labels_report(run)
+    return LabelsResult(run, tuple(ids), found, record)
+
+
+def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path) -> Figure:
+    """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
+
+    The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
+
+    Args:
+        run: the directory of `find_labels`.
+        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear.
+
+    Raises:
+        RunError: there is no finished search with a sample to review.
+        DataError: the verdicts cannot be read or are not whole.
+    """
+    folder = run if isinstance(run, RunDir) else RunDir(run)
+    record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
+    review = record.get("review")
+    if not review:
+        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
+    said = list(read_verdicts(verdicts, review["ids"]).values())
+    sample = ReviewSample(np.arange(len(said)), np.array(review["strata"]), np.array(review["sizes"]))
+    least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
+    middle = (least.value + most.value) / 2
+    figure = Figure(middle, least.low, most.high, least.n, least.interval)
+    folder.write_json({"schema": 1, "wrong": figure.to_json(), "verdicts": dict(Counter(said))}, ESTIMATE)
+    return figure
+
+
+def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
+    """Finders under names that are unique: a second one of a method gets a number."""
+    given = [methods] if isinstance(methods, str | Finder) else list(methods)
+    if not given:
+        raise ParameterError("no method: name one, such as confident-learning; 'unshaken list labels' has all")
+    found: dict[str, Finder] = {}
+    for one in given:
+        finder: Finder = parse_method(one, "labels") if isinstance(one, str) else one
+        name, number = finder.info.name, 2
+        while name in found:
+            name, number = f"{finder.info.name}-{number}", number + 1
+        found[name] = finder
+    return found
+
+
+def _digest(given: Given) -> str | None:
+    """What tells a user's probabilities from others."""
+    if given is None or isinstance(given, str | Path):
+        return None if given is None else str(given)
+    return hashlib.blake2b(np.ascontiguousarray(given).tobytes(), digest_size=16).hexdigest()
+
+
+def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
+    """Write the settings down before anything is trained, or compare them with those that are there."""
+    if not run.exists(RECORD):
+        run.write_json({"schema": 1, "settings": settings}, RECORD)
+        return
+    if not resume:
+        raise RunError(f"{run}: already holds a search for wrong labels; add --resume or choose another --out")
+    there = run.read_json(RECORD).get("settings", {})
+    if names := [k for k in settings if there.get(k) != settings[k]]:
+        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
+
+
+def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:
+    """What a finder says.
+
+    Raises:
+        ParameterError: it needs what is not there.
+    """
+    if lacking := finder.needs - evidence.kinds:
+        raise ParameterError(f"{name} needs {' and '.join(sorted(lacking))}, which {_HOW[min(lacking)]}")
+    return finder.find(evidence)
+
+
+_HOW = {
+    "features": "a trained model gives: name one by --model SPEC",
+    "margins": "are recorded in a training: use it from Python, with `Evidence(margins=...)`",
+    "probabilities": "come from --model or --probs",
+}
+
+
+def _figures(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
+    """What `labels.json` says of a finder."""
+    flagged = None if found.flagged is None else int(found.flagged.sum())
+    return {"flagged": flagged, **{k: v for k, v in found.figures.items() if k != "joint"}, **_pairs(found, evidence)}
+
+
+def _agreement(evidence: Evidence) -> dict[str, Any]:
+    """How often the most probable class is the given label, and how often the largest class would be."""
+    largest = np.bincount(evidence.labels).max() / len(evidence)
+    right = int((evidence.summary().best == evidence.labels).sum())
+    return {"predicted": share(right, len(evidence)).to_json(), "largest_class": float(largest)}
+
+
+def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
+    """How often each given class is suspected to be each other one, the most frequent first."""
+    if found.flagged is None:
+        return {}
+    pairs = np.stack([evidence.labels[found.flagged], found.suggested[found.flagged]], 1)
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {"pairs": [[*map(int, kinds[i]), int(counts[i])] for i in order if kinds[i][0] != kinds[i][1]]}
+
+
+def _review(found: LabelScores, ids: Sequence[str], size: int, seed: int) -> dict[str, Any] | None:
+    """The sample to review, as `labels.json` keeps it."""
+    if not size:
+        return None
+    sample = draw_review(found.score, min(max(size, STRATA), len(ids)), seed=seed)
+    return {
+        "ids": [ids[i] for i in sample.indices],
+        "strata": sample.strata.tolist(),
+        "sizes": sample.sizes.tolist(),
+    }
+
+
+def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
+    """Pictures of the most suspect samples."""
+    worst = np.argsort(found.score, kind="stable")[:PICTURES]
+    images = [samples.whole(samples.good[[i]]).images for i in worst]
+    for place, (i, image) in enumerate(zip(worst, images, strict=True)):
+        run.write_examples(image, [ids[i]], WORST, place)

@@ -1,0 +1,84 @@
+"""`unshaken labels find|estimate`."""
+
+from __future__ import annotations
+
+import typer
+
+from unshaken.cli.options import labels as opt
+from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
+from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Run
+from unshaken.cli.outcome import BAD_SAMPLES, FEW
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.verb import verb
+
+app = typer.Typer(name="labels", help="Find wrong labels and estimate how many there are.")
+
+
+@app.command("find")
+@verb
+def find(
+    session: Session,
+    data: Data,
+    method: opt.Methods = None,
+    model: opt.Learner = "small-cnn",
+    probs: opt.Probabilities = None,
+    folds: opt.Folds = 5,
+    epochs: opt.Epochs = 12,
+    review: opt.Review = 200,
+    limit: Limit = None,
+    seed: Seed = 0,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    workers: Workers = None,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Find labels that are probably wrong, and draw the sample that tells how many there are.
+
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    """
+    from unshaken.api.labels import find_labels
+
+    with progress(session):
+        result = find_labels(
+            data, method or "confident-learning", model=model, probabilities=probs, folds=folds, review=review,
+            limit=limit, out=out, resume=resume, device=device, workers=workers, download=download, epochs=epochs,
+            seed=seed,
+        )  # fmt: skip
+    record = result.record
+    if json:
+        print_json(record)
+    elif not session.quiet:
+        for name, one in record["found"].items():
+            wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
+            share = f"; estimated share wrong: {one['noise_rate']:.1%}" if "noise_rate" in one else ""
+            print_line(f"{name}: {wrong}{share}")
+        if record["review"]:
+            print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
+    if not json:
+        print_line(f"report: {result.run}/report.html")
+    for bad in record["bad_samples"][:FEW]:
+        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
+    return BAD_SAMPLES if record["bad_samples"] else 0
+
+
+@app.command("estimate")
+@verb
+def estimate(session: Session, run: Run, verdicts: opt.Verdicts, json: Json = False) -> int:
+    """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review."""
+    from unshaken.api.labels import RECORD, estimate_wrong
+    from unshaken.run import RunDir
+
+    figure = estimate_wrong(run, verdicts)
+    if json:
+        print_json(figure.to_json())
+    elif not session.quiet:
+        n = RunDir(run).read_json(RECORD)["samples"]
+        ends = f"{figure.low:.1%} to {figure.high:.1%}"
+        counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
+        print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
+    return 0

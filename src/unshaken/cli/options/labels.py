@@ -1,0 +1,52 @@
+"""Options of `unshaken labels`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unshaken.cli.values import COUNT
+
+LARGEST_REVIEW = 1_000_000
+
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:k=v,...]",
+        help="Method; see 'unshaken list labels'. May be repeated; the first decides what is reviewed. "
+        "Default: confident-learning.",
+        show_default=False,
+    ),
+]
+Learner = Annotated[
+    str,
+    typer.Option(
+        metavar="ARCH|SPEC", help="Architecture to cross-validate, or a trained model whose features are frozen."
+    ),
+]
+Probabilities = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
+        "id and p_CLASS.",
+        show_default=False,
+    ),
+]
+Folds = Annotated[int, typer.Option(metavar="N", min=2, max=100, help="Number of cross-validation folds.")]
+Epochs = Annotated[int, typer.Option(metavar="N", **COUNT, help="Training epochs per fold.")]
+Review = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, max=LARGEST_REVIEW, help="Number of samples to draw for review; 0 for none."),
+]
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.", show_default=False)]
+Verdicts = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE.csv",
+        help="What people say of the samples to review: columns id and verdict (right, wrong or unclear).",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,51 @@
+"""ELR: early-learning regularisation, with a table of each sample's average prediction."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.labels.losses.early_learning import early_learning, update_targets
+
+TABLE = "targets"
+"""Name of the table `[samples, K]` in the recipe's memory."""
+
+
+@register("elr", reference="Liu et al. 2020, arXiv:2007.00151")
+class ELR(Recipe):
+    """ELR: keep agreeing with earlier predictions, before wrong labels were memorised.
+
+    The table `[samples, K]` is updated before it is used, and lies in the checkpoint.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    strength: NonNegativeFloat = Field(
+        3.0, description="lambda: 3 for symmetric noise in ten classes, 1 for asymmetric, 7 for 100"
+    )
+    beta: float = Field(0.7, ge=0, lt=1, description="decay of the average: 0.7; 0.9 for asymmetric noise")
+
+    def begin(self, setup: Setup) -> None:
+        """An empty table.
+
+        Raises:
+            ParameterError: several processes train together, each of which would have a table of its own.
+        """
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if together and torch.distributed.get_world_size() > 1:
+            raise ParameterError("elr remembers each sample in one table: train it in one process (--devices 1)")
+        setup.memory[TABLE] = torch.zeros(setup.samples, setup.classes, device=setup.images.device)
+
+    def loss(self, step: Step) -> Tensor:
+        """`CE(logits, y) + lambda log(1 - <t, p>)`, with the samples' own t."""
+        table, rows = step.memory[self.info.name][TABLE], step.rows.to(step.labels.device)
+        logits = step.model(step.shown).float()
+        targets = update_targets(table[rows], logits.detach(), self.beta)
+        table[rows] = targets
+        return step.cross_entropy(logits) + self.strength * early_learning(targets, logits).mean()

@@ -1,0 +1,25 @@
+"""GCE: training by generalised cross-entropy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.labels.losses.generalized_cross_entropy import generalized_cross_entropy
+
+
+@register("gce", reference="Zhang & Sabuncu 2018, arXiv:1805.07836")
+class GCE(Recipe):
+    """GCE: generalised cross-entropy, which improbable labels pull less."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    q: float = Field(0.7, gt=0, le=1, description="0 is cross-entropy, 1 half the mean absolute error")
+
+    def loss(self, step: Step) -> Tensor:
+        """See `generalized_cross_entropy`."""
+        return generalized_cross_entropy(step.model(step.shown), step.soft_labels, self.q).mean()

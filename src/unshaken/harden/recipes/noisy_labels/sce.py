@@ -1,0 +1,26 @@
+"""SCE: training by symmetric cross-entropy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.labels.losses.symmetric_cross_entropy import symmetric_cross_entropy
+
+
+@register("sce", reference="Wang et al. 2019, arXiv:1908.06112")
+class SCE(Recipe):
+    """SCE: cross-entropy, and the same with prediction and label changed over."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    alpha: NonNegativeFloat = Field(0.1, description="weight of cross-entropy; 6 for a hundred classes")
+    beta: NonNegativeFloat = Field(1.0, description="weight of the reverse cross-entropy")
+
+    def loss(self, step: Step) -> Tensor:
+        """See `symmetric_cross_entropy`."""
+        return symmetric_cross_entropy(step.model(step.shown), step.soft_labels, self.alpha, self.beta).mean()

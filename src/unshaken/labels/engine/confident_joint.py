@@ -1,0 +1,129 @@
+"""Confident counts: how many samples of each given class are confidently of which class (Northcutt et al. 2021).
+
+A sample counts for a class whose probability is at least the mean probability of that class over the samples that bear
+its label: `t_k = mean(p_k | given = k)`. Of several such classes the most probable one counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.labels.engine.probabilities import Probabilities
+from unshaken.labels.engine.summary import Summary
+from unshaken.measure.statistics.columns import Indices, Numbers
+
+Counts = NDArray[np.int64]
+
+NOWHERE = -1
+"""The confident class of a sample that is confidently of none."""
+_EQUAL = 1e-6
+_LEAST = 2e-6
+_UNREACHED = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentJoint:
+    """Confident counts of one set of labels.
+
+    Args:
+        thresholds: `[K]`; that of a class that no sample bears is 2, which no probability reaches.
+        confident: the class that each sample is confidently of, int `[N]`; -1 for none.
+        raw: counts `[K, K]`, given label by confident class, at least 1 on the diagonal.
+        counts: `raw` with each row rescaled to the number of samples that bear the label, whole numbers `[K, K]`.
+    """
+
+    thresholds: Numbers
+    confident: Indices
+    raw: Counts
+    counts: Counts
+
+    @property
+    def joint(self) -> Numbers:
+        """Estimated probability of each pair of given and true class, `[K, K]`, summing to 1."""
+        return np.asarray(self.counts / self.counts.sum(), np.float64)
+
+    @property
+    def noise_rate(self) -> float:
+        """Estimated share of wrong labels."""
+        return 1.0 - float(np.trace(self.joint))
+
+
+def confident_joint(
+    probabilities: Probabilities, labels: Indices, summary: Summary, *, resolve: str = "probability"
+) -> ConfidentJoint:
+    """Count in one pass, with memory for the counts and a class a sample.
+
+    Args:
+        probabilities: `[N, K]`.
+        labels: int `[N]` in 0..K-1.
+        summary: of the same probabilities.
+        resolve: which of several confident classes counts: the most `probability`, as published, even where that class
+            is below its own threshold; or the largest `excess` over the class's threshold, which always is a confident
+            one.
+    """
+    thresholds = class_thresholds(summary.own, labels, probabilities.classes)
+    confident = np.empty(len(labels), np.int64)
+    for part, p in probabilities.blocks():
+        confident[part] = _confident(p, thresholds, resolve)
+    raw = np.zeros((probabilities.classes,) * 2, np.int64)
+    sure = confident != NOWHERE
+    np.add.at(raw, (labels[sure], confident[sure]), 1)
+    np.fill_diagonal(raw, np.maximum(raw.diagonal(), 1))
+    return ConfidentJoint(thresholds, confident, raw, calibrated(raw, np.bincount(labels, minlength=len(raw))))
+
+
+def class_thresholds(own: Numbers, labels: Indices, classes: int) -> Numbers:
+    """`t_k`, the mean probability of class k over the samples that bear its label, 2e-6 at least.
+
+    Args:
+        own: probability of the given label, `[N]`.
+        labels: int `[N]`.
+        classes: their number K.
+    """
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=classes))
+    groups = np.split(own[order], ends[:-1])
+    means = [group.mean() if len(group) else _UNREACHED for group in groups]
+    return np.maximum(means, _LEAST)
+
+
+def calibrated(counts: Counts, given: Counts) -> Counts:
+    """Counts whose rows sum to the number of samples that bear each label.
+
+    Args:
+        counts: `[K, K]`, given label by confident class.
+        given: samples that bear each label, `[K]`.
+    """
+    scaled = (counts.T / counts.sum(1) * given).T
+    scaled = scaled / scaled.sum() * given.sum()
+    return np.stack([round_to_sum(row) for row in scaled])
+
+
+def round_to_sum(values: Numbers) -> Counts:
+    """Whole numbers that sum to the rounded sum of the values: those next to a half give way first.
+
+    >>> round_to_sum(np.array([1.4, 1.4, 0.2])).tolist()
+    [2, 1, 0]
+    """
+    whole = values.round()
+    while missing := int(values.sum().round() - whole.sum()):
+        step = 1 if missing > 0 else -1
+        order = np.argsort(values - whole)[::-step]
+        whole[order[: min(abs(missing), len(whole))]] += step
+    return whole.astype(np.int64)
+
+
+def _confident(p: Numbers, thresholds: Numbers, resolve: str) -> Indices:
+    """The confident class of each row of a block, -1 for none."""
+    reached = p >= thresholds - _EQUAL
+    several = reached.sum(1) > 1
+    found = reached.argmax(1)
+    if resolve == "excess":
+        found[several] = np.where(reached[several], p[several] - thresholds, -np.inf).argmax(1)
+    else:
+        found[several] = p[several].argmax(1)
+    found[~reached.any(1)] = NOWHERE
+    return found

@@ -1,0 +1,41 @@
+"""`features_of`: what a trained model's last layer is given, for images in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.errors import ModelError
+from unshaken.core.oracle import Oracle
+from unshaken.data.resident import Samples
+from unshaken.detect.engine.anatomy import Anatomy
+
+PIECE = 256
+
+
+def features_of(model: Classifier, samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Features `[n, D]`, one pass of the model.
+
+    Args:
+        model: with a linear last layer.
+        samples: of the data set.
+        rows: which of them, in this order.
+
+    Raises:
+        ModelError: the model's last layer is not linear, or cannot be seen.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    first = samples.whole(rows[:2])
+    assert isinstance(first, Batch)
+    head = Anatomy.of(model, first.images.to(device)).head
+    if head is None:
+        raise ModelError(f"model {model.name!r} has no linear last layer: give an architecture instead")
+    layer, oracle, found = head + INPUT, Oracle(model), []
+    with evaluating(model), torch.no_grad():
+        for _, images, _ in samples.batches(rows, PIECE):
+            found.append(oracle.forward(images.to(device), (layer,))[1][layer].flatten(1).float().cpu())
+    features: NDArray[np.float32] = torch.cat(found).numpy()
+    return features

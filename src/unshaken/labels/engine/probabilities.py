@@ -1,0 +1,82 @@
+"""`Probabilities`: class probabilities of all samples, read in blocks: memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.core.errors import DataError
+from unshaken.measure.statistics.columns import Indices, Numbers
+
+BLOCK = 1 << 22
+"""Numbers in a block: 32 MiB as float64."""
+SLACK = 1e-3
+"""How far a row's sum may be from 1; half precision rounds so much. It is divided by its sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """Probabilities `[N, K]` that a model gives each sample's classes, out of sample: it was not trained on the sample.
+
+    Args:
+        values: real numbers `[N, K]`, in memory or mapped from a file.
+        source: what to call them in messages.
+
+    Raises:
+        DataError: it is not two-dimensional, has no row or fewer than two classes, or is of another type.
+    """
+
+    values: NDArray[Any]
+    source: str = "probabilities"
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or len(self.values) == 0 or self.values.shape[1] < 2:
+            raise DataError(
+                f"{self.source}: of shape {self.values.shape}; needed is one row a sample, one column a class"
+            )
+        if not np.issubdtype(self.values.dtype, np.floating):
+            raise DataError(f"{self.source}: of type {self.values.dtype}; needed are floating-point numbers")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.values.shape[1])
+
+    def blocks(self) -> Iterator[tuple[slice, Numbers]]:
+        """All rows in their order, float64, each divided by its sum.
+
+        Raises:
+            DataError: a row has a value outside [0, 1] or that is no number, or does not sum to 1 (logits?).
+        """
+        rows = max(1, BLOCK // self.classes)
+        for start in range(0, len(self), rows):
+            part = slice(start, min(start + rows, len(self)))
+            yield part, self._normal(self.values[part], start)
+
+    def rows(self, indices: Indices) -> Numbers:
+        """Some rows, float64, each divided by its sum; all must have been read by `blocks` before.
+
+        Args:
+            indices: int `[n]`.
+        """
+        return self._normal(self.values[indices], 0)
+
+    def _normal(self, values: NDArray[Any], start: int) -> Numbers:
+        block = np.array(values, np.float64)
+        sums = block.sum(1)
+        bad = ~((block.min(1) >= 0) & (block.max(1) <= 1 + SLACK) & (np.abs(sums - 1) <= SLACK))  # NaN is bad too
+        if bad.any():
+            row = int(bad.argmax())
+            raise DataError(
+                f"{self.source}: row {start + row} has {block[row].min():g} to {block[row].max():g} and sums to "
+                f"{sums[row]:g}; needed are probabilities that sum to 1 (are these logits?)"
+            )
+        block /= sums[:, None]
+        return block

@@ -1,0 +1,1 @@
+"""Methods that score how likely each given label is right, a file each."""

@@ -1,0 +1,24 @@
+"""Area under the margin: how soon and how surely a label was learned while a network was trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unshaken.core.registry import register
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Finder, LabelScores
+
+
+@register("aum", reference="Pleiss, Zhang, Elenberg & Weinberger 2020, NeurIPS, arXiv:2001.10528")
+class AUM(Finder):
+    """Rank labels by the mean margin of their logit over the epochs of a training."""
+
+    needs = frozenset({"margins"})
+
+    def find(self, evidence: Evidence) -> LabelScores:
+        """`score`: mean over epochs of the given label's logit less the largest other one.
+
+        What would be suggested is not known from margins: the given label stands.
+        """
+        assert evidence.margins is not None
+        return LabelScores(np.asarray(evidence.margins.mean(0), np.float64), evidence.labels)

@@ -1,0 +1,106 @@
+"""Confident learning: as many labels are flagged as the confident counts say are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from unshaken.core.registry import register
+from unshaken.labels.engine.confident_joint import NOWHERE, ConfidentJoint
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.pruning import keep_one, lowest, prune_by_class, prune_by_noise_rate
+from unshaken.labels.engine.summary import TIE
+from unshaken.measure.statistics.columns import Flags
+
+Filter = Literal[
+    "prune-by-noise-rate",
+    "prune-by-class",
+    "both",
+    "confident-learning",
+    "predicted-neq-given",
+    "low-normalized-margin",
+    "low-self-confidence",
+]
+
+
+@register("confident-learning", reference="Northcutt, Jiang & Chuang 2021, arXiv:1911.00068")
+class ConfidentLearning(Finder):
+    """Estimate how many labels of each class are wrong, and flag as many.
+
+    Filters: `prune-by-noise-rate` flags, for each pair of given and other class, as many as were counted, those with
+    the largest `p[other] - p[given]`; `prune-by-class`, for each given class, those with the lowest `p[given]`; `both`,
+    what the two agree on; `confident-learning`, what is confidently of another class; `predicted-neq-given`, what is
+    predicted otherwise; `low-...`, the lowest scores, as many as are confidently of another class. None but the last
+    two flags a label that the model predicts.
+    """
+
+    filter: Filter = Field("prune-by-noise-rate", description="rule by which labels are flagged")
+    rank: Literal["normalized-margin", "self-confidence"] = Field("normalized-margin", description="score of labels")
+    resolve: Literal["probability", "excess"] = Field(
+        "probability", description="rule for a sample that is confidently of several classes; see `confident_joint`"
+    )
+
+    def find(self, evidence: Evidence) -> LabelScores:
+        """Flags by the filter, scores by the ranking, and the estimated share of wrong labels."""
+        summary, joint = evidence.summary(), evidence.confident(self.resolve)
+        flagged = _FILTERS[self.filter](evidence, joint)
+        if not self.filter.startswith("low-"):
+            flagged = flagged & (summary.margin + TIE < 0)
+        score = summary.own if self.rank == "self-confidence" else (summary.margin + 1) / 2
+        figures = {"noise_rate": joint.noise_rate, "joint": joint.joint.tolist()}
+        return LabelScores(score, _suggested(evidence, joint), flagged, figures)
+
+
+def _suggested(evidence: Evidence, joint: ConfidentJoint) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The confident class where that is another than the given one, else the most probable."""
+    confident = joint.confident
+    other = (confident != NOWHERE) & (confident != evidence.labels)
+    return np.where(other, confident, evidence.summary().best)
+
+
+def _by_noise_rate(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return prune_by_noise_rate(evidence.need_probabilities(), evidence.labels, keep_one(joint.counts))
+
+
+def _by_class(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return prune_by_class(evidence.summary().own, evidence.labels, keep_one(joint.counts))
+
+
+def _both(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return _by_noise_rate(evidence, joint) & _by_class(evidence, joint)
+
+
+def _confident(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return (joint.confident != NOWHERE) & (joint.confident != evidence.labels)
+
+
+def _predicted(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return evidence.summary().best != evidence.labels
+
+
+def _low_margin(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return lowest(evidence.summary().margin, _issues(evidence, joint))
+
+
+def _low_confidence(evidence: Evidence, joint: ConfidentJoint) -> Flags:
+    return lowest(evidence.summary().own, _issues(evidence, joint))
+
+
+def _issues(evidence: Evidence, joint: ConfidentJoint) -> int:
+    """How many labels are confidently of another class, and not predicted."""
+    return int((_confident(evidence, joint) & (evidence.summary().margin + TIE < 0)).sum())
+
+
+_FILTERS: Mapping[str, Callable[[Evidence, ConfidentJoint], Flags]] = {
+    "prune-by-noise-rate": _by_noise_rate,
+    "prune-by-class": _by_class,
+    "both": _both,
+    "confident-learning": _confident,
+    "predicted-neq-given": _predicted,
+    "low-normalized-margin": _low_margin,
+    "low-self-confidence": _low_confidence,
+}

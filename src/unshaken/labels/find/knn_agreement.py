@@ -1,0 +1,61 @@
+"""Nearest neighbours: how many of the samples that look alike bear the same label."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from unshaken.core.registry import register
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.measure.statistics.columns import Indices, Numbers
+
+_SCORES = 1 << 24
+"""Similarities held at once."""
+
+
+@register("knn-agreement", reference="Zhu, Dong & Liu 2022, ICML, arXiv:2110.06283")
+class KNNAgreement(Finder):
+    """Rank labels by the votes of the nearest samples in feature space."""
+
+    needs = frozenset({"features"})
+    k: PositiveInt = Field(10, description="neighbours of each sample, itself left out")
+
+    def find(self, evidence: Evidence) -> LabelScores:
+        """`score`: the share of the k nearest samples, by cosine, that bear the label, each weighed by its similarity.
+
+        Flagged is a label that another class outvotes.
+        """
+        assert evidence.features is not None
+        votes = np.zeros((len(evidence), evidence.classes))
+        near, similarity = nearest(evidence.features, min(self.k, len(evidence) - 1))
+        weights = np.maximum(similarity, 0) + 1e-12
+        rows = np.repeat(np.arange(len(evidence)), near.shape[1])
+        np.add.at(votes, (rows, evidence.labels[near.ravel()]), weights.ravel())
+        votes /= votes.sum(1, keepdims=True)
+        own = votes[np.arange(len(votes)), evidence.labels]
+        return LabelScores(own, votes.argmax(1), votes.max(1) > own)
+
+
+def nearest(features: NDArray[np.floating], k: int) -> tuple[Indices, Numbers]:
+    """The k nearest of the other samples by cosine, in blocks.
+
+    Args:
+        features: `[N, D]`.
+        k: fewer than N.
+
+    Returns:
+        Their indices, int `[N, k]`, and cosines `[N, k]`; not sorted.
+    """
+    unit = np.asarray(features, np.float32)
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    found, cosine = np.empty((len(unit), k), np.int64), np.empty((len(unit), k))
+    step = max(1, _SCORES // len(unit))
+    for start in range(0, len(unit), step):
+        part = slice(start, min(start + step, len(unit)))
+        similarity = unit[part] @ unit.T
+        similarity[np.arange(len(similarity)), np.arange(part.start, part.stop)] = -np.inf
+        found[part] = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        cosine[part] = np.take_along_axis(similarity, found[part], 1)
+    return found, cosine

@@ -1,0 +1,22 @@
+"""Self-confidence: the probability of the given label."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unshaken.core.registry import register
+from unshaken.labels.engine.adjusted import adjusted_summary
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Finder, LabelScores
+
+
+@register("self-confidence", reference="Northcutt, Jiang & Chuang 2021, arXiv:1911.00068")
+class SelfConfidence(Finder):
+    """Rank labels by their own probability, out of sample."""
+
+    adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
+
+    def find(self, evidence: Evidence) -> LabelScores:
+        """`score = p[given]`."""
+        summary = adjusted_summary(evidence) if self.adjust else evidence.summary()
+        return LabelScores(summary.own, evidence.summary().best)

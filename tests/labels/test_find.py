@@ -1,0 +1,243 @@
+"""The verb: probabilities found in each way, rows, record, page, resumption and wrong use."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from unshaken.api.labels import find_labels
+from unshaken.cli import main
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.data.in_memory import InMemory
+from unshaken.harden.engine import cross_validation
+from unshaken.measure import auroc
+from unshaken.run import RunDir
+
+QUICK = {"folds": 3, "epochs": 6, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 30}
+NAMES = ("left", "right", "below")
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Images with a bright stripe for each of three classes, of which 36 of 240 have a wrong label."""
+    rng = np.random.default_rng(0)
+    true = np.arange(240) % 3
+    images = torch.from_numpy(rng.integers(0, 140, (240, 1, 12, 12)).astype(np.uint8))
+    places = (slice(None), slice(0, 3)), (slice(None), slice(9, 12)), (slice(9, 12), slice(None))
+    for image, c in zip(images, true.tolist(), strict=True):
+        image[0][places[c]] += 110
+    wrong = np.zeros(240, bool)
+    wrong[rng.choice(240, 36, replace=False)] = True
+    labels = np.where(wrong, (true + rng.integers(1, 3, 240)) % 3, true)
+    data = InMemory(images, torch.from_numpy(labels), ids=[f"s{i:03}" for i in range(240)], classes=NAMES)
+    return data, wrong
+
+
+@pytest.fixture(scope="module")
+def trained(noisy, tmp_path_factory):
+    """A search by cross-validation."""
+    out = tmp_path_factory.mktemp("find") / "run"
+    return find_labels(noisy[0], ["confident-learning", "small-loss"], model="small-cnn", out=out, **QUICK)
+
+
+def test_cross_validation_finds_what_was_planted(noisy, trained):
+    wrong = noisy[1]
+    found = trained.found["confident-learning"]
+    assert auroc(-found.score[~wrong], -found.score[wrong]).value > 0.95
+    assert np.mean(wrong[found.flagged]) > 0.8
+    assert np.mean(found.flagged[wrong]) > 0.7
+    assert trained.record["found"]["confident-learning"]["noise_rate"] == pytest.approx(0.15, abs=0.06)
+    assert trained.record["agreement"]["predicted"]["value"] > 0.7
+
+
+def test_rows_record_and_page_say_the_same(trained):
+    rows = trained.run.rows("labels").to_pylist()
+    first = [r for r in rows if r["condition"] == "confident-learning"]
+    assert [r["id"] for r in first] == list(trained.ids)
+    assert [r["score"] for r in first] == trained.found["confident-learning"].score.tolist()
+    flagged = sum(r["flagged"] for r in first)
+    record = json.loads(trained.run.read("labels.json"))
+    assert record["found"]["confident-learning"]["flagged"] == flagged
+    assert sum(n for *_, n in record["found"]["confident-learning"]["pairs"]) == flagged
+    page = trained.run.read("report.html").decode()
+    assert f"takes {flagged} of 240 labels for wrong" in page
+    assert page.count("probably ") >= 20
+    text = trained.run.read("report.md").decode()
+    assert "confident-learning" in text
+    assert "small-loss" in text
+
+
+def test_the_review_sample_estimates_the_share(noisy, trained):
+    review = trained.record["review"]
+    assert len(set(review["ids"])) == 30 == len(review["strata"])
+    assert sum(review["sizes"]) == 240
+    assert set(review["ids"]) <= set(trained.ids)
+
+
+def test_finished_folds_are_not_trained_again(noisy, trained, monkeypatch):
+    monkeypatch.setattr(cross_validation, "fit", lambda *a, **k: pytest.fail("a fold was trained"))
+    again = find_labels(
+        noisy[0], ["confident-learning", "small-loss"], model="small-cnn", out=trained.run.path, resume=True, **QUICK
+    )
+    assert np.array_equal(again.found["small-loss"].score, trained.found["small-loss"].score)
+    with pytest.raises(RunError, match="already holds a search for wrong labels; add --resume"):
+        find_labels(noisy[0], out=trained.run.path, **QUICK)
+    with pytest.raises(RunError, match=r"begun with other settings \(methods, folds differ\)"):
+        find_labels(noisy[0], "self-confidence", out=trained.run.path, resume=True, **{**QUICK, "folds": 4})
+
+
+def test_what_was_interrupted_goes_on(noisy, trained, tmp_path, monkeypatch):
+    left = [2]
+    write = RunDir.write
+
+    def cut(run, data, *parts):
+        if parts[0] == "folds":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return write(run, data, *parts)
+
+    given = {"model": "small-cnn", "out": tmp_path / "run", **QUICK}
+    methods = ["confident-learning", "small-loss"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "write", cut)
+        with pytest.raises(KeyboardInterrupt):
+            find_labels(noisy[0], methods, **given)
+    resumed = find_labels(noisy[0], methods, resume=True, **given)
+    assert np.array_equal(resumed.found["small-loss"].score, trained.found["small-loss"].score)
+
+
+def probabilities(noisy):
+    """As of a model that is right about every image."""
+    true = np.arange(len(noisy[0])) % 3
+    return (np.eye(3)[true] * 0.9 + 1 / 30).astype(np.float32)
+
+
+@pytest.mark.parametrize("how", ["array", "npy", "parquet", "by number"])
+def test_probabilities_of_ones_own(noisy, tmp_path, how):
+    data, wrong = noisy
+    p = probabilities(noisy)
+    given = p
+    if how == "npy":
+        given = tmp_path / "p.npy"
+        np.save(given, p)
+    elif how != "array":
+        given = tmp_path / "p.parquet"
+        names = NAMES if how == "parquet" else range(3)
+        order = np.random.default_rng(1).permutation(len(p))
+        ids = [data.ids[i] for i in order]
+        pq.write_table(pa.table({"id": ids} | {f"p_{n}": p[order, c] for c, n in enumerate(names)}), given)
+    result = find_labels(data, "confident-learning", probabilities=given, out=tmp_path / "run", review=0)
+    assert np.array_equal(result.found["confident-learning"].flagged, wrong)
+    assert result.record["review"] is None
+
+
+def test_a_trained_model_gives_features(tmp_path):
+    result = find_labels(
+        "demo", ["knn-agreement", "self-confidence"], model="demo:standard", limit=200, out=tmp_path / "run", review=0
+    )
+    scores = [found.score for found in result.found.values()]
+    assert np.corrcoef(*scores)[0, 1] > 0.4
+    assert result.record["agreement"]["predicted"]["value"] > 0.6
+
+
+def test_two_of_a_method_have_two_names(noisy, tmp_path):
+    methods = ["confident-learning", "confident-learning:filter=both"]
+    result = find_labels(noisy[0], methods, probabilities=probabilities(noisy), out=tmp_path / "run")
+    assert list(result.found) == ["confident-learning", "confident-learning-2"]
+
+
+def test_wrong_use(noisy, tmp_path):
+    data = noisy[0]
+    p = probabilities(noisy)
+    few = InMemory(data.images[:4], torch.tensor([0, 0, 1, 2]), classes=NAMES)
+    for given, error, message in (
+        (
+            {"methods": "confident"},
+            ParameterError,
+            "no method 'confident' in labels: did you mean",
+        ),
+        ({"methods": []}, ParameterError, "no method: name one"),
+        ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
+        ({"probabilities": p[:7]}, DataError, "7 rows of 3 classes, and the data has 240 samples of 3"),
+        ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
+        ({"probabilities": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),
+        (
+            {"methods": "knn-agreement", "probabilities": p},
+            ParameterError,
+            "needs features, which a trained",
+        ),
+        ({"methods": "aum", "probabilities": p}, ParameterError, "needs margins, which are recorded in a training"),
+        ({"model": "smal-cnn"}, ParameterError, "smal-cnn"),
+        ({"data": few}, DataError, "class 1 has a single sample"),
+        ({"data": InMemory(data.images)}, DataError, "has no labels to examine"),
+    ):
+        with pytest.raises(error, match=message):
+            find_labels(**{"data": data, "out": tmp_path / "wrong", "resume": True, **QUICK, **given})
+        RunDir(tmp_path / "wrong").remove("labels.json")
+
+
+def test_a_file_of_probabilities_must_fit(noisy, tmp_path):
+    data, p = noisy[0], probabilities(noisy)
+    place = tmp_path / "p.parquet"
+
+    def written(columns):
+        pq.write_table(pa.table(columns), place)
+        return {"data": data, "probabilities": place, "out": tmp_path / "run", "resume": True}
+
+    columns = {"id": list(data.ids)} | {f"p_{n}": p[:, c] for c, n in enumerate(NAMES)}
+    with pytest.raises(DataError, match="has no row for 239 of 240 samples, such as 's001'"):
+        find_labels(**written({k: v[:1] for k, v in columns.items()}))
+    with pytest.raises(DataError, match="lacks the column 'p_below'"):
+        find_labels(**written({k: v for k, v in columns.items() if k != "p_below"}))
+    with pytest.raises(DataError, match=r"row 0 has .* \(are these logits\?\)"):
+        find_labels(**written({**columns, "p_below": p[:, 2] * 9}))
+    np.save(tmp_path / "p.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"p.npy: cannot be read"):
+        find_labels(data, probabilities=tmp_path / "p.npy", out=tmp_path / "other")
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["labels", "find", "--data", "demo", "--limit", "120", "--model", "demo:standard", "--out", str(out)]
+    assert main([*command, "--folds", "3", "--review", "12", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["review"]["ids"]) == 12
+    assert main([*command, "--folds", "3", "--review", "12", "--resume", "--method", "confident-learning"]) == 0
+    told = capsys.readouterr().out
+    assert "confident-learning: " in told
+    assert "to review: 12 samples, listed in" in told
+    assert main([*command, "--folds", "1"]) == 2
+    assert "--folds" in capsys.readouterr().err
+
+
+def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, capsys):
+    wrong = {name for name, bad in zip(noisy[0].ids, noisy[1], strict=True) if bad}
+    ids, file = trained.record["review"]["ids"], tmp_path / "verdicts.csv"
+    rows = [f"{name},{'wrong' if name in wrong else 'right'}" for name in ids]
+    file.write_text("\n".join(["id,verdict", *rows]))
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
+    figure = json.loads(capsys.readouterr().out)
+    assert figure["low"] <= 36 / 240 <= figure["high"]
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file)]) == 0
+    assert "of 240, " in capsys.readouterr().out
+    file.write_text("\n".join(["id,verdict", f"{ids[0]},unclear", *rows[1:]]))
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["low"] <= figure["low"]
+    for text, message in (
+        ("id,verdict\n" + "\n".join(rows[1:]), f"1 of 30 drawn samples have no verdict, such as '{ids[0]}'"),
+        ("id,verdict\n" + f"{ids[0]},wrng", "line 2: no verdict 'wrng'; did you mean 'wrong'"),
+        ("id,verdict\n" + "\n".join([rows[0], rows[0]]), "line 3: sample"),
+        ("name,said\na,b", "needs a first line with the columns id and verdict"),
+        ("", "needs a first line"),
+    ):
+        file.write_text(text)
+        assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["labels", "estimate", str(tmp_path), "--verdicts", str(file)]) == 2
+    assert "holds no samples to review" in capsys.readouterr().err

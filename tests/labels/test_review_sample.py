@@ -1,0 +1,73 @@
+"""How many labels are wrong: the interval from a stratified review covers the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unshaken.core.errors import ParameterError
+from unshaken.labels.engine.review_sample import STRATA, _even, draw_review
+from unshaken.measure import clopper_pearson, stratified_share
+
+
+def labels_wrong(rng, n, rate, skill):
+    """Which of n labels are wrong, and a score that knows it more or less."""
+    wrong = rng.random(n) < rate
+    return wrong, rng.normal(0, 1, n) - skill * wrong
+
+
+@pytest.mark.parametrize(("rate", "skill"), [(0.0, 0), (0.003, 3), (0.02, 2), (0.1, 0), (0.4, 1)])
+def test_the_interval_covers(rate, skill):
+    rng = np.random.default_rng(7)
+    repeats, covered, widths = 80, 0, []
+    for seed in range(repeats):
+        wrong, score = labels_wrong(rng, 3000, rate, skill)
+        sample = draw_review(score, 240, seed=seed)
+        figure = sample.share_wrong(wrong[sample.indices])
+        covered += figure.low <= wrong.mean() <= figure.high
+        widths.append(figure.high - figure.low)
+    assert covered >= 0.95 * repeats - 2 * (repeats * 0.05 * 0.95) ** 0.5
+    assert np.mean(widths) < 0.25
+
+
+def test_suspicion_narrows_the_interval():
+    rng = np.random.default_rng(0)
+    wrong, score = labels_wrong(rng, 20_000, 0.02, 4)
+    sample, blind = draw_review(score, 300), draw_review(rng.random(20_000), 300)
+    by_score, at_random = (s.share_wrong(wrong[s.indices]) for s in (sample, blind))
+    assert by_score.high - by_score.low < 0.75 * (at_random.high - at_random.low)
+
+
+def test_one_stratum_is_clopper_and_pearson():
+    figure = stratified_share([3], [40], [1000])
+    low, high = clopper_pearson(3, 40)
+    assert (figure.low, figure.high) == pytest.approx((float(low), float(high)), abs=2e-3)
+
+
+def test_what_was_reviewed_whole_is_known():
+    figure = stratified_share([5, 0], [10, 30], [10, 30])
+    assert figure.low == figure.value == figure.high == 5 / 40
+
+
+def test_every_sample_is_drawn_once_and_strata_are_even():
+    sample = draw_review(np.arange(1000.0), 120)
+    assert len(set(sample.indices.tolist())) == 120
+    assert np.bincount(sample.strata).tolist() == [16, 21, 21, 21, 21, 20]
+    assert sample.sizes.sum() == 1000
+    assert len(sample.sizes) == STRATA
+    edges = np.concatenate([[0], np.cumsum(sample.sizes)])
+    assert all(edges[s] <= i < edges[s + 1] for i, s in zip(sample.indices, sample.strata, strict=True))
+
+
+def test_shares_fill_small_strata_first():
+    assert _even(10, [1, 9, 9]) == [1, 5, 4]
+    assert _even(19, [1, 9, 9]) == [1, 9, 9]
+
+
+def test_bad_use():
+    with pytest.raises(ParameterError, match="a review of 3 samples is not possible: choose 6 to 100"):
+        draw_review(np.arange(100.0), 3)
+    with pytest.raises(ParameterError, match="2 verdicts for 12 samples"):
+        draw_review(np.arange(100.0), 12).share_wrong(np.zeros(2, bool))
+    with pytest.raises(ParameterError, match=r"reviewed in 1\.\.size"):
+        stratified_share([1], [5], [4])
