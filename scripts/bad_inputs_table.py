@@ -28,7 +28,7 @@ def page(cases: Iterable[Any]) -> str:
     for kind, rows in groupby(cases, lambda c: c.kind):
         parts.append(f"\n## {kind[0].upper()}{kind[1:]}\n\n| typed | exit code | stderr |\n|---|---|---|\n")
         for case in rows:
-            said = "<br>".join(code(line) for line in case.said.splitlines())
+            said = "<br>".join(code(line) for line in case.message.splitlines())
             parts.append(f"| {code(case.typed.removeprefix('unshaken '))} | {case.code} | {said} |\n")
     return "".join(parts)
 

@@ -33,7 +33,7 @@ def test_the_first_hour(unshaken, tmp_path, monkeypatch, capsys):
         return hour.Ended(tuple(words), 0, time.monotonic() - began, *capsys.readouterr())
 
     effort = hour.Effort(
-        size=16, epochs=1, plan="plan.yaml", budget=20, votes=100, limit=4,
+        size=16, epochs=12, plan="plan.yaml", budget=20, votes=100, limit=4,
         repair=("--epochs", "1", "--set", "check_images=4"), attacked=False, whole=False,
     )  # fmt: skip
     verbs = {ended.words[1] for ended in hour.first_hour(call, tmp_path, effort)}

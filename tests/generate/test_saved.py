@@ -15,7 +15,7 @@ from unshaken.generate.edm import EDM, EDMSettings
 from unshaken.generate.saved import load, save
 from unshaken.generate.unet import UNet
 
-from .conftest import TINY, Told
+from .conftest import TINY, LabelNet
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_damaged_weights(parts):
 
 
 def test_only_own_networks_are_saved(tmp_path):
-    with pytest.raises(ModelError, match="with a UNet of this package are saved, not Told"):
-        save(EDM(Told()), tmp_path / "model")
+    with pytest.raises(ModelError, match="with a UNet of this package are saved, not LabelNet"):
+        save(EDM(LabelNet()), tmp_path / "model")
     assert not (tmp_path / "model").exists()

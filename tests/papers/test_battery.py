@@ -29,6 +29,7 @@ from unshaken.run.store import RunDir
 
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
 CHOOSING = {
+    "detection-suite",
     "adaptive-smoothing",
     "ai-image-detector-limits",
     "mahalanobis",
@@ -82,10 +83,12 @@ def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished, m
     run = finished(slug)
     settings = json.loads((run.out / "paper.json").read_text())["settings"]
     paper = PAPERS[slug](**{k: v for k, v in settings.items() if k in PAPERS[slug].model_fields})
-    module = importlib.import_module(f"{PAPERS[slug].__module__}.figures")
-    chosen = []
-    if hasattr(module, "choosing"):
-        monkeypatch.setattr(module, "choosing", lambda: chosen.append(slug) or choosing())
+    package = PAPERS[slug].__module__
+    module = importlib.import_module(f"{package}.figures")
+    files = [f.stem for f in Path(module.__file__).parent.glob("*.py") if "with choosing():" in f.read_text("utf-8")]
+    chosen, modules = [], [importlib.import_module(f"{package}.{name}") for name in files]
+    for one in modules:
+        monkeypatch.setattr(one, "choosing", lambda: chosen.append(slug) or choosing())
 
     def refusal(figures):
         """The message with which figures are refused; empty if they are not."""
@@ -98,13 +101,17 @@ def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished, m
 
     assert refusal(module.figures) == ""
     assert bool(chosen) == (slug in CHOOSING)
-    for line, text in without_choosing(Path(module.__file__).read_text(encoding="utf-8")) if chosen else ():
-        mutant = types.ModuleType(module.__name__)
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, module.__name__, mutant)  # dataclasses look for their module
-            exec(compile(text, module.__file__, "exec"), mutant.__dict__)
-        message = refusal(mutant.figures)
-        assert "the rows of" in message, f"{slug}/figures.py, line {line}: nothing notices that it does not choose"
+    for one in modules if chosen else ():
+        for line, text in without_choosing(Path(one.__file__).read_text(encoding="utf-8")):
+            mutant = types.ModuleType(one.__name__)
+            with monkeypatch.context() as patch:
+                patch.setitem(sys.modules, one.__name__, mutant)  # dataclasses look for their module
+                exec(compile(text, one.__file__, "exec"), mutant.__dict__)
+                for name, value in vars(module).items():
+                    if one is not module and getattr(value, "__module__", "") == one.__name__:
+                        patch.setattr(module, name, getattr(mutant, name))
+                message = refusal(mutant.figures if one is module else module.figures)
+            assert "the rows of" in message, f"{one.__name__}, line {line}: nothing notices that it does not choose"
     if chosen:
         with choosing():
             assert "the rows of" in refusal(module.figures)

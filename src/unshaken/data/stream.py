@@ -106,7 +106,7 @@ def _decoded(
 
 
 def _fetch(dataset: Dataset, index: int) -> Source | Reason:
-    """What is decoded of a sample, read here, in order (a file is read forwards), or why there is nothing."""
+    """The sample as decoded here, in order (a file is read forwards), or why there is nothing."""
     if index in dataset.bad:
         return Reason(dataset.bad[index])
     try:

@@ -105,7 +105,7 @@ def calibrated(counts: Counts, given: Counts) -> Counts:
 def round_to_sum(values: Numbers) -> Counts:
     """Whole numbers that sum to the rounded sum of the values: those next to a half give way first.
 
-    >>> round_to_sum(np.array([1.4, 1.4, 0.2])).tolist()
+    >>> round_to_sum(np.array([1.6, 1.3, 0.1])).tolist()
     [2, 1, 0]
     """
     whole = values.round()

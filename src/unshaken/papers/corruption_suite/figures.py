@@ -36,7 +36,7 @@ def small_networks(seeds: list[Rows]) -> dict[str, Any]:
     noise = GROUPS["noise"]
     return {
         "clean": {net: over(clean_error, net, low=0.0) for net in NETS},
-        "error": {net: over(error, net, low=0.0) for net in NETS},
+        "error": {net: over(error, net, NAMES, low=0.0) for net in NETS},
         "group_error": {net: {g: over(error, net, names, low=0.0) for g, names in GROUPS.items()} for net in NETS},
         "by_severity": {net: {str(s): over(error, net, NAMES, [s], low=0.0) for s in SEVERITIES} for net in NETS},
         "gain": {"mean": over(gain, NAMES), **{group: over(gain, names) for group, names in GROUPS.items()}},
@@ -54,7 +54,7 @@ def clean_error(rows: Rows, net: str) -> float:
     return float(1 - rows.correct(f"{net}.clean").mean())
 
 
-def error(rows: Rows, net: str, names: Sequence[str] = NAMES, severities: Sequence[int] = SEVERITIES) -> float:
+def error(rows: Rows, net: str, names: Sequence[str], severities: Sequence[int] = SEVERITIES) -> float:
     """The mean error of a network of one seed over some corrupted forms."""
     return float(wrong(rows.within(net), names, severities).mean())
 

@@ -14,6 +14,8 @@ from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Flags, Numbers, Rows
 
 ATTACKED = ("fgsm", "pgd")
+Part = Callable[[Roles, Numbers, Flags | None], Numbers]
+"""Which of a set's scores are read: a method of `Roles`."""
 
 
 class Seed:
@@ -39,14 +41,20 @@ class Seed:
         """The sets of images of another kind that are there."""
         return [name for name in self.sets if name in FAR]
 
-    def rows(self, name: str, detector: str, where: Flags | None = None) -> Numbers:
-        """The scores of a set that may be used now."""
-        return self.roles[name].rows(self.scores[name][detector], where)
+    def auroc(
+        self, detector: str, *names: str, normal: Sequence[str] = (NORMAL,), part: Part = Roles.held_out
+    ) -> float:
+        """The mean over abnormal sets of the AUROC against the normal ones, on the samples to judge by.
 
-    def auroc(self, detector: str, *names: str, normal: Sequence[str] = (NORMAL,)) -> float:
-        """The mean over abnormal sets of the AUROC against the normal ones."""
-        own = np.concatenate([self.rows(n, detector) for n in normal])
-        return float(np.mean([auroc(own, self.rows(name, detector, self.fooled.get(name))).value for name in names]))
+        Args:
+            detector: name of the score.
+            names: of the abnormal sets.
+            normal: names of the normal sets.
+            part: `Roles.rows` on those to choose by, within `choosing()`.
+        """
+        own = np.concatenate([part(self.roles[n], self.scores[n][detector], None) for n in normal])
+        others = (part(self.roles[n], self.scores[n][detector], self.fooled.get(n)) for n in names)
+        return float(np.mean([auroc(own, other).value for other in others]))
 
 
 def _in_order(rows: Rows, outcome: str, name: str) -> Flags:
@@ -66,11 +74,14 @@ def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
         return across_seeds([figure(seed, *given) for seed in seeds], low=low)
 
-    def mean(detector: str, *names: str) -> float:
-        return float(np.mean([seed.auroc(detector, *names) for seed in seeds]))
+    def mean_where_chosen(detector: str, names: Sequence[str]) -> float:
+        return float(np.mean([seed.auroc(detector, *names, part=Roles.rows) for seed in seeds]))
 
     with choosing():
-        best = {kind: max(SCORES, key=lambda d: mean(d, *sets)) for kind, sets in (("far", far), ("near", [NEAR]))}
+        best = {
+            kind: max(SCORES, key=lambda d: mean_where_chosen(d, sets))
+            for kind, sets in (("far", far), ("near", [NEAR]))
+        }
     one, other = best["far"], best["near"]
     kinds = {"far": far, NEAR: [NEAR], NOISE: [NOISE], **{name: [name] for name in (*far, *CORRUPTED, *ATTACKED)}}
     return {

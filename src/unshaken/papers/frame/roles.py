@@ -78,17 +78,20 @@ class Use:
         name: of the set, for messages.
         chose: whether rows to choose by were read.
         judged: whether rows to judge by were read.
+        divided: whether rows were read that depend on the time, so that both must happen.
     """
 
     name: str
     chose: bool = False
     judged: bool = False
+    divided: bool = False
 
     def note(self) -> bool:
         """Note that rows are read now; whether these are the ones to choose by."""
         used = _USED.get()
-        if used is not None and not (self.chose or self.judged):
+        if used is not None and not self.divided:
             used.append(self)
+        self.divided = True
         now = _CHOOSING.get()
         self.chose, self.judged = self.chose or now, self.judged or not now
         return now
@@ -110,6 +113,12 @@ class Roles:
     def __post_init__(self) -> None:
         self._use = Use(self.name)
 
+    def first(self, n: int) -> Roles:
+        """The roles of the first n rows; what they serve for counts as served by the whole set."""
+        found = Roles(self.chosen_by[:n], self.name)
+        found._use = self._use
+        return found
+
     def rows(self, values: NDArray[Any], where: Flags | None = None) -> NDArray[Any]:
         """The values of the rows that may be used now.
 
@@ -126,6 +135,7 @@ class Roles:
             ParameterError: something is being chosen.
         """
         check_role(self.name, chooses=False)
+        self._use.judged = True
         return self._part(values, where, chosen_by=False)
 
     def _part(self, values: NDArray[Any], where: Flags | None, *, chosen_by: bool) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class Cell:
         """The first samples alone."""
         scores = {k: v[:n] for k, v in self.scores.items()}
         predictions = {k: v[:n] for k, v in self.predictions.items()}
-        return Cell(scores, predictions, self.labels[:n], Roles(self.roles.chosen_by[:n]))
+        return Cell(scores, predictions, self.labels[:n], self.roles.first(n))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
