@@ -144,5 +144,5 @@ def test_what_does_not_fit_is_refused():
         Evidence(np.array([0, 3]), 3)
     with pytest.raises(DataError, match="features are there for 4 samples, labels for 2"):
         Evidence(np.array([0, 1]), 3, features=np.ones((4, 2)))
-    with pytest.raises(ParameterError, match="out-of-sample probabilities are needed"):
+    with pytest.raises(ParameterError, match="the evidence that this method needs is not there, only labels"):
         SelfConfidence().find(Evidence(np.array([0, 1]), 3))

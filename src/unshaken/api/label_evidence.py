@@ -47,13 +47,11 @@ class Source:
     model: str
     folds: int
     training: Training
-    device: torch.device
+    device: str
     frozen: Classifier | None = None
 
     @classmethod
-    def of(
-        cls, given: Given, model: str, folds: int, training: Training, device: torch.device, *, download: bool
-    ) -> Source:
+    def of(cls, given: Given, model: str, folds: int, training: Training, device: str, *, download: bool) -> Source:
         """A source, whose trained model is loaded if it has one.
 
         Args:
@@ -106,5 +104,12 @@ class Source:
         images = samples.resident[samples.place[samples.good]]
         arch = self.model.removeprefix(FRESH)
         return cross_validate(
-            arch, images, torch.from_numpy(labels), fold, self.training, classes=classes, device=self.device, run=run
+            arch,
+            images,
+            torch.from_numpy(labels),
+            fold,
+            self.training,
+            classes=classes,
+            device=torch.device(self.device),
+            run=run,
         )

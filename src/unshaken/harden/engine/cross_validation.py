@@ -78,6 +78,6 @@ def probabilities_of(model: Classifier, images: Tensor) -> NDArray[np.float32]:
     device = next(model.parameters()).device
     with evaluating(model), torch.no_grad():
         oracle = Oracle(model)
-        logits = [oracle.forward(part.to(device).float() / 255)[0].cpu() for part in images.split(PIECE)]
+        logits = [oracle.forward(part.to(device).float() / 255)[0].cpu() for part in torch.split(images, PIECE)]
     probabilities: NDArray[np.float32] = torch.cat(logits).double().softmax(1).float().numpy()
     return probabilities

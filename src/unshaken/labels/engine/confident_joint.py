@@ -113,14 +113,14 @@ def round_to_sum(values: Numbers) -> Counts:
         step = 1 if missing > 0 else -1
         order = np.argsort(values - whole)[::-step]
         whole[order[: min(abs(missing), len(whole))]] += step
-    return whole.astype(np.int64)
+    return np.asarray(whole, np.int64)
 
 
 def _confident(p: Numbers, thresholds: Numbers, resolve: str) -> Indices:
     """The confident class of each row of a block, -1 for none."""
     reached = p >= thresholds - _EQUAL
     several = reached.sum(1) > 1
-    found = reached.argmax(1)
+    found: Indices = reached.argmax(1)
     if resolve == "excess":
         found[several] = np.where(reached[several], p[several] - thresholds, -np.inf).argmax(1)
     else:

@@ -85,9 +85,20 @@ class Evidence:
         Raises:
             ParameterError: there are none.
         """
-        if self.probabilities is None:
-            raise ParameterError("out-of-sample probabilities are needed: give them, or a model to train on parts")
-        return self.probabilities
+        return self.known(self.probabilities)
+
+    def known(self, evidence: T | None) -> T:
+        """A kind of evidence that must be there.
+
+        Raises:
+            ParameterError: it is not.
+        """
+        if evidence is None:
+            raise ParameterError(
+                f"the evidence that this method needs is not there, only {', '.join(sorted(self.kinds)) or 'labels'}: "
+                "out-of-sample probabilities, features and margins come from a model"
+            )
+        return evidence
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         if name not in self._known:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unshaken.core.batch import Batch
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
@@ -29,7 +28,6 @@ def features_of(model: Classifier, samples: Samples, rows: NDArray[np.int64]) ->
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     first = samples.whole(rows[:2])
-    assert isinstance(first, Batch)
     head = Anatomy.of(model, first.images.to(device)).head
     if head is None:
         raise ModelError(f"model {model.name!r} has no linear last layer: give an architecture instead")

@@ -50,5 +50,5 @@ def _softmax_regression(x: Tensor, y: Tensor, classes: int, penalty: float) -> t
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weight.detach(), bias.detach()

@@ -22,7 +22,7 @@ def keep_one(counts: Counts) -> Counts:
     others = np.maximum(np.count_nonzero(counts, axis=1) - 1, 1)
     left = np.maximum(counts - (gained / others)[:, None], 0)
     np.fill_diagonal(left, diagonal)
-    return left.astype(np.int64)
+    return np.asarray(left, np.int64)
 
 
 def prune_by_class(own: Numbers, labels: Indices, counts: Counts) -> Flags:

@@ -25,7 +25,7 @@ def posterior_of_low(values: Numbers) -> Numbers:
     if span == 0:
         return np.ones(len(values))
     x = (values - values.min()) / span
-    low = (x <= np.median(x)).astype(float)
+    low: Numbers = (x <= np.median(x)).astype(np.float64)
     before = -np.inf
     for _ in range(STEPS):
         weight = np.stack([low, 1 - low])

@@ -20,5 +20,4 @@ class AUM(Finder):
 
         What would be suggested is not known from margins: the given label stands.
         """
-        assert evidence.margins is not None
-        return LabelScores(np.asarray(evidence.margins.mean(0), np.float64), evidence.labels)
+        return LabelScores(np.asarray(evidence.known(evidence.margins).mean(0), np.float64), evidence.labels)

@@ -75,11 +75,11 @@ def _both(evidence: Evidence, joint: ConfidentJoint) -> Flags:
 
 
 def _confident(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return (joint.confident != NOWHERE) & (joint.confident != evidence.labels)
+    return np.asarray((joint.confident != NOWHERE) & (joint.confident != evidence.labels), bool)
 
 
 def _predicted(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return evidence.summary().best != evidence.labels
+    return np.asarray(evidence.summary().best != evidence.labels, bool)
 
 
 def _low_margin(evidence: Evidence, joint: ConfidentJoint) -> Flags:

@@ -27,9 +27,8 @@ class KNNAgreement(Finder):
 
         Flagged is a label that another class outvotes.
         """
-        assert evidence.features is not None
         votes = np.zeros((len(evidence), evidence.classes))
-        near, similarity = nearest(evidence.features, min(self.k, len(evidence) - 1))
+        near, similarity = nearest(evidence.known(evidence.features), min(self.k, len(evidence) - 1))
         weights = np.maximum(similarity, 0) + 1e-12
         rows = np.repeat(np.arange(len(evidence)), near.shape[1])
         np.add.at(votes, (rows, evidence.labels[near.ravel()]), weights.ravel())
