@@ -50,6 +50,16 @@ def test_ten_samples(finder, scores):
     assert finder.find(TEN).score.tolist() == pytest.approx(scores, abs=2e-6)
 
 
+def test_a_temperature_is_that_of_a_softmax():
+    scores = NormalizedMargin(temperature=2).find(TEN).score
+    tempered = np.exp(np.log(P) / 2)
+    tempered /= tempered.sum(1, keepdims=True)
+    wanted = NormalizedMargin().find(Evidence(GIVEN, 3, Probabilities(tempered))).score
+    assert scores == pytest.approx(wanted)
+    with pytest.raises(ParameterError, match="adjust and temperature do not go together"):
+        NormalizedMargin(adjust=True, temperature=2)
+
+
 @pytest.mark.parametrize("adjust", [False, True])
 @pytest.mark.parametrize("cls", [SelfConfidence, NormalizedMargin, ConfidenceWeightedEntropy])
 def test_equals_cleanlab(cls, adjust):

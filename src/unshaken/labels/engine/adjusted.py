@@ -1,29 +1,46 @@
-"""Probabilities less each class's threshold: what a class of few samples is usually given counts for more."""
+"""Probabilities changed before they are ranked: less each class's threshold, or at another temperature."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from unshaken.labels.engine.confident_joint import class_thresholds
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.summary import Summary
+from unshaken.measure.statistics.columns import Numbers
 
 
 def adjusted_summary(evidence: Evidence) -> Summary:
     """The summary of `(p - t + max t) / sum`, with `t` the mean probability of each class where it is given.
 
+    What a class of few samples is usually given counts for more.
+
     Args:
         evidence: with probabilities; one more pass over them.
     """
-    probabilities, labels = evidence.need_probabilities(), evidence.labels
-    thresholds = class_thresholds(evidence.summary().own, labels, evidence.classes)
-    own, other = np.empty(len(labels)), np.empty(len(labels))
-    best = np.empty(len(labels), np.int64)
-    for part, p in probabilities.blocks():
-        rows, given = np.arange(len(p)), labels[part]
-        p = p - thresholds + thresholds.max()
-        p /= p.sum(1, keepdims=True)
-        own[part], best[part] = p[rows, given], p.argmax(1)
-        p[rows, given] = -np.inf
-        other[part] = p.max(1)
+    thresholds = class_thresholds(evidence.summary().own, evidence.labels, evidence.classes)
+    return _changed_summary(evidence, lambda p: p - thresholds + thresholds.max())
+
+
+def tempered_summary(evidence: Evidence, temperature: float) -> Summary:
+    """The summary of `p^(1/T) / sum`, as softmax at the temperature T gives it.
+
+    Args:
+        evidence: with probabilities; one more pass over them.
+        temperature: above 1 for a model that is surer than it is right.
+    """
+    return _changed_summary(evidence, lambda p: p ** (1 / temperature))
+
+
+def _changed_summary(evidence: Evidence, change: Callable[[Numbers], Numbers]) -> Summary:
+    own, other = np.empty(len(evidence)), np.empty(len(evidence))
+    best = np.empty(len(evidence), np.int64)
+    for part, p in evidence.need_probabilities().blocks():
+        rows, given, changed = np.arange(len(p)), evidence.labels[part], change(p)
+        changed = changed / changed.sum(1, keepdims=True)
+        own[part], best[part] = changed[rows, given], changed.argmax(1)
+        changed[rows, given] = -np.inf
+        other[part] = changed.max(1)
     return Summary(own, other, best)
