@@ -90,8 +90,8 @@ def test_bad_results_are_named_and_the_others_written(tmp_path):
 
 
 def test_the_remark_is_made_of_the_figures_again(tmp_path):
-    stored = json.loads((DOCS / "mixup-calibration.json").read_text(encoding="utf-8"))
-    path = tmp_path / "mixup-calibration.json"
+    stored = json.loads((DOCS / "crossmax-ensemble.json").read_text(encoding="utf-8"))
+    path = tmp_path / "crossmax-ensemble.json"
     measured = {**stored["measured"], "networks_from_cache": True}
     path.write_text(json.dumps({**stored, "measured": measured, "remark": "As it was said once.", "note": "Once."}))
     write_table(tmp_path, tmp_path / "papers.md")
