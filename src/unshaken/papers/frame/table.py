@@ -121,7 +121,7 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         "judged": paper.rule_digest(),
         "reproduced": is_reproduced(judged),
         "remark": remark,
-        "scale": scale_of(paper),
+        "scale": scale_of(paper) if "parameters" in result.provenance else None,
         "seen_in_training": seen_again(result, paper),
         "note": note_of(checks, remark),
     }
