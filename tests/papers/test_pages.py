@@ -7,8 +7,8 @@ import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import find_method, list_methods
-from unshaken.papers import PaperResult
-from unshaken.papers.frame.claim import Outcome, write_table
+from unshaken.papers import PaperResult, write_table
+from unshaken.papers.frame.claim import Outcome
 from unshaken.papers.frame.page_figures import MOST, PageFigure, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.pages import OUTDATED
