@@ -162,6 +162,7 @@ def test_wrong_use(noisy, tmp_path):
             ParameterError,
             "no method 'confident' in labels: did you mean",
         ),
+        ({"review": 3}, ParameterError, "review=3 must be 6 or more"),
         ({"methods": []}, ParameterError, "no method: name one"),
         ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
         ({"probabilities": p[:7]}, DataError, "7 rows of 3 classes, and the data has 240 samples of 3"),
@@ -241,3 +242,13 @@ def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, ca
         assert message in capsys.readouterr().err
     assert main(["labels", "estimate", str(tmp_path), "--verdicts", str(file)]) == 2
     assert "holds no samples to review" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("review", [[1], "x", {"ids": ["a"], "strata": [9], "sizes": [1]}, {"ids": [], "strata": []}])
+def test_a_damaged_record_is_one_line(review, tmp_path, capsys):
+    (tmp_path / "labels.json").write_text(json.dumps({"review": review}))
+    (tmp_path / "v.csv").write_text("id,verdict\na,wrong\n")
+    assert main(["labels", "estimate", str(tmp_path), "--verdicts", str(tmp_path / "v.csv")]) == 2
+    message = capsys.readouterr().err
+    assert "labels.json" in message
+    assert "bug" not in message

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.label_evidence import Given, Source
 from unshaken.core.consent import of_arguments
+from unshaken.core.documents import validate
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
@@ -42,6 +44,26 @@ PICTURES = 60
 EPOCHS = 12
 """Passes over the data of each network, where none are given."""
 LARGEST_FOLDS = 100
+
+
+class ReviewRecord(BaseModel):
+    """The sample to review, as `labels.json` keeps it.
+
+    Args:
+        ids: of the samples.
+        strata: the stratum of each.
+        sizes: samples in each stratum.
+    """
+
+    ids: list[str] = Field(min_length=1)
+    strata: list[NonNegativeInt]
+    sizes: list[PositiveInt]
+
+    @model_validator(mode="after")
+    def _fits(self) -> ReviewRecord:
+        if len(self.strata) != len(self.ids) or max(self.strata) >= len(self.sizes):
+            raise ValueError("ids, strata and sizes do not fit one another")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +111,7 @@ def find_labels(
         probabilities: out of sample `[N, K]`, or a file: `.npy` in the order of the data, or `.parquet` with the
             columns `id` and `p_CLASS`.
         folds: parts that are left out in turn, 2 to 100.
-        review: samples to draw for review, at least 6; 0 for none.
+        review: samples to draw for review, at least 6, all where there are fewer; 0 for none.
         limit: take so many samples: seeded, stratified.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; folds that are finished are not trained again.
@@ -105,6 +127,8 @@ def find_labels(
     """
     finders = _named(methods)
     in_range("folds", folds, 2, LARGEST_FOLDS)
+    if 0 < review < STRATA:
+        raise ParameterError(f"review={review} must be {STRATA} or more, one a stratum, or 0 for none")
     settings = Training.from_text({"epochs": EPOCHS, **training})
     source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
     dataset = as_dataset(data, download=download)
@@ -158,11 +182,12 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path) -> Figure:
     """
     folder = run if isinstance(run, RunDir) else RunDir(run)
     record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
-    review = record.get("review")
-    if not review:
+    drawn = record.get("review") if isinstance(record, dict) else record
+    if drawn is None:
         raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
-    said = list(read_verdicts(verdicts, review["ids"]).values())
-    sample = ReviewSample(np.arange(len(said)), np.array(review["strata"]), np.array(review["sizes"]))
+    review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
+    said = list(read_verdicts(verdicts, review.ids).values())
+    sample = ReviewSample(np.arange(len(said)), np.array(review.strata), np.array(review.sizes))
     least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
     middle = (least.value + most.value) / 2
     figure = Figure(middle, least.low, most.high, least.n, least.interval)
@@ -249,7 +274,7 @@ def _review(found: LabelScores, ids: Sequence[str], size: int, seed: int) -> dic
     """The sample to review, as `labels.json` keeps it."""
     if not size:
         return None
-    sample = draw_review(found.score, min(max(size, STRATA), len(ids)), seed=seed)
+    sample = draw_review(found.score, min(size, len(ids)), seed=seed)
     return {
         "ids": [ids[i] for i in sample.indices],
         "strata": sample.strata.tolist(),

@@ -38,7 +38,9 @@ Folds = Annotated[int, typer.Option(metavar="N", min=2, max=100, help="Number of
 Epochs = Annotated[int, typer.Option(metavar="N", **COUNT, help="Training epochs per fold.")]
 Review = Annotated[
     int,
-    typer.Option(metavar="N", min=0, max=LARGEST_REVIEW, help="Number of samples to draw for review; 0 for none."),
+    typer.Option(
+        metavar="N", min=0, max=LARGEST_REVIEW, help="Number of samples to draw for review (6 or more); 0 for none."
+    ),
 ]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.", show_default=False)]

@@ -26,7 +26,7 @@ reproduced if all parts are shown that the title's claim rests on. That a part d
 is wrong.
 Each row has its page, with the parts and their rules, a picture, the main figures and what differs from the paper.
 `unshaken papers run ROW` tries the same parts at the quick scale, about ten minutes on two cores or less;
-`--scale full` runs a row as it is published here. What was run with other parameters says so.
+`--scale full` tries them on more images and seeds. A verdict of another scale than the full one says which.
 """
 
 
