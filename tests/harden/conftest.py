@@ -90,7 +90,7 @@ def step_of() -> Callable[..., Step]:
             epochs=2,
             steps=10,
             classes=classes,
-            second=given.pop("second", lambda: (images.flip(0), labels.flip(0))),
+            second=given.pop("second", lambda: (torch.arange(len(labels)).flip(0), images.flip(0), labels.flip(0))),
             memory=given.pop("memory", {}),
             average=lambda tensors: None,
             **given,

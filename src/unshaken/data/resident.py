@@ -157,7 +157,21 @@ class Samples:
         return stream(self.dataset, rows.tolist(), view=self.view, workers=self.workers, batch_size=size)
 
 
-def order(rows: NDArray[np.int64], seed: int, epoch: int, use: str = "order") -> NDArray[np.int64]:
-    """The rows in the order of an epoch, a pure function of (seed, epoch, use)."""
+def order(
+    rows: NDArray[np.int64], seed: int, epoch: int, use: str = "order", weights: Tensor | None = None
+) -> NDArray[np.int64]:
+    """The rows in the order of an epoch, a pure function of (seed, epoch, use) and the weights.
+
+    Args:
+        rows: places in the data set, `[n]`.
+        seed: the run seed.
+        epoch: from 0.
+        use: what they are drawn for; each use has an order of its own.
+        weights: of all samples of the data set, `[samples]`, none negative: `n` rows are drawn in proportion to these,
+            with replacement. None for each row once.
+    """
     draw = SampleRng.of(seed, use, [str(epoch)]).generators()[0]
-    return rows[draw.permutation(len(rows))]
+    if weights is None:
+        return rows[draw.permutation(len(rows))]
+    share = weights.double().cpu().numpy()[rows]
+    return rows[draw.choice(len(rows), len(rows), p=share / share.sum())]

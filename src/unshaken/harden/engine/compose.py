@@ -19,6 +19,7 @@ MEANING = {
     "average": "an average of the weights",
     "layer": "a layer's own gradient",
     "net": "another network",
+    "sampling": "weights of the samples",
 }
 """What a recipe may take, in words."""
 
@@ -62,6 +63,11 @@ class Composition:
     def replays(self) -> int:
         """Optimizer steps on each batch."""
         return max((r.replays for r in self.recipes), default=1)
+
+    def sampling(self, memory: Mapping[str, Memory]) -> Tensor | None:
+        """Weights of the samples `[samples]`, where a recipe has some."""
+        found = (r.sampling(memory[r.info.name]) for r in self.recipes)
+        return next((weights for weights in found if weights is not None), None)
 
     def prepare(self, step: Step) -> None:
         """Augmentation, in order."""

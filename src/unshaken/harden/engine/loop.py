@@ -6,19 +6,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.memory import keep_freed_memory
 from unshaken.core.progress import Task, track
 from unshaken.data.resident import Samples, order
 from unshaken.harden.engine._check import Check, moved
 from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save_state
+from unshaken.harden.engine._feed import Feed, Labelled
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.inner import Inner
@@ -80,7 +82,8 @@ class Loop:
             raise ParameterError(
                 f"a batch of {self.size} with batch norm has no statistics: give a batch size of 2 or more"
             )
-        self.steps = max(1, len(self.rows) // (self.size * self.processes.world))
+        self.feed = Feed(samples, self.rows, training.seed, self.size, self.processes, training.channels_last)
+        self.steps = self.feed.steps
         self.held = samples.whole(held if len(held) else self.rows[:PEEK])
         self.threat = self.together.threat
         self.check = Check(
@@ -137,14 +140,15 @@ class Loop:
     # One run.
 
     def _begin(self) -> None:
-        training, device = self.training, next(self.live.parameters()).device
+        training, device = self.training, self._device
         if training.channels_last:
             self.live.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = self.held.images[:PEEK].to(device)
         for recipe in self.together.recipes:
             memory = self.memory[recipe.info.name]
             shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
-            recipe.begin(Setup(*shown, memory, self._sample, len(self.samples.dataset)))
+            few = partial(self.feed.some, device=device)
+            recipe.begin(Setup(*shown, memory, few, len(self.samples.dataset), self._evaluate))
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
         self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
@@ -165,6 +169,10 @@ class Loop:
         self._keep(self.live, "start")
         self._keep(self.live, "model")
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.live.parameters()).device
+
     def _call(self, images: Tensor) -> Tensor:
         """A counted training pass; those of the inner search have their own meter."""
         n = len(images) * self.processes.world
@@ -173,10 +181,16 @@ class Loop:
         logits: Tensor = self.model(images)
         return logits
 
-    def _sample(self, n: int) -> tuple[Tensor, Tensor]:
-        some = self.samples.whole(order(self.rows, self.training.seed, 0, "sample")[:n])
-        device = next(self.live.parameters()).device
-        return some.images.to(device), some.labels.to(device)  # type: ignore[union-attr]
+    @torch.no_grad()
+    def _evaluate(self, read: Callable[[Tensor], Tensor]) -> Labelled:
+        """A counted pass over all training samples in their order: see `Evaluate`."""
+        parts = []
+        with evaluating(self.live):
+            for rows, images, labels in self.feed.all(self._device):
+                self.progress.forwards += len(images)
+                parts.append((rows, labels, read(images)))
+        rows, labels, found = map(torch.cat, zip(*parts, strict=True))
+        return rows, labels, found
 
     def _enough(self) -> bool:
         patience = self.training.patience
@@ -186,11 +200,11 @@ class Loop:
 
     def _epoch(self, task: Task) -> None:
         progress, training = self.progress, self.training
-        second, stopped = self._second(), False
-        for rows, images, labels in self._batches("order", progress.batch):
+        others, stopped = self._batches("second"), False
+        for rows, images, labels in self._batches("order"):
             with _drawn(training.seed, progress.number, self.processes.rank):
                 for _ in range(self.together.replays):
-                    step = self._step(rows, images, labels, second)
+                    step = self._step(rows, images, labels, lambda: next(others))
                     self._descend(step)
             progress.batch, stopped = progress.batch + 1, step.stop
             progress.seconds = time.perf_counter() - self._since
@@ -204,7 +218,8 @@ class Loop:
         record["loss"] = progress.losses[0] / max(1, progress.losses[1])
         record |= {name: total / n for name, (total, n) in progress.sums.items()}
         for recipe in self.together.recipes:
-            recipe.after_epoch(Epoch(self.live, progress.epoch, self.memory[recipe.info.name], record))
+            memory = self.memory[recipe.info.name]
+            recipe.after_epoch(Epoch(self.live, progress.epoch, memory, record, self._evaluate))
         self._check_weights()
         last = stopped or progress.epoch + 1 == training.epochs
         if last or (progress.epoch + 1) % training.check_every == 0:
@@ -218,26 +233,15 @@ class Loop:
         self._save()
         self.told(record)
 
-    def _batches(self, use: str, skip: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """This process's batches of the epoch, on the device."""
-        progress, world = self.progress, self.processes.world
-        rows = order(self.rows, self.training.seed, progress.epoch, use)[: self.steps * self.size * world]
-        rows = rows.reshape(self.steps, world, -1)[skip:, self.processes.rank].reshape(-1)
-        device = next(self.live.parameters()).device
-        for part, images, labels in self.samples.batches(rows, self.size):
-            shown = images.to(device)
-            if self.training.channels_last:
-                shown = shown.contiguous(memory_format=torch.channels_last)
-            yield part, shown, labels.to(device)
-
-    def _second(self) -> Callable[[], tuple[Tensor, Tensor]]:
-        """Batches of an order of its own, from the place where the epoch is."""
-        batches = self._batches("second", self.progress.batch)
-        return lambda: next(batches)[1:]
+    def _batches(self, use: str) -> Iterator[Labelled]:
+        """What is left of this process's batches of the epoch, in an order of its own for each use."""
+        progress, weights = self.progress, self.together.sampling(self.memory)
+        left = {"skip": progress.batch, "steps": self.steps}
+        return self.feed.epoch(progress.epoch, use, self._device, weights=weights, **left)
 
     # One step.
 
-    def _step(self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], tuple[Tensor, Tensor]]) -> Step:
+    def _step(self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], Labelled]) -> Step:
         progress, training = self.progress, self.training
         return Step(
             model=self._call,

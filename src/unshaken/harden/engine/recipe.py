@@ -19,6 +19,15 @@ from unshaken.harden.engine.inner import Inner
 
 Memory = dict[str, Tensor]
 """What a recipe remembers from step to step: named tensors, kept in the checkpoint."""
+Evaluate = Callable[[Callable[[Tensor], Tensor]], tuple[Tensor, Tensor, Tensor]]
+"""Applies a function of images to all training samples in their order, unaugmented, in evaluation mode and without
+gradients. Returns rows (places in the data set) `[n]`, labels `[n]` and results `[n, ...]`, on the model's device."""
+
+
+def no_samples(read: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """`Evaluate` of a hook that is called outside of a training run: there are no training samples."""
+    none = torch.zeros(0, dtype=torch.int64)
+    return none, none, torch.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Setup:
         memory: the recipe's own.
         sample: draws training samples: from a count to images `[n, C, H, W]` and labels `[n]`, the same every time.
         samples: of the data set, those held out among them: `Step.rows` counts up to here.
+        evaluate: see `Evaluate`; each image counts as one forward pass.
     """
 
     model: Classifier
@@ -59,6 +69,7 @@ class Setup:
     memory: Memory
     sample: Callable[[int], tuple[Tensor, Tensor]]
     samples: int = 0
+    evaluate: Evaluate = no_samples
 
 
 @dataclass(slots=True)
@@ -79,7 +90,7 @@ class Step:
         epochs: passes over the data in all.
         steps: optimizer steps of an epoch.
         classes: number of classes K.
-        second: gives another batch, drawn in an order of its own: images and labels.
+        second: gives another batch, drawn in an order of its own: rows, images and labels.
         targets: class probabilities `[N, K]` in the place of labels, where a recipe mixed them.
         adversarial: what the inner search found, `[N, C, H, W]`.
         clean_logits: of `images` in evaluation mode, where the inner search needed them.
@@ -104,7 +115,7 @@ class Step:
     epochs: int
     steps: int
     classes: int
-    second: Callable[[], tuple[Tensor, Tensor]]
+    second: Callable[[], tuple[Tensor, Tensor, Tensor]]
     memory: dict[str, Memory]
     average: Callable[[list[Tensor]], None]
     targets: Tensor | None = None
@@ -146,12 +157,14 @@ class Epoch:
         number: from 0.
         memory: the recipe's own.
         figures: what was measured; a recipe may add to it.
+        evaluate: see `Evaluate`; each image counts as one forward pass.
     """
 
     model: Classifier
     number: int
     memory: Memory
     figures: dict[str, float]
+    evaluate: Evaluate = no_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,14 @@ class Recipe(Parameters, ABC):
 
     def begin(self, setup: Setup) -> None:
         """Before the first step, and again when a run goes on (then the memory is restored afterwards)."""
+
+    def sampling(self, memory: Memory) -> Tensor | None:
+        """How often each sample of the data set is drawn in an epoch, relative to others: weights `[samples]`.
+
+        Only for a recipe that takes `sampling`. An epoch's batches are then drawn with replacement; without any, each
+        sample comes once.
+        """
+        return None
 
     def augment(self, step: Step) -> None:
         """Change the images (and targets) of a batch; never in place."""

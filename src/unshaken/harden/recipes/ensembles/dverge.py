@@ -93,7 +93,7 @@ class Dverge(Members):
 
     def _distilled(self, step: Step) -> Tensor:
         """`[N, B, C, H, W]`: a batch distilled from each member."""
-        members, (targets, _) = members_in(step), step.second()
+        members, (_, targets, _) = members_in(step), step.second()
         names = self.layers or distillation_points(members[0])
         drawn = step.memory[self.info.name]["layers"]
         layer = names[int(drawn[step.number % len(drawn) if self.draw == "batch" else step.epoch])]
