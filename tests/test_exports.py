@@ -30,8 +30,8 @@ EXPORTS = {
     "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
     "RepresentationConsistency RepresentationTuning SCE SmoothAdv TAP Temperature TestTimeAugmentation "
     "ThreeHeads TrAct Trades WorstClass",
-    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder KNNAgreement LabelScores "
-    "NormalizedMargin Probabilities SelfConfidence SmallLoss",
+    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder KNNAgreement "
+    "LabelScores NormalizedMargin Probabilities SelfConfidence SmallLoss",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unshaken.labels import ConfidentLearning, Evidence, Probabilities
-from unshaken.labels.engine.confident_joint import round_to_sum
+from unshaken.labels.engine.confident_joint import confident_classes, round_to_sum
 
 P = np.array(
     [
@@ -54,6 +54,15 @@ def test_of_several_confident_classes_the_most_probable_or_the_one_in_excess_cou
     assert evidence.confident().thresholds.tolist() == pytest.approx([0.9, 0.225, 0.1])
     assert evidence.confident().confident.tolist() == [0, 2, 2, 0]
     assert evidence.confident("excess").confident.tolist() == [0, 2, 2, 2]
+
+
+def test_a_class_below_its_threshold_is_never_taken_for_confident():
+    """The example of cleanlab's issue 1248: A and C reach their thresholds, C is likelier, and cleanlab takes D."""
+    p, thresholds = np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([0.01, 0.5, 0.01, 0.5])
+    found = {rule: confident_classes(p, thresholds, rule).tolist() for rule in ("probability", "confident", "excess")}
+    assert found == {"probability": [3], "confident": [2], "excess": [2]}
+    likelier = np.array([[0.5, 0.1, 0.3, 0.1]]), np.array([0.45, 0.5, 0.01, 0.5])  # A is likelier, C exceeds by more
+    assert [confident_classes(*likelier, rule).tolist() for rule in found] == [[0], [0], [2]]
 
 
 def test_a_class_without_samples_is_never_confident():
