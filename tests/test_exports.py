@@ -24,12 +24,12 @@ EXPORTS = {
     "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
     "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
-    "CutMix Denoise Distillation Dverge ELR EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE "
-    "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
-    "RepresentationConsistency RepresentationTuning SCE SmoothAdv TAP Temperature TestTimeAugmentation "
-    "ThreeHeads TrAct Trades WorstClass",
+    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced CoTeaching Consistency Corruptions "
+    "CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT FgsmRs FreeAT "
+    "FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
+    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise "
+    "Noise2Net PixMix Proximal Purify RepresentationConsistency RepresentationTuning SCE "
+    "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder KNNAgreement LabelScores "
     "NormalizedMargin Probabilities SelfConfidence SmallLoss",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
