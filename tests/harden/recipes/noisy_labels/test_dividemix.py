@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from unshaken.harden.engine.ensemble import members_of
 from unshaken.harden.engine.recipe import Epoch
+from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator
 from unshaken.harden.recipes.noisy_labels.dividemix import CLEAN, LOSSES, DivideMix
 from unshaken.labels.engine.two_groups import posterior_of_low
@@ -17,10 +18,10 @@ from unshaken.labels.engine.two_groups import posterior_of_low
 
 @pytest.fixture
 def started(net, batch, begun):
-    """A recipe whose views are the images themselves, its model and its memory."""
+    """A recipe, its model and its memory; views are the images themselves unless it is told otherwise."""
 
     def start(**options):
-        recipe = DivideMix(pad=0, mirror=0, **options)
+        recipe = DivideMix(**{"pad": 0, "mirror": 0, **options})
         model = recipe.rebuild(net(classes=3)).train()
         return recipe, model, begun(recipe, model, batch[0])
 
@@ -42,15 +43,16 @@ def test_the_warm_up_is_cross_entropy_of_both(started, step_of, batch, penalty):
 def test_a_step_written_out(started, step_of, batch):
     """As in the official code: w of the other network, own predictions where it trusts, those of both elsewhere."""
     images, labels = batch
-    recipe, model, memory = started(warmup=1, lambda_u=10.0, ramp=4.0, temperature=0.5, alpha=4.0)
+    recipe, model, memory = started(warmup=1, lambda_u=10.0, ramp=4.0, temperature=0.5, alpha=4.0, pad=1)
     memory[CLEAN][:, :6] = torch.tensor([[0.9, 0.2, 0.7, 0.4, 0.6, 0.1], [0.3, 0.8, 0.55, 0.05, 0.95, 0.45]])
     step = step_of(
         model, images, labels, classes=3, memory={"dividemix": memory}, rows=torch.arange(6), epoch=1, number=15
     )
     step.share = 0.75  # of two epochs: 1.5 are done, 0.5 after the warm-up
+    views = [random_crop_flip(images, step.rng.fold("dividemix").fold(v), 1, 0) for v in range(2)]
     members = copy.deepcopy(members_of(model))
     with torch.no_grad():
-        p = [torch.stack([m(images).softmax(1), m(images).softmax(1)]) for m in members]
+        p = [torch.stack([m(view).softmax(1) for view in views]) for m in members]
     onehot, wanted = F.one_hot(labels, 3).float(), 0.0
     for i, member in enumerate(members):
         w = memory[CLEAN][1 - i, :6, None]
@@ -61,7 +63,7 @@ def test_a_step_written_out(started, step_of, batch):
         share = rng.beta(4.0, 4.0)
         share, order = max(share, 1 - share), rng.permutation(12)
         targets = torch.where(w > 0.5, refined, guessed).repeat(2, 1)
-        x, q = (share * v + (1 - share) * v[order] for v in (images.repeat(2, 1, 1, 1), targets))
+        x, q = (share * v + (1 - share) * v[order] for v in (torch.cat(views), targets))
         logits, labelled = member(x), (w[:, 0] > 0.5).repeat(2)
         loss_x = -(logits.log_softmax(1) * q).sum(1)[labelled].mean()
         loss_u = ((logits.softmax(1) - q) ** 2)[~labelled].mean()
