@@ -1,0 +1,1 @@
+"""What labels become once they are doubted."""
