@@ -27,9 +27,9 @@ EXPORTS = {
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced CoTeaching Consistency Corruptions "
     "CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT FgsmRs FreeAT "
     "FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
-    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net "
-    "PixMix Proximal Purify RepresentationConsistency RepresentationTuning SCE SmallLossSelection SmoothAdv TAP "
-    "Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
+    "PixMix Proximal Purify RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv "
+    "TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder KNNAgreement "
     "LabelScores NormalizedMargin Probabilities SelfConfidence SmallLoss",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "

@@ -242,7 +242,7 @@ def test_a_postscript_file_is_not_run_whatever_its_name(tmp_path, ghostscript):
 def test_a_postscript_program_in_a_table_is_not_run(tmp_path, make, ghostscript):
     data = load_data(make.table(tmp_path / "a.parquet", [make.encode(make.noise()), POSTSCRIPT], label=[0, 1]))
     assert data.read(0).shape == make.noise().shape
-    with pytest.raises(BadSample, match="^1: the file is a PostScript program, which is not run$"):
+    with pytest.raises(BadSample, match=r"^1: the file is a PostScript program, which is not run$"):
         data.read(1)
     assert ghostscript == []
 
