@@ -24,7 +24,8 @@ EXPORTS = {
     "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
     "TemperatureScaling ViM export fit guard latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
+    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip "
+    "CrossMax "
     "CutMix Denoise Distillation Dverge ELR EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE "
     "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
     "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
