@@ -26,7 +26,7 @@ from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN, Reference
 from unshaken.harden.engine.monitors import MONITORS
-from unshaken.harden.engine.recipe import Epoch, Memory, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, MASKS, Epoch, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.training import Training, build_optimizer, rate
 from unshaken.run.store import RunDir
 
@@ -70,6 +70,7 @@ class Loop:
         self.validation, self.reference = validation, reference
         self.training, self.samples, self.run, self.keep = training, samples, run, keep
         self.together = Composition(recipes)
+        self.together.check_labels(MASKS if samples.are_masks else CLASSES)
         self.processes = processes or Processes(precision=training.precision)
         self.rows, held = samples.split(training.held_out, training.seed)
         share = training.batch_size // self.processes.world
