@@ -27,11 +27,11 @@ EXPORTS = {
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
     "CutMix Denoise Distillation Dverge ELR EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE "
     "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
-    "RepresentationConsistency RepresentationTuning SCE SmoothAdv TAP Temperature TestTimeAugmentation "
+    "MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify RCAL "
+    "RepresentationConsistency RepresentationTuning SCE SimCLR SmoothAdv TAP Temperature TestTimeAugmentation "
     "ThreeHeads TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder KNNAgreement LabelScores "
-    "NormalizedMargin Probabilities SelfConfidence SmallLoss",
+    "LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",
