@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError
+from unshaken.harden.engine.features import last_layer, watched_features
 from unshaken.harden.engine.recipe import Step
 
 Output = Literal["logits", "features", "projection"]
@@ -55,15 +55,9 @@ class ProjectionNet(nn.Module):
         if list(self._names) == ["logits"]:
             logits: Tensor = self.encoder(images)
             return logits
-        given: list[Tensor] = []
-        handle = self.last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-        try:
+        with watched_features(self.encoder, self.head) as given:
             found = {"logits": self.encoder(images)}
-        finally:
-            handle.remove()
         features = given[-1]
-        if features.ndim != 2 or len(features) != len(images):
-            raise ModelError(f"the last linear layer {self.head!r} is given {tuple(features.shape)}: [N, D] is wanted")
         found["features"] = features
         if "projection" in self._names:
             found["projection"] = self.projector(features)
@@ -92,10 +86,8 @@ def add_projector(model: Classifier, hidden: int, projected: int, seed: int) -> 
         ModelError: the net has no linear layer under a name.
     """
     net: Any = model.net.encoder if isinstance(model.net, ProjectionNet) else model.net
-    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name]
-    if not linear:
-        raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
-    width = net.get_submodule(linear[-1]).in_features
+    head = last_layer(net)
+    width = net.get_submodule(head).in_features
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         layers: list[nn.Module] = [nn.Linear(hidden or width, projected)]
@@ -103,7 +95,7 @@ def add_projector(model: Classifier, hidden: int, projected: int, seed: int) -> 
             layers = [nn.Linear(width, hidden), nn.ReLU(inplace=True), *layers]
         projector = nn.Sequential(*layers)
     device = next(net.parameters()).device
-    model.net = ProjectionNet(net, linear[-1], projector.to(device), projected)
+    model.net = ProjectionNet(net, head, projector.to(device), projected)
     return model
 
 
