@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -108,6 +112,22 @@ def test_blocks_change_nothing(monkeypatch):
     assert np.array_equal(whole.flagged, parts.flagged)
     assert np.array_equal(whole.score, parts.score)
     assert whole.figures == parts.figures
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_mapped_file_is_not_held(tmp_path, monkeypatch):
+    """Of 16 MiB on the disk no more than a few blocks of 1 MiB may stay in memory, whichever way rows are read."""
+
+    def mapped():
+        return int(re.search(r"RssFile:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
+
+    np.save(tmp_path / "p.npy", np.full((1 << 14, 256), 1 / 256, np.float32))
+    monkeypatch.setattr("unshaken.labels.engine.probabilities.BLOCK", 1 << 18)
+    probabilities, before = Probabilities(np.load(tmp_path / "p.npy", mmap_mode="r")), mapped()
+    assert sum(len(block) for _, block in probabilities.blocks()) == 1 << 14
+    for start in range(4):
+        assert probabilities.rows(np.arange(start, 1 << 14, 4)).sum() == 1 << 12
+    assert mapped() - before < 6 << 20
 
 
 @pytest.mark.parametrize(
