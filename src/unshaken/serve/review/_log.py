@@ -17,7 +17,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.core.version import __version__
 from unshaken.labels.review.protocol import ItemState, ItemStatus, is_revealed, status_of, valid_rows
-from unshaken.labels.review.verdict import Action, RecordedVerdict, Shown, Verdict
+from unshaken.labels.review.verdict import Action, RecordedVerdict, ReviewContext, Verdict
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review.records import Review
 
@@ -86,7 +86,7 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
         raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
     revealed = act.action is Action.SETTLE or is_revealed(history, name, blind=review.blind)
     near = json.loads(kept.near)
-    shown = Shown(
+    shown = ReviewContext(
         suggestion=revealed and kept.suggested is not None,
         labels=review.labels,
         neighbours=tuple(near[0] + (near[1] if revealed else [])),
@@ -145,7 +145,7 @@ def row_of(row: Any, reader: str) -> RecordedVerdict:
     return RecordedVerdict(
         number=row.number, item=row.item, reader=reader, time=as_time(row.time), software=row.software,
         action=Action(row.action), verdict=None if row.verdict is None else Verdict.model_validate_json(row.verdict),
-        shown=Shown.model_validate_json(row.shown), withdraws=row.withdraws, token=row.token,
+        shown=ReviewContext.model_validate_json(row.shown), withdraws=row.withdraws, token=row.token,
     )  # fmt: skip
 
 
