@@ -17,8 +17,8 @@ from unshaken.labels import (
     Probabilities,
     SelfConfidence,
 )
+from unshaken.labels.engine.nearest import nearest
 from unshaken.labels.engine.two_groups import posterior_of_low
-from unshaken.labels.find.knn_agreement import nearest
 from unshaken.measure import auroc
 
 P = np.array(
@@ -96,7 +96,10 @@ def test_a_certain_model_agrees_with_its_label():
 
 
 def planted(seed, n=600, k=5, rate=0.2):
-    """Given labels, probabilities, features and margins of a set, and which labels are wrong."""
+    """Given labels, probabilities, features and margins of a set, and which labels are wrong.
+
+    Samples with wrong labels also differ from all others in a feature of their own, as images of no class do.
+    """
     rng = np.random.default_rng(seed)
     true = rng.integers(0, k, n)
     wrong = rng.random(n) < rate
@@ -105,6 +108,7 @@ def planted(seed, n=600, k=5, rate=0.2):
     logits[np.arange(n), true] += 3
     p = np.exp(logits)
     features = np.eye(k)[true] * 3 + rng.normal(0, 0.7, (n, k))
+    features = np.concatenate([features, wrong[:, None] * 2.5 + rng.normal(0, 0.7, (n, 1))], 1)
     rest = logits.copy()
     rest[np.arange(n), labels] = -np.inf
     margins = np.stack([logits[np.arange(n), labels] - rest.max(1)] * 3)
@@ -138,7 +142,7 @@ def test_early_learning_counts_epochs_and_breaks_ties_by_the_margin():
 
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):
     features = np.random.default_rng(1).normal(0, 1, (300, 8)).astype(np.float32)
-    monkeypatch.setattr("unshaken.labels.find.knn_agreement._SCORES", 300 * 70)
+    monkeypatch.setattr("unshaken.labels.engine.nearest._SCORES", 300 * 70)
     near, cosine = nearest(features, 5)
     theirs = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features)
     assert [set(row) for row in near.tolist()] == [set(row[1:]) for row in theirs[1].tolist()]

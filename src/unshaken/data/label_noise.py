@@ -13,11 +13,13 @@ from unshaken.data.dataset import Dataset
 
 Matrix = NDArray[np.float64]
 """Transition `[K, K]`: the probability that a sample of the row's class bears the column's label."""
+Counts = Sequence[int]
+"""Samples of each class `[K]`."""
 CONFUSED = {"truck": "automobile", "bird": "airplane", "deer": "horse", "cat": "dog", "dog": "cat"}
 """Classes of CIFAR-10 that asymmetric noise takes for others."""
 
 
-def symmetric(rate: float, names: Sequence[str]) -> Matrix:
+def symmetric(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """Any other class, equally often: `1 - p` on the diagonal.
 
     >>> symmetric(0.3, "abcd").round(3).tolist()[0]
@@ -27,7 +29,7 @@ def symmetric(rate: float, names: Sequence[str]) -> Matrix:
     return np.full((k, k), rate / (k - 1)) + np.eye(k) * (1 - rate - rate / (k - 1))
 
 
-def uniform(rate: float, names: Sequence[str]) -> Matrix:
+def uniform(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """A share of labels drawn anew from all classes, the true one among them: `p (K - 1) / K` are wrong.
 
     >>> uniform(0.3, "abcd").round(3).tolist()[0]
@@ -37,13 +39,13 @@ def uniform(rate: float, names: Sequence[str]) -> Matrix:
     return np.full((k, k), rate / k) + np.eye(k) * (1 - rate)
 
 
-def pair(rate: float, names: Sequence[str]) -> Matrix:
+def pair(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """The next class: class k becomes k + 1, the last one the first."""
     k = len(names)
     return np.eye(k) * (1 - rate) + np.roll(np.eye(k), 1, 1) * rate
 
 
-def asymmetric(rate: float, names: Sequence[str]) -> Matrix:
+def asymmetric(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """The five confusions of CIFAR-10 that DivideMix and others use, each with the given rate.
 
     Raises:
@@ -59,12 +61,32 @@ def asymmetric(rate: float, names: Sequence[str]) -> Matrix:
     return found
 
 
-MODELS: Mapping[str, Callable[[float, Sequence[str]], Matrix]] = {
+def class_frequency(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
+    """Any other class, as often as its size says: `p n_j / (n - n_i)`, so that most wrong labels are of large classes.
+
+    Called joint or imbalanced noise where classes are long-tailed.
+
+    >>> class_frequency(0.4, "abc", [60, 30, 10]).round(3).tolist()[0]
+    [0.6, 0.3, 0.1]
+
+    Raises:
+        DataError: all samples are of one class.
+    """
+    n = np.asarray(counts, np.float64)
+    others = n.sum() - n
+    if not len(n) or others.min() == 0:
+        raise DataError("class-frequency noise needs samples of two classes or more")
+    return np.where(np.eye(len(n), dtype=bool), 1 - rate, rate * n / others[:, None])
+
+
+MODELS: Mapping[str, Callable[[float, Sequence[str], Counts], Matrix]] = {
     "symmetric": symmetric,
     "uniform": uniform,
     "pair": pair,
     "asymmetric": asymmetric,
+    "class-frequency": class_frequency,
 }
+"""From rate, names and sizes of the classes to the transition."""
 
 
 def with_noise(dataset: Dataset, text: str) -> Dataset:
@@ -90,7 +112,8 @@ def with_noise(dataset: Dataset, text: str) -> Dataset:
         raise DataError(f"data {spec!r}: noise={text} is not of the form MODEL:RATE[:SEED], such as symmetric:0.4")
     if dataset.labels is None or len(dataset.classes) < 2:
         raise DataError(f"data {spec!r}: noise needs labels of two classes or more, and their names")
-    transition = MODELS[model](rate, dataset.classes)
+    counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=len(dataset.classes))
+    transition = MODELS[model](rate, dataset.classes, counts.tolist())
     return dataset.relabelled(drawn_labels(dataset.labels, transition, dataset.ids, seed))
 
 

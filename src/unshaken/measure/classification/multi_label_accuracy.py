@@ -20,7 +20,7 @@ Average = Literal["macro", "micro"]
 
 @dataclass(frozen=True, slots=True)
 class MultiLabels:
-    """Labels that reviewers gave to N images; a class in none of an image's sets was not reviewed for it.
+    """The reviewers' verdicts on N images; a class in none of an image's sets was not reviewed for it.
 
     Args:
         original: the one label that each image had before, int `[N]`.
