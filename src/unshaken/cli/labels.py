@@ -58,7 +58,8 @@ def find(
         for name, one in record["found"].items():
             wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
             share = f"; estimated share wrong: {one['noise_rate']:.1%}" if "noise_rate" in one else ""
-            print_line(f"{name}: {wrong}{share}")
+            truth = f"; AUROC {one['judged']['auroc']['value']:.3f} on the true labels" if "judged" in one else ""
+            print_line(f"{name}: {wrong}{share}{truth}")
         if record["review"]:
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:

@@ -1,1 +1,1 @@
-"""What labels become once they are doubted."""
+"""Labels that are corrected: by people, or by training."""
