@@ -6,13 +6,12 @@ import math
 from dataclasses import asdict
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier
 from unshaken.core.prediction import predict
 from unshaken.core.registry import Method
-from unshaken.harden.engine.cross_validation import probabilities_of
+from unshaken.harden.engine.cross_validation import logits_of
 from unshaken.harden.engine.recipe import Epoch, Recipe
 from unshaken.labels.engine.memorisation import memorisation
 from unshaken.papers.frame.context import Context
@@ -20,7 +19,6 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net
 
 MEMORY = ("memorised", "corrected", "fitted")
-_PIECE = 512
 
 
 class LabelCurves(Recipe):
@@ -49,7 +47,6 @@ class LabelCurves(Recipe):
 LabelCurves.info = Method("label-curves", "harden", LabelCurves, "Liu et al. 2020, arXiv:2007.00151")
 
 
-@torch.no_grad()
 def count_correct(model: Classifier, images: Tensor, labels: Tensor) -> int:
     """How many images a classifier gets right in evaluation mode.
 
@@ -58,11 +55,7 @@ def count_correct(model: Classifier, images: Tensor, labels: Tensor) -> int:
         images: uint8 `[N, C, H, W]`.
         labels: int64 `[N]`.
     """
-    device, right = next(model.parameters()).device, 0
-    with evaluating(model):
-        for x, y in zip(images.split(_PIECE), labels.split(_PIECE), strict=True):
-            right += int((predict(model(x.to(device).float() / 255)).cpu() == y).sum())
-    return right
+    return int((predict(logits_of(model, images)) == labels).sum())
 
 
 def label_curves(truth: Tensor, **sets: Split) -> LabelCurves:
@@ -109,6 +102,6 @@ def training_rows(context: Context, label: str, net: Net, noisy: Split, truth: T
         truth: true classes, int64 `[N]`.
     """
     if not context.has(label, "training"):
-        predicted = probabilities_of(net.model, noisy.images).argmax(1)
+        predicted = predict(logits_of(net.model, noisy.images))
         columns = {"id": list(noisy.ids), "given": noisy.labels, "truth": truth, "predicted": predicted}
         context.write("training", label, columns)
