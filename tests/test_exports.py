@@ -31,8 +31,8 @@ EXPORTS = {
     "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
     "RepresentationConsistency RepresentationTuning SCE SmoothAdv TAP Temperature TestTimeAugmentation "
     "ThreeHeads TrAct Trades WorstClass",
-    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder KNNAgreement LabelScores "
-    "NormalizedMargin Probabilities SelfConfidence SmallLoss",
+    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder ImageBoxes KNNAgreement "
+    "LabelScores NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes find_masks find_multi_label",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",

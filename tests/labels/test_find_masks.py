@@ -60,6 +60,7 @@ def test_four_pixels_by_hand():
     found = find_masks(labels, probabilities)
     assert found.flagged[0].tolist() == [[False, True], [False, False]]
     assert found.counts.tolist() == [[0, 0], [1, 0]]
+    assert [pairs.tolist() for pairs in found.pairs] == [[[1, 0, 1]]]
     assert found.labelled.tolist() == [1, 3]
     own = np.array([0.9, 0.1, 0.8, 0.9])
     weights = np.exp((1 - own) / 0.1)

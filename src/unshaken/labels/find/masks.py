@@ -26,14 +26,22 @@ class MaskScores:
     Args:
         score: how likely the mask of each image is right, `[N]`: the lower the more suspect; 1 without any label.
         flagged: pixels that are taken for wrong, bool `[N, H, W]`.
-        counts: flagged pixels by given and predicted class, int `[K, K]`.
+        pairs: of each image the flagged pixels by given and predicted class, int `[m, 3]`: the two, and their number.
         labelled: pixels of each given class, int `[K]`.
     """
 
     score: Numbers
     flagged: Flags
-    counts: NDArray[np.int64]
+    pairs: list[NDArray[np.int64]]
     labelled: NDArray[np.int64]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Flagged pixels of the whole set by given and predicted class, int `[K, K]`."""
+        found = np.zeros((len(self.labelled),) * 2, np.int64)
+        for given, predicted, pixels in np.concatenate(self.pairs).tolist():
+            found[given, predicted] += pixels
+        return found
 
 
 def find_masks(
@@ -43,7 +51,7 @@ def find_masks(
 
     A pixel is flagged if its own probability is among the lowest, and its class is not the predicted one. As many are
     looked at as are predicted to be of another class whose probability is at least the mean of that class over the
-    pixels that bear it. Probabilities are read image by image, twice; in memory are two numbers a pixel.
+    pixels that bear it. Probabilities are read image by image; in memory is one number a pixel.
 
     Args:
         labels: masks `[N, H, W]`, whole numbers from 0 to K - 1; pixels of 255 are ignored.
@@ -72,12 +80,12 @@ def find_masks(
         totals += np.bincount(small[there], own, classes)
     thresholds = np.maximum(totals / np.maximum(pixels, 1), _LEAST)
     flagged = _flags(labels, probabilities, thresholds, shrink)
-    counts = np.zeros((classes, classes), np.int64)
+    pairs = []
     for i, mask, p in _images(labels, probabilities):
-        chosen = flagged[i]
-        if chosen.any():
-            np.add.at(counts, (mask[chosen], p.argmax(0)[chosen]), 1)
-    return MaskScores(score, flagged, counts, labelled)
+        both = np.stack([mask[flagged[i]], p.argmax(0)[flagged[i]]], 1)
+        kinds, counts = np.unique(both, axis=0, return_counts=True)
+        pairs.append(np.concatenate([kinds, counts[:, None]], 1).astype(np.int64))
+    return MaskScores(score, flagged, pairs, labelled)
 
 
 def pixel_scores(mask: NDArray[Any], probabilities: NDArray[Any]) -> Numbers:
