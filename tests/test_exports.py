@@ -27,9 +27,9 @@ EXPORTS = {
     "unshaken.harden": "ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip CrossMax "
     "CutMix Denoise Distillation Dverge ELR EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE "
     "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify RCAL "
-    "RepresentationConsistency RepresentationTuning SCE SimCLR SmoothAdv TAP Temperature TestTimeAugmentation "
-    "ThreeHeads TrAct Trades WorstClass",
+    "MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net PLS PLSLSA PixMix "
+    "Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR SmoothAdv TAP Temperature "
+    "TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder KNNAgreement LabelScores "
     "LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
