@@ -11,6 +11,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import list_methods
 from unshaken.labels import (
     ConfidenceWeightedEntropy,
+    EarlyLearning,
     Evidence,
     NormalizedMargin,
     Probabilities,
@@ -112,6 +113,17 @@ def test_every_finder_ranks_planted_errors_first(name):
         assert np.mean(wrong[found.flagged]) > 0.6
     if "noise_rate" in found.figures:
         assert found.figures["noise_rate"] == pytest.approx(wrong.mean(), abs=0.06)
+
+
+def test_early_learning_counts_epochs_and_breaks_ties_by_the_margin():
+    nan = np.nan
+    margins = np.array([[1, -1, 2, nan, nan], [1, -1, 3, -4, nan], [1, 1, nan, 2, nan], [-1, 1, nan, nan, nan]])
+    found = EarlyLearning().find(Evidence(np.arange(5), 5, margins=margins))
+    assert found.flagged.tolist() == [False] * 5
+    agreed = np.array([0.75, 0.5, 1, 0.5, 0.625])  # the last one was in no training: the median of the others
+    assert np.floor((found.score - agreed) * 5).tolist() == [0] * 5
+    assert np.argsort(found.score).tolist() == [3, 1, 4, 0, 2]
+    assert EarlyLearning().find(Evidence(np.arange(2), 2, margins=-np.ones((3, 2)))).flagged.all()
 
 
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):

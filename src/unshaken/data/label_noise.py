@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -91,7 +90,7 @@ MODELS: Mapping[str, Callable[[float, Sequence[str], Counts], Matrix]] = {
 
 
 def with_noise(dataset: Dataset, text: str) -> Dataset:
-    """The data with some labels made wrong; `realised_noise` has the share that are.
+    """The data with some labels made wrong; `true_labels` has those that it had.
 
     Args:
         dataset: labelled, with names of its classes.
@@ -115,13 +114,7 @@ def with_noise(dataset: Dataset, text: str) -> Dataset:
         raise DataError(f"data {spec!r}: noise needs labels of two classes or more, and their names")
     counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=len(dataset.classes))
     transition = MODELS[model](rate, dataset.classes, counts.tolist())
-    labels = drawn_labels(dataset.labels, transition, dataset.ids, seed)
-    other = copy.copy(dataset)
-    other.__dict__.pop("fingerprint", None)
-    other.labels = labels
-    known = dataset.labels >= 0
-    other.realised_noise = float(np.mean(labels[known] != dataset.labels[known])) if known.any() else 0.0
-    return other
+    return dataset.relabelled(drawn_labels(dataset.labels, transition, dataset.ids, seed))
 
 
 def drawn_labels(labels: NDArray[np.int64], transition: Matrix, ids: Sequence[str], seed: int = 0) -> NDArray[np.int64]:

@@ -13,8 +13,9 @@ from unshaken.harden.engine.strong_views import strong_view
 from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, track
 from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, PLS, WEIGHT
 from unshaken.harden.recipes.noisy_labels.pls_lsa import PLSLSA
+from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import Detection, detect_by_loss, detect_linearly, guess_weights
-from unshaken.labels.losses.guesses import prior_penalty, sharpen
+from unshaken.labels.losses.mixmatch import prior_penalty
 from unshaken.labels.losses.supervised_contrastive import supervised_contrastive
 
 PLAIN = {"mixup": 0, "contrastive": 0, "pad": 0, "mirror": 0, "guesses": 1, "stage": 0}
@@ -67,11 +68,17 @@ def test_doubted_labels_without_weight_are_left_out(begun, batch):
     assert recipe.loss(step).item() == pytest.approx(wanted.item(), abs=1e-6)
 
 
+def test_the_penalty_on_an_uneven_mean_prediction():
+    """0.5 ln(0.5 / 0.9) + 0.5 ln(0.5 / 0.1), of the batch's mean, not of each sample."""
+    either = torch.tensor([[0.99, 0.01], [0.81, 0.19]]).log()
+    assert prior_penalty(either).item() == pytest.approx(0.510826, abs=1e-6)
+
+
 def test_a_doubted_sample_learns_the_sharpened_guess_in_a_strong_view(begun, batch):
     recipe = PLS(**PLAIN, gamma=3.0, balance=True)
     model, memory, step = begun(recipe)
     memory[NOISY][ROWS[0]], memory[WEIGHT][ROWS[0]] = True, 0.25
-    guess = sharpen(model(batch[0]).softmax(1), 3.0)
+    guess = sharpen(model(batch[0]).softmax(1), 1 / 3)
     strong = strong_view(batch[0], CONTRAST, step.rng.fold("pls").fold("strong"), 0)
     images = torch.cat([strong[:1], batch[0][1:]])
     targets = torch.cat([guess[:1].detach(), F.one_hot(batch[1], 3)[1:].float()])
@@ -107,7 +114,7 @@ def test_the_guess_is_a_mean_over_weak_views(begun):
     rng = step.rng.fold("pls")
     views = [recipe._weak(step.images, rng.fold(i)) for i in range(3)]
     assert not torch.equal(views[1], views[2])
-    wanted = sharpen(torch.stack([model(v).softmax(1) for v in views]).mean(0), 2.0)
+    wanted = sharpen(torch.stack([model(v).softmax(1) for v in views]).mean(0), 1 / 2)
     recipe.loss(step)
     assert torch.allclose(step.extra[GUESS], wanted, atol=1e-6)
 

@@ -16,12 +16,13 @@ from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.projection import add_projector, outputs, remove_projector
 from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step, frozen_statistics
 from unshaken.harden.engine.strong_views import ViewSettings, strong_view
-from unshaken.harden.recipes.augmentation.crop_flip import crop_flip
-from unshaken.harden.recipes.augmentation.mixup import Mixup, mixup_batch
-from unshaken.harden.recipes.noisy_labels._sample_tables import refuse_processes
+from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
+from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, stage_layer, track
+from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
+from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import guess_weights
-from unshaken.labels.losses.guesses import prior_penalty, sharpen
+from unshaken.labels.losses.mixmatch import prior_penalty
 from unshaken.labels.losses.supervised_contrastive import supervised_contrastive, weighted_cross_entropy
 
 GUESS, NOISY, WEIGHT = "guess", "noisy", "weight"
@@ -35,7 +36,7 @@ PATTERN = rf"^{_NAMES}(\+{_NAMES})*$"
 """Of the names of detectors, one after the other."""
 
 
-@register("pls", reference="Albert et al. 2023, WACV, arXiv:2210.04578")
+@register("pls", reference="Albert et al. 2023, WACV, arXiv:2210.04578", group="noisy-labels")
 class PLS(Recipe):
     """PLS: labels of large loss are replaced by guesses, and a guess that the network takes back later weighs little.
 
@@ -146,15 +147,12 @@ class PLS(Recipe):
         """Mixed images and targets, the share of the image that prevails, and the partners `[N]`."""
         if not self.mixup:
             return images, targets, 1.0, torch.arange(len(images), device=images.device)
-        weights, partners = Mixup(alpha=self.mixup).drawn(step)
-        weights = weights.sort(descending=True).values
+        weights, partners = dominant_pairs(batch_generator(step, self.info.name), len(images), self.mixup)
+        partners = partners.to(images.device)
         return *mixup_batch(images, targets, weights, partners), float(weights[0]), partners[1]
 
     def _weak(self, images: Tensor, rng: SampleRng) -> Tensor:
-        down, right, turn = rng.fold("weak").fresh(3).to(images.device).unbind(1)
-        pad = min(self.pad, min(images.shape[2:]) - 1)
-        top, left = ((u * (2 * pad + 1)).long() for u in (down, right))
-        return crop_flip(images, top, left, turn < self.mirror, pad)
+        return random_crop_flip(images, rng.fold("weak"), self.pad, self.mirror)
 
     @torch.no_grad()
     def _guess(self, step: Step, weak: Tensor, rng: SampleRng) -> Tensor:
@@ -162,7 +160,7 @@ class PLS(Recipe):
         views = [weak, *(self._weak(step.images, rng.fold(i)) for i in range(1, self.guesses))]
         with frozen_statistics(step.classifier):
             found = torch.stack([step.model(view).float().softmax(1) for view in views]).mean(0)
-        return sharpen(found, self.gamma)
+        return sharpen(found, 1 / self.gamma)
 
     # After an epoch.
 

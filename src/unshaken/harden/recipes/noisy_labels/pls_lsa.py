@@ -8,7 +8,7 @@ from unshaken.core.registry import register
 from unshaken.harden.recipes.noisy_labels.pls import PATTERN, PLS
 
 
-@register("pls-lsa", reference="Albert et al. 2024, ECCV, arXiv:2407.05528")
+@register("pls-lsa", reference="Albert et al. 2024, ECCV, arXiv:2407.05528", group="noisy-labels")
 class PLSLSA(PLS):
     """PLS-LSA: as `pls`, with labels doubted by linear separation and by small loss in turn, for labels from the web.
 
