@@ -391,6 +391,9 @@ TINY: dict[str, Tiny] = {
         "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
     ),
+    "web-noise-lsa": Tiny(
+        "seeds=2,control_seeds=1,train=150,test=60,pretraining=2,epochs=2", make_bands, "test=59", needs=("sklearn",)
+    ),
 }  # fmt: skip
 
 
