@@ -22,7 +22,7 @@ HELP = (
     ("z", "undo the last verdict"),
     ("j or →", "next item"),
     ("←", "item before"),
-    ("1 to 8", "why the model is wrong, and how badly, once it is known to be"),
+    ("1 to 8", "why the model is wrong and how badly; when settling, whose verdict to take"),
     ("Esc", "leave a field, so that letters are keys again"),
     ("?", "this list"),
 )
