@@ -152,7 +152,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
 
 
-class Shown(BaseModel):
+class ReviewContext(BaseModel):
     """The evidence that a reader had on the screen when the verdict was given.
 
     Args:
@@ -193,7 +193,7 @@ class RecordedVerdict(BaseModel):
     software: str
     action: Action
     verdict: Verdict | None
-    shown: Shown
+    shown: ReviewContext
     withdraws: int | None = None
     token: str = Field(min_length=1, max_length=LONGEST_TOKEN)
 
