@@ -5,7 +5,6 @@ import scipy.stats  # noqa: F401
 import unshaken.cli.app
 import unshaken.harden.engine.loop
 import unshaken.report.write
-import unshaken.serve.review.store
 from unshaken.core import list_methods
 from unshaken.data import load_data
 from unshaken.models import load_model

@@ -36,7 +36,7 @@ def database(server) -> Iterator[str]:
 
 @pytest.fixture
 def quick_folder(tmp_path) -> Iterator[Path]:
-    """A folder in memory where there is one: files of tests need not outlive a power cut, and SQLite waits for disks."""
+    """A folder in memory where there is one: SQLite waits for disks, and tests need not outlive a power cut."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path

@@ -1,12 +1,16 @@
-"""A process whose children record verdicts until it kills them; forked from one that is warm, each starts at once."""
+"""A program whose children record verdicts until it kills them: `writer.py ADDRESS KILLS ITEMS`.
+
+It imports little and is warm when it forks, so that each child starts at once. It prints how many verdicts were
+acknowledged.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
+import sys
 import time
-from multiprocessing.connection import Connection
 
 from unshaken.labels.review.verdict import Verdict
 from unshaken.serve.review.store import ReviewStore
@@ -15,14 +19,16 @@ MARK = 8
 """Bytes by which a child says that a verdict is recorded."""
 
 
-def kill_writers(pipe: Connection, address: str, kills: int, items: int) -> None:
+def kill_writers(address: str, kills: int, items: int) -> int:
     """Start and kill writers; each begins with the first verdict that none before it has acknowledged.
 
     Args:
-        pipe: gets the number of acknowledged verdicts at the end.
         address: of the store; its review `warm` is written to at the beginning.
         kills: how many.
         items: of the review.
+
+    Returns:
+        The number of acknowledged verdicts.
     """
     draw, sent, store = random.Random(0), 0, ReviewStore.open(address)
     store.record("warm", 1, "ann", Verdict(kind="confirm"), token="1")
@@ -43,7 +49,7 @@ def kill_writers(pipe: Connection, address: str, kills: int, items: int) -> None
             sent += 1
         os.waitpid(child, 0)
         os.close(here)
-    pipe.send(sent)
+    return sent
 
 
 def _record(out: int, store: ReviewStore, number: int, items: int) -> None:
@@ -55,3 +61,7 @@ def _record(out: int, store: ReviewStore, number: int, items: int) -> None:
             number += 1
     finally:
         os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(str(kill_writers(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
