@@ -1,9 +1,10 @@
-"""`unshaken labels find|estimate`."""
+"""`unshaken labels find|train|estimate`."""
 
 from __future__ import annotations
 
 import typer
 
+from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
 from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Run
@@ -13,7 +14,8 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
 
-app = typer.Typer(name="labels", help="Find wrong labels and estimate how many there are.")
+app = typer.Typer(name="labels", help="Find wrong labels, estimate how many there are, and train in spite of them.")
+app.command("train")(train_in_spite)
 
 
 @app.command("find")
@@ -56,7 +58,8 @@ def find(
         for name, one in record["found"].items():
             wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
             share = f"; estimated share wrong: {one['noise_rate']:.1%}" if "noise_rate" in one else ""
-            print_line(f"{name}: {wrong}{share}")
+            truth = f"; AUROC {one['judged']['auroc']['value']:.3f} on the true labels" if "judged" in one else ""
+            print_line(f"{name}: {wrong}{share}{truth}")
         if record["review"]:
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:
