@@ -53,7 +53,7 @@ class ADELE(Recipe):
     threshold: float = Field(0.9, gt=0, lt=1, description="r, share by which a class's slope falls before correction")
     foreground: float = Field(0.7, ge=0, le=1, description="least probability of a predicted foreground class")
     background: float = Field(0.7, ge=0, le=1, description="least probability of predicted background")
-    constraint: Constraint = Field("both", description="what a pixel needs: label and prediction on, or prediction")
+    constraint: Constraint = Field("both", description="whether label and prediction must be on, or only the latter")
     ignore: Ignore = Field("none", description="pixels to be ignored instead; see correct_masks")
     every: PositiveInt = Field(10, description="epochs of a block; each class is corrected once in a block")
     accumulate: bool = Field(True, description="whether corrected labels are corrected further; else the given ones")
