@@ -311,6 +311,14 @@ TINY: dict[str, Tiny] = {
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3,seeds=1", make_tints, "epochs=3"),
+    "early-learning-regularization": Tiny(
+        "photos=60,test=20,choosing=20,epochs=2,seeds=1,draws=2", make_tints, "epochs=3",
+        patches={
+            "unshaken.papers.early_learning_regularization.LATE": "20",
+            "unshaken.papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
+            "unshaken.papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
+        },
+    ),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),

@@ -93,3 +93,11 @@ def test_data_that_cannot_be_opened_costs_the_pictures_only(store):
     with TestClient(create_app(store, reader="ann"), base_url="http://localhost") as client:
         assert client.get("/reviews/night/items/1/image.img").status_code == 404
         assert client.get("/reviews/night/items/1").status_code == 200
+
+
+def test_a_picture_that_cannot_be_read_says_why(ann):
+    answer = ann.client.get("/reviews/night/items/14/thumbnail.img")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert "truncated" in answer.text
+    assert "<script" not in answer.text
