@@ -367,6 +367,10 @@ TINY: dict[str, Tiny] = {
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
+    "rcal": Tiny(
+        "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
+        needs=("sklearn",),
+    ),
     "rigid": Tiny(
         "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
