@@ -195,7 +195,7 @@ def test_everything_works_without_javascript(open_tab, reviews):
     tab.get_by_label("Another", exact=True).fill("ship")
     tab.get_by_role("button", name="Record these classes").click()
     assert [reviews.item("night", i, "ann").own.kind.value for i in (1, 2)] == ["confirm", "several"]
-    assert reviews.item("night", 2, "ann").own.classes == (1, 2, 3)  # the model's suggestion is known by now, and checked
+    assert reviews.item("night", 2, "ann").own.classes == (1, 2, 3)  # the model's is known by now
     assert troubles == []
 
 
