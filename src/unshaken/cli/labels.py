@@ -1,9 +1,10 @@
-"""`unshaken labels find|estimate`."""
+"""`unshaken labels find|review|estimate`."""
 
 from __future__ import annotations
 
 import typer
 
+from unshaken.cli.label_review import review
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
 from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Run
@@ -13,7 +14,7 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
 
-app = typer.Typer(name="labels", help="Find wrong labels and estimate how many there are.")
+app = typer.Typer(name="labels", help="Find wrong labels, have people review them, and estimate how many there are.")
 
 
 @app.command("find")
@@ -82,3 +83,6 @@ def estimate(session: Session, run: Run, verdicts: opt.Verdicts, json: Json = Fa
         counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
     return 0
+
+
+app.command("review")(review)
