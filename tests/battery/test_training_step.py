@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.battery.test_recipes import RECIPES, cheap, every, together
+from tests.battery.test_recipes import RECIPES, cheap, every, labels_for, together
 from unshaken.core.classifier import Classifier
 from unshaken.data import load_data
 from unshaken.data.resident import Samples
@@ -88,6 +88,7 @@ def test_three_steps_are_those_written_out(method, gray):
     images, labels = gray
     whole = "demo" in str(method.cls.first_try)  # an embedded network is to see them: no pixels are left out
     images = images if whole else images[..., ::2, ::2].contiguous()
+    labels = labels_for(method, images, labels)
     loop, written = (trained(kind, cheap(method), images, labels) for kind in (Loop, WrittenOut))
     first = loop[3]
     assert loop[0].keys() == written[0].keys()

@@ -54,5 +54,5 @@ def test_a_port_in_use_is_an_error():
 
 
 def test_a_host_of_no_kind_is_an_error():
-    with pytest.raises(ParameterError, match="cannot listen at 256.1.1.1"):
+    with pytest.raises(ParameterError, match=r"cannot listen at 256\.1\.1\.1"):
         serve(None, host="256.1.1.1", port=0, ready=lambda address: None)

@@ -17,7 +17,7 @@ class Batch:
 
     Args:
         images: float32 `[N, C, H, W]` in [0, 1].
-        labels: int64 `[N]`, or None where the data has none.
+        labels: int64 `[N]`, or masks, a class for each pixel, `[N, H, W]`; None where the data has none.
         ids: one string a sample, stable for it across runs.
 
     Raises:
@@ -35,10 +35,11 @@ class Batch:
             )
         if len(self.ids) != len(self.images):
             raise DataError(f"{len(self.images)} images came with {len(self.ids)} ids: give one id per sample")
-        if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]):
+        shapes = self.images.shape[:1], (len(self.images), *self.images.shape[2:])
+        if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape not in shapes):
             raise DataError(
-                f"labels must be int64 of shape ({len(self.images)},), not {self.labels.dtype} of shape "
-                f"{tuple(self.labels.shape)}"
+                f"labels must be int64 of shape ({len(self.images)},), or of shape {shapes[1]} for masks, not "
+                f"{self.labels.dtype} of shape {tuple(self.labels.shape)}"
             )
 
     def __len__(self) -> int:

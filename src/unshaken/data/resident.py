@@ -12,6 +12,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
+from unshaken.core.masks import IGNORED
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.in_memory import InMemory
@@ -60,7 +61,7 @@ class Samples:
         self.good = self._loaded(good)
         if sparse:
             return
-        counts = torch.bincount(self.labels[self.good], minlength=classes)
+        counts = self._counts(classes)
         if len(absent := (counts == 0).nonzero().flatten().tolist()):
             names = dataset.classes if len(dataset.classes) == classes else [str(i) for i in range(classes)]
             lacking = ", ".join(repr(names[i]) for i in absent[:3]) + (", ..." if len(absent) > 3 else "")
@@ -75,10 +76,31 @@ class Samples:
 
         Args:
             images: uint8 `[N, C, H, W]`.
-            labels: int64 `[N]`.
+            labels: int64 `[N]`, or masks, uint8 `[N, H, W]`.
             classes: number of classes K.
         """
         return cls(InMemory(images, labels, classes=[str(i) for i in range(classes)]), None, classes)
+
+    @property
+    def are_masks(self) -> bool:
+        """Whether labels give a class for each pixel."""
+        return self.labels.ndim > 1
+
+    def _counts(self, classes: int) -> Tensor:
+        """Samples of each class; of masks pixels.
+
+        Raises:
+            DataError: masks have more classes.
+        """
+        labels = self.labels[self.good]
+        if self.are_masks:
+            labels = labels[labels != IGNORED]
+            if labels.numel() and int(labels.max()) >= classes:
+                raise DataError(
+                    f"data {self.dataset.options.spec!r}: masks hold the class {int(labels.max())}, but there are "
+                    f"{classes} classes, from 0"
+                )
+        return torch.bincount(labels, minlength=classes)
 
     def _loaded(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Hold all images as bytes where they fit; rows that cannot be read are left out."""
@@ -130,10 +152,10 @@ class Samples:
         return SampleRng.of(seed, "harden", self.dataset.ids)
 
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Batches in the order asked for: rows `[n]`, float32 images in [0, 1], labels."""
+        """Batches in the order asked for: rows `[n]`, float32 images in [0, 1], int64 labels or masks."""
         if self.resident is not None:
             for part in torch.split(torch.from_numpy(rows), size):
-                yield part, self.resident[self.place[part]].float().div_(255), self.labels[part]
+                yield part, self.resident[self.place[part]].float().div_(255), self.labels[part].long()
             return
         place = {self.dataset.ids[i]: int(i) for i in rows}
         for found in self._stream(rows, size):
@@ -141,7 +163,7 @@ class Samples:
                 self.bad[place[found.id]] = found.reason
                 continue
             part = torch.tensor([place[name] for name in found.ids])
-            yield part, found.images, self.labels[part]
+            yield part, found.images, self.labels[part].long()
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:
         """Some samples as one batch."""

@@ -15,7 +15,7 @@ def subset(dataset: Dataset, limit: int | None, seed: int = 0) -> NDArray[np.int
 
     Label k gets `limit n_k / N` places, rounded by largest remainder (ties by a seeded draw). Inside a label the draw
     depends on (seed, id) alone, so the order of the files does not matter. Samples with a bad label are a group of
-    their own: they stay visible.
+    their own: they stay visible. Where labels are masks, all samples are one group.
 
     Args:
         dataset: where to choose from.
@@ -34,7 +34,7 @@ def subset(dataset: Dataset, limit: int | None, seed: int = 0) -> NDArray[np.int
     if limit is None or limit >= total:
         return np.arange(total)
     draw = SampleRng.of(seed, "subset", dataset.ids).keys.numpy()
-    groups = np.zeros(total, np.int64) if dataset.labels is None else dataset.labels
+    groups = np.zeros(total, np.int64) if dataset.labels is None or dataset.labels.ndim > 1 else dataset.labels
     names, counts = np.unique(groups, return_counts=True)
     quota, remainder = np.divmod(counts * limit, total)
     ties = SampleRng.of(seed, "subset/label", [str(n) for n in names.tolist()]).keys.numpy()

@@ -36,6 +36,7 @@ from unshaken.measure.robustness.effective_robustness import (
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
+from unshaken.measure.segmentation.overlap import dice, iou
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import clopper_pearson, share
 from unshaken.measure.statistics.join import match
@@ -97,6 +98,7 @@ __all__ = [
     "conformal_threshold",
     "corruption_error",
     "detection_accuracy",
+    "dice",
     "disparity",
     "effective_robustness",
     "excess_aurc",
@@ -109,6 +111,7 @@ __all__ = [
     "gap_change",
     "holm",
     "holm_corrected",
+    "iou",
     "match",
     "mcnemar",
     "minimal_norm",

@@ -47,6 +47,8 @@ def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model",
     """
     if dataset.labels is None:
         return Alignment(dataset)
+    if dataset.labels.ndim > 1:
+        raise DataError(f"data {dataset.options.spec!r} is labelled with masks: one class an image is needed here")
     names, used = ClassNames(classes), _used(dataset)
     if not used:
         return Alignment(dataset, LabelRecord(by="positions", why="the labels are numbers without names"))

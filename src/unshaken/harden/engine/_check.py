@@ -6,13 +6,13 @@ import copy
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.masks import IGNORED, classes_last, cross_entropy
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
 from unshaken.core.search_copy import search_copy
@@ -22,7 +22,7 @@ PIECE = 256
 
 
 class Check:
-    """Clean and robust accuracy on fixed images.
+    """Clean and robust accuracy on fixed images; of masks the mean over images of the share of right pixels.
 
     Args:
         held: held out.
@@ -45,8 +45,8 @@ class Check:
         with evaluating(kept):
             logits = self._logits(kept, self.held.images)
             labels = required(self.held.labels)
-            figures["held_loss"] = float(F.cross_entropy(logits, labels))
-            figures["held_accuracy"] = float(predict(logits).eq(labels).double().mean())
+            figures["held_loss"] = float(cross_entropy(logits, labels))
+            figures["held_accuracy"] = float(_shares_right(logits, labels).mean())
             if self.threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
                 figures["held_robust"] = self._under(kept, self.held, PGD(steps=self.steps, step_size=2.5 / self.steps))
@@ -73,6 +73,15 @@ class Check:
         norm, eps = self.threat.norm, self.threat.eps
         (found,), _ = attack.attack(oracle, some, norm=norm, eps=[eps], seed=self.seed)
         return 1 - float(found.fooled.double().mean())
+
+
+def _shares_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether each image is right, or the share of its pixels that are, `[N]`."""
+    right = predict(classes_last(logits)).eq(labels)
+    if labels.ndim == 1:
+        return right.double()
+    known = labels != IGNORED
+    return (right & known).flatten(1).sum(1).double() / known.flatten(1).sum(1).clamp(min=1)
 
 
 def moved(model: Classifier, weights: Mapping[str, Tensor]) -> Classifier:

@@ -54,6 +54,23 @@ class Composition:
                     raise ParameterError(f"recipe {recipe.info.name!r} does not go with {taken[what]!r}: {why}")
         self.taken = taken
 
+    def check_labels(self, kind: str) -> None:
+        """Refuse recipes that do not learn from such labels.
+
+        Args:
+            kind: `CLASSES` or `MASKS`.
+
+        Raises:
+            ParameterError: a recipe learns from the other kind alone.
+        """
+        for recipe in self.recipes:
+            if kind not in recipe.learns_from:
+                known = " or ".join(sorted(recipe.learns_from))
+                raise ParameterError(
+                    f"recipe {recipe.info.name!r} learns from {known}, the labels are {kind}: choose another "
+                    "recipe, or other data"
+                )
+
     @property
     def threat(self) -> Threat | None:
         """The first recipe's that has one."""

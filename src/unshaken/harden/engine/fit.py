@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.masks import IGNORED
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._check import moved
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.loop import Loop
-from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.recipe import Memory, Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.models.networks.architectures import build
 
@@ -26,11 +27,13 @@ class FitResult:
         model: chosen on held-out images, in evaluation mode.
         last: after the last step.
         progress: curves, flags and cost.
+        memory: what recipes remember at the end, by their names, such as corrected labels.
     """
 
     model: Classifier
     last: Classifier
     progress: Progress
+    memory: Mapping[str, Memory]
 
 
 def fit(
@@ -41,16 +44,18 @@ def fit(
     training: Training | None = None,
     *,
     classes: int | None = None,
+    after_epoch: Callable[[Classifier], object] | None = None,
 ) -> FitResult:
     """Train a model; the same arguments give the same weights on a CPU.
 
     Args:
         model: as it starts; trained in place.
         images: uint8 `[N, C, H, W]`, all in memory.
-        labels: int64 `[N]`, from 0.
+        labels: int64 `[N]`, from 0; or masks, uint8 `[N, H, W]`, 255 where a pixel is not to count.
         recipes: what is learned; none for plain cross-entropy.
         training: how long, how fast, how checked.
         classes: number of classes K; default the largest label and one.
+        after_epoch: is shown the live classifier when an epoch has ended; it must leave it as it is.
 
     Raises:
         ParameterError: recipes do not go together.
@@ -64,11 +69,15 @@ def fit(
     def keep(found: Classifier, name: str, progress: Progress) -> None:
         kept[name] = {k: v.detach().cpu().clone() for k, v in found.net.state_dict().items()}
 
-    samples = Samples.of(images, labels, int(labels.max()) + 1 if classes is None else classes)
+    if classes is None:
+        classes = int((labels if labels.ndim == 1 else labels[labels != IGNORED]).max()) + 1
+    samples = Samples.of(images, labels, classes)
     loop = Loop(model, samples, recipes, training or Training(), keep=keep)
+    if after_epoch is not None:
+        loop.told = lambda record: after_epoch(loop.live)
     progress = loop.train()
     last = loop.kept()
-    return FitResult(moved(last, kept["model"]).eval(), last.eval(), progress)
+    return FitResult(moved(last, kept["model"]).eval(), last.eval(), progress, loop.memory)
 
 
 def fresh(arch: str, images: Tensor, *, classes: int, seed: int) -> Classifier:

@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.masks import cross_entropy
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.inner import Inner
 
+CLASSES, MASKS = "one class an image", "masks"
 Memory = dict[str, Tensor]
 """What a recipe remembers from step to step: named tensors, kept in the checkpoint."""
 Evaluate = Callable[[Callable[[Tensor], Tensor]], tuple[Tensor, Tensor, Tensor]]
@@ -81,7 +83,7 @@ class Step:
         classifier: the same weights without the wrapping of several processes; for its modules, never to be called
             for the loss.
         images: `[N, C, H, W]` in [0, 1], as augmented so far.
-        labels: int64 `[N]`.
+        labels: int64 `[N]`; or masks `[N, H, W]`, see `Recipe.learns_from`.
         rng: the samples' streams of this epoch; fold the recipe's name into it.
         inner: the inner search.
         epoch: from 0.
@@ -141,11 +143,13 @@ class Step:
         """The mean cross-entropy against the labels, or against the mixed targets.
 
         Args:
-            logits: `[N, K]`.
+            logits: `[N, K]`, or `[N, K, H, W]` where the labels are masks.
             smoothing: share of the target that is spread evenly over all K classes.
+
+        Raises:
+            ModelError: the logits are not of the kind of the labels.
         """
-        wanted = self.labels if self.targets is None else self.targets
-        return F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+        return cross_entropy(logits, self.labels if self.targets is None else self.targets, smoothing=smoothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,8 @@ class Recipe(Parameters, ABC):
     refuses: ClassVar[Mapping[str, str]] = {}
     """What no other recipe of the run may take, with the reason."""
 
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES})
+    """The kinds of labels that it learns from: `CLASSES`, one an image, `MASKS`, a class for each pixel, or both."""
     first_try: ClassVar[FirstTry] = FirstTry()
     """How to try it where defaults do not do."""
 

@@ -211,11 +211,13 @@ def prepared(
 
 
 def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
-    """The data with the model's class numbers; as it is where the last layer is to be replaced by one for its classes.
+    """The data with the model's class numbers; as it is where these are to be replaced, and where labels are masks.
 
     Raises:
         DataError: see `unshaken.run.align.align`.
     """
+    if dataset.labels is not None and dataset.labels.ndim > 1:
+        return dataset
     try:
         return aligned(dataset, model.classes, model=f"model {model.name!r}")
     except DataError:

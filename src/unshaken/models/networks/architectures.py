@@ -16,6 +16,7 @@ from unshaken.models.networks.small_cnn import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.models.networks.timed_cnn import TimedCNN
+from unshaken.models.networks.unet import UNet
 
 SMALL: dict[str, type[Small]] = {
     "small": SmallNet,
@@ -23,6 +24,7 @@ SMALL: dict[str, type[Small]] = {
     "small-vit": SmallViT,
     "strided-cnn": StridedCNN,
     "timed-cnn": TimedCNN,
+    "unet": UNet,
 }
 """Nets of this package that take `classes`, `channels` and `side`."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from unshaken.labels.review.verdict import VerdictKind
@@ -144,3 +146,28 @@ def test_an_unknown_class_is_said_on_the_page_of_the_item(ann, store):
     assert "did you mean" in page
     assert "<title>Item 1" in page
     assert own(store, 1) is None
+
+
+def test_the_model_is_right_in_one_click_where_its_suggestion_is_shown(ann):
+    assert "The model is right" not in ann.get("/reviews/night/items/1")
+    assert "The model is right: dog" in ann.get("/reviews/day/items/1")
+    assert "The model is right" not in ann.get("/reviews/day/items/1").replace("The model is right: dog", "")
+
+
+def test_a_note_goes_with_a_verdict(ann, store):
+    page = ann.get("/reviews/night/items/4")
+    ann.post("/reviews/night/items/4/verdict", page, kind="unclear", note=" too dark\r\nto tell ")
+    assert store.item("night", 4, "ann").own.note == "too dark\r\nto tell"
+    assert "too dark" in ann.get("/reviews/night/items/4")
+    assert "too dark" in ann.get("/reviews/night/items/4/log")
+
+
+def test_the_verdict_of_a_reader_is_taken_whole_when_settling(ann, bob, store):
+    ann.post("/reviews/night/items/1/verdict", ann.get("/reviews/night/items/1"), kind="confirm")
+    several = {"kind": "several", "class": ["cat", "crane #4"]}
+    bob.post("/reviews/night/items/1/verdict", bob.get("/reviews/night/items/1"), **several)
+    page = ann.get("/reviews/night/settle/1")
+    form = page[page.index('aria-label="Take the verdict of bob"') - 400 :]
+    assert re.findall(r'name="class" value="([^"]+)"', form)[:2] == ["#0", "#4"]
+    ann.post("/reviews/night/settle/1", page, kind="several", **{"class": ["#0", "#4"]})
+    assert store.item("night", 1, "ann").answer.classes == (0, 4)

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Recipe, Step, frozen_statistics
+from unshaken.harden.engine.recipe import CLASSES, MASKS, Recipe, Step, frozen_statistics
 
 
 def weight_direction(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -28,6 +28,7 @@ class AWP(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"weights"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS})
     refuses: ClassVar[Mapping[str, str]] = {
         "targets": "it is not defined for mixed labels; leave one of the two out",
         "views": "it is not defined for losses over several augmented views; leave one of the two out",

@@ -1,0 +1,182 @@
+"""ADELE: masks corrected class by class once early learning ends, and agreement over input scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
+from unshaken.core.registry import register
+from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step
+from unshaken.labels.correct.early_learning import has_started, start_of_correction
+from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
+from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
+from unshaken.measure import iou
+
+LABELS, COUNTS, CURVE, START, BLOCK = "labels", "counts", "curve", "start", "block"
+"""Names of what the recipe remembers: masks `[samples, H, W]`, the epoch's counts `[3, K]`, intersection over union
+`[epochs, K]`, `t_c` `[K]`, and the block of epochs in which each class was last corrected, `[K]`."""
+AS_GIVEN = MOST_CLASSES
+"""The value of a pixel in `labels` whose label is the given one."""
+UNKNOWN = -1
+"""`t_c` of a class that is not corrected yet."""
+_FROM_TEXT = BeforeValidator(lambda given: tuple(filter(None, given.split("+"))) if isinstance(given, str) else given)
+_AS_TEXT = PlainSerializer(lambda values: "+".join(f"{v:g}" for v in values), str)
+"""Several numbers are written as `0.7+1+1.5` in a recipe's text."""
+
+
+@register("adele", reference="Liu et al. 2022, arXiv:2110.03740")
+class ADELE(Recipe):
+    """ADELE: correct masks by confident predictions, each class from the end of its early learning.
+
+    The curve of a class is the intersection over union of the predictions that its training steps make with the given
+    labels, so that corrections do not bend it. Corrected labels are used from the next epoch on. Predictions that
+    correct are made in evaluation mode at the size of the images; the published code for SegTHOR takes those of the
+    training steps. Class 0 is the background.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({MASKS})
+    first_try: ClassVar[FirstTry] = FirstTry(arch="unet", parameters={"scales": "1"})
+
+    correct: bool = Field(True, description="whether labels are corrected; false leaves the consistency alone")
+    starts: Annotated[tuple[PositiveInt, ...], _FROM_TEXT, _AS_TEXT] = Field(
+        (),
+        description="t_c of each class, as 8+12, or one for all: epoch from 0 that correction follows; default fitted",
+    )
+    threshold: float = Field(0.9, gt=0, lt=1, description="r, share by which a class's slope falls before correction")
+    foreground: float = Field(0.7, ge=0, le=1, description="least probability of a predicted foreground class")
+    background: float = Field(0.7, ge=0, le=1, description="least probability of predicted background")
+    constraint: Constraint = Field("both", description="whether label and prediction must be on, or only the latter")
+    ignore: Ignore = Field("none", description="pixels to be ignored instead; see correct_masks")
+    every: PositiveInt = Field(10, description="epochs of a block; each class is corrected once in a block")
+    accumulate: bool = Field(True, description="whether corrected labels are corrected further; else the given ones")
+    scales: Annotated[tuple[PositiveFloat, ...], _FROM_TEXT, _AS_TEXT] = Field(
+        (0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
+    )
+    consistency: NonNegativeFloat = Field(1.0, description="lambda, weight of the agreement over scales")
+    sure: float = Field(0.8, ge=0, le=1, description="rho, probability from which agreement counts")
+    gate: Gate = Field("image", description="whether one sure pixel lets its image count, or each pixel itself")
+
+    def begin(self, setup: Setup) -> None:
+        """Labels as they are given.
+
+        Raises:
+            ParameterError: several processes train together; the scales lack 1; or starts and classes do not fit.
+        """
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if together and torch.distributed.get_world_size() > 1:
+            raise ParameterError("adele remembers each label in one table: train it in one process (--devices 1)")
+        if self.scales.count(1.0) != 1:
+            raise ParameterError(f"adele: scales={'+'.join(map(str, self.scales))} must hold 1 once")
+        if len(self.starts) not in (0, 1, setup.classes - 1):
+            raise ParameterError(
+                f"adele: starts names {len(self.starts)} epochs; give one for all classes, or {setup.classes - 1}, one "
+                "for each but the background"
+            )
+        height, width = setup.images.shape[2:]
+        on = {"device": setup.images.device}
+        setup.memory[LABELS] = torch.full((setup.samples, height, width), AS_GIVEN, dtype=torch.uint8, **on)
+        setup.memory[COUNTS] = torch.zeros(3, setup.classes, dtype=torch.int64, **on)
+        setup.memory[CURVE] = torch.zeros(0, setup.classes, dtype=torch.float64, **on)
+        for name in (START, BLOCK):
+            setup.memory[name] = torch.full((setup.classes,), UNKNOWN, dtype=torch.int64, **on)
+
+    def loss(self, step: Step) -> Tensor:
+        """Cross-entropy against the corrected labels at all scales, and their agreement, over the number of scales."""
+        memory = step.memory[self.info.name]
+        rows = step.rows.to(memory[LABELS].device)
+        labels = overlaid(step.labels, memory[LABELS][rows])
+        logits = [at_scale(step.model, step.shown, scale) for scale in self.scales]
+        own = logits[self.scales.index(1.0)].detach()
+        memory[COUNTS] += overlap_counts(own.argmax(1), step.labels, step.classes)
+        if len(logits) == 1:
+            return F.cross_entropy(logits[0], labels, ignore_index=IGNORED)
+        agreement = multi_scale_consistency(logits, labels, sure=self.sure, gate=self.gate)
+        return (multi_scale_cross_entropy(logits, labels) + self.consistency * agreement) / len(logits)
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """Extend the curves, tell whose early learning has ended, and correct the labels of these classes."""
+        memory = epoch.memory
+        measured = iou(memory[COUNTS].cpu().numpy())
+        memory[COUNTS] = torch.zeros_like(memory[COUNTS])
+        new = torch.from_numpy(measured).to(memory[CURVE]).nan_to_num(0.0)
+        memory[CURVE] = torch.cat([memory[CURVE], new[None]])
+        epoch.figures.update({f"iou_{k}": float(v) for k, v in enumerate(new)})
+        if self.correct:
+            self._start_classes(epoch)
+            self._correct(epoch)
+            epoch.figures.update({f"start_{k}": float(v) for k, v in enumerate(memory[START]) if v != UNKNOWN})
+
+    def _start_classes(self, epoch: Epoch) -> None:
+        """Switch on the classes whose early learning has ended; what was decided stays."""
+        curve, starts = epoch.memory[CURVE].cpu().numpy(), epoch.memory[START]
+        for label in range(1, curve.shape[1]):
+            if int(starts[label]) == UNKNOWN:
+                start = self._given_start(label) or start_of_correction(curve[:, label], threshold=self.threshold)
+                if has_started(start, len(curve)) and start is not None:
+                    starts[label] = start
+
+    def _given_start(self, label: int) -> int | None:
+        if not self.starts:
+            return None
+        return self.starts[0] if len(self.starts) == 1 else self.starts[label - 1]
+
+    def _correct(self, epoch: Epoch) -> None:
+        """Correct the labels of the classes that are due."""
+        memory, block = epoch.memory, epoch.number // self.every
+        on = memory[START] != UNKNOWN
+        due = on & (memory[BLOCK] != block)
+        if not bool(due.any()):
+            return
+
+        def read(images: Tensor) -> Tensor:
+            probabilities = epoch.model(images).float().softmax(1)
+            sure = is_confident(probabilities, self.foreground, self.background)
+            return torch.stack([probabilities.argmax(1), sure.long()], 1).to(torch.uint8)
+
+        rows, given, found = epoch.evaluate(read)
+        now = overlaid(given, memory[LABELS][rows])
+        before = now if self.accumulate else given
+        after = correct_masks(
+            before.to(torch.uint8), found[:, 0], found[:, 1].bool(), on, due=due, constraint=self.constraint,
+            ignore=self.ignore,
+        )  # fmt: skip
+        memory[LABELS][rows] = after
+        memory[BLOCK] = torch.where(due, block, memory[BLOCK])
+        epoch.figures["changed"] = float((after != now).double().mean())
+
+
+def overlaid(given: Tensor, corrected: Tensor) -> Tensor:
+    """Masks as they are now: the corrected value of a pixel, or the given one where there is none.
+
+    Args:
+        given: int64 `[N, H, W]`.
+        corrected: uint8 `[N, H, W]`, `AS_GIVEN` where a label is unchanged.
+
+    Returns:
+        int64 `[N, H, W]`.
+    """
+    return torch.where(corrected == AS_GIVEN, given, corrected.long())
+
+
+def at_scale(model: Callable[[Tensor], Tensor], images: Tensor, scale: float) -> Tensor:
+    """Logits `[N, K, H, W]` of resized images, brought back to the size of the images.
+
+    Args:
+        model: from images to logits `[N, K, h, w]`.
+        images: `[N, C, H, W]`.
+        scale: factor of height and width.
+    """
+    if scale == 1:
+        return model(images)
+    height, width = images.shape[2:]
+    size = (max(1, int(height * scale)), max(1, int(width * scale)))
+    logits = model(F.interpolate(images, size, mode="bilinear", align_corners=True))
+    return F.interpolate(logits, (height, width), mode="bilinear", align_corners=True)

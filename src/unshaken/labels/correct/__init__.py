@@ -1,0 +1,1 @@
+"""Labels that are corrected: by people, or by training."""

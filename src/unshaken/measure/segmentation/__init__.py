@@ -1,0 +1,1 @@
+"""Measures of masks: a class for each pixel."""
