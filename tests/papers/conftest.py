@@ -311,6 +311,14 @@ TINY: dict[str, Tiny] = {
         partial(make_faint_tints, train=240, brighter=120), "n=100",
     ),
     "dverge": Tiny("photos=30,attacked=12,images=520,baseline=8,epochs=2,steps=3,seeds=1", make_tints, "epochs=3"),
+    "early-learning-regularization": Tiny(
+        "photos=60,test=20,choosing=20,epochs=2,seeds=1,draws=2", make_tints, "epochs=3",
+        patches={
+            "unshaken.papers.early_learning_regularization.LATE": "20",
+            "unshaken.papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
+            "unshaken.papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
+        },
+    ),
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
@@ -382,6 +390,9 @@ TINY: dict[str, Tiny] = {
     "vit-patch": Tiny(
         "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
+    ),
+    "web-noise-lsa": Tiny(
+        "seeds=2,control_seeds=1,train=150,test=60,pretraining=2,epochs=2", make_bands, "test=59", needs=("sklearn",)
     ),
 }  # fmt: skip
 
