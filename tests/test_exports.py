@@ -10,7 +10,7 @@ EXPORTS = {
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",
     "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",
-    "unshaken.run": "PLANS Condition Context Entry Flag Interrupted Job Part RunConfig RunDir execute load_plan "
+    "unshaken.run": "Condition Context Entry Flag Interrupted Job PLANS Part RunConfig RunDir execute load_plan "
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
@@ -18,21 +18,21 @@ EXPORTS = {
     "MIFGSM PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
-    "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy Evasion "
-    "ExportResult FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency MCDropout MCM MSP "
-    "LearnedWatermarkDetector Mahalanobis MaxLogit NudeNet "
-    "ODIN OpenNSFW PolicyHeads RIGID ReAct RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark "
-    "TemperatureScaling ViM export fit guard latency",
+    "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
+    "Evasion ExportResult FeatureSqueezing Fit Fusion GEN GradNorm Gram KLMatching KNN LID Latency "
+    "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
+    "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
+    "latency",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix ClassBalanced Consistency Corruptions CropFlip "
-    "CrossMax "
-    "CutMix Denoise Distillation Dverge ELR EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE "
-    "GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation LayerHeadsRecipe Mart "
-    "MaskedAutoencoding MixingNetwork Mixture Mixup MultiResolution NFgsm Noise Noise2Net PixMix Proximal Purify "
-    "RepresentationConsistency RepresentationTuning SCE SmoothAdv TAP Temperature TestTimeAugmentation "
-    "ThreeHeads TrAct Trades WorstClass",
-    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning Evidence Finder ImageBoxes KNNAgreement "
-    "LabelScores NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes find_masks find_multi_label",
+    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
+    "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
+    "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
+    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
+    "PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR "
+    "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
+    "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
+    "find_masks find_multi_label",
     "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
     "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
     "Spatter SpeckleNoise Translation ZoomBlur",

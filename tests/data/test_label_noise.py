@@ -7,13 +7,23 @@ import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
-from unshaken.data.label_noise import CONFUSED, MODELS, asymmetric, drawn_labels, pair, symmetric, uniform
+from unshaken.data.label_noise import (
+    CONFUSED,
+    MODELS,
+    asymmetric,
+    class_frequency,
+    drawn_labels,
+    pair,
+    symmetric,
+    uniform,
+)
+from unshaken.data.long_tail import tail_counts
 from unshaken.data.named import CIFAR10
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_rows_of_transitions_sum_to_one(name):
-    transition = MODELS[name](0.3, CIFAR10)
+    transition = MODELS[name](0.3, CIFAR10, range(1, 11))
     assert transition.sum(1).tolist() == pytest.approx([1.0] * 10)
     assert transition.min() >= 0
 
@@ -29,6 +39,22 @@ def test_asymmetric_noise_halves_over_cifar10():
     assert 1 - np.trace(transition) / 10 == pytest.approx(0.2)
     assert transition[CIFAR10.index("cat"), CIFAR10.index("dog")] == 0.4
     assert sum(row.max() < 1 for row in transition) == len(CONFUSED)
+
+
+def test_class_frequency_noise_of_a_long_tail():
+    """Cifar-10 at an imbalance of 100: rows of the transition, and how many of each class's labels are then right."""
+    counts = np.array(tail_counts(5000, 10, 100))
+    found = class_frequency(0.4, CIFAR10, counts)
+    first = [0.6, 0.1619, 0.0970, 0.0582, 0.0348, 0.0209, 0.0125, 0.0075, 0.0045, 0.0027]
+    assert found[0].tolist() == pytest.approx(first, abs=6e-5)
+    last = [0.1619, 0.0970, 0.0581, 0.0349, 0.0209, 0.0125, 0.0075, 0.0045, 0.0027, 0.6]
+    assert found[9].tolist() == pytest.approx(last, abs=6e-5)
+    given = counts @ found
+    assert given.round().tolist() == [4422, 3078, 1952, 1202, 730, 442, 266, 160, 96, 58]
+    right = [0.678, 0.584, 0.552, 0.537, 0.530, 0.526, 0.523, 0.522, 0.521, 0.520]
+    assert (0.6 * counts / given).tolist() == pytest.approx(right, abs=6e-4)
+    with pytest.raises(DataError, match="needs samples of two classes"):
+        class_frequency(0.4, "ab", [5, 0])
 
 
 def test_the_realised_rate_is_stored_and_near_the_stated_one():

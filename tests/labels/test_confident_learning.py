@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from unshaken.labels import ConfidentLearning, Evidence, Probabilities
-from unshaken.labels.engine.confident_joint import round_to_sum
+from unshaken.labels.engine.confident_joint import confident_classes, round_to_sum
 
 P = np.array(
     [
@@ -56,6 +60,15 @@ def test_of_several_confident_classes_the_most_probable_or_the_one_in_excess_cou
     assert evidence.confident("excess").confident.tolist() == [0, 2, 2, 2]
 
 
+def test_a_class_below_its_threshold_is_never_taken_for_confident():
+    """The example of cleanlab's issue 1248: A and C reach their thresholds, C is likelier, and cleanlab takes D."""
+    p, thresholds = np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([0.01, 0.5, 0.01, 0.5])
+    found = {rule: confident_classes(p, thresholds, rule).tolist() for rule in ("probability", "confident", "excess")}
+    assert found == {"probability": [3], "confident": [2], "excess": [2]}
+    likelier = np.array([[0.5, 0.1, 0.3, 0.1]]), np.array([0.45, 0.5, 0.01, 0.5])  # A is likelier, C exceeds by more
+    assert [confident_classes(*likelier, rule).tolist() for rule in found] == [[0], [0], [2]]
+
+
 def test_a_class_without_samples_is_never_confident():
     evidence = Evidence(np.array([0, 1]), 3, Probabilities(np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])))
     assert evidence.confident().thresholds[2] == 2
@@ -99,6 +112,22 @@ def test_blocks_change_nothing(monkeypatch):
     assert np.array_equal(whole.flagged, parts.flagged)
     assert np.array_equal(whole.score, parts.score)
     assert whole.figures == parts.figures
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_mapped_file_is_not_held(tmp_path, monkeypatch):
+    """Of 16 MiB on the disk no more than a few blocks of 1 MiB may stay in memory, whichever way rows are read."""
+
+    def mapped():
+        return int(re.search(r"RssFile:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
+
+    np.save(tmp_path / "p.npy", np.full((1 << 14, 256), 1 / 256, np.float32))
+    monkeypatch.setattr("unshaken.labels.engine.probabilities.BLOCK", 1 << 18)
+    probabilities, before = Probabilities(np.load(tmp_path / "p.npy", mmap_mode="r")), mapped()
+    assert sum(len(block) for _, block in probabilities.blocks()) == 1 << 14
+    for start in range(4):
+        assert probabilities.rows(np.arange(start, 1 << 14, 4)).sum() == 1 << 12
+    assert mapped() - before < 6 << 20
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unshaken.api.labels import find_labels
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import cross_validation
 from unshaken.measure import auroc
@@ -146,6 +148,59 @@ def test_a_trained_model_gives_features(tmp_path):
     assert result.record["agreement"]["predicted"]["value"] > 0.6
 
 
+@pytest.fixture(scope="module")
+def watched(noisy, tmp_path_factory):
+    """A search whose trainings were watched."""
+    out = tmp_path_factory.mktemp("watch") / "run"
+    return find_labels(noisy[0], ["early-learning", "aum", "self-confidence"], out=out, **QUICK)
+
+
+@pytest.mark.parametrize("name", ["early-learning", "aum"])
+def test_training_dynamics_find_what_was_planted(noisy, watched, name):
+    wrong, found = noisy[1], watched.found[name]
+    assert auroc(-found.score[~wrong], -found.score[wrong]).value > 0.9
+    assert np.array_equal(found.suggested, watched.found["self-confidence"].suggested)
+
+
+def test_watching_changes_no_network_and_is_resumed(noisy, trained, watched, monkeypatch):
+    one = trained.run.read("folds", "fold-1.npy")
+    assert watched.run.read("folds", "fold-1.npy") == one
+    monkeypatch.setattr(cross_validation, "fit", lambda *a, **k: pytest.fail("a fold was trained"))
+    again = find_labels(
+        noisy[0], ["early-learning", "aum", "self-confidence"], out=watched.run.path, resume=True, **QUICK
+    )
+    assert np.array_equal(again.found["aum"].score, watched.found["aum"].score)
+
+
+def test_true_labels_judge_the_finders(tmp_path):
+    """The figures of `labels.json` against scikit-learn's, on noise that is known."""
+    data = load_data("demo?noise=symmetric:0.3")
+    p = np.random.default_rng(0).dirichlet(np.ones(10), len(data)) + 0.3 * np.eye(10)[data.true_labels]
+    p /= p.sum(1, keepdims=True)
+    result = find_labels(data, ["self-confidence", "confident-learning"], probabilities=p, out=tmp_path / "run")
+    wrong, record = data.labels != data.true_labels, result.record
+    assert record["realised_noise"] == record["known_wrong"]["value"] == wrong.mean()
+    score = result.found["self-confidence"].score
+    judged = record["found"]["self-confidence"]["judged"]
+    assert judged["auroc"]["value"] == pytest.approx(roc_auc_score(wrong, -score))
+    assert judged["average_precision"]["value"] == pytest.approx(average_precision_score(wrong, -score))
+    assert judged["precision_at_wrong"]["value"] == wrong[np.argsort(score)[: wrong.sum()]].mean()
+    assert "recall" not in judged
+    flagged = result.found["confident-learning"].flagged
+    judged = record["found"]["confident-learning"]["judged"]
+    assert judged["precision"]["value"] == wrong[flagged].mean()
+    assert judged["recall"]["value"] == flagged[wrong].mean()
+    page = result.run.read("report.md").decode()
+    assert "Against the true labels" in page
+    assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in judged.values())
+
+
+def test_labels_that_are_all_right_judge_nothing(tmp_path):
+    result = find_labels("demo?noise=symmetric:0", model="demo:standard", limit=100, out=tmp_path / "run", review=0)
+    assert "judged" not in result.record["found"]["confident-learning"]
+    assert "Against the true labels" not in result.run.read("report.md").decode()
+
+
 def test_two_of_a_method_have_two_names(noisy, tmp_path):
     methods = ["confident-learning", "confident-learning:filter=both"]
     result = find_labels(noisy[0], methods, probabilities=probabilities(noisy), out=tmp_path / "run")
@@ -173,7 +228,11 @@ def test_wrong_use(noisy, tmp_path):
             ParameterError,
             "needs features, which a trained",
         ),
-        ({"methods": "aum", "probabilities": p}, ParameterError, "needs margins, which are recorded in a training"),
+        (
+            {"methods": "aum", "probabilities": p},
+            ParameterError,
+            "needs margins, which are recorded",
+        ),
         ({"model": "smal-cnn"}, ParameterError, "smal-cnn"),
         ({"data": few}, DataError, "class 1 has a single sample"),
         ({"data": InMemory(data.images)}, DataError, "has no labels to examine"),

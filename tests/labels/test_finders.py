@@ -11,13 +11,14 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import list_methods
 from unshaken.labels import (
     ConfidenceWeightedEntropy,
+    EarlyLearning,
     Evidence,
     NormalizedMargin,
     Probabilities,
     SelfConfidence,
 )
+from unshaken.labels.engine.nearest import nearest
 from unshaken.labels.engine.two_groups import posterior_of_low
-from unshaken.labels.find.knn_agreement import nearest
 from unshaken.measure import auroc
 
 P = np.array(
@@ -56,8 +57,22 @@ def test_a_temperature_is_that_of_a_softmax():
     tempered /= tempered.sum(1, keepdims=True)
     wanted = NormalizedMargin().find(Evidence(GIVEN, 3, Probabilities(tempered))).score
     assert scores == pytest.approx(wanted)
-    with pytest.raises(ParameterError, match="adjust and temperature do not go together"):
+    with pytest.raises(ParameterError, match="adjust, temperature and calibrate do not go together"):
         NormalizedMargin(adjust=True, temperature=2)
+
+
+def test_a_model_that_is_too_sure_is_calibrated_first(monkeypatch):
+    """Of probabilities sharpened by T = 1/3 the fitted temperature undoes the sharpening."""
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 2, (4000, 5))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # drawn from the softmax of the logits
+    sharp = np.exp(3 * logits)
+    evidence = Evidence(labels, 5, Probabilities(sharp / sharp.sum(1, keepdims=True)))
+    found = NormalizedMargin(calibrate=True).find(evidence)
+    assert found.figures["temperature"] == pytest.approx(3, rel=0.1)
+    assert np.array_equal(found.score, NormalizedMargin(temperature=found.figures["temperature"]).find(evidence).score)
+    monkeypatch.setattr("unshaken.labels.engine.adjusted.FITTED", 1000)
+    assert NormalizedMargin(calibrate=True).find(evidence).figures["temperature"] == pytest.approx(3, rel=0.2)
 
 
 @pytest.mark.parametrize("adjust", [False, True])
@@ -81,7 +96,10 @@ def test_a_certain_model_agrees_with_its_label():
 
 
 def planted(seed, n=600, k=5, rate=0.2):
-    """Given labels, probabilities, features and margins of a set, and which labels are wrong."""
+    """Given labels, probabilities, features and margins of a set, and which labels are wrong.
+
+    Samples with wrong labels also differ from all others in a feature of their own, as images of no class do.
+    """
     rng = np.random.default_rng(seed)
     true = rng.integers(0, k, n)
     wrong = rng.random(n) < rate
@@ -90,6 +108,7 @@ def planted(seed, n=600, k=5, rate=0.2):
     logits[np.arange(n), true] += 3
     p = np.exp(logits)
     features = np.eye(k)[true] * 3 + rng.normal(0, 0.7, (n, k))
+    features = np.concatenate([features, wrong[:, None] * 2.5 + rng.normal(0, 0.7, (n, 1))], 1)
     rest = logits.copy()
     rest[np.arange(n), labels] = -np.inf
     margins = np.stack([logits[np.arange(n), labels] - rest.max(1)] * 3)
@@ -110,9 +129,20 @@ def test_every_finder_ranks_planted_errors_first(name):
         assert found.figures["noise_rate"] == pytest.approx(wrong.mean(), abs=0.06)
 
 
+def test_early_learning_counts_epochs_and_breaks_ties_by_the_margin():
+    nan = np.nan
+    margins = np.array([[1, -1, 2, nan, nan], [1, -1, 3, -4, nan], [1, 1, nan, 2, nan], [-1, 1, nan, nan, nan]])
+    found = EarlyLearning().find(Evidence(np.arange(5), 5, margins=margins))
+    assert found.flagged.tolist() == [False] * 5
+    agreed = np.array([0.75, 0.5, 1, 0.5, 0.625])  # the last one was in no training: the median of the others
+    assert np.floor((found.score - agreed) * 5).tolist() == [0] * 5
+    assert np.argsort(found.score).tolist() == [3, 1, 4, 0, 2]
+    assert EarlyLearning().find(Evidence(np.arange(2), 2, margins=-np.ones((3, 2)))).flagged.all()
+
+
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):
     features = np.random.default_rng(1).normal(0, 1, (300, 8)).astype(np.float32)
-    monkeypatch.setattr("unshaken.labels.find.knn_agreement._SCORES", 300 * 70)
+    monkeypatch.setattr("unshaken.labels.engine.nearest._SCORES", 300 * 70)
     near, cosine = nearest(features, 5)
     theirs = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features)
     assert [set(row) for row in near.tolist()] == [set(row[1:]) for row in theirs[1].tolist()]

@@ -30,10 +30,12 @@ from unshaken.run.store import RunDir
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
 CHOOSING = {
     "detection-suite",
+    "early-learning-regularization",
     "adaptive-smoothing",
     "ai-image-detector-limits",
     "mahalanobis",
     "mixup-calibration",
+    "rcal",
     "rigid",
     "robust-weight-signatures",
     "tract",

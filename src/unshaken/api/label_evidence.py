@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.data.resident import RESIDENT_BYTES, Samples
-from unshaken.harden.engine.cross_validation import cross_validate
+from unshaken.harden.engine.cross_validation import OutOfFold, cross_validate
 from unshaken.harden.engine.start import FRESH
 from unshaken.harden.engine.training import Training
 from unshaken.labels.engine.evidence import Evidence
@@ -28,6 +29,13 @@ from unshaken.run import RunDir
 
 Given = str | Path | NDArray[np.floating[Any]] | None
 """Out-of-sample probabilities of the user: a file, an array, or none."""
+
+
+def mark_of(given: Given) -> str | None:
+    """What tells a user's probabilities from others."""
+    if given is None or isinstance(given, str | Path):
+        return None if given is None else str(given)
+    return hashlib.blake2b(np.ascontiguousarray(given).tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +74,14 @@ class Source:
         frozen = None if fresh or given is not None else load_model(model, download=download, device=device).eval()
         return cls(given, model, folds, training, device, frozen)
 
-    def evidence(self, samples: Samples, classes: int, run: RunDir) -> Evidence:
+    def evidence(self, samples: Samples, classes: int, run: RunDir, needs: frozenset[str] = frozenset()) -> Evidence:
         """Everything that finders may ask for.
 
         Args:
             samples: of the data set; those that can be read are examined.
             classes: their number K.
             run: where finished folds are kept.
+            needs: kinds of evidence that the finders use; margins cost more and are recorded only for these.
 
         Raises:
             UnshakenError: the probabilities do not fit, a class has one sample, or training failed.
@@ -82,7 +91,8 @@ class Source:
             return Evidence(labels, classes, self._given(samples))
         fold = stratified_folds(labels, self.folds, self.training.seed)
         if self.frozen is None:
-            return Evidence(labels, classes, Probabilities(self._trained(samples, labels, fold, classes, run)))
+            found = self._trained(samples, labels, fold, classes, run, watch="margins" in needs)
+            return Evidence(labels, classes, Probabilities(found.probabilities), margins=found.margins)
         features = features_of(self.frozen, samples, samples.good)
         probabilities = probe_probabilities(features, labels, fold, classes)
         return Evidence(labels, classes, Probabilities(probabilities), features)
@@ -94,8 +104,15 @@ class Source:
         return Probabilities(np.asarray(self.given))
 
     def _trained(
-        self, samples: Samples, labels: NDArray[np.int64], fold: NDArray[np.int64], classes: int, run: RunDir
-    ) -> NDArray[np.float32]:
+        self,
+        samples: Samples,
+        labels: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        classes: int,
+        run: RunDir,
+        *,
+        watch: bool,
+    ) -> OutOfFold:
         if samples.resident is None:
             raise DataError(
                 f"the images of {samples.dataset.options.spec!r} take more than {RESIDENT_BYTES >> 30} GiB: bring them "
@@ -112,4 +129,5 @@ class Source:
             classes=classes,
             device=torch.device(self.device),
             run=run,
+            watch=watch,
         )

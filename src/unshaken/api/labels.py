@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.api.job import choose_device, default_out
-from unshaken.api.label_evidence import Given, Source
+from unshaken.api.label_evidence import Given, Source, mark_of
+from unshaken.api.label_record import drawn_record, record_of
 from unshaken.core.consent import of_arguments
 from unshaken.core.documents import validate
 from unshaken.core.errors import DataError, ParameterError, RunError
@@ -25,10 +25,10 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.review_sample import STRATA, ReviewSample, draw_review
+from unshaken.labels.engine.review_sample import STRATA, ReviewSample
 from unshaken.labels.engine.rows import label_rows
 from unshaken.labels.engine.verdicts import read_verdicts
-from unshaken.measure import Figure, share
+from unshaken.measure import Figure
 from unshaken.report.labels_page import write_labels_report
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
@@ -140,27 +140,27 @@ def find_labels(
         pinned: dict[str, Any] = {
             "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint, "limit": limit,
             "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
-            "probabilities": _digest(probabilities), "model": model, "folds": folds, "review": review,
+            "probabilities": mark_of(probabilities), "model": model, "folds": folds, "review": review,
             "training": settings.model_dump(mode="json"),
         }  # fmt: skip
         _pin(run, pinned, resume=resume)
         view = None if source.frozen is None else source.frozen.view
         samples = Samples(dataset, view, classes, workers=workers, limit=limit, seed=settings.seed, sparse=True)
         ids = [dataset.ids[i] for i in samples.good]
-        evidence = source.evidence(samples, classes, run)
+        evidence = source.evidence(samples, classes, run, frozenset().union(*(f.needs for f in finders.values())))
         found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
         for name, finder in finders.items():
             part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
             run.write_rows(table_of(part), part.table, name, 0)
         first = next(iter(found.values()))
+        true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
         _keep_pictures(run, samples, ids, first)
         record = {
             "schema": 1, "settings": pinned, "samples": len(ids),
             "classes": list(dataset.classes) or [str(i) for i in range(classes)],
             "bad_samples": [{"id": dataset.ids[i], "reason": why} for i, why in sorted(samples.bad.items())],
-            "agreement": _agreement(evidence), "realised_noise": dataset.realised_noise,
-            "found": {name: _figures(one, evidence) for name, one in found.items()},
-            "review": _review(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
+            "realised_noise": dataset.realised_noise, **record_of(found, evidence, true),
+            "review": drawn_record(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
         }  # fmt: skip
         run.write_json(record, RECORD)
         write_labels_report(run)
@@ -210,13 +210,6 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
     return found
 
 
-def _digest(given: Given) -> str | None:
-    """What tells a user's probabilities from others."""
-    if given is None or isinstance(given, str | Path):
-        return None if given is None else str(given)
-    return hashlib.blake2b(np.ascontiguousarray(given).tobytes(), digest_size=16).hexdigest()
-
-
 def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
     """Write the settings down before anything is trained, or compare them with those that are there."""
     if not run.exists(RECORD):
@@ -242,44 +235,9 @@ def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:
 
 _HOW = {
     "features": "a trained model gives: name one by --model SPEC",
-    "margins": "are recorded in a training: use it from Python, with `Evidence(margins=...)`",
+    "margins": "are recorded while networks are trained: name an architecture by --model",
     "probabilities": "come from --model or --probs",
 }
-
-
-def _figures(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
-    """What `labels.json` says of a finder."""
-    flagged = None if found.flagged is None else int(found.flagged.sum())
-    return {"flagged": flagged, **{k: v for k, v in found.figures.items() if k != "joint"}, **_pairs(found, evidence)}
-
-
-def _agreement(evidence: Evidence) -> dict[str, Any]:
-    """How often the most probable class is the given label, and how often the largest class would be."""
-    largest = np.bincount(evidence.labels).max() / len(evidence)
-    right = int((evidence.summary().best == evidence.labels).sum())
-    return {"predicted": share(right, len(evidence)).to_json(), "largest_class": float(largest)}
-
-
-def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
-    """How often each given class is suspected to be each other one, the most frequent first."""
-    if found.flagged is None:
-        return {}
-    pairs = np.stack([evidence.labels[found.flagged], found.suggested[found.flagged]], 1)
-    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return {"pairs": [[*map(int, kinds[i]), int(counts[i])] for i in order if kinds[i][0] != kinds[i][1]]}
-
-
-def _review(found: LabelScores, ids: Sequence[str], size: int, seed: int) -> dict[str, Any] | None:
-    """The sample to review, as `labels.json` keeps it."""
-    if not size:
-        return None
-    sample = draw_review(found.score, min(size, len(ids)), seed=seed)
-    return {
-        "ids": [ids[i] for i in sample.indices],
-        "strata": sample.strata.tolist(),
-        "sizes": sample.sizes.tolist(),
-    }
 
 
 def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:

@@ -9,7 +9,7 @@ from unshaken.core.sources import ROOMS, keys_of, sources_of
 
 
 def names(room: str, decorator: str = "register") -> list[str]:
-    """The names that a decorator enters in the files of a room, without running them.
+    """The names that a decorator enters in the files of a room, or of a folder in it, without running them.
 
     >>> "pgd" in names("attack"), "timm" in names("models", "model_kind")
     (True, True)

@@ -1,9 +1,11 @@
-"""`unshaken labels find|estimate`."""
+"""`unshaken labels`: find, train, review, estimate."""
 
 from __future__ import annotations
 
 import typer
 
+from unshaken.cli.label_review import review
+from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
 from unshaken.cli.options.shared import AllowCode, Download, Json, Run
@@ -14,7 +16,9 @@ from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 
-app = typer.Typer(name="labels", help="Find wrong labels and estimate how many there are.")
+app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
+app.command("train")(train_in_spite)
+app.command("review")(review)
 
 
 @app.command("find")
@@ -65,7 +69,8 @@ def find(
         for name, one in record["found"].items():
             wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
             share = f"; estimated share wrong: {one['noise_rate']:.1%}" if "noise_rate" in one else ""
-            print_line(f"{name}: {wrong}{share}")
+            truth = f"; AUROC {one['judged']['auroc']['value']:.3f} on the true labels" if "judged" in one else ""
+            print_line(f"{name}: {wrong}{share}{truth}")
         if record["review"]:
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:

@@ -70,10 +70,11 @@ class Dataset(ABC):
         bad: for samples known to be bad without decoding, the reason by index.
         root: the folder or file the data comes from, or a name when there is none.
         options: those of the SPEC.
-        realised_noise: the share of labels that the option `noise` made wrong; None without it.
+        true_labels: int64 `[N]`, -1 where unknown, for data whose labels are known to be wrong in part, such as by the
+            option `noise`; None otherwise.
     """
 
-    realised_noise: float | None = None
+    true_labels: NDArray[np.int64] | None = None
 
     def __init__(
         self,
@@ -111,8 +112,7 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when the content or the options change."""
         options = self.options
-        parts = type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes
-        return digest(*parts, *([] if options.noise is None else [options.noise]))
+        return digest(type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes)
 
     def read(self, index: int) -> Pixels:
         """The pixels of one sample, uint8 `[H, W, C]`, upright, with the SPEC's own `size` and `mode`.
@@ -157,6 +157,25 @@ class Dataset(ABC):
         size = max(sizes, key=lambda s: (sizes[s], s[0] * s[1], s))
         mode = max(modes, key=lambda m: (modes[m], m))
         return CommonForm(mode, size, sizes[size], sizes.total(), len(sizes))
+
+    @property
+    def realised_noise(self) -> float | None:
+        """The share of labels that are wrong; None where the true ones are not known."""
+        if self.true_labels is None or self.labels is None:
+            return None
+        known = (self.labels >= 0) & (self.true_labels >= 0)
+        return float(np.mean(self.labels[known] != self.true_labels[known])) if known.any() else 0.0
+
+    def relabelled(self, labels: NDArray[np.int64]) -> Self:
+        """The same data with labels that are wrong in part; `true_labels` has those that it had.
+
+        Args:
+            labels: int64 `[N]`, -1 where bad.
+        """
+        fingerprint, other = digest(self.fingerprint, labels.tobytes()), copy.copy(self)
+        other.labels, other.true_labels = labels, self.labels
+        other.__dict__["fingerprint"] = fingerprint
+        return other
 
     def corrupted(self, name: str, severity: int) -> Dataset | None:
         """The same samples under a corruption, from files that come with the data; None where there are none.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -14,11 +13,13 @@ from unshaken.data.dataset import Dataset
 
 Matrix = NDArray[np.float64]
 """Transition `[K, K]`: the probability that a sample of the row's class bears the column's label."""
+Counts = Sequence[int]
+"""Samples of each class `[K]`."""
 CONFUSED = {"truck": "automobile", "bird": "airplane", "deer": "horse", "cat": "dog", "dog": "cat"}
 """Classes of CIFAR-10 that asymmetric noise takes for others."""
 
 
-def symmetric(rate: float, names: Sequence[str]) -> Matrix:
+def symmetric(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """Any other class, equally often: `1 - p` on the diagonal.
 
     >>> symmetric(0.3, "abcd").round(3).tolist()[0]
@@ -28,7 +29,7 @@ def symmetric(rate: float, names: Sequence[str]) -> Matrix:
     return np.full((k, k), rate / (k - 1)) + np.eye(k) * (1 - rate - rate / (k - 1))
 
 
-def uniform(rate: float, names: Sequence[str]) -> Matrix:
+def uniform(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """A share of labels drawn anew from all classes, the true one among them: `p (K - 1) / K` are wrong.
 
     >>> uniform(0.3, "abcd").round(3).tolist()[0]
@@ -38,13 +39,13 @@ def uniform(rate: float, names: Sequence[str]) -> Matrix:
     return np.full((k, k), rate / k) + np.eye(k) * (1 - rate)
 
 
-def pair(rate: float, names: Sequence[str]) -> Matrix:
+def pair(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """The next class: class k becomes k + 1, the last one the first."""
     k = len(names)
     return np.eye(k) * (1 - rate) + np.roll(np.eye(k), 1, 1) * rate
 
 
-def asymmetric(rate: float, names: Sequence[str]) -> Matrix:
+def asymmetric(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
     """The five confusions of CIFAR-10 that DivideMix and others use, each with the given rate.
 
     Raises:
@@ -60,16 +61,36 @@ def asymmetric(rate: float, names: Sequence[str]) -> Matrix:
     return found
 
 
-MODELS: Mapping[str, Callable[[float, Sequence[str]], Matrix]] = {
+def class_frequency(rate: float, names: Sequence[str], counts: Counts = ()) -> Matrix:
+    """Any other class, as often as its size says: `p n_j / (n - n_i)`, so that most wrong labels are of large classes.
+
+    Called joint or imbalanced noise where classes are long-tailed.
+
+    >>> class_frequency(0.4, "abc", [60, 30, 10]).round(3).tolist()[0]
+    [0.6, 0.3, 0.1]
+
+    Raises:
+        DataError: all samples are of one class.
+    """
+    n = np.asarray(counts, np.float64)
+    others = n.sum() - n
+    if not len(n) or others.min() == 0:
+        raise DataError("class-frequency noise needs samples of two classes or more")
+    return np.where(np.eye(len(n), dtype=bool), 1 - rate, rate * n / others[:, None])
+
+
+MODELS: Mapping[str, Callable[[float, Sequence[str], Counts], Matrix]] = {
     "symmetric": symmetric,
     "uniform": uniform,
     "pair": pair,
     "asymmetric": asymmetric,
+    "class-frequency": class_frequency,
 }
+"""From rate, names and sizes of the classes to the transition."""
 
 
 def with_noise(dataset: Dataset, text: str) -> Dataset:
-    """The data with some labels made wrong; `realised_noise` has the share that are.
+    """The data with some labels made wrong; `true_labels` has those that it had.
 
     Args:
         dataset: labelled, with names of its classes.
@@ -91,14 +112,9 @@ def with_noise(dataset: Dataset, text: str) -> Dataset:
         raise DataError(f"data {spec!r}: noise={text} is not of the form MODEL:RATE[:SEED], such as symmetric:0.4")
     if dataset.labels is None or len(dataset.classes) < 2:
         raise DataError(f"data {spec!r}: noise needs labels of two classes or more, and their names")
-    transition = MODELS[model](rate, dataset.classes)
-    labels = drawn_labels(dataset.labels, transition, dataset.ids, seed)
-    other = copy.copy(dataset)
-    other.__dict__.pop("fingerprint", None)
-    other.labels = labels
-    known = dataset.labels >= 0
-    other.realised_noise = float(np.mean(labels[known] != dataset.labels[known])) if known.any() else 0.0
-    return other
+    counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=len(dataset.classes))
+    transition = MODELS[model](rate, dataset.classes, counts.tolist())
+    return dataset.relabelled(drawn_labels(dataset.labels, transition, dataset.ids, seed))
 
 
 def drawn_labels(labels: NDArray[np.int64], transition: Matrix, ids: Sequence[str], seed: int = 0) -> NDArray[np.int64]:

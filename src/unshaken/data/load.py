@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.cifar10n import open_cifar10n
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
 from unshaken.data.idx import open_idx
 from unshaken.data.label_noise import with_noise
+from unshaken.data.long_tail import with_long_tail
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
@@ -31,7 +33,7 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
-EVERYWHERE = ("size", "mode", "noise")
+EVERYWHERE = ("size", "mode", "noise", "longtail")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
@@ -40,6 +42,7 @@ SOURCES: Mapping[str, Source] = {
     "torchvision": Source(open_zoo),
     "hf": Source(open_hub),
     "wds": Source(open_shards, ("classes",)),
+    "cifar10n": Source(open_cifar10n),
     "cifar-c": Source(
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
@@ -57,12 +60,13 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     Args:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
-            (published corrupted files), or a named set such as `cifar10`; options after `?`, as in
-            `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in pixels, then the centre square), `mode`
-            (RGB or L), `noise` (wrong labels made on purpose, `MODEL:RATE[:SEED]` with the models `symmetric`,
-            `uniform`, `pair`, `asymmetric`), for folder, parquet and wds `classes` (a file with one name a line; for
-            folder also lines of folder, tab, class), and for folder `links` (`follow`: links to folders inside the
-            data folder too; or a folder into which links may lead).
+            (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels), or a named
+            set such as `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short
+            side in pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
+            `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
+            `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), for folder, parquet and wds `classes` (a
+            file with one name a line; for folder also lines of folder, tab, class), and for folder `links` (`follow`:
+            links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:
@@ -74,6 +78,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     (1000, 't10k/00000', 'Ankle boot', (28, 28, 1))
     """
     dataset = _opened(spec, download=download)
+    if dataset.options.longtail is not None:
+        dataset = with_long_tail(dataset, dataset.options.longtail)
     return dataset if dataset.options.noise is None else with_noise(dataset, dataset.options.noise)
 
 

@@ -93,7 +93,7 @@ NAMED: Mapping[str, NamedSet] = {
     ),
     "cifar10": NamedSet(
         layout="parquet",
-        parts={"test": "test.parquet", "train": "train.parquet"},
+        parts={"test": "test.parquet", "train": "train.parquet", "full": "train_full.parquet"},
         classes=CIFAR10,
         torchvision="CIFAR10",
         get="allow the download (--download)",

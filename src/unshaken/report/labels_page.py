@@ -15,6 +15,14 @@ from unshaken.run import RunDir
 TITLE = "Labels that are probably wrong"
 PAIRS = 12
 SHOWN = 60
+JUDGED = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "precision_at_wrong": "precision at the true number",
+    "precision": "precision of the flags",
+    "recall": "recall of the flags",
+}
+"""Figures against the true labels, and the heads of their columns."""
 
 
 def write_labels_report(run: RunDir) -> Page:
@@ -38,6 +46,7 @@ def labels_page(run: RunDir) -> Page:
     name, first = next(iter(record["found"].items()))
     found: list[Block] = [Headline(TITLE, tuple(_lead(record, name, first)), brief=True)]
     found += _finders(record)
+    found += _judged(record)
     found += _pairs(record, first)
     found += _worst(run, record, name)
     found += _review(record)
@@ -81,6 +90,19 @@ def _finders(record: dict[str, Any]) -> list[Block]:
 
 def _rate(one: dict[str, Any]) -> str:
     return wording.percent(one["noise_rate"]) if "noise_rate" in one else ""
+
+
+def _judged(record: dict[str, Any]) -> list[Block]:
+    judged = {name: one["judged"] for name, one in record["found"].items() if "judged" in one}
+    if not judged:
+        return []
+    rows = [cells.line(name, *(cells.share(figures.get(key)) for key in JUDGED)) for name, figures in judged.items()]
+    text = (
+        f"The true labels of this data are known: {wording.percent(record['known_wrong']['value'])} of the given ones "
+        "are wrong. A ranking that knows nothing has the AUROC 50 % and this share as average precision."
+    )
+    table = Table("Each finder against the true labels.", cells.columns("finder", *JUDGED.values()), tuple(rows))
+    return [Heading("Against the true labels", "truth", "Truth"), Prose(text), table]
 
 
 def _pairs(record: dict[str, Any], first: dict[str, Any]) -> list[Block]:

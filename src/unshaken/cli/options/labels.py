@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.complete import complete_data
+from unshaken.cli.complete import complete_data, complete_model, names
 from unshaken.cli.values import COUNT
 
 LARGEST_REVIEW = 1_000_000
@@ -58,6 +58,24 @@ Probabilities = Annotated[
         help="Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
         "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
         show_default=False,
+    ),
+]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME[:k=v,...]",
+        help=f"Training recipe: {', '.join(names('harden/recipes/noisy_labels'))}; others of 'unshaken list harden' "
+        "beside it. May be repeated. Default: elr.",
+        show_default=False,
+    ),
+]
+Architecture = Annotated[
+    str,
+    typer.Option(
+        metavar="ARCH|SPEC",
+        help="Architecture with new weights (small, small-cnn, new:torchvision:NAME), or a model to fine-tune.",
+        autocompletion=complete_model,
     ),
 ]
 Folds = Annotated[int, typer.Option(metavar="N", min=2, max=100, help="Number of cross-validation folds.")]

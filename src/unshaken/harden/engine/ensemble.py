@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
+
+Average = Literal["probabilities", "logits"]
+"""What an ensemble averages over its members."""
 
 
 def mean_prediction(logits: Tensor) -> Tensor:
@@ -43,30 +46,33 @@ def _mixed(logits: Tensor, n: int) -> Tensor:
 
 
 class Ensemble(nn.Module):
-    """Members that look at the same images; the answer is the logarithm of their mean probabilities.
+    """Members that look at the same images; the answer is the logarithm of their mean probabilities, or mean logits.
 
     Args:
         members: classifiers with the same classes in the same order, each with its own preprocessing.
+        average: what is averaged.
 
     Raises:
         ModelError: there is no member.
     """
 
-    def __init__(self, members: Sequence[Classifier]) -> None:
+    def __init__(self, members: Sequence[Classifier], *, average: Average = "probabilities") -> None:
         super().__init__()
         if not members:
             raise ModelError("an ensemble needs a member: give one classifier or more")
         self.members = nn.ModuleList(members)
+        self.average: Average = average
         self.split = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, C, H, W]` to log-probabilities `[B, K]`; inside `apart` `[N, B, C, H, W]` to `[N, B, K]`."""
+        """Images `[B, C, H, W]` to logits `[B, K]`; inside `apart` `[N, B, C, H, W]` to `[N, B, K]`."""
         if self.split:
             return torch.stack([member(images[i]) for i, member in enumerate(self.members)])
         if len(self.members) == 1:
             alone: Tensor = self.members[0](images)
             return alone
-        return _mixed(self.predictors(images), len(self.members))
+        answers = self.predictors(images)
+        return answers.mean(1) if self.average == "logits" else _mixed(answers, len(self.members))
 
     def predictors(self, images: Tensor) -> Tensor:
         """The members' own logits, `[B, N, K]`."""

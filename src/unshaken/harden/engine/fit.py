@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,7 @@ def fit(
     training: Training | None = None,
     *,
     classes: int | None = None,
+    after_epoch: Callable[[Classifier], object] | None = None,
 ) -> FitResult:
     """Train a model; the same arguments give the same weights on a CPU.
 
@@ -54,6 +55,7 @@ def fit(
         recipes: what is learned; none for plain cross-entropy.
         training: how long, how fast, how checked.
         classes: number of classes K; default the largest label and one.
+        after_epoch: is shown the live classifier when an epoch has ended; it must leave it as it is.
 
     Raises:
         ParameterError: recipes do not go together.
@@ -71,6 +73,8 @@ def fit(
         classes = int((labels if labels.ndim == 1 else labels[labels != IGNORED]).max()) + 1
     samples = Samples.of(images, labels, classes)
     loop = Loop(model, samples, recipes, training or Training(), keep=keep)
+    if after_epoch is not None:
+        loop.told = lambda record: after_epoch(loop.live)
     progress = loop.train()
     last = loop.kept()
     return FitResult(moved(last, kept["model"]).eval(), last.eval(), progress, loop.memory)

@@ -20,8 +20,8 @@ from unshaken.core.progress import Task, track
 from unshaken.data.resident import Samples, order
 from unshaken.harden.engine._check import Check, moved
 from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save_state
-from unshaken.harden.engine._feed import Feed, Labelled
 from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine._training_batches import Labelled, TrainingBatches
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN, Reference
@@ -83,8 +83,10 @@ class Loop:
             raise ParameterError(
                 f"a batch of {self.size} with batch norm has no statistics: give a batch size of 2 or more"
             )
-        self.feed = Feed(samples, self.rows, training.seed, self.size, self.processes, training.channels_last)
-        self.steps = self.feed.steps
+        self.batches = TrainingBatches(
+            samples, self.rows, training.seed, self.size, self.processes, training.channels_last
+        )
+        self.steps = self.batches.steps
         self.held = samples.whole(held if len(held) else self.rows[:PEEK])
         self.threat = self.together.threat
         self.check = Check(
@@ -148,7 +150,7 @@ class Loop:
         for recipe in self.together.recipes:
             memory = self.memory[recipe.info.name]
             shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
-            few = partial(self.feed.some, device=device)
+            few = partial(self.batches.some, device=device)
             recipe.begin(Setup(*shown, memory, few, len(self.samples.dataset), self._evaluate))
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
@@ -187,7 +189,7 @@ class Loop:
         """A counted pass over all training samples in their order: see `Evaluate`."""
         parts = []
         with evaluating(self.live):
-            for rows, images, labels in self.feed.all(self._device):
+            for rows, images, labels in self.batches.all(self._device):
                 self.progress.forwards += len(images)
                 parts.append((rows, labels, read(images)))
         rows, labels, found = map(torch.cat, zip(*parts, strict=True))
@@ -238,7 +240,7 @@ class Loop:
         """What is left of this process's batches of the epoch, in an order of its own for each use."""
         progress, weights = self.progress, self.together.sampling(self.memory)
         left = {"skip": progress.batch, "steps": self.steps}
-        return self.feed.epoch(progress.epoch, use, self._device, weights=weights, **left)
+        return self.batches.epoch(progress.epoch, use, self._device, weights=weights, **left)
 
     # One step.
 

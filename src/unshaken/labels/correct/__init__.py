@@ -1,1 +1,1 @@
-"""Labels that training corrects: when a class may be corrected, and which pixels."""
+"""Labels that are corrected: by people, or by training."""

@@ -60,14 +60,14 @@ def confident_joint(
         probabilities: `[N, K]`.
         labels: int `[N]` in 0..K-1.
         summary: of the same probabilities.
-        resolve: which of several confident classes counts: the most `probability`, as published, even where that class
-            is below its own threshold; or the largest `excess` over the class's threshold, which always is a confident
-            one.
+        resolve: which class counts where several are confident: the most probable of all (`probability`, as cleanlab
+            counts, even where that class is below its own threshold); the most probable of the `confident` ones; or the
+            one with the largest `excess` over its threshold.
     """
     thresholds = class_thresholds(summary.own, labels, probabilities.classes)
     confident = np.empty(len(labels), np.int64)
     for part, p in probabilities.blocks():
-        confident[part] = _confident(p, thresholds, resolve)
+        confident[part] = confident_classes(p, thresholds, resolve)
     raw = np.zeros((probabilities.classes,) * 2, np.int64)
     sure = confident != NOWHERE
     np.add.at(raw, (labels[sure], confident[sure]), 1)
@@ -116,14 +116,19 @@ def round_to_sum(values: Numbers) -> Counts:
     return np.asarray(whole, np.int64)
 
 
-def _confident(p: Numbers, thresholds: Numbers, resolve: str) -> Indices:
-    """The confident class of each row of a block, -1 for none."""
+def confident_classes(p: Numbers, thresholds: Numbers, resolve: str) -> Indices:
+    """The confident class of each row of a block, -1 for none: int `[n]`.
+
+    Args:
+        p: probabilities `[n, K]`.
+        thresholds: `[K]`.
+        resolve: see `confident_joint`.
+    """
     reached = p >= thresholds - _EQUAL
     several = reached.sum(1) > 1
     found: Indices = reached.argmax(1)
-    if resolve == "excess":
-        found[several] = np.where(reached[several], p[several] - thresholds, -np.inf).argmax(1)
-    else:
-        found[several] = p[several].argmax(1)
+    if several.any():
+        among = p[several] - thresholds if resolve == "excess" else p[several]
+        found[several] = (among if resolve == "probability" else np.where(reached[several], among, -np.inf)).argmax(1)
     found[~reached.any(1)] = NOWHERE
     return found

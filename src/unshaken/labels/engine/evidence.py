@@ -12,7 +12,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.labels.engine.confident_joint import ConfidentJoint, confident_joint
 from unshaken.labels.engine.probabilities import Probabilities
 from unshaken.labels.engine.summary import Summary, summarize
-from unshaken.measure.statistics.columns import Indices, Numbers
+from unshaken.measure.statistics.columns import Indices
 
 T = TypeVar("T")
 
@@ -26,8 +26,8 @@ class Evidence:
         classes: the number of classes.
         probabilities: `[N, classes]`, out of sample; None where none are known.
         features: of each sample, float `[N, D]`; None where none are known.
-        margins: of the given label's logit to the largest other one at each epoch of a training, `[E, N]`; None where
-            no training was watched.
+        margins: of the given label's logit to the largest other one, a row for each epoch of each training that was
+            watched, `[E, N]`, NaN where a training had not the sample; None where none was watched.
 
     Raises:
         DataError: lengths or numbers of classes differ, or a label is outside the classes.
@@ -37,7 +37,7 @@ class Evidence:
     classes: int
     probabilities: Probabilities | None = None
     features: NDArray[Any] | None = None
-    margins: Numbers | None = None
+    margins: NDArray[Any] | None = None
     _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +71,10 @@ class Evidence:
     def summary(self) -> Summary:
         """Of the probabilities; one pass over them."""
         return self._once("summary", lambda: summarize(self.need_probabilities(), self.labels))
+
+    def suggestion(self) -> Indices:
+        """The most probable class of each sample, int `[N]`; the given label where there are no probabilities."""
+        return self.labels if self.probabilities is None else self.summary().best
 
     def confident(self, resolve: str = "probability") -> ConfidentJoint:
         """Confident counts; one more pass. See `confident_joint`."""

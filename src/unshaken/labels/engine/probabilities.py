@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,7 @@ class Probabilities:
         for start in range(0, len(self), rows):
             part = slice(start, min(start + rows, len(self)))
             yield part, self._normal(self.values[part], start)
+            self._release()
 
     def rows(self, indices: Indices) -> Numbers:
         """Some rows, float64, each divided by its sum; all must have been read by `blocks` before.
@@ -66,7 +68,15 @@ class Probabilities:
         Args:
             indices: int `[n]`.
         """
-        return self._normal(self.values[indices], 0)
+        found = self._normal(self.values[indices], 0)
+        self._release()
+        return found
+
+    def _release(self) -> None:
+        """Give back the pages of a mapped file that were read; else all of it would stay in memory."""
+        pages = getattr(self.values, "_mmap", None)
+        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not self.values.flags.writeable:
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def _normal(self, values: NDArray[Any], start: int) -> Numbers:
         block = np.array(values, np.float64)

@@ -1,10 +1,9 @@
-"""Area under the margin: how soon and how surely a label was learned while a network was trained."""
+"""Area under the margin: how soon and how surely a label was learned while networks were trained."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from unshaken.core.registry import register
+from unshaken.labels.engine.dynamics import mean_over_epochs
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
 
@@ -16,8 +15,5 @@ class AUM(Finder):
     needs = frozenset({"margins"})
 
     def find(self, evidence: Evidence) -> LabelScores:
-        """`score`: mean over epochs of the given label's logit less the largest other one.
-
-        What would be suggested is not known from margins: the given label stands.
-        """
-        return LabelScores(np.asarray(evidence.known(evidence.margins).mean(0), np.float64), evidence.labels)
+        """`score`: mean over epochs of the given label's logit less the largest other one."""
+        return LabelScores(mean_over_epochs(evidence.known(evidence.margins)), evidence.suggestion())

@@ -40,7 +40,7 @@ class ConfidentLearning(Finder):
 
     filter: Filter = Field("prune-by-noise-rate", description="rule by which labels are flagged")
     rank: Literal["normalized-margin", "self-confidence"] = Field("normalized-margin", description="score of labels")
-    resolve: Literal["probability", "excess"] = Field(
+    resolve: Literal["probability", "confident", "excess"] = Field(
         "probability", description="rule for a sample that is confidently of several classes; see `confident_joint`"
     )
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.measure.statistics.columns import Indices, Numbers
-
-_SCORES = 1 << 24
-"""Similarities held at once."""
+from unshaken.labels.engine.nearest import nearest
 
 
 @register("knn-agreement", reference="Zhu, Dong & Liu 2022, ICML, arXiv:2110.06283")
@@ -35,26 +31,3 @@ class KNNAgreement(Finder):
         votes /= votes.sum(1, keepdims=True)
         own = votes[np.arange(len(votes)), evidence.labels]
         return LabelScores(own, votes.argmax(1), votes.max(1) > own)
-
-
-def nearest(features: NDArray[np.floating], k: int) -> tuple[Indices, Numbers]:
-    """The k nearest of the other samples by cosine, in blocks.
-
-    Args:
-        features: `[N, D]`.
-        k: fewer than N.
-
-    Returns:
-        Their indices, int `[N, k]`, and cosines `[N, k]`; not sorted.
-    """
-    unit = np.asarray(features, np.float32)
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    found, cosine = np.empty((len(unit), k), np.int64), np.empty((len(unit), k))
-    step = max(1, _SCORES // len(unit))
-    for start in range(0, len(unit), step):
-        part = slice(start, min(start + step, len(unit)))
-        similarity = unit[part] @ unit.T
-        similarity[np.arange(len(similarity)), np.arange(part.start, part.stop)] = -np.inf
-        found[part] = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-        cosine[part] = np.take_along_axis(similarity, found[part], 1)
-    return found, cosine

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, UnshakenError
+from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
@@ -62,27 +61,12 @@ def read(paper: DetectionSuitePaper, context: Context) -> tuple[Split, dict[str,
     noise = SampleRng.of(context.seed, NOISE, normal.ids).uniform(*normal.images.shape[1:])
     sets = {NORMAL: normal, NEAR: near, NOISE: normal.with_images(noise)}
     for name in FAR:
-        if (found := other_kind(context, name, normal, paper.images)) is not None:
+        if (found := context.datasets.of_other_kind(name, normal, paper.images)) is not None:
             sets[name] = found
     for name, severity in CORRUPTED.items():
         sets[name] = find_method(name).cls().apply(normal, severity, context.seed)
     train = parts.training[parts.training.labels < shown]
     return Split(train.images, train.labels, train.ids, shown), sets
-
-
-def other_kind(context: Context, name: str, like: Batch, count: int) -> Batch | None:
-    """Images of another data set in the size and the channels of these; None where it is not installed."""
-    if context.data.split("?")[0] == name:
-        return None
-    try:
-        chosen = context.datasets.read("test", name).stratified(count).batch()
-    except UnshakenError:
-        return None
-    channels, height, width = like.images.shape[1:]
-    images = F.interpolate(chosen.images, (height, width), mode="bilinear", align_corners=False)
-    if images.shape[1] != channels:
-        images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
-    return chosen.with_images(images.clamp(0, 1).contiguous())
 
 
 def score_all(

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("core", "models", "generate", "attack", "detect", "harden")
+ROOMS = ("core", "models", "generate", "attack", "detect", "labels", "harden")
 """Rooms whose imports are followed. Data enters the cache's key by its content, so its code does not."""
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parents[2]

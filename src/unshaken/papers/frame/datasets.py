@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, UnshakenError
 from unshaken.data import Dataset, load_data, subset
 from unshaken.data.in_memory import InMemory
 from unshaken.data.resident import Samples
@@ -170,6 +171,29 @@ class Datasets:
             raise DataError(f"data {self.spec!r}: {len(held)} test images are too few to choose on and to report")
         testing, rest = held.cut(share)
         return Parts(self.read("train").stratified(train), testing, rest)
+
+    def of_other_kind(self, name: str, like: Batch, count: int) -> Batch | None:
+        """Test images of another data set, in the size and the channels of the row's own.
+
+        Args:
+            name: of a data set.
+            like: images of the row's data.
+            count: how many at most.
+
+        Returns:
+            Images and their labels in the other set; None where it is not installed, or is the row's own data.
+        """
+        if self.spec.partition("?")[0] == name:
+            return None
+        try:
+            chosen = self.read("test", name).stratified(count).batch()
+        except UnshakenError:
+            return None
+        channels, height, width = like.images.shape[1:]
+        images = F.interpolate(chosen.images, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
+        if images.shape[1] != channels:
+            images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+        return chosen.with_images(images.contiguous())
 
 
 def _resident(dataset: Dataset, view: View | None, *, sparse: bool) -> Split:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError, UnshakenError
+from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
@@ -61,26 +60,12 @@ def read(paper: MahalanobisPaper, context: Context) -> Images:
     normal, near = parts.testing[seen].batch(), parts.testing[~seen].batch()
     if min(len(normal), len(near)) < 4:
         raise DataError(f"data {context.data!r}: {len(normal)} normal and {len(near)} unseen test images are too few")
-    far = {name: found for name in FAR if (found := other_kind(context, name, normal, count)) is not None}
+    others = {name: context.datasets.of_other_kind(name, normal, count) for name in FAR}
+    far = {name: unlabelled(found.images) for name, found in others.items() if found is not None}
     noise = SampleRng.of(context.seed, "noise", [str(i) for i in range(count)]).uniform(*normal.images.shape[1:])
     sets = {"near": near[slice(0, count)], **far, "noise": unlabelled(noise)}
     shown_alone = Split(train.images, train.labels, train.ids, shown)
     return Images(shown_alone, added, normal[slice(0, count)], sets)
-
-
-def other_kind(context: Context, name: str, like: Batch, count: int) -> Batch | None:
-    """Images of another data set in the size and the channels of these; None where it is not installed."""
-    if context.data.split("?")[0] == name:
-        return None
-    try:
-        chosen = context.datasets.read("test", name).stratified(count).batch()
-    except UnshakenError:
-        return None
-    channels, height, width = like.images.shape[1:]
-    images = F.interpolate(chosen.images, (height, width), mode="bilinear", align_corners=False)
-    if images.shape[1] != channels:
-        images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
-    return unlabelled(images.contiguous())
 
 
 def unlabelled(images: Tensor) -> Batch:

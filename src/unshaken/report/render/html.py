@@ -41,6 +41,11 @@ def render_blocks(blocks: Sequence[Block]) -> Markup:
     return Markup("").join(_draw(block) for block in blocks)
 
 
+def stylesheet() -> str:
+    """The style of a page, for pages that have it as a file of its own."""
+    return _environment().get_template("style.css.jinja").render()
+
+
 def _draw(block: Block) -> Markup:
     name = "drawings" if type(block).__module__ == Plots.__module__ else "blocks"
     macro = getattr(_environment().get_template(f"{name}.html.jinja").module, type(block).__name__.lower())

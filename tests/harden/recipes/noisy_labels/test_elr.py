@@ -7,24 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from unshaken.core.errors import ParameterError
-from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.recipes.noisy_labels.elr import ELR, TABLE
 from unshaken.labels.losses.early_learning import early_learning, update_targets
 
 
-@pytest.fixture
-def batch():
-    g = torch.Generator().manual_seed(0)
-    return torch.rand(6, 1, 8, 8, generator=g), torch.randint(0, 3, (6,), generator=g)
-
-
-def begun(recipe, model, images, samples=20):
-    setup = Setup(model, images, 3, 0, 1, 1, {}, lambda n: (images[:n], torch.zeros(n).long()), samples)
-    recipe.begin(setup)
-    return setup.memory
-
-
-def test_without_strength_it_is_cross_entropy_and_the_table_fills(net, step_of, batch):
+def test_without_strength_it_is_cross_entropy_and_the_table_fills(net, step_of, batch, begun):
     images, labels = batch
     model, recipe, rows = net(classes=3), ELR(strength=0), torch.tensor([3, 1, 19, 0, 7, 5])
     memory = begun(recipe, model, images)
@@ -34,7 +21,7 @@ def test_without_strength_it_is_cross_entropy_and_the_table_fills(net, step_of, 
     assert memory[TABLE].count_nonzero(1).bool().sum() == 6
 
 
-def test_the_loss_of_a_second_step_by_hand(net, step_of, batch):
+def test_the_loss_of_a_second_step_by_hand(net, step_of, batch, begun):
     images, labels = batch
     model, recipe, rows = net(classes=3), ELR(strength=2.0, beta=0.9), torch.arange(6)
     memory = begun(recipe, model, images)
@@ -52,7 +39,7 @@ def test_the_loss_of_a_second_step_by_hand(net, step_of, batch):
     assert torch.allclose(gradient, by_hand, atol=1e-6)
 
 
-def test_several_processes_are_refused(net, batch, monkeypatch):
+def test_several_processes_are_refused(net, batch, begun, monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(ParameterError, match=r"train it in one process \(--devices 1\)"):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import Recipe, Step
 
 
@@ -34,6 +35,26 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, pad: 
     return wide.gather(2, source.flatten(1)[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
 
 
+def random_crop_flip(images: Tensor, rng: SampleRng, pad: int, mirror: float) -> Tensor:
+    """A random crop of each image, mirrored or not.
+
+    Args:
+        images: `[N, C, H, W]` in [0, 1].
+        rng: the samples' streams.
+        pad: width of the black frame in pixels; 0 for no crop.
+        mirror: probability of the mirror image.
+
+    Raises:
+        ParameterError: the frame is as wide as the image.
+    """
+    side = min(images.shape[2:])
+    if pad >= side:
+        raise ParameterError(f"pad={pad} would cut images of {side} pixels away: give less")
+    down, right, turn = rng.fresh(3).to(images.device).unbind(1)
+    top, left = ((u * (2 * pad + 1)).long() for u in (down, right))
+    return crop_flip(images, top, left, turn < mirror, pad)
+
+
 @register("crop-flip", reference="Krizhevsky et al. 2012, doi:10.1145/3065386")
 class CropFlip(Recipe):
     """Random crop and horizontal flip: the standard augmentation for small images.
@@ -52,9 +73,4 @@ class CropFlip(Recipe):
         Raises:
             ParameterError: the frame is as wide as the image.
         """
-        side = min(step.images.shape[2:])
-        if self.pad >= side:
-            raise ParameterError(f"crop-flip: pad={self.pad} would cut images of {side} pixels away: give less")
-        down, right, turn = step.rng.fold(self.info.name).fresh(3).to(step.images.device).unbind(1)
-        top, left = ((u * (2 * self.pad + 1)).long() for u in (down, right))
-        step.images = crop_flip(step.images, top, left, turn < self.mirror, self.pad)
+        step.images = random_crop_flip(step.images, step.rng.fold(self.info.name), self.pad, self.mirror)

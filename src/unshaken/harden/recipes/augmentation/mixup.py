@@ -42,6 +42,23 @@ def mixup_batch(images: Tensor, targets: Tensor, weights: Tensor, partners: Tens
     return torch.as_tensor(mixed), torch.as_tensor(soft)
 
 
+def dominant_pairs(rng: np.random.Generator, n: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mixtures of two in which the first prevails, as in MixMatch: `l ~ Beta(alpha, alpha)`, `l <- max(l, 1 - l)`.
+
+    Args:
+        rng: of the batch.
+        n: number of samples N.
+        alpha: of the Beta distribution.
+
+    Returns:
+        Weights `(l, 1 - l)` `[2]`, and partners `[2, N]` of which the first is the sample itself.
+    """
+    share = float(rng.beta(alpha, alpha))
+    share = max(share, 1 - share)
+    partners = np.stack([np.arange(n), rng.permutation(n)])
+    return torch.tensor([share, 1 - share]), torch.from_numpy(partners)
+
+
 def dirichlet_mixup_loss(logits: Tensor, labels: Tensor, weights: Tensor, partners: Tensor) -> Tensor:
     """`sum_j w_j CE(f(x~), y[perm_j])`, the mean over the batch; equal to the cross-entropy with the mixed targets.
 

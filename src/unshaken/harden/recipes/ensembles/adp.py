@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from unshaken.core.registry import register
+from unshaken.harden.engine.members import Members, alike, summed_cross_entropy
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.recipes.ensembles._members import Members, alike, summed_cross_entropy
 
 RIDGE = 1e-6
 

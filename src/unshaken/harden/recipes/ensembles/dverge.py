@@ -20,9 +20,9 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.ensemble import members_of
 from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.members import Members, alike, apart, members_in, summed_cross_entropy
 from unshaken.harden.engine.recipe import Setup, Step
 from unshaken.harden.recipes.ensembles._distil import LOGITS, distil, distillation_points, features_at
-from unshaken.harden.recipes.ensembles._members import Members, alike, apart, members_in, summed_cross_entropy
 
 __all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
 

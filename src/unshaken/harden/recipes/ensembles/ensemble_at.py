@@ -9,9 +9,9 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
+from unshaken.harden.engine.members import Members, alike, summed_cross_entropy
 from unshaken.harden.engine.recipe import Step
 from unshaken.harden.engine.threat import IterativeRecipe
-from unshaken.harden.recipes.ensembles._members import Members, alike, summed_cross_entropy
 
 
 @register("ensemble-at", reference="Tramèr et al. 2018, arXiv:1705.07204")

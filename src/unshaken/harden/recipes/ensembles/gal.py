@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
+from unshaken.harden.engine.members import Members, apart, members_in, summed_cross_entropy
 from unshaken.harden.engine.recipe import Step
-from unshaken.harden.recipes.ensembles._members import Members, apart, members_in, summed_cross_entropy
 
 
 def gal_coherence(gradients: Tensor) -> Tensor:

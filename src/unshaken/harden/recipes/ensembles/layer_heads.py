@@ -14,9 +14,9 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.harden.engine.ensemble import mean_prediction
+from unshaken.harden.engine.members import summed_cross_entropy
 from unshaken.harden.engine.probe import probe
 from unshaken.harden.engine.recipe import Recipe, Step
-from unshaken.harden.recipes.ensembles._members import summed_cross_entropy
 
 
 class LayerHeads(nn.Module):

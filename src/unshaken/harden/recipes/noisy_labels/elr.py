@@ -8,16 +8,16 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
 from unshaken.labels.losses.early_learning import early_learning, update_targets
 
 TABLE = "targets"
 """Name of the table `[samples, K]` in the recipe's memory."""
 
 
-@register("elr", reference="Liu et al. 2020, arXiv:2007.00151")
+@register("elr", reference="Liu et al. 2020, arXiv:2007.00151", group="noisy-labels")
 class ELR(Recipe):
     """ELR: keep agreeing with earlier predictions, before wrong labels were memorised.
 
@@ -37,9 +37,7 @@ class ELR(Recipe):
         Raises:
             ParameterError: several processes train together, each of which would have a table of its own.
         """
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if together and torch.distributed.get_world_size() > 1:
-            raise ParameterError("elr remembers each sample in one table: train it in one process (--devices 1)")
+        refuse_processes(self.info.name)
         setup.memory[TABLE] = torch.zeros(setup.samples, setup.classes, device=setup.images.device)
 
     def loss(self, step: Step) -> Tensor:

@@ -12,7 +12,7 @@ from unshaken.harden.engine.recipe import Recipe, Step
 from unshaken.labels.losses.generalized_cross_entropy import generalized_cross_entropy
 
 
-@register("gce", reference="Zhang & Sabuncu 2018, arXiv:1805.07836")
+@register("gce", reference="Zhang & Sabuncu 2018, arXiv:1805.07836", group="noisy-labels")
 class GCE(Recipe):
     """GCE: generalised cross-entropy, which improbable labels pull less."""
 

@@ -12,7 +12,7 @@ from unshaken.harden.engine.recipe import Recipe, Step
 from unshaken.labels.losses.symmetric_cross_entropy import symmetric_cross_entropy
 
 
-@register("sce", reference="Wang et al. 2019, arXiv:1908.06112")
+@register("sce", reference="Wang et al. 2019, arXiv:1908.06112", group="noisy-labels")
 class SCE(Recipe):
     """SCE: cross-entropy, and the same with prediction and label changed over."""
 

@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from unshaken.core.rng import SampleRng
-from unshaken.harden.recipes.pretraining._strong_views import (
+from unshaken.harden.engine.strong_views import (
     PHOTOS,
     SMALL,
     ViewSettings,

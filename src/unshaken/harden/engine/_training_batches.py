@@ -20,7 +20,7 @@ EVALUATED = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class TrainingBatches:
     """The samples that are trained on.
 
     Args:

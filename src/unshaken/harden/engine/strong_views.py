@@ -1,4 +1,4 @@
-"""Strong augmentation of whole batches, each sample by its own stream: what contrastive pretraining shows."""
+"""Strong augmentation of whole batches, each sample by its own stream: what contrastive learning shows."""
 
 from __future__ import annotations
 

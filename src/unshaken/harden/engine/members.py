@@ -1,4 +1,4 @@
-"""What recipes for ensembles share: members, and passes in which each sees images of its own."""
+"""What recipes that train several networks share: members, and passes in which each sees images of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.harden.engine.ensemble import Ensemble, members_of, redrawn, statistics
+from unshaken.harden.engine.ensemble import Average, Ensemble, members_of, redrawn, statistics
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 
 
@@ -29,21 +29,7 @@ class Members(Recipe):
 
     def rebuild(self, model: Classifier) -> Classifier:
         """The ensemble."""
-        if isinstance(model.net, Ensemble):
-            return model
-        start = _seed_of(model)
-        members = [model, *(redrawn(model, start + i) for i in range(1, self.members))]
-        inner = [
-            Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
-            for i, m in enumerate(members)
-        ]
-        return Classifier(
-            Ensemble(inner),
-            **statistics(model),  # outside, where a kept model has them
-            classes=model.classes,
-            view=model.view,
-            name=model.name,
-        )
+        return with_members(model, self.members)
 
     def begin(self, setup: Setup) -> None:
         """Check that there is more than one member.
@@ -56,6 +42,31 @@ class Members(Recipe):
             raise ParameterError(
                 f"{self.info.name}: an ensemble of {n} member has no diversity: give 2 members or more"
             )
+
+
+def with_members(model: Classifier, count: int, *, average: Average = "probabilities") -> Classifier:
+    """An ensemble of one architecture: the model, beside others like it with fresh weights that follow from its own.
+
+    Args:
+        model: becomes the first member; an ensemble is returned as it is.
+        count: number of members.
+        average: how they answer together; see `Ensemble`.
+    """
+    if isinstance(model.net, Ensemble):
+        return model
+    start = _seed_of(model)
+    members = [model, *(redrawn(model, start + i) for i in range(1, count))]
+    inner = [
+        Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
+        for i, m in enumerate(members)
+    ]
+    return Classifier(
+        Ensemble(inner, average=average),
+        **statistics(model),  # outside, where a kept model has them
+        classes=model.classes,
+        view=model.view,
+        name=model.name,
+    )
 
 
 def members_in(step: Step) -> list[Classifier]:
@@ -72,7 +83,7 @@ def apart(step: Step, images: Tensor) -> Tensor:
     """
     more = images.shape[0] * (images.shape[1] - 1)  # the loop counts what it is handed: N
     step.inner.meter.forwards += more
-    step.inner.meter.backwards += more
+    step.inner.meter.backwards += more * torch.is_grad_enabled()
     with cast(Ensemble, step.classifier.net).apart():
         return step.model(images)
 

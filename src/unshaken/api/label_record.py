@@ -1,0 +1,82 @@
+"""What `labels.json` says of finders and of the sample to review."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import LabelScores
+from unshaken.labels.engine.known_truth import judge_scores
+from unshaken.labels.engine.review_sample import draw_review
+from unshaken.measure import share
+from unshaken.measure.statistics.columns import Indices
+
+
+def record_of(found: Mapping[str, LabelScores], evidence: Evidence, true: Indices | None) -> dict[str, Any]:
+    """The keys `agreement`, `known_wrong` and `found`.
+
+    Args:
+        found: name of a finder to its scores.
+        evidence: what they were given.
+        true: the true labels, int `[N]`, -1 where unknown; None where none is known.
+    """
+    return {
+        "agreement": _agreement(evidence),
+        "known_wrong": _known_wrong(evidence, true),
+        "found": {name: _figures(one, evidence, true) for name, one in found.items()},
+    }
+
+
+def drawn_record(found: LabelScores, ids: Sequence[str], size: int, seed: int) -> dict[str, Any] | None:
+    """The sample to review, as `labels.json` keeps it; None where none is wanted.
+
+    Args:
+        found: by whose scores the samples are drawn.
+        ids: of all samples.
+        size: samples to draw, all where there are fewer.
+        seed: of the draws.
+    """
+    if not size:
+        return None
+    sample = draw_review(found.score, min(size, len(ids)), seed=seed)
+    return {
+        "ids": [ids[i] for i in sample.indices],
+        "strata": sample.strata.tolist(),
+        "sizes": sample.sizes.tolist(),
+    }
+
+
+def _figures(found: LabelScores, evidence: Evidence, true: Indices | None) -> dict[str, Any]:
+    """What `labels.json` says of a finder, and how right it is where the true labels are known."""
+    flagged = None if found.flagged is None else int(found.flagged.sum())
+    told = {k: v for k, v in found.figures.items() if k != "joint"}
+    judged = {} if true is None else judge_scores(found, evidence.labels, true)
+    known = {"judged": {name: figure.to_json() for name, figure in judged.items()}} if judged else {}
+    return {"flagged": flagged, **told, **_pairs(found, evidence), **known}
+
+
+def _agreement(evidence: Evidence) -> dict[str, Any]:
+    """How often the most probable class is the given label, and how often the largest class would be."""
+    largest = np.bincount(evidence.labels).max() / len(evidence)
+    right = int((evidence.summary().best == evidence.labels).sum())
+    return {"predicted": share(right, len(evidence)).to_json(), "largest_class": float(largest)}
+
+
+def _known_wrong(evidence: Evidence, true: Indices | None) -> dict[str, Any] | None:
+    """The share of wrong labels among the examined ones; None where no true label is known."""
+    if true is None or not (known := true >= 0).any():
+        return None
+    return share(int((evidence.labels != true)[known].sum()), int(known.sum())).to_json()
+
+
+def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
+    """How often each given class is suspected to be each other one, the most frequent first."""
+    if found.flagged is None:
+        return {}
+    pairs = np.stack([evidence.labels[found.flagged], found.suggested[found.flagged]], 1)
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {"pairs": [[*map(int, kinds[i]), int(counts[i])] for i in order if kinds[i][0] != kinds[i][1]]}

@@ -1,0 +1,47 @@
+"""Some samples of a data set, as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.data.dataset import Dataset
+from unshaken.data.decode import Source
+
+
+class Selection(Dataset):
+    """Some samples of a data set, with the ids, labels and reasons that they have there.
+
+    Args:
+        whole: the data set.
+        rows: which samples, int64 `[n]`, in the order wanted; one at least.
+    """
+
+    def __init__(self, whole: Dataset, rows: NDArray[np.int64]) -> None:
+        place = {int(row): i for i, row in enumerate(rows)}
+        super().__init__(
+            ids=[whole.ids[i] for i in rows],
+            labels=None if whole.labels is None else whole.labels[rows],
+            classes=whole.classes,
+            root=whole.root,
+            options=whole.options,
+            bad={place[i]: why for i, why in whole.bad.items() if i in place},
+        )
+        self.whole, self.rows = whole, rows
+
+    def fetch(self, index: int) -> Source:
+        """The sample's input in the whole data set."""
+        return self.whole.fetch(int(self.rows[index]))
+
+    def content(self) -> Iterable[object]:
+        """The whole data's, and which samples are taken."""
+        yield from self.whole.content()
+        yield hashlib.blake2b(np.ascontiguousarray(self.rows).tobytes(), digest_size=16).hexdigest()
+
+    def corrupted(self, name: str, severity: int) -> Dataset | None:
+        """The same samples in the whole data's corrupted files."""
+        found = self.whole.corrupted(name, severity)
+        return None if found is None else Selection(found, self.rows)

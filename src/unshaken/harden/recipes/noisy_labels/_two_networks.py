@@ -1,0 +1,53 @@
+"""What recipes for noisy labels share: two networks that correct one another, and tables of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
+from unshaken.harden.engine.ensemble import members_of
+from unshaken.harden.engine.members import with_members
+from unshaken.harden.engine.recipe import Recipe, Setup
+
+
+class TwoNetworks(Recipe):
+    """A recipe that trains two networks of one architecture, which answer by the mean of their logits.
+
+    The model becomes the first; the second starts from fresh weights, for two alike would make the same mistakes. An
+    ensemble of two is trained on as it is.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+    refuses: ClassVar[Mapping[str, str]] = {"targets": "it compares predictions with the given labels; leave one out"}
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """Both networks as one classifier."""
+        return with_members(model, 2, average="logits")
+
+    def begin(self, setup: Setup) -> None:
+        """Check that there are two.
+
+        Raises:
+            ParameterError: the model is an ensemble of another number of members.
+        """
+        n = len(members_of(setup.model))
+        if n != 2:
+            raise ParameterError(f"{self.info.name} trains two networks: give one, or an ensemble of 2, not of {n}")
+
+
+def refuse_processes(name: str) -> None:
+    """Refuse several processes to a recipe that remembers each sample.
+
+    Args:
+        name: of the recipe.
+
+    Raises:
+        ParameterError: several processes train together, each of which would have a table of its own.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if together and torch.distributed.get_world_size() > 1:
+        raise ParameterError(f"{name} remembers each sample in one table: train it in one process (--devices 1)")

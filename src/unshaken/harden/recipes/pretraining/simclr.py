@@ -1,0 +1,77 @@
+"""SimCLR: contrastive pretraining, two views of an image against those of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.registry import register
+from unshaken.harden.engine.contrastive import nt_xent
+from unshaken.harden.engine.projection import ProjectionNet, add_projector, outputs, remove_projector
+from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.engine.strong_views import SMALL, strong_view
+
+
+class ContrastivePretraining(Recipe):
+    """A recipe that trains features without labels, through a projection head that leaves when training ends.
+
+    The head that gives the logits is not trained: fine-tune what comes out. Give `select=last`, for held-out accuracy
+    says nothing here.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    refuses: ClassVar[Mapping[str, str]] = {
+        "inner": "there is no label to attack; pretrain first, then train adversarially",
+        "targets": "labels are not used; leave it for fine-tuning",
+        "views": "it makes views of its own",
+    }
+
+    mirror: float = Field(
+        0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
+    )
+    hidden: PositiveInt = Field(128, description="units of the projection head's hidden layer")
+    projected: PositiveInt = Field(64, description="numbers of a projection; 128 is usual")
+    seed: int = Field(0, ge=0, description="random seed of the projection head")
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The net with a projection head, which stays out of its logits."""
+        return add_projector(model, self.hidden, self.projected, self.seed)
+
+    def begin(self, setup: Setup) -> None:
+        """The head of the logits, which no loss reaches, is set aside."""
+        net = cast(ProjectionNet, setup.model.net)
+        with torch.no_grad(), net.giving("features"):
+            setup.model(setup.images)  # says at once where features do not fit
+        net.last.requires_grad_(False)
+
+    def end(self, model: Classifier) -> None:
+        """The net alone again; what was set aside may learn."""
+        cast(ProjectionNet, model.net).last.requires_grad_(True)
+        remove_projector(model)
+
+    def views(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Two strong views of each image, each by the sample's own stream."""
+        rng = step.rng.fold(self.info.name)
+        one, two = (strong_view(step.images, look, rng.fold(f"view{i}"), self.mirror) for i, look in enumerate(SMALL))
+        return one, two
+
+
+@register("simclr", reference="Chen et al. 2020, arXiv:2002.05709")
+class SimCLR(ContrastivePretraining):
+    """SimCLR pretraining: makes two views of an image alike and those of different images unlike; needs no labels.
+
+    Negatives are the images of a process's own batch: large batches help. The projection head leaves after the last
+    step; fine-tune what comes out, or search its features for wrong labels. Give `select=last`.
+    """
+
+    tau: PositiveFloat = Field(0.5, description="temperature")
+
+    def loss(self, step: Step) -> Tensor:
+        """See `nt_xent`; both views in one pass."""
+        (both,) = outputs(step, torch.cat(self.views(step)), "projection")
+        return nt_xent(*both.chunk(2), self.tau).mean()

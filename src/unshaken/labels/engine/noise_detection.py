@@ -1,0 +1,126 @@
+"""Detectors of wrong labels among the samples of a training: by loss, by a line in feature space, by neighbours."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.core.extras import need
+from unshaken.labels.engine.nearest import nearest
+from unshaken.labels.engine.two_groups import posterior_of_low
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a detector says of each sample.
+
+    Args:
+        score: the larger, the more suspect, in [0, 1], `[N]`.
+        flagged: which samples it takes for wrong, bool `[N]`.
+    """
+
+    score: Numbers
+    flagged: Flags
+
+
+def detect_by_loss(losses: Numbers, threshold: float = 0.95) -> Detection:
+    """Small loss: the posterior that a loss is of the larger of two groups.
+
+    Args:
+        losses: of the given labels, finite, `[N]`.
+        threshold: posterior above which a sample is flagged.
+
+    Source: Li, Socher & Hoi 2020, arXiv:2002.07394.
+    """
+    score = 1 - posterior_of_low(losses)
+    return Detection(score, score > threshold)
+
+
+def detect_linearly(features: NDArray[Any], suspect: Flags) -> Detection | None:
+    """Linear separation: the line between trusted and suspect samples decides anew of all of them.
+
+    Features are brought to length 1, then to mean 0 and deviation 1. A logistic regression without penalty, in which
+    both sets weigh alike, is fitted to the sets; wrong decisions of another detector average out in it.
+
+    Args:
+        features: of a network that labels have not shaped, `[N, D]`.
+        suspect: the decision of another detector, bool `[N]`.
+
+    Returns:
+        Probability of being suspect, flagged above 0.5; None where all samples or none are suspect, so that there is
+        nothing to separate.
+
+    Raises:
+        MissingExtra: scikit-learn is absent.
+
+    Source: Albert et al. 2024, arXiv:2407.05528, the official code.
+    """
+    if suspect.all() or not suspect.any():
+        return None
+    linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", "linear separation")
+    unit = np.asarray(features, np.float64)
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    normal = (unit - unit.mean(0)) / np.maximum(unit.std(0), 1e-12)
+    model = linear.LogisticRegression(C=np.inf, class_weight="balanced", max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sets that a line separates have no best one: any of them serves
+        model.fit(normal, suspect)
+    score: Numbers = model.predict_proba(normal)[:, 1]
+    return Detection(score, score > 0.5)
+
+
+def detect_by_neighbours(
+    projections: NDArray[Any],
+    probabilities: Numbers,
+    labels: Indices,
+    *,
+    k: int = 200,
+    tau: float = 0.3,
+    threshold: float = 0.98,
+) -> Detection:
+    """Neighbours in feature space: labels that neither the nearest samples' predictions nor the own one share.
+
+    `v_i` is the sum over the k nearest samples j of `exp(cos(z_i, z_j) / tau) p_j`, brought to sum 1, and the score
+    `1 - (v_i + p_i)[y_i] / 2`.
+
+    Args:
+        projections: z, `[N, P]`.
+        probabilities: p, of the network, `[N, K]`.
+        labels: y, as given, int `[N]`.
+        k: neighbours of each sample; all others where there are fewer.
+        tau: temperature.
+        threshold: score above which a sample is flagged.
+
+    Source: Li, Xiong & Hoi 2021, ICCV, as Albert et al. 2024 take it, arXiv:2407.05528.
+    """
+    near, cosine = nearest(projections, min(k, len(labels) - 1))
+    votes = np.einsum("nk,nkc->nc", np.exp(cosine / tau), probabilities[near])
+    soft = (votes / votes.sum(1, keepdims=True) + probabilities) / 2
+    score: Numbers = 1 - soft[np.arange(len(labels)), labels]
+    return Detection(score, score > threshold)
+
+
+def guess_weights(losses: Numbers, flagged: Flags) -> Numbers:
+    """How far the guess of each flagged sample is trusted: the posterior that its loss is of the smaller of two groups.
+
+    Args:
+        losses: of the prediction against the guess stored before, `[N]`; infinite ones count as the second largest.
+        flagged: bool `[N]`; the others weigh 1.
+
+    Returns:
+        `[N]` in [0, 1]; all 1 where fewer than three samples are flagged or a loss of theirs is NaN.
+
+    Source: Albert et al. 2023, arXiv:2210.04578, the official code.
+    """
+    weights, own = np.ones(len(losses)), losses[flagged].copy()
+    if len(own) < 3 or np.isnan(own).any():
+        return weights
+    finite = own[np.isfinite(own)]
+    own[~np.isfinite(own)] = finite.max() if len(finite) else 0.0
+    weights[flagged] = posterior_of_low(own)
+    return weights

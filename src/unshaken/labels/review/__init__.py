@@ -1,0 +1,1 @@
+"""Review of labels by people: verdicts, and the rules by which they become labels; no database, no pages."""

@@ -1,0 +1,1 @@
+"""Accuracy where an image has several valid labels."""

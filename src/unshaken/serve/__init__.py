@@ -1,0 +1,1 @@
+"""Web applications over run directories and reviews; needs the extra `serve`."""

@@ -1,0 +1,111 @@
+"""`Access`: who a request comes from, and the token that its forms must carry."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from unshaken.serve.attempts import Attempts
+
+COOKIE = "unshaken_reader"
+LONGEST_TOKEN = 200
+"""Characters of a reader's token."""
+MONTH = 30 * 24 * 3600
+
+
+class Readers(Protocol):
+    """The readers of a store: names by token."""
+
+    def reader_of(self, token: str) -> str | None:
+        """The reader's name; None where no reader has this token."""
+
+
+class NotLoggedIn(Exception):
+    """The request comes from nobody that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A reader, as far as one request goes.
+
+    Args:
+        reader: name, as verdicts record it.
+        form_token: what every form of this reader carries, so that no other site can send one.
+        local: there is no log-in, and so no log-out.
+    """
+
+    reader: str
+    form_token: str
+    local: bool
+
+
+class Access:
+    """Who may read, and as whom verdicts are recorded.
+
+    Args:
+        readers: by token, in a cookie that a log-in sets.
+        local: the name of the only reader where there is no log-in, for the loopback address; None for log-in.
+    """
+
+    def __init__(self, readers: Readers, local: str | None = None) -> None:
+        self.readers, self.local = readers, local
+        self._secret = secrets.token_bytes(32)
+        self._attempts = Attempts()
+
+    def session(self, request: Request) -> Session:
+        """The reader of a request.
+
+        Raises:
+            NotLoggedIn: it has no cookie, or one of nobody.
+        """
+        if self.local is not None:
+            return Session(self.local, _sign(self._secret), local=True)
+        token = request.cookies.get(COOKIE, "")
+        reader = self._reader_of(token)
+        if reader is None:
+            raise NotLoggedIn
+        return Session(reader, _sign(token.encode()), local=False)
+
+    def log_in(self, request: Request, token: str, response: Response) -> str | None:
+        """Set the cookie of the reader with a token, and return the reader's name; None where nobody has it.
+
+        Raises:
+            HTTPException: 429, after too many attempts from one address.
+        """
+        wait = self._attempts.wait(request.client.host if request.client else "")
+        if wait:
+            headers = {"retry-after": str(int(wait) + 1)}
+            raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
+        reader = None if self.local is not None else self._reader_of(token)
+        if reader is not None:
+            secure = request.url.scheme == "https"
+            response.set_cookie(COOKIE, token, max_age=MONTH, httponly=True, samesite="strict", secure=secure)
+        return reader
+
+    def log_out(self, response: Response) -> None:
+        """Take the cookie away."""
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+    def _reader_of(self, token: str) -> str | None:
+        return self.readers.reader_of(token) if 0 < len(token) <= LONGEST_TOKEN and token.isascii() else None
+
+
+def _sign(key: bytes) -> str:
+    return hmac.new(key, b"form", hashlib.sha256).hexdigest()
+
+
+def check_form_token(session: Session, sent: str) -> None:
+    """Check the token of a form.
+
+    Raises:
+        HTTPException: 403, it is not that of the reader's pages.
+    """
+    if not hmac.compare_digest(session.form_token.encode(), sent.encode()):
+        raise HTTPException(403, "The form is older than this server, or not from its pages. Load the page again.")

@@ -1,0 +1,123 @@
+"""`Guard`: what holds for every request and every answer, before any page is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BYTES = 64 << 10
+"""Bytes of a request's body: a form of a few short fields."""
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "img-src 'self' data:",
+        "style-src 'self'",
+        "style-src-attr 'unsafe-inline'",  # the bars of the report's tables have their length in a style attribute
+        "script-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""The Content-Security-Policy: scripts and styles from files of this application only."""
+
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""Headers of every answer that does not set them itself."""
+
+
+class Guard:
+    """Check the host, the origin and the size of a request, and set the security headers of its answer.
+
+    Args:
+        app: the application behind it.
+        hosts: names that a request may call this server by, without port; None for any. On the loopback address this
+            keeps out a web page whose name was made to lead to this machine (DNS rebinding).
+        most_bytes: of a request's body.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None = None, most_bytes: int = MOST_BYTES) -> None:
+        self.app, self.hosts, self.most_bytes = app, hosts, most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        answer = _with_headers(send)
+        if refusal is not None:
+            status, why = refusal
+            await PlainTextResponse(why, status)(scope, receive, answer)
+        else:
+            await self.app(scope, self._counted(receive), answer)
+
+    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if self.hosts is not None and _name_of(host) not in self.hosts:
+            return 400, "This server is not called by that name. Open the address that it printed when it started."
+        if method not in ("GET", "HEAD"):
+            origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+            if (origin is not None and urlsplit(origin).netloc != host) or site not in ("same-origin", "none"):
+                return 403, "The form was sent from another site."
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            return 400, "The length of the request is not a number."
+        return (413, self._too_large) if len(length) > 12 or int(length) > self.most_bytes else None
+
+    @property
+    def _too_large(self) -> str:
+        return f"The request is larger than {self.most_bytes:,} bytes."
+
+    def _counted(self, receive: Receive) -> Receive:
+        left = self.most_bytes
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        return counted
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, in lower case, without its port; empty where it is no host.
+
+    >>> _name_of("LocalHost:8000"), _name_of("[::1]:8000"), _name_of("a:b@c")
+    ('localhost', '::1', '')
+    """
+    try:
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018  raises where it is no number
+    except ValueError:
+        return ""
+    return "" if "@" in host or parts.path or parts.query or parts.fragment else parts.hostname or ""
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sent

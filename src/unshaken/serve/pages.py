@@ -1,0 +1,76 @@
+"""`Pages`: answers in HTML from the templates of this folder and the blocks of the report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unshaken.core.texts import printable
+from unshaken.report.blocks import Block
+from unshaken.report.render.html import render_blocks, stylesheet, text
+from unshaken.serve.access import Session
+
+KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+
+
+def answer(template: str, *, status: int = 200, session: Session | None = None, **values: Any) -> HTMLResponse:
+    """A page.
+
+    Args:
+        template: its name, without ending.
+        status: of the HTTP answer.
+        session: the reader's; None where nobody is logged in.
+        values: `title`, and what the template shows.
+    """
+    found = {"session": session, "nav": (), "message": "", "trouble": "", **values}
+    return HTMLResponse(_environment().get_template(f"{template}.html.jinja").render(found), status)
+
+
+def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | None, **values: Any) -> HTMLResponse:
+    """A page of the report's blocks.
+
+    Args:
+        title: of the page.
+        blocks: in order.
+        session: the reader's.
+        values: others of the layout, such as `nav`.
+    """
+    return answer("blocks", title=title, body=render_blocks(blocks), session=session, **values)
+
+
+@cache
+def static_files() -> dict[str, Response]:
+    """The files that pages refer to, by name: nothing else is served from the disk."""
+    found = {"style.css": stylesheet() + _file("app.css"), "keys.js": _file("keys.js")}
+    headers = {"cache-control": "private, max-age=31536000, immutable"}
+    return {k: Response(v, media_type=KINDS[k.partition(".")[2]], headers=headers) for k, v in found.items()}
+
+
+def static_address(name: str) -> str:
+    """The address of a static file, which changes when its content does."""
+    return f"/static/{hashlib.blake2b(bytes(static_files()[name].body), digest_size=6).hexdigest()}/{name}"
+
+
+def _file(name: str) -> str:
+    return (files("unshaken.serve") / "static" / name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("unshaken.serve"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"text": text, "printable": printable}
+    environment.globals |= {"static": static_address, "Markup": Markup}
+    return environment

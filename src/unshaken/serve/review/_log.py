@@ -1,0 +1,222 @@
+"""Appending to the log of a review, and reading it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import shorten
+from unshaken.core.version import __version__
+from unshaken.labels.review.protocol import ItemState, ItemStatus, is_revealed, status_of, valid_rows
+from unshaken.labels.review.verdict import Action, RecordedVerdict, ReviewContext, Verdict
+from unshaken.serve.review import _schema as t
+from unshaken.serve.review.records import Review
+
+STATE, READER = "state", "reader"
+"""Kinds of tallies: items by state, and items answered by reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a reader does.
+
+    Args:
+        reader: number and name.
+        action: a verdict, a settlement or a withdrawal.
+        token: the client's own name of the act.
+        item: number; None for a withdrawal.
+        verdict: None for a withdrawal.
+    """
+
+    reader: tuple[int, str]
+    action: Action
+    token: str
+    item: int | None = None
+    verdict: Verdict | None = None
+
+
+def now() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def as_time(microseconds: int) -> datetime:
+    """The time of a column."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def append(connection: sa.Connection, key: int, review: Review, act: Act) -> RecordedVerdict:
+    """Append an act to the log, with all that follows from it, in the transaction of the connection.
+
+    The first statement locks the review: numbers have no gap and follow the order of the commits, so that a point in
+    the log stays what it is.
+
+    Args:
+        connection: in a transaction that writes.
+        key: number of the review.
+        review: its rules.
+        act: what is done.
+
+    Raises:
+        ParameterError: the token was used for something else, there is nothing to withdraw, or the item is absent or
+            not disputed.
+    """
+    last = connection.execute(sa.select(t.review.c.log).where(t.review.c.id == key).with_for_update()).scalar_one()
+    reader, name = act.reader
+    if (there := _with_token(connection, key, reader, act.token)) is not None:
+        return _same(there, act)
+    withdrawn = _last_valid(connection, key, reader) if act.action is Action.WITHDRAW else None
+    item = withdrawn.item if withdrawn is not None else act.item
+    item = check_item(review, item)
+    kept = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
+    history = rows_of(connection, key, t.verdict.c.item == item)
+    before = status_of(history, kept.given, review.readers_per_item)
+    if act.action is Action.SETTLE and before.state not in (ItemState.DISPUTED, ItemState.SETTLED):
+        raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
+    revealed = act.action is Action.SETTLE or is_revealed(history, name, blind=review.blind)
+    near = json.loads(kept.near)
+    shown = ReviewContext(
+        suggestion=revealed and kept.suggested is not None,
+        labels=review.labels,
+        neighbours=tuple(near[0] + (near[1] if revealed else [])),
+    )
+    row = RecordedVerdict(
+        number=last + 1, item=item, reader=name, time=as_time(now()), software=__version__, action=act.action,
+        verdict=act.verdict, shown=shown, token=act.token,
+        withdraws=None if withdrawn is None else withdrawn.number,
+    )  # fmt: skip
+    connection.execute(t.verdict.insert(), _columns(row, key, reader))
+    connection.execute(t.review.update().where(t.review.c.id == key).values(log=row.number))
+    after = status_of([*history, row], kept.given, review.readers_per_item)
+    _keep(connection, key, item, before, after)
+    _keep_reading(connection, key, act.reader, item, [*history, row])
+    if (change := (name in after.standing) - (name in before.standing)) != 0:
+        _count(connection, key, READER, reader, change)
+    return row
+
+
+def check_item(review: Review, item: int | None) -> int:
+    """The number of an item, if the review has it.
+
+    Raises:
+        ParameterError: it has not.
+    """
+    if item is None or not 1 <= item <= review.items:
+        raise ParameterError(f"review {review.name!r} has no item {shorten(item)}: its items are 1 to {review.items:,}")
+    return item
+
+
+def rows_of(connection: sa.Connection, key: int, *conditions: Any, limit: int | None = None) -> list[RecordedVerdict]:
+    """Rows of a log in the order of their numbers.
+
+    Args:
+        connection: to read with.
+        key: number of the review.
+        conditions: which rows, on the columns of `verdict`.
+        limit: most rows.
+    """
+    columns = [*t.verdict.c, t.reader.c.name]
+    query = sa.select(*columns).join(t.reader, t.reader.c.id == t.verdict.c.reader)
+    query = query.where(t.verdict.c.review == key, *conditions).order_by(t.verdict.c.number).limit(limit)
+    return [row_of(row, row.name) for row in connection.execute(query)]
+
+
+def row_of(row: Any, reader: str) -> RecordedVerdict:
+    """The record of a row of `verdict`.
+
+    Args:
+        row: of the database.
+        reader: name.
+    """
+    return RecordedVerdict(
+        number=row.number, item=row.item, reader=reader, time=as_time(row.time), software=row.software,
+        action=Action(row.action), verdict=None if row.verdict is None else Verdict.model_validate_json(row.verdict),
+        shown=ReviewContext.model_validate_json(row.shown), withdraws=row.withdraws, token=row.token,
+    )  # fmt: skip
+
+
+def _columns(row: RecordedVerdict, key: int, reader: int) -> dict[str, Any]:
+    return {
+        "review": key, "number": row.number, "item": row.item, "reader": reader,
+        "time": round(row.time.timestamp() * 1e6), "software": row.software, "action": row.action.value,
+        "verdict": None if row.verdict is None else row.verdict.model_dump_json(exclude_defaults=True),
+        "shown": row.shown.model_dump_json(), "withdraws": row.withdraws, "token": row.token,
+    }  # fmt: skip
+
+
+def _with_token(connection: sa.Connection, key: int, reader: int, token: str) -> RecordedVerdict | None:
+    found = rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == token)
+    return found[0] if found else None
+
+
+def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
+    """The row that an earlier act with the same token left.
+
+    Raises:
+        ParameterError: that was another act.
+    """
+    same_item = act.action is Action.WITHDRAW or there.item == act.item
+    if there.action is act.action and same_item and there.verdict == act.verdict:
+        return there
+    raise ParameterError(f"token {shorten(act.token)} was used for another verdict: make a new one for each")
+
+
+def _last_valid(connection: sa.Connection, key: int, reader: int) -> RecordedVerdict:
+    """The last row of a reader that can be withdrawn.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    other = t.verdict.alias()
+    withdrawn = sa.exists().where(other.c.review == key, other.c.withdraws == t.verdict.c.number)
+    mine = sa.select(t.verdict.c.number).where(
+        t.verdict.c.review == key, t.verdict.c.reader == reader, t.verdict.c.action != Action.WITHDRAW.value, ~withdrawn
+    )
+    number = connection.execute(mine.order_by(t.verdict.c.number.desc()).limit(1)).scalar()
+    if number is None:
+        raise ParameterError("there is no verdict to undo")
+    return rows_of(connection, key, t.verdict.c.number == number)[0]
+
+
+def _keep(connection: sa.Connection, key: int, item: int, before: ItemStatus, after: ItemStatus) -> None:
+    """Write the state of an item where it changed."""
+    if (before.state, before.answer) == (after.state, after.answer):
+        return
+    answer = None if after.answer is None else after.answer.model_dump_json()
+    change = t.item.update().where(t.item.c.review == key, t.item.c.id == item)
+    connection.execute(change.values(state=t.STATES.index(after.state), answer=answer))
+    if before.state is not after.state:
+        _count(connection, key, STATE, t.STATES.index(before.state), -1)
+        _count(connection, key, STATE, t.STATES.index(after.state), 1)
+
+
+def _keep_reading(
+    connection: sa.Connection, key: int, reader: tuple[int, str], item: int, history: list[RecordedVerdict]
+) -> None:
+    """Write down whether a reader has answered or skipped an item, and may see its suggestion."""
+    values = {
+        "revealed": is_revealed(history, reader[1], blind=True),
+        "handled": any(row.reader == reader[1] and row.action is Action.VERDICT for row in valid_rows(history)),
+    }
+    _upsert(connection, t.reading, {"review": key, "reader": reader[0], "item": item}, values, values)
+
+
+def _count(connection: sa.Connection, key: int, kind: str, number: int, change: int) -> None:
+    added = {"count": t.tally.c.count + change}
+    _upsert(connection, t.tally, {"review": key, "kind": kind, "key": number}, {"count": change}, added)
+
+
+def _upsert(
+    connection: sa.Connection, table: sa.Table, where: dict[str, Any], values: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    insert = (sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert)(table)
+    row = insert.values(**where, **values)
+    connection.execute(row.on_conflict_do_update(index_elements=list(where), set_=changes))

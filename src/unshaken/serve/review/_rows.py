@@ -1,0 +1,129 @@
+"""Finding reviews and readers by their names, and writing new items down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import LARGEST_COUNT, shorten
+from unshaken.serve.review import _schema as t
+from unshaken.serve.review._log import as_time
+from unshaken.serve.review.records import NewItem, Review
+
+BLOCK = 5000
+"""Items written at once."""
+_NAME = re.compile(r"[^\W_](?:[\w .@-]{0,62}[\w.@-])?")
+
+
+def checked_name(name: str, what: str) -> str:
+    """The name of a reader, a review or a version.
+
+    Raises:
+        ParameterError: it is empty, longer than 64 characters, or has others than letters, digits and `_ . @ -`.
+    """
+    if not _NAME.fullmatch(name):
+        raise ParameterError(
+            f"{shorten(name)} is no name of a {what}: write 1 to 64 letters, digits, spaces and _ . @ -, and begin "
+            "with a letter or a digit"
+        )
+    return name
+
+
+def find_review(connection: sa.Connection, name: str) -> tuple[int, Review]:
+    """Number and rules of a review.
+
+    Raises:
+        ParameterError: there is none of this name.
+    """
+    row = (
+        connection.execute(sa.select(t.review).where(t.review.c.name == name)).one_or_none()
+        if "\0" not in name
+        else None
+    )
+    if row is None:
+        names = connection.execute(sa.select(t.review.c.name)).scalars()
+        raise ParameterError(f"there is no review {shorten(name)}; {did_you_mean(name, names)}")
+    return int(row.id), as_review(row)
+
+
+def as_review(row: Any) -> Review:
+    """The review of a row."""
+    return Review(
+        name=row.name, classes=tuple(json.loads(row.classes)), items=row.items, blind=row.blind,
+        readers_per_item=row.readers_per_item, data=row.data, labels=row.labels, log=row.log,
+        created=as_time(row.created),
+    )  # fmt: skip
+
+
+def find_reader(connection: sa.Connection, name: str) -> tuple[int, str]:
+    """Number and name of a reader.
+
+    Raises:
+        ParameterError: there is none of this name.
+    """
+    found = reader_number(connection, name)
+    if found is None:
+        raise ParameterError(f"there is no reader {shorten(name)}: add the reader first")
+    return found, name
+
+
+def reader_number(connection: sa.Connection, name: str) -> int | None:
+    """Number of a reader, or None."""
+    if "\0" in name:
+        return None
+    found = connection.execute(sa.select(t.reader.c.id).where(t.reader.c.name == name)).scalar()
+    return None if found is None else int(found)
+
+
+def insert_items(connection: sa.Connection, key: int, items: Iterable[NewItem], classes: int) -> int:
+    """Write the items of a review down.
+
+    Returns:
+        Their number.
+
+    Raises:
+        ParameterError: there is none, a sample comes twice, or a label is no class.
+    """
+    total, left = 0, iter(items)
+    while block := list(islice(left, BLOCK)):
+        rows = [_columns(key, total + place, item, classes) for place, item in enumerate(block, 1)]
+        if len({row["key"] for row in rows}) < len(rows) or _known(connection, key, rows):
+            raise ParameterError("a sample comes twice in the items of the review: give each once")
+        connection.execute(t.item.insert(), rows)
+        total += len(rows)
+        if total > LARGEST_COUNT:
+            raise ParameterError(f"a review takes {LARGEST_COUNT:,} items: make several")
+    if not total:
+        raise ParameterError("a review needs items, and there are none")
+    return total
+
+
+def _columns(key: int, number: int, item: NewItem, classes: int) -> dict[str, Any]:
+    for label in (item.given, item.suggested):
+        if label is not None and label >= classes:
+            raise ParameterError(
+                f"sample {shorten(item.sample)}: label {label} is no class: they are 0 to {classes - 1}"
+            )
+    return {
+        "review": key, "id": number, "key": sample_key(item.sample), "sample": item.sample, "given": item.given,
+        "suggested": item.suggested, "score": item.score, "near": json.dumps([item.near_given, item.near_suggested]),
+        "state": 0, "answer": None,
+    }  # fmt: skip
+
+
+def _known(connection: sa.Connection, key: int, rows: list[dict[str, Any]]) -> bool:
+    keys = [row["key"] for row in rows]
+    query = sa.select(t.item.c.id).where(t.item.c.review == key, t.item.c.key.in_(keys)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def sample_key(sample: str) -> str:
+    """The key of a sample in an index, whatever the length of its id."""
+    return hashlib.blake2b(sample.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""The pages of a review, each with the forms that it takes."""

@@ -1,0 +1,178 @@
+"""What every page of a review starts from: the application, the reader, the form that was sent, the review by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+from urllib.parse import quote, urlencode
+
+from fastapi import Depends, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from unshaken.core.errors import ParameterError
+from unshaken.data.dataset import Dataset
+from unshaken.serve.access import Access, Session, check_form_token
+from unshaken.serve.forms import Form, read_form
+from unshaken.serve.images import Pictures
+from unshaken.serve.pages import answer
+from unshaken.serve.review.pages.classes import ClassNames
+from unshaken.serve.review.records import ItemView, Review
+from unshaken.serve.review.store import ReviewStore
+
+NAV = (
+    ("Review", "next"),
+    ("Grid", "grid"),
+    ("Settle", "settle"),
+    ("Progress", "progress"),
+    ("Versions", "versions"),
+)
+"""Pages of a review, by name and address."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """What the pages share.
+
+    Args:
+        store: of the reviews.
+        access: who may read.
+        open_data: opens the data set of a review.
+    """
+
+    store: ReviewStore
+    access: Access
+    open_data: Callable[[Review], Dataset]
+    _pictures: dict[str, Pictures] = field(default_factory=dict)
+    _classes: dict[str, ClassNames] = field(default_factory=dict)
+
+    def pictures(self, review: Review) -> Pictures:
+        """The pictures of a review.
+
+        Raises:
+            UnshakenError: its data cannot be opened.
+        """
+        if review.name not in self._pictures:
+            self._pictures[review.name] = Pictures(self.open_data(review))
+        return self._pictures[review.name]
+
+    def classes(self, review: Review) -> ClassNames:
+        """The classes of a review."""
+        return self._classes.setdefault(review.name, ClassNames(review.classes))
+
+
+ItemNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
+"""The number of an item in the path of an address."""
+
+
+def _application(request: Request) -> Application:
+    return cast(Application, request.app.state.application)
+
+
+def _session(request: Request) -> Session:
+    return _application(request).access.session(request)
+
+
+Here = Annotated[Application, Depends(_application)]
+Reader = Annotated[Session, Depends(_session)]
+
+
+async def _sent(request: Request, session: Reader) -> Form:
+    form = await read_form(request)
+    check_form_token(session, form.one("form", ""))
+    return form
+
+
+Sent = Annotated[Form, Depends(_sent)]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewContext:
+    """A review and who reads in it.
+
+    Args:
+        application: with the store.
+        session: of the reader.
+        review: its rules and classes.
+    """
+
+    application: Application
+    session: Session
+    review: Review
+
+    @property
+    def store(self) -> ReviewStore:
+        """The store of reviews."""
+        return self.application.store
+
+    @property
+    def name(self) -> str:
+        """The name of the review."""
+        return self.review.name
+
+    @property
+    def reader(self) -> str:
+        """The name of the reader."""
+        return self.session.reader
+
+    @property
+    def classes(self) -> ClassNames:
+        """The classes of the review."""
+        return self.application.classes(self.review)
+
+    def item(self, number: int) -> ItemView:
+        """An item as the reader may see it.
+
+        Raises:
+            HTTPException: 404, there is none.
+        """
+        try:
+            return self.store.item(self.name, number, self.reader)
+        except ParameterError as error:
+            raise HTTPException(404, f"{error}.") from None
+
+    def address(self, *parts: object, **query: object) -> str:
+        """The address of a page of this review.
+
+        Args:
+            parts: of the path below the review's.
+            query: options; those that are None or empty are omitted.
+        """
+        path = "/".join(["/reviews", *(quote(str(part), safe="") for part in (self.name, *parts))])
+        kept = {k: v for k, v in query.items() if v not in (None, "")}
+        return f"{path}?{urlencode(kept)}" if kept else path
+
+    def go(self, *parts: object, **query: object) -> RedirectResponse:
+        """An answer that leads to another page of this review."""
+        return RedirectResponse(self.address(*parts, **query), 303)
+
+    def layout(self, title: str, here: str) -> dict[str, Any]:
+        """Values of the layout: title, reader, navigation.
+
+        Args:
+            title: of the page.
+            here: address of the part of the navigation that the page belongs to; empty for none.
+        """
+        nav = tuple((text, self.address(part), part == here) for text, part in NAV)
+        return {"title": f"{title} · {self.name}", "session": self.session, "nav": nav}
+
+    def answer(self, template: str, title: str, here: str, **values: Any) -> HTMLResponse:
+        """A page of this review.
+
+        Args:
+            template: its name, without ending.
+            title: of the page.
+            here: as for `layout`.
+            values: that the template shows.
+        """
+        return answer(template, **self.layout(title, here), r=self, heading=title, **values)
+
+
+def _in_review(name: str, application: Here, session: Reader) -> ReviewContext:
+    try:
+        return ReviewContext(application, session, application.store.review(name))
+    except ParameterError as error:
+        raise HTTPException(404, f"{error}.") from None
+
+
+InReview = Annotated[ReviewContext, Depends(_in_review)]

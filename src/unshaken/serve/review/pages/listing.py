@@ -1,0 +1,20 @@
+"""The first page: all reviews."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from unshaken.serve.pages import answer
+from unshaken.serve.review.pages.context import Here, Reader, ReviewContext
+
+router = APIRouter()
+
+
+@router.get("/")
+def show(here: Here, session: Reader) -> Response:
+    """The list of reviews."""
+    reviews = [
+        (ReviewContext(here, session, review), here.store.progress(review.name)) for review in here.store.reviews()
+    ]
+    return answer("listing", title="Reviews of labels", session=session, reviews=reviews)

@@ -1,0 +1,81 @@
+"""Progress of a review, and how far its readers agree."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from unshaken.labels.review.protocol import ItemState
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Column, Heading, Headline, Table, Text, Tile, Tiles
+from unshaken.serve.pages import answer_blocks
+from unshaken.serve.review.pages.context import InReview, ReviewContext
+from unshaken.serve.review.pages.items import Did, message_of
+from unshaken.serve.review.records import Progress
+
+router = APIRouter(prefix="/reviews/{name}")
+WORDS = {
+    ItemState.OPEN: "open: no reader has answered",
+    ItemState.WAITING: "waiting for another reader",
+    ItemState.AGREED: "agreed",
+    ItemState.DISPUTED: "disputed: to be settled",
+    ItemState.SETTLED: "settled",
+}
+
+
+@router.get("/progress")
+def show(here: InReview, last: int = 0, did: Did = "") -> Response:
+    """How many items are in which state, what each reader has done, and how far readers agree."""
+    progress = here.store.progress(here.name)
+    blocks: list[Block] = [Headline("Progress", tuple(_lead(here, progress))), _tiles(here, progress)]
+    blocks += [Heading("Items by state"), _states(progress)]
+    if progress.readers:
+        blocks += [Heading("Readers"), _readers(progress)]
+    message = message_of(last, did)
+    return answer_blocks(**here.layout("Progress", "progress"), blocks=blocks, message=message)
+
+
+def _lead(here: ReviewContext, progress: Progress) -> list[Text]:
+    mine = progress.readers.get(here.reader, 0)
+    lines: list[Text] = [f"{progress.done:,} of {progress.total:,} items are done; you have answered {mine:,}."]
+    if progress.done == progress.total:
+        lines.append("The review is complete.")
+    elif here.store.next_item(here.name, here.reader) is None:
+        lines.append("No item waits for you now: the others need another reader, or a settlement.")
+    if disputed := progress.states.get(ItemState.DISPUTED, 0):
+        lines.append(f"Readers disagree on {disputed:,}, which wait in the queue to settle.")
+    return lines
+
+
+def _tiles(here: ReviewContext, progress: Progress) -> Tiles:
+    count = {state: progress.states.get(state, 0) for state in ItemState}
+    share = wording.percent(progress.done / progress.total)
+    disputed = count[ItemState.DISPUTED]
+    return Tiles(
+        (
+            Tile("Done", share, f"{progress.done:,} of {progress.total:,}"),
+            Tile("Agreed", f"{count[ItemState.AGREED]:,}", "readers give the same answer"),
+            Tile("Disputed", f"{disputed:,}", "wait for a settlement", bad=disputed > 0),
+            Tile("Settled", f"{count[ItemState.SETTLED]:,}", "decided after a disagreement"),
+        )
+    )
+
+
+def _states(progress: Progress) -> Table:
+    rows = tuple(
+        cells.line(WORDS[state], f"{progress.states.get(state, 0):,}", _share(progress, state)) for state in ItemState
+    )
+    heads = (Column("state", number=False), Column("items"), Column("share"))
+    return Table("Every item is in one state.", heads, rows, "narrow")
+
+
+def _share(progress: Progress, state: ItemState) -> str:
+    return wording.percent(progress.states.get(state, 0) / progress.total)
+
+
+def _readers(progress: Progress) -> Table:
+    rows = tuple(
+        cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
+    )
+    heads = (Column("reader", number=False), Column("answered"), Column("share"))
+    return Table("Items on which a reader's verdict counts.", heads, rows, "narrow")

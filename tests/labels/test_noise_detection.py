@@ -1,0 +1,106 @@
+"""Detectors among the samples of a training: by hand, on planted sets, and by their identities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unshaken.core.errors import ParameterError
+from unshaken.labels import Evidence, Probabilities
+from unshaken.labels.engine.noise_detection import (
+    detect_by_loss,
+    detect_by_neighbours,
+    detect_linearly,
+    guess_weights,
+)
+from unshaken.labels.find.linear_separation import LinearSeparation
+
+
+@pytest.fixture
+def clouds():
+    """Two clouds on either side of a plane, and which samples are of the second."""
+    rng = np.random.default_rng(0)
+    second = np.arange(2000) % 4 == 0
+    return rng.normal(0, 1, (2000, 16)) + np.where(second[:, None], 1.5, -1.5), second
+
+
+def test_losses_of_the_larger_group_are_flagged():
+    rng = np.random.default_rng(0)
+    losses = np.concatenate([rng.normal(0.2, 0.05, 300), rng.normal(2.0, 0.3, 100)])
+    found = detect_by_loss(losses)
+    assert found.flagged.tolist() == [False] * 300 + [True] * 100
+    assert np.array_equal(found.flagged, detect_by_loss(3 + 5 * losses).flagged)
+    backwards = detect_by_loss(losses[::-1])  # neither component is the first one by itself
+    assert np.array_equal(found.flagged, backwards.flagged[::-1])
+    assert not detect_by_loss(np.full(4, 0.7)).flagged.any()
+
+
+def test_a_line_averages_wrong_decisions_out(clouds):
+    features, second = clouds
+    suspect = second ^ (np.random.default_rng(1).random(2000) < 0.1)
+    found = detect_linearly(features, suspect)
+    assert (found.flagged == second).mean() > 0.99
+    assert np.array_equal(found.flagged, found.score > 0.5)
+
+
+def test_scales_of_features_do_not_matter(clouds):
+    """Rows may be of any length; columns of unit rows of any scale, which standardising takes out."""
+    features, second = clouds
+    suspect = second ^ (np.random.default_rng(1).random(2000) < 0.1)
+    found = detect_linearly(features, suspect)
+    lengths = np.random.default_rng(2).uniform(0.5, 2, (2000, 1))
+    assert np.allclose(detect_linearly(features * lengths, suspect).score, found.score, atol=1e-3)
+    assert np.allclose(detect_linearly(1000 * features, suspect).score, found.score, atol=1e-6)
+
+
+def test_few_suspects_weigh_as_many():
+    """One in fifty suspect: without balanced weights the line would flag hardly any."""
+    rng = np.random.default_rng(3)
+    few = np.arange(2000) % 50 == 0
+    near = rng.normal(0, 1, (2000, 16)) + np.where(few[:, None], 0.5, 0.0)
+    assert detect_linearly(near + 3, few).flagged[few].mean() > 0.6
+
+
+def test_nothing_to_separate():
+    features = np.random.default_rng(0).normal(0, 1, (5, 2))
+    assert detect_linearly(features, np.zeros(5, bool)) is None
+    assert detect_linearly(features, np.ones(5, bool)) is None
+
+
+def test_neighbours_by_hand():
+    """Three samples, of which the first two are alike: each has its own prediction and its neighbour's."""
+    z = np.array([[1.0, 0], [1, 0], [0, 1]])
+    p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    found = detect_by_neighbours(z, p, np.array([0, 1, 1]), k=1, threshold=0.75)
+    first = 1 - (0.7 + 0.9) / 2
+    second = 1 - (0.1 + 0.3) / 2
+    assert found.score[:2].tolist() == pytest.approx([first, second])
+    assert found.flagged[:2].tolist() == [False, True]
+    both = detect_by_neighbours(z, p, np.array([0, 1, 1]), k=9, tau=0.5)
+    e = np.exp(2)
+    votes = (e * 0.7 + 0.2) / (e + 1)
+    assert both.score[0] == pytest.approx(1 - (votes + 0.9) / 2)
+
+
+def test_weights_of_guesses():
+    losses = np.array([0.1, 0.12, 0.11, 3.0, 3.1, np.inf, 9.0])
+    flagged = np.array([True] * 6 + [False])
+    found = guess_weights(losses, flagged)
+    assert found[:3].min() > 0.99
+    assert found[3:6].max() < 0.01
+    assert found[6] == 1
+    same = np.where(np.isinf(losses), 3.1, losses)
+    assert np.array_equal(found, guess_weights(same, flagged))
+
+
+@pytest.mark.parametrize("losses", [[0.1, 5.0, 9.0], [0.1, np.nan, 5.0]])
+def test_weights_stay_where_nothing_can_be_fitted(losses):
+    flagged = np.array([True, True, np.isnan(losses).any()])
+    assert guess_weights(np.array(losses), flagged).tolist() == [1, 1, 1]
+
+
+def test_what_has_one_group_only_is_not_separated():
+    p = np.full((6, 2), 0.5)
+    evidence = Evidence(np.arange(6) % 2, 2, Probabilities(p), np.random.default_rng(0).normal(0, 1, (6, 3)))
+    with pytest.raises(ParameterError, match=r"none \(threshold=0.95\) of the losses are suspect, so use small-loss"):
+        LinearSeparation().find(evidence)

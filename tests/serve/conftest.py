@@ -1,0 +1,132 @@
+"""A small review with pictures, and clients of its web application."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from unshaken.data.dataset import Dataset
+from unshaken.data.in_memory import InMemory
+from unshaken.serve.app import create_app
+from unshaken.serve.review.records import NewItem
+from unshaken.serve.review.store import ReviewStore
+
+HOSTILE = "<script>alert('\"&</script>"
+CLASSES = ["cat", "dog", "crane", "ship", "crane", "catfish", HOSTILE, "a\x00b\u202ec".replace("\x00", "\t")]
+N = 14
+
+
+def picture_data() -> Dataset:
+    """Samples with noise of one colour, whose ids are hostile; the last one cannot be read."""
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (N + 6, 3, 12, 12))).to(torch.uint8)
+    ids = [f"dir/{HOSTILE}/{i}.png" if i % 3 else f"dir/{i}.png" for i in range(N + 6)]
+    return InMemory(images, torch.zeros(N + 6).long(), ids=ids, bad={N - 1: "the image is truncated"})
+
+
+def new_items(data: Dataset, n: int = N) -> list[NewItem]:
+    """Items whose suggestion differs from the label, but for each fourth."""
+    return [
+        NewItem(
+            sample=data.ids[i], given=i % 4, suggested=i % 4 if i % 4 == 3 else (i + 1) % 4, score=i / 20,
+            near_given=data.ids[N : N + 3], near_suggested=data.ids[N + 3 : N + 6],
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """The data set of the reviews."""
+    return picture_data()
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> Path:
+    """The file of a store with a blind review `night` and an open one `day`, and the readers ann and bob."""
+    path = tmp_path_factory.mktemp("store") / "reviews.sqlite"
+    with ReviewStore.open(path) as store:
+        store.create("night", classes=CLASSES, items=new_items(data), blind=True)
+        store.create("day", classes=CLASSES, items=new_items(data, 3), blind=False, readers_per_item=1)
+        store.ensure_reader("ann")
+        store.ensure_reader("bob")
+    return path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, new_store: Path) -> Iterator[ReviewStore]:
+    """A copy of the new store."""
+    shutil.copy(new_store, tmp_path / "reviews.sqlite")
+    with ReviewStore.open(tmp_path / "reviews.sqlite") as store:
+        yield store
+
+
+class Browser:
+    """A client that follows redirects, reads the forms of pages, and sends them.
+
+    Args:
+        client: of the application.
+    """
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def get(self, path: str, status: int = 200, **more: Any) -> str:
+        """The text of a page."""
+        answer = self.client.get(path, **more)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def post(self, path: str, page: str, status: int = 200, **fields: Any) -> str:
+        """Send a form with the hidden values of a page, and give the text of the page that it leads to."""
+        hidden = {"form": form_token(page), "token": act_token(page)}
+        answer = self.client.post(path, data={k: v for k, v in {**hidden, **fields}.items() if v is not None})
+        assert answer.status_code == status, answer.text
+        self.at = answer.url.path
+        return answer.text
+
+
+def form_token(page: str) -> str:
+    """The token of the forms of a page."""
+    return re.findall(r'name="form" value="(\w+)"', page)[0]
+
+
+def act_token(page: str) -> str:
+    """The token of the next act on a page."""
+    return (re.findall(r'name="token" value="(\w+)"', page) or [""])[0]
+
+
+@pytest.fixture
+def open_client(reviews: ReviewStore, data: Dataset) -> Iterator[Callable[..., TestClient]]:
+    """Makes a client of an application over the store."""
+    clients = []
+
+    def make(**options: Any) -> TestClient:
+        options.setdefault("reader", "ann")
+        app = create_app(reviews, images_of=lambda review: data, **options)
+        clients.append(TestClient(app, base_url="http://localhost"))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def ann(open_client: Callable[..., TestClient]) -> Browser:
+    """The local reader ann."""
+    return Browser(open_client())
+
+
+@pytest.fixture
+def bob(open_client: Callable[..., TestClient]) -> Browser:
+    """The local reader bob, of the same store."""
+    return Browser(open_client(reader="bob"))
