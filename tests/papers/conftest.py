@@ -294,7 +294,7 @@ TINY: dict[str, Tiny] = {
         "votes=60",
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
-    "adele": Tiny("seeds=2,scenes=16,tested=6,garments=8,epochs=6,batch_size=4,every=2", make_rows, "epochs=7"),
+    "adele": Tiny("seeds=2,scenes=12,tested=4,garments=6,epochs=5,batch_size=4,every=1,more=2", make_rows, "epochs=7"),
     "adversarial-training": Tiny(
         "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,

@@ -109,12 +109,12 @@ class AdelePaper(Paper):
     full: ClassVar[Mapping[str, Any]] = {"scenes": 300, "tested": 500, "epochs": 80, "every": 10, "more": 2}
 
     seeds: PositiveInt = Field(3, description="repetitions, each with scenes and noise of its own")
-    scenes: PositiveInt = Field(120, description="training scenes; few, or nothing is memorised")
+    scenes: PositiveInt = Field(110, description="training scenes; few, or nothing is memorised")
     tested: PositiveInt = Field(200, description="test scenes, with true masks")
     garments: PositiveInt = Field(300, description="images of each garment from which scenes are drawn")
-    epochs: PositiveInt = Field(40, description="epochs of training")
+    epochs: PositiveInt = Field(44, description="epochs of training")
     batch_size: PositiveInt = Field(8, description="scenes of a step")
-    lr: PositiveFloat = Field(0.008, description="largest learning rate, of Adam")
+    lr: PositiveFloat = Field(0.003, description="largest learning rate, of Adam")
     every: PositiveInt = Field(5, description="epochs of a block, in which each class is corrected once")
     dropped: float = Field(0.15, ge=0, le=1, description="share of the bags that the annotator forgets")
     more: int = Field(0, ge=0, le=2, description="further arms: 1 consistency alone, 2 also starts told by the truth")

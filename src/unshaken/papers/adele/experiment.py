@@ -65,7 +65,7 @@ def run_seed(paper: AdelePaper, context: Context, train: Sequence[Tensor], test:
         for arm in paper.arms:
             training = plan_training(
                 paper.epochs, seed, batch_size=paper.batch_size, lr=paper.lr, optimizer="adam", weight_decay=0.0,
-                schedule="cosine", held_out=2, check_images=2,
+                schedule="linear", held_out=2, check_images=2,
             )  # fmt: skip
             net = nets[arm] = context.net(arm, unet, data, training, [*recipes(paper, arm, nets), watch])
             write_epochs(context, arm, net)
