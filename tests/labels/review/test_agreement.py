@@ -16,8 +16,8 @@ def label(**answers):
 
 
 def test_first_answers_of_each_pair_and_of_all():
-    labels = [label(ann="0", bob="0"), label(ann="1 2", bob="1 2"), label(ann="unclear", bob="1"), label(ann="0", bob="0"),
-              label(cid="1")]  # fmt: skip
+    labels = [label(ann="0", bob="0"), label(ann="1 2", bob="1 2"), label(ann="unclear", bob="1"),
+              label(ann="0", bob="0"), label(cid="1")]  # fmt: skip
     found = agreement(labels)
     (pair,) = found.pairs
     assert (pair.readers, pair.same.value, pair.same.n, found.items) == (("ann", "bob"), 0.75, 4, 4)
