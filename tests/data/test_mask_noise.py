@@ -46,12 +46,14 @@ def test_growing_takes_background_alone_and_shrinking_gives_to_it(square):
 
 def test_an_image_is_grown_or_shrunk_as_a_whole(square):
     mask, _ = square
-    sizes = [(annotate_roughly(mask, 2, np.random.default_rng(i)) == 1).sum() for i in range(40)]
+    sizes = [(annotate_roughly(mask, [(2, 4)], np.random.default_rng(i)) == 1).sum() for i in range(40)]
     before = (mask == 1).sum()
     assert 10 <= sum(s > before for s in sizes) <= 30
     assert len(set(sizes)) == 6  # two to four steps of either kind
-    assert np.array_equal(*(annotate_roughly(mask, 2, np.random.default_rng(7)) for _ in range(2)))
-    assert all((annotate_roughly(mask, 2, np.random.default_rng(i), grown=0) == 1).sum() < before for i in range(5))
+    assert np.array_equal(*(annotate_roughly(mask, [(2, 4)], np.random.default_rng(7)) for _ in range(2)))
+    assert all(
+        (annotate_roughly(mask, [(2, 4)], np.random.default_rng(i), grown=0) == 1).sum() < before for i in range(5)
+    )
 
 
 def test_flipped_pixels_go_to_background_or_come_from_it():

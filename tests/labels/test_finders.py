@@ -57,8 +57,22 @@ def test_a_temperature_is_that_of_a_softmax():
     tempered /= tempered.sum(1, keepdims=True)
     wanted = NormalizedMargin().find(Evidence(GIVEN, 3, Probabilities(tempered))).score
     assert scores == pytest.approx(wanted)
-    with pytest.raises(ParameterError, match="adjust and temperature do not go together"):
+    with pytest.raises(ParameterError, match="adjust, temperature and calibrate do not go together"):
         NormalizedMargin(adjust=True, temperature=2)
+
+
+def test_a_model_that_is_too_sure_is_calibrated_first(monkeypatch):
+    """Of probabilities sharpened by T = 1/3 the fitted temperature undoes the sharpening."""
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 2, (4000, 5))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # drawn from the softmax of the logits
+    sharp = np.exp(3 * logits)
+    evidence = Evidence(labels, 5, Probabilities(sharp / sharp.sum(1, keepdims=True)))
+    found = NormalizedMargin(calibrate=True).find(evidence)
+    assert found.figures["temperature"] == pytest.approx(3, rel=0.1)
+    assert np.array_equal(found.score, NormalizedMargin(temperature=found.figures["temperature"]).find(evidence).score)
+    monkeypatch.setattr("unshaken.labels.engine.adjusted.FITTED", 1000)
+    assert NormalizedMargin(calibrate=True).find(evidence).figures["temperature"] == pytest.approx(3, rel=0.2)
 
 
 @pytest.mark.parametrize("adjust", [False, True])

@@ -36,6 +36,7 @@ CHOOSING = {
     "label-noise-suite",
     "mahalanobis",
     "mixup-calibration",
+    "rcal",
     "rigid",
     "robust-weight-signatures",
     "tract",

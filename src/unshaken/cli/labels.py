@@ -1,31 +1,36 @@
-"""`unshaken labels find|train|estimate`."""
+"""`unshaken labels`: find, train, review, estimate."""
 
 from __future__ import annotations
 
 import typer
 
+from unshaken.cli.label_review import review
 from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
-from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Run
+from unshaken.cli.options.shared import AllowCode, Download, Json, Run
 from unshaken.cli.outcome import BAD_SAMPLES, FEW
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
+from unshaken.core.errors import ParameterError
 
-app = typer.Typer(name="labels", help="Find wrong labels, estimate how many there are, and train in spite of them.")
+app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 app.command("train")(train_in_spite)
+app.command("review")(review)
 
 
 @app.command("find")
 @verb
 def find(
     session: Session,
-    data: Data,
+    data: opt.MaybeData = None,
     method: opt.Methods = None,
     model: opt.Learner = "small-cnn",
     probs: opt.Probabilities = None,
+    kind: opt.Kind = "classes",
+    labels: opt.LabelFile = None,
     folds: opt.Folds = 5,
     epochs: opt.Epochs = 12,
     review: opt.Review = 200,
@@ -41,10 +46,16 @@ def find(
 ) -> int:
     """Find labels that are probably wrong, and draw the sample that tells how many there are.
 
+    With --kind, labels of several classes, boxes or masks are read from a file, and so are predictions.
+
     Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken.api.labels import find_labels
 
+    if kind != "classes":
+        return _find_kind(session, kind, labels, probs, out, json=json, others=bool(data or method or resume))
+    if data is None or labels is not None:
+        raise ParameterError("--labels goes with --kind; for one class an image give --data SPEC, which has its labels")
     with progress(session):
         result = find_labels(
             data, method or "confident-learning", model=model, probabilities=probs, folds=folds, review=review,
@@ -67,6 +78,27 @@ def find(
     for bad in record["bad_samples"][:FEW]:
         typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
     return BAD_SAMPLES if record["bad_samples"] else 0
+
+
+def _find_kind(
+    session: Session, kind: str, labels: str | None, probs: str | None, out: str | None, *, json: bool, others: bool
+) -> int:
+    """Find wrong labels that are not one class an image."""
+    from unshaken.api.label_kinds import find_labels_of_kind
+
+    if labels is None or probs is None or others:
+        raise ParameterError(
+            f"--kind {kind} reads labels and predictions from files: give --labels FILE and --probs FILE, and leave "
+            "--data, --method and --resume out"
+        )
+    result = find_labels_of_kind(kind, labels, probs, out=out)
+    if json:
+        print_json(result.record)
+    elif not session.quiet:
+        print_line(f"{kind}: {result.record['flagged']:,} of {result.record['samples']:,} samples flagged")
+    if not json:
+        print_line(f"report: {result.run}/report.html")
+    return 0
 
 
 @app.command("estimate")

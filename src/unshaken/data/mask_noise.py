@@ -6,6 +6,8 @@ returns new masks. The draw of an image follows from its generator alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -44,23 +46,19 @@ def grow(mask: Mask, label: int, steps: int) -> Mask:
 
 
 def annotate_roughly(
-    mask: Mask, classes: int, rng: np.random.Generator, *, least: int = 2, most: int = 4, grown: float = 0.5
+    mask: Mask, steps: Sequence[tuple[int, int]], rng: np.random.Generator, *, grown: float = 0.5
 ) -> Mask:
     """Shrink or grow all classes of a mask, drawn once for the image (the noise that the published code calls final).
 
     Args:
         mask: `[H, W]`.
-        classes: number of classes K, the background among them.
+        steps: fewest and most steps of each class but the background, in order; published (2, 4) for all.
         rng: of the image.
-        least: fewest steps.
-        most: most steps.
         grown: probability that classes grow.
     """
     change = grow if rng.random() < grown else shrink
-    steps = int(rng.integers(least, most + 1))
-    for label in range(1, classes):
-        if (mask == label).any():
-            mask = change(mask, label, steps)
+    for label, (least, most) in enumerate(steps, 1):
+        mask = change(mask, label, int(rng.integers(least, most + 1)))
     return mask
 
 

@@ -4,5 +4,19 @@ from unshaken.core.room import open_room
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.probabilities import Probabilities
+from unshaken.labels.find.box_overlap import ImageBoxes
+from unshaken.labels.find.boxes import find_boxes
+from unshaken.labels.find.masks import find_masks
+from unshaken.labels.find.multi_label import find_multi_label
 
-__all__ = [*open_room(__name__), "Evidence", "Finder", "LabelScores", "Probabilities"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    *open_room(__name__),
+    "Evidence",
+    "Finder",
+    "ImageBoxes",
+    "LabelScores",
+    "Probabilities",
+    "find_boxes",
+    "find_masks",
+    "find_multi_label",
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.complete import complete_model, names
+from unshaken.cli.complete import complete_data, complete_model, names
 from unshaken.cli.values import COUNT
 
 LARGEST_REVIEW = 1_000_000
@@ -17,6 +17,31 @@ Methods = Annotated[
         metavar="NAME[:k=v,...]",
         help="Method; see 'unshaken list labels'. May be repeated; the first decides what is reviewed. "
         "Default: confident-learning.",
+        show_default=False,
+    ),
+]
+MaybeData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+        autocompletion=complete_data,
+        show_default=False,
+    ),
+]
+Kind = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What a label is: classes (one an image), multilabel, boxes or masks; the last three read --labels and "
+        "--probs from files.",
+    ),
+]
+LabelFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Labels, with --kind: multilabel .npy [N, K] of 0 and 1 or .json; boxes .json; masks .npy [N, H, W].",
         show_default=False,
     ),
 ]
@@ -31,7 +56,7 @@ Probabilities = Annotated[
     typer.Option(
         metavar="FILE",
         help="Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
-        "id and p_CLASS.",
+        "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
         show_default=False,
     ),
 ]

@@ -9,7 +9,13 @@ import numpy as np
 from unshaken.labels.engine.confident_joint import class_thresholds
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.summary import Summary
+from unshaken.measure.calibration.temperature import fit_temperature
 from unshaken.measure.statistics.columns import Numbers
+
+FITTED = 10_000
+"""Samples on which a temperature is fitted."""
+LEAST = 1e-12
+"""Probability that a smaller one is taken for, where its logarithm is used."""
 
 
 def adjusted_summary(evidence: Evidence) -> Summary:
@@ -32,6 +38,18 @@ def tempered_summary(evidence: Evidence, temperature: float) -> Summary:
         temperature: above 1 for a model that is surer than it is right.
     """
     return _changed_summary(evidence, lambda p: p ** (1 / temperature))
+
+
+def likeliest_temperature(evidence: Evidence) -> float:
+    """The temperature at which the given labels are likeliest, on at most `FITTED` samples, evenly spaced.
+
+    Args:
+        evidence: with probabilities, all of which have been read before.
+    """
+    n = len(evidence)
+    rows = np.unique(np.linspace(0, n - 1, min(n, FITTED)).astype(np.int64))
+    logits = np.log(np.maximum(evidence.need_probabilities().rows(rows), LEAST))
+    return fit_temperature(logits, evidence.labels[rows]).value
 
 
 def _changed_summary(evidence: Evidence, change: Callable[[Numbers], Numbers]) -> Summary:

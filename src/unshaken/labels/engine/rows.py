@@ -1,13 +1,14 @@
-"""The table `labels`: one row per finder and sample."""
+"""The tables `labels`, one row per finder and sample, and `label_parts`, what of a sample is taken for wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from unshaken.labels.engine.finder import LabelScores
-from unshaken.measure.statistics.columns import Indices
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 from unshaken.run.rows import Condition, Part, declare_table
 
 LABELS = declare_table(
@@ -24,6 +25,23 @@ LABELS = declare_table(
     ],
 )
 
+LABEL_PARTS = declare_table(
+    "label_parts",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("part", pa.int64()),
+        ("issue", pa.string()),
+        ("given", pa.int64()),
+        ("suggested", pa.int64()),
+        ("score", pa.float64()),
+        ("flagged", pa.bool_()),
+        ("pixels", pa.int64()),
+    ],
+)
+"""A class of a sample, a box of an image, or the pixels of an image that have one class and should have another."""
+
 
 def label_rows(condition: Condition, ids: Sequence[str], given: Indices, found: LabelScores) -> Part:
     """The rows of one finder.
@@ -37,3 +55,25 @@ def label_rows(condition: Condition, ids: Sequence[str], given: Indices, found: 
     flagged = [None] * len(ids) if found.flagged is None else found.flagged
     columns = {"id": list(ids), "given": given, "suggested": found.suggested, "score": found.score, "flagged": flagged}
     return Part("labels", condition, columns)
+
+
+def kind_rows(condition: Condition, ids: Sequence[str], score: Numbers, flagged: Flags) -> Part:
+    """The rows of samples whose labels are not one class an image: score and flag of the whole sample.
+
+    Args:
+        condition: where they belong.
+        ids: of the samples.
+        score: `[N]`.
+        flagged: bool `[N]`.
+    """
+    return Part("labels", condition, {"id": list(ids), "score": score, "flagged": flagged})
+
+
+def part_rows(condition: Condition, columns: Mapping[str, Sequence[Any]]) -> Part:
+    """The rows of parts of samples.
+
+    Args:
+        condition: where they belong.
+        columns: of `label_parts`, by name; those left out are null.
+    """
+    return Part("label_parts", condition, dict(columns))

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.adjusted import adjusted_summary, tempered_summary
+from unshaken.labels.engine.adjusted import adjusted_summary, likeliest_temperature, tempered_summary
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
 
@@ -18,18 +18,20 @@ class NormalizedMargin(Finder):
 
     adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
     temperature: PositiveFloat = Field(1.0, description="temperature of the probabilities; above 1 for a sure model")
+    calibrate: bool = Field(False, description="choose the temperature at which the given labels are likeliest")
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:
-        if self.adjust and self.temperature != 1:
-            raise ValueError("adjust and temperature do not go together")
+        if self.adjust + self.calibrate + (self.temperature != 1) > 1:
+            raise ValueError("adjust, temperature and calibrate do not go together: choose one")
         return self
 
     def find(self, evidence: Evidence) -> LabelScores:
-        """`score = (p[given] - max(p[other]) + 1) / 2`, in [0, 1]."""
-        summary = evidence.summary()
+        """`score = (p[given] - max(p[other]) + 1) / 2`, in [0, 1]; the temperature that was fitted is a figure."""
+        summary, figures = evidence.summary(), {}
         if self.adjust:
             summary = adjusted_summary(evidence)
-        elif self.temperature != 1:
-            summary = tempered_summary(evidence, self.temperature)
-        return LabelScores((summary.margin + 1) / 2, evidence.summary().best)
+        elif self.calibrate or self.temperature != 1:
+            temperature = likeliest_temperature(evidence) if self.calibrate else self.temperature
+            summary, figures = tempered_summary(evidence, temperature), {"temperature": temperature}
+        return LabelScores((summary.margin + 1) / 2, evidence.summary().best, figures=figures)

@@ -44,8 +44,12 @@ class Database:
             self.engine = _engine(address)
         except ModuleNotFoundError:
             raise MissingExtra("psycopg[binary]", "serve", "a review in PostgreSQL") from None
-        with self._explained():
-            _migrate(self.engine, self.name)
+        try:
+            with self._explained():
+                _migrate(self.engine, self.name)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

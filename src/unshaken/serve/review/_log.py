@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,8 +20,6 @@ from unshaken.labels.review.verdict import Action, RecordedVerdict, ReviewContex
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review.records import Review
 
-BLOCK = 1000
-"""Rows read at once."""
 STATE, READER = "state", "reader"
 """Kinds of tallies: items by state, and items answered by reader."""
 
@@ -80,7 +77,7 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     item = withdrawn.item if withdrawn is not None else act.item
     item = check_item(review, item)
     kept = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
-    history = list(rows_of(connection, key, t.verdict.c.item == item))
+    history = rows_of(connection, key, t.verdict.c.item == item)
     before = status_of(history, kept.given, review.readers_per_item)
     if act.action is Action.SETTLE and before.state not in (ItemState.DISPUTED, ItemState.SETTLED):
         raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
@@ -117,9 +114,7 @@ def check_item(review: Review, item: int | None) -> int:
     return item
 
 
-def rows_of(
-    connection: sa.Connection, key: int, *conditions: Any, limit: int | None = None
-) -> Iterator[RecordedVerdict]:
+def rows_of(connection: sa.Connection, key: int, *conditions: Any, limit: int | None = None) -> list[RecordedVerdict]:
     """Rows of a log in the order of their numbers.
 
     Args:
@@ -131,8 +126,7 @@ def rows_of(
     columns = [*t.verdict.c, t.reader.c.name]
     query = sa.select(*columns).join(t.reader, t.reader.c.id == t.verdict.c.reader)
     query = query.where(t.verdict.c.review == key, *conditions).order_by(t.verdict.c.number).limit(limit)
-    for row in connection.execute(query.execution_options(yield_per=BLOCK)):
-        yield row_of(row, row.name)
+    return [row_of(row, row.name) for row in connection.execute(query)]
 
 
 def row_of(row: Any, reader: str) -> RecordedVerdict:
@@ -159,7 +153,8 @@ def _columns(row: RecordedVerdict, key: int, reader: int) -> dict[str, Any]:
 
 
 def _with_token(connection: sa.Connection, key: int, reader: int, token: str) -> RecordedVerdict | None:
-    return next(rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == token, limit=1), None)
+    found = rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == token)
+    return found[0] if found else None
 
 
 def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
@@ -188,7 +183,7 @@ def _last_valid(connection: sa.Connection, key: int, reader: int) -> RecordedVer
     number = connection.execute(mine.order_by(t.verdict.c.number.desc()).limit(1)).scalar()
     if number is None:
         raise ParameterError("there is no verdict to undo")
-    return next(rows_of(connection, key, t.verdict.c.number == number))
+    return rows_of(connection, key, t.verdict.c.number == number)[0]
 
 
 def _keep(connection: sa.Connection, key: int, item: int, before: ItemStatus, after: ItemStatus) -> None:

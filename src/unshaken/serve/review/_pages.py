@@ -82,16 +82,13 @@ def next_id(connection: sa.Connection, key: int, reader: int, after: int) -> int
     return None
 
 
-def disputes_of(
-    connection: sa.Connection, key: int, review: Review, reader: tuple[int, str], after: int, limit: int
-) -> list[Dispute]:
+def disputes_of(connection: sa.Connection, key: int, review: Review, after: int, limit: int) -> list[Dispute]:
     """Items on which readers disagree, with the verdicts that count.
 
     Args:
         connection: to read with.
         key: number of the review.
         review: its rules.
-        reader: number and name of who looks.
         after: number of the item after which to begin.
         limit: most items.
     """
@@ -101,9 +98,8 @@ def disputes_of(
     histories = _histories(connection, key, [row.id for row in rows])
     found = []
     for row in rows:
-        history = histories.get(row.id, [])
-        view = _view(row, review, reader[1], history, open_to_all=True)
-        found.append(Dispute(view, tuple(status_of(history, row.given, review.readers_per_item).standing.values())))
+        standing = status_of(histories[row.id], row.given, review.readers_per_item).standing
+        found.append(Dispute(_view(row, review, None, histories[row.id]), tuple(standing.values())))
     return found
 
 
@@ -167,11 +163,10 @@ def _histories(connection: sa.Connection, key: int, items: list[int]) -> dict[in
     return found
 
 
-def _view(
-    row: Any, review: Review, reader: str, history: list[RecordedVerdict], *, open_to_all: bool = False
-) -> ItemView:
-    revealed = open_to_all or is_revealed(history, reader, blind=review.blind)
-    own = status_of(history, row.given, review.readers_per_item).standing.get(reader)
+def _view(row: Any, review: Review, reader: str | None, history: list[RecordedVerdict]) -> ItemView:
+    """A row of `item` as a reader may see it, or with nothing hidden."""
+    revealed = reader is None or is_revealed(history, reader, blind=review.blind)
+    own = status_of(history, row.given, review.readers_per_item).standing.get(reader or "")
     near_given, near_suggested = json.loads(row.near)
     state = t.STATES[row.state]
     return ItemView(

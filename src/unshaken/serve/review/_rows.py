@@ -19,7 +19,7 @@ from unshaken.serve.review.records import NewItem, Review
 
 BLOCK = 5000
 """Items written at once."""
-_NAME = re.compile(r"[^\W_](?:[\w .@-]{0,62}[\w@-])?")
+_NAME = re.compile(r"[^\W_](?:[\w .@-]{0,62}[\w.@-])?")
 
 
 def checked_name(name: str, what: str) -> str:

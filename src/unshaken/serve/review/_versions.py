@@ -10,11 +10,13 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
 from unshaken.serve.review import _schema as t
-from unshaken.serve.review._log import BLOCK, as_time, now, row_of
+from unshaken.serve.review._log import as_time, now, row_of
 from unshaken.serve.review._readers import Readers
 from unshaken.serve.review._rows import checked_name, find_review
 from unshaken.serve.review.records import Version
 
+BLOCK = 1000
+"""Rows of a log read at once."""
 START = "given"
 """Name of the version before the first verdict."""
 
@@ -66,7 +68,7 @@ class Versions(Readers):
         with self._database.reading() as connection:
             key, found = find_review(connection, review)
             last = found.log if version is None else _number(connection, key, found.log, version)
-            names = dict(connection.execute(sa.select(t.reader.c.id, t.reader.c.name)).tuples().all())
+            names = {row.id: row.name for row in connection.execute(sa.select(t.reader))}
             columns = [*t.verdict.c, i.sample, i.given, i.suggested, i.score]
             query = sa.select(*columns).join(t.item, sa.and_(i.review == v.review, i.id == v.item))
             query = query.where(v.review == key, v.number <= last).order_by(v.item, v.number)
@@ -92,7 +94,7 @@ def _number(connection: sa.Connection, key: int, last: int, version: str | int) 
             return version
         raise ParameterError(f"the log of the review has no row {version}: its last is {last}")
     v = t.version.c
-    names = dict(connection.execute(sa.select(v.name, v.number).where(v.review == key)).tuples().all())
+    names = {row.name: int(row.number) for row in connection.execute(sa.select(t.version).where(v.review == key))}
     if version not in names:
         raise ParameterError(f"the review has no version {shorten(version)}; {did_you_mean(version, [START, *names])}")
-    return int(names[version])
+    return names[version]

@@ -79,7 +79,11 @@ class ReviewStore(Versions):
         checked_name(name, "review")
         in_range("readers_per_item", readers_per_item, 1, MOST_READERS)
         in_range("the number of classes", len(classes), 2, MAX_CLASSES)
-        names = [storable(str(c), "the name of a class") for c in classes]
+        try:
+            names = [storable(str(c), "the name of a class") for c in classes]
+            data, labels = storable(data, "the SPEC of the data"), storable(labels, "the name of the labels")
+        except ValueError as error:
+            raise ParameterError(str(error)) from None
         with self._database.writing() as connection:
             if connection.execute(sa.select(t.review.c.id).where(t.review.c.name == name)).scalar() is not None:
                 raise ParameterError(f"there is a review {name!r} already: choose another name")
@@ -192,24 +196,22 @@ class ReviewStore(Versions):
         readers = {names[row.key]: int(row.count) for row in rows if row.kind == READER}
         return Progress(found.items, states, dict(sorted(readers.items())))
 
-    def disagreements(self, review: str, after: int = 0, limit: int = 50, *, reader: str) -> list[Dispute]:
+    def disagreements(self, review: str, after: int = 0, limit: int = 50) -> list[Dispute]:
         """The queue to settle: items on which readers disagree, with their verdicts.
 
         Args:
             review: name.
             after: number of the item after which to begin.
             limit: most items, 1 to 500.
-            reader: name of who looks.
         """
         in_range("limit", limit, 1, MOST_ITEMS)
         with self._database.reading() as connection:
-            key, found = find_review(connection, review)
-            return disputes_of(connection, key, found, find_reader(connection, reader), after, limit)
+            return disputes_of(connection, *find_review(connection, review), after, limit)
 
     def history(self, review: str, item_id: int) -> list[RecordedVerdict]:
         """The rows of one item's log."""
         with self._database.reading() as connection:
-            return list(rows_of(connection, find_review(connection, review)[0], t.verdict.c.item == item_id))
+            return rows_of(connection, find_review(connection, review)[0], t.verdict.c.item == item_id)
 
     def verdicts(self, review: str, after: int = 0, limit: int | None = None) -> list[RecordedVerdict]:
         """The log: all rows in their order, or some of them.

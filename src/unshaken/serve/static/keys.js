@@ -17,7 +17,7 @@
   const keysAreOn = () => localStorage.getItem("keys") !== "off";
   const show = () => {
     if (toggle) toggle.setAttribute("aria-pressed", String(keysAreOn()));
-    document.documentElement.classList.toggle("keys", keysAreOn());
+    document.documentElement.classList.toggle("letters", keysAreOn());
   };
   if (toggle) {
     toggle.hidden = false;
@@ -82,7 +82,7 @@
   all("input[data-classes]").forEach((input, number) => {
     const list = document.createElement("ul");
     list.id = `classes-${number}`;
-    list.className = "options";
+    list.className = "matches";
     list.setAttribute("role", "listbox");
     list.setAttribute("aria-label", "Matching classes");
     list.hidden = true;
@@ -141,6 +141,7 @@
     });
   });
 
-  const focused = one("[data-focus]");
-  if (focused) focused.focus();
+  // The picture of the next item is fetched while this one is judged.
+  const ahead = one("[data-ahead]");
+  if (ahead) addEventListener("load", () => { new Image().src = ahead.dataset.ahead; });
 })();

@@ -16,7 +16,7 @@ from unshaken.core.registry import register
 from unshaken.harden.engine.features import last_layer, watched_features
 from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
 from unshaken.harden.recipes.augmentation.mixup import Mixup, batch_generator, mixup_batch
-from unshaken.harden.recipes.noisy_labels._sample_tables import refuse_processes
+from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
 from unshaken.labels.engine.class_gaussians import Estimator
 from unshaken.labels.engine.representation_calibrator import RepresentationCalibrator
 from unshaken.labels.engine.tail_calibration import Covariance, Weighting
@@ -31,7 +31,7 @@ WIDEST = 1024
 """Numbers of a representation: a covariance takes their square, for each class."""
 
 
-@register("rcal", reference="Zhang et al. 2023, ICCV, arXiv:2211.10955")
+@register("rcal", reference="Zhang et al. 2023, ICCV, arXiv:2211.10955", group="noisy-labels")
 class RCAL(Recipe):
     """RCAL: learns from class Gaussians of the representations that training begins with, beside the images.
 

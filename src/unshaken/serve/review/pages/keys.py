@@ -14,15 +14,17 @@ CHOICES = (
 
 HELP = (
     ("c", "confirm: the label is right"),
+    ("m", "the model is right, where its suggestion is shown"),
     ("s", "suggest: another class is right; type a part of its name, then Enter"),
     ("v", "several: more than one class is right; Enter records them"),
     ("n", "none of the classes is right"),
     ("u", "unclear: people cannot tell"),
     ("k", "skip: no verdict now"),
     ("z", "undo the last verdict"),
+    ("t", "write a note, which goes with c, n or u"),
     ("j or →", "next item"),
     ("←", "item before"),
-    ("1 to 8", "why the model is wrong, and how badly, once it is known to be"),
+    ("1 to 8", "why the model is wrong and how badly; when settling, whose verdict to take"),
     ("Esc", "leave a field, so that letters are keys again"),
     ("?", "this list"),
 )

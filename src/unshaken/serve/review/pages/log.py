@@ -14,12 +14,12 @@ from unshaken.serve.review.pages.verdicts import in_words
 
 router = APIRouter(prefix="/reviews/{name}")
 COLUMNS = (
-    Column("row"),
     Column("reader", number=False),
-    Column("time (UTC)", number=False),
     Column("verdict", number=False),
     Column("mistake", number=False),
     Column("suggestion", number=False),
+    Column("time", "UTC", number=False),
+    Column("row"),
     Column("labels", number=False),
     Column("unshaken", number=False),
 )
@@ -55,4 +55,4 @@ def _row(here: ReviewContext, row: RecordedVerdict) -> tuple[Cell | str, ...]:
     time = row.time.strftime("%Y-%m-%d %H:%M:%S")
     shown = "shown" if row.shown.suggestion else "hidden"
     note = verdict.note if verdict is not None else ""
-    return f"{row.number:,}", row.reader, time, Cell(words, note=note), mistake, shown, row.shown.labels, row.software
+    return row.reader, Cell(words, note=note), mistake, shown, time, f"{row.number:,}", row.shown.labels, row.software

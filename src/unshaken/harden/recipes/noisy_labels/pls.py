@@ -1,0 +1,181 @@
+"""PLS: doubted labels are replaced by guesses, each weighed by how far its network agrees with it an epoch later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.projection import add_projector, outputs, remove_projector
+from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step, frozen_statistics
+from unshaken.harden.engine.strong_views import ViewSettings, strong_view
+from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
+from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
+from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, stage_layer, track
+from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
+from unshaken.labels.correct.refinement import sharpen
+from unshaken.labels.engine.noise_detection import guess_weights
+from unshaken.labels.losses.mixmatch import prior_penalty
+from unshaken.labels.losses.supervised_contrastive import supervised_contrastive, weighted_cross_entropy
+
+GUESS, NOISY, WEIGHT = "guess", "noisy", "weight"
+"""Names in the memory: the guesses stored last `[samples, K]`, which labels are doubted, and weights, `[samples]`."""
+CONTRAST = ViewSettings(0.3, 0.8, (0.4, 0.4, 0.4, 0.1), 0.2, 0.0, 0.0)
+"""The view that the contrastive loss compares with, and the strong one of doubted samples."""
+
+
+_NAMES = "(linear|loss|rrl|none|oracle)"
+PATTERN = rf"^{_NAMES}(\+{_NAMES})*$"
+"""Of the names of detectors, one after the other."""
+
+
+@register("pls", reference="Albert et al. 2023, WACV, arXiv:2210.04578", group="noisy-labels")
+class PLS(Recipe):
+    """PLS: labels of large loss are replaced by guesses, and a guess that the network takes back later weighs little.
+
+    After each epoch a detector says which labels are doubted. A doubted sample is shown in a strong view, and learns
+    the sharpened prediction on a weak one; its weight is the posterior that the loss against the guess stored before,
+    the pseudo-loss, is of the smaller of two groups. Mixup, and a supervised contrastive loss over labels and guesses.
+    It crops and mirrors its views itself. Published for 200 epochs after contrastive pretraining (`simclr`).
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"loss", "net", "targets", "views"})
+    refuses: ClassVar[Mapping[str, str]] = {"inner": "its images are mixed after they are guessed; leave one out"}
+
+    alternate: str = Field(
+        "loss",
+        pattern=PATTERN,
+        description="detectors, one an epoch in turn, as linear+loss: linear, loss, rrl (neighbours), none, oracle",
+    )
+    warmup: NonNegativeInt = Field(0, description="last epoch of cross-entropy on all labels, from 0")
+    threshold: float = Field(0.95, gt=0, lt=1, description="posterior of a large loss above which a label is doubted")
+    stage: NonNegativeInt = Field(1, description="stage of the network whose features the linear detector sees, from 0")
+    gamma: PositiveFloat = Field(2.0, description="power that sharpens guesses; 1 for none")
+    guesses: PositiveInt = Field(2, le=8, description="weak views whose mean prediction is the guess")
+    weighted: bool = Field(True, description="whether guesses weigh by their pseudo-loss")
+    contrastive: NonNegativeFloat = Field(1.0, description="weight of the supervised contrastive loss; 0 for none")
+    tau: PositiveFloat = Field(0.2, description="its temperature")
+    balance: bool = Field(False, description="keep the mean prediction near even, as for WebVision")
+    mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
+    pad: NonNegativeInt = Field(4, description="width of the black frame of weak views in pixels; 0 for no crop")
+    mirror: float = Field(0.5, ge=0, le=1, description="probability of a mirror image")
+    projected: PositiveInt = Field(128, description="numbers of a projection")
+    seed: int = Field(0, ge=0, description="random seed of the projection head")
+    wrong: tuple[int, ...] = Field((), description="places of samples known to be wrong, for the detector oracle")
+
+    @model_validator(mode="after")
+    def _whole(self) -> PLS:
+        if bool(self.wrong) != ("oracle" in self.detectors):
+            raise ValueError("the detector oracle needs the samples that are wrong, and no other does")
+        return self
+
+    @property
+    def detectors(self) -> list[str]:
+        """Those of `alternate`."""
+        return self.alternate.split("+")
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The net with a linear projection head, which stays out of its logits."""
+        return add_projector(model, 0, self.projected, self.seed)
+
+    def begin(self, setup: Setup) -> None:
+        """Every label is trusted at first, and guesses are even.
+
+        Raises:
+            ModelError: the network has fewer stages.
+            ParameterError: several processes train together.
+        """
+        refuse_processes(self.info.name)
+        stage_layer(setup.model, setup.images, self.stage)
+        device, even = setup.images.device, 1 / setup.classes
+        setup.memory[GUESS] = torch.full((setup.samples, setup.classes), even, device=device)
+        setup.memory[NOISY] = torch.zeros(setup.samples, dtype=torch.bool, device=device)
+        setup.memory[WEIGHT] = torch.ones(setup.samples, device=device)
+
+    def end(self, model: Classifier) -> None:
+        """The net alone again."""
+        remove_projector(model)
+
+    # One step.
+
+    def loss(self, step: Step) -> Tensor:
+        """Weighted cross-entropy of mixed images, and the contrastive loss between them and another view."""
+        memory, rng = step.memory[self.info.name], step.rng.fold(self.info.name)
+        weak, targets = self._weak(step.images, rng.fold(0)), step.soft_labels
+        if step.epoch >= self.warmup:
+            step.extra[GUESS] = self._guess(step, weak, rng)
+        if step.epoch <= self.warmup:
+            images, targets = self._mixed(step, weak, targets)[:2]
+            return F.cross_entropy(step.model(images).float(), targets)
+        rows = step.rows.to(step.images.device)
+        noisy, weights = memory[NOISY][rows], memory[WEIGHT][rows]
+        step.figures["doubted"] = float(noisy.float().mean())
+        strong = strong_view(step.images, CONTRAST, rng.fold("strong"), self.mirror)
+        images = torch.where(noisy.view(-1, 1, 1, 1), strong, weak)
+        targets = torch.where(noisy[:, None], step.extra[GUESS], targets)
+        return self._learned(step, rng, images, targets, weights)
+
+    def after_step(self, step: Step) -> None:
+        """Store the guesses, for the pseudo-loss after this epoch."""
+        if GUESS in step.extra:
+            table = step.memory[self.info.name][GUESS]
+            table[step.rows.to(table.device)] = step.extra[GUESS]
+
+    def _learned(self, step: Step, rng: SampleRng, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        mixed, _, share, partners = self._mixed(step, images, targets)
+        logits, first = outputs(step, mixed, "logits", "projection")
+        sides = ((share, torch.arange(len(targets), device=targets.device)), (1 - share, partners))
+        total = sum(part * weighted_cross_entropy(logits, targets[o], weights[o]) for part, o in sides)
+        if self.contrastive:
+            view = strong_view(step.images, CONTRAST, rng.fold("contrast"), self.mirror)
+            (second,) = outputs(step, view, "projection")
+            classes = targets.argmax(1)
+            losses = [supervised_contrastive(first, second, classes[o, None] == classes, self.tau) for _, o in sides]
+            total = total + self.contrastive * (share * losses[0] + (1 - share) * losses[1]).mean()
+        if self.balance:
+            total = total + prior_penalty(logits.float())
+        return torch.as_tensor(total)
+
+    def _mixed(self, step: Step, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
+        """Mixed images and targets, the share of the image that prevails, and the partners `[N]`."""
+        if not self.mixup:
+            return images, targets, 1.0, torch.arange(len(images), device=images.device)
+        weights, partners = dominant_pairs(batch_generator(step, self.info.name), len(images), self.mixup)
+        partners = partners.to(images.device)
+        return *mixup_batch(images, targets, weights, partners), float(weights[0]), partners[1]
+
+    def _weak(self, images: Tensor, rng: SampleRng) -> Tensor:
+        return random_crop_flip(images, rng.fold("weak"), self.pad, self.mirror)
+
+    @torch.no_grad()
+    def _guess(self, step: Step, weak: Tensor, rng: SampleRng) -> Tensor:
+        """The sharpened mean prediction on weak views, the first of which is there."""
+        views = [weak, *(self._weak(step.images, rng.fold(i)) for i in range(1, self.guesses))]
+        with frozen_statistics(step.classifier):
+            found = torch.stack([step.model(view).float().softmax(1) for view in views]).mean(0)
+        return sharpen(found, 1 / self.gamma)
+
+    # After an epoch.
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """Decide anew which labels are doubted, and weigh the guesses."""
+        if epoch.number < self.warmup:
+            return
+        memory, tracked = epoch.memory, track(epoch.model, epoch.evaluate, self.stage)
+        rows, known = tracked.rows, torch.zeros_like(memory[NOISY])
+        known[torch.tensor(self.wrong, dtype=torch.int64, device=known.device)] = True
+        detection = DETECTORS[self.detectors[epoch.number % len(self.detectors)]](tracked, self.threshold, known)
+        if detection is not None:  # else the decision before stands
+            memory[NOISY][rows] = torch.from_numpy(detection.flagged).to(known)
+        noisy = memory[NOISY][rows].cpu().numpy()
+        epoch.figures["flagged"] = float(noisy.mean())
+        if self.weighted:
+            weights = guess_weights(tracked.pseudo_losses(memory[GUESS][rows]), noisy)
+            memory[WEIGHT][rows] = torch.from_numpy(weights).to(memory[WEIGHT])

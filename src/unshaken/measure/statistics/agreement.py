@@ -1,0 +1,145 @@
+"""How far readers agree beyond chance: Cohen's kappa of two, Krippendorff's alpha of any number.
+
+Answers are categories without order. Both are 1 for full agreement and 0 for that of chance, and undefined (None) where
+all answers are the same, for chance alone would give that too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.columns import Indices, Numbers
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import bootstrap_figure
+
+NONE = -1
+"""Stands for an answer that a reader has not given."""
+RESAMPLES = 1000
+
+
+def cohen_kappa(first: Indices, second: Indices) -> float | None:
+    """Cohen's kappa of two readers, over the items that both have answered.
+
+    `(p_o - p_e) / (1 - p_e)`, where `p_o` is the share of items on which they agree, and `p_e` the share that would be
+    by chance, each reader's answers being as frequent as they are.
+
+    Args:
+        first: categories 0 to K-1 of each item by one reader, -1 where there is none, int `[N]`.
+        second: by the other.
+
+    Returns:
+        At most 1; None where no item has both answers, or all have the same.
+
+    Source: Cohen 1960, Educational and Psychological Measurement 20(1).
+
+    >>> cohen_kappa(np.array([0] * 25 + [1] * 25), np.array([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15))
+    0.4
+    """
+    table = _confusions(_checked(np.stack([first, second])))
+    return _kappa(table[None])[0]
+
+
+def krippendorff_alpha(answers: Indices) -> float | None:
+    """Krippendorff's alpha of any number of readers, with answers missing, for categories without order.
+
+    `1 - D_o / D_e`: each item with `m >= 2` answers gives its ordered pairs the weight `1 / (m - 1)`; `D_o` is the
+    weighted share of pairs that differ, `D_e` the share of differing pairs among all answers of these items.
+
+    Args:
+        answers: category 0 to K-1 of each item by each reader, -1 where there is none, int `[R, N]`.
+
+    Returns:
+        At most 1; None where no item has two answers, or all answers are the same.
+
+    Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
+    """
+    return _alpha(*_coincidences(_checked(answers)))
+
+
+def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
+    """Cohen's kappa with a bootstrap interval over items; None where `cohen_kappa` is.
+
+    Args:
+        first: as for `cohen_kappa`.
+        second: as for `cohen_kappa`.
+        resamples: number of draws.
+        seed: of the draws.
+    """
+    answers = _checked(np.stack([first, second]))
+    table = _confusions(answers)
+    draws = _redrawn(table.ravel(), resamples, seed).reshape(resamples, *table.shape)
+    return _figure(cohen_kappa(first, second), _kappa(draws), int(table.sum()))
+
+
+def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
+    """Krippendorff's alpha with a bootstrap interval over items; None where `krippendorff_alpha` is.
+
+    Args:
+        answers: as for `krippendorff_alpha`.
+        resamples: number of draws.
+        seed: of the draws.
+    """
+    counts = _coincidences(_checked(answers))[0]
+    kinds, times = np.unique(counts, axis=0, return_counts=True)  # items with the same answers are alike
+    draws = _redrawn(times, resamples, seed)
+    return _figure(krippendorff_alpha(answers), [_alpha(kinds, weights) for weights in draws], int(times.sum()))
+
+
+def _checked(answers: Indices) -> Indices:
+    found = np.asarray(answers)
+    if found.ndim != 2 or not np.issubdtype(found.dtype, np.integer) or (found < NONE).any():
+        raise ParameterError("answers are whole numbers from 0, or -1 for none: one row a reader, one column an item")
+    return found
+
+
+def _confusions(answers: Indices) -> Indices:
+    """How often the two readers gave each pair of answers, `[K, K]`."""
+    first, second = answers[:, (answers != NONE).all(0)]
+    k = int(answers.max(initial=0)) + 1
+    return np.bincount(first * k + second, minlength=k * k).reshape(k, k)
+
+
+def _kappa(tables: Numbers | Indices) -> list[float | None]:
+    """Kappa of each table of confusions, `[B, K, K]`."""
+    n = tables.sum((1, 2))
+    n2 = np.maximum(n, 1) ** 2
+    observed = tables.trace(axis1=1, axis2=2) * np.maximum(n, 1)
+    chance = (tables.sum(1) * tables.sum(2)).sum(1)
+    return [
+        None if total == 0 or c == square else float((o - c) / (square - c))
+        for o, c, total, square in zip(observed, chance, n, n2, strict=True)
+    ]
+
+
+def _coincidences(answers: Indices) -> tuple[Numbers, Numbers]:
+    """How many readers gave each category, for each item with two answers or more: `[N, K]`, and ones `[N]`."""
+    k = int(answers.max(initial=0)) + 1
+    counts = np.stack([(answers == c).sum(0) for c in range(k)], 1).astype(float)
+    counts = counts[counts.sum(1) >= 2]
+    return counts, np.ones(len(counts))
+
+
+def _alpha(counts: Numbers, weights: Numbers) -> float | None:
+    m = counts.sum(1)
+    totals = weights @ counts
+    n = totals.sum()
+    pairs = n * (n - 1)
+    differing = n**2 - (totals**2).sum()
+    if not pairs or not differing:
+        return None
+    observed = (weights * (m**2 - (counts**2).sum(1)) / (m - 1)).sum() / n
+    return float(1 - observed * pairs / differing)
+
+
+def _redrawn(counts: Indices, resamples: int, seed: int) -> Indices:
+    """Counts of as many items drawn with replacement, `[B, ...]`."""
+    n = int(counts.sum())
+    return np.random.default_rng(seed).multinomial(n, counts / max(n, 1), size=resamples)
+
+
+def _figure(value: float | None, draws: list[float | None], n: int) -> Figure | None:
+    """A draw without a value, in which all answers are the same, counts as full agreement."""
+    if value is None:
+        return None
+    return bootstrap_figure(value, np.array([1.0 if d is None else d for d in draws]), n)

@@ -1,0 +1,113 @@
+"""The page of a search for wrong labels of several classes, boxes or masks, from its rows and `labels.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Page, Prose, Table, Text
+from unshaken.report.render.html import render_html
+from unshaken.report.render.markdown import render_markdown
+from unshaken.run import RunDir
+
+SHOWN, PAIRS = 60, 12
+TITLES = {
+    "multilabel": "Labels of several classes that are probably wrong",
+    "boxes": "Boxes that are probably wrong",
+    "masks": "Masks that are probably wrong",
+}
+ISSUES = {
+    "labels": "given",
+    "wrong": "probably wrong",
+    "missing": "probably missing",
+    "overlooked": "overlooked",
+    "badly_placed": "badly placed",
+    "wrong_class": "wrong class",
+}
+"""Names of counts as a page shows them."""
+
+
+def write_kinds_report(run: RunDir) -> Page:
+    """Make `report.html` and `report.md` of a search for wrong labels that are not one class an image.
+
+    Args:
+        run: as `unshaken labels find --kind` leaves it.
+
+    Raises:
+        RunError: it holds no finished search, or the pages cannot be written.
+    """
+    record = run.read_json("labels.json")
+    title = TITLES[record["kind"]]
+    found: list[Block] = [Headline(title, tuple(_lead(record)), brief=True), *_classes(record), *_pairs(record)]
+    found += _worst(run, record)
+    facts = [(name, value) for name, value in record["settings"].items()]
+    found += [Heading("How it was found", level=2), Facts(tuple(facts))]
+    page = Page(title, tuple(found), "Made by unshaken from the rows of this folder alone.")
+    run.write(render_markdown(page).encode(), "report.md")
+    run.write(render_html(page).encode(), "report.html")
+    return page
+
+
+def _lead(record: dict[str, Any]) -> list[Text]:
+    n, flagged = record["samples"], record["flagged"]
+    unit = "pixels" if record["kind"] == "masks" else "labels"
+    given = sum(one["labels"] for one in record["by_class"])
+    parts = sum(v for one in record["by_class"] for k, v in one.items() if k != "labels")
+    return [
+        f"{flagged:,} of {n:,} samples have something that is probably wrong ({wording.percent(flagged / n)}).",
+        f"That is {parts:,} findings among {given:,} {unit}. A lower score is more suspect.",
+    ]
+
+
+def _classes(record: dict[str, Any]) -> list[Block]:
+    names = [k for k in ISSUES if k in record["by_class"][0]]
+    heads = cells.columns("class", *(ISSUES[k] for k in names))
+    rows = tuple(
+        cells.line(name, *(f"{one[k]:,}" for k in names))
+        for name, one in zip(record["classes"], record["by_class"], strict=True)
+    )
+    caption = "Pixels of each class." if record["kind"] == "masks" else "Labels of each class."
+    return [Heading("By class", "classes", "Classes"), Table(caption, heads, rows, brief=True)]
+
+
+def _pairs(record: dict[str, Any]) -> list[Block]:
+    if not record["pairs"]:
+        return []
+    names = record["classes"]
+    rows = tuple(cells.line(names[g], names[p], f"{n:,}") for g, p, n in record["pairs"][:PAIRS])
+    heads = (Column("given", number=False), Column("probably", number=False), Column("pixels"))
+    caption = "The most frequent pairs of given and suggested class."
+    return [Heading("Which classes are mixed up", "pairs", "Pairs"), Table(caption, heads, rows, brief=True)]
+
+
+def _worst(run: RunDir, record: dict[str, Any]) -> list[Block]:
+    """The most suspect samples, and what of each is wrong."""
+    samples = run.rows("labels", ["id", "score", "flagged"]).to_pylist()
+    worst = sorted(samples, key=lambda row: row["score"])[:SHOWN]
+    wanted, issues = {row["id"] for row in worst}, dict[str, list[str]]()
+    if any(row["flagged"] for row in samples):
+        for part in run.rows("label_parts").to_pylist():
+            if part["id"] in wanted and part["flagged"]:
+                issues.setdefault(part["id"], []).append(_words(part, record["classes"]))
+    rows = tuple(
+        cells.line(row["id"], f"{row['score']:.3g}", "yes" if row["flagged"] else "", _few(issues.get(row["id"], [])))
+        for row in worst
+    )
+    heads = (
+        Column("sample", number=False), Column("score"), Column("flagged", number=False), Column("what", number=False)
+    )  # fmt: skip
+    text = "People should look at these first: the lower the score, the more suspect."
+    caption = "The most suspect samples."
+    return [Heading("The most suspect samples", "worst", "Samples"), Prose(text, "small"), Table(caption, heads, rows)]
+
+
+def _words(part: dict[str, Any], names: list[str]) -> str:
+    given, suggested = (None if part[k] is None else names[part[k]] for k in ("given", "suggested"))
+    if part["pixels"] is not None:
+        return f"{part['pixels']:,} pixels of {given}, probably {suggested}"
+    return f"{given or suggested}: {part['issue']}"
+
+
+def _few(words: list[str], most: int = 4) -> str:
+    more = f", and {len(words) - most:,} more" if len(words) > most else ""
+    return "; ".join(words[:most]) + more
