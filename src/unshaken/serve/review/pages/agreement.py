@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from unshaken.labels.review.agreement import Agreement, agreement_of
-from unshaken.labels.review.protocol import independent_answers
+from unshaken.labels.review.agreement import Agreement, agreement
 from unshaken.measure.statistics.figure import Figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Headline, Prose, Table, Text, Tile, Tiles
@@ -33,7 +30,7 @@ def show(here: InReview) -> Response:
             "be seen. 0 is the agreement of chance, 1 is full agreement; intervals are of a bootstrap over items."
         )
         rows = tuple(
-            cells.line(" and ".join(p.readers), f"{p.items:,}", wording.percent(p.same / p.items), _figure(p.kappa))
+            cells.line(" and ".join(p.readers), f"{p.same.n:,}", wording.percent(p.same.value), _figure(p.kappa))
             for p in found.pairs
         )
         blocks += [_tiles(found), Prose(text, "small"), Table("Pairs of readers.", HEADS, rows, "narrow")]
@@ -42,20 +39,15 @@ def show(here: InReview) -> Response:
 
 def _agreement(here: ReviewContext) -> Agreement:
     log = here.store.verdicts(here.name)
-    if not log:
-        return agreement_of([])
-    given = [label.given for label in here.store.labels_at(here.name, log[-1].number)]
-    groups = groupby(sorted(log, key=lambda row: (row.item, row.number)), key=lambda row: row.item)
-    return agreement_of(
-        [independent_answers(list(rows), label) for (_, rows), label in zip(groups, given, strict=True)]
-    )
+    return agreement(list(here.store.labels_at(here.name, log[-1].number)) if log else [])
 
 
 def _tiles(found: Agreement) -> Tiles:
     alpha = found.alpha
     value = "–" if alpha is None else f"{alpha.value:.2f}"
     under = "all answers are the same" if alpha is None else f"{alpha.low:.2f} to {alpha.high:.2f}"
-    items, same = (sum(getattr(p, k) for p in found.pairs) for k in ("items", "same"))
+    items = sum(p.same.n for p in found.pairs)
+    same = sum(p.same.value * p.same.n for p in found.pairs)
     return Tiles(
         (
             Tile("Krippendorff's alpha", value, under),
