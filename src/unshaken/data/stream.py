@@ -174,5 +174,5 @@ class _Prepare:
 def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels]) -> Batch:
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     floats = stacked.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen])
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen]).long()
     return Batch(floats, labels, tuple(dataset.ids[i] for i in chosen))
