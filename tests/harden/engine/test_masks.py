@@ -113,8 +113,12 @@ def test_masks_of_images_that_are_decoded_on_the_way(squares):
 
 def test_only_training_takes_masks(squares, tmp_path):
     data = InMemory(*squares, classes=["none", "grey", "bright"])
-    with pytest.raises(DataError, match="is labelled with masks: one class an image is needed here"):
+    with pytest.raises(DataError, match="is labelled with masks, which are not resized with its images"):
         unshaken.audit("demo:standard", data, out=tmp_path / "run")
+    with pytest.raises(DataError, match="is labelled with masks: one class an image is needed here"):
+        unshaken.audit(fresh("small-cnn", squares[0], classes=3, seed=0), data, out=tmp_path / "other")
+    with pytest.raises(ModelError, match=r"must return logits, a float tensor \[N, K\]"):
+        unshaken.audit(unet(squares[0]), data, out=tmp_path / "third")
 
 
 def test_a_batch_takes_masks_of_the_size_of_its_images():
