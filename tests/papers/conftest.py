@@ -294,6 +294,7 @@ TINY: dict[str, Tiny] = {
         "votes=60",
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
+    "adele": Tiny("seeds=2,scenes=12,tested=4,garments=6,epochs=5,batch_size=4,every=1,more=2", make_rows, "epochs=7"),
     "adversarial-training": Tiny(
         "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,
@@ -365,6 +366,10 @@ TINY: dict[str, Tiny] = {
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "rcal": Tiny(
+        "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
+        needs=("sklearn",),
     ),
     "rigid": Tiny(
         "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"
