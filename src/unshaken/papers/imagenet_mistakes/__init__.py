@@ -26,7 +26,7 @@ ARTEFACT = 1 / 3
 """Share of errors above which many are the label's."""
 
 
-@register(SET, reference="Vasudevan et al. 2022, arXiv:2205.04596")
+@register("imagenet-mistakes", reference="Vasudevan et al. 2022, arXiv:2205.04596")
 class ImageNetMistakesPaper(Paper):
     """How many of a model's remaining errors are plainly wrong, and how far does top-1 understate it?
 
