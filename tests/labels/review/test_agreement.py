@@ -33,12 +33,14 @@ def test_three_readers_have_three_pairs_and_one_alpha():
     assert [pair.items for pair in found.pairs] == [3, 1, 1]
     assert found.items == 3
     assert found.alpha.n == 3
+    assert set(found.accuracy) == {"x", "y", "z"}
+    assert found.to_json()["alpha"]["value"] == found.alpha.value
 
 
 @pytest.mark.parametrize("answers", [[], [{}], [{"a": labels(1)}], [{"a": labels(1)}, {"b": labels(2)}]])
 def test_without_a_shared_item_there_is_no_agreement(answers):
     found = agreement_of(answers)
-    assert (found.items, found.alpha, found.pairs) == (0, None, ())
+    assert found.to_json() == {"items": 0, "alpha": None, "pairs": [], "accuracy": {}}
 
 
 def test_where_all_answers_are_the_same_it_is_undefined():
@@ -46,3 +48,4 @@ def test_where_all_answers_are_the_same_it_is_undefined():
     assert found.alpha is None
     assert found.pairs[0].kappa is None
     assert found.pairs[0].same == 3
+    assert found.accuracy == pytest.approx({"a": 1, "b": 1})

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from unshaken.labels.review.verdict import Answer
 from unshaken.measure.statistics.agreement import NONE, alpha_figure, kappa_figure
+from unshaken.measure.statistics.dawid_skene import dawid_skene
 from unshaken.measure.statistics.figure import Figure
 
 
@@ -38,11 +40,22 @@ class Agreement:
         items: number of items with two answers or more.
         alpha: Krippendorff's alpha of all readers; None where it is undefined.
         pairs: of readers with an item in common, those with most items first.
+        accuracy: each reader's share of right answers by Dawid and Skene's estimate; empty where no item is shared.
     """
 
     items: int
     alpha: Figure | None
     pairs: tuple[PairAgreement, ...]
+    accuracy: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        pairs = [
+            {"readers": list(p.readers), "items": p.items, "same": p.same, "kappa": p.kappa and p.kappa.to_json()}
+            for p in self.pairs
+        ]
+        alpha = self.alpha and self.alpha.to_json()
+        return {"items": self.items, "alpha": alpha, "pairs": pairs, "accuracy": dict(self.accuracy)}
 
 
 def agreement_of(answers: Sequence[Mapping[str, Answer]]) -> Agreement:
@@ -66,5 +79,8 @@ def agreement_of(answers: Sequence[Mapping[str, Answer]]) -> Agreement:
         if both.any():
             same = int((first == second)[both].sum())
             pairs.append(PairAgreement((a, b), int(both.sum()), same, kappa_figure(first[both], second[both])))
-    alpha = alpha_figure(shared) if shared.size else None
-    return Agreement(shared.shape[1], alpha, tuple(sorted(pairs, key=lambda pair: -pair.items)))
+    ordered = tuple(sorted(pairs, key=lambda pair: -pair.items))
+    if not shared.size:
+        return Agreement(0, None, ordered, {})
+    accuracy = dict(zip(readers, dawid_skene(table, len(numbers)).accuracy.tolist(), strict=True))
+    return Agreement(shared.shape[1], alpha_figure(shared), ordered, accuracy)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from unshaken.labels.review.agreement import Agreement, agreement_of
-from unshaken.labels.review.protocol import independent_answers
 from unshaken.measure.statistics.figure import Figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Headline, Prose, Table, Text, Tile, Tiles
 from unshaken.serve.pages import answer_blocks
-from unshaken.serve.review.pages.context import InReview, ReviewContext
+from unshaken.serve.review.pages.context import InReview
 
 router = APIRouter(prefix="/reviews/{name}")
 HEADS = (Column("readers", number=False), Column("items"), Column("same answer"), Column("Cohen's kappa"))
+RIGHT = (Column("reader", number=False), Column("answers that are right"))
 
 
 @router.get("/agreement")
 def show(here: InReview) -> Response:
     """Krippendorff's alpha of all readers, and Cohen's kappa of each pair, with intervals."""
-    found = _agreement(here)
+    found = agreement_of([label.independent for label in here.store.labels_at(here.name)])
     lead: list[Text] = [f"Two readers or more have answered {found.items:,} items."]
     if not found.pairs:
         lead.append("Agreement can be measured once they have.")
@@ -37,18 +35,10 @@ def show(here: InReview) -> Response:
             for p in found.pairs
         )
         blocks += [_tiles(found), Prose(text, "small"), Table("Pairs of readers.", HEADS, rows, "narrow")]
+    if found.accuracy:
+        lines = tuple(cells.line(reader, wording.percent(value)) for reader, value in found.accuracy.items())
+        blocks.append(Table("Estimated from all answers together (Dawid and Skene).", RIGHT, lines, "narrow"))
     return answer_blocks(**here.layout("Agreement", "agreement"), blocks=blocks)
-
-
-def _agreement(here: ReviewContext) -> Agreement:
-    log = here.store.verdicts(here.name)
-    if not log:
-        return agreement_of([])
-    given = [label.given for label in here.store.labels_at(here.name, log[-1].number)]
-    groups = groupby(sorted(log, key=lambda row: (row.item, row.number)), key=lambda row: row.item)
-    return agreement_of(
-        [independent_answers(list(rows), label) for (_, rows), label in zip(groups, given, strict=True)]
-    )
 
 
 def _tiles(found: Agreement) -> Tiles:
