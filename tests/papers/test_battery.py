@@ -35,6 +35,7 @@ CHOOSING = {
     "ai-image-detector-limits",
     "mahalanobis",
     "mixup-calibration",
+    "rcal",
     "rigid",
     "robust-weight-signatures",
     "tract",

@@ -62,7 +62,7 @@ def new_store(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, new_store: Path) -> Iterator[ReviewStore]:
+def reviews(tmp_path: Path, new_store: Path) -> Iterator[ReviewStore]:
     """A copy of the new store."""
     shutil.copy(new_store, tmp_path / "reviews.sqlite")
     with ReviewStore.open(tmp_path / "reviews.sqlite") as store:
@@ -105,13 +105,13 @@ def act_token(page: str) -> str:
 
 
 @pytest.fixture
-def open_client(store: ReviewStore, data: Dataset) -> Iterator[Callable[..., TestClient]]:
+def open_client(reviews: ReviewStore, data: Dataset) -> Iterator[Callable[..., TestClient]]:
     """Makes a client of an application over the store."""
     clients = []
 
     def make(**options: Any) -> TestClient:
         options.setdefault("reader", "ann")
-        app = create_app(store, images_of=lambda review: data, **options)
+        app = create_app(reviews, images_of=lambda review: data, **options)
         clients.append(TestClient(app, base_url="http://localhost"))
         return clients[-1]
 

@@ -10,8 +10,8 @@ from unshaken.serve.run import LOOPBACK
 
 
 @pytest.fixture
-def token(store):
-    return store.add_reader("eve")
+def token(reviews):
+    return reviews.add_reader("eve")
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def test_a_cookie_of_nobody_is_no_log_in(stranger):
     assert "<h1>Log in</h1>" in stranger.get("/")
 
 
-def test_a_renewed_token_ends_the_old_ones_sessions(stranger, store, token):
+def test_a_renewed_token_ends_the_old_ones_sessions(stranger, reviews, token):
     log_in(stranger, token)
     assert "night" in stranger.get("/")
-    store.renew_token("eve")
+    reviews.renew_token("eve")
     assert "<h1>Log in</h1>" in stranger.get("/")
 
 
@@ -87,14 +87,14 @@ def test_log_out(stranger, token):
     assert "<h1>Log in</h1>" in stranger.get("/")
 
 
-def test_a_form_token_of_another_reader_is_refused(open_client, store):
+def test_a_form_token_of_another_reader_is_refused(open_client, reviews):
     eve, dan = Browser(open_client(reader=None)), Browser(open_client(reader=None))
     for browser, name in ((eve, "eve"), (dan, "dan")):
-        log_in(browser, store.add_reader(name))
+        log_in(browser, reviews.add_reader(name))
     page = eve.get("/reviews/night/items/1")
     assert form_token(page) != form_token(dan.get("/reviews/night/items/1"))
     dan.post("/reviews/night/items/1/verdict", page, status=403, kind="confirm")
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])

@@ -43,12 +43,12 @@ READS = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_wrong_address_is_refused(ann, store, name):
+def test_a_wrong_address_is_refused(ann, reviews, name):
     path, status = READS[name]
     answer = ann.client.get(path)
     assert answer.status_code == status
     assert HOSTILE not in answer.text
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 WRITES = {
@@ -79,13 +79,13 @@ WRITES = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_wrong_form_is_refused(ann, store, name):
+def test_a_wrong_form_is_refused(ann, reviews, name):
     fields, status = WRITES[name]
     page = ann.get(f"{NIGHT}/items/1")
     text = ann.post(f"{NIGHT}/items/1/verdict", page, status=status, **{"kind": "confirm", **fields})
     assert HOSTILE not in text
     assert 'role="alert"' in text
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 BODIES = {
@@ -106,11 +106,11 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_wrong_body_is_refused(ann, store, name):
+def test_a_wrong_body_is_refused(ann, reviews, name):
     body, headers, status = BODIES[name]
     answer = ann.client.post(f"{NIGHT}/items/1/verdict", content=body, headers=headers)
     assert answer.status_code == status
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 def test_a_body_without_a_length_is_counted(ann):
@@ -119,10 +119,10 @@ def test_a_body_without_a_length_is_counted(ann):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_other_methods_are_refused(ann, store, method):
+def test_other_methods_are_refused(ann, reviews, method):
     answer = ann.client.request(method, f"{NIGHT}/items/1/verdict")
     assert answer.status_code == 405
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 def test_undo_of_nothing_is_refused(ann):
@@ -130,12 +130,12 @@ def test_undo_of_nothing_is_refused(ann):
     assert "there is no verdict to undo" in text
 
 
-def test_a_token_of_another_verdict_is_refused(ann, store):
+def test_a_token_of_another_verdict_is_refused(ann, reviews):
     page = ann.get(f"{NIGHT}/items/1")
     ann.post(f"{NIGHT}/items/1/verdict", page, kind="confirm")
     text = ann.post(f"{NIGHT}/items/1/verdict", page, status=400, kind="unclear")
     assert "was used for another verdict" in text
-    assert len(store.verdicts("night")) == 1
+    assert len(reviews.verdicts("night")) == 1
 
 
 def test_nothing_of_strangers_is_markup(ann):

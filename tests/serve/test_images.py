@@ -85,12 +85,12 @@ def test_the_picture_of_an_item_is_that_of_its_sample(ann, data):
     assert np.array_equal(np.asarray(near), data.read(data.ids.index("dir/16.png") if "dir/16.png" in data.ids else 16))
 
 
-def test_data_that_cannot_be_opened_costs_the_pictures_only(store):
+def test_data_that_cannot_be_opened_costs_the_pictures_only(reviews):
     from starlette.testclient import TestClient
 
     from unshaken.serve.app import create_app
 
-    with TestClient(create_app(store, reader="ann"), base_url="http://localhost") as client:
+    with TestClient(create_app(reviews, reader="ann"), base_url="http://localhost") as client:
         assert client.get("/reviews/night/items/1/image.img").status_code == 404
         assert client.get("/reviews/night/items/1").status_code == 200
 

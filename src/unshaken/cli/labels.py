@@ -1,9 +1,10 @@
-"""`unshaken labels find|train|estimate`."""
+"""`unshaken labels`: find, train, review, estimate."""
 
 from __future__ import annotations
 
 import typer
 
+from unshaken.cli.label_review import review
 from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
@@ -15,8 +16,9 @@ from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 
-app = typer.Typer(name="labels", help="Find wrong labels, estimate how many there are, and train in spite of them.")
+app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 app.command("train")(train_in_spite)
+app.command("review")(review)
 
 
 @app.command("find")

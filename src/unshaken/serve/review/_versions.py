@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
+from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time, now, row_of
@@ -84,6 +85,22 @@ class Versions(Readers):
                 )
                 reviewed.append(one)
         return reviewed
+
+    def outcome(self, review: str, version: str | int | None = None) -> Outcome:
+        """The labels of a review at a version, as exports take them.
+
+        Args:
+            review: name.
+            version: as for `labels_at`.
+
+        Raises:
+            ParameterError: there is no such review or version.
+        """
+        with self._database.reading() as connection:
+            _, found = find_review(connection, review)
+        name = f"{review}@{found.log}" if version is None else str(version)
+        labels = self.labels_at(review, found.log if version is None else version)
+        return Outcome(found.classes, labels, name, review, found.data)
 
 
 def _number(connection: sa.Connection, key: int, last: int, version: str | int) -> int:

@@ -18,9 +18,9 @@ NIGHT = "/reviews/night"
 
 
 @pytest.fixture
-def address(store, data) -> Iterator[str]:
-    """The address of a server of the store, for the local reader ann."""
-    app = create_app(store, images_of=lambda review: data, reader="ann")
+def address(reviews, data) -> Iterator[str]:
+    """The address of a server of the reviews, for the local reader ann."""
+    app = create_app(reviews, images_of=lambda review: data, reader="ann")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -60,7 +60,7 @@ def press(tab, keys, item, did="", last="*"):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_ten_items_are_reviewed_with_the_keyboard_alone(open_tab, store, width):
+def test_ten_items_are_reviewed_with_the_keyboard_alone(open_tab, reviews, width):
     tab, troubles = open_tab(NIGHT, width=width)
     press(tab, ["c"], 1, "confirm")  # cat; the model says dog, which is shown now
     assert tab.get_by_text("By your verdict the model is wrong").is_visible()
@@ -82,7 +82,7 @@ def test_ten_items_are_reviewed_with_the_keyboard_alone(open_tab, store, width):
     press(tab, ["c"], 9, "confirm")
     press(tab, ["m"], 10, "suggest")
     press(tab, ["s", *"ship", "Enter"], 10, "suggest", last=10)
-    verdicts = [store.item("night", i, "ann").own for i in range(1, 11)]
+    verdicts = [reviews.item("night", i, "ann").own for i in range(1, 11)]
     found = [None if v is None else (v.kind.value, v.classes) for v in verdicts]
     assert found == [
         ("confirm", ()), ("suggest", (2,)), ("not-in-classes", ()), ("confirm", ()), ("unclear", ()),
@@ -101,6 +101,7 @@ PAGES = {
     "settle": f"{NIGHT}/settle",
     "dispute": f"{NIGHT}/settle/2",
     "progress": f"{NIGHT}/progress",
+    "agreement": f"{NIGHT}/agreement",
     "versions": f"{NIGHT}/versions",
     "log": f"{NIGHT}/items/2/log",
     "trouble": f"{NIGHT}/items/999",
@@ -109,7 +110,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_every_page_is_accessible(open_tab, store, width, scheme):
+def test_every_page_is_accessible(open_tab, reviews, width, scheme):
     from unshaken.labels.review.verdict import Verdict
 
     for n, (item, reader, verdict) in enumerate(
@@ -120,8 +121,8 @@ def test_every_page_is_accessible(open_tab, store, width, scheme):
             (3, "ann", Verdict(kind="several", classes=(0, 1, 6))),
         ]
     ):
-        store.record("night", item, reader, verdict, token=str(n))
-    store.name_version("night", "first")
+        reviews.record("night", item, reader, verdict, token=str(n))
+    reviews.name_version("night", "first")
     tab, _ = open_tab("/", width=width, color_scheme=scheme)
     found = {}
     for name, path in PAGES.items():
@@ -162,7 +163,7 @@ def test_the_grid_is_walked_with_the_keyboard(open_tab):
     assert {t for t in troubles if "404" not in t} == set()  # the picture of the last item cannot be read
 
 
-def test_letters_can_be_switched_off(open_tab, store):
+def test_letters_can_be_switched_off(open_tab, reviews):
     tab, _ = open_tab(f"{NIGHT}/items/1")
     tab.keyboard.press("?")
     button = tab.get_by_role("button", name="Letters act as keys")
@@ -172,7 +173,7 @@ def test_letters_can_be_switched_off(open_tab, store):
     tab.reload()
     tab.keyboard.press("n")
     press(tab, ["ArrowRight"], 2)
-    assert store.verdicts("night") == []
+    assert reviews.verdicts("night") == []
 
 
 def test_the_line_of_status_is_spoken(open_tab):
@@ -183,7 +184,7 @@ def test_the_line_of_status_is_spoken(open_tab):
     status.filter(has_text="Item 1: skipped.").wait_for()
 
 
-def test_everything_works_without_javascript(open_tab, store):
+def test_everything_works_without_javascript(open_tab, reviews):
     tab, troubles = open_tab(f"{NIGHT}/items/1", java_script_enabled=False)
     tab.get_by_role("button", name="The label is right").click()
     tab.get_by_role("link", name="Next").click()
@@ -194,8 +195,8 @@ def test_everything_works_without_javascript(open_tab, store):
     tab.get_by_text("Several classes are right", exact=False).first.click()
     tab.get_by_label("Another", exact=True).fill("ship")
     tab.get_by_role("button", name="Record these classes").click()
-    assert [store.item("night", i, "ann").own.kind.value for i in (1, 2)] == ["confirm", "several"]
-    assert store.item("night", 2, "ann").own.classes == (1, 2, 3)  # the model's suggestion is known by now, and checked
+    assert [reviews.item("night", i, "ann").own.kind.value for i in (1, 2)] == ["confirm", "several"]
+    assert reviews.item("night", 2, "ann").own.classes == (1, 2, 3)  # the model's is known by now
     assert troubles == []
 
 

@@ -9,8 +9,8 @@ import pytest
 from unshaken.labels.review.verdict import VerdictKind
 
 
-def own(store, item, reader="ann", review="night"):
-    verdict = store.item(review, item, reader).own
+def own(reviews, item, reader="ann", review="night"):
+    verdict = reviews.item(review, item, reader).own
     return None if verdict is None else (verdict.kind.value, verdict.classes)
 
 
@@ -37,17 +37,17 @@ def test_next_leads_to_the_first_item(ann):
         ({"kind": "unclear"}, ("unclear", ())),
     ],
 )
-def test_a_verdict_is_recorded(ann, store, fields, expected):
+def test_a_verdict_is_recorded(ann, reviews, fields, expected):
     page = ann.get("/reviews/night/items/2")
     ann.post("/reviews/night/items/2/verdict", page, **fields)
-    assert own(store, 2) == expected
+    assert own(reviews, 2) == expected
 
 
-def test_a_skip_leads_on_and_is_no_verdict(ann, store):
+def test_a_skip_leads_on_and_is_no_verdict(ann, reviews):
     page = ann.post("/reviews/night/items/1/verdict", ann.get("/reviews/night/items/1"), kind="skip")
     assert "Item 1: skipped." in page
     assert "<title>Item 2" in page
-    assert own(store, 1) is None
+    assert own(reviews, 1) is None
 
 
 def test_a_blind_review_hides_the_suggestion_until_the_first_verdict(ann):
@@ -75,32 +75,32 @@ def test_an_open_review_shows_the_suggestion_and_leads_on(ann):
     assert ann.at == "/reviews/day/items/2"
 
 
-def test_the_kind_of_a_mistake_is_added_to_the_verdict(ann, store):
+def test_the_kind_of_a_mistake_is_added_to_the_verdict(ann, reviews):
     page = ann.post("/reviews/night/items/1/verdict", ann.get("/reviews/night/items/1"), kind="confirm")
     mistake = {"kind": "confirm", "category": "Spurious Correlation", "severity": "Major"}
     ann.post("/reviews/night/items/1/verdict", page, **mistake)
-    verdict = store.item("night", 1, "ann").own
+    verdict = reviews.item("night", 1, "ann").own
     assert (verdict.kind, verdict.category, verdict.severity) == (VerdictKind.CONFIRM, "Spurious Correlation", "Major")
     assert ann.at == "/reviews/night/items/2"
-    assert len(store.history("night", 1)) == 2
+    assert len(reviews.history("night", 1)) == 2
 
 
-def test_undo_leads_back_to_the_item(ann, store):
+def test_undo_leads_back_to_the_item(ann, reviews):
     page = ann.post("/reviews/night/items/4/verdict", ann.get("/reviews/night/items/4"), kind="confirm")
     page = ann.post("/reviews/night/undo", page)
     assert ann.at == "/reviews/night/items/4"
     assert "Item 4: undone." in page
-    assert own(store, 4) is None
+    assert own(reviews, 4) is None
 
 
-def test_the_same_form_sent_twice_is_one_row(ann, store):
+def test_the_same_form_sent_twice_is_one_row(ann, reviews):
     page = ann.get("/reviews/night/items/1")
     for _ in range(2):
         ann.post("/reviews/night/items/1/verdict", page, kind="confirm")
-    assert len(store.history("night", 1)) == 1
+    assert len(reviews.history("night", 1)) == 1
 
 
-def test_a_disagreement_is_settled(ann, bob, store):
+def test_a_disagreement_is_settled(ann, bob, reviews):
     ann.post("/reviews/night/items/1/verdict", ann.get("/reviews/night/items/1"), kind="confirm")
     assert "disagree on nothing" in ann.get("/reviews/night/settle")
     bob.post("/reviews/night/items/1/verdict", bob.get("/reviews/night/items/1"), kind="unclear")
@@ -112,7 +112,7 @@ def test_a_disagreement_is_settled(ann, bob, store):
     page = ann.post("/reviews/night/settle/1", page, kind="suggest", **{"class": "dog"})
     assert ann.at == "/reviews/night/settle"
     assert "Item 1: another class is right." in page
-    assert store.item("night", 1, "ann").state == "settled"
+    assert reviews.item("night", 1, "ann").state == "settled"
     assert "settled: dog" in ann.get("/reviews/night/items/1/log")
     ann.get("/reviews/night/settle/1", status=404)
 
@@ -139,13 +139,13 @@ def test_classes_are_searched(ann):
     assert ann.client.get("/reviews/night/classes", params={"q": " "}).json() == []
 
 
-def test_an_unknown_class_is_said_on_the_page_of_the_item(ann, store):
+def test_an_unknown_class_is_said_on_the_page_of_the_item(ann, reviews):
     page = ann.get("/reviews/night/items/1")
     page = ann.post("/reviews/night/items/1/verdict", page, status=400, kind="suggest", **{"class": "catt"})
     assert "no class is called" in page
     assert "did you mean" in page
     assert "<title>Item 1" in page
-    assert own(store, 1) is None
+    assert own(reviews, 1) is None
 
 
 def test_the_model_is_right_in_one_click_where_its_suggestion_is_shown(ann):
@@ -154,15 +154,15 @@ def test_the_model_is_right_in_one_click_where_its_suggestion_is_shown(ann):
     assert "The model is right" not in ann.get("/reviews/day/items/1").replace("The model is right: dog", "")
 
 
-def test_a_note_goes_with_a_verdict(ann, store):
+def test_a_note_goes_with_a_verdict(ann, reviews):
     page = ann.get("/reviews/night/items/4")
     ann.post("/reviews/night/items/4/verdict", page, kind="unclear", note=" too dark\r\nto tell ")
-    assert store.item("night", 4, "ann").own.note == "too dark\r\nto tell"
+    assert reviews.item("night", 4, "ann").own.note == "too dark\r\nto tell"
     assert "too dark" in ann.get("/reviews/night/items/4")
     assert "too dark" in ann.get("/reviews/night/items/4/log")
 
 
-def test_the_verdict_of_a_reader_is_taken_whole_when_settling(ann, bob, store):
+def test_the_verdict_of_a_reader_is_taken_whole_when_settling(ann, bob, reviews):
     ann.post("/reviews/night/items/1/verdict", ann.get("/reviews/night/items/1"), kind="confirm")
     several = {"kind": "several", "class": ["cat", "crane #4"]}
     bob.post("/reviews/night/items/1/verdict", bob.get("/reviews/night/items/1"), **several)
@@ -170,4 +170,4 @@ def test_the_verdict_of_a_reader_is_taken_whole_when_settling(ann, bob, store):
     form = page[page.index('aria-label="Take the verdict of bob"') - 400 :]
     assert re.findall(r'name="class" value="([^"]+)"', form)[:2] == ["#0", "#4"]
     ann.post("/reviews/night/settle/1", page, kind="several", **{"class": ["#0", "#4"]})
-    assert store.item("night", 1, "ann").answer.classes == (0, 4)
+    assert reviews.item("night", 1, "ann").answer.classes == (0, 4)

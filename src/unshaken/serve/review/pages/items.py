@@ -82,7 +82,7 @@ def settle(here: InReview, item: ItemNumber, sent: Sent) -> Response:
     except ParameterError as error:
         dispute = _dispute(here, item)
         return _page(here, dispute.item, dispute=dispute, trouble=f"{error}.", status=400)
-    left = here.store.disagreements(here.name, after=item, limit=1, reader=here.reader)
+    left = here.store.disagreements(here.name, after=item, limit=1)
     place = ("settle", left[0].item.id) if left else ("settle",)
     return here.go(*place, last=item, did=verdict.kind.value)
 
@@ -99,7 +99,7 @@ def message_of(last: int, did: str) -> str:
 
 
 def _dispute(here: ReviewContext, item: int) -> Dispute:
-    found = here.store.disagreements(here.name, after=item - 1, limit=1, reader=here.reader)
+    found = here.store.disagreements(here.name, after=item - 1, limit=1)
     if not found or found[0].item.id != item:
         raise HTTPException(404, f"Readers do not disagree on item {item}: there is nothing to settle.")
     return found[0]

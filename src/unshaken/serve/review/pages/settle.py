@@ -16,7 +16,7 @@ LIMIT = 20
 @router.get("/settle")
 def show(here: InReview, after: int = Query(0, ge=0, le=2**31 - 1), last: int = 0, did: Did = "") -> Response:
     """A page of disagreements, with each reader's verdict."""
-    found = here.store.disagreements(here.name, after=after, limit=LIMIT + 1, reader=here.reader)
+    found = here.store.disagreements(here.name, after=after, limit=LIMIT + 1)
     shown = [
         (dispute.item, [(row.reader, in_words(row.verdict, here.classes)) for row in dispute.verdicts])
         for dispute in found[:LIMIT]
