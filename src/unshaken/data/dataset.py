@@ -72,9 +72,11 @@ class Dataset(ABC):
         options: those of the SPEC.
         true_labels: int64 `[N]`, -1 where unknown, for data whose labels are known to be wrong in part, such as by the
             option `noise`; None otherwise.
+        labels_version: name of the labels that replaced those of the source by the option `labels`; None otherwise.
     """
 
     true_labels: NDArray[np.int64] | None = None
+    labels_version: str | None = None
 
     def __init__(
         self,
@@ -174,6 +176,19 @@ class Dataset(ABC):
         """
         fingerprint, other = digest(self.fingerprint, labels.tobytes()), copy.copy(self)
         other.labels, other.true_labels = labels, self.labels
+        other.__dict__["fingerprint"] = fingerprint
+        return other
+
+    def overlaid(self, labels: NDArray[np.int64], bad: Mapping[int, str], version: str) -> Self:
+        """The same data with other labels, such as those of a review; `labels_version` has their name.
+
+        Args:
+            labels: int64 `[N]`, -1 where bad.
+            bad: for samples known to be bad, the reason by index.
+            version: name of the labels.
+        """
+        fingerprint, other = digest(self.fingerprint, labels.tobytes(), sorted(bad)), copy.copy(self)
+        other.labels, other.bad, other.labels_version = labels, dict(bad), version
         other.__dict__["fingerprint"] = fingerprint
         return other
 

@@ -13,6 +13,7 @@ from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
 from unshaken.data.idx import open_idx
 from unshaken.data.label_noise import with_noise
+from unshaken.data.label_overlay import with_labels
 from unshaken.data.long_tail import with_long_tail
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
@@ -33,7 +34,7 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
-EVERYWHERE = ("size", "mode", "noise", "longtail")
+EVERYWHERE = ("size", "mode", "noise", "longtail", "labels")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
@@ -64,7 +65,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             set such as `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short
             side in pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
-            `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), for folder, parquet and wds `classes` (a
+            `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
+            columns id and label that replaces labels, after all of these), for folder, parquet and wds `classes` (a
             file with one name a line; for folder also lines of folder, tab, class), and for folder `links` (`follow`:
             links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
@@ -80,7 +82,9 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     dataset = _opened(spec, download=download)
     if dataset.options.longtail is not None:
         dataset = with_long_tail(dataset, dataset.options.longtail)
-    return dataset if dataset.options.noise is None else with_noise(dataset, dataset.options.noise)
+    if dataset.options.noise is not None:
+        dataset = with_noise(dataset, dataset.options.noise)
+    return dataset if dataset.options.labels is None else with_labels(dataset, dataset.options.labels)
 
 
 def _opened(spec: str, *, download: bool) -> Dataset:

@@ -29,6 +29,7 @@ class Options:
         mode: `RGB` or `L` (luminance), or None to keep what the images are.
         classes: a text file with one class name a line, or None.
         noise: wrong labels made on purpose, as `MODEL:RATE[:SEED]`, or None.
+        labels: a file of labels that replace those of the data, or None.
         longtail: classes made ever smaller, as `RATIO[:SEED]`, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
         clean: SPEC of the clean samples that published files were made of, or None.
@@ -48,6 +49,7 @@ class Options:
     severity: str | None = None
     noise: str | None = None
     longtail: str | None = None
+    labels: str | None = None
     download: bool = False
 
 
@@ -105,6 +107,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         severity=raw.get("severity"),
         noise=raw.get("noise"),
         longtail=raw.get("longtail"),
+        labels=raw.get("labels"),
         download=download,
     )
 

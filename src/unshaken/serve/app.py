@@ -17,7 +17,7 @@ from unshaken.serve.access import Access, NotLoggedIn
 from unshaken.serve.guard import Guard
 from unshaken.serve.log_in import router as log_in
 from unshaken.serve.pages import answer, static_files
-from unshaken.serve.review.pages import grid, images, items, listing, log, progress, settle, versions
+from unshaken.serve.review.pages import agreement, grid, images, items, listing, log, progress, settle, versions
 from unshaken.serve.review.pages.context import Application
 from unshaken.serve.review.records import Review
 from unshaken.serve.review.store import ReviewStore
@@ -64,7 +64,8 @@ def create_app(
     app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.application = Application(store, Access(store, reader), images_of)
     app.add_middleware(Guard, hosts=hosts)
-    for router in (log_in, *(m.router for m in (listing, images, items, grid, settle, progress, versions, log))):
+    pages = (listing, images, items, grid, settle, progress, agreement, versions, log)
+    for router in (log_in, *(page.router for page in pages)):
         app.include_router(router)
     app.add_api_route("/static/{digest}/{name}", _static, include_in_schema=False)
     app.add_exception_handler(NotLoggedIn, _to_log_in)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from unshaken.labels.review.verdict import Action, Answer, AnswerKind, RecordedVerdict, VerdictKind, answer_of
@@ -112,6 +112,7 @@ class ReviewedLabel:
         state: of the item.
         answer: None where there is none yet.
         answers: each reader's answer that counts.
+        independent: each reader's first answer, by which agreement is measured.
         suggested: the model's class, or None.
         score: how likely the label is right by the model; the lower the more suspect; or None.
     """
@@ -121,6 +122,7 @@ class ReviewedLabel:
     state: ItemState
     answer: Answer | None
     answers: Mapping[str, Answer]
+    independent: Mapping[str, Answer] = field(default_factory=dict)
     suggested: int | None = None
     score: float | None = None
 
@@ -160,7 +162,8 @@ def reviewed_label(
     status = status_of(history, given, readers_per_item)
     pairs = ((reader, _answer(row, given)) for reader, row in status.standing.items())
     answers = {reader: answer for reader, answer in pairs if answer is not None}
-    return ReviewedLabel(sample, given, status.state, status.answer, answers, suggested, score)
+    independent = independent_answers(history, given)
+    return ReviewedLabel(sample, given, status.state, status.answer, answers, independent, suggested, score)
 
 
 def _answered(row: RecordedVerdict) -> bool:

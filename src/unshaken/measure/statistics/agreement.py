@@ -54,7 +54,8 @@ def krippendorff_alpha(answers: Indices) -> float | None:
 
     Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
     """
-    return _alpha(*_coincidences(_checked(answers)))
+    counts = _counts(_checked(answers))
+    return _alpha(counts, np.ones(len(counts)))
 
 
 def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
@@ -66,10 +67,12 @@ def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES,
         resamples: number of draws.
         seed: of the draws.
     """
-    answers = _checked(np.stack([first, second]))
-    table = _confusions(answers)
+    table = _confusions(_checked(np.stack([first, second])))
+    (value,) = _kappa(table[None])
+    if value is None:
+        return None
     draws = _redrawn(table.ravel(), resamples, seed).reshape(resamples, *table.shape)
-    return _figure(cohen_kappa(first, second), _kappa(draws), int(table.sum()))
+    return _figure(value, _kappa(draws), int(table.sum()))
 
 
 def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
@@ -80,10 +83,13 @@ def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0)
         resamples: number of draws.
         seed: of the draws.
     """
-    counts = _coincidences(_checked(answers))[0]
+    counts = _counts(_checked(answers))
+    value = _alpha(counts, np.ones(len(counts)))
+    if value is None:
+        return None
     kinds, times = np.unique(counts, axis=0, return_counts=True)  # items with the same answers are alike
-    draws = _redrawn(times, resamples, seed)
-    return _figure(krippendorff_alpha(answers), [_alpha(kinds, weights) for weights in draws], int(times.sum()))
+    draws = [_alpha(kinds, weights) for weights in _redrawn(times, resamples, seed)]
+    return _figure(value, draws, len(counts))
 
 
 def _checked(answers: Indices) -> Indices:
@@ -112,15 +118,15 @@ def _kappa(tables: Numbers | Indices) -> list[float | None]:
     ]
 
 
-def _coincidences(answers: Indices) -> tuple[Numbers, Numbers]:
-    """How many readers gave each category, for each item with two answers or more: `[N, K]`, and ones `[N]`."""
+def _counts(answers: Indices) -> Numbers:
+    """How many readers gave each category, for each item with two answers or more: `[N, K]`."""
     k = int(answers.max(initial=0)) + 1
     counts = np.stack([(answers == c).sum(0) for c in range(k)], 1).astype(float)
-    counts = counts[counts.sum(1) >= 2]
-    return counts, np.ones(len(counts))
+    return counts[counts.sum(1) >= 2]
 
 
-def _alpha(counts: Numbers, weights: Numbers) -> float | None:
+def _alpha(counts: Numbers, weights: Numbers | Indices) -> float | None:
+    """Alpha of items that stand for several each."""
     m = counts.sum(1)
     totals = weights @ counts
     n = totals.sum()
@@ -135,11 +141,9 @@ def _alpha(counts: Numbers, weights: Numbers) -> float | None:
 def _redrawn(counts: Indices, resamples: int, seed: int) -> Indices:
     """Counts of as many items drawn with replacement, `[B, ...]`."""
     n = int(counts.sum())
-    return np.random.default_rng(seed).multinomial(n, counts / max(n, 1), size=resamples)
+    return np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
 
 
-def _figure(value: float | None, draws: list[float | None], n: int) -> Figure | None:
+def _figure(value: float, draws: list[float | None], n: int) -> Figure:
     """A draw without a value, in which all answers are the same, counts as full agreement."""
-    if value is None:
-        return None
     return bootstrap_figure(value, np.array([1.0 if d is None else d for d in draws]), n)

@@ -48,8 +48,8 @@ class RCALPaper(Paper):
     parts: ClassVar[Mapping[str, ClaimPart]] = {
         "features": ClaimPart(
             statement="Contrastive features, which labels have not touched, tell the classes apart.",
-            rule=f"Shown if a linear classifier of them, learned from true labels, has an accuracy above {PROBE} on "
-            "balanced test images; else there is nothing to estimate, and the other parts are not judged.",
+            rule="Shown if a linear classifier of them, learned from true labels of balanced images, has an accuracy "
+            f"above {PROBE} on others; else there is nothing to estimate, and the other parts are not judged.",
             central=False,
         ),
         "accuracy": ClaimPart(
@@ -124,7 +124,7 @@ class RCALPaper(Paper):
     choosing: PositiveInt = Field(1000, description="further test images, on which the best epoch is chosen")
     pretraining: PositiveInt = Field(20, description="epochs of SimCLR")
     epochs: PositiveInt = Field(12, description="epochs of each arm")
-    lr: PositiveFloat = Field(0.05, description="largest learning rate of each arm")
+    lr: PositiveFloat = Field(2e-3, description="largest learning rate of each arm, of Adam")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""

@@ -66,7 +66,7 @@ def run(paper: RCALPaper, context: Context) -> None:
     data = Images(parts.training[rows], parts.testing, parts.choosing)
     start = pretrained(paper, context, data.training)
     features = {n: features_in(start.model, s) for n, s in (("training", data.training), ("testing", data.testing))}
-    probe(context, data, features)
+    probe(context, start.model, data)
     with track("rcal", paper.seeds * len(ARMS)) as task:
         for part in context.repetitions(paper.seeds):
             noisy = mislabelled(paper, data.training, part.seed)
@@ -109,8 +109,9 @@ def measure(paper: RCALPaper, context: Context, data: Images, noisy: Split, star
     """Train one arm, and write its predictions and its curves."""
     sets = {"choosing": data.choosing, "test": data.testing}
     training = plan_training(
-        paper.epochs, context.seed, batch_size=64, lr=paper.lr, schedule="cosine", held_out=2, check_images=2
-    )
+        paper.epochs, context.seed, batch_size=64, lr=paper.lr, optimizer="adam", schedule="cosine", weight_decay=0.0,
+        held_out=2, check_images=2,
+    )  # fmt: skip
     recipes = [CropFlip(pad=2), *recipes_of(arm), label_curves(data.training.labels, **sets)]
     net = context.net(arm, start, data.training if arm == "clean" else noisy, training, recipes)
     context.predict(f"{arm}.test", net.model, data.testing.batch())
@@ -123,14 +124,14 @@ def features_in(model: Classifier, data: Split) -> NDArray[np.float64]:
     return features_of(model, samples, samples.good).astype(np.float64)
 
 
-def probe(context: Context, data: Images, features: dict[str, NDArray[np.float64]]) -> None:
-    """Write which test images a linear classifier of the features gets right that learned from true labels."""
+def probe(context: Context, start: Classifier, data: Images) -> None:
+    """Write which test images a linear classifier of the features gets right that learned from balanced true labels."""
     if context.has("features", "probe"):
         return
-    both = np.concatenate([features["training"], features["testing"]])
-    labels = torch.cat([data.training.labels, data.testing.labels]).numpy()
-    fold = np.repeat([1, 0], [len(data.training), len(data.testing)])  # each fold is predicted by the other
-    found = probe_probabilities(both, labels, fold, data.training.classes)[fold == 0].argmax(1)
+    features = np.concatenate([features_in(start, part) for part in (data.choosing, data.testing)])
+    labels = torch.cat([data.choosing.labels, data.testing.labels]).numpy()
+    fold = np.repeat([1, 0], [len(data.choosing), len(data.testing)])  # each fold is predicted by the other
+    found = probe_probabilities(features, labels, fold, data.training.classes)[fold == 0].argmax(1)
     right = (found == data.testing.labels.numpy()).astype(np.int32)
     context.write("probe", "features", {"id": list(data.testing.ids), "correct": right.tolist()})
 

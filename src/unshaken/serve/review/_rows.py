@@ -82,6 +82,19 @@ def reader_number(connection: sa.Connection, name: str) -> int | None:
     return None if found is None else int(found)
 
 
+def find_item(connection: sa.Connection, key: int, sample: str) -> int:
+    """Number of the item of a sample.
+
+    Raises:
+        ParameterError: the review has none.
+    """
+    query = sa.select(t.item.c.id).where(t.item.c.review == key, t.item.c.key == sample_key(sample))
+    found = connection.execute(query).scalar()
+    if found is None:
+        raise ParameterError(f"the review has no item of sample {shorten(sample)}")
+    return int(found)
+
+
 def insert_items(connection: sa.Connection, key: int, items: Iterable[NewItem], classes: int) -> int:
     """Write the items of a review down.
 
@@ -126,4 +139,4 @@ def _known(connection: sa.Connection, key: int, rows: list[dict[str, Any]]) -> b
 
 def sample_key(sample: str) -> str:
     """The key of a sample in an index, whatever the length of its id."""
-    return hashlib.blake2b(sample.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(sample.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -10,14 +10,14 @@ from typing import Self
 import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import MAX_CLASSES, in_range, shorten
-from unshaken.labels.review.verdict import LONGEST_TOKEN, Action, RecordedVerdict, Verdict, VerdictKind, storable
+from unshaken.core.numbers import MAX_CLASSES, in_range
+from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._database import Database
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
 from unshaken.serve.review._pages import MOST_ITEMS, disputes_of, next_id, page_of, view_of
 from unshaken.serve.review._readers import new_token
-from unshaken.serve.review._rows import as_review, checked_name, find_reader, find_review, insert_items
+from unshaken.serve.review._rows import as_review, checked_name, find_item, find_reader, find_review, insert_items
 from unshaken.serve.review._versions import Versions
 from unshaken.serve.review.records import Dispute, Filters, ItemView, NewItem, Page, Progress, Review
 
@@ -170,6 +170,29 @@ class ReviewStore(Versions):
         """
         return self._append(review, reader, Action.VERDICT, token, item_id, verdict)
 
+    def record_all(self, review: str, verdicts: Iterable[tuple[str, str, Verdict, str]]) -> int:
+        """Append verdicts that were given elsewhere, all of them or none.
+
+        Args:
+            review: name.
+            verdicts: sample, reader, verdict and token of each; as for `record`, a token that came before adds no row.
+
+        Returns:
+            The number of rows added.
+
+        Raises:
+            ParameterError: a sample is none of the review, or a verdict is not allowed.
+        """
+        with self._database.writing() as connection:
+            key, found = find_review(connection, review)
+            readers: dict[str, tuple[int, str]] = {}
+            for sample, reader, verdict, token in verdicts:
+                if reader not in readers:
+                    readers[reader] = find_reader(connection, reader)
+                item = find_item(connection, key, sample)
+                append(connection, key, found, Act(readers[reader], Action.VERDICT, token, item, verdict))
+            return find_review(connection, review)[1].log - found.log
+
     def settle(self, review: str, item_id: int, reader: str, verdict: Verdict, *, token: str) -> RecordedVerdict:
         """Append a verdict that decides what readers disagree on; the arguments are those of `record`."""
         if verdict.kind is VerdictKind.SKIP:
@@ -229,13 +252,6 @@ class ReviewStore(Versions):
     def _append(
         self, review: str, reader: str, action: Action, token: str, item: int | None, verdict: Verdict | None
     ) -> RecordedVerdict:
-        if not 1 <= len(token) <= LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
-            raise ParameterError(f"token {shorten(token)} must be 1 to {LONGEST_TOKEN} printable ASCII characters")
         with self._database.writing() as connection:
             key, found = find_review(connection, review)
-            unknown = [c for c in verdict.classes if c >= len(found.classes)] if verdict is not None else []
-            if unknown:
-                raise ParameterError(
-                    f"there is no class {unknown[0]}: the review has classes 0 to {len(found.classes) - 1}"
-                )
             return append(connection, key, found, Act(find_reader(connection, reader), action, token, item, verdict))

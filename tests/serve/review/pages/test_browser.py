@@ -101,6 +101,7 @@ PAGES = {
     "settle": f"{NIGHT}/settle",
     "dispute": f"{NIGHT}/settle/2",
     "progress": f"{NIGHT}/progress",
+    "agreement": f"{NIGHT}/agreement",
     "versions": f"{NIGHT}/versions",
     "log": f"{NIGHT}/items/2/log",
     "trouble": f"{NIGHT}/items/999",

@@ -25,6 +25,7 @@ NAV = (
     ("Grid", "grid"),
     ("Settle", "settle"),
     ("Progress", "progress"),
+    ("Agreement", "agreement"),
     ("Versions", "versions"),
 )
 """Pages of a review, by name and address."""

@@ -1,0 +1,87 @@
+"""Parquet files of labels after a review: an overlay that `load_data` lays over the data, and a whole corrected set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from unshaken.data.dataset import BadSample, Dataset
+from unshaken.data.label_overlay import VERSION
+from unshaken.labels.correct.outcome import Outcome, final_label
+
+ROWS = 512
+"""Images in a row group."""
+
+
+def to_overlay(outcome: Outcome) -> pa.Table:
+    """A table with `id` and `label` of each reviewed sample, for `?labels=FILE`; null where none should be used.
+
+    Args:
+        outcome: of a review.
+    """
+    finals = [final_label(one) for one in outcome.labels]
+    columns = {
+        "id": pa.array([one.sample for one in outcome.labels], pa.string()),
+        "label": pa.array(finals, pa.int64()),
+    }
+    return pa.table(columns).replace_schema_metadata({VERSION: outcome.version.encode()})
+
+
+def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> int:
+    """Write a whole data set with corrected labels as parquet: `id`, `image`, `label`, `given` and `labels_version`.
+
+    Images are PNG files of the pixels that the data set gives. Samples that cannot be read, and those that should not
+    be used, are left out. A file `classes.txt` beside it names the classes.
+
+    Args:
+        dataset: the data that was reviewed.
+        outcome: of the review.
+        path: of the file.
+
+    Returns:
+        The number of samples written.
+    """
+    finals = {one.sample: final_label(one) for one in outcome.labels}
+    types = [("id", pa.string()), ("image", pa.binary()), ("label", pa.int64()), ("given", pa.int64())]
+    schema = pa.schema([*types, ("labels_version", pa.string())], metadata={VERSION: outcome.version.encode()})
+    written = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for rows in _blocks(dataset, finals):
+            columns = [*map(list, zip(*rows, strict=True)), [outcome.version] * len(rows)]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_table(pa.table(arrays, schema=schema))
+            written += len(rows)
+    names = "".join(f"{' '.join(name.split())}\n" for name in outcome.classes)
+    path.with_name("classes.txt").write_text(names, encoding="utf-8")
+    return written
+
+
+Row = tuple[str, bytes, int, int]
+
+
+def _blocks(dataset: Dataset, finals: dict[str, int | None]) -> Iterator[list[Row]]:
+    labels = dataset.labels if dataset.labels is not None else np.full(len(dataset), -1)
+    rows: list[Row] = []
+    for i, id in enumerate(dataset.ids):
+        given = int(labels[i])
+        label = finals.get(id, given)
+        if label is None or label < 0:
+            continue
+        try:
+            pixels = dataset.read(i)
+        except BadSample:
+            continue
+        file = io.BytesIO()
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+        rows.append((id, file.getvalue(), label, given))
+        if len(rows) == ROWS:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
