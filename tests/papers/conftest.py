@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -57,6 +58,16 @@ def make_tints(
                 columns[key].append(entry)
     pq.write_table(pa.table(columns), folder / "tints.parquet")
     return f"parquet:{folder}/tints.parquet"
+
+
+def make_doubted(folder: Path) -> str:
+    """Tints; and `people.parquet` with the training images, of whose labels three in ten are the next class."""
+    spec = make_tints(folder)
+    table = pq.read_table(folder / "tints.parquet")
+    table = table.filter(pc.equal(table["split"], "train")).drop_columns("split")
+    labels = pa.array([(c + (i % 10 < 3)) % 3 for i, c in enumerate(table["label"].to_pylist())])
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", labels), folder / "people.parquet")
+    return spec
 
 
 def make_mistakes(folder: Path) -> str:
@@ -335,7 +346,6 @@ TINY: dict[str, Tiny] = {
     "early-learning-regularization": Tiny(
         "photos=60,test=20,choosing=20,epochs=2,seeds=1,draws=2", make_tints, "epochs=3",
         patches={
-            "unshaken.papers.early_learning_regularization.LATE": "20",
             "unshaken.papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
             "unshaken.papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
         },
@@ -359,6 +369,10 @@ TINY: dict[str, Tiny] = {
         "photo_nets=demo:robust+demo:standard,random_pairs=60",
         make_mistakes,
         "tested=39",
+    ),
+    "label-noise-suite": Tiny(
+        "photos=90,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,human=parquet:{folder}/people.parquet",
+        make_doubted, "epochs=3",
     ),
     "mahalanobis": Tiny(
         "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",

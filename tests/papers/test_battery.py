@@ -33,6 +33,7 @@ CHOOSING = {
     "early-learning-regularization",
     "adaptive-smoothing",
     "ai-image-detector-limits",
+    "label-noise-suite",
     "mahalanobis",
     "mixup-calibration",
     "rcal",

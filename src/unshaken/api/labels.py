@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -27,7 +27,7 @@ from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.review_sample import STRATA, ReviewSample
 from unshaken.labels.engine.rows import label_rows
-from unshaken.labels.engine.verdicts import read_verdicts
+from unshaken.labels.engine.verdicts import check_verdicts, read_verdicts
 from unshaken.measure import Figure
 from unshaken.report.labels_page import write_labels_report
 from unshaken.run import Condition, RunDir
@@ -167,14 +167,14 @@ def find_labels(
     return LabelsResult(run, tuple(ids), found, record)
 
 
-def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path) -> Figure:
+def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
     """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
 
     The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
 
     Args:
         run: the directory of `find_labels`.
-        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear.
+        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear; or these words by id.
 
     Raises:
         RunError: there is no finished search with a sample to review.
@@ -186,7 +186,9 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path) -> Figure:
     if drawn is None:
         raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
     review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
-    said = list(read_verdicts(verdicts, review.ids).values())
+    given = isinstance(verdicts, Mapping)
+    words = check_verdicts(verdicts, review.ids, "verdicts") if given else read_verdicts(verdicts, review.ids)
+    said = list(words.values())
     sample = ReviewSample(np.arange(len(said)), np.array(review.strata), np.array(review.sizes))
     least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
     middle = (least.value + most.value) / 2

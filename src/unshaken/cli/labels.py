@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from unshaken.cli.label_review import review
+from unshaken.cli.label_exchange import agree, export, import_
+from unshaken.cli.label_review import open_store, review
 from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
+from unshaken.cli.options.review import Database, Name
 from unshaken.cli.options.shared import AllowCode, Download, Json, Run
 from unshaken.cli.outcome import BAD_SAMPLES, FEW
 from unshaken.cli.progress import progress
@@ -19,6 +21,9 @@ from unshaken.core.errors import ParameterError
 app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 app.command("train")(train_in_spite)
 app.command("review")(review)
+app.command("export")(export)
+app.command("import")(import_)
+app.command("agree")(agree)
 
 
 @app.command("find")
@@ -103,12 +108,22 @@ def _find_kind(
 
 @app.command("estimate")
 @verb
-def estimate(session: Session, run: Run, verdicts: opt.Verdicts, json: Json = False) -> int:
-    """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review."""
+def estimate(
+    session: Session,
+    run: Run,
+    verdicts: opt.Verdicts = None,
+    db: Database = None,
+    name: Name = "review",
+    json: Json = False,
+) -> int:
+    """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review.
+
+    Without --verdicts they are those of the review in DIR.
+    """
     from unshaken.api.labels import RECORD, estimate_wrong
     from unshaken.run import RunDir
 
-    figure = estimate_wrong(run, verdicts)
+    figure = estimate_wrong(run, verdicts or _reviewed(run, db, name))
     if json:
         print_json(figure.to_json())
     elif not session.quiet:
@@ -117,3 +132,14 @@ def estimate(session: Session, run: Run, verdicts: opt.Verdicts, json: Json = Fa
         counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
     return 0
+
+
+def _reviewed(run: str, db: str | None, name: str) -> dict[str, str]:
+    """Verdicts of the review of a run's sample."""
+    from unshaken.run import RunDir
+    from unshaken.serve.review.exchange import verdict_words
+    from unshaken.serve.review.from_run import read_search
+
+    record = read_search(RunDir(run)).review
+    with open_store(run, db) as store:
+        return verdict_words(store.outcome(name), [] if record is None else record.ids)

@@ -89,10 +89,11 @@ Review = Annotated[
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.", show_default=False)]
 Verdicts = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="FILE.csv",
-        help="What people say of the samples to review: columns id and verdict (right, wrong or unclear).",
+        help="What people say of the samples to review: columns id and verdict (right, wrong or unclear). "
+        "Default: the verdicts of the review in DIR.",
         show_default=False,
     ),
 ]

@@ -60,3 +60,21 @@ Items = Annotated[
     ),
 ]
 Browser = Annotated[bool, typer.Option("--browser", help="Open the pages in a browser.", show_default=False)]
+File = Annotated[str, typer.Option("--out", metavar="FILE", help="File to write.", show_default=False)]
+Source = Annotated[str, typer.Argument(metavar="FILE", help="File of verdicts.", show_default=False)]
+Format = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Kind of file: csv, cleanlab (.npz), label-studio, fiftyone; for export also overlay (for ?labels=FILE) "
+        "and parquet (the whole data with its labels corrected).",
+    ),
+]
+Version = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Named version of the labels. Default: as they are now.", show_default=False),
+]
+Reader = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Reader of answers whose reader the file does not say.", show_default=False),
+]

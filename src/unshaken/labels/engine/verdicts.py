@@ -36,14 +36,29 @@ def read_verdicts(path: str | Path, wanted: Sequence[str]) -> dict[str, str]:
         if name in found:
             raise DataError(f"{path}: line {number}: sample {name!r} comes twice")
         found[name] = verdict
-    _check_whole(path, found, wanted)
-    return {name: found[name] for name in wanted}
+    return check_verdicts(found, wanted, str(path))
 
 
-def _check_whole(path: str | Path, found: Mapping[str, str], wanted: Sequence[str]) -> None:
+def check_verdicts(found: Mapping[str, str], wanted: Sequence[str], source: str) -> dict[str, str]:
+    """The verdict on each sample that was drawn, from those on samples.
+
+    Args:
+        found: id to `right`, `wrong` or `unclear`.
+        wanted: ids of the samples that were drawn.
+        source: what to call them in messages.
+
+    Raises:
+        DataError: there is none on a sample, or it is another word.
+    """
     absent = [name for name in wanted if name not in found]
     if absent:
         raise DataError(
-            f"{path}: {len(absent)} of {len(wanted)} drawn samples have no verdict, such as {absent[0]!r}; "
+            f"{source}: {len(absent)} of {len(wanted)} drawn samples have no verdict, such as {absent[0]!r}; "
             "write 'unclear' where people cannot tell"
         )
+    for name in wanted:
+        if found[name] not in VERDICTS:
+            raise DataError(
+                f"{source}: sample {name!r}: no verdict {found[name]!r}; {did_you_mean(found[name], VERDICTS)}"
+            )
+    return {name: found[name] for name in wanted}

@@ -1,99 +1,86 @@
-"""How far the readers of a review agree: of each two, of all, and how careful each is."""
+"""`agreement_of`: how far the readers of a review agree beyond chance, by their independent answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from unshaken.labels.review.protocol import ReviewedLabel
+from unshaken.labels.review.verdict import Answer
 from unshaken.measure.statistics.agreement import NONE, alpha_figure, kappa_figure
-from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.dawid_skene import dawid_skene
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The agreement of two readers.
+class PairAgreement:
+    """Two readers.
 
     Args:
-        readers: names.
-        same: share of the items that both answered on which their answers are equal.
-        kappa: Cohen's kappa; None where all answers are the same.
+        readers: their names.
+        items: number of items that both have answered.
+        same: number of these on which they gave the same answer.
+        kappa: Cohen's kappa; None where it is undefined.
     """
 
     readers: tuple[str, str]
-    same: Figure
+    items: int
+    same: int
     kappa: Figure | None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The agreement of the readers of a review, by each one's first answer to each item.
+    """All readers.
 
     Args:
-        items: that have two answers or more.
-        alpha: Krippendorff's alpha of all readers; None where no two answered one item, or all answers are the same.
-        pairs: of readers who share an item.
-        accuracy: each reader's share of right answers by Dawid and Skene's estimate; empty with fewer than two readers.
+        items: number of items with two answers or more.
+        alpha: Krippendorff's alpha of all readers; None where it is undefined.
+        pairs: of readers with an item in common, those with most items first.
+        accuracy: each reader's share of right answers by Dawid and Skene's estimate; empty where no item is shared.
     """
 
     items: int
     alpha: Figure | None
-    pairs: tuple[Pair, ...]
-    accuracy: dict[str, float]
+    pairs: tuple[PairAgreement, ...]
+    accuracy: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {
-            "items": self.items,
-            "alpha": None if self.alpha is None else self.alpha.to_json(),
-            "pairs": [
-                {"readers": list(p.readers), "same": p.same.to_json(), "kappa": p.kappa and p.kappa.to_json()}
-                for p in self.pairs
-            ],
-            "accuracy": self.accuracy,
-        }
+        pairs = [
+            {"readers": list(p.readers), "items": p.items, "same": p.same, "kappa": p.kappa and p.kappa.to_json()}
+            for p in self.pairs
+        ]
+        alpha = self.alpha and self.alpha.to_json()
+        return {"items": self.items, "alpha": alpha, "pairs": pairs, "accuracy": dict(self.accuracy)}
 
 
-def agreement(labels: Sequence[ReviewedLabel]) -> Agreement:
-    """Compute the agreement of the readers. Answers are categories: a set of classes, not-in-classes, or unclear.
+def agreement_of(answers: Sequence[Mapping[str, Answer]]) -> Agreement:
+    """How far readers agree. Answers are categories: several classes together are one of their own.
 
     Args:
-        labels: outcomes of a review.
+        answers: of each item, reader to answer, as `independent_answers` gives them.
     """
-    readers, answers, categories = answer_table(labels)
+    readers = sorted({reader for item in answers for reader in item})
+    numbers: dict[Answer, int] = {}
+    table = np.full((len(readers), len(answers)), NONE)
+    rows = {reader: row for row, reader in enumerate(readers)}
+    for column, item in enumerate(answers):
+        for reader, answer in item.items():
+            table[rows[reader], column] = numbers.setdefault(answer, len(numbers))
+    shared = table[:, (table != NONE).sum(0) >= 2]
     pairs = []
-    for one, other in combinations(range(len(readers)), 2):
-        both = (answers[[one, other]] != NONE).all(0)
+    for a, b in combinations(readers, 2):
+        first, second = table[rows[a]], table[rows[b]]
+        both = (first != NONE) & (second != NONE)
         if both.any():
-            same = share(int((answers[one, both] == answers[other, both]).sum()), int(both.sum()))
-            pairs.append(Pair((readers[one], readers[other]), same, kappa_figure(answers[one], answers[other])))
-    items = int(((answers != NONE).sum(0) >= 2).sum())
-    accuracy = dict(zip(readers, dawid_skene(answers, categories).accuracy.tolist(), strict=True)) if items else {}
-    return Agreement(items, alpha_figure(answers) if items else None, tuple(pairs), accuracy)
-
-
-def answer_table(labels: Sequence[ReviewedLabel]) -> tuple[list[str], Indices, int]:
-    """First answers as numbers.
-
-    Args:
-        labels: outcomes of a review.
-
-    Returns:
-        Names of the readers; the category of each answer, -1 where there is none, int `[R, N]`; and how many categories
-        there are.
-    """
-    readers = sorted({reader for one in labels for reader in one.independent})
-    row = {reader: i for i, reader in enumerate(readers)}
-    numbers: dict[str, int] = {}
-    answers = np.full((len(readers), len(labels)), NONE)
-    for column, one in enumerate(labels):
-        for reader, answer in one.independent.items():
-            answers[row[reader], column] = numbers.setdefault(str(answer), len(numbers))
-    return readers, answers, len(numbers)
+            same = int((first == second)[both].sum())
+            pairs.append(PairAgreement((a, b), int(both.sum()), same, kappa_figure(first[both], second[both])))
+    ordered = tuple(sorted(pairs, key=lambda pair: -pair.items))
+    if not shared.size:
+        return Agreement(0, None, ordered, {})
+    accuracy = dict(zip(readers, dawid_skene(table, len(numbers)).accuracy.tolist(), strict=True))
+    return Agreement(shared.shape[1], alpha_figure(shared), ordered, accuracy)

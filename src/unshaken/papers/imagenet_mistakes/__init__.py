@@ -26,7 +26,7 @@ ARTEFACT = 1 / 3
 """Share of errors above which many are the label's."""
 
 
-@register(SET, reference="Vasudevan et al. 2022, arXiv:2205.04596")
+@register("imagenet-mistakes", reference="Vasudevan et al. 2022, arXiv:2205.04596")
 class ImageNetMistakesPaper(Paper):
     """How many of a model's remaining errors are plainly wrong, and how far does top-1 understate it?
 
@@ -113,11 +113,11 @@ class ImageNetMistakesPaper(Paper):
     full: ClassVar[Mapping[str, Any]] = {"images": 20_000, "epochs": 12, "photos": 1000}
 
     seeds: PositiveInt = Field(3, description="networks on images with two objects")
-    images: PositiveInt = Field(8000, description="training images of these, one object each")
+    images: PositiveInt = Field(10_000, description="training images of these, one object each")
     tested: PositiveInt = Field(2000, description="test images, every second one with two objects")
-    epochs: PositiveInt = Field(5, description="of their training")
+    epochs: PositiveInt = Field(6, description="of their training")
     small_data: str = Field("cifar10", description="SPEC of the images that objects are taken from")
-    photos: NonNegativeInt = Field(300, description="photos for the pretrained networks; 0 leaves them out")
+    photos: NonNegativeInt = Field(500, description="photos for the pretrained networks; 0 leaves them out")
     photo_data: str = Field("imagenet-sample", description="SPEC of the photos")
     photo_nets: Annotated[tuple[str, ...], PlusSeparated] = Field(
         tuple(f"imagenet:efficientnet-lite{i}" for i in range(3)),

@@ -94,7 +94,7 @@ def photos(paper: ImageNetMistakesPaper, rows: Rows) -> dict[str, Any]:
     }
     if largest.any():
         found["shared"] = share_of(shared[largest])
-        found["shared_by_all"] = share_of(others.all(0)[largest])
+        found["shared_by_all"] = share_of(np.all(others, axis=0, keepdims=True)[0][largest])
     if shared.any():
         pairs = rows.table("random_pairs", PHOTOS)
         found["close"] = share_of(is_close(labels, predicted)[shared])

@@ -16,7 +16,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.core.version import __version__
 from unshaken.labels.review.protocol import ItemState, ItemStatus, is_revealed, status_of, valid_rows
-from unshaken.labels.review.verdict import Action, RecordedVerdict, ReviewContext, Verdict
+from unshaken.labels.review.verdict import LONGEST_TOKEN, Action, RecordedVerdict, ReviewContext, Verdict
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review.records import Review
 
@@ -66,9 +66,10 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
         act: what is done.
 
     Raises:
-        ParameterError: the token was used for something else, there is nothing to withdraw, or the item is absent or
-            not disputed.
+        ParameterError: the token is none or was used for something else, there is nothing to withdraw, the item is
+            absent or not disputed, or the verdict names a class that is none.
     """
+    _check(review, act)
     last = connection.execute(sa.select(t.review.c.log).where(t.review.c.id == key).with_for_update()).scalar_one()
     reader, name = act.reader
     if (there := _with_token(connection, key, reader, act.token)) is not None:
@@ -112,6 +113,14 @@ def check_item(review: Review, item: int | None) -> int:
     if item is None or not 1 <= item <= review.items:
         raise ParameterError(f"review {review.name!r} has no item {shorten(item)}: its items are 1 to {review.items:,}")
     return item
+
+
+def _check(review: Review, act: Act) -> None:
+    token, classes = act.token, () if act.verdict is None else act.verdict.classes
+    if not 1 <= len(token) <= LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
+        raise ParameterError(f"token {shorten(token)} must be 1 to {LONGEST_TOKEN} printable ASCII characters")
+    if unknown := [c for c in classes if c >= len(review.classes)]:
+        raise ParameterError(f"there is no class {unknown[0]}: the review has classes 0 to {len(review.classes) - 1}")
 
 
 def rows_of(connection: sa.Connection, key: int, *conditions: Any, limit: int | None = None) -> list[RecordedVerdict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time, now, row_of
 from unshaken.serve.review._readers import Readers
-from unshaken.serve.review._rows import checked_name, find_review
+from unshaken.serve.review._rows import checked_name, find_review, sample_key
 from unshaken.serve.review.records import Version
 
 BLOCK = 1000
@@ -85,6 +86,26 @@ class Versions(Readers):
                 )
                 reviewed.append(one)
         return reviewed
+
+    def given_labels(self, review: str, samples: Sequence[str]) -> dict[str, int]:
+        """The reviewed label of each of these samples that the review has.
+
+        Args:
+            review: name.
+            samples: ids.
+
+        Raises:
+            ParameterError: there is no such review.
+        """
+        found: dict[str, int] = {}
+        with self._database.reading() as connection:
+            key, _ = find_review(connection, review)
+            for start in range(0, len(samples), BLOCK):
+                keys = [sample_key(sample) for sample in samples[start : start + BLOCK]]
+                query = sa.select(t.item.c.sample, t.item.c.given)
+                rows = connection.execute(query.where(t.item.c.review == key, t.item.c.key.in_(keys)))
+                found |= {row.sample: int(row.given) for row in rows}
+        return found
 
     def outcome(self, review: str, version: str | int | None = None) -> Outcome:
         """The labels of a review at a version, as exports take them.

@@ -10,8 +10,8 @@ from typing import Self
 import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import MAX_CLASSES, in_range, shorten
-from unshaken.labels.review.verdict import LONGEST_TOKEN, Action, RecordedVerdict, Verdict, VerdictKind, storable
+from unshaken.core.numbers import MAX_CLASSES, in_range
+from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._database import Database
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
@@ -190,7 +190,6 @@ class ReviewStore(Versions):
                 if reader not in readers:
                     readers[reader] = find_reader(connection, reader)
                 item = find_item(connection, key, sample)
-                _check(found, verdict, token)
                 append(connection, key, found, Act(readers[reader], Action.VERDICT, token, item, verdict))
             return find_review(connection, review)[1].log - found.log
 
@@ -255,13 +254,4 @@ class ReviewStore(Versions):
     ) -> RecordedVerdict:
         with self._database.writing() as connection:
             key, found = find_review(connection, review)
-            _check(found, verdict, token)
             return append(connection, key, found, Act(find_reader(connection, reader), action, token, item, verdict))
-
-
-def _check(review: Review, verdict: Verdict | None, token: str) -> None:
-    if not 1 <= len(token) <= LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
-        raise ParameterError(f"token {shorten(token)} must be 1 to {LONGEST_TOKEN} printable ASCII characters")
-    unknown = [c for c in verdict.classes if c >= len(review.classes)] if verdict is not None else []
-    if unknown:
-        raise ParameterError(f"there is no class {unknown[0]}: the review has classes 0 to {len(review.classes) - 1}")

@@ -1,0 +1,167 @@
+"""Reviews to files of other tools, and verdicts from them into a review."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import shorten
+from unshaken.data import load_data
+from unshaken.labels.correct.cleanlab import from_cleanlab, to_cleanlab
+from unshaken.labels.correct.fiftyone import from_fiftyone, to_fiftyone
+from unshaken.labels.correct.label_studio import from_label_studio, to_label_studio
+from unshaken.labels.correct.outcome import ForeignVerdict, Outcome, verdict_for
+from unshaken.labels.correct.overlay import to_overlay, write_corrected
+from unshaken.labels.correct.table import from_csv, to_csv
+from unshaken.labels.review.protocol import ItemState
+from unshaken.labels.review.verdict import Verdict
+from unshaken.serve.review.store import ReviewStore
+
+
+class Format(StrEnum):
+    """Files that a review is exported to; the first four are imported too."""
+
+    CSV = "csv"
+    CLEANLAB = "cleanlab"
+    LABEL_STUDIO = "label-studio"
+    FIFTYONE = "fiftyone"
+    OVERLAY = "overlay"
+    PARQUET = "parquet"
+
+
+def _csv(outcome: Outcome, path: Path) -> None:
+    path.write_bytes(to_csv(outcome).encode())
+
+
+def _cleanlab(outcome: Outcome, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **to_cleanlab(outcome))  # type: ignore[arg-type]
+
+
+def _label_studio(outcome: Outcome, path: Path) -> None:
+    path.write_text(json.dumps(to_label_studio(outcome), ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _fiftyone(outcome: Outcome, path: Path) -> None:
+    path.write_text(json.dumps(to_fiftyone(outcome), ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _overlay(outcome: Outcome, path: Path) -> None:
+    pq.write_table(to_overlay(outcome), path)
+
+
+def _parquet(outcome: Outcome, path: Path) -> None:
+    write_corrected(load_data(outcome.data), outcome, path)
+
+
+WRITERS: Mapping[Format, Callable[[Outcome, Path], None]] = {
+    Format.CSV: _csv,
+    Format.CLEANLAB: _cleanlab,
+    Format.LABEL_STUDIO: _label_studio,
+    Format.FIFTYONE: _fiftyone,
+    Format.OVERLAY: _overlay,
+    Format.PARQUET: _parquet,
+}
+READERS: Mapping[Format, Callable[[Path, tuple[str, ...]], list[ForeignVerdict]]] = {
+    Format.CSV: lambda path, classes: from_csv(path),
+    Format.CLEANLAB: lambda path, classes: from_cleanlab(path),
+    Format.LABEL_STUDIO: from_label_studio,
+    Format.FIFTYONE: from_fiftyone,
+}
+
+
+def export_review(
+    store: ReviewStore, review: str, format: Format, path: Path, *, version: str | None = None
+) -> Outcome:
+    """Write the labels of a review to a file.
+
+    Args:
+        store: of the review.
+        review: name.
+        format: of the file.
+        path: of the file; one that is there is replaced.
+        version: name of the version; None for the labels as they are now.
+
+    Raises:
+        ParameterError: there is no such review or version, or the file cannot be written.
+        DataError: the data cannot be read, for `parquet`.
+    """
+    outcome = store.outcome(review, version)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        WRITERS[format](outcome, part)
+        part.replace(path)
+    except OSError as error:
+        raise ParameterError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return outcome
+
+
+def import_verdicts(
+    store: ReviewStore, review: str, format: Format, path: Path, *, reader: str | None = None
+) -> tuple[int, int]:
+    """Append the verdicts of a file to a review, all of them or none; those that are in it already are not added again.
+
+    Args:
+        store: of the review.
+        review: name.
+        format: of the file: csv, cleanlab, label-studio or fiftyone.
+        path: of the file.
+        reader: name of the reader of answers whose reader the file does not say.
+
+    Returns:
+        The number of verdicts in the file, and of those added.
+
+    Raises:
+        ParameterError: the format is not imported, a sample is none of the review, or a reader is not known.
+        DataError: the file cannot be read.
+    """
+    if format not in READERS:
+        raise ParameterError(f"format {format.value} is not imported: choose {', '.join(READERS)}")
+    found = READERS[format](path, store.review(review).classes)
+    names = {one.reader or reader for one in found}
+    if None in names:
+        raise ParameterError(f"{path}: does not say whose answers these are: name a --reader")
+    for name in sorted(filter(None, names)):
+        store.ensure_reader(name)
+    given = store.given_labels(review, [one.sample for one in found])
+    rows = [_row(one, one.reader or reader or "", given) for one in found]
+    return len(rows), store.record_all(review, rows)
+
+
+def _row(one: ForeignVerdict, reader: str, given: Mapping[str, int]) -> tuple[str, str, Verdict, str]:
+    if one.sample not in given:
+        raise ParameterError(f"the review has no item of sample {shorten(one.sample)}: nothing was imported")
+    content = f"{one.sample}\0{one.answer}".encode("utf-8", "surrogatepass")
+    token = f"import-{hashlib.blake2b(content, digest_size=16).hexdigest()}"
+    return one.sample, reader, verdict_for(one.answer, given[one.sample]), token
+
+
+def verdict_words(outcome: Outcome, samples: Sequence[str]) -> dict[str, str]:
+    """The outcome as `estimate_wrong` takes it: `right`, `wrong` or `unclear`; what is disputed is unclear.
+
+    Args:
+        outcome: of a review.
+        samples: ids of the samples of the review.
+
+    Raises:
+        ParameterError: a sample has no answer yet.
+    """
+    words = {None: "unclear", True: "wrong", False: "right"}
+    known = (one for one in outcome.labels if one.state not in (ItemState.OPEN, ItemState.WAITING))
+    found = {one.sample: words[one.is_wrong] for one in known}
+    absent = [sample for sample in samples if sample not in found]
+    if absent:
+        raise ParameterError(
+            f"{len(absent):,} of {len(samples):,} samples of the review lack verdicts, such as {shorten(absent[0])}: "
+            "finish it first"
+        )
+    return {sample: found[sample] for sample in samples}
