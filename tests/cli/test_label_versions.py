@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unshaken.run import Condition, RunDir
+from unshaken.run import RunDir
 from unshaken.run.rows import SCHEMAS
 
 
@@ -20,7 +20,7 @@ def write_run(folder, predictions, labels=(0, 0, 1, 1)):
     none = [None] * len(labels)
     arrays = {field.name: pa.array(columns.get(field.name, none), field.type) for field in SCHEMAS["outcomes"]}
     table = pa.table(arrays, schema=SCHEMAS["outcomes"])
-    RunDir(folder).write_rows(table, "outcomes", Condition("clean", "clean").name, 0)
+    RunDir(folder).write_rows(table, "outcomes", "clean", 0)
     return str(folder)
 
 

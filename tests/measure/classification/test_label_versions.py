@@ -45,7 +45,7 @@ def test_equal_models_share_their_rank():
     ("models", "after", "why"),
     [
         ({}, AFTER, "needs a model"),
-        (MODELS, AFTER[:3], "needs a model, and samples"),
+        (MODELS, AFTER[:3], "8 labels before and 3 after"),
         (MODELS, np.full(8, -1), "a label in both versions"),
         ({"a": np.array([1])}, AFTER, "a has 1 predictions for 8 labels"),
     ],

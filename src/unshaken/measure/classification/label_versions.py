@@ -106,8 +106,10 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
         ParameterError: there is no model, lengths differ, or no sample has a label in both versions.
     """
     old, new = integers("before", before), integers("after", after)
+    if len(old) != len(new):
+        raise ParameterError(f"{len(old)} labels before and {len(new)} after: give each sample both, -1 for none")
     both = (old >= 0) & (new >= 0)
-    if not predictions or len(old) != len(new) or not both.any():
+    if not predictions or not both.any():
         raise ParameterError("comparing labels needs a model, and samples that have a label in both versions")
     hits: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name, values in predictions.items():
