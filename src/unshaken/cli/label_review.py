@@ -59,7 +59,7 @@ def review(
             raise ParameterError(
                 f"host {host} can be reached by others, so readers need tokens: name them by --readers"
             )
-        app = create_app(store, reader=LOCAL if local else None, hosts=LOOPBACK if is_loopback(host) else None)
+        app = create_app(store, reader=LOCAL if local else None, hosts={*LOOPBACK, host} if local else None)
 
         def ready(address: str) -> None:
             done = store.progress(name).done

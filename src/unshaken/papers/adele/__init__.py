@@ -114,7 +114,7 @@ class AdelePaper(Paper):
     garments: PositiveInt = Field(300, description="images of each garment from which scenes are drawn")
     epochs: PositiveInt = Field(44, description="epochs of training")
     batch_size: PositiveInt = Field(8, description="scenes of a step")
-    lr: PositiveFloat = Field(0.003, description="largest learning rate, of Adam")
+    lr: PositiveFloat = Field(0.005, description="largest learning rate, of Adam")
     every: PositiveInt = Field(5, description="epochs of a block, in which each class is corrected once")
     dropped: float = Field(0.15, ge=0, le=1, description="share of the bags that the annotator forgets")
     more: int = Field(0, ge=0, le=2, description="further arms: 1 consistency alone, 2 also starts told by the truth")

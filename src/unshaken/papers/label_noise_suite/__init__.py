@@ -109,20 +109,20 @@ class LabelNoisePaper(Paper):
     }
     chooses: ClassVar[Mapping[str, str]] = {"epochs": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
-        "photos": 12_000,
-        "test": 8000,
-        "choosing": 2000,
-        "epochs": 20,
+        "photos": 8000,
+        "test": 4000,
+        "choosing": 1000,
+        "epochs": 40,
         "arms": ("gce", "sce", "elr", "co-teaching"),
     }
 
     photos: PositiveInt = Field(3000, description="training images, whose labels are also examined")
     test: PositiveInt = Field(2000, description="test images")
-    choosing: PositiveInt = Field(1000, description="further test images, on which the best epoch is chosen")
+    choosing: PositiveInt = Field(500, description="further test images, on which the best epoch is chosen")
     human: str = Field("cifar10n:worse", description="data SPEC of the same images with people's labels")
     folds: int = Field(3, description="parts of the cross-validation", ge=2)
     fold_epochs: PositiveInt = Field(6, description="epochs of each of its networks")
-    epochs: PositiveInt = Field(14, description="epochs of the trainings that may memorise")
+    epochs: PositiveInt = Field(18, description="epochs of the trainings that may memorise")
     arms: Annotated[tuple[str, ...], PlusSeparated] = Field(
         ("gce", "elr"), description=f"losses for noisy labels, two or more of {', '.join(RECIPES)}", min_length=2
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
 from unshaken.labels.review.verdict import Verdict
+from unshaken.serve.review.exchange import Format, export_review
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def test_a_version_is_named_once(ann, answered):
     assert "No version is named yet." in page
     page = ann.post("/reviews/night/versions", page, version=" first pass ")
     assert "first pass" in page
-    assert "after row 12 of the log" in page
+    assert "After row 12 of the log" in page
     page = ann.post("/reviews/night/versions", page, status=400, version="first pass")
     assert "there is a version &#39;first pass&#39; already" in page
 
@@ -54,6 +57,38 @@ def test_a_version_is_named_once(ann, answered):
 def test_a_wrong_name_of_a_version_is_refused(ann, reviews, name):
     ann.post("/reviews/night/versions", ann.get("/reviews/night/versions"), status=400, version=name)
     assert reviews.versions("night") == []
+
+
+@pytest.mark.parametrize("format", [f for f in Format if f is not Format.PARQUET])
+def test_the_labels_of_a_version_are_downloaded(ann, reviews, tmp_path, format):
+    reviews.record("day", 1, "ann", Verdict(kind="suggest", classes=(3,)), token="1")
+    reviews.name_version("day", "first pass")
+    reviews.record("day", 2, "ann", Verdict(kind="unclear"), token="2")
+    assert f"/reviews/day/export/{format.value}?version=first+pass" in ann.get("/reviews/day/versions")
+    answer = ann.client.get(f"/reviews/day/export/{format.value}", params={"version": "first pass"})
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert f"day-first_pass-{format.value}" in answer.headers["content-disposition"]
+    export_review(reviews, "day", format, tmp_path / "file", version="first pass")
+    assert answer.content == (tmp_path / "file").read_bytes()
+    now = ann.client.get(f"/reviews/day/export/{format.value}")
+    assert now.status_code == 200
+    assert now.content != answer.content
+
+
+def test_a_format_that_cannot_hold_the_classes_says_so(ann, answered):
+    assert "crane" in ann.get("/reviews/night/export/label-studio", status=400)
+
+
+def test_a_download_leaves_no_file_behind(ann, answered, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ann.get("/reviews/night/export/csv")
+    ann.get("/reviews/night/export/parquet", status=400)  # the data cannot be opened
+    assert list(tmp_path.glob("unshaken-*")) == []
+
+
+@pytest.mark.parametrize("path", ["zip", "csv?version=second", "csv?version=<b>", "..%2fcsv"])
+def test_a_wrong_download_is_refused(ann, path):
+    ann.get(f"/reviews/night/export/{path}", status=404)
 
 
 def test_the_list_shows_what_is_done(ann, answered):

@@ -1,14 +1,30 @@
-"""Versions: named points in the log."""
+"""Versions: named points in the log, each with its labels as files for other tools."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import FileResponse, Response
+from starlette.background import BackgroundTask
 
 from unshaken.core.errors import ParameterError
+from unshaken.serve.review.exchange import Format, export_review
 from unshaken.serve.review.pages.context import InReview, ReviewContext, Sent
 
 router = APIRouter(prefix="/reviews/{name}")
+FILES = {
+    Format.CSV: ("CSV", "csv"),
+    Format.CLEANLAB: ("cleanlab arrays", "npz"),
+    Format.LABEL_STUDIO: ("Label Studio", "json"),
+    Format.FIFTYONE: ("FiftyOne", "json"),
+    Format.OVERLAY: ("overlay for ?labels=FILE", "parquet"),
+    Format.PARQUET: ("corrected data set", "parquet"),
+}
+"""Name and ending of each file."""
 
 
 @router.get("/versions")
@@ -29,6 +45,24 @@ def name_version(here: InReview, sent: Sent) -> Response:
     return here.go("versions")
 
 
+@router.get("/export/{format}")
+def download(here: InReview, format: Format, version: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """The labels of a version as a file; those of now without a version."""
+    if version and version not in {one.name for one in here.store.versions(here.name)}:
+        raise HTTPException(404, "The review has no version of this name.")
+    ending = FILES[format][1]
+    folder = tempfile.mkdtemp(prefix="unshaken-export-")
+    try:
+        file = Path(folder) / f"labels.{ending}"
+        export_review(here.store, here.name, format, file, version=version or None)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    name = "-".join(part for part in (here.name, version or "now", format.value) if part).replace(" ", "_")
+    remove = BackgroundTask(shutil.rmtree, folder)
+    return FileResponse(file, media_type="application/octet-stream", filename=f"{name}.{ending}", background=remove)
+
+
 def _page(here: ReviewContext, trouble: str = "") -> Response:
     versions = here.store.versions(here.name)
-    return here.answer("versions", "Versions", "versions", versions=versions, trouble=trouble)
+    return here.answer("versions", "Versions", "versions", versions=versions, files=FILES, trouble=trouble)
