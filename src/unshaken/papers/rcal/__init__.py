@@ -117,13 +117,13 @@ class RCALPaper(Paper):
     full: ClassVar[Mapping[str, Any]] = {"largest": 3000, "test": 6000, "choosing": 2000, "epochs": 20, "seeds": 5}
 
     seeds: PositiveInt = Field(3, description="seeds of noise and training")
-    largest: PositiveInt = Field(800, description="training images of the largest class")
+    largest: PositiveInt = Field(1200, description="training images of the largest class")
     ratio: float = Field(100.0, ge=1, description="of the largest class to the smallest")
     rate: float = Field(0.4, gt=0, lt=1, description="share of wrong labels")
     test: PositiveInt = Field(2000, description="balanced test images")
     choosing: PositiveInt = Field(1000, description="further test images, on which the best epoch is chosen")
-    pretraining: PositiveInt = Field(20, description="epochs of SimCLR")
-    epochs: PositiveInt = Field(12, description="epochs of each arm")
+    pretraining: PositiveInt = Field(40, description="epochs of SimCLR")
+    epochs: PositiveInt = Field(8, description="epochs of each arm")
     lr: PositiveFloat = Field(2e-3, description="largest learning rate of each arm, of Adam")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
