@@ -23,10 +23,12 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
+    "unshaken.explain": "Attribution AttributionResult CAM EdgeDetector GradCAM GradCAMPlusPlus Gradient GradientShap "
+    "InputXGradient IntegratedGradients LayerCAM Occlusion RISE RandomMap SmoothGrad attribute",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix ClassBalanced CoTeaching Consistency Corruptions "
-    "CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT FgsmRs FreeAT "
-    "FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
+    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
+    "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
+    "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
     "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
     "PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR "
     "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",

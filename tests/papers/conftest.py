@@ -6,6 +6,7 @@ A row enters the battery by a line in `TINY`.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -56,6 +58,35 @@ def make_tints(
                 columns[key].append(entry)
     pq.write_table(pa.table(columns), folder / "tints.parquet")
     return f"parquet:{folder}/tints.parquet"
+
+
+def make_doubted(folder: Path) -> str:
+    """Tints; and `people.parquet` with the training images, of whose labels three in ten are the next class."""
+    spec = make_tints(folder)
+    table = pq.read_table(folder / "tints.parquet")
+    table = table.filter(pc.equal(table["split"], "train")).drop_columns("split")
+    labels = pa.array([(c + (i % 10 < 3)) % 3 for i, c in enumerate(table["label"].to_pylist())])
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", labels), folder / "people.parquet")
+    return spec
+
+
+def make_mistakes(folder: Path) -> str:
+    """Released judgements of two models, few and made up, beside tints; three files are mistakes of both."""
+    kinds = (
+        ("Fine-grained error", "Major"),
+        ("Fine-grained with OOV", "Minor"),
+        ("Spurious Correlation", "Borderline"),
+    )
+    for name, places in (("vit3b", range(6)), ("greedy_soups", range(3, 8))):
+        made = {
+            f"file{i}": {"top_prediction": i + (i == 5 and name == "vit3b")}
+            | dict(zip(("failure category", "failure severity"), kinds[i % 3], strict=True))
+            for i in places
+        }
+        (folder / f"{name}_mistakes.json").write_text(json.dumps(made))
+    (folder / "class_confusion_wnids.json").write_text(json.dumps([["n01440764", "n01443537", 2], ["n2", "n1", 1]]))
+    make_tints(folder)
+    return str(folder)
 
 
 def make_bands(folder: Path, classes: int = 5) -> str:
@@ -274,6 +305,7 @@ TINY: dict[str, Tiny] = {
         "votes=60",
         partial(make_faint_tints, train=180, test=70), "steps=3",
     ),
+    "adele": Tiny("seeds=2,scenes=12,tested=4,garments=6,epochs=5,batch_size=4,every=1,more=2", make_rows, "epochs=7"),
     "adversarial-training": Tiny(
         "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,
@@ -314,7 +346,6 @@ TINY: dict[str, Tiny] = {
     "early-learning-regularization": Tiny(
         "photos=60,test=20,choosing=20,epochs=2,seeds=1,draws=2", make_tints, "epochs=3",
         patches={
-            "unshaken.papers.early_learning_regularization.LATE": "20",
             "unshaken.papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
             "unshaken.papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
         },
@@ -333,12 +364,26 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
+    "imagenet-mistakes": Tiny(
+        "seeds=1,images=200,tested=40,epochs=4,small_data=parquet:{folder}/tints.parquet,photos=40,photo_data=demo,"
+        "photo_nets=demo:robust+demo:standard,random_pairs=60",
+        make_mistakes,
+        "tested=39",
+    ),
+    "label-noise-suite": Tiny(
+        "photos=90,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,human=parquet:{folder}/people.parquet",
+        make_doubted, "epochs=3",
+    ),
     "mahalanobis": Tiny(
         "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
         {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "rcal": Tiny(
+        "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
+        needs=("sklearn",),
     ),
     "rigid": Tiny(
         "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"

@@ -11,9 +11,9 @@ import torch
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
+from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers import run_paper
 from unshaken.papers.early_learning_regularization import EarlyLearningPaper
-from unshaken.papers.early_learning_regularization.experiment import build_small
 from unshaken.papers.early_learning_regularization.linear import SIGMA, WRONG, N, descend, draw
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
@@ -110,7 +110,7 @@ def test_wrong_labels_are_learned_against_by_elr_and_not_yet_by_either_after_ten
 
 
 def test_the_network_has_the_parameters_of_the_card():
-    assert sum(p.numel() for p in build_small(10, 1, 28).parameters()) == 206_970
+    assert sum(p.numel() for p in HiddenConvs(10, 1, 28).parameters()) == 206_970
 
 
 def test_the_curves_end_with_what_the_network_says(finished):

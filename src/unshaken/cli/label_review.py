@@ -39,7 +39,7 @@ def review(
 ) -> int:
     """Serve the review of labels in DIR to people, until Ctrl-C: find, then review, then estimate and export.
 
-    A second call goes on with the review that is there. Needs the extra serve.
+    A second call resumes the review. Needs the extra serve.
     """
     from unshaken.serve.app import create_app
     from unshaken.serve.run import LOOPBACK, is_loopback, serve

@@ -7,6 +7,7 @@ import typer
 from unshaken.cli.label_exchange import agree, export, import_
 from unshaken.cli.label_review import open_store, review
 from unshaken.cli.label_training import train_in_spite
+from unshaken.cli.label_versions import compare
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
 from unshaken.cli.options.review import Database, Name
@@ -24,6 +25,7 @@ app.command("review")(review)
 app.command("export")(export)
 app.command("import")(import_)
 app.command("agree")(agree)
+app.command("compare")(compare)
 
 
 @app.command("find")

@@ -32,11 +32,13 @@ class LabelTable:
         ids: of the samples that have a row.
         labels: pyarrow array of class names or label numbers; null where the sample has no single label.
         version: name of the labels.
+        given: label numbers that these take the place of, or None where the file does not say.
     """
 
     ids: list[str]
     labels: pa.Array
     version: str
+    given: list[int | None] | None = None
 
 
 def with_labels(dataset: Dataset, file: str) -> Dataset:
@@ -92,13 +94,15 @@ def read_labels(path: Path, spec: str) -> LabelTable:
     try:
         if path.suffix.lower() == ".csv":
             return _from_csv(path)
-        check_parquet(path, ["id", "label"], spec)
-        table = pq.read_table(path, columns=["id", "label"], memory_map=False)
+        names = ["id", "label", *({"given"} & set(pq.read_schema(path).names))]
+        check_parquet(path, names, spec)
+        table = pq.read_table(path, columns=names, memory_map=False)
         table.validate(full=True)
         metadata = pq.read_schema(path).metadata or {}
         ids = [str(id) for id in table["id"].to_pylist()]
         version = metadata.get(VERSION, path.name.encode()).decode("utf-8", "replace")
-        return LabelTable(ids, table["label"].combine_chunks(), version)
+        given = table["given"].cast(pa.int64()).to_pylist() if "given" in names else None
+        return LabelTable(ids, table["label"].combine_chunks(), version, given)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, KeyError, ValueError) as error:
         raise DataError(f"data {spec!r}: labels in {str(path)!r} cannot be read: {reason_of(error)}") from error
 

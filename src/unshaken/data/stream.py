@@ -52,7 +52,8 @@ def stream(
         that cannot be used, before the batch that follows it.
 
     Raises:
-        DataError: workers, batch size or an index is out of range; or one size is wanted and most images have another.
+        DataError: workers, batch size or an index is out of range; or one size is wanted and most images have another;
+            or images are to be resized whose labels are masks.
     """
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     if workers < 1 or batch_size < 1:
@@ -61,6 +62,9 @@ def stream(
     for index in order:
         if not 0 <= index < len(dataset):
             raise DataError(f"index {index} is not within the {len(dataset)} samples of {dataset.options.spec!r}")
+    masks = dataset.labels is not None and dataset.labels.ndim > 1
+    if masks and (view is not None or dataset.options.size is not None):
+        raise DataError(f"data {dataset.options.spec!r} is labelled with masks, which are not resized with its images")
     return _stream(dataset, order, view, workers, batch_size)
 
 
@@ -174,5 +178,5 @@ class _Prepare:
 def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels]) -> Batch:
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     floats = stacked.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen])
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen]).long()
     return Batch(floats, labels, tuple(dataset.ids[i] for i in chosen))

@@ -23,6 +23,8 @@ JUDGED = {
     "recall": "recall of the flags",
 }
 """Figures against the true labels, and the heads of their columns."""
+AREAS = ("auroc", "average_precision")
+"""Those that are no shares of samples."""
 
 
 def write_labels_report(run: RunDir) -> Page:
@@ -96,10 +98,13 @@ def _judged(record: dict[str, Any]) -> list[Block]:
     judged = {name: one["judged"] for name, one in record["found"].items() if "judged" in one}
     if not judged:
         return []
-    rows = [cells.line(name, *(cells.share(figures.get(key)) for key in JUDGED)) for name, figures in judged.items()]
+    rows = [
+        cells.line(name, *((cells.value if key in AREAS else cells.share)(figures.get(key)) for key in JUDGED))
+        for name, figures in judged.items()
+    ]
     text = (
         f"The true labels of this data are known: {wording.percent(record['known_wrong']['value'])} of the given ones "
-        "are wrong. A ranking that knows nothing has the AUROC 50 % and this share as average precision."
+        "are wrong. A ranking that knows nothing has the AUROC 0.5, and this share as average precision."
     )
     table = Table("Each finder against the true labels.", cells.columns("finder", *JUDGED.values()), tuple(rows))
     return [Heading("Against the true labels", "truth", "Truth"), Prose(text), table]

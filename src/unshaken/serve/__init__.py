@@ -1,1 +1,12 @@
 """Web applications over run directories and reviews; needs the extra `serve`."""
+
+from unshaken.core.extras import need
+
+for _module, _package in (
+    ("fastapi", "fastapi"),
+    ("uvicorn", "uvicorn"),
+    ("python_multipart", "python-multipart"),
+    ("sqlalchemy", "sqlalchemy"),
+    ("alembic", "alembic"),
+):
+    need(_module, _package, "serve", "a web application")

@@ -6,10 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import unshaken
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.masks import IGNORED, cross_entropy
+from unshaken.data.in_memory import InMemory
 from unshaken.data.resident import Samples
+from unshaken.data.spec import Options
+from unshaken.data.stream import stream
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.mixup import Mixup
@@ -94,6 +98,27 @@ def test_bad_masks_are_one_line(squares, spoil, message):
     images, masks = squares
     with pytest.raises(DataError, match=message):
         fit(unet(images), images, spoil(masks), [], QUICK, classes=3)
+
+
+def test_masks_of_images_that_are_decoded_on_the_way(squares):
+    images, masks = squares
+    data = InMemory(images, masks, classes=["none", "grey", "bright"], options=Options(spec="<scenes>", mode="RGB"))
+    (batch,) = stream(data, batch_size=40)
+    assert batch.images.shape == (40, 3, 16, 16)
+    assert torch.equal(batch.labels, masks.long())
+    samples = Samples(data, None, 3)
+    assert samples.are_masks
+    assert torch.equal(samples.whole(samples.good[:4]).labels, masks[:4].long())
+
+
+def test_only_training_takes_masks(squares, tmp_path):
+    data = InMemory(*squares, classes=["none", "grey", "bright"])
+    with pytest.raises(DataError, match="is labelled with masks, which are not resized with its images"):
+        unshaken.audit("demo:standard", data, out=tmp_path / "run")
+    with pytest.raises(DataError, match="is labelled with masks: one class an image is needed here"):
+        unshaken.audit(fresh("small-cnn", squares[0], classes=3, seed=0), data, out=tmp_path / "other")
+    with pytest.raises(ModelError, match=r"must return logits, a float tensor \[N, K\]"):
+        unshaken.audit(unet(squares[0]), data, out=tmp_path / "third")
 
 
 def test_a_batch_takes_masks_of_the_size_of_its_images():

@@ -83,7 +83,7 @@ def _answer(label: Any, names: list[str] | None, classes: tuple[str, ...], where
     if isinstance(label, dict):
         attributes = label.get("attributes")
         said = attributes.get("answer") if isinstance(attributes, dict) else None
-        if isinstance(said, str) and "answer" in attributes:
+        if isinstance(said, str):
             return parse_answer(said, where) if said else None
         label = label.get("label")
     if label is None:

@@ -20,7 +20,7 @@ ROWS = 512
 
 
 def to_overlay(outcome: Outcome) -> pa.Table:
-    """A table with `id` and `label` of each reviewed sample, for `?labels=FILE`; null where none should be used.
+    """A table with `id`, `label` and the label `given` before, for `?labels=FILE`; null where none should be used.
 
     Args:
         outcome: of a review.
@@ -29,6 +29,7 @@ def to_overlay(outcome: Outcome) -> pa.Table:
     columns = {
         "id": pa.array([one.sample for one in outcome.labels], pa.string()),
         "label": pa.array(finals, pa.int64()),
+        "given": pa.array([one.given for one in outcome.labels], pa.int64()),
     }
     return pa.table(columns).replace_schema_metadata({VERSION: outcome.version.encode()})
 

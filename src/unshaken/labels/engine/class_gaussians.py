@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from unshaken.core.errors import DataError
 from unshaken.core.extras import need
@@ -85,6 +84,8 @@ def normality(z: Numbers, mean: Numbers, covariance: Numbers) -> float:
         mean: `[m]`.
         covariance: `[m, m]` of full rank.
     """
+    from scipy import stats  # half a second
+
     return float(stats.kstest(squared_distances(z, mean, covariance), "chi2", args=(z.shape[1],)).statistic)
 
 

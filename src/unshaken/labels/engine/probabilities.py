@@ -15,6 +15,8 @@ from unshaken.measure.statistics.columns import Indices, Numbers
 
 BLOCK = 1 << 22
 """Numbers in a block: 32 MiB as float64."""
+SCATTERED = 32
+"""Rows read from all over a mapped file before its pages are given back: each may bring 2 MiB of it into memory."""
 SLACK = 1e-3
 """How far a row's sum may be from 1; half precision rounds so much. It is divided by its sum."""
 
@@ -68,15 +70,26 @@ class Probabilities:
         Args:
             indices: int `[n]`.
         """
-        found = self._normal(self.values[indices], 0)
-        self._release()
-        return found
+        if self._pages is None:
+            return self._normal(self.values[indices], 0)
+        found = np.empty((len(indices), self.classes), self.values.dtype)
+        for start in range(0, len(indices), SCATTERED):
+            part = slice(start, start + SCATTERED)
+            found[part] = self.values[indices[part]]
+            self._release()
+        return self._normal(found, 0)
+
+    @property
+    def _pages(self) -> mmap.mmap | None:
+        """The pages of a file that is mapped for reading alone; None where there are none that can be given back."""
+        pages = getattr(self.values, "_mmap", None)
+        kept = not hasattr(mmap, "MADV_DONTNEED") or self.values.flags.writeable
+        return None if kept or not isinstance(pages, mmap.mmap) else pages
 
     def _release(self) -> None:
         """Give back the pages of a mapped file that were read; else all of it would stay in memory."""
-        pages = getattr(self.values, "_mmap", None)
-        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not self.values.flags.writeable:
-            pages.madvise(mmap.MADV_DONTNEED)
+        if self._pages is not None:
+            self._pages.madvise(mmap.MADV_DONTNEED)
 
     def _normal(self, values: NDArray[Any], start: int) -> Numbers:
         block = np.array(values, np.float64)

@@ -74,7 +74,11 @@ def find_boxes(images: Sequence[ImageBoxes], classes: int, *, overlap_check: boo
         swapped.append(_wrong_class(image, near, least, overlap_check))
     precision = average_precision(images, classes)
     flags = [
-        (_below(a, image.predicted_labels, precision), *(_below(s, image.labels, precision) for s in (b, c)))
+        (
+            _below(a, image.predicted_labels, precision),
+            _below(b, image.labels, precision),
+            _below(c, image.labels, precision),
+        )
         for image, a, b, c in zip(images, overlooked, placed, swapped, strict=True)
     ]
     flagged = np.array([any(f.any() for f in three) for three in flags], bool)
@@ -88,7 +92,7 @@ def similarity(boxes: tuple[Numbers, Numbers]) -> Numbers:
     one, other = boxes
     centres = [(b[:, None, :2] + b[:, None, 2:]) / 2 for b in (one, other)]
     distance = np.linalg.norm(centres[0] - centres[1].transpose(1, 0, 2), axis=2)
-    return box_iou(one, other) * WEIGHT + (1 - WEIGHT) * np.exp(-distance * REACH)
+    return np.asarray(box_iou(one, other) * WEIGHT + (1 - WEIGHT) * np.exp(-distance * REACH))
 
 
 def _shapes(images: Sequence[ImageBoxes]) -> Iterator[tuple[Numbers, Numbers]]:

@@ -83,7 +83,7 @@ def find_multi_label(
         flagged[:, k] = np.asarray(ConfidentLearning(filter=filter).find(evidence).flagged)
         if filter.startswith("low-"):
             confident[:, k] = np.asarray(ConfidentLearning(filter="confident-learning").find(evidence).flagged)
-    samples: Flags = flagged.any(1)
+    samples: Flags = np.asarray(flagged.any(1))
     if filter.startswith("low-"):
         samples = lowest(moving_average(own), int(confident.any(1).sum()))
     return MultiLabelScores(POOLS[pool](scores), scores, samples, flagged)

@@ -42,4 +42,4 @@ def dice(counts: ArrayLike) -> Numbers:
 
 
 def _ratio(top: Numbers, bottom: Numbers) -> Numbers:
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0))

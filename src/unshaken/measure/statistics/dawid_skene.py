@@ -16,7 +16,7 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class DawidSkene:
-    """What the answers of several readers say of the true ones.
+    """True answers and each reader's errors, estimated from the answers of several readers.
 
     Args:
         posterior: probability of each category for each item, `[N, K]`; rows of items without an answer are the shares.

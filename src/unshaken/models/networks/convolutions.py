@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -57,3 +58,26 @@ class PlainConvs(nn.Sequential):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+class HiddenConvs(nn.Sequential):
+    """Blocks of a convolution, batch norm, ReLU and max-pooling, then a hidden layer on all places.
+
+    The hidden layer has most of the weights: such a net soon memorises its training images.
+
+    Args:
+        classes: number of logits K.
+        channels: of the images.
+        side: height and width in pixels.
+        widths: channels of each block.
+        hidden: units of the hidden layer.
+    """
+
+    def __init__(
+        self, classes: int, channels: int, side: int, *, widths: Sequence[int] = (16, 32), hidden: int = 128
+    ) -> None:
+        layers: list[nn.Module] = []
+        for one, two in pairwise((channels, *widths)):
+            layers += [nn.Conv2d(one, two, 3, padding=1, bias=False), nn.BatchNorm2d(two), nn.ReLU(), nn.MaxPool2d(2)]
+        flat = widths[-1] * (side >> len(widths)) ** 2
+        super().__init__(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, classes))

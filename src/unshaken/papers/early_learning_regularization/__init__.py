@@ -23,8 +23,8 @@ from unshaken.papers.frame import (
 
 SMALL = "conv-207k"
 PLAIN, REGULARISED = "plain", "elr"
-CURVE, EARLY, LATE = (0, 3, 10, 100, 300, 3000), "10", "3000"
-"""Steps of gradient descent after which the linear model is measured; those on which the rule rests."""
+CURVE, EARLY = (0, 3, 10, 100, 300, 3000), 10
+"""Steps of gradient descent after which the linear model is measured; the rule rests on `EARLY` and the last."""
 RIGHT, LEARNED, FORGOTTEN = 0.95, 0.85, 0.05
 """Shares of wrongly labelled samples in the linear model: predicted right early, memorised late, memorised by ELR."""
 HALF, DROP = 0.5, 0.04
@@ -50,13 +50,13 @@ class EarlyLearningPaper(Paper):
         "linear": ClaimPart(
             statement="A linear model first predicts the wrongly labelled samples right, and later memorises them.",
             rule=f"Shown if, over the draws, at least {RIGHT:.0%} of the wrongly labelled samples are predicted right "
-            f"after {EARLY} steps, and at least {LEARNED:.0%} as labelled after {LATE}, by intervals over the draws; "
-            "contradicted if a share is below half.",
+            f"after {EARLY} steps, and at least {LEARNED:.0%} as labelled after {CURVE[-1]:,}, by intervals over "
+            "the draws; contradicted if a share is below half.",
         ),
         "linear-elr": ClaimPart(
             statement="With the regulariser the linear model memorises none of them.",
-            rule=f"Shown if at most {FORGOTTEN:.0%} are predicted as labelled after {LATE} steps, by the interval over "
-            "the draws; contradicted if more than half are.",
+            rule=f"Shown if at most {FORGOTTEN:.0%} are predicted as labelled after {CURVE[-1]:,} steps, by the "
+            "interval over the draws; contradicted if more than half are.",
         ),
         "memorises": ClaimPart(
             statement="A network trained by cross-entropy memorises wrong labels, and loses accuracy by it.",
@@ -150,15 +150,16 @@ class EarlyLearningPaper(Paper):
         return [*self._linear(measured["linear"]), *in_every_seed(measured, self._images)]
 
     def _linear(self, linear: Mapping[str, Any]) -> list[Check]:
-        early, late = linear[PLAIN][EARLY]["corrected"], linear[PLAIN][LATE]["memorised"]
+        late = max(linear[PLAIN], key=int)
+        right, memorised = linear[PLAIN][str(EARLY)]["corrected"], linear[PLAIN][late]["memorised"]
         words = "wrongly labelled samples of the linear model"
         half = {"opposed_below": 0.5}
         return [
-            decide("linear", f"{words}, predicted right after {EARLY} steps", early, above=RIGHT, **half),
-            decide("linear", f"{words}, memorised after {LATE} steps", late, above=LEARNED, **half),
+            decide("linear", f"{words}, predicted right after {EARLY} steps", right, above=RIGHT, **half),
+            decide("linear", f"{words}, memorised after {late} steps", memorised, above=LEARNED, **half),
             decide(
-                "linear-elr", f"{words}, not memorised after {LATE} steps, ELR",
-                complement(linear[REGULARISED][LATE]["memorised"]), above=1 - FORGOTTEN, **half,
+                "linear-elr", f"{words}, not memorised after {late} steps, ELR",
+                complement(linear[REGULARISED][late]["memorised"]), above=1 - FORGOTTEN, **half,
             ),
         ]  # fmt: skip
 

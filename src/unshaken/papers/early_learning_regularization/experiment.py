@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from unshaken.core.progress import track
 from unshaken.data.label_noise import drawn_labels, symmetric
 from unshaken.harden.recipes.noisy_labels.elr import ELR
+from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers.early_learning_regularization import CURVE, PLAIN, REGULARISED, SMALL, EarlyLearningPaper
 from unshaken.papers.early_learning_regularization.linear import descend
 from unshaken.papers.frame.context import Context
@@ -56,18 +56,9 @@ def images(paper: EarlyLearningPaper, context: Context, arm: str, parts: Parts) 
     options = {"lr": 0.02, "weight_decay": 1e-3, "schedule": "cosine", "held_out": 1, "check_images": 2}
     recipes = [arms(paper)[arm]] if arm != PLAIN else []
     net = context.net(
-        arm, build_small if context.model == SMALL else context.model, noisy,
+        arm, HiddenConvs if context.model == SMALL else context.model, noisy,
         plan_training(paper.epochs, context.seed, **options), [*recipes, label_curves(true.labels, **sets)],
     )  # fmt: skip
     context.predict(f"{arm}.test", net.model, parts.testing.batch())
     training_rows(context, arm, net, noisy, true.labels)
     write_curves(context, arm, net, **sets)
-
-
-def build_small(classes: int, channels: int, side: int) -> nn.Module:
-    """Two convolutions of 16 and 32 channels and a hidden layer of 128: 206,970 parameters at 28 pixels."""
-    layers: list[nn.Module] = []
-    for one, two in ((channels, 16), (16, 32)):
-        layers += [nn.Conv2d(one, two, 3, padding=1, bias=False), nn.BatchNorm2d(two), nn.ReLU(), nn.MaxPool2d(2)]
-    hidden = nn.Linear(32 * (side // 4) ** 2, 128)
-    return nn.Sequential(*layers, nn.Flatten(), hidden, nn.ReLU(), nn.Linear(128, classes))

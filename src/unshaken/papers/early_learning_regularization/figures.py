@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from unshaken.measure import over_seeds, share
+from unshaken.measure import over_seeds
 from unshaken.papers.early_learning_regularization import CURVE, PLAIN, REGULARISED, EarlyLearningPaper
+from unshaken.papers.frame.label_figures import best_epoch, training_figures
 from unshaken.papers.frame.roles import choosing
-from unshaken.papers.frame.rows import Rows, share_of
+from unshaken.papers.frame.rows import Rows
 
 LINEAR = ("cosine", "corrected", "memorised", "residual_right", "residual_wrong", "test")
 
@@ -43,21 +42,7 @@ def seed_figures(rows: Rows) -> dict[str, Any]:
 
 
 def network(rows: Rows, arm: str) -> dict[str, Any]:
-    """Accuracy after the last epoch and at the best one, and what became of the labels."""
+    """Of one training; the best epoch is chosen on images that nothing is judged by."""
     with choosing():
-        best = int(np.argmax(rows.table("epochs", f"{arm}.choosing").sort_by("epoch")["correct"].to_numpy()))
-    epochs = rows.table("epochs", f"{arm}.test").sort_by("epoch")
-    right, n = (int(epochs[name][best].as_py()) for name in ("correct", "n"))
-    given, truth, predicted = (rows.table("training", arm)[name].to_numpy() for name in ("given", "truth", "predicted"))
-    wrong = given != truth
-    memorised = rows.table("memorised", arm).sort_by("epoch")["memorised"].to_pylist()
-    return {
-        "last": rows.accuracy(f"{arm}.test"),
-        "best": share(right, n).to_json(),
-        "best_epoch": best + 1,
-        "memorised": share_of((predicted == given)[wrong]),
-        "corrected": share_of((predicted == truth)[wrong]),
-        "fitted": share_of((predicted == given)[~wrong]),
-        "wrong_labels": round(float(wrong.mean()), 4),
-        "memorised_by_epoch": [round(v, 3) for v in memorised],
-    }
+        best = best_epoch(rows, arm)
+    return training_figures(rows, arm, best)

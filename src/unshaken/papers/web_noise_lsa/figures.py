@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from scipy import stats
 
 from unshaken.measure import auroc
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Flags, Numbers, Rows
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, CONTROL, WebNoisePaper
 
+THRESHOLD = 0.95
+"""Posterior of a large loss above which small loss flags an image."""
 PAIRS = (("linear", "small-loss"), ("alternate", "small-loss"), ("alternate", "linear"))
 """Arms whose accuracies are compared."""
 
@@ -44,24 +47,25 @@ def detection(rows: Rows) -> dict[str, Any]:
     """Both detectors against images of no class and against flipped labels, and what the line drops."""
     table = rows.table("detections", "scores")
     kinds = np.array(table["kind"].to_pylist())
-    found: dict[str, Any] = {
-        name: one_detector(table[column].to_numpy(), kinds)
-        for name, column in (("linear", "linear"), ("small-loss", "small_loss"))
+    line, loss, small = (table[name].to_numpy() for name in ("linear", "loss", "small_loss"))
+    alike = stats.spearmanr(line, loss).statistic if np.ptp(line) else 0.0
+    return {
+        "linear": one_detector(line, line > 0.5, kinds),
+        "small-loss": one_detector(loss, small > THRESHOLD, kinds),
+        "rho": round(float(alike), 4),
+        "clean_images": dropped(table, kinds),
     }
-    scores = [table[name].to_numpy() for name in ("linear", "small_loss")]
-    alike = stats.spearmanr(*scores).statistic if all(np.ptp(s) for s in scores) else 0.0
-    return {**found, "rho": round(float(alike), 4), "clean_images": dropped(table, kinds)}
 
 
-def one_detector(scores: np.ndarray[Any, Any], kinds: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """AUROC of the score, and the share of each kind that is flagged at a half."""
+def one_detector(scores: Numbers, flags: Flags, kinds: NDArray[np.str_]) -> dict[str, Any]:
+    """AUROC of the score, and the share of each kind that is flagged."""
     clean = scores[kinds == "clean"]
     ranked = {n: auroc(clean, scores[kinds == k]).to_json() for n, k in (("ood", "ood"), ("flips", "flip"))}
-    flagged = {n: round(float((scores[kinds == n] > 0.5).mean()), 4) for n in ("clean", "ood", "flip")}
+    flagged = {n: round(float(flags[kinds == n].mean()), 4) for n in ("clean", "ood", "flip")}
     return {"auroc": ranked, "flagged": flagged}
 
 
-def dropped(table: pa.Table, kinds: np.ndarray[Any, Any]) -> dict[str, Any]:
+def dropped(table: pa.Table, kinds: NDArray[np.str_]) -> dict[str, Any]:
     """Mean loss and edges of right images that the line drops and of those that it keeps; None where there are none."""
     line = table["linear"].to_numpy() > 0.5
     found: dict[str, Any] = {}

@@ -160,6 +160,19 @@ def test_corrections_accumulate_or_start_from_the_given_labels(scene):
         assert torch.equal(memory[LABELS][4:10].long(), torch.where(given == IGNORED, IGNORED, wanted))
 
 
+def test_of_three_scales_the_confidence_is_that_of_a_third_of_the_logits(scene):
+    images, truth, given = scene
+    model = Classifier(Grey(sharp=3.0))  # softmax of (0, -1.5, -3): 0.79; of a third: 0.51
+    for scales, wanted in (("1", truth), ("0.7+1+1.5", given)):
+        recipe = ADELE(scales=scales, starts="1", every=1)
+        _, memory = begun(recipe, images)
+        for number in range(2):
+            memory[COUNTS] = counts_of(50, 10, 20)
+            ended(recipe, memory, images[:, :, 4:, 4:].repeat(1, 1, 2, 2), given, number, model)
+        after = module.overlaid(given, memory[LABELS][4:10])
+        assert torch.equal(after, given) == (wanted is given)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [({"scales": "0.7+1.5"}, "must hold 1 once"), ({"starts": "3+4+5"}, "starts names 3 epochs; give one for all")],

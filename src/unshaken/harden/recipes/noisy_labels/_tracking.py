@@ -26,8 +26,8 @@ from unshaken.labels.engine.noise_detection import (
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
-    """What a pass over all training samples has noted.
+class TrainingOutputs:
+    """Outputs of the network for all training samples.
 
     Args:
         rows: places in the data set, int64 `[n]`.
@@ -71,7 +71,7 @@ def stage_layer(model: Classifier, images: Tensor, stage: int) -> str:
     return layers[stage]
 
 
-def track(model: Classifier, evaluate: Evaluate, stage: int) -> Tracked:
+def track(model: Classifier, evaluate: Evaluate, stage: int) -> TrainingOutputs:
     """Note all training samples, unaugmented, in evaluation mode.
 
     Args:
@@ -91,7 +91,7 @@ def track(model: Classifier, evaluate: Evaluate, stage: int) -> Tracked:
 
     rows, labels, found = evaluate(read)
     widths = [net.widths["logits"], net.widths["projection"]]
-    return Tracked(rows, labels, *found.float().split([*widths, found.shape[1] - sum(widths)], 1))
+    return TrainingOutputs(rows, labels, *found.float().split([*widths, found.shape[1] - sum(widths)], 1))
 
 
 def to_numbers(values: Tensor) -> NDArray[np.float64]:
@@ -99,29 +99,29 @@ def to_numbers(values: Tensor) -> NDArray[np.float64]:
     return np.asarray(values.double().cpu().numpy(), np.float64)
 
 
-def _linear(tracked: Tracked, threshold: float, wrong: Tensor) -> Detection | None:
+def _linear(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection | None:
     return detect_linearly(to_numbers(tracked.features), detect_by_loss(tracked.losses, threshold).flagged)
 
 
-def _loss(tracked: Tracked, threshold: float, wrong: Tensor) -> Detection:
+def _loss(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
     return detect_by_loss(tracked.losses, threshold)
 
 
-def _rrl(tracked: Tracked, threshold: float, wrong: Tensor) -> Detection:
+def _rrl(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
     probabilities = to_numbers(tracked.logits.softmax(1))
     return detect_by_neighbours(to_numbers(tracked.projections), probabilities, tracked.labels.cpu().numpy())
 
 
-def _none(tracked: Tracked, threshold: float, wrong: Tensor) -> Detection:
+def _none(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
     return _oracle(tracked, threshold, torch.zeros_like(wrong))
 
 
-def _oracle(tracked: Tracked, threshold: float, wrong: Tensor) -> Detection:
+def _oracle(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
     flagged = wrong[tracked.rows].cpu().numpy()
     return Detection(flagged.astype(np.float64), flagged)
 
 
-DETECTORS: Mapping[str, Callable[[Tracked, float, Tensor], Detection | None]] = {
+DETECTORS: Mapping[str, Callable[[TrainingOutputs, float, Tensor], Detection | None]] = {
     "linear": _linear,
     "loss": _loss,
     "rrl": _rrl,

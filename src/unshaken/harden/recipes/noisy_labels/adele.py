@@ -37,7 +37,8 @@ class ADELE(Recipe):
 
     The curve of a class is the intersection over union of the predictions that its training steps make with the given
     labels, so that corrections do not bend it. Corrected labels are used from the next epoch on. Predictions that
-    correct are made in evaluation mode at the size of the images; the published code for SegTHOR takes those of the
+    correct are made in evaluation mode at the size of the images, and of S scales `softmax(z / S)` is their confidence,
+    which is what cross-entropy trains and the published code for VOC takes; that for SegTHOR takes predictions of the
     training steps. Class 0 is the background.
     """
 
@@ -137,7 +138,7 @@ class ADELE(Recipe):
             return
 
         def read(images: Tensor) -> Tensor:
-            probabilities = epoch.model(images).float().softmax(1)
+            probabilities = (epoch.model(images).float() / len(self.scales)).softmax(1)
             sure = is_confident(probabilities, self.foreground, self.background)
             return torch.stack([probabilities.argmax(1), sure.long()], 1).to(torch.uint8)
 

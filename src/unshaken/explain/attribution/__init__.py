@@ -1,0 +1,1 @@
+"""Attribution methods: for each pixel, how much it counts for a class."""

@@ -1,0 +1,17 @@
+"""Gradient: how much the score changes with each pixel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.single_gradient import SingleGradient
+
+
+@register("gradient", reference="Simonyan et al. 2014, arXiv:1312.6034")
+class Gradient(SingleGradient):
+    """Gradient: the size of the score's gradient at each pixel (saliency)."""
+
+    def values(self, images: Tensor, gradient: Tensor) -> Tensor:
+        """`d z_c / d x`."""
+        return gradient

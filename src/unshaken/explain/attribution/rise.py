@@ -1,0 +1,50 @@
+"""RISE: the mean of random masks, weighted by the scores of what they leave."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.masked import MaskedScores, Masking
+from unshaken.explain.engine.target import Target
+
+
+@register("rise", reference="Petsiuk et al. 2018, arXiv:1806.07421")
+class RISE(MaskedScores):
+    """RISE: `sum_i p_c(x * M_i) M_i / (N p)` over random smooth masks.
+
+    A mask is a grid of `cells x cells` places, each kept with probability `keep`, enlarged bilinearly to one cell more
+    than the image and cut at a random place. A sample's masks come from its own streams.
+    """
+
+    samples: PositiveInt = Field(1000, description="number of masks; the paper takes 4,000 to 8,000")
+    cells: int = Field(7, ge=2, description="cells of the grid along each side")
+    keep: float = Field(0.5, gt=0, le=1, description="probability p that a cell is kept")
+
+    def count(self, height: int, width: int) -> int:
+        """The masks."""
+        return self.samples
+
+    def masks(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
+        """See the class."""
+        height, width = target.images.shape[2:]
+        found = [self._mask(rng.fold(number[:, q]), height, width) for q in range(number.shape[1])]
+        return torch.stack(found, 1).to(target.images)
+
+    def _mask(self, rng: SampleRng, height: int, width: int) -> Tensor:
+        """One mask a sample, `[N, H, W]`."""
+        n, tall, wide = len(rng.keys), -(-height // self.cells), -(-width // self.cells)
+        drawn = rng.fresh(self.cells**2 + 2)
+        grid = (drawn[:, :-2] < self.keep).float().view(n, 1, self.cells, self.cells)
+        large = F.interpolate(grid, ((self.cells + 1) * tall, (self.cells + 1) * wide), mode="bilinear")[:, 0]
+        rows = (drawn[:, -2] * tall).long()[:, None] + torch.arange(height, device=drawn.device)
+        columns = (drawn[:, -1] * wide).long()[:, None] + torch.arange(width, device=drawn.device)
+        return large[torch.arange(n, device=drawn.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+    def finish(self, state: Masking, count: int) -> Tensor:
+        """The mean, as a share of how often a pixel is kept."""
+        return state.total / (count * self.keep)

@@ -1,0 +1,33 @@
+"""SmoothGrad: the mean of gradients under noise."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.averaged_gradients import AveragedGradients
+from unshaken.explain.engine.target import Target
+
+
+@register("smoothgrad", reference="Smilkov et al. 2017, arXiv:1706.03825")
+class SmoothGrad(AveragedGradients):
+    """SmoothGrad: mean gradient over copies of the image with Gaussian noise."""
+
+    samples: PositiveInt = Field(50, description="number of noisy copies")
+    sigma: NonNegativeFloat = Field(0.15, description="deviation of the noise, as a share of the image's range")
+
+    @property
+    def count(self) -> int:
+        """The noisy copies."""
+        return self.samples
+
+    def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
+        """`x + sigma (max x - min x) N(0, I)`, not clipped."""
+        images = target.images
+        spread = images.flatten(1).amax(1) - images.flatten(1).amin(1)
+        shape = images.shape[1:]
+        noise = torch.stack([rng.fold(number[:, q]).normal(*shape) for q in range(number.shape[1])], 1).to(images)
+        return images[:, None] + self.sigma * spread.view(-1, 1, 1, 1, 1) * noise

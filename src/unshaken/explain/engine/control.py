@@ -1,0 +1,57 @@
+"""`Control`: maps that never look at the model, against which methods are told."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from unshaken.core.query import Answer, Logits
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.explain.engine.attribution import Attribution, AttributionMap
+from unshaken.explain.engine.target import Target
+
+
+class Unasked(State):
+    """One row a sample.
+
+    Args:
+        target: the sample and its class.
+        rng: the sample's streams.
+    """
+
+    target: Target
+    rng: SampleRng
+
+
+class Control(Attribution[Unasked]):
+    """Base class of maps from the image alone. A subclass writes `draw`."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
+        """Maps `[N, H, W]` of images `[N, C, H, W]`."""
+
+    def start(self, target: Target, rng: SampleRng) -> Unasked:
+        """There is nothing to ask."""
+        return Unasked(target, rng)
+
+    def ask(self, state: Unasked) -> Logits:
+        """Never called: every sample is done at its start."""
+        return Logits(state.target.images)
+
+    def tell(self, state: Unasked, answer: Answer) -> Unasked:
+        """Nothing to learn."""
+        return state
+
+    def done(self, state: Unasked) -> Tensor:
+        """At once."""
+        return torch.ones_like(state.target.classes, dtype=torch.bool)
+
+    def result(self, state: Unasked) -> AttributionMap:
+        """See `draw`."""
+        return AttributionMap(self.draw(state.target.images, state.rng))

@@ -1,0 +1,116 @@
+"""`attribute`: maps of images by one method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.driver import drive
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
+from unshaken.core.progress import Task
+from unshaken.core.registry import parse_method
+from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.attribution import Attribution
+from unshaken.explain.engine.target import Target
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributionResult:
+    """Maps of N images, and what they cost.
+
+    Args:
+        maps: float32 `[N, H, W]`; a larger value counts more for the class.
+        classes: int64 `[N]`: the class explained.
+        error: how far a map's sum is from the total that it should have, `[N]`; None where a method promises none.
+        forwards: passes spent on each image, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: each image's share of the time, `[N]`.
+    """
+
+    maps: Tensor
+    classes: Tensor
+    error: Tensor | None
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+def attribute(
+    model: Classifier,
+    images: Tensor,
+    method: Attribution | str = "gradcam",
+    *,
+    classes: Tensor | None = None,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    limit: int = 256,
+    progress: Task | None = None,
+) -> AttributionResult:
+    """Explain a class of each image by a map of its pixels.
+
+    A map depends on the image, its id and the seed, never on the others in the batch.
+
+    Args:
+        model: a classifier; left as it was found.
+        images: float32 `[N, C, H, W]` in [0, 1].
+        method: an attribution, or `NAME[:k=v,...]`.
+        classes: int64 `[N]`, the class to explain; default what the model predicts.
+        ids: one a sample; default its number.
+        seed: of the run, for methods that draw.
+        limit: images in one pass at most.
+        progress: advanced by one for each image that is done.
+
+    Raises:
+        ParameterError: no attribution goes by this name.
+        ModelError: the model does not have what the method needs, or gives no prediction for an image.
+        DataError: a class is out of range, or a map is not finite.
+    """
+    found = parse_method(method, "explain") if isinstance(method, str) else method
+    if not isinstance(found, Attribution):
+        raise ParameterError(f"{method!r} is no attribution method; see unshaken list explain")
+    names = [str(i) for i in range(len(images))] if ids is None else list(ids)
+    with evaluating(model):
+        oracle = Oracle(model, limit=limit)
+        if "gradient" in found.needs:
+            oracle.check_gradients()
+        found = found.prepare(model, images[:1])
+        target = Target(images, explained_classes(oracle, images, classes))
+        rng = SampleRng.of(seed, f"explain {found.info.name}", names)
+        outcome = drive(found, target, oracle, rng, width=max(1, limit // found.width), progress=progress)
+    maps = outcome.result.map
+    wrong = (~maps.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+    if wrong:
+        raise DataError(
+            f"{found.info.name}: the map of image {names[wrong[0]]!r} is not finite: the model's outputs or gradients "
+            "are infinite or NaN there"
+        )
+    return AttributionResult(
+        maps, target.classes, outcome.result.error, outcome.forwards, outcome.backwards, outcome.seconds
+    )
+
+
+def explained_classes(oracle: Oracle, images: Tensor, classes: Tensor | None) -> Tensor:
+    """The classes that are explained: those given, or those predicted.
+
+    Raises:
+        ModelError: the model gives no prediction for an image.
+        DataError: a class is out of range.
+    """
+    if classes is None:
+        predicted = torch.cat([predict(oracle.exact(part)) for part in torch.split(images, oracle.limit)])
+        if bool((predicted < 0).any()):
+            place = int((predicted < 0).nonzero()[0])
+            raise ModelError(
+                f"model {oracle.model.name!r} gives no prediction for image {place}: its output is not finite"
+            )
+        return predicted
+    known = oracle.exact(images[:1]).shape[1]
+    if classes.shape != images.shape[:1] or bool(((classes < 0) | (classes >= known)).any()):
+        raise DataError(f"classes must be {len(images)} whole numbers from 0 to {known - 1}, one an image")
+    return classes.long()

@@ -1,0 +1,111 @@
+"""Wrong labels of people and synthetic ones: what rankings find, and what trainings make of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+from unshaken.core.progress import track
+from unshaken.data.label_noise import drawn_labels
+from unshaken.harden.engine.cross_validation import logits_of
+from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.folds import stratified_folds
+from unshaken.labels.engine.probabilities import Probabilities
+from unshaken.labels.find.confidence_weighted_entropy import ConfidenceWeightedEntropy
+from unshaken.labels.find.normalized_margin import NormalizedMargin
+from unshaken.labels.find.self_confidence import SelfConfidence
+from unshaken.models.networks.convolutions import ConvBlocks, HiddenConvs
+from unshaken.papers.frame.context import Context
+from unshaken.papers.frame.datasets import Parts, Split
+from unshaken.papers.frame.label_curves import label_curves, training_rows, write_curves
+from unshaken.papers.frame.networks import Net, plan_training
+from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, PLAIN, RECIPES, SCORES, SMALL, LabelNoisePaper
+
+light = partial(ConvBlocks, widths=(16, 32, 64), strides=(1, 2, 1))
+"""24,346 parameters for three channels and ten classes."""
+FINDERS = dict(zip(SCORES, (SelfConfidence(), NormalizedMargin(), ConfidenceWeightedEntropy()), strict=True))
+
+
+def run(paper: LabelNoisePaper, context: Context) -> None:
+    """Find and train, in every seed."""
+    parts = context.datasets.parts(paper.photos, paper.test, paper.choosing)
+    human = people(context, paper.human, parts.training)
+    with track("label noise", paper.seeds * (len((HUMAN, MATCHED, PLAIN)) + len(paper.arms))) as task:
+        for repetition in context.repetitions(paper.seeds):
+            synthetic = matched(parts.training, human, repetition.seed)
+            sets = {HUMAN: human, MATCHED: synthetic}
+            estimates = {name: find(paper, repetition, name, parts.training, sets[name]) for name in sets}
+            task.advance(len(sets))
+            for arm in (PLAIN, *paper.arms):
+                learn(paper, repetition, arm, parts, human, estimates[HUMAN])
+                task.advance()
+
+
+def people(context: Context, spec: str, images: Split) -> Tensor:
+    """People's labels of images, by their ids.
+
+    Raises:
+        DataError: the data has no labels, or not these images.
+    """
+    found = context.datasets.open(None, spec)
+    places = {name: i for i, name in enumerate(found.ids)}
+    absent = [name for name in images.ids if name not in places]
+    if found.labels is None or absent:
+        lacking = f"not the image {absent[0]!r}" if absent else "no labels"
+        raise DataError(f"data {spec!r} has {lacking}: it needs other labels of the images of {context.data!r}")
+    return torch.from_numpy(found.labels)[[places[name] for name in images.ids]]
+
+
+def matched(true: Split, given: Tensor, seed: int) -> Tensor:
+    """Synthetic labels: each class is mistaken for each other as often as in given labels, whatever the image."""
+    counts = np.zeros((true.classes, true.classes))
+    np.add.at(counts, (true.labels.numpy(), given.numpy()), 1)
+    transition: NDArray[np.float64] = counts / counts.sum(1, keepdims=True)
+    return torch.from_numpy(drawn_labels(true.labels.numpy(), transition, true.ids, seed))
+
+
+def find(paper: LabelNoisePaper, context: Context, name: str, true: Split, given: Tensor) -> float:
+    """Write the scores of all labels by networks that did not see them, and give the estimated share of wrong ones."""
+    if not context.has(name, "suspicion"):
+        noisy = true.relabelled(given)
+        fold = stratified_folds(noisy.labels.numpy(), paper.folds, context.seed)
+        found = np.empty((len(noisy), noisy.classes))
+        training = plan_training(paper.fold_epochs, context.seed, lr=0.1, held_out=1, check_images=2)
+        for k in range(paper.folds):
+            net = context.net(f"{name}.fold-{k}", light, noisy[fold != k], training)
+            found[fold == k] = logits_of(net.model, noisy.images[fold == k]).double().softmax(1).numpy()
+        score(context, name, found, noisy, true.labels)
+    return float(context.rows().table("suspicion", name)["estimate"][0].as_py())
+
+
+def score(context: Context, name: str, probabilities: NDArray[np.float64], noisy: Split, truth: Tensor) -> None:
+    """Write how likely each label is right, by every ranking."""
+    evidence = Evidence(noisy.labels.numpy(), noisy.classes, Probabilities(probabilities))
+    scores = {column: finder.find(evidence).score for column, finder in FINDERS.items()}
+    columns = {"id": list(noisy.ids), "given": noisy.labels, "truth": truth, **scores}
+    context.write("suspicion", name, {**columns, "estimate": evidence.confident().noise_rate})
+
+
+def learn(paper: LabelNoisePaper, context: Context, arm: str, parts: Parts, human: Tensor, estimate: float) -> None:
+    """Train one network on people's labels, and write what it says of test and training images."""
+    noisy, truth = parts.training.relabelled(human), parts.training.labels
+    sets = {"choosing": parts.choosing, "test": parts.testing}
+    recipes = [] if arm == PLAIN else [RECIPES[arm].format(rate=estimate)]
+    training = plan_training(paper.epochs, context.seed, lr=0.02, schedule="cosine", held_out=1, check_images=2)
+    arch = HiddenConvs if context.model == SMALL else context.model
+    net = context.net(arm, arch, noisy, training, [*recipes, label_curves(truth, **sets)])
+    context.predict(f"{arm}.test", net.model, parts.testing.batch())
+    training_rows(context, arm, net, noisy, truth)
+    write_curves(context, arm, net, **sets)
+    if arm == PLAIN and not context.has(INSIDE, "suspicion"):
+        inside(context, net, noisy, truth)
+
+
+def inside(context: Context, net: Net, noisy: Split, truth: Tensor) -> None:
+    """Write the scores of labels by the network that learned from them."""
+    score(context, INSIDE, logits_of(net.model, noisy.images).double().softmax(1).numpy(), noisy, truth)

@@ -1,0 +1,138 @@
+"""The verdict's rule by hand, the synthetic labels, and the whole row on tints."""
+
+from __future__ import annotations
+
+import copy
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.data import load_data
+from unshaken.measure import auroc
+from unshaken.models.networks.convolutions import HiddenConvs
+from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.label_noise_suite import LabelNoisePaper
+from unshaken.papers.label_noise_suite.experiment import light, matched
+from unshaken.run.store import RunDir
+
+
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def found(auc, precision=0.6):
+    scores = {"auroc": figure(auc), "average_precision": figure(precision)}
+    return {"self_confidence": scores, "wrong_labels": 0.4, "estimate": 0.38}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which all parts that are tried are shown, some of them barely."""
+    part = {
+        "human": found(0.7, 0.42),
+        "matched": found(0.73),
+        "inside": found(0.67),
+        "plain": {"memorised": figure(0.52), "best": figure(0.5), "last": figure(0.46)},
+        "gce_minus_plain": figure(0.04),
+        "elr_minus_plain": figure(0.02),
+    }
+    return {"seed0": part, "seed1": copy.deepcopy(part), "networks_from_cache": True}
+
+
+def outcomes(measured, **options):
+    paper = LabelNoisePaper(**options)
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def changed(measured, path, value):
+    *way, last = path
+    place = measured = copy.deepcopy(measured)
+    for key in way:
+        place = place[key]
+    place[last] = figure(value)
+    return measured
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"reviewed"}
+    assert {*found.values()} == {"not tried", "shown"}
+
+
+@pytest.mark.parametrize(
+    ("path", "hidden", "opposed", "part"),
+    [
+        (("human", "self_confidence", "average_precision"), 0.405, 0.38, "found"),
+        (("matched", "self_confidence", "auroc"), 0.71, 0.67, "human-harder"),
+        (("inside", "self_confidence", "auroc"), 0.69, 0.73, "out-of-sample"),
+        (("plain", "last"), 0.48, 0.53, "memorises"),
+        (("elr_minus_plain",), 0.005, -0.02, "robust-losses"),
+    ],
+)
+def test_one_figure_decides_a_part(measured, path, hidden, opposed, part):
+    assert outcomes(changed(measured, ("seed1", *path), hidden))[part] == "not visible at this scale"
+    assert outcomes(changed(measured, ("seed1", *path), opposed))[part] == "contradicted"
+
+
+@pytest.mark.parametrize(("path", "value"), [(("plain", "memorised"), 0.3), (("plain", "last"), 0.48)])
+def test_without_memorisation_nothing_is_said_of_the_losses(measured, path, value):
+    losing = changed(measured, ("seed0", "elr_minus_plain"), -0.2)
+    found = outcomes(changed(losing, ("seed0", *path), value))
+    assert found["memorises"] == found["robust-losses"] == "not visible at this scale"
+    assert found["out-of-sample"] == ("shown" if path[1] == "last" else "not visible at this scale")
+
+
+def test_two_of_three_losses_are_enough(measured):
+    for part in (measured["seed0"], measured["seed1"]):
+        part["sce_minus_plain"] = figure(-0.1)
+    assert outcomes(measured, arms="gce+sce+elr")["robust-losses"] == "shown"
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ParameterError, match="no arm 'mse'; there are gce, sce, elr, co-teaching"):
+        LabelNoisePaper(arms="gce+mse")
+
+
+def test_synthetic_labels_have_the_transitions_of_the_given_ones_and_not_their_images():
+    truth = torch.arange(6000) % 3
+    given = torch.where((torch.arange(6000) // 3) % 5 == 0, (truth + 1) % 3, truth)
+    given[truth == 2] = 2
+    made = matched(Split.of(torch.zeros(6000, 1, 2, 2, dtype=torch.uint8), truth), given, seed=1)
+    for labels in (given, made):
+        shares = [[float((labels[truth == i] == j).double().mean()) for j in range(3)] for i in range(3)]
+        assert np.allclose(shares, [[0.8, 0.2, 0], [0, 0.8, 0.2], [0, 0, 1]], atol=0.05)
+    assert float((made != given).double().mean()) > 0.1
+
+
+def test_the_networks_have_the_parameters_that_the_page_states():
+    assert sum(p.numel() for p in light(10, 3, 32).parameters()) == 24_346
+    assert sum(p.numel() for p in HiddenConvs(10, 3, 32).parameters()) == 268_698
+
+
+def test_the_figures_of_detection_by_hand(finished):
+    run = finished("label-noise-suite")
+    rows = RunDir(run.out).rows("label_noise_suite_suspicion").to_pylist()
+    for name in ("human", "matched", "inside"):
+        own = [r for r in rows if r["condition"] == f"seed0.{name}"]
+        assert len(own) == 90
+        score, wrong = np.array([(r["self_confidence"], r["given"] != r["truth"]) for r in own]).T
+        wrong = wrong.astype(bool)
+        assert run.seed0[f"{name}.self_confidence.auroc"]["value"] == auroc(-score[~wrong], -score[wrong]).value
+    human = [r for r in rows if r["condition"] == "seed0.human"]
+    assert 0.2 < run.seed0["human.wrong_labels"] == round(np.mean([r["given"] != r["truth"] for r in human]), 4) < 0.4
+
+
+def test_other_images_than_those_that_people_labelled_are_refused(tints, tmp_path):
+    with pytest.raises(DataError, match="has not the image 'train"):
+        run_paper("label-noise-suite:photos=60,test=20,choosing=20,human=demo", data=tints, out=tmp_path / "run")
+
+
+@pytest.mark.skipif("UNSHAKEN_DATA" not in os.environ, reason="CIFAR-10N is not there")
+def test_people_disagree_with_two_in_five_labels_of_cifar10():
+    people = load_data("cifar10n:worse")
+    assert round(people.realised_noise, 3) == round(7999 / 20_000, 3)

@@ -1,0 +1,124 @@
+"""The verdict's rule by hand, the noisy set by its counts, and the row's figures from its rows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import auroc
+from unshaken.papers import run_paper
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.seed_errors import standard_error
+from unshaken.papers.web_noise_lsa import ARMS, WebNoisePaper
+from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set
+from unshaken.run.store import RunDir
+
+
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which all parts that are tried are shown."""
+    ranked = {"linear": {"auroc": {"ood": figure(0.9)}}, "small-loss": {"auroc": {"ood": figure(0.7)}}}
+    images = {"dropped": {"loss": 0.4, "edges": 0.1}, "kept": {"loss": 0.9, "edges": 0.1}}
+    over = {
+        "detection": figure(0.1),
+        "linear_minus_small-loss": figure(0.005),
+        "alternate_minus_small-loss": figure(0.02),
+        "alternate_minus_linear": figure(0.02),
+    }
+    seed = {"rho": 0.2, "clean_images": images}
+    return {"seed0": seed, "seed1": dict(seed), "control": {"seed0": ranked}, "over_seeds": over}
+
+
+def outcomes(measured):
+    paper = WebNoisePaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert [found.pop(name) for name in ("co-training", "web-noise")] == ["not tried"] * 2
+    assert {*found.values()} == {"shown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "opposed", "part"),
+    [
+        ("detection", 0.035, -0.02, "detection"),
+        ("linear_minus_small-loss", None, 0.02, "surprise"),
+        ("alternate_minus_small-loss", 0.005, -0.02, "method"),
+        ("alternate_minus_linear", 0.005, -0.02, "method"),
+    ],
+)
+def test_one_difference_decides_a_part_alone(measured, name, hidden, opposed, part):
+    before = outcomes(measured)
+    for value, wanted in ((hidden, "not visible at this scale"), (opposed, "contradicted")):
+        if value is not None:
+            changed = json.loads(json.dumps(measured))
+            changed["over_seeds"][name] = figure(value)
+            assert outcomes(changed) == {**before, part: wanted}
+
+
+def test_scores_that_rank_alike_and_a_control_that_fails(measured):
+    measured["seed1"] = {**measured["seed1"], "rho": -0.7}
+    measured["control"]["seed0"]["linear"]["auroc"]["ood"] = figure(0.6)
+    found = outcomes(measured)
+    assert found["detection"] == "not visible at this scale"
+    assert found["any-classes"] == "contradicted"
+
+
+def test_one_seed_shows_no_difference(measured):
+    measured["over_seeds"] = {name: standard_error([0.3]) for name in measured["over_seeds"]}
+    found = outcomes(measured)
+    assert {found[name] for name in ("detection", "surprise", "method")} == {"not visible at this scale"}
+
+
+def test_the_remark_names_what_is_dropped(measured):
+    assert "a mean loss of 0.40, those that it keeps one of 0.90" in WebNoisePaper().remark(measured)
+
+
+def test_the_noisy_set_by_its_counts():
+    labels = torch.arange(400) % 5
+    images = labels.view(-1, 1, 1, 1).to(torch.uint8).expand(-1, 3, 8, 8).contiguous()  # a pixel is the true class
+    whole = Split(images, labels, tuple(str(i) for i in range(400)), 5)
+    data = noisy_set(WebNoisePaper(train=200, test=90), whole, whole, [0, 2, 3], 0)
+    assert [(data.kinds == k).sum() for k in ("clean", "ood", "flip")] == [100, 80, 20]
+    true, given = data.training.images[:, 0, 0, 0].numpy(), data.training.labels.numpy()
+    assert set(true[data.kinds == "ood"]) == {1, 4}
+    place = np.array([0, -1, 1, 2, -1])
+    assert (place[true] == given)[data.kinds == "clean"].all()
+    assert not (place[true] == given)[data.kinds == "flip"].any()
+    assert data.training.classes == 3
+    assert sorted(set(given[data.kinds == "ood"])) == [0, 1, 2]
+    assert (place[data.testing.images[:, 0, 0, 0].numpy()] == data.testing.labels.numpy()).all()
+    assert len(data.testing) == 90
+    assert chosen_classes(whole) == [0, 1, 2]
+
+
+def test_figures_come_from_rows(finished):
+    run = finished("web-noise-lsa")
+    assert {f"accuracy.{arm}" for arm in ARMS} <= set(run.seed0)
+    rows = [r for r in RunDir(run.out).rows("web_noise_lsa_detections").to_pylist() if r["condition"] == "seed0.scores"]
+    kinds, loss = (np.array([r[k] for r in rows]) for k in ("kind", "loss"))
+    wanted = auroc(loss[kinds == "clean"], loss[kinds == "ood"]).value
+    assert run.seed0["small-loss.auroc.ood"]["value"] == pytest.approx(wanted)
+    dropped = [r["loss"] for r in rows if r["kind"] == "clean" and r["linear"] > 0.5]
+    assert run.seed0["clean_images.dropped.loss"] == pytest.approx(np.mean(dropped or [0.0]), abs=1e-4)
+    seeds = [run.result.measured[f"seed{i}.accuracy.alternate"]["value"] for i in range(2)]
+    others = [run.result.measured[f"seed{i}.accuracy.linear"]["value"] for i in range(2)]
+    apart = run.result.measured["over_seeds.alternate_minus_linear"]
+    assert apart["value"] == pytest.approx(np.mean(seeds) - np.mean(others))
+    assert apart["n"] == 2
+
+
+def test_a_model_of_ones_own_is_refused(tints, tmp_path):
+    with pytest.raises(ParameterError, match="pretrained on the noisy images"):
+        run_paper("web-noise-lsa:train=60,test=20", out=tmp_path / "run", data=tints, model="demo:standard")
