@@ -51,16 +51,6 @@ class ReviewStore(Versions):
         """Where the reviews are kept, without a password."""
         return self._database.name
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def create(
         self, name: str, *, classes: Sequence[str], items: Iterable[NewItem], blind: bool = True,
         readers_per_item: int = 2, data: str = "", labels: str = "given",
