@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 
 import numpy as np
 import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.data import load_data
 from unshaken.measure import auroc
 from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers import run_paper
@@ -130,9 +128,3 @@ def test_the_figures_of_detection_by_hand(finished):
 def test_other_images_than_those_that_people_labelled_are_refused(tints, tmp_path):
     with pytest.raises(DataError, match="has not the image 'train"):
         run_paper("label-noise-suite:photos=60,test=20,choosing=20,human=demo", data=tints, out=tmp_path / "run")
-
-
-@pytest.mark.skipif("UNSHAKEN_DATA" not in os.environ, reason="CIFAR-10N is not there")
-def test_people_disagree_with_two_in_five_labels_of_cifar10():
-    people = load_data("cifar10n:worse")
-    assert round(people.realised_noise, 3) == round(7999 / 20_000, 3)

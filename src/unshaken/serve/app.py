@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import cast
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request
@@ -96,11 +97,10 @@ def _to_log_in(request: Request, error: Exception) -> Response:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteException)
-    detail = str(error.detail)
-    known = {404: "There is no such page.", 405: "This address takes no such request."}
-    why = known.get(error.status_code, detail) if detail in ("Not Found", "Method Not Allowed") else detail
-    return _trouble(request, error.status_code, why, dict(error.headers or {}))
+    refusal = cast(StarletteException, error)
+    detail = str(refusal.detail)
+    known = {"Not Found": "There is no such page.", "Method Not Allowed": "This address takes no such request."}
+    return _trouble(request, refusal.status_code, known.get(detail, detail), dict(refusal.headers or {}))
 
 
 def _not_valid(request: Request, error: Exception) -> Response:

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from unshaken.core.texts import printable
 from unshaken.report.blocks import Block
@@ -72,5 +71,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"text": text, "printable": printable}
-    environment.globals |= {"static": static_address, "Markup": Markup}
+    environment.globals["static"] = static_address
     return environment

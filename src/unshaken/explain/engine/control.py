@@ -15,7 +15,7 @@ from unshaken.explain.engine.attribution import Attribution, AttributionMap
 from unshaken.explain.engine.target import Target
 
 
-class Unasked(State):
+class ControlState(State):
     """One row a sample.
 
     Args:
@@ -27,7 +27,7 @@ class Unasked(State):
     rng: SampleRng
 
 
-class Control(Attribution[Unasked]):
+class Control(Attribution[ControlState]):
     """Base class of maps from the image alone. A subclass writes `draw`."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -36,22 +36,22 @@ class Control(Attribution[Unasked]):
     def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
         """Maps `[N, H, W]` of images `[N, C, H, W]`."""
 
-    def start(self, target: Target, rng: SampleRng) -> Unasked:
+    def start(self, target: Target, rng: SampleRng) -> ControlState:
         """There is nothing to ask."""
-        return Unasked(target, rng)
+        return ControlState(target, rng)
 
-    def ask(self, state: Unasked) -> Logits:
+    def ask(self, state: ControlState) -> Logits:
         """Never called: every sample is done at its start."""
         return Logits(state.target.images)
 
-    def tell(self, state: Unasked, answer: Answer) -> Unasked:
+    def tell(self, state: ControlState, answer: Answer) -> ControlState:
         """Nothing to learn."""
         return state
 
-    def done(self, state: Unasked) -> Tensor:
+    def done(self, state: ControlState) -> Tensor:
         """At once."""
         return torch.ones_like(state.target.classes, dtype=torch.bool)
 
-    def result(self, state: Unasked) -> AttributionMap:
+    def result(self, state: ControlState) -> AttributionMap:
         """See `draw`."""
         return AttributionMap(self.draw(state.target.images, state.rng))

@@ -50,7 +50,7 @@ class MaskedScores(Attribution[Masking]):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
 
     score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
-    baseline: Baseline = Field("black", description="what stands behind the mask: black, grey, white, mean or noise")
+    baseline: Baseline = Field("black", description="image behind the mask: black, grey, white, mean or noise")
 
     @abstractmethod
     def count(self, height: int, width: int) -> int:

@@ -12,7 +12,7 @@ def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
         probabilities: `[..., K]`.
         temperature: T, above 0; 1 changes nothing.
     """
-    powers = probabilities ** (1 / temperature)
+    powers: Tensor = probabilities ** (1 / temperature)
     return powers / powers.sum(-1, keepdim=True)
 
 

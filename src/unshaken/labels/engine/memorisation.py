@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from unshaken.measure.statistics.columns import Indices
+from unshaken.measure.statistics.columns import Flags, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ def memorisation(predicted: Indices, given: Indices, truth: Indices) -> Memorisa
 
     Source: Liu et al. 2020, arXiv:2007.00151, figure 1.
 
+    >>> import numpy as np
     >>> memorisation(np.array([1, 0, 2, 3]), np.array([1, 1, 1, 3]), np.array([0, 0, 0, 3]))
     Memorisation(memorised=0.333..., corrected=0.333..., neither=0.333..., fitted=1.0)
     """
@@ -44,5 +43,5 @@ def memorisation(predicted: Indices, given: Indices, truth: Indices) -> Memorisa
     return Memorisation(memorised, corrected, 1 - memorised - corrected, _share((predicted == given)[~wrong]))
 
 
-def _share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+def _share(hits: Flags) -> float:
     return float(hits.mean()) if len(hits) else float("nan")

@@ -22,7 +22,7 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training
 
 CLASSES = len(KINDS) + 1
-LOOKS: Mapping[str, Any] = {"contrast": (1.0, 0.9, 1.0, 0.8), "sizes": (20, 24, 24, 28)}
+LOOKS: Mapping[str, Any] = {"contrast": (1.0, 0.9, 1.0, 0.8), "sizes": (24, 24, 24, 28)}
 STEPS = ((1, 2), (2, 3), (1, 3), (1, 3))
 """Fewest and most erosions or dilations of each class."""
 BAG = 2

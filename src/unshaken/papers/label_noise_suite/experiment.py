@@ -23,7 +23,7 @@ from unshaken.models.networks.convolutions import ConvBlocks, HiddenConvs
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
 from unshaken.papers.frame.label_curves import label_curves, training_rows, write_curves
-from unshaken.papers.frame.networks import Net, plan_training
+from unshaken.papers.frame.networks import Architecture, Net, plan_training
 from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, PLAIN, RECIPES, SCORES, SMALL, LabelNoisePaper
 
 light = partial(ConvBlocks, widths=(16, 32, 64), strides=(1, 2, 1))
@@ -77,8 +77,9 @@ def find(paper: LabelNoisePaper, context: Context, name: str, true: Split, given
         found = np.empty((len(noisy), noisy.classes))
         training = plan_training(paper.fold_epochs, context.seed, lr=0.1, held_out=1, check_images=2)
         for k in range(paper.folds):
-            net = context.net(f"{name}.fold-{k}", light, noisy[fold != k], training)
-            found[fold == k] = logits_of(net.model, noisy.images[fold == k]).double().softmax(1).numpy()
+            apart = torch.from_numpy(fold == k)
+            net = context.net(f"{name}.fold-{k}", light, noisy[~apart], training)
+            found[fold == k] = logits_of(net.model, noisy.images[apart]).double().softmax(1).numpy()
         score(context, name, found, noisy, true.labels)
     return float(context.rows().table("suspicion", name)["estimate"][0].as_py())
 
@@ -97,7 +98,7 @@ def learn(paper: LabelNoisePaper, context: Context, arm: str, parts: Parts, huma
     sets = {"choosing": parts.choosing, "test": parts.testing}
     recipes = [] if arm == PLAIN else [RECIPES[arm].format(rate=estimate)]
     training = plan_training(paper.epochs, context.seed, lr=0.02, schedule="cosine", held_out=1, check_images=2)
-    arch = HiddenConvs if context.model == SMALL else context.model
+    arch: Architecture = HiddenConvs if context.model == SMALL else context.model
     net = context.net(arm, arch, noisy, training, [*recipes, label_curves(truth, **sets)])
     context.predict(f"{arm}.test", net.model, parts.testing.batch())
     training_rows(context, arm, net, noisy, truth)
