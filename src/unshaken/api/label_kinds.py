@@ -181,7 +181,8 @@ def _masks(labels: str | Path, predictions: str | Path) -> _Search:
     by_class = [{"labels": int(n), "wrong": int(w)} for n, w in zip(found.labelled, counts.sum(1), strict=True)]
     order = [(int(counts[g, p]), int(g), int(p)) for g, p in zip(*np.nonzero(counts), strict=True)]
     pairs = [[g, p, n] for n, g, p in sorted(order, key=lambda row: -row[0])]
-    return _Search(ids, classes, found, found.flagged.any((1, 2)), parts, by_class, pairs)
+    flagged = np.asarray(found.flagged.any((1, 2)))
+    return _Search(ids, classes, found, flagged, parts, by_class, pairs)
 
 
 _FIND: Mapping[str, Callable[[str | Path, str | Path], _Search]] = {

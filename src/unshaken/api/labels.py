@@ -186,8 +186,10 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
     if drawn is None:
         raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
     review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
-    given = isinstance(verdicts, Mapping)
-    words = check_verdicts(verdicts, review.ids, "verdicts") if given else read_verdicts(verdicts, review.ids)
+    if isinstance(verdicts, Mapping):
+        words = check_verdicts(verdicts, review.ids, "verdicts")
+    else:
+        words = read_verdicts(verdicts, review.ids)
     said = list(words.values())
     sample = ReviewSample(np.arange(len(said)), np.array(review.strata), np.array(review.sizes))
     least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))

@@ -64,7 +64,8 @@ class ActivationMap(Attribution[LayerMap]):
 
     def tell(self, state: LayerMap, answer: Answer) -> LayerMap:
         """The map, in the size of the image."""
-        found = self.combine(required(answer.features)[self.layer].float(), required(answer.gradient).float())
+        outputs = (answer.features or {})[self.layer]
+        found = self.combine(outputs.float(), required(answer.gradient).float())
         return state.replace(map=enlarged(found, state.map.shape[1:]), asked=torch.ones_like(state.asked))
 
     def done(self, state: LayerMap) -> Tensor:

@@ -39,7 +39,8 @@ class PointGradients(Query):
         parts = [query[rows].evaluate(passes, None) for rows in _pieces(n * q, passes.limit)]
         found = Answer.concat(parts)
         shaped: dict[str, Any] = {
-            name: required(getattr(found, name)).unflatten(0, (n, q)) for name in ("gradient", "value", "logits")
+            name: required(getattr(found, name)).reshape(n, q, *getattr(found, name).shape[1:])
+            for name in ("gradient", "value", "logits")
         }
         return dataclasses.replace(found, labels=None, **shaped)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class AttributionResult:
 def attribute(
     model: Classifier,
     images: Tensor,
-    method: Attribution | str = "gradcam",
+    method: Attribution[Any] | str = "gradcam",
     *,
     classes: Tensor | None = None,
     ids: Sequence[str] | None = None,

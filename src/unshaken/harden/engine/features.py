@@ -17,7 +17,7 @@ def last_layer(net: nn.Module) -> str:
     Raises:
         ModelError: the net has no linear layer under a name.
     """
-    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name]
+    linear: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name]
     if not linear:
         raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
     return linear[-1]

@@ -120,7 +120,7 @@ def outputs(step: Step, images: Tensor, *names: Output) -> tuple[Tensor, ...]:
     net = cast(ProjectionNet, step.classifier.net)
     with net.giving(*names):
         found = step.model(images)
-    return found.split([net.widths[name] for name in names], 1)
+    return tuple(torch.split(found, [net.widths[name] for name in names], 1))
 
 
 def _without_projector(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:

@@ -122,7 +122,8 @@ def _counts(answers: Indices) -> Numbers:
     """How many readers gave each category, for each item with two answers or more: `[N, K]`."""
     k = int(answers.max(initial=0)) + 1
     counts = np.stack([(answers == c).sum(0) for c in range(k)], 1).astype(float)
-    return counts[counts.sum(1) >= 2]
+    shared: Numbers = counts[counts.sum(1) >= 2]
+    return shared
 
 
 def _alpha(counts: Numbers, weights: Numbers | Indices) -> float | None:

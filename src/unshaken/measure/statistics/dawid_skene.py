@@ -33,7 +33,8 @@ class DawidSkene:
     @property
     def accuracy(self) -> Numbers:
         """The probability that each reader's answer is right, `[R]`."""
-        return np.einsum("k,rkk->r", self.shares, self.confusions)
+        right: Numbers = np.einsum("k,rkk->r", self.shares, self.confusions)
+        return right
 
 
 def dawid_skene(answers: Indices, classes: int, *, steps: int = STEPS) -> DawidSkene:

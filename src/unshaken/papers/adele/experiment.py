@@ -131,7 +131,7 @@ def write_masks(context: Context, arm: str, model: Classifier, images: Tensor, m
         return
     counts = []
     with evaluating(model), torch.no_grad():
-        for some, true in zip(images.split(PIECE), masks.split(PIECE), strict=True):
+        for some, true in zip(torch.split(images, PIECE), torch.split(masks, PIECE), strict=True):
             predicted = model(some.float() / 255).argmax(1)
             counts += [overlap_counts(p, t, CLASSES) for p, t in zip(predicted, true, strict=True)]
     table = torch.stack(counts)  # [N, 3, K]

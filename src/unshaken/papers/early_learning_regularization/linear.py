@@ -40,7 +40,7 @@ def descend(seed: int, steps: tuple[int, ...], strength: float, beta: float) -> 
         their true and as their given class, the mean `|p - y|` of right and wrong labels, and test accuracy.
     """
     x, truth, given, v = draw(seed)
-    (x, rest), (truth, unseen), given = x.split(N), truth.split(N), given[:N]
+    (x, rest), (truth, unseen), given = torch.split(x, N), torch.split(truth, N), given[:N]
     theta, targets = torch.zeros(DIMENSIONS, dtype=torch.float64), torch.zeros(N, 2, dtype=torch.float64)
     right = given == truth
     for step in range(max(steps) + 1):

@@ -155,7 +155,7 @@ def stage_features(model: Classifier, data: Split, stage: int) -> tuple[Tensor, 
     layer = [*anatomy.stages, f"{anatomy.head}{INPUT}"][stage]
     parts = []
     with evaluating(model), torch.no_grad():
-        for piece in images.split(PIECE):
+        for piece in torch.split(images, PIECE):
             logits, found = oracle.forward(piece, (layer,))
             parts.append((logits, found[layer].flatten(2).mean(2) if found[layer].ndim == 4 else found[layer]))
     logits, features = (torch.cat(p) for p in zip(*parts, strict=True))

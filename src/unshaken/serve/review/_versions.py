@@ -44,9 +44,9 @@ class Versions(Readers):
             taken = connection.execute(sa.select(v.number).where(v.review == key, v.name == name)).scalar()
             if name == START or taken is not None:
                 raise ParameterError(f"there is a version {name!r} already: choose another name")
-            values = {"review": key, "name": name, "number": int(last.scalar_one()), "time": now()}
-            connection.execute(t.version.insert(), values)
-        return Version(name, values["number"], as_time(values["time"]))
+            number, time = int(last.scalar_one()), now()
+            connection.execute(t.version.insert(), {"review": key, "name": name, "number": number, "time": time})
+        return Version(name, number, as_time(time))
 
     def versions(self, review: str) -> list[Version]:
         """All named versions, in the order of the log."""

@@ -203,10 +203,11 @@ class ReviewStore(Versions):
         """How many items are in which state, and how many each reader has answered."""
         with self._database.reading() as connection:
             key, found = find_review(connection, review)
-            rows = connection.execute(sa.select(t.tally).where(t.tally.c.review == key)).all()
+            c = t.tally.c
+            rows = connection.execute(sa.select(c.kind, c.key, c["count"]).where(c.review == key)).tuples().all()
             names = {row.id: row.name for row in connection.execute(sa.select(t.reader.c.id, t.reader.c.name))}
-        states = {t.STATES[row.key]: int(row.count) for row in rows if row.kind == STATE}
-        readers = {names[row.key]: int(row.count) for row in rows if row.kind == READER}
+        states = {t.STATES[key]: number for kind, key, number in rows if kind == STATE}
+        readers = {names[key]: number for kind, key, number in rows if kind == READER}
         return Progress(found.items, states, dict(sorted(readers.items())))
 
     def disagreements(self, review: str, after: int = 0, limit: int = 50) -> list[Dispute]:

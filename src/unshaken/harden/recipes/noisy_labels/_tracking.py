@@ -91,7 +91,8 @@ def track(model: Classifier, evaluate: Evaluate, stage: int) -> TrainingOutputs:
 
     rows, labels, found = evaluate(read)
     widths = [net.widths["logits"], net.widths["projection"]]
-    return TrainingOutputs(rows, labels, *found.float().split([*widths, found.shape[1] - sum(widths)], 1))
+    parts = torch.split(found.float(), [*widths, found.shape[1] - sum(widths)], 1)
+    return TrainingOutputs(rows, labels, *parts)
 
 
 def to_numbers(values: Tensor) -> NDArray[np.float64]:

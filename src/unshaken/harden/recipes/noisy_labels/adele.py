@@ -82,12 +82,12 @@ class ADELE(Recipe):
                 "for each but the background"
             )
         height, width = setup.images.shape[2:]
-        on = {"device": setup.images.device}
-        setup.memory[LABELS] = torch.full((setup.samples, height, width), AS_GIVEN, dtype=torch.uint8, **on)
-        setup.memory[COUNTS] = torch.zeros(3, setup.classes, dtype=torch.int64, **on)
-        setup.memory[CURVE] = torch.zeros(0, setup.classes, dtype=torch.float64, **on)
+        device = setup.images.device
+        setup.memory[LABELS] = torch.full((setup.samples, height, width), AS_GIVEN, dtype=torch.uint8, device=device)
+        setup.memory[COUNTS] = torch.zeros(3, setup.classes, dtype=torch.int64, device=device)
+        setup.memory[CURVE] = torch.zeros(0, setup.classes, dtype=torch.float64, device=device)
         for name in (START, BLOCK):
-            setup.memory[name] = torch.full((setup.classes,), UNKNOWN, dtype=torch.int64, **on)
+            setup.memory[name] = torch.full((setup.classes,), UNKNOWN, dtype=torch.int64, device=device)
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy against the corrected labels at all scales, and their agreement, over the number of scales."""

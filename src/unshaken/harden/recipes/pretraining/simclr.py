@@ -74,4 +74,5 @@ class SimCLR(ContrastivePretraining):
     def loss(self, step: Step) -> Tensor:
         """See `nt_xent`; both views in one pass."""
         (both,) = outputs(step, torch.cat(self.views(step)), "projection")
-        return nt_xent(*both.chunk(2), self.tau).mean()
+        first, second = torch.chunk(both, 2)
+        return nt_xent(first, second, self.tau).mean()
