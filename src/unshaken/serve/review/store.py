@@ -204,7 +204,7 @@ class ReviewStore(Versions):
         with self._database.reading() as connection:
             key, found = find_review(connection, review)
             c = t.tally.c
-            rows = connection.execute(sa.select(c.kind, c.key, c["count"]).where(c.review == key)).tuples().all()
+            rows = connection.execute(sa.select(c.kind, c.key, c["count"]).where(c.review == key)).all()
             names = {row.id: row.name for row in connection.execute(sa.select(t.reader.c.id, t.reader.c.name))}
         states = {t.STATES[key]: number for kind, key, number in rows if kind == STATE}
         readers = {names[key]: number for kind, key, number in rows if kind == READER}
