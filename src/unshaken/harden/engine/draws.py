@@ -1,8 +1,10 @@
-"""Randomness of a guard: fresh numbers at every pass, all from one seed."""
+"""Randomness inside models: of a guard, fresh numbers at every pass, and of a training step, all from one seed."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -45,3 +47,18 @@ def uniform(generator: torch.Generator, like: Tensor, *shape: int, low: float = 
     """Uniform in [low, high), on the device and of the type of a tensor."""
     drawn = torch.rand(shape, generator=generator)
     return drawn.mul_(high - low).add_(low).to(like)
+
+
+@contextmanager
+def drawn_for_step(seed: int, number: int, rank: int) -> Iterator[None]:
+    """Make the draws of modules such as dropout depend on a step alone; the caller's random state stays as it was.
+
+    Args:
+        seed: of the run.
+        number: of the step, from 0.
+        rank: of the process, from 0.
+    """
+    with torch.random.fork_rng(devices=[]):
+        state = torch.Generator().manual_seed(hash((seed, number, rank)) % 2**63).get_state()
+        torch.set_rng_state(state)
+        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,6 +22,7 @@ from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine._training_batches import Labelled, TrainingBatches
 from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.draws import drawn_for_step
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN, Reference
 from unshaken.harden.engine.monitors import MONITORS
@@ -205,7 +205,7 @@ class Loop:
         progress, training = self.progress, self.training
         others, stopped = self._batches("second"), False
         for rows, images, labels in self._batches("order"):
-            with _drawn(training.seed, progress.number, self.processes.rank):
+            with drawn_for_step(training.seed, progress.number, self.processes.rank):
                 for _ in range(self.together.replays):
                     step = self._step(rows, images, labels, lambda: next(others))
                     self._descend(step)
@@ -391,12 +391,3 @@ FIGURES = {
 """The figure by which each way to select compares checkpoints."""
 PEEK = 8
 """Images that a copy of the model is checked on."""
-
-
-@contextmanager
-def _drawn(seed: int, number: int, rank: int) -> Iterator[None]:
-    """What modules such as dropout draw depends on the step alone; the caller's random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        state = torch.Generator().manual_seed(hash((seed, number, rank)) % 2**63).get_state()
-        torch.set_rng_state(state)
-        yield
