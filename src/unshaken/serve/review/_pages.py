@@ -47,12 +47,17 @@ def page_of(
         score, number = place
         later = i.id > number if score is None else sa.tuple_(i.score, i.id) > sa.tuple_(score, number)
         where.append(later)
-    if other is not None:
+    split = filters.by_score or filters.given is not None or filters.suggested is not None
+    order = [i.score, i.id] if filters.by_score else [i.id]
+    if other is not None and split:
         where.append(_handled(key, other))
+    elif other is not None:  # in the order of what the reader has handled, be it little or nearly all
+        r = t.reading.c
+        order = [r.item]
+        where += [r.review == key, r.reader == other, r.item == i.id, r.handled]
+        where += [r.item > place[1]] if place is not None else []
     if review.blind and (filters.suggested is not None or filters.by_score):
         where.append(_handled(key, reader[0], revealed=True))
-    order = [i.score, i.id] if filters.by_score else [i.id]
-    split = filters.by_score or filters.given is not None or filters.suggested is not None
     states = [filters.state] if filters.state else list(t.STATES) if split else []
     query = _merged([[*where, i.state == t.STATES.index(s)] for s in states] or [where], order, limit + 1)
     rows = connection.execute(query).all()
