@@ -85,6 +85,13 @@ def test_agreement_uses_first_answers():
     assert {k: str(v) for k, v in independent_answers(log("ac", "-1", "a1", "S2"), 0).items()} == {"a": "1"}
 
 
+def test_an_answer_after_the_suggestion_was_seen_is_not_independent():
+    """Ann answers blind, sees the suggestion, takes hers back and follows it; Bob's review is open from the start."""
+    rows = log("ac", "-1", "a1", "b2")
+    seen = [row.model_copy(update={"shown": ReviewContext(suggestion=row.number > 1)}) for row in rows]
+    assert {k: str(v) for k, v in independent_answers(seen, 0).items()} == {"b": "2"}
+
+
 @pytest.mark.parametrize(
     ("acts", "corrected", "wrong"),
     [

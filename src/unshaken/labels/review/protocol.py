@@ -91,13 +91,19 @@ def is_revealed(history: Iterable[RecordedVerdict], reader: str, *, blind: bool)
 def independent_answers(history: Iterable[RecordedVerdict], given: int) -> dict[str, Answer]:
     """Each reader's first answer, by which agreement is measured: later ones may follow the model's suggestion.
 
+    A reader who answered blind, took that back and answered again has seen the suggestion, and has no such answer.
+
     Args:
         history: the rows of one item, in the order of their numbers.
         given: the label that was shown.
     """
+    rows = list(history)
+    valid = {row.number for row in valid_rows(rows)}
+    blind = {row.reader for row in rows if _answered(row) and not row.shown.suggestion}
     found: dict[str, Answer] = {}
-    for row in valid_rows(history):
-        if _answered(row) and (answer := _answer(row, given)) is not None:
+    for row in rows:
+        follows = row.reader in blind and row.shown.suggestion
+        if row.number in valid and _answered(row) and not follows and (answer := _answer(row, given)) is not None:
             found.setdefault(row.reader, answer)
     return found
 
