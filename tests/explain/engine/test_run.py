@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.explain.engine.run import attribute
 
 
@@ -23,3 +23,17 @@ def test_the_limit_bounds_a_pass(conv, images):
 def test_what_is_no_attribution_is_told(conv, images, name):
     with pytest.raises(ParameterError, match=name):
         attribute(conv, images, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "ids", "words"),
+    [
+        (lambda x: x[0], None, "images must be float"),
+        (lambda x: (x * 255).byte(), None, "images must be float"),
+        (lambda x: x[:0], None, "there is no image to explain"),
+        (lambda x: x, ["a"], "7 images came with 1 ids"),
+    ],
+)
+def test_images_of_another_form_are_told(conv, images, change, ids, words):
+    with pytest.raises(DataError, match=words):
+        attribute(conv, change(images), "gradient", ids=ids)

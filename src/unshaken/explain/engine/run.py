@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ModelError, ParameterError
@@ -29,7 +30,7 @@ class AttributionResult:
         maps: float32 `[N, H, W]`; a larger value counts more for the class.
         classes: int64 `[N]`: the class explained.
         error: how far a map's sum is from the total that it should have, `[N]`; None where a method promises none.
-        forwards: passes spent on each image, int64 `[N]`.
+        forwards: passes that the method spent on each image, int64 `[N]`; one more tells the class where none is given.
         backwards: as `forwards`.
         seconds: each image's share of the time, `[N]`.
     """
@@ -70,12 +71,14 @@ def attribute(
     Raises:
         ParameterError: no attribution goes by this name.
         ModelError: the model does not have what the method needs, or gives no prediction for an image.
-        DataError: a class is out of range, or a map is not finite.
+        DataError: images or ids are not of the form above, a class is out of range, or a map is not finite.
     """
     found = parse_method(method, "explain") if isinstance(method, str) else method
     if not isinstance(found, Attribution):
         raise ParameterError(f"{method!r} is no attribution method; see unshaken list explain")
-    names = [str(i) for i in range(len(images))] if ids is None else list(ids)
+    names = Batch(images, None, tuple(map(str, range(len(images))) if ids is None else ids)).ids
+    if not len(images):
+        raise DataError("there is no image to explain: give one or more")
     with evaluating(model):
         oracle = Oracle(model, limit=limit)
         if "gradient" in found.needs:
