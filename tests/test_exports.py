@@ -23,8 +23,9 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Attribution AttributionResult CAM EdgeDetector GradCAM GradCAMPlusPlus Gradient GradientShap "
-    "InputXGradient IntegratedGradients LayerCAM Occlusion RISE RandomMap SmoothGrad attribute",
+    "unshaken.explain": "Analysis Attribution AttributionResult CAM Case EdgeDetector Findings GradCAM GradCAMPlusPlus "
+    "Gradient GradientShap InputXGradient IntegratedGradients MapScores LayerCAM MapMetric Occlusion RISE RandomMap "
+    "SmoothGrad Subject attribute",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
