@@ -25,7 +25,8 @@ EXPORTS = {
     "latency",
     "unshaken.explain": "Analysis Attribution AttributionResult CAM Case EdgeDetector Findings GradCAM GradCAMPlusPlus "
     "Gradient GradientShap InputXGradient IntegratedGradients MapScores LayerCAM MapMetric Occlusion RISE RandomMap "
-    "SmoothGrad Subject attribute",
+    "SmoothGrad Subject attribute "
+    "AttentionRollout ExpectedGradients GradientAttention GuidedBackprop LIME MeaningfulPerturbation ScoreCAM",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
