@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect fool harden list_methods "
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden list_methods "
     "load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",

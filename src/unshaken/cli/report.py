@@ -19,6 +19,11 @@ def report(directory: Run, json: Json = False) -> int:
 
         write_training_report(run)
         shown = run.read_json("harden.json")
+    elif run.exists("explain.json") and not run.exists("run.json"):
+        from unshaken.report.explain_page import write_explain_report
+
+        write_explain_report(run)
+        shown = run.read_json("explain.json")
     elif run.exists("rows") and not run.exists("run.json"):
         from unshaken.report.write import write_images_report
 
