@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden list_methods "
-    "load_data load_model",
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden "
+    "list_methods load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",
     "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",
