@@ -11,6 +11,7 @@ from unshaken.cli.verb import verb
 def report(directory: Run, json: Json = False) -> int:
     """Rebuild the report of a run from its directory."""
     from unshaken.report import write_report
+    from unshaken.report.label_reports import write_label_report
     from unshaken.run import RunDir
 
     run = RunDir(directory)
@@ -19,6 +20,8 @@ def report(directory: Run, json: Json = False) -> int:
 
         write_training_report(run)
         shown = run.read_json("harden.json")
+    elif (record := write_label_report(run)) is not None:
+        shown = record
     elif run.exists("rows") and not run.exists("run.json"):
         from unshaken.report.write import write_images_report
 

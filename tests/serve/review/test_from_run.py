@@ -167,6 +167,23 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
         zip(corrected.ids, corrected.labels.tolist(), strict=True)
     ).items()
     assert whole.labels.tolist() == corrected.labels.tolist()
+    out = tmp_path / "page"
+    command = ["labels", "compare", f"{tmp_path}/x.parquet", "--out", str(out), "--review", str(run.path), *options]
+    assert main([*command, "--name", "review"]) == 0
+    changed = sum(
+        label != truth[id] for id, label in zip(load_data(SPEC).ids, load_data(SPEC).labels, strict=True) if id in ids
+    )
+    found = RunDir(out).read_json("label-versions.json")
+    assert (found["samples"], found["changed"], found["labels"], found["data"]) == (12, changed, "review@24", SPEC)
+    assert {(one["answer"], one["effect"]): one["labels"] for one in found["review"]["reasons"]} == {
+        ("another class", "changed"): changed,
+        ("the label is right", "kept"): 12 - changed,
+    }
+    assert found["wrong"]["n"] == 12
+    assert len(RunDir(out).examples("changed")) == changed
+    assert "Krippendorff" in (out / "report.html").read_text()
+    assert main([*command, "--name", "other"]) == 2
+    assert "its labels are of the review 'review': add --name 'review'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

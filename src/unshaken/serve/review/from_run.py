@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from unshaken.api.labels import RECORD, ReviewRecord
+from unshaken.api.label_record import RECORD, ReviewRecord
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.data import load_data
