@@ -111,7 +111,8 @@ def find_labels(
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run):
         pinned: dict[str, Any] = {
-            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint, "limit": limit,
+            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
+            "labels_version": dataset.labels_version, "limit": limit,
             "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
             "probabilities": mark_of(probabilities), "model": model, "folds": folds, "review": review,
             "training": settings.model_dump(mode="json"),
