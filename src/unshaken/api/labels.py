@@ -12,6 +12,7 @@ import numpy as np
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
 from unshaken.api.label_evidence import Given, Source, mark_of
+from unshaken.api.label_features import keep_features
 from unshaken.api.label_record import RECORD, drawn_record, record_of
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError, RunError
@@ -122,6 +123,7 @@ def find_labels(
         samples = Samples(dataset, view, classes, workers=workers, limit=limit, seed=settings.seed, sparse=True)
         ids = [dataset.ids[i] for i in samples.good]
         evidence = source.evidence(samples, classes, run, frozenset().union(*(f.needs for f in finders.values())))
+        keep_features(run, evidence)
         found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
         for name, finder in finders.items():
             part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
