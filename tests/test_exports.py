@@ -36,9 +36,10 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
-    "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
-    "Spatter SpeckleNoise Translation ZoomBlur",
+    "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
+    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption "
+    "PhaseNoise Pixelate Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise "
+    "Translation ZoomBlur",
 }
 
 
