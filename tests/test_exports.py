@@ -26,7 +26,7 @@ EXPORTS = {
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case ChannelSmoothness "
     "EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM GradCAMPlusPlus Gradient "
     "GradientAttention GradientShap GuidedBackprop InputXGradient IntegratedGradients LIME LayerCAM MapMetric "
-    "MapScores MeaningfulPerturbation Occlusion RISE RandomMap ScoreCAM SmoothGrad Subject attribute",
+    "MapScores MeaningfulPerturbation NetDissect Occlusion RISE RandomMap ScoreCAM SmoothGrad Subject attribute",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
