@@ -3,7 +3,7 @@
     python benchmarks/explain_cost.py --images 4 --repeats 5 --threads 2
     python benchmarks/explain_cost.py --images 1 --repeats 3 --points 8 --masks 16 --stride 58
 
-Measured: seconds an image of integrated gradients and SmoothGrad of `--points` points, occlusion by patches of 50 pixels
+Measured: seconds an image of integrated gradients and SmoothGrad of `--points` points, occlusion by patches of 50 px
 every `--stride`, and RISE of `--masks` masks, on `imagenet:efficientnet-lite0`, in turns, the order rotating; median,
 least and largest of `--repeats` rounds after one that is not counted, and the median of the ratios within a round.
 Passes are counted from outside, by the convolutions that are executed. Then the maps are compared: the largest
