@@ -23,9 +23,10 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis Attribution AttributionResult CAM Case EdgeDetector Findings GradCAM GradCAMPlusPlus "
-    "Gradient GradientShap InputXGradient IntegratedGradients MapScores LayerCAM MapMetric Occlusion RISE RandomMap "
-    "SmoothGrad Subject attribute",
+    "unshaken.explain": "Analysis Attribution AttributionResult BackgroundReliance CAM Case CueConflict Distortions "
+    "EdgeDetector Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientShap InputKinds "
+    "InputXGradient IntegratedGradients LayerCAM MapMetric MapScores Occlusion RISE RandomMap "
+    "SmoothGrad Smoothness Subject attribute",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
