@@ -57,8 +57,8 @@ class CueConflict(Analysis):
     )
     categories: str = Field("", description="imagenet-16, a JSON file of category to classes, or empty for each class")
     tiles: PositiveInt = Field(4, description="tiles along each side of what fills an outline")
-    amplitude: float = Field(16 / 255, description="of a grating, in [0, 1] pixel units", gt=0, le=1)
-    period: float = Field(4.0, description="of a grating, in pixels", gt=2, le=1000)
+    amplitude: float = Field(16 / 255, description="amplitude of a grating, in [0, 1] pixel units", gt=0, le=1)
+    period: float = Field(4.0, description="period of a grating, in pixels", gt=2, le=1000)
 
     def find(self, subject: Subject) -> Findings:
         """See `Analysis.find`."""

@@ -50,7 +50,7 @@ class FrequencyBias(Analysis):
     group: ClassVar[str] = "biases"
     several: ClassVar[bool] = True
 
-    sigma: PositiveFloat = Field(1.5, description="of the Gaussian that divides low from high, in pixels", le=100)
+    sigma: PositiveFloat = Field(1.5, description="width of the Gaussian that divides low from high, in pixels", le=100)
     radii: Annotated[tuple[float, ...], PLUS] = Field(
         (2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
     )
