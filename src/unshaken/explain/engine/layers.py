@@ -30,6 +30,21 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     return found[-1]
 
 
+def find_map_layer(model: Classifier, images: Tensor, layer: str) -> tuple[str, tuple[int, ...]]:
+    """The layer that was named, or the last one with places, and the shape `[D, h, w]` of its output.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+        layer: its name; empty for the last one.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    name = check_map_layer(model, images, layer) if layer else last_map_layer(model, images)
+    return name, dict(layer_shapes(model, images[:1]))[name][1:]
+
+
 def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     """A layer that was named by the user.
 
