@@ -47,6 +47,16 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     return layer
 
 
+def layer_order(model: Classifier, images: Tensor) -> list[str]:
+    """Names of the layers whose output is a tensor, in the order of a forward pass, each once.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+    """
+    return list(dict.fromkeys(name for name, _ in _outputs(model, images[:1])))
+
+
 def _outputs(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the outputs of all layers, in the order in which a forward pass meets them."""
     found: list[tuple[str, tuple[int, ...]]] = []
