@@ -27,8 +27,8 @@ EXPORTS = {
     "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM "
     "GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputXGradient Insertion "
     "IntegratedGradients LIME LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
-    "Occlusion PointingGame RISE ROAD RandomMap Randomisation ScoreCAM SensitivityN SmoothGrad Subject WSOL attribute "
-    "compare_methods compare_models make_case map_agreement summarise",
+    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation ScoreCAM SensitivityN SmoothGrad Subject "
+    "WSOL attribute compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA "
