@@ -60,6 +60,7 @@ class BackgroundReliance(Analysis):
 
     table: ClassVar[str] = "biases"
     group: ClassVar[str] = "biases"
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
     masks: str = Field("", description="folder of masks named as the images, white on the object; empty: found by grey")

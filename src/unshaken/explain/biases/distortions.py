@@ -37,6 +37,7 @@ class Distortions(Analysis):
 
     table: ClassVar[str] = "biases"
     group: ClassVar[str] = "biases"
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
     distortions: Annotated[tuple[str, ...], PLUS] = Field(

@@ -48,6 +48,7 @@ class FrequencyBias(Analysis):
 
     table: ClassVar[str] = "biases"
     group: ClassVar[str] = "biases"
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
     sigma: PositiveFloat = Field(1.5, description="width of the Gaussian that divides low from high, in pixels", le=100)

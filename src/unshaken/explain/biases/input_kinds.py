@@ -101,6 +101,7 @@ class InputKinds(Analysis):
 
     table: ClassVar[str] = "geometry"
     group: ClassVar[str] = "biases"
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
     k: int = Field(49, description="images for each channel", ge=2, le=10_000)
@@ -109,8 +110,16 @@ class InputKinds(Analysis):
 
     def find(self, subject: Subject) -> Findings:
         """See `Analysis.find`."""
+        return self.judged(subject, load_model(self.judge).eval().to(subject.device) if self.judge else None)
+
+    def judged(self, subject: Subject, judge: Classifier | None) -> Findings:
+        """See `find`.
+
+        Args:
+            subject: models and labelled images.
+            judge: the independent model; None for no distances.
+        """
         layers = {n: layers_of(m, self.layers)[0 if self.layers else -1 :] for n, m in subject.models.items()}
-        judge = load_model(self.judge).eval().to(subject.device) if self.judge else None
         top: dict[tuple[str, str], TopImages] = {}
         labels: list[Tensor] = []
         features: list[Tensor] = []

@@ -16,8 +16,12 @@ from unshaken.explain.biases.cue_sets import gratings, textured_outlines
 from unshaken.explain.biases.distortions import Distortions
 from unshaken.explain.biases.frequency_bias import FrequencyBias
 from unshaken.explain.biases.input_kinds import InputKinds
-from unshaken.explain.biases.smoothness import Smoothness
+from unshaken.explain.biases.smoothness import Smoothness, convolutions
 from unshaken.explain.engine.analysis import Subject
+from unshaken.explain.units.exemplars import first_pass
+from unshaken.explain.units.made_concepts import made_concepts
+from unshaken.explain.units.netdissect import NetDissect
+from unshaken.explain.units.overlap import count_overlap
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
 from unshaken.papers.frame.networks import plan_training
@@ -37,13 +41,15 @@ from unshaken.papers.shape_simplicity_bias import (
 from unshaken.stress.cues.silhouette import foreground
 
 BATCH = 250
+QUANTILE = 0.995
 
 
 def run(paper: ShapeSimplicityPaper, context: Context) -> None:
     """Both halves, for every seed; data is read first, so that absent data costs no time."""
     parts = context.datasets.parts(paper.images, paper.tested)
     outlines = {split: outlines_of(context.datasets.read(split, paper.garments)) for split in ("train", "test")}
-    judge = context.net(JUDGE, context.model, parts.training, training(paper.epochs, 1000 + context.seed), ["crop-flip:pad=2"])
+    apart = training(paper.epochs, 1000 + context.seed)
+    judge = context.net(JUDGE, context.model, parts.training, apart, ["crop-flip:pad=2"])
     with track("networks", paper.seeds * 2 * (2 + len(FAINT))) as task:
         for seed in context.repetitions(paper.seeds):
             nets = {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,step_size=0.5"]}
@@ -72,7 +78,9 @@ def photos(
     for name, model in models.items():
         context.predict(f"{name}.clean", model, test.batch())
         few = test.first(paper.attacked).batch()
-        context.attack(f"{name}.pgd", model, PGD(steps=10, step_size=0.25), few, norm="linf", eps=EPS, seed=context.seed)
+        context.attack(
+            f"{name}.pgd", model, PGD(steps=10, step_size=0.25), few, norm="linf", eps=EPS, seed=context.seed
+        )
     subject = subject_of(models, test, context.seed)
     if not context.has("distortions", "answers"):
         found = Distortions(distortions=STIMULI).find(subject).rows
@@ -84,9 +92,11 @@ def photos(
     layers = "+".join(blocks(models[PLAIN]))
     if not context.has("smoothness", "layers"):
         write_layers(context, "smoothness", Smoothness(noise=NOISE, layers=layers).find(subject).rows)
+    if not context.has("concepts", "layers"):
+        write_layers(context, "concepts", detectors(paper, models, test, context.seed))
     if not context.has("kinds", "layers"):
         kinds = InputKinds(k=min(TOP, len(test)), layers=layers.rpartition("+")[2])
-        write_layers(context, "kinds", kinds.find(subject, judge).rows)
+        write_layers(context, "kinds", kinds.judged(subject, judge).rows)
 
 
 def conflicts(paper: ShapeSimplicityPaper, context: Context, amplitude: int, outlines: dict[str, Split]) -> None:
@@ -101,6 +111,26 @@ def conflicts(paper: ShapeSimplicityPaper, context: Context, amplitude: int, out
             if not context.has(f"{name}.{role}", "cues"):
                 analysis = CueConflict(recipe="gratings", amplitude=amplitude / 255)
                 write_cues(context, f"{name}.{role}", analysis.find(subject_of({name: net}, part, context.seed)).rows)
+
+
+def detectors(
+    paper: ShapeSimplicityPaper, models: dict[str, Classifier], data: Split, seed: int
+) -> dict[str, list[Any]]:
+    """The number of detectors of each category in the last two blocks, on composites of test images."""
+    names = list(data.names or map(str, range(data.classes)))
+    channels, side = data.images.shape[1:3]
+    concepts = made_concepts(paper.composites, side, channels, seed, (data.images / 255, data.labels, names))
+    rows: dict[str, list[Any]] = {"layer": [], "model": [], "quantity": [], "value": []}
+    for name, model in models.items():
+        own = Subject({name: model}, concepts.dataset, range(len(concepts.dataset)), seed=seed, batch=BATCH, workers=1)
+        found, _ = first_pass(own, blocks(model)[-2:], quantile=QUANTILE, k=1)
+        overlaps, _ = count_overlap(own, {layer: one.thresholds for layer, one in found.items()}, concepts)
+        for layer, overlap in overlaps.items():
+            kinds = [category for _, category, _ in NetDissect().labels(overlap, concepts)]
+            for category in concepts.categories:
+                for column, value in zip(rows.values(), (layer, name, category, kinds.count(category)), strict=True):
+                    column.append(value)
+    return rows
 
 
 def outlines_of(data: Split) -> Split:
@@ -121,14 +151,14 @@ def with_gratings(outlines: Split, amplitude: int) -> Split:
 
 def subject_of(models: dict[str, Classifier], data: Split, seed: int) -> Subject:
     """Networks and images as an analysis looks at them."""
-    dataset = InMemory(data.images, data.labels, ids=data.ids, classes=data.names or tuple(map(str, range(data.classes))))
+    dataset = InMemory(
+        data.images, data.labels, ids=data.ids, classes=data.names or tuple(map(str, range(data.classes)))
+    )
     return Subject(models, dataset, range(len(data)), seed=seed, batch=BATCH, workers=1)
 
 
 def blocks(model: Classifier) -> tuple[str, ...]:
     """The blocks of a small network, or all convolutions of another one."""
-    from unshaken.explain.biases.smoothness import convolutions
-
     body = getattr(model.net, "body", None)
     return tuple(f"body.{i}" for i in range(len(body))) if body is not None else tuple(convolutions(model))
 
