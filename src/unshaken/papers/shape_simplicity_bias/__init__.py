@@ -114,8 +114,8 @@ class ShapeSimplicityPaper(Paper):
     }
     chooses: ClassVar[Mapping[str, str]] = {"cues": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
-        "images": 20_000,
-        "epochs": 15,
+        "images": 40_000,
+        "epochs": 20,
         "tested": 4000,
         "outlines": 6000,
         "outline_tests": 3000,
@@ -123,15 +123,15 @@ class ShapeSimplicityPaper(Paper):
     }
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
-    images: PositiveInt = Field(6000, description="training images")
-    epochs: PositiveInt = Field(8, description="epochs of training")
+    images: PositiveInt = Field(12_000, description="training images")
+    epochs: PositiveInt = Field(12, description="epochs of training")
     tested: PositiveInt = Field(1500, description="test images")
     attacked: PositiveInt = Field(200, description="test images under attack")
     steps: PositiveInt = Field(2, description="steps of the inner attack of adversarial training")
     garments: str = Field("fashion-mnist", description="SPEC of the images whose outlines are taken")
-    outlines: PositiveInt = Field(2400, description="outlines to learn from")
+    outlines: PositiveInt = Field(3000, description="outlines to learn from")
     outline_tests: PositiveInt = Field(900, description="outlines to choose and judge by, one third and two thirds")
-    outline_epochs: PositiveInt = Field(5, description="epochs of training on outlines")
+    outline_epochs: PositiveInt = Field(8, description="epochs of training on outlines")
     composites: PositiveInt = Field(400, description="images with known concepts")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
