@@ -23,14 +23,14 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case CentrePoint "
-    "ChannelSmoothness CueConflict Deletion Distortions EdgeDetector ExpectedGradients FilterDrift "
-    "FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention "
-    "GradientShap GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients "
-    "LIME LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
-    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation ScoreCAM SensitivityN "
-    "SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case "
-    "map_agreement summarise",
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
+    "CentrePoint ChannelSmoothness CueConflict Deletion Distortions EdgeDetector "
+    "ExpectedGradients FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus "
+    "Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputKinds "
+    "InputXGradient Insertion IntegratedGradients LIME LayerCAM MapMetric MapScores MapValues "
+    "MaskShare MaxSensitivity MeaningfulPerturbation NetDissect Occlusion PointingGame RISE "
+    "ROAD RandomMap Randomisation ScoreCAM SensitivityN SmoothGrad Smoothness Subject WSOL "
+    "attribute compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA "
@@ -42,9 +42,9 @@ EXPORTS = {
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
-    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption "
-    "PhaseNoise Pixelate Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation "
-    "ZoomBlur",
+    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur "
+    "PatchCorruption PhaseNoise Pixelate Saturate Scramble ShotNoise Silhouette Snow Spatter "
+    "SpeckleNoise Translation ZoomBlur",
 }
 
 
