@@ -24,7 +24,7 @@ EXPORTS = {
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
-    "CentrePoint ChannelSmoothness CueConflict Deletion Distortions EdgeDetector "
+    "CentrePoint ChannelSmoothness ConceptLevel CueConflict Deletion Distortions EdgeDetector "
     "ExpectedGradients FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus "
     "Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputKinds "
     "InputXGradient Insertion IntegratedGradients LIME LayerCAM MapMetric MapScores MapValues "

@@ -11,6 +11,7 @@ from tests.explain.biases.conftest import Reads, discs, one_hot
 from unshaken.core.classifier import Classifier
 from unshaken.data.in_memory import InMemory
 from unshaken.explain.biases.background_reliance import BackgroundReliance
+from unshaken.explain.biases.concept_level import ConceptLevel
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.explain.biases.distortions import Distortions
 from unshaken.explain.biases.frequency_bias import FrequencyBias
@@ -130,6 +131,15 @@ def test_simplicity_by_layer(shown):
     (kinds,) = tables(made)
     assert [line[0].text for line in kinds.rows] == ["2: classes", "2: class-entropy"]
     assert float(kinds.rows[0][1].text) == pytest.approx(found.figures["classes.second.2"].value, rel=0.01)
+
+
+def test_detectors_by_category(shown):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    made, found = shown(ConceptLevel(images=30, layers="0"), {NAMES[1]: Classifier(net).eval()})
+    (table,) = tables(made)
+    counts = found.extra["detectors"]["second"]["0"]
+    assert table.rows[0][:4] == ("second: 0", *map(str, counts.values()))
 
 
 def test_without_examples_there_are_no_pictures(tmp_path):

@@ -35,6 +35,8 @@ def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
         shown += _smoothness(extra, figures)
     if "proxies" in extra:
         shown += _kinds(extra, figures)
+    if "detectors" in extra:
+        shown += _detectors(extra, figures)
     return [*shown, *_stimuli(run, name, extra)]
 
 
@@ -157,6 +159,24 @@ def _kinds(extra: Found, figures: Found) -> list[Block]:
             rows.append(cells.line(Cell(f"{layers[models[0]]}: {proxy}", note=words), *values))
     caption = f"The {extra['k']} images that activate a channel most: means over channels, with 95% intervals."
     return [Table(caption, cells.columns("layer and proxy", *models), tuple(rows))]
+
+
+def _detectors(extra: Found, figures: Found) -> list[Block]:
+    """Detectors of each category by model and layer."""
+    rows = []
+    for model, layers in extra["detectors"].items():
+        rows += [
+            cells.line(
+                f"{model}: {layer}",
+                *(str(counts[c]) for c in extra["categories"]),
+                cells.share(figures.get(f"low_level.{model}.{layer}"), bar=True),
+            )
+            for layer, counts in layers.items()
+        ]
+    heads = cells.columns("model and layer", *extra["categories"], Column("colours and textures", "of the detectors"))
+    return [
+        Table(f"Units that detect a concept, with an IoU above {extra['least']:g} in every model.", heads, tuple(rows))
+    ]
 
 
 def _stimuli(run: RunDir, name: str, extra: Found) -> list[Block]:
