@@ -23,6 +23,7 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
+<<<<<<< HEAD
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case CentrePoint "
     "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM "
     "GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputXGradient Insertion "
@@ -36,6 +37,19 @@ EXPORTS = {
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
     "NFgsm Noise Noise2Net PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE "
     "SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+=======
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case ChannelSmoothness "
+    "EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM GradCAMPlusPlus Gradient "
+    "GradientAttention GradientShap GuidedBackprop InputXGradient IntegratedGradients LIME LayerCAM MapMetric "
+    "MapScores MeaningfulPerturbation Occlusion RISE RandomMap ScoreCAM SmoothGrad Subject attribute",
+    "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
+    "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
+    "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
+    "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
+    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
+    "PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR "
+    "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+>>>>>>> xA
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
