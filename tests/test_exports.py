@@ -24,12 +24,23 @@ EXPORTS = {
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
 <<<<<<< HEAD
+<<<<<<< HEAD
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case CentrePoint "
     "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM "
     "GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputXGradient Insertion "
     "IntegratedGradients LIME LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
     "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation ScoreCAM SensitivityN SmoothGrad Subject "
     "WSOL attribute compare_methods compare_models make_case map_agreement summarise",
+=======
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case CentrePoint "
+    "ChannelSmoothness CueConflict Deletion Distortions EdgeDetector ExpectedGradients FilterDrift "
+    "FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention "
+    "GradientShap GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients "
+    "LIME LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
+    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation ScoreCAM SensitivityN "
+    "SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case "
+    "map_agreement summarise",
+>>>>>>> xE
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA "
@@ -54,8 +65,9 @@ EXPORTS = {
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
-    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption PhaseNoise Pixelate "
-    "Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation ZoomBlur",
+    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption "
+    "PhaseNoise Pixelate Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation "
+    "ZoomBlur",
 }
 
 
