@@ -25,8 +25,8 @@ EXPORTS = {
     "latency",
     "unshaken.explain": "Analysis Attribution AttributionResult CAM Case ChannelSmoothness EdgeDetector FilterDrift "
     "FilterQuality Findings GradCAM GradCAMPlusPlus Gradient GradientShap InputXGradient "
-    "IntegratedGradients LayerCAM MapMetric MapScores Occlusion RISE RandomMap SmoothGrad Subject "
-    "attribute",
+    "IntegratedGradients IntrinsicDimension LabelSharpness LayerCAM MapMetric MapScores Occlusion "
+    "RISE RandomMap RepresentationDimension SmoothGrad Subject attribute",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
