@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError, did_you_mean
-from unshaken.explain.engine.layers import output_shapes
+from unshaken.explain.engine.layers import layer_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def depth_layers(
     Raises:
         ModelError: a layer does not exist or gives no tensor, or there is none to choose.
     """
-    shapes = dict(output_shapes(model, images))
+    shapes = dict(layer_shapes(model, images))
     depths = {name: i / max(1, len(shapes) - 1) for i, name in enumerate(shapes)}
     if names:
         return [_named(model, name, shapes, depths, maps) for name in dict.fromkeys(filter(None, names.split("+")))]
