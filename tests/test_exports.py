@@ -23,14 +23,14 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case CentrePoint ChannelSmoothness "
-    "Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM "
-    "GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop Infidelity "
-    "InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM "
-    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
-    "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
-    "SensitivityN SmoothGrad Subject WSOL attribute compare_methods compare_models make_case "
-    "map_agreement summarise",
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case CentrePoint "
+    "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality "
+    "Findings GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop "
+    "Infidelity InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
+    "LabelSharpness LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity "
+    "MeaningfulPerturbation NetDissect Occlusion PointingGame RISE ROAD RandomMap "
+    "Randomisation RepresentationDimension ScoreCAM SensitivityN SmoothGrad Subject WSOL "
+    "attribute compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA "
