@@ -26,6 +26,7 @@ EXPORTS = {
 <<<<<<< HEAD
 <<<<<<< HEAD
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case CentrePoint "
+<<<<<<< HEAD
     "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM "
     "GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop Infidelity InputXGradient Insertion "
     "IntegratedGradients LIME LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
@@ -41,6 +42,15 @@ EXPORTS = {
     "SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case "
     "map_agreement summarise",
 >>>>>>> xE
+=======
+    "ChannelSmoothness Deletion EdgeDetector ExpectedGradients FilterDrift FilterQuality "
+    "Findings GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap GuidedBackprop "
+    "Infidelity InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
+    "LabelSharpness LayerCAM MapMetric MapScores MapValues MaskShare MaxSensitivity "
+    "MeaningfulPerturbation NetDissect Occlusion PointingGame RISE ROAD RandomMap "
+    "Randomisation RepresentationDimension ScoreCAM SensitivityN SmoothGrad Subject WSOL "
+    "attribute compare_methods compare_models make_case map_agreement summarise",
+>>>>>>> xD
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA "
