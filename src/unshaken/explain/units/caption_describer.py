@@ -102,6 +102,8 @@ def load_captioner(
         learned = Learned(captioner.eval(), language.eval(), Vocabulary(tuple(record["words"])), record["bleu"])
         spec, layers = str(record["encoder"]), [str(name) for name in record["layers"]]
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{place} holds no captioner that can be read ({error}): train one with learn_captions") from None
+        raise ModelError(
+            f"{place} holds no captioner that can be read ({error}): train one with learn_captions"
+        ) from None
     model = encoder or load_model(spec, download=download).eval()
     return CaptionDescriber(Pyramid(model, layers), learned, width, length)

@@ -83,7 +83,9 @@ def learn_captions(
     """
     given = settings or CaptionSettings()
     if len(texts) != len(keys) or len(keys) < 2 or not all(texts):
-        raise DataError(f"{len(keys)} units came with {len(texts)} lists of descriptions: give two units or more, each with one")
+        raise DataError(
+            f"{len(keys)} units came with {len(texts)} lists of descriptions: give two units or more, each with one"
+        )
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
     held = max(1, round(given.held_out * len(keys)))
     apart, units = order[:held], order[held:]
@@ -143,7 +145,7 @@ class _Best:
 def bleu(said: Sequence[str], references: Sequence[Sequence[str]], most: int = 4) -> float:
     """BLEU of a set of texts, each against several references (Papineni et al. 2002), in [0, 1].
 
-    Orders of which a text has no n-gram at all count from 1/2 on, as in Lin & Och 2004, so that short texts have a value.
+    An order without any match counts as half a match (Lin & Och 2004), so that short texts have a value.
 
     Args:
         said: N texts.

@@ -23,7 +23,9 @@ class Captioner(nn.Module):
         dropout: of what the words are predicted from, in training.
     """
 
-    def __init__(self, words: int, features: int, embedding: int = 128, hidden: int = 512, dropout: float = 0.5) -> None:
+    def __init__(
+        self, words: int, features: int, embedding: int = 128, hidden: int = 512, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.sizes = (words, features, embedding, hidden)
         attention = min(hidden, features)

@@ -46,9 +46,13 @@ class ConceptFolder(ConceptSet):
         place = self.folder / "masks"
         found = sorted(p.name for p in place.iterdir() if p.is_dir()) if place.is_dir() else []
         if not found:
-            raise DataError(f"{place} has no folder of masks: name one for each category ({', '.join(self.categories)})")
+            raise DataError(
+                f"{place} has no folder of masks: name one for each category ({', '.join(self.categories)})"
+            )
         if strange := [name for name in found if name not in self.categories]:
-            raise DataError(f"{place / strange[0]}: {strange[0]!r} is no category of concepts.csv ({', '.join(self.categories)})")
+            raise DataError(
+                f"{place / strange[0]}: {strange[0]!r} is no category of concepts.csv ({', '.join(self.categories)})"
+            )
         stems = {Path(name).stem for name in self.dataset.ids}
         for mask in (m for name in found for m in sorted((place / name).iterdir())):
             if mask.suffix != ".png" or mask.stem not in stems:

@@ -1,4 +1,4 @@
-"""A concept set made here: plain colours, gratings, noise textures, and objects of labelled images, with exact masks."""
+"""A concept set made here: plain colours, gratings, noise, and objects of labelled images, with exact masks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ GREYS = {"black": 0.03, "grey": 0.5, "white": 0.97}
 
 
 def made_concepts(
-    n: int = 400, side: int = 32, channels: int = 3, seed: int = 0, objects: tuple[Tensor, Tensor, list[str]] | None = None
+    n: int = 400,
+    side: int = 32,
+    channels: int = 3,
+    seed: int = 0,
+    objects: tuple[Tensor, Tensor, list[str]] | None = None,
 ) -> ConceptImages:
     """Composites on a ground of faint noise: a plain colour, a texture and an object, each in a quarter of the image.
 

@@ -62,5 +62,7 @@ class Pyramid:
             _, found = self.model.features(images, self.layers)
         for layer in self.layers:
             if found[layer].ndim != 4:
-                raise ModelError(f"layer {layer!r} of the encoder gives {list(found[layer].shape)}, not maps [N, D, h, w]")
+                raise ModelError(
+                    f"layer {layer!r} of the encoder gives {list(found[layer].shape)}, not maps [N, D, h, w]"
+                )
         return torch.cat([masked_mean(found[layer], masks) for layer in self.layers], 1)

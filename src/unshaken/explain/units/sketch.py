@@ -62,7 +62,9 @@ class UpperQuantile:
         block = torch.cat([*self._plain, values], 1) if self._plain else values
         self._plain = []
         weights = torch.ones(block.shape[1], dtype=torch.float64, device=block.device)
-        summary = (block.sort(1).values, weights) if block.shape[1] <= self.resolution else self._reduced(block, weights)
+        summary = (
+            (block.sort(1).values, weights) if block.shape[1] <= self.resolution else self._reduced(block, weights)
+        )
         level = 0
         while level in self._levels:
             other = self._levels.pop(level)
