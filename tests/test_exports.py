@@ -23,13 +23,14 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis Attribution AttributionResult CAM Case CentrePoint Deletion EdgeDetector Findings "
-    "GradCAM GradCAMPlusPlus Gradient GradientShap Infidelity InputXGradient Insertion IntegratedGradients LayerCAM "
-    "MapMetric MapScores MapValues MaskShare MaxSensitivity Occlusion PointingGame RISE ROAD RandomMap "
-    "Randomisation SensitivityN SmoothGrad Subject WSOL attribute compare_methods "
-    "compare_models make_case map_agreement summarise",
+    "unshaken.explain": "Analysis Attribution AttributionResult CAM Case EdgeDetector Findings GradCAM GradCAMPlusPlus "
+    "Gradient GradientShap InputXGradient IntegratedGradients MapScores LayerCAM MapMetric Occlusion RISE RandomMap "
+    "SmoothGrad Subject attribute "
+    "AttentionRollout ExpectedGradients GradientAttention GuidedBackprop LIME MeaningfulPerturbation ScoreCAM "
+    "CentrePoint Deletion Infidelity Insertion MapValues MaskShare MaxSensitivity PointingGame ROAD Randomisation "
+    "SensitivityN WSOL compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
+    "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
     "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
     "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
     "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "

@@ -21,7 +21,7 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     Raises:
         ModelError: no layer has such an output.
     """
-    found = [name for name, shape in _outputs(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
+    found = [name for name, shape in output_shapes(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
     if not found:
         raise ModelError(
             f"model {model.name!r} has no layer with maps (an output of shape [N, D, h, w]): use a method that looks "
@@ -30,13 +30,28 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     return found[-1]
 
 
+def find_map_layer(model: Classifier, images: Tensor, layer: str) -> tuple[str, tuple[int, ...]]:
+    """The layer that was named, or the last one with places, and the shape `[D, h, w]` of its output.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+        layer: its name; empty for the last one.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    name = check_map_layer(model, images, layer) if layer else last_map_layer(model, images)
+    return name, dict(output_shapes(model, images[:1]))[name][1:]
+
+
 def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     """A layer that was named by the user.
 
     Raises:
         ModelError: there is none of this name, or its output has no places.
     """
-    shapes = dict(_outputs(model, images[:1]))
+    shapes = dict(output_shapes(model, images[:1]))
     if layer not in shapes:
         raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
     if len(shapes[layer]) != 4:
@@ -47,17 +62,7 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     return layer
 
 
-def layer_order(model: Classifier, images: Tensor) -> list[str]:
-    """Names of the layers whose output is a tensor, in the order of a forward pass, each once.
-
-    Args:
-        model: a classifier.
-        images: at least one, `[n, C, H, W]`.
-    """
-    return list(dict.fromkeys(name for name, _ in _outputs(model, images[:1])))
-
-
-def _outputs(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+def output_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the outputs of all layers, in the order in which a forward pass meets them."""
     found: list[tuple[str, tuple[int, ...]]] = []
     handles = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.explain.engine.layers import layer_order
+from unshaken.explain.engine.layers import output_shapes
 
 
 def cascade(model: Classifier, images: Tensor, stages: int, seed: int) -> Iterator[Classifier]:
@@ -31,7 +31,8 @@ def cascade(model: Classifier, images: Tensor, stages: int, seed: int) -> Iterat
     Raises:
         ModelError: the model has no weights.
     """
-    names = [name for name in layer_order(model, images) if any(True for _ in _own(model, name))]
+    order = dict.fromkeys(name for name, _ in output_shapes(model, images[:1]))
+    names = [name for name in order if any(True for _ in _own(model, name))]
     if not names:
         raise ModelError(f"model {model.name!r} has no layer with weights: there is nothing to randomise")
     other, count = copy.deepcopy(model), min(stages or len(names), len(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -142,6 +143,4 @@ def removal(context: Context, model: Classifier, images: Split) -> None:
 
 def with_constant_maps(case: Case) -> Case:
     """The same images with maps that say nothing."""
-    from dataclasses import replace
-
     return replace(case, maps=torch.zeros_like(case.maps))
