@@ -21,7 +21,7 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     Raises:
         ModelError: no layer has such an output.
     """
-    found = [name for name, shape in output_shapes(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
+    found = [name for name, shape in layer_shapes(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
     if not found:
         raise ModelError(
             f"model {model.name!r} has no layer with maps (an output of shape [N, D, h, w]): use a method that looks "
@@ -42,7 +42,7 @@ def find_map_layer(model: Classifier, images: Tensor, layer: str) -> tuple[str, 
         ModelError: there is no such layer.
     """
     name = check_map_layer(model, images, layer) if layer else last_map_layer(model, images)
-    return name, dict(output_shapes(model, images[:1]))[name][1:]
+    return name, dict(layer_shapes(model, images[:1]))[name][1:]
 
 
 def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
@@ -51,7 +51,7 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     Raises:
         ModelError: there is none of this name, or its output has no places.
     """
-    shapes = dict(output_shapes(model, images[:1]))
+    shapes = dict(layer_shapes(model, images[:1]))
     if layer not in shapes:
         raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
     if len(shapes[layer]) != 4:
@@ -62,8 +62,20 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     return layer
 
 
+<<<<<<< HEAD
 def output_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the outputs of all layers, in the order in which a forward pass meets them."""
+=======
+def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the outputs of all layers, in the order in which a forward pass ends them.
+
+    A layer that runs several times is there as often; one whose output is no single tensor is left out.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+    """
+>>>>>>> main
     found: list[tuple[str, tuple[int, ...]]] = []
     handles = []
     for name, module in model.net.named_modules():

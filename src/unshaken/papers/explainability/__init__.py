@@ -52,9 +52,9 @@ class ExplainabilityPaper(Paper):
 
     title: ClassVar[str] = "How Explainable Are Adversarially-Robust CNNs?"
     claim: ClassVar[str] = (
-        "Adversarially trained networks have better maps from gradient-based methods alone; AdvProp's are no better than "
-        "those of standard training; GradCAM and RISE are the best methods; insertion and deletion follow the model's "
-        "confidence; no network wins accuracy, accuracy under corruption and explainability at once."
+        "Adversarially trained networks have better maps from gradient-based methods alone; AdvProp's are no better "
+        "than those of standard training; GradCAM and RISE are the best methods; insertion and deletion follow the "
+        "model's confidence; no network wins accuracy, accuracy under corruption and explainability at once."
     )
     summary: ClassVar[str] = "Robust networks gain on gradient maps alone; insertion and deletion follow confidence."
     parts: ClassVar[Mapping[str, ClaimPart]] = {

@@ -45,15 +45,15 @@ def run(paper: ExplainabilityPaper, context: Context) -> None:
     """Train all networks, find the images that all classify rightly, and judge their maps."""
     context.refuse_model(ExplainabilityPaper.model, "use unshaken explain on a model of your own")
     parts = context.datasets.parts(paper.images, paper.tested, 2 * paper.pasted)
-    nets = {s: networks(paper, s, parts) for s in context.repetitions(paper.seeds)}
-    labels = [f"seed{s.seed}.{name}.clean" for s in nets for name in NETS]
+    nets = [(s, networks(paper, s, parts)) for s in context.repetitions(paper.seeds)]
+    labels = [f"seed{s.seed}.{name}.clean" for s, _ in nets for name in NETS]
     order = np.argsort(np.array(parts.testing.ids))
     right = parts.testing[order[context.rows().correct(*labels)]]
     if len(right) < 4:
         raise DataError(f"{len(right)} test images are classified rightly by all networks: train longer")
     mosaics = make_mosaics(right.images.float() / 255, right.labels, paper.mosaics, seed=context.seed)
     with track("maps", len(nets) * len(NETS)) as task:
-        for seed, models in nets.items():
+        for seed, models in nets:
             for name, model in models.items():
                 grid_game(seed.within(name), model, mosaics, METHODS if name in FULL else ("gradcam",))
                 if name in FULL:
@@ -101,9 +101,7 @@ def case_of(context: Context, model: Classifier, objects: KnownObjects, method: 
     )[0]
 
 
-def pasted_images(
-    paper: ExplainabilityPaper, context: Context, model: Classifier, right: Split, others: Split
-) -> None:
+def pasted_images(paper: ExplainabilityPaper, context: Context, model: Classifier, right: Split, others: Split) -> None:
     """Pointing game and WSOL; other images choose the threshold of each method."""
     objects, choosing = (
         paste_on_noise(part.images.float() / 255, part.labels, part.ids, seed=context.seed)
@@ -114,9 +112,7 @@ def pasted_images(
         if context.has(label, "pasted"):
             continue
         case = case_of(context, model, objects, method)
-        chosen = choose_threshold(
-            case_of(context, model, choosing, method), WSOL(value="iou"), judged=objects.ids
-        )
+        chosen = choose_threshold(case_of(context, model, choosing, method), WSOL(value="iou"), judged=objects.ids)
         columns = {"pointing": PointingGame().judge(case).value, "iou": chosen.judge(case).value}
         values = {name: no_share(value) for name, value in columns.items()}
         context.write("pasted", label, {"id": list(objects.ids), "threshold": chosen.threshold, **values})
