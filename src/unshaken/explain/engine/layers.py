@@ -62,10 +62,6 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     return layer
 
 
-<<<<<<< HEAD
-def output_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the outputs of all layers, in the order in which a forward pass meets them."""
-=======
 def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the outputs of all layers, in the order in which a forward pass ends them.
 
@@ -75,7 +71,6 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
         model: a classifier.
         images: at least one, `[n, C, H, W]`.
     """
->>>>>>> main
     found: list[tuple[str, tuple[int, ...]]] = []
     handles = []
     for name, module in model.net.named_modules():

@@ -10,11 +10,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-<<<<<<< HEAD
-from unshaken.explain.engine.layers import output_shapes
-=======
 from unshaken.explain.engine.layers import layer_shapes
->>>>>>> main
 
 
 def cascade(model: Classifier, images: Tensor, stages: int, seed: int) -> Iterator[Classifier]:
@@ -35,12 +31,7 @@ def cascade(model: Classifier, images: Tensor, stages: int, seed: int) -> Iterat
     Raises:
         ModelError: the model has no weights.
     """
-<<<<<<< HEAD
-    order = dict.fromkeys(name for name, _ in output_shapes(model, images[:1]))
-    names = [name for name in order if any(True for _ in _own(model, name))]
-=======
     names = [name for name in dict(layer_shapes(model, images)) if any(True for _ in _own(model, name))]
->>>>>>> main
     if not names:
         raise ModelError(f"model {model.name!r} has no layer with weights: there is nothing to randomise")
     other, count = copy.deepcopy(model), min(stages or len(names), len(names))
