@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from importlib.util import find_spec
 
 from unshaken.explain.engine.record import ExplainRecord, MethodRecord
@@ -73,7 +72,6 @@ def _overview(record: ExplainRecord) -> list[Block]:
         rows = tuple(cells.line(name, *(cells.value(f.figures.get(h)) for h in heads)) for name, f in maps.items())
         caption = "What each map is worth: means over samples, with 95% intervals."
         blocks.append(Table(caption, cells.columns("map", *heads), rows, brief=True))
-    blocks += _over_control(maps)
     if record.agreements:
         rows = tuple(cells.line(a["first"], a["second"], cells.value(a["figure"])) for a in record.agreements)
         caption = "How alike the maps of two methods are: Spearman's correlation of pixels, a mean over samples."
@@ -90,17 +88,6 @@ def _overview(record: ExplainRecord) -> list[Block]:
             Table("Figures of the analyses.", cells.columns("analysis", "figure", "value"), lines, brief=True)
         )
     return blocks
-
-
-def _over_control(maps: Mapping[str, MethodRecord]) -> list[Block]:
-    """What each metric is above that of a random map, on the same samples."""
-    beside = {name: found.extra["over_control"] for name, found in maps.items() if found.extra.get("over_control")}
-    heads = list(dict.fromkeys(metric for figures in beside.values() for metric in figures))
-    if not heads:
-        return []
-    rows = tuple(cells.line(name, *(cells.value(f.get(h)) for h in heads)) for name, f in beside.items())
-    caption = "The same above a random map's, paired over samples: an interval around 0 says that nothing is shown."
-    return [Table(caption, cells.columns("map", *heads), rows, brief=True)]
 
 
 def _part(run: RunDir, name: str, found: MethodRecord) -> list[Block]:
