@@ -7,10 +7,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from unshaken.api import explain, explain_maps
 from unshaken.core.registry import register, unregister
+from unshaken.data import load_data
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
 from unshaken.report.explain_page import write_explain_report
@@ -117,6 +119,33 @@ def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
     assert all(r["explained"] == r["label"] for r in rows if r["error"] is None)
 
 
+def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
+    names = load_data("folder:photos").ids
+    lines = [f"{name},0.25,0.5,0.5,1.0" for name in names]
+    (place / "boxes.csv").write_text("\n".join(["id,x,y,w,h", *lines]))
+    (place / "masks").mkdir()
+    for name in names:
+        path = (place / "masks" / name).with_suffix(".png")
+        path.parent.mkdir(exist_ok=True)
+        with Image.open(place / "photos" / name) as photo:
+            mask = Image.new("L", photo.size)
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+        mask.save(path)
+    start = "explain gradient edge-detector --data folder:photos?size=8 --model py:net.py:build --metric mask-share"
+    assert unshaken(f"{start} --boxes boxes.csv --metric pointing-game --out boxes").code in (0, 3)
+    assert unshaken(f"{start} --masks masks --out masks-run").code in (0, 3)
+    shares = [
+        [r["value"] for r in rows_of(run, "map_metrics", "gradient") if r["metric"] == "mask-share"]
+        for run in ("boxes", "masks-run")
+    ]
+    assert len(shares[0]) > 3
+    assert shares[0] == shares[1]
+    record = json.loads((place / "boxes/explain.json").read_text())
+    assert set(record["found"]) == {"gradient", "edge-detector", "random-map"}
+    assert "mask-share" in record["found"]["gradient"]["extra"]["over_control"]
+    assert record["agreements"] == []  # of a method and a control there is nothing to say
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -126,6 +155,9 @@ def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
         ("explain bright --metric map-mean --out x", "metrics judge maps: name an attribution, such as gradcam"),
         ("explain gradcam --model demo --model demo:robust --out x", "gradcam looks at one model and there are 2"),
         ("explain gradcam --model demo --out x", "an attribution looks at images: give data"),
+        ("explain gradcam --metric pointing-game --limit 2 --out x", "pointing-game needs"),
+        ("explain gradcam --metric mask-share --boxes no.csv --limit 2 --out x", "no.csv"),
+        ("explain gradcam --metric mask-share --masks nowhere --limit 2 --out x", "nowhere"),
         ("explain gradcam --class none --out x", "explained='none' is not one of prediction, label"),
         ("explain gradcam:layer=nowhere --limit 2 --out x", "nowhere"),
         ("explain gradcam:layers=2 --limit 2 --out x", "no parameter"),

@@ -9,15 +9,18 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unshaken.api.explain_maps import MapsOf, MapWork
+from unshaken.api.explain_maps import MapsOf, MapWork, Truth
 from unshaken.api.job import Inputs, default_out, images_a_pass, load_inputs
 from unshaken.api.options import Options
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import DataSource, subset
+from unshaken.data.boxes import BoxTable
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution
+from unshaken.explain.engine.control import Control
+from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.explain.engine.record import RECORD, ExplainRecord, MethodRecord
 from unshaken.explain.engine.rows import table_rows
@@ -54,6 +57,8 @@ def explain(
     data: DataSource | None = "demo",
     *,
     metrics: str | MapMetric | Sequence[str | MapMetric] = (),
+    boxes: str | None = None,
+    masks: str | None = None,
     explained: str = "prediction",
     keep_maps: int = 1000,
     limit: int | None = None,
@@ -72,6 +77,8 @@ def explain(
         model: a SPEC or an object as for `audit`; several for an analysis that compares them.
         data: as for `audit`; None for analyses of weights alone.
         metrics: what judges the maps, `NAME[:k=v,...]`; a random map is then judged beside them.
+        boxes: a parquet or CSV file of the objects' boxes, for metrics that need them; see `BoxTable`.
+        masks: a folder of the objects' masks, `<id>.png`.
         explained: the class that maps explain: `prediction`, the one predicted, or `label`.
         keep_maps: maps of a method that are kept as files; -1 for all.
         limit: take so many samples: seeded, stratified.
@@ -115,14 +122,16 @@ def explain(
             "data_fingerprint": None if subject.dataset is None else subject.dataset.fingerprint,
             "methods": {n: [m.info.name, m.model_dump(mode="json")] for n, m in chosen.items()},
             "metrics": {n: [m.info.name, m.model_dump(mode="json")] for n, m in judges.items()},
-            "explained": explained, "limit": limit, "seed": seed,
+            "boxes": boxes, "masks": masks, "explained": explained, "limit": limit, "seed": seed,
         }  # fmt: skip
         record = _begin(run, settings, resume=resume)
         if maps:
             assert inputs is not None
-            work = MapWork(run, inputs, subject, judges, explained, keep_maps)
+            truth = Truth(None if boxes is None else BoxTable.read(boxes), masks)
+            work = MapWork(run, inputs, subject, judges, truth, explained, keep_maps)
             for name, method in maps.items():
                 record.found[name] = _entry(method, "attribution", work.run_method(MapsOf(name, method)))
+            _compare(run, record, maps, list(judges))
         for name, analysis in analyses.items():
             if name not in record.found:
                 record.found[name] = _entry(analysis, analysis.group, _findings(run, name, analysis, subject))
@@ -206,6 +215,18 @@ def _findings(run: RunDir, name: str, analysis: Analysis, subject: Subject) -> d
         "remarks": list(found.remarks), "extra": dict(found.extra), "table": analysis.table,
         "forwards": found.forwards, "backwards": found.backwards,
     }  # fmt: skip
+
+
+def _compare(run: RunDir, record: ExplainRecord, maps: Mapping[str, Attribution[Any]], metrics: list[str]) -> None:
+    """Each method beside the control, and beside each other."""
+    for name in maps if CONTROL in maps else []:
+        if name != CONTROL:
+            beside = differences(run, name, CONTROL, metrics)
+            record.found[name].extra["over_control"] = {metric: f.to_json() for metric, f in beside.items()}
+    others = [name for name, method in maps.items() if not isinstance(method, Control)]
+    record.agreements = [
+        {"first": one, "second": other, "figure": f.to_json()} for one, other, f in agreements(run, others)
+    ]
 
 
 def _entry(method: Parameters, group: str, found: dict[str, Any]) -> MethodRecord:

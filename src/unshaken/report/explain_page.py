@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from unshaken.explain.engine.record import ExplainRecord, MethodRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Facts, Heading, Headline, Items, Page, Table, Text
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
@@ -72,6 +72,11 @@ def _overview(record: ExplainRecord) -> list[Block]:
         rows = tuple(cells.line(name, *(cells.value(f.figures.get(h)) for h in heads)) for name, f in maps.items())
         caption = "What each map is worth: means over samples, with 95% intervals."
         blocks.append(Table(caption, cells.columns("map", *heads), rows, brief=True))
+    if record.agreements:
+        rows = tuple(cells.line(a["first"], a["second"], cells.value(a["figure"])) for a in record.agreements)
+        caption = "How alike the maps of two methods are: Spearman's correlation of pixels, a mean over samples."
+        heads_of_two = (Column("one map", number=False), Column("another", number=False), Column("correlation"))
+        blocks.append(Table(caption, heads_of_two, rows))
     lines = tuple(
         cells.line(name, label, cells.value(figure))
         for name, found in record.found.items()
