@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, RunError
 from unshaken.explain import attribute
-from unshaken.explain.engine.before_after import RECORD, explain_examples, map_file
+from unshaken.explain.engine.before_after import explain_examples
 from unshaken.run import RunDir
+from unshaken.run.example_maps import MAPS_RECORD, map_file
 
 IDS = ["a", "b", "c"]
 
@@ -33,7 +35,7 @@ def test_maps_are_those_of_the_images_alone(run, conv):
     assert torch.equal(kept.tensors["class_before"], before.classes)
     after = attribute(conv, images[[0]] * 0.5, "gradcam", ids=["a"])
     assert torch.allclose(kept.tensors["after"][1:], after.maps, atol=1e-5)
-    record = directory.read_json(*RECORD)
+    record = directory.read_json(*MAPS_RECORD)
     assert (record["method"], record["conditions"]) == ("gradcam", ["fog-3", "pgd-linf-0.03"])
 
 
@@ -48,8 +50,6 @@ def test_one_condition_alone(run, conv):
 def test_a_run_without_examples_and_a_model_of_another_size(tmp_path, run, conv):
     with pytest.raises(RunError, match="kept no examples to explain; audit again with --save-examples 20"):
         explain_examples(RunDir(tmp_path / "empty"), conv)
-    from unshaken.core.classifier import Classifier, View
-
     other = Classifier(conv.net, view=View(8, 8)).eval()
     with pytest.raises(DataError, match=r"have \(20, 16\) pixels, the model takes \(8, 8\)"):
         explain_examples(run[0], other)

@@ -15,16 +15,9 @@ from unshaken.core.registry import parse_method
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.run import attribute
 from unshaken.run import RunDir
+from unshaken.run.example_maps import MAPS_RECORD, map_file
 from unshaken.run.rows import CLEAN
 from unshaken.run.tensor_file import TensorFile
-
-RECORD = ("maps", "before-after.json")
-"""Where a run says which maps it has."""
-
-
-def map_file(condition: str) -> tuple[str, str]:
-    """Where the maps of a condition's examples are kept."""
-    return ("maps", f"before-after.{condition}.safetensors")
 
 
 def explain_examples(
@@ -76,7 +69,7 @@ def explain_examples(
                 explained.append(condition)
             task.advance()
     record = {"method": found.info.name, "params": found.model_dump(mode="json"), "conditions": explained}
-    run.write_json({**record, "seed": seed, "model": model.name}, *RECORD)
+    run.write_json({**record, "seed": seed, "model": model.name}, *MAPS_RECORD)
     return explained
 
 
