@@ -74,8 +74,8 @@ class CueConflict(Analysis):
                 if bool(kept.any()):
                     shapes = Batch(batch.images[kept], one[kept], batch[kept].ids)
                     decide = {name: c.decide for name, c in categories.items()}
-                    cues = {"first": one[kept], "second": other[kept]}
-                    found.add(*cues.values(), answers.ask("cue-conflict", shapes, decide=decide, **cues))
+                    decided = answers.ask("cue-conflict", shapes, first=one[kept], second=other[kept], decide=decide)
+                    found.add(one[kept], other[kept], decided)
         if not found.first:
             raise DataError(f"cue-conflict: none of {dropped} images has two cues of different categories")
         figures, remarks = found.figures()
@@ -105,7 +105,8 @@ class CueConflict(Analysis):
                 images = filled_outlines(foreground(batch.images), partner.images, tiles=self.tiles)
             else:
                 images = exchange_phases(partner.images, batch.images).clamp(0, 1)
-            yield batch.with_images(images), *(categories.of_classes(required_labels(b)) for b in (batch, partner))
+            one, other = (categories.of_classes(required_labels(b)) for b in (batch, partner))
+            yield batch.with_images(images), one, other
 
     def _with_gratings(self, subject: Subject, categories: Categories) -> Iterator[Stimuli]:
         count = len(categories.names)
