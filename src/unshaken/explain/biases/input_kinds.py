@@ -194,4 +194,5 @@ def _summed(
                 column.append(value)
     remarks = ("These are proxies: a robust channel is less specific for a class, which makes its top images differ.",)
     told = {name: PROXIES[name] for name in PROXIES if any(name in p for p in found.values())}
-    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": {"k": k, "proxies": told}}
+    extra = {"models": list(layers), "layers": layers, "k": k, "proxies": told}
+    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": extra}

@@ -158,7 +158,14 @@ def _summed(
         _row(rows, model, layer, place / max(1, len(layers[model]) - 1), "tv-ratio", whole.ratio, len(clean))
     for model, value in first.items():
         _row(rows, model, layers[model][0], 0.0, "kernel-tv", value, 1)
-    extra = {"noise": noise, "kernel_tv": first, "ratios": ratios, "outliers": outliers}
+    extra = {
+        "models": models,
+        "layers": layers,
+        "noise": noise,
+        "kernel_tv": first,
+        "ratios": ratios,
+        "outliers": outliers,
+    }
     remarks = (f"Noise of deviation {noise:g}. Compare ratios: raw variation depends on the scale of a channel.",)
     return {"rows": rows, "figures": figures, "arrays": arrays, "extra": extra, "remarks": remarks}
 
