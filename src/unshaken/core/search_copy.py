@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node, symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.plain_convolutions import plain_convolutions
 from unshaken.core.thin_input import thin_inputs
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def folded(net: nn.Module) -> nn.Module:
         net: in evaluation mode, traceable by torch.fx.
     """
     traced = symbolic_trace(net)
+    plain_convolutions(traced)
     modules = dict(traced.named_modules())
     for node, before in foldable(traced):
         conv, norm = modules[str(before.target)], modules[str(node.target)]
