@@ -1,0 +1,124 @@
+"""The tables of the room: a row a sample for maps and biases, a row a unit, a layer or a quantity for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from unshaken.run import Condition
+from unshaken.run.rows import Part, declare_table, table_of
+
+_KEY = [("condition", pa.string()), ("method", pa.string())]
+_PASSES = [("forwards", pa.int64()), ("backwards", pa.int64()), ("seconds", pa.float64())]
+
+ATTRIBUTIONS = declare_table(
+    "attributions",
+    [
+        ("id", pa.string()),
+        *_KEY,
+        ("label", pa.int64()),
+        ("explained", pa.int64()),
+        ("prediction", pa.int64()),
+        ("confidence", pa.float32()),
+        ("gap", pa.float64()),
+        *_PASSES,
+        ("error", pa.string()),
+    ],
+)
+"""`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have."""
+
+MAP_METRICS = declare_table(
+    "map_metrics",
+    [("id", pa.string()), *_KEY, ("metric", pa.string()), ("value", pa.float64()), *_PASSES, ("error", pa.string())],
+)
+"""`condition` and `method` are those of the map; `metric` judges it."""
+
+UNITS = declare_table(
+    "units",
+    [
+        *_KEY,
+        ("layer", pa.string()),
+        ("unit", pa.int64()),
+        ("threshold", pa.float64()),
+        ("exemplars", pa.list_(pa.string())),
+        ("values", pa.list_(pa.float32())),
+        ("description", pa.string()),
+        ("category", pa.string()),
+        ("score", pa.float64()),
+        ("log_p_given", pa.float64()),
+        ("log_p", pa.float64()),
+        ("agreement", pa.float64()),
+        ("effect", pa.float64()),
+        ("error", pa.string()),
+    ],
+)
+"""`score` chose the description (an intersection over union, or a PMI); `effect` is what the unit's absence costs."""
+
+FILTERS = declare_table(
+    "filters",
+    [
+        *_KEY,
+        ("model", pa.string()),
+        ("layer", pa.string()),
+        ("depth", pa.float64()),
+        ("size", pa.int64()),
+        ("filters", pa.int64()),
+        ("sparsity", pa.float64()),
+        ("entropy", pa.float64()),
+        ("random_entropy", pa.float64()),
+        ("orthogonality", pa.float64()),
+        ("smoothness", pa.float64()),
+        ("degenerate", pa.string()),
+        ("error", pa.string()),
+    ],
+)
+"""`random_entropy` is the lower edge of the entropies of as many Gaussian filters."""
+
+BIASES = declare_table(
+    "biases",
+    [
+        ("id", pa.string()),
+        *_KEY,
+        ("model", pa.string()),
+        ("stimulus", pa.string()),
+        ("first_cue", pa.int64()),
+        ("second_cue", pa.int64()),
+        ("prediction", pa.int64()),
+        ("confidence", pa.float32()),
+        ("correct", pa.bool_()),
+        *_PASSES,
+        ("error", pa.string()),
+    ],
+)
+"""`first_cue` and `second_cue` are the classes of the two cues in conflict, such as shape and texture."""
+
+GEOMETRY = declare_table(
+    "geometry",
+    [
+        *_KEY,
+        ("model", pa.string()),
+        ("layer", pa.string()),
+        ("depth", pa.float64()),
+        ("quantity", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("error", pa.string()),
+    ],
+)
+"""A quantity of the data (`layer` empty) or of a layer's representation of it, with its interval."""
+
+
+def table_rows(table: str, condition: str, method: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """The rows of a method.
+
+    Args:
+        table: one of those above.
+        condition: what they are called in this run.
+        method: its registry name.
+        columns: by name; those left out are null.
+    """
+    return table_of(Part(table, Condition(condition, method), dict(columns)))
