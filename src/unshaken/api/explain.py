@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unshaken.api.explain_inputs import CONTROL, Loaded, Request, load
+from unshaken.api.explain_inputs import CONTROL, ExplainInputs, Request, load
 from unshaken.api.explain_maps import MapsOf, MapWork
 from unshaken.api.job import default_out
 from unshaken.api.options import Options
@@ -114,7 +114,7 @@ def explain(
     return ExplainResult(run, record)
 
 
-def _make_maps(run: RunDir, request: Request, loaded: Loaded, record: ExplainRecord) -> None:
+def _make_maps(run: RunDir, request: Request, loaded: ExplainInputs, record: ExplainRecord) -> None:
     """Maps by each method, then each beside the control and beside each other."""
     if not request.maps or loaded.inputs is None:
         return

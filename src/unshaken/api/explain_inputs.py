@@ -99,7 +99,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
+class ExplainInputs:
     """Models and samples of a request.
 
     Args:
@@ -134,7 +134,7 @@ class Loaded:
         }  # fmt: skip
 
 
-def load(request: Request) -> Loaded:
+def load(request: Request) -> ExplainInputs:
     """Load what the methods need, and nothing else.
 
     Raises:
@@ -147,16 +147,18 @@ def load(request: Request) -> Loaded:
     if "images" in needs and request.data is None:
         raise ParameterError(f"{request.first_that_needs('images')} looks at images: give data")
     if request.data is None:
-        return Loaded(Subject(_models(request, "cpu") if "model" in needs else {}, seed=options.seed), None, truth)
+        return ExplainInputs(
+            Subject(_models(request, "cpu") if "model" in needs else {}, seed=options.seed), None, truth
+        )
     if "model" not in needs:
         dataset = as_dataset(request.data, download=options.download)
-        return Loaded(_subject(request, {}, dataset, IMAGES_A_PASS, choose_device(options.device)), None, truth)
+        return ExplainInputs(_subject(request, {}, dataset, IMAGES_A_PASS, choose_device(options.device)), None, truth)
     inputs = load_inputs(request.models[0], request.data, options)
     classifier = inputs.classifier
     alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed="labels" in needs)
     inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
     models = {_name(request.models[0], 0): classifier, **_models(request, inputs.device, after=1)}
-    return Loaded(
+    return ExplainInputs(
         _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth
     )
 

@@ -1,4 +1,4 @@
-"""Synthetic units: what excites each is one to three attributes, drawn as small images, told in incomplete sentences."""
+"""Synthetic units: each is excited by one to three attributes, drawn as small images, told in incomplete sentences."""
 
 from __future__ import annotations
 
