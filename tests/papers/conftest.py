@@ -358,6 +358,10 @@ TINY: dict[str, Tiny] = {
         partial(make_tints, classes=6),
         "cw_steps=10",
     ),
+    "filter-db": Tiny(
+        "seeds=2,images=40,epochs=1,other=parquet:{folder}/tints.parquet,few=30,short=1,longer=2,wider=2,tested=8",
+        partial(make_tints, train=60, test=12, side=16), "few=29",
+    ),
     "fooling-images": Tiny(
         "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
         "imagenet_classes=0,seeds=1",
