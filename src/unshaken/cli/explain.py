@@ -66,7 +66,10 @@ def explain(
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:
-    return "".join(f"{name} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); " for name, f in figures.items())
+    return "".join(
+        f"{name.replace('_', ' ')} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); "
+        for name, f in figures.items()
+    )
 
 
 def _end(value: float | None) -> str:
