@@ -126,7 +126,7 @@ class IntrinsicPropertiesPaper(Paper):
     other: Annotated[tuple[str, ...], PlusSeparated] = Field(
         ("cifar10",), description="SPECs of further sources, joined by +; empty for none"
     )
-    pairs: int = Field(8, ge=4, description="pairs of classes of each source")
+    pairs: int = Field(12, ge=4, description="pairs of classes of each source")
     train: int = Field(1500, ge=30, description="training images of each pair")
     test: PositiveInt = Field(600, description="test images of each pair at most")
     sharp: int = Field(1000, ge=4, description="training images, half of each class, for the label sharpness")
