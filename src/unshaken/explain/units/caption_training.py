@@ -145,7 +145,7 @@ class _Best:
 def bleu(said: Sequence[str], references: Sequence[Sequence[str]], most: int = 4) -> float:
     """BLEU of a set of texts, each against several references (Papineni et al. 2002), in [0, 1].
 
-    Orders of which a text has no n-gram count from 1/2 on (Lin & Och 2004), so that short texts have a value.
+    An order without any match counts as half a match (Lin & Och 2004), so that short texts have a value.
 
     Args:
         said: N texts.
