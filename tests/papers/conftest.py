@@ -387,6 +387,10 @@ TINY: dict[str, Tiny] = {
         make_mistakes,
         "tested=39",
     ),
+    "intrinsic-properties": Tiny(
+        "seeds=2,other=,pairs=4,train=48,test=12,sharp=30,attacked=6,epochs=1,sweep=1,fractions=0.5+0.75",
+        partial(make_bands, classes=4), "attacked=5",
+    ),
     "label-noise-suite": Tiny(
         "photos=90,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,human=parquet:{folder}/people.parquet",
         make_doubted, "epochs=3",
