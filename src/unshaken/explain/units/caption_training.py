@@ -18,7 +18,7 @@ from unshaken.core.descent import descend
 from unshaken.core.errors import DataError
 from unshaken.explain.units.beam import beam_search
 from unshaken.explain.units.captioner import Captioner, LanguageModel, caption_loss, language_loss
-from unshaken.explain.units.vocabulary import Vocabulary, words_of
+from unshaken.explain.units.vocabulary import PAD, Vocabulary, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def learn_captions(
     pairs = [(u, text) for u in units for text in texts[u]]
     of = torch.tensor([u for u, _ in pairs])
     encoded = vocabulary.encode([text for _, text in pairs], given.length)
+    encoded = encoded[:, : int((encoded != PAD).any(0).sum())]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = {"embedding": given.embedding, "hidden": given.hidden, "dropout": given.dropout}
