@@ -74,9 +74,7 @@ def test_the_loss_is_cross_entropy_and_penalty():
         loss = float(caption_loss(captioner, keys, texts))
     words = -sum(float(log_p[i, t, texts[i, t + 1]]) for i, n in ((0, 3), (1, 2)) for t in range(n)) / 5
     looked = torch.stack([attentions[0].sum(0), attentions[1, :2].sum(0)])
-    assert float(caption_loss(captioner, keys, texts)) == pytest.approx(
-        words + float(((1 - looked) ** 2).mean()), abs=1e-6
-    )
+    assert loss == pytest.approx(words + float(((1 - looked) ** 2).mean()), abs=1e-6)
     torch.testing.assert_close(attentions.sum(2), torch.ones(2, 3))
 
 
@@ -138,7 +136,7 @@ def learned():
     signs = torch.where(torch.arange(24) % 2 == 0, 1.0, -1.0)
     keys = signs[:, None, None] + 0.1 * torch.randn(24, 3, 2, generator=draw)
     texts = [["a red bar"] if sign > 0 else ["some green dots"] for sign in signs.tolist()]
-    settings = CaptionSettings(epochs=90, batch=12, hidden=16, embedding=8, dropout=0.0, lr=0.02)
+    settings = CaptionSettings(epochs=40, batch=12, hidden=16, embedding=8, dropout=0.0, lr=0.05)
     return keys, learn_captions(keys, texts, settings, seed=0)
 
 

@@ -55,7 +55,7 @@ class Learned:
     """A trained captioner.
 
     Args:
-        captioner: of the epoch with the best BLEU on held-out units, in evaluation mode.
+        captioner: of the last epoch with the best BLEU on held-out units, in evaluation mode.
         language: trained on all descriptions, in evaluation mode.
         vocabulary: of both.
         bleu: of the chosen epoch, on held-out units.
@@ -139,7 +139,7 @@ class _Best:
         said = [self.vocabulary.decode(beam_search(self.captioner, k, 1, self.length)[0][0]) for k in self.keys]
         self.captioner.train()
         found = bleu(said, self.texts)
-        if found > self.bleu:
+        if found >= self.bleu:  # of equals the later one, whose probabilities have settled
             self.bleu, self.weights = found, copy.deepcopy(self.captioner.state_dict())
 
 
