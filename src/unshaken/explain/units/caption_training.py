@@ -33,7 +33,7 @@ class CaptionSettings:
         hidden: of the LSTMs.
         dropout: in both.
         penalty: weight of the attention's penalty.
-        held_out: share of the units on which the best epoch is chosen.
+        held_out: share of the units on which the best epoch is chosen; 0 to keep the last one.
         patience: the captioner is tried on them after every so many epochs.
         length: words of a description at most.
     """
@@ -58,7 +58,7 @@ class Learned:
         captioner: of the last epoch with the best BLEU on held-out units, in evaluation mode.
         language: trained on all descriptions, in evaluation mode.
         vocabulary: of both.
-        bleu: of the chosen epoch, on held-out units.
+        bleu: of the chosen epoch, on held-out units; 0 without any.
     """
 
     captioner: Captioner
@@ -87,7 +87,7 @@ def learn_captions(
             f"{len(keys)} units came with {len(texts)} lists of descriptions: give two units or more, each with one"
         )
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
-    held = max(1, round(given.held_out * len(keys)))
+    held = max(1, round(given.held_out * len(keys))) if given.held_out else 0
     apart, units = order[:held], order[held:]
     vocabulary = Vocabulary.of(text for u in units for text in texts[u])
     pairs = [(u, text) for u in units for text in texts[u]]
@@ -103,7 +103,7 @@ def learn_captions(
         every = given.patience * max(1, len(pairs) // given.batch)
 
         def after(step: int) -> None:
-            if (step + 1) % every == 0:
+            if held and (step + 1) % every == 0:
                 best.try_now()
 
         _fit(captioner, lambda rows: caption_loss(captioner, keys[of[rows]], encoded[rows], given.penalty),
