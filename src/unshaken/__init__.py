@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unshaken.api.certify import certify
     from unshaken.api.compare import compare
     from unshaken.api.corrupt import corrupt
+    from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
     from unshaken.core.errors import UnshakenError
@@ -40,6 +41,7 @@ __all__ = [
     "compare",
     "corrupt",
     "detect",
+    "explain",
     "fool",
     "harden",
     "list_methods",
@@ -56,6 +58,7 @@ _HOMES = {
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
     "detect": "unshaken.detect",
+    "explain": "unshaken.explain",
     "fool": "unshaken.api",
     "harden": "unshaken.harden",
     "list_methods": "unshaken.core.registry",
@@ -69,7 +72,7 @@ def _load_verb(name: str) -> Callable[..., Any]:
     return verb
 
 
-for _room in ("attack", "certify", "detect", "harden"):
+for _room in ("attack", "certify", "detect", "explain", "harden"):
     bind_verb(f"unshaken.{_room}", partial(_load_verb, _room))
 
 

@@ -40,6 +40,7 @@ CHOOSING = {
     "rcal",
     "rigid",
     "robust-weight-signatures",
+    "shape-simplicity-bias",
     "tract",
     "unsafebench",
     "vit-patch",

@@ -6,6 +6,8 @@ from unshaken.api.certify import certify
 from unshaken.api.compare import CompareResult, compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
+from unshaken.api.explain import ExplainResult, explain
+from unshaken.api.explain_audit import explain_audit
 from unshaken.api.fool import FoolResult, fool
 from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
 from unshaken.api.harden import harden
@@ -19,6 +21,7 @@ from unshaken.api.write_corrupted import WrittenCorruptions, write_corrupted
 __all__ = [
     "Audit",
     "CompareResult",
+    "ExplainResult",
     "FoolResult",
     "GenerateResult",
     "Options",
@@ -32,6 +35,8 @@ __all__ = [
     "corrupt",
     "default_out",
     "detect",
+    "explain",
+    "explain_audit",
     "fit_generator",
     "fool",
     "harden",

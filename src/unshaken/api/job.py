@@ -34,7 +34,7 @@ from unshaken.run.seen import seen_in_training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Inputs:
+class Inputs:
     """A model and its data, loaded, and tried on the first batch.
 
     Args:
@@ -94,7 +94,7 @@ def prepare_run(
         UnshakenError: model, data, plan or device is wrong.
     """
     prepare(plan)  # a wrong plan is refused before anything is loaded
-    inputs, budgets = _load(model, data, options), ""
+    inputs, budgets = load_inputs(model, data, options), ""
     classifier = inputs.classifier
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
@@ -115,7 +115,7 @@ def prepare_run(
         config,
         classifier,
         inputs.dataset,
-        _batch_size(inputs, options),
+        images_a_pass(inputs, options),
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
@@ -125,8 +125,17 @@ def prepare_run(
     )
 
 
-def _load(model: str | nn.Module, data: DataSource, options: Options) -> _Inputs:
-    """Load model and data, and try the model on the first batch."""
+def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> Inputs:
+    """Load model and data, and try the model on the first batch.
+
+    Args:
+        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
+        data: a SPEC or an object; see `unshaken.data.as_dataset`.
+        options: device, batch size and consent to downloads are read.
+
+    Raises:
+        UnshakenError: model, data or device is wrong.
+    """
     device = choose_device(options.device)
     classifier = as_classifier(model, download=options.download).to(device)
     classifier = alone(classifier) if options.batch_size == 1 else classifier
@@ -136,7 +145,7 @@ def _load(model: str | nn.Module, data: DataSource, options: Options) -> _Inputs
     images = first.to(device)
     with evaluating(classifier), torch.no_grad():
         outputs = int(classifier(images[:1]).shape[1])
-    return _Inputs(
+    return Inputs(
         model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
         data=data if isinstance(data, str) else dataset.options.spec,
         classifier=classifier,
@@ -147,7 +156,7 @@ def _load(model: str | nn.Module, data: DataSource, options: Options) -> _Inputs
     )
 
 
-def _configure(inputs: _Inputs, plan: list[Entry], options: Options, **named: Any) -> RunConfig:
+def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any) -> RunConfig:
     """The configuration; `named` are further fields of `RunConfig`."""
     return RunConfig(
         schema=1,
@@ -162,6 +171,7 @@ def _configure(inputs: _Inputs, plan: list[Entry], options: Options, **named: An
         save_examples=options.save_examples,
         model_fingerprint=fingerprint(inputs.classifier),
         data_fingerprint=inputs.dataset.fingerprint,
+        labels_version=inputs.dataset.labels_version,
         model_name=options.name or inputs.classifier.name,
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
@@ -176,7 +186,7 @@ def _configure(inputs: _Inputs, plan: list[Entry], options: Options, **named: An
     )
 
 
-def _batch_size(inputs: _Inputs, options: Options) -> int:
+def images_a_pass(inputs: Inputs, options: Options) -> int:
     """Images in one pass at most."""
     if options.batch_size != "auto":
         return options.batch_size

@@ -17,6 +17,7 @@ from unshaken.cli import (
     corrupt,
     detect,
     doctor,
+    explain,
     fool,
     generate,
     harden,
@@ -27,7 +28,7 @@ from unshaken.cli import (
 )
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
-from unshaken.cli.failures import explain
+from unshaken.cli.failures import explain as explain_failure
 from unshaken.cli.session import Session
 from unshaken.core.consent import call
 
@@ -73,6 +74,7 @@ for name, command in {
     "audit": audit.audit,
     "attack": attack.attack,
     "certify": certify.certify,
+    "explain": explain.explain,
     "report": report.report,
     "compare": compare.compare,
     "query": query.query,
@@ -114,5 +116,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # typer's, when the shell asked for completions
         code = stop.code
     except (Exception, KeyboardInterrupt) as error:
-        return explain(error, session)
+        return explain_failure(error, session)
     return code if isinstance(code, int) else 0

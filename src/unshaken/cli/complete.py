@@ -49,6 +49,16 @@ def complete_detector(incomplete: str) -> list[str]:
     return _starting(incomplete, names("detect"))
 
 
+def complete_explanation(incomplete: str) -> list[str]:
+    """Attributions and analyses."""
+    return _starting(incomplete, sorted({*names("explain")} - {*names("explain/metrics")}))
+
+
+def complete_map_metric(incomplete: str) -> list[str]:
+    """Metrics of maps."""
+    return _starting(incomplete, names("explain/metrics"))
+
+
 def complete_room(incomplete: str) -> list[str]:
     """Rooms of methods."""
     return _starting(incomplete, [room for room in ROOMS if names(room)])

@@ -16,9 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.core.documents import parse_json
@@ -27,6 +24,7 @@ from unshaken.run.address import check_writable, open_address
 from unshaken.run.mark import marked, wrong_mark
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import SCHEMAS
+from unshaken.run.tensor_file import TensorFile
 
 _TEMPORARY = re.compile(r"\.unshaken-[0-9a-f]{32}\.tmp$")
 
@@ -193,14 +191,21 @@ class RunDir:
                 if why is not None:
                     raise RunError(f"{self.path}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
 
-    def rows(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def rows(self, name: str, columns: list[str] | None = None, *, condition: str | None = None) -> pa.Table:
         """All rows of a table; an empty table of its schema when there are none.
+
+        Args:
+            name: of the table.
+            columns: those that are wanted; None for all.
+            condition: the only one whose files are read; None for all.
 
         Raises:
             RunError: a file is damaged, named.
         """
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
+            if condition not in (None, file.rpartition("-")[0]):
+                continue
             parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns, run=self.identity))
         if parts:
             try:
@@ -213,8 +218,20 @@ class RunDir:
 
     def write_examples(self, images: Tensor, ids: list[str], condition: str, shard: int) -> None:
         """Keep the images of some samples."""
-        data = save_tensors({"images": images.float().cpu().contiguous()}, metadata={"ids": json.dumps(ids)})
-        self.write(data, "examples", f"{condition}-{shard:05d}.safetensors")
+        file = TensorFile({"images": images.float()}, ids)
+        self.write(file.to_bytes(), "examples", f"{condition}-{shard:05d}.safetensors")
+
+    def write_tensors(self, file: TensorFile, *parts: str) -> None:
+        """Keep tensors."""
+        self.write(file.to_bytes(), *parts)
+
+    def read_tensors(self, *parts: str) -> TensorFile:
+        """Tensors that were kept.
+
+        Raises:
+            RunError: the file is absent or damaged.
+        """
+        return TensorFile.of(self.read(*parts), f"{self.path}: {'/'.join(parts)}")
 
     def examples(self, condition: str) -> dict[str, Tensor]:
         """Kept images of a condition by sample id, each `[C, H, W]`."""
@@ -235,17 +252,11 @@ class RunDir:
         Raises:
             RunError: the file is damaged.
         """
-        data = self.read("examples", file)
-        try:
-            images = load_tensors(data)["images"]
-            size = int.from_bytes(data[:8], "little")
-            ids = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
-            if images.ndim != 4 or not all(isinstance(i, str) for i in ids):
-                raise ValueError("it does not hold images with ids")
-            return dict(zip(ids, torch.unbind(images), strict=True))
-        except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
-            why = " ".join(str(error).split())[:200]
-            raise RunError(f"{self.path}: examples/{file} is damaged ({why}); delete it") from None
+        found = self.read_tensors("examples", file)
+        images = found.tensors.get("images")
+        if images is None or images.ndim != 4 or len(images) != len(found.ids):
+            raise RunError(f"{self.path}: examples/{file} is damaged (it does not hold images with ids); delete it")
+        return dict(zip(found.ids, torch.unbind(images), strict=True))
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -41,3 +41,12 @@ def test_the_penalty_is_the_divergence_of_the_mean_from_uniform():
 def test_the_negative_entropy_by_hand():
     wanted = sum(float(p) * math.log(float(p)) for p in P.flatten()) / 3
     assert negative_entropy(P.log()).item() == pytest.approx(wanted)
+
+
+def test_a_class_that_nothing_is_predicted_as_is_punished_finitely():
+    logits = torch.tensor([[300.0, 0.0], [250.0, 0.0]], requires_grad=True)
+    penalty = prior_penalty(logits)
+    penalty.backward()
+    assert penalty.isfinite()
+    assert penalty.item() > 10
+    assert logits.grad.isfinite().all()

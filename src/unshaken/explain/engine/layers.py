@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError, did_you_mean
 
 
@@ -30,6 +31,21 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     return found[-1]
 
 
+def find_map_layer(model: Classifier, images: Tensor, layer: str) -> tuple[str, tuple[int, ...]]:
+    """The layer that was named, or the last one with places, and the shape `[D, h, w]` of its output.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+        layer: its name; empty for the last one.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    name = check_map_layer(model, images, layer) if layer else last_map_layer(model, images)
+    return name, dict(layer_shapes(model, images[:1]))[name][1:]
+
+
 def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     """A layer that was named by the user.
 
@@ -45,6 +61,18 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
             f"with maps is {last_map_layer(model, images)!r}"
         )
     return layer
+
+
+def check_layers(model: Classifier, images: Tensor, layers: Sequence[str]) -> None:
+    """Check that layers exist and give a tensor; `NAME:in` means what goes into a layer.
+
+    Raises:
+        ModelError: one does not; the message has near names.
+    """
+    shapes = dict(layer_shapes(model, images[:1]))
+    for layer in layers:
+        if layer.removesuffix(INPUT) not in shapes:
+            raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
 
 
 def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pyarrow as pa
 
-from unshaken.run.rows import declare_table
+from unshaken.run import Condition
+from unshaken.run.rows import Part, declare_table, table_of
 
 _KEY = [("condition", pa.string()), ("method", pa.string())]
 _PASSES = [("forwards", pa.int64()), ("backwards", pa.int64()), ("seconds", pa.float64())]
@@ -106,3 +110,15 @@ GEOMETRY = declare_table(
     ],
 )
 """A quantity of the data (`layer` empty) or of a layer's representation of it, with its interval."""
+
+
+def table_rows(table: str, condition: str, method: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """The rows of a method.
+
+    Args:
+        table: one of those above.
+        condition: what they are called in this run.
+        method: its registry name.
+        columns: by name; those left out are null.
+    """
+    return table_of(Part(table, Condition(condition, method), dict(columns)))

@@ -51,7 +51,7 @@ class CaptionSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class CaptionModels:
     """A trained captioner.
 
     Args:
@@ -69,7 +69,7 @@ class Learned:
 
 def learn_captions(
     keys: Tensor, texts: Sequence[Sequence[str]], settings: CaptionSettings | None = None, *, seed: int = 0
-) -> Learned:
+) -> CaptionModels:
     """Train on annotated units. The weights of the best epoch are copied, not referred to.
 
     Args:
@@ -112,7 +112,7 @@ def learn_captions(
         _fit(language, lambda rows: language_loss(language, encoded[rows]),
              len(pairs), given, 2 * given.batch, seed, "descriptions")  # fmt: skip
     captioner.load_state_dict(best.weights)
-    return Learned(captioner.eval(), language.eval(), vocabulary, best.bleu)
+    return CaptionModels(captioner.eval(), language.eval(), vocabulary, best.bleu)
 
 
 def _fit(model: nn.Module, loss, n: int, given: CaptionSettings, batch: int, seed: int, name: str, after=None) -> None:  # type: ignore[no-untyped-def]

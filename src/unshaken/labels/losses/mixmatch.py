@@ -33,7 +33,7 @@ def prior_penalty(logits: Tensor) -> Tensor:
         logits: `[N, K]`.
     """
     mean = logits.softmax(1).mean(0)
-    return -(mean * len(mean)).log().mean()
+    return -(mean.clamp(min=torch.finfo(mean.dtype).tiny) * len(mean)).log().mean()
 
 
 def negative_entropy(logits: Tensor) -> Tensor:

@@ -60,3 +60,11 @@ def _copy(net):
 def test_bad_input():
     with pytest.raises(ParameterError, match="alpha"):
         ADP(alpha=-1.0)
+
+
+def test_the_entropy_of_certain_members_has_a_gradient():
+    logits = (torch.tensor([[[300.0, 0.0, -10.0]]]) * torch.ones(3, 1, 1)).requires_grad_()
+    entropy = adp_entropy(logits.softmax(2))
+    entropy.backward()
+    assert entropy.item() == 0
+    assert logits.grad.isfinite().all()

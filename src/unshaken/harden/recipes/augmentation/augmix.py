@@ -74,9 +74,10 @@ def jsd_loss(logits: Tensor) -> Tensor:
     Returns:
         A scalar, the mean over images.
     """
-    p = logits.softmax(2)
+    log_p = logits.log_softmax(2)
+    p = log_p.exp()
     mean = p.mean(0).clamp(1e-7, 1).log()
-    divergence: Tensor = (torch.special.xlogy(p, p) - p * mean).sum(2).mean()
+    divergence: Tensor = (p * (log_p - mean)).sum(2).mean()
     return divergence
 
 

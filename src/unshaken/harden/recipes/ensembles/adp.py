@@ -24,8 +24,8 @@ def adp_entropy(probabilities: Tensor) -> Tensor:
         probabilities: `[N, B, K]`.
     """
     mean = probabilities.mean(0)
-    entropy: Tensor = -torch.special.xlogy(mean, mean).sum(1).mean()
-    return entropy
+    logs = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # of 0 it has no gradient
+    return -(mean * logs).sum(1).mean()
 
 
 def adp_log_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:

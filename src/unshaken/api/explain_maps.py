@@ -1,0 +1,199 @@
+"""Maps of a whole data set by one method, shard by shard, judged by metrics; what is finished is not done again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from unshaken.api.job import Inputs
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.prediction import predict
+from unshaken.core.progress import track
+from unshaken.data.boxes import BoxTable, object_masks
+from unshaken.data.dataset import BadSample
+from unshaken.data.stream import stream
+from unshaken.explain.engine.analysis import Subject
+from unshaken.explain.engine.attribution import Attribution
+from unshaken.explain.engine.map_figures import method_figures
+from unshaken.explain.engine.metric import Case, MapMetric
+from unshaken.explain.engine.rows import table_rows
+from unshaken.explain.engine.run import AttributionResult, attribute
+from unshaken.run import RunDir
+from unshaken.run.tensor_file import TensorFile
+
+SHARD = 64
+"""Samples of a shard, whatever the batch: maps of so many are held at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapsOf:
+    """An attribution under the name that its rows have."""
+
+    name: str
+    method: Attribution[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Where the objects are.
+
+    Args:
+        boxes: a table of boxes; None without.
+        masks: a folder of masks; None without.
+    """
+
+    boxes: BoxTable | None = None
+    masks: str | None = None
+
+    def check(self, metrics: Mapping[str, MapMetric], labelled: bool) -> None:
+        """Refuse metrics that need what is not there.
+
+        Raises:
+            ParameterError: one does; the message says which, and what to give.
+        """
+        for name, metric in metrics.items():
+            if "labels" in metric.needs and not labelled:
+                raise ParameterError(f"{name} needs labels, and the data has none")
+            if "boxes" in metric.needs and self.boxes is None:
+                raise ParameterError(f"{name} needs boxes: give --boxes FILE")
+            if "truth" in metric.needs and self.boxes is None and self.masks is None:
+                raise ParameterError(f"{name} needs to know where the objects are: give --boxes FILE or --masks DIR")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapWork:
+    """What all methods of a run share.
+
+    Args:
+        run: its directory.
+        inputs: the model and the data.
+        subject: which samples, and how many in one pass.
+        metrics: name to metric.
+        truth: where the objects are.
+        explained: `prediction` or `label`.
+        kept: maps of a method that are kept; -1 for all.
+    """
+
+    run: RunDir
+    inputs: Inputs
+    subject: Subject
+    metrics: Mapping[str, MapMetric]
+    truth: Truth
+    explained: str
+    kept: int
+
+    def run_method(self, maps: MapsOf) -> dict[str, Any]:
+        """Make and judge the maps of all samples by one method.
+
+        Returns:
+            What `explain.json` says of it.
+
+        Raises:
+            ParameterError: a metric or `explained` needs what the data does not have.
+            DataError: a map is not finite.
+        """
+        if self.explained == "label" and self.inputs.dataset.labels is None:
+            raise ParameterError("explained='label' needs labels, and the data has none")
+        self.truth.check(self.metrics, self.inputs.dataset.labels is not None)
+        indices = self.subject.indices
+        with track(f"explain {maps.name}", len(indices)) as task, evaluating(self.inputs.classifier):
+            for shard, start in enumerate(range(0, len(indices), SHARD)):
+                part = indices[start : start + SHARD]
+                if not self.run.has_rows("attributions", maps.name, shard):
+                    self._shard(maps, shard, [int(i) for i in part], kept=start < self.kept or self.kept < 0)
+                task.advance(len(part))
+        return self._summary(maps.name)
+
+    def _shard(self, maps: MapsOf, shard: int, indices: list[int], *, kept: bool) -> None:
+        """One shard: maps, then the rows of each metric, and last those of the method: they say that it is whole."""
+        bad: dict[str, str] = {}
+        batches: list[Batch] = []
+        view = self.inputs.classifier.view
+        for part in stream(self.inputs.dataset, indices, view=view, workers=self.subject.workers, batch_size=SHARD):
+            if isinstance(part, BadSample):
+                bad[part.id] = part.reason
+            else:
+                batches.append(part.to(self.subject.device))
+        columns: dict[str, list[Any]] = {"id": [], "error": []}
+        if batches:
+            places = [i for i in indices if self.inputs.dataset.ids[i] not in bad]
+            columns = self._explained(maps, shard, Batch.concat(batches), places, kept=kept)
+        columns = {k: [*v, *({"id": bad, "error": bad.values()}.get(k, [None] * len(bad)))] for k, v in columns.items()}
+        rows = table_rows("attributions", maps.name, maps.method.info.name, columns)
+        self.run.write_rows(rows, "attributions", maps.name, shard)
+
+    def _explained(
+        self, maps: MapsOf, shard: int, batch: Batch, places: list[int], *, kept: bool
+    ) -> dict[str, list[Any]]:
+        model, images = self.inputs.classifier, batch.images
+        oracle = Oracle(model, limit=self.subject.batch)
+        logits = torch.cat([oracle.exact(piece) for piece in torch.split(images, self.subject.batch)])
+        predicted = predict(logits)
+        classes = predicted if self.explained == "prediction" or batch.labels is None else batch.labels
+        if bool((classes < 0).any()):
+            place = int((classes < 0).nonzero()[0])
+            raise DataError(f"sample {batch.ids[place]!r} has no class to explain: the model's output is not finite, "
+                            "or its label is none of the model's classes")  # fmt: skip
+        again = partial(_again, maps.method, model, batch, classes, self.subject)
+        found = again(images, None, None)
+        if kept:
+            file = TensorFile({"maps": found.maps, "images": images}, batch.ids)
+            self.run.write_tensors(file, "maps", f"{maps.name}-{shard:05d}.safetensors")
+        data, view, told = self.inputs.dataset, model.view, self.truth
+        boxes = None if told.boxes is None else told.boxes.in_view(data, places, view)
+        truth = None if told.masks is None else object_masks(told.masks, data, places, view)
+        case = Case(
+            model, images, found.maps, classes, batch.ids, again, labels=batch.labels, truth=truth, boxes=boxes,
+            seed=self.subject.seed, limit=self.subject.batch,
+        )  # fmt: skip
+        for name, metric in self.metrics.items():
+            self._judge(maps, name, metric, case, shard)
+        return {
+            "id": list(batch.ids), "label": [None] * len(batch) if batch.labels is None else batch.labels.tolist(),
+            "explained": classes.tolist(), "prediction": predicted.tolist(),
+            "confidence": logits.softmax(1).amax(1).tolist(),
+            "gap": [None] * len(batch) if found.error is None else found.error.double().tolist(),
+            "forwards": (found.forwards + 1).tolist(), "backwards": found.backwards.tolist(),
+            "seconds": found.seconds.tolist(), "error": [None] * len(batch),
+        }  # fmt: skip
+
+    def _judge(self, maps: MapsOf, name: str, metric: MapMetric, case: Case, shard: int) -> None:
+        scores = metric.judge(case)
+        columns: dict[str, list[Any]] = {
+            "id": list(case.ids), "metric": [name] * len(case.ids),
+            "value": [None if math.isnan(v) else v for v in scores.value.double().tolist()],
+            "forwards": scores.forwards.tolist(), "backwards": scores.backwards.tolist(),
+        }  # fmt: skip
+        rows = table_rows("map_metrics", maps.name, maps.method.info.name, columns)
+        self.run.write_rows(rows, "map_metrics", f"{maps.name}-{name}", shard)
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        """What the record says of a method, from its rows alone."""
+        table = self.run.rows("attributions", ["id", "condition", "forwards", "backwards", "error"])
+        rows = table.filter(pc.equal(table["condition"], name))
+        bad = rows.filter(pc.is_valid(rows["error"]))
+        self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
+        figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
+        counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
+        return {"figures": figures, "table": "attributions", **counts}
+
+
+def _again(
+    method: Attribution[Any], model: Classifier, batch: Batch, classes: Tensor, subject: Subject,
+    images: Tensor, other: Classifier | None, told: Tensor | None,
+) -> AttributionResult:  # fmt: skip
+    """Maps of the batch's samples by a method; see `explain.engine.metric.Again`."""
+    return attribute(
+        model if other is None else other, images, method, classes=classes if told is None else told, ids=batch.ids,
+        seed=subject.seed, limit=subject.batch,
+    )  # fmt: skip

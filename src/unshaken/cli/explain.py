@@ -1,0 +1,76 @@
+"""`unshaken explain`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from unshaken.cli.options import explain as opt
+from unshaken.cli.options.detectors import BatchSize, Device, Limit, Seed, Workers
+from unshaken.cli.options.shared import AllowCode, Download, Json
+from unshaken.cli.outcome import BAD_SAMPLES, FEW
+from unshaken.cli.progress import progress
+from unshaken.cli.session import Session
+from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.verb import verb
+
+
+@verb
+def explain(
+    session: Session,
+    names: opt.Names,
+    model: opt.Models = None,
+    data: opt.MaybeData = None,
+    metric: opt.Metrics = None,
+    boxes: opt.Boxes = None,
+    masks: opt.Masks = None,
+    explained: opt.Explained = "prediction",
+    keep_maps: opt.KeepMaps = 1000,
+    limit: Limit = None,
+    seed: Seed = 0,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Explain decisions by maps of the pixels that count, or analyse units, filters, biases and data geometry.
+
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    with progress(session):
+        result = api.explain(
+            names, model, data, metrics=metric or (),
+            boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
+            resume=resume, batch_size=batch_size or "auto", workers=workers, device=device, download=download,
+        )  # fmt: skip
+    record = result.record
+    if json:
+        print_json(record.model_dump(mode="json"))
+    elif not session.quiet:
+        for name, found in record.found.items():
+            print_line(f"{name}: {_figures(found.figures)}{found.forwards:,} forward passes")
+            for remark in found.remarks:
+                print_line(f"  {remark}")
+    if not json:
+        print_line(f"report: {result.run}/report.html")
+    for bad in record.bad_samples[:FEW]:
+        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
+    return BAD_SAMPLES if record.bad_samples else 0
+
+
+def _figures(figures: dict[str, dict[str, Any]]) -> str:
+    return "".join(
+        f"{name.replace('_', ' ')} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); "
+        for name, f in figures.items()
+    )
+
+
+def _end(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""The parts of the page of `unshaken explain`, a file a group of methods: each has a function `blocks`."""

@@ -1,0 +1,203 @@
+"""`unshaken explain`: maps shard by shard, analyses, their page; stopped and resumed; wrong input."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unshaken.api import explain, explain_maps
+from unshaken.core.errors import RunError
+from unshaken.core.registry import register, unregister
+from unshaken.data import load_data
+from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
+from unshaken.measure import share
+from unshaken.report.explain_page import write_explain_report
+from unshaken.run import RunDir
+
+
+@pytest.fixture
+def toys():
+    """A metric that is the map's mean, and an analysis that counts classes."""
+
+    @register("map-mean", reference="none")
+    class MapMean(MapMetric):
+        """The mean of a map."""
+
+        def judge(self, case: Case) -> MapScores:
+            assert case.again(case.images, None, None).maps.equal(case.maps)
+            return MapScores.free(case.maps.flatten(1).mean(1))
+
+    @register("bright", reference="none")
+    class Bright(Analysis):
+        """Share of bright images."""
+
+        table = "geometry"
+        group = "geometry"
+
+        def find(self, subject: Subject) -> Findings:
+            bright = torch.cat([b.images.flatten(1).mean(1) > 0.25 for b in subject.batches()])
+            figure = share(int(bright.sum()), len(bright))
+            rows = {"quantity": ["bright"], "value": [figure.value], "n": [len(bright)]}
+            return Findings(rows, {"bright": figure}, ("Made of pixels alone.",), {"bright": bright})
+
+    yield MapMean, Bright
+    unregister("map-mean")
+    unregister("bright")
+
+
+def rows_of(run: str, table: str, name: str) -> list[dict[str, object]]:
+    return [r for r in RunDir(run).rows(table).to_pylist() if r["condition"] == name]
+
+
+def test_maps_are_made_judged_kept_and_shown(unshaken, place, toys, monkeypatch):
+    monkeypatch.setattr(explain_maps, "SHARD", 8)
+    made = unshaken("explain gradcam --metric map-mean bright --limit 20 --keep-maps 8 --out run --batch-size 5")
+    assert (made.code, made.err) == (0, "")
+    assert "report: run/report.html" in made.out
+    assert "Made of pixels alone." in made.out
+    rows = rows_of("run", "attributions", "gradcam")
+    assert len(rows) == len({r["id"] for r in rows}) == 20
+    assert {r["forwards"] for r in rows} == {2}
+    judged = rows_of("run", "map_metrics", "gradcam")
+    assert {r["metric"] for r in judged} == {"map-mean"}
+    assert len(rows_of("run", "map_metrics", "random-map")) == 20  # the control comes unasked
+    kept = RunDir("run").read_tensors("maps", "gradcam-00000.safetensors")
+    assert kept.tensors["maps"].shape == (8, 28, 28)
+    assert list(kept.ids) == [r["id"] for r in rows[:8]]
+    assert not RunDir("run").exists("maps", "gradcam-00001.safetensors")
+    means = kept.tensors["maps"].flatten(1).mean(1).tolist()
+    assert [r["value"] for r in judged[:8]] == pytest.approx(means)
+    record = json.loads((place / "run/explain.json").read_text())
+    assert record["found"]["bright"]["figures"]["bright"]["n"] == 20
+    assert record["finished"]
+    page = (place / "run/report.md").read_text()
+    assert "map-mean" in page
+    assert "bright" in page
+
+
+def test_a_map_is_the_same_whatever_else_is_explained(tmp_path):
+    whole = explain("smoothgrad:samples=2", data="demo", limit=12, out=tmp_path / "a", batch_size=12)
+    part = explain(["gradcam", "smoothgrad:samples=2"], data="demo", limit=12, out=tmp_path / "b", batch_size=1)
+    first, second = (r.run.read_tensors("maps", "smoothgrad-00000.safetensors") for r in (whole, part))
+    assert first.ids == second.ids
+    assert torch.allclose(first.tensors["maps"], second.tensors["maps"], atol=1e-6)
+
+
+def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, toys):
+    monkeypatch.setattr(explain_maps, "SHARD", 8)
+    asked: list[int] = []
+    real = explain_maps.attribute
+
+    def counted(model, images: Tensor, *rest, **options):
+        asked.append(len(images))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(model, images, *rest, **options)
+
+    monkeypatch.setattr(explain_maps, "attribute", counted)
+    with pytest.raises(KeyboardInterrupt):
+        explain("gradient", data="demo", limit=20, out=tmp_path / "run")
+    explain("gradient", data="demo", limit=20, out=tmp_path / "run", resume=True)
+    assert asked == [8, 8, 8, 4]
+    straight = explain("gradient", data="demo", limit=20, out=tmp_path / "straight")
+    left, right = (
+        [pq.read_table(f).drop_columns(["seconds"]) for f in sorted((p / "rows/attributions").iterdir())]
+        for p in (tmp_path / "run", tmp_path / "straight")
+    )
+    assert left == right
+    write_explain_report(straight.run)
+
+
+def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
+    made = unshaken("explain gradient --class label --data folder:photos?size=8 --model py:net.py:build --out run")
+    assert made.code in (0, 3)
+    rows = rows_of("run", "attributions", "gradient")
+    assert all(r["explained"] == r["label"] for r in rows if r["error"] is None)
+
+
+def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
+    names = load_data("folder:photos").ids
+    lines = [f"{name},0.25,0.5,0.5,1.0" for name in names]
+    (place / "boxes.csv").write_text("\n".join(["id,x,y,w,h", *lines]))
+    (place / "masks").mkdir()
+    for name in names:
+        path = (place / "masks" / name).with_suffix(".png")
+        path.parent.mkdir(exist_ok=True)
+        with Image.open(place / "photos" / name) as photo:
+            mask = Image.new("L", photo.size)
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+        mask.save(path)
+    start = "explain gradient edge-detector --data folder:photos?size=8 --model py:net.py:build --metric mask-share"
+    assert unshaken(f"{start} --boxes boxes.csv --metric pointing-game --out boxes").code in (0, 3)
+    assert unshaken(f"{start} --masks masks --out masks-run").code in (0, 3)
+    shares = [
+        [r["value"] for r in rows_of(run, "map_metrics", "gradient") if r["metric"] == "mask-share"]
+        for run in ("boxes", "masks-run")
+    ]
+    assert len(shares[0]) > 3
+    assert shares[0] == shares[1]
+    record = json.loads((place / "boxes/explain.json").read_text())
+    assert set(record["found"]) == {"gradient", "edge-detector", "random-map"}
+    assert "mask-share" in record["found"]["gradient"]["extra"]["over_control"]
+    assert record["agreements"] == []  # of a method and a control there is nothing to say
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("explain nothing --out x", "no method 'nothing' in explain"),
+        ("explain gradcam --metric gradcam --out x", "gradcam is no method of this kind"),
+        ("explain map-mean --out x", "map-mean is a metric of maps: give it as --metric"),
+        ("explain bright --metric map-mean --out x", "metrics judge maps: name an attribution, such as gradcam"),
+        ("explain gradcam --model demo --model demo:robust --out x", "gradcam looks at one model and there are 2"),
+        ("explain gradcam --model demo --out x", "gradcam looks at images: give data"),
+        ("explain gradcam --metric pointing-game --limit 2 --out x", "pointing-game needs"),
+        ("explain gradcam --metric mask-share --boxes no.csv --limit 2 --out x", "no.csv"),
+        ("explain gradcam --metric mask-share --masks nowhere --limit 2 --out x", "nowhere"),
+        ("explain gradcam --class none --out x", "explained='none' is not one of prediction, label"),
+        ("explain gradcam:layer=nowhere --limit 2 --out x", "nowhere"),
+        ("explain gradcam:layers=2 --limit 2 --out x", "no parameter"),
+        ("explain gradcam --limit 0 --out x", "--limit"),
+        ("explain gradcam --keep-maps -2 --out x", "--keep-maps"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(unshaken, place, toys, arguments, words):
+    made = unshaken(arguments)
+    assert made.code == 2
+    assert words in made.err
+    assert made.err.count("\n") == 1
+
+
+def test_another_run_in_the_folder_is_refused_and_a_damaged_record_told(unshaken, place):
+    assert unshaken("explain gradient --limit 4 --out run").code == 0
+    again = unshaken("explain gradient --limit 4 --out run")
+    assert "already holds explanations; add --resume" in again.err
+    other = unshaken("explain gradient --limit 5 --out run --resume")
+    assert "was begun with other settings (limit differ)" in other.err
+    assert unshaken("report run").code == 0
+    (place / "run/explain.json").write_text('{"settings": []}')
+    damaged = unshaken("report run")
+    assert damaged.code == 2
+    assert "explain.json" in damaged.err
+
+
+def test_the_geometry_of_data_needs_no_model(unshaken, place):
+    made = unshaken("explain label-sharpness --data folder:photos?size=8 --out run --json")
+    assert made.code in (0, 3), made.err
+    record = json.loads(made.out)
+    assert record["settings"]["models"] == []
+    assert record["found"]["label-sharpness"]["group"] == "geometry"
+    assert RunDir("run").rows("geometry").num_rows > 0
+
+
+def test_other_weights_are_another_run(tmp_path):
+    torch.manual_seed(0)
+    nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)) for _ in range(2)]
+    explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
+    with pytest.raises(RunError, match="model_fingerprints differ"):
+        explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)
