@@ -35,6 +35,7 @@ CHOOSING = {
     "ai-image-detector-limits",
     "label-noise-suite",
     "mahalanobis",
+    "milan",
     "mixup-calibration",
     "rcal",
     "rigid",
