@@ -23,24 +23,28 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult CAM Case ChannelSmoothness "
-    "EdgeDetector ExpectedGradients FilterDrift FilterQuality Findings GradCAM GradCAMPlusPlus Gradient "
-    "GradientAttention GradientShap GuidedBackprop InputXGradient IntegratedGradients LIME LayerCAM MapMetric "
-    "MapScores MeaningfulPerturbation NetDissect Occlusion RISE RandomMap ScoreCAM SmoothGrad Subject attribute",
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
+    "CentrePoint ChannelSmoothness ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
+    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
+    "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
+    "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
+    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
+    "SensitivityN SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case map_agreement "
+    "summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
-    "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
-    "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
-    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
-    "PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR "
-    "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
+    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
+    "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
+    "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
+    "NFgsm Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
+    "RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads "
+    "TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
-    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption "
-    "PhaseNoise Pixelate Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise "
-    "Translation ZoomBlur",
+    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption PhaseNoise Pixelate "
+    "Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation ZoomBlur",
 }
 
 

@@ -108,6 +108,8 @@ def find_labels(
     dataset = as_dataset(data, download=download)
     if dataset.labels is None:
         raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
+    if dataset.labels.ndim > 1:
+        raise DataError(f"data {dataset.options.spec!r} has masks as labels: give them by --kind masks --labels FILE")
     classes = max(len(dataset.classes), int(dataset.labels.max()) + 1)
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run):

@@ -60,7 +60,7 @@ def _parameter(traced: GraphModule, node: Any) -> nn.Parameter | None:
 
 
 def _unpadded(traced: GraphModule, given: Any, layer: nn.Conv2d) -> Any:
-    """What is padded with zeros before a layer that can pad itself; else what it was given."""
+    """The input of a padding with zeros before a layer that can pad itself; else the given input."""
     pad = dict(traced.named_modules()).get(str(given.target)) if given.op == "call_module" else None
     if type(pad) is not nn.ZeroPad2d or len(given.users) != 1:
         return given

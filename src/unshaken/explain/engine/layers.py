@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError, did_you_mean
 
 
@@ -60,6 +61,18 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
             f"with maps is {last_map_layer(model, images)!r}"
         )
     return layer
+
+
+def check_layers(model: Classifier, images: Tensor, layers: Sequence[str]) -> None:
+    """Check that layers exist and give a tensor; `NAME:in` means what goes into a layer.
+
+    Raises:
+        ModelError: one does not; the message has near names.
+    """
+    shapes = dict(layer_shapes(model, images[:1]))
+    for layer in layers:
+        if layer.removesuffix(INPUT) not in shapes:
+            raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
 
 
 def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:

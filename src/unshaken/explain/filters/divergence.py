@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
 
 Numbers = NDArray[np.float64]
 Measure = Literal["kl", "js", "wasserstein"]
@@ -99,7 +99,7 @@ def drift(one: Numbers, other: Numbers, shares: Numbers, bins: Bins, measure: Me
     Source: Gavrikov & Keuper 2022, arXiv:2203.15331.
     """
     if measure == "wasserstein":
-        each = [wasserstein_distance(a, b) for a, b in zip(one.T, other.T, strict=True)]
+        each = [scipy.stats.wasserstein_distance(a, b) for a, b in zip(one.T, other.T, strict=True)]
         return float(np.dot(shares, each))
     p, q = (bins.masses(bins.counts(c)) for c in (one, other))
     return float(np.dot(shares, BINNED[measure](p, q)))

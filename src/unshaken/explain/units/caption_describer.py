@@ -14,7 +14,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.explain.units.beam import beam_search
-from unshaken.explain.units.caption_training import Learned
+from unshaken.explain.units.caption_training import CaptionModels
 from unshaken.explain.units.captioner import Captioner, LanguageModel
 from unshaken.explain.units.describer import Describer, Phrase
 from unshaken.explain.units.pyramid import Pyramid
@@ -35,7 +35,7 @@ class CaptionDescriber(Describer):
         length: words of a description at most; more favours long ones, for nothing is normalised by length.
     """
 
-    def __init__(self, pyramid: Pyramid, learned: Learned, width: int = 50, length: int = 15) -> None:
+    def __init__(self, pyramid: Pyramid, learned: CaptionModels, width: int = 50, length: int = 15) -> None:
         self.pyramid, self.learned, self.width, self.length = pyramid, learned, width, length
 
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
@@ -52,7 +52,7 @@ class CaptionDescriber(Describer):
         return [Phrase(t, given, p) for t, (_, given), p in zip(texts, found, log_p, strict=True)]
 
 
-def save_captioner(learned: Learned, folder: str | Path, *, encoder: str, layers: Sequence[str]) -> None:
+def save_captioner(learned: CaptionModels, folder: str | Path, *, encoder: str, layers: Sequence[str]) -> None:
     """Write a captioner.
 
     Args:
@@ -99,7 +99,7 @@ def load_captioner(
         language = LanguageModel(words, embedding, hidden)
         for name, part in (("captioner", captioner), ("language", language)):
             part.load_state_dict({k.partition(".")[2]: v for k, v in tensors.items() if k.startswith(f"{name}.")})
-        learned = Learned(captioner.eval(), language.eval(), Vocabulary(tuple(record["words"])), record["bleu"])
+        learned = CaptionModels(captioner.eval(), language.eval(), Vocabulary(tuple(record["words"])), record["bleu"])
         spec, layers = str(record["encoder"]), [str(name) for name in record["layers"]]
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.classifier import View
@@ -28,24 +27,15 @@ class ConceptDescriber(Describer):
 
     def __init__(self, concepts: ConceptSet, view: View | None = None) -> None:
         self.concepts, self.view = concepts, view
-        self._group_of = concepts.category_of
-        self._numbers = torch.arange(1, len(concepts.concepts) + 1)[:, None, None]
         pixels = torch.zeros(len(concepts.concepts), dtype=torch.float64)
         for name in concepts.dataset.ids:
-            pixels += self._found([name])[0].sum((1, 2))
+            pixels += concepts.found([name], view)[0][0].sum((1, 2))
         self.frequency = pixels / pixels.sum()
-
-    def _found(self, ids: Sequence[str]) -> Tensor:
-        """Where each concept is, bool `[n, C, H, W]`."""
-        maps = self.concepts.label_maps(ids, self.view)
-        return torch.stack([one[self._group_of] == self._numbers for one in maps])
 
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
         """Pixels of each concept in each mask, `[n, C]`."""
-        found = self._found(ids).float()
-        if found.shape[2:] != masks.shape[1:]:
-            found = F.interpolate(found, tuple(masks.shape[1:]), mode="nearest-exact")
-        return (found * masks[:, None]).sum((2, 3)).double()
+        found = self.concepts.found(ids, self.view, (masks.shape[1], masks.shape[2]))[0]
+        return (found & masks[:, None].cpu()).sum((2, 3)).double()
 
     def phrases(self, keys: Tensor) -> list[Phrase]:
         """All concepts that the set shows."""

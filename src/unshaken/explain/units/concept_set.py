@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -72,6 +73,22 @@ class ConceptSet(ABC):
             DataError: a map is absent, damaged or of another size.
         """
 
+    def found(
+        self, ids: Sequence[str], view: View | None, size: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Where each concept is, bool `[N, C, H, W]`; and which categories an image speaks of, bool `[N, G]`.
+
+        Args:
+            ids: of the images.
+            view: how they were cut.
+            size: height and width that the maps are brought to; None for that of the images.
+        """
+        maps = self.label_maps(ids, view)
+        if size is not None and tuple(maps.shape[2:]) != size:
+            maps = F.interpolate(maps.float(), size, mode="nearest-exact").to(torch.int16)
+        numbers = torch.arange(1, len(self.concepts) + 1)[:, None, None]
+        return maps[:, self.category_of] == numbers, (maps != UNKNOWN).flatten(2).any(2)
+
 
 class ConceptImages(ConceptSet):
     """A concept set in memory.
@@ -128,10 +145,6 @@ def check_numbers(concepts: ConceptSet, maps: Tensor, where: str) -> None:
             if number in (0, UNKNOWN):
                 continue
             if not 0 < number <= len(concepts.concepts):
-                raise DataError(
-                    f"{where}: number {number} is no concept; they have the numbers 1 to {len(concepts.concepts)}"
-                )
+                raise DataError(f"{where}: number {number} is no concept; there are 1 to {len(concepts.concepts)}")
             if (of := concepts.concepts[number - 1]).category != category:
-                raise DataError(
-                    f"{where}: {of.name!r} (number {number}) is a {of.category}, and this is the map of {category}"
-                )
+                raise DataError(f"{where}: {of.name!r} (number {number}) is of {of.category}, in the map of {category}")

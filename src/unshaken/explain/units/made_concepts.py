@@ -1,4 +1,4 @@
-"""A concept set made here: plain colours, gratings, noise textures, and objects of labelled images, with exact masks."""
+"""A concept set made here: plain colours, gratings, noise, and objects of labelled images, with exact masks."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.units.concept_set import ConceptSet
 from unshaken.explain.units.concepts import MADE, open_concepts
-from unshaken.explain.units.exemplars import first_pass
+from unshaken.explain.units.exemplars import probe
 from unshaken.explain.units.overlap import Overlap, count_overlap
+from unshaken.explain.units.pictures import ImageReader, page_pictures
 from unshaken.measure import Figure, share
 
 Names = Annotated[
@@ -48,25 +49,29 @@ class NetDissect(Analysis):
         """See `Analysis.find`."""
         concepts = open_concepts(self.concepts, subject.model, images=self.images, seed=subject.seed)
         own = replace(subject, dataset=concepts.dataset, indices=range(len(concepts.dataset)))
-        found, passes = first_pass(own, self.layers, quantile=self.quantile, k=self.k, resolution=self.resolution)
+        found, passes = probe(own, self.layers, quantile=self.quantile, k=self.k, resolution=self.resolution)
         overlaps, more = count_overlap(own, {n: one.thresholds for n, one in found.items()}, concepts)
         rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         for layer, one in found.items():
             labels = self.labels(overlaps[layer], concepts)
             for unit, (text, category, score) in enumerate(labels):
                 broken = bool(one.broken[unit])
-                named = [concepts.dataset.ids[s] for s in one.best.samples[unit].tolist() if s >= 0]
+                named = [concepts.dataset.ids[s] for s in one.samples[unit].tolist() if s >= 0]
                 values = (
-                    layer, unit, float(one.thresholds[unit]), named, one.best.values[unit, : len(named)].tolist(),
+                    layer, unit, float(one.thresholds[unit]), named, one.values[unit, : len(named)].tolist(),
                     None if broken else text, None if broken else category, None if broken else score,
                     NOT_FINITE if broken else None,
                 )  # fmt: skip
                 for name, value in zip(COLUMNS, values, strict=True):
                     rows[name].append(value)
+        told = [s if d else None for s, d in zip(rows["score"], rows["description"], strict=True)]
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
         remarks = quantile_remark(max(one.error for one in found.values()))
         extra |= {"least": self.least, "concepts": len(concepts.concepts), "categories": list(concepts.categories)}
-        return Findings(rows, figures, remarks, extra=extra, forwards=passes + more)
+        extra |= {"layers": list(found), "mask_size": list(next(iter(found.values())).size)}
+        scores = {n: [s for s, at in zip(told, rows["layer"], strict=True) if at == n] for n in found}
+        arrays = page_pictures(ImageReader(own), found, scores)
+        return Findings(rows, figures, remarks, arrays, extra, forwards=passes + more)
 
     def labels(self, overlap: Overlap, concepts: ConceptSet) -> list[tuple[str | None, str | None, float]]:
         """The best concept of each unit, its category and its IoU; no concept where the unit is no detector.

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
-from unshaken.explain.units.concept_set import UNKNOWN, ConceptSet
+from unshaken.explain.units.concept_set import ConceptSet
 from unshaken.explain.units.exemplars import enlarged
 from unshaken.explain.units.layers import read_units
 
@@ -64,13 +63,8 @@ def count_overlap(
 
     with track("overlap with concepts", len(subject.indices)) as task:
         for batch in subject.batches():
-            maps = concepts.label_maps(batch.ids, subject.model.view)
-            shape = size or tuple(batch.images.shape[2:])
-            if tuple(maps.shape[2:]) != shape:
-                maps = F.interpolate(maps.float(), shape, mode="nearest-exact").to(torch.int16)
-            known = (maps != UNKNOWN).flatten(2).any(2)
-            numbers = torch.arange(1, count + 1)[:, None, None]
-            found = torch.stack([one[group_of] == numbers for one in maps])
+            shape = size or (batch.images.shape[2], batch.images.shape[3])
+            found, known = concepts.found(batch.ids, subject.model.view, shape)
             hot = found.flatten(2).float().to(subject.device)
             pixels += found.sum((0, 2, 3)).double()
             read_units(subject.model, batch.images, list(thresholds), read)
