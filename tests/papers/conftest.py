@@ -387,6 +387,10 @@ TINY: dict[str, Tiny] = {
         make_mistakes,
         "tested=39",
     ),
+    "intrinsic-properties": Tiny(
+        "seeds=2,other=,pairs=4,train=48,test=12,sharp=30,attacked=6,epochs=1,sweep=1,fractions=0.5+0.75",
+        partial(make_bands, classes=4), "attacked=5",
+    ),
     "label-noise-suite": Tiny(
         "photos=90,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,human=parquet:{folder}/people.parquet",
         make_doubted, "epochs=3",
@@ -394,6 +398,11 @@ TINY: dict[str, Tiny] = {
     "mahalanobis": Tiny(
         "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
         {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+    ),
+    "milan": Tiny(
+        "images=200,tested=40,choosing=20,epochs=2,probes=40,most=3,annotated=20,described=6,caption_epochs=2,seeds=2",
+        make_tints,
+        "epochs=1",
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"

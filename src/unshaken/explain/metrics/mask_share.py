@@ -25,7 +25,7 @@ class MaskShare(MapMetric):
     needs: ClassVar[frozenset[str]] = frozenset({"truth"})
 
     above: Literal["zero", "mean"] = Field(
-        "zero", description="what counts: values above zero, or above the map's mean"
+        "zero", description="values that count: those above zero, or above the map's mean"
     )
 
     def judge(self, case: Case) -> MapScores:

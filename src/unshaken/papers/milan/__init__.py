@@ -48,8 +48,8 @@ class MilanPaper(Paper):
         "edit": ClaimPart(
             statement="Taking out units that are described as the mark raises the accuracy under a mark that misleads.",
             rule="Shown if the network follows the mark and accuracy under a random mark rises, by the paired "
-            "interval, in every seed that is run; contradicted if it falls. How many units are taken out is chosen "
-            "on other pictures.",
+            "interval, in every seed that is run; contradicted if it falls. How many units are taken out is chosen on "
+            "other pictures.",
         ),
         "random": ClaimPart(
             statement="It raises it more than taking out as many units at random.",
@@ -105,7 +105,6 @@ class MilanPaper(Paper):
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "units": {
             "layer": "string", "unit": "int32", "description": "string", "score": "double", "marked": "bool",
-            "place": "int32",
         },
         "curve": {"count": "int32", "accuracy": "double"},
         "words": {"text": "string", "precision": "double", "recall": "double", "f1": "double"},
