@@ -24,8 +24,8 @@ EXPORTS = {
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
-    "CentrePoint ChannelSmoothness CueConflict Deletion Distortions EdgeDetector ExpectedGradients FilterDrift "
-    "FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
+    "CentrePoint ChannelSmoothness ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
+    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
     "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
     "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
     "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "

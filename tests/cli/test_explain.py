@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unshaken.api import explain, explain_maps
+from unshaken.core.errors import RunError
 from unshaken.core.registry import register, unregister
 from unshaken.data import load_data
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
@@ -154,7 +155,7 @@ def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
         ("explain map-mean --out x", "map-mean is a metric of maps: give it as --metric"),
         ("explain bright --metric map-mean --out x", "metrics judge maps: name an attribution, such as gradcam"),
         ("explain gradcam --model demo --model demo:robust --out x", "gradcam looks at one model and there are 2"),
-        ("explain gradcam --model demo --out x", "an attribution looks at images: give data"),
+        ("explain gradcam --model demo --out x", "gradcam looks at images: give data"),
         ("explain gradcam --metric pointing-game --limit 2 --out x", "pointing-game needs"),
         ("explain gradcam --metric mask-share --boxes no.csv --limit 2 --out x", "no.csv"),
         ("explain gradcam --metric mask-share --masks nowhere --limit 2 --out x", "nowhere"),
@@ -183,3 +184,20 @@ def test_another_run_in_the_folder_is_refused_and_a_damaged_record_told(unshaken
     damaged = unshaken("report run")
     assert damaged.code == 2
     assert "explain.json" in damaged.err
+
+
+def test_the_geometry_of_data_needs_no_model(unshaken, place):
+    made = unshaken("explain label-sharpness --data folder:photos?size=8 --out run --json")
+    assert made.code in (0, 3), made.err
+    record = json.loads(made.out)
+    assert record["settings"]["models"] == []
+    assert record["found"]["label-sharpness"]["group"] == "geometry"
+    assert RunDir("run").rows("geometry").num_rows > 0
+
+
+def test_other_weights_are_another_run(tmp_path):
+    torch.manual_seed(0)
+    nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)) for _ in range(2)]
+    explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
+    with pytest.raises(RunError, match="model_fingerprints differ"):
+        explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)

@@ -46,7 +46,7 @@ def explain(
 
     with progress(session):
         result = api.explain(
-            names, model or "demo", "demo" if model is None and data is None else data, metrics=metric or (),
+            names, model, data, metrics=metric or (),
             boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
             resume=resume, batch_size=batch_size or "auto", workers=workers, device=device, download=download,
         )  # fmt: skip
@@ -66,7 +66,10 @@ def explain(
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:
-    return "".join(f"{name} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); " for name, f in figures.items())
+    return "".join(
+        f"{name.replace('_', ' ')} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); "
+        for name, f in figures.items()
+    )
 
 
 def _end(value: float | None) -> str:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from unshaken.explain.engine.record import ExplainRecord, MethodRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Items, Page, Table, Text
+from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
@@ -44,7 +44,9 @@ def explain_page(run: RunDir) -> Page:
     blocks: list[Block] = [Headline(TITLE, tuple(_lead(record)), brief=True)]
     blocks += _overview(record)
     for name, found in record.found.items():
-        blocks += [Heading(name, f"method-{name}", name), *_part(run, name, found)]
+        part, figures = _part(run, name, found), _figures(found)
+        blocks += [Heading(name, f"method-{name}", name), *part]
+        blocks += [Details("All figures", tuple(figures))] if part and figures else figures
         if found.remarks:
             blocks.append(Items(tuple(found.remarks), brief=True))
     if record.bad_samples:
@@ -64,7 +66,7 @@ def _lead(record: ExplainRecord) -> list[Text]:
 
 
 def _overview(record: ExplainRecord) -> list[Block]:
-    """All figures: a line a method, a column a figure, where methods share them; else a line a figure."""
+    """What maps are worth, a line a method."""
     maps = {name: found for name, found in record.found.items() if found.group == "attribution"}
     blocks: list[Block] = []
     heads = list(dict.fromkeys(figure for found in maps.values() for figure in found.figures))
@@ -77,16 +79,6 @@ def _overview(record: ExplainRecord) -> list[Block]:
         caption = "How alike the maps of two methods are: Spearman's correlation of pixels, a mean over samples."
         heads_of_two = (Column("one map", number=False), Column("another", number=False), Column("correlation"))
         blocks.append(Table(caption, heads_of_two, rows))
-    lines = tuple(
-        cells.line(name, label, cells.value(figure))
-        for name, found in record.found.items()
-        if name not in maps
-        for label, figure in found.figures.items()
-    )
-    if lines:
-        blocks.append(
-            Table("Figures of the analyses.", cells.columns("analysis", "figure", "value"), lines, brief=True)
-        )
     return blocks
 
 
@@ -99,9 +91,17 @@ def _part(run: RunDir, name: str, found: MethodRecord) -> list[Block]:
     return blocks
 
 
+def _figures(found: MethodRecord) -> list[Block]:
+    """The figures of an analysis, a line each."""
+    if found.group == "attribution" or not found.figures:
+        return []
+    lines = tuple(cells.line(label.replace("_", " "), cells.value(figure)) for label, figure in found.figures.items())
+    return [Table("What sums it up.", cells.columns("figure", "value"), lines, brief=True)]
+
+
 def _how(record: ExplainRecord) -> list[Block]:
     facts: list[tuple[str, Text]] = [("model", ", ".join(record.settings["models"]))]
-    facts += [("data", str(record.settings["data"])), ("seed", str(record.settings["seed"]))]
+    facts += [("data", str(record.settings["data"] or "none")), ("seed", str(record.settings["seed"]))]
     for name, found in record.found.items():
         values = ", ".join(f"{k}={v}" for k, v in found.params.items())
         cost = f"{found.forwards:,} forward and {found.backwards:,} backward passes"

@@ -86,7 +86,8 @@ class Answers:
         pictures = {
             f"examples.{name}": torch.stack([x for _, x in e]).mul(255).round().byte() for name, e in shown.items()
         }
-        known = {"stimuli": {name: [i for i, _ in examples] for name, examples in shown.items()}, **extra}
+        stimuli = {name: [i for i, _ in examples] for name, examples in shown.items()}
+        known = {"models": list(self.oracles), "stimuli": stimuli, **extra}
         meters = [oracle.meter for oracle in self.oracles.values()]
         return Findings(
             rows=self.columns,

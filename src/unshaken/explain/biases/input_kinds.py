@@ -64,7 +64,8 @@ def class_kinds(labels: Tensor) -> tuple[int, float]:
     >>> class_kinds(torch.tensor([0, 0, 1, 1]))
     (2, 1.0)
     """
-    shares = labels.unique(return_counts=True)[1].double() / len(labels)
+    counts = torch.bincount(labels)
+    shares = counts[counts > 0].double() / len(labels)
     return len(shares), float(-(shares * shares.log2()).sum()) + 0.0
 
 
@@ -85,7 +86,7 @@ def feature_layer(model: Classifier) -> str:
     Raises:
         ModelError: it has no linear layer.
     """
-    names = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear) and name]
+    names: list[str] = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear) and name]
     if not names:
         raise ModelError(f"model {model.name!r} has no linear layer, before which features could be read")
     return names[-1] + INPUT
@@ -194,4 +195,5 @@ def _summed(
                 column.append(value)
     remarks = ("These are proxies: a robust channel is less specific for a class, which makes its top images differ.",)
     told = {name: PROXIES[name] for name in PROXIES if any(name in p for p in found.values())}
-    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": {"k": k, "proxies": told}}
+    extra = {"models": list(layers), "layers": layers, "k": k, "proxies": told}
+    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": extra}

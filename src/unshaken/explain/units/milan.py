@@ -59,12 +59,14 @@ class MILAN(Analysis):
     group: ClassVar[str] = "units"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    describer: Literal["concepts", "retrieval", "captioner"] = Field("concepts", description="what says phrases")
+    describer: Literal["concepts", "retrieval", "captioner"] = Field(
+        "concepts", description="source of the phrases: concepts, retrieval or captioner"
+    )
     layers: Names = Field((), description="layers, or patterns, with + between; none for the end of each stage")
     strength: float = Field(0.2, ge=0, le=10, description="lambda: weight of log p(d); 0 for the likeliest phrase")
     k: int = Field(15, ge=2, le=200, description="exemplars of a unit")
     quantile: float = Field(0.99, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
-    rank: Rank = Field("max", description="what ranks images: max, mean, or area above the threshold")
+    rank: Rank = Field("max", description="value that ranks images: maximum, mean, or area above the threshold")
     mask_size: NonNegativeInt = Field(0, description="side of the masks in pixels; 0 for the size of the images")
     resolution: int = Field(1024, ge=16, description="values kept of a block of activations; see the documentation")
     concepts: str = Field(MADE, description="concept set: 'made', or a folder")
