@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from unshaken.explain.units.describer import darkened
@@ -20,11 +19,11 @@ from unshaken.run.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]
-GAP = 2
-"""Pixels between the exemplars of a unit."""
+SHOWN = 4
+"""Exemplars of a unit on its card."""
 SIDE_OF_PIXELS = 48
 """Pictures smaller than this are enlarged pixel by pixel."""
-OPEN = 8
+OPEN = 6
 """Cards of a layer that are shown at once; the others open."""
 
 
@@ -81,17 +80,17 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
     size = 0
     for place, layer in enumerate(extra["layers"]):
         exhibits = []
-        for unit, strip in _strips(held, place):
-            picture = Picture(pictures.address(strip), f"exemplars of unit {unit} of {layer}")
-            size += len(picture.address)
+        for unit, images in _exemplars(held, place):
+            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in images]
+            size += sum(len(picture.address) for picture in shown)
             if size > pictures.BUDGET:
                 break
-            exhibits.append(Exhibit((picture,), _lines(row_of[layer, unit])))
+            exhibits.append(Exhibit(tuple(shown), _lines(row_of[layer, unit])))
         small = held["pictures"].shape[2] < SIDE_OF_PIXELS
         found += _galleries(layer, exhibits, small)
     if found:
         text = (
-            "Each strip shows the images that excite a unit most, the strongest on the left; outside of where it is "
+            "Each card shows the images that excite a unit most, the strongest first; outside of where the unit is "
             "above its threshold they are darkened. Agreement is how alike these images are to the describer, from 0 "
             "to 1: a unit of low agreement follows several things."
         )
@@ -99,15 +98,12 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
     return found
 
 
-def _strips(held: Mapping[str, Tensor], place: int) -> Iterator[tuple[int, Tensor]]:
-    """The units of a layer that have pictures, each with its exemplars beside each other, `[C, H, W]`."""
+def _exemplars(held: Mapping[str, Tensor], place: int) -> Iterator[tuple[int, Tensor]]:
+    """The units of a layer that have pictures, each with its exemplars, `[n, C, H, W]`, the outside darkened."""
     images, of = held["pictures"].float() / 255, held["picture_of"]
-    masks = unpack(held["picture_masks"], (images.shape[2], images.shape[3]))
-    images = darkened(images, masks)
+    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))
     for unit in dict.fromkeys(of[of[:, 0] == place, 1].tolist()):
-        own = images[(of[:, 0] == place) & (of[:, 1] == unit)]
-        gap = torch.ones(own.shape[1], own.shape[2], GAP)
-        yield unit, torch.cat([part for image in own for part in (image, gap)][:-1], 2)
+        yield unit, images[(of[:, 0] == place) & (of[:, 1] == unit)][:SHOWN]
 
 
 def _lines(row: Row) -> tuple[Text, ...]:
@@ -115,11 +111,11 @@ def _lines(row: Row) -> tuple[Text, ...]:
     facts = [f"score {wording.number(row['score'])}"]
     if row["agreement"] is not None:
         facts.append(f"agreement {wording.number(row['agreement'])}")
-    words: Text = Span("no description", "soft") if row["description"] is None else row["description"]
+    words: Text = Span(row["description"], "strong") if row["description"] else Span("no description", "soft")
     where = Span(f"{row['layer']}, unit {row['unit']}", "soft")
     lines: list[Text] = [words, where, Span(", ".join(facts), "soft")]
     if row["effect"] is not None:
-        lines.append(Span(f"without it {-100 * row['effect']:+.1f} points of accuracy", "soft"))
+        lines.append(Span(f"accuracy without it: {0.0 - 100 * row['effect']:+.1f} points", "soft"))
     return tuple(lines)
 
 
