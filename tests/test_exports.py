@@ -36,9 +36,13 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "Brightness Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost GaussianBlur "
-    "GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption Pixelate Saturate ShotNoise Snow "
-    "Spatter SpeckleNoise Translation ZoomBlur",
+    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "CircularMotionBlur CocentricSineWaves ColorQuant Contrast CyclicTranslation DefocusBlur "
+    "ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur "
+    "ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus "
+    "PatchCorruption PerlinNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate ShotNoise "
+    "SingleFrequencyGreyscale Snow Sparkles Spatter SpeckleNoise Translation "
+    "TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 
