@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 EXPORTS = {
-    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden list_methods "
-    "load_data load_model",
+    "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden "
+    "list_methods load_data load_model",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",
     "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",
@@ -23,26 +23,32 @@ EXPORTS = {
     "LearnedWatermarkDetector MCDropout MCM MSP Mahalanobis MaxLogit NudeNet ODIN OpenNSFW PolicyHeads RIGID ReAct "
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
-    "unshaken.explain": "Analysis Attribution AttributionResult CAM Case EdgeDetector Findings GradCAM GradCAMPlusPlus "
-    "Gradient GradientShap InputXGradient IntegratedGradients MapScores LayerCAM MapMetric Occlusion RISE RandomMap "
-    "SmoothGrad Subject attribute",
+    "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
+    "CentrePoint ChannelSmoothness ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
+    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
+    "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
+    "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
+    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
+    "SensitivityN SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case map_agreement "
+    "summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
-    "unshaken.harden": "ADELE ADL ADP AWP AdversarialTraining AugMix BalancedSampling ClassBalanced CoTeaching "
-    "Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus EMA EnsembleAT "
-    "FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform KnowledgeDistillation "
-    "LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution NFgsm Noise Noise2Net "
-    "PLS PLSLSA PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR "
-    "SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
+    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
+    "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
+    "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
+    "NFgsm Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
+    "RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads "
+    "TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
-    "CircularMotionBlur CocentricSineWaves ColorQuant Contrast CyclicTranslation DefocusBlur "
-    "ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur "
-    "ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus "
-    "PatchCorruption PerlinNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate ShotNoise "
-    "SingleFrequencyGreyscale Snow Sparkles Spatter SpeckleNoise Translation "
-    "TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
+    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation "
+    "DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise "
+    "GlassBlur ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur "
+    "NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple "
+    "Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow Sparkles Spatter "
+    "SpeckleNoise Translation TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

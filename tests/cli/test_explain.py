@@ -7,10 +7,13 @@ import json
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from unshaken.api import explain, explain_maps
+from unshaken.core.errors import RunError
 from unshaken.core.registry import register, unregister
+from unshaken.data import load_data
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
 from unshaken.report.explain_page import write_explain_report
@@ -117,6 +120,33 @@ def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
     assert all(r["explained"] == r["label"] for r in rows if r["error"] is None)
 
 
+def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
+    names = load_data("folder:photos").ids
+    lines = [f"{name},0.25,0.5,0.5,1.0" for name in names]
+    (place / "boxes.csv").write_text("\n".join(["id,x,y,w,h", *lines]))
+    (place / "masks").mkdir()
+    for name in names:
+        path = (place / "masks" / name).with_suffix(".png")
+        path.parent.mkdir(exist_ok=True)
+        with Image.open(place / "photos" / name) as photo:
+            mask = Image.new("L", photo.size)
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+        mask.save(path)
+    start = "explain gradient edge-detector --data folder:photos?size=8 --model py:net.py:build --metric mask-share"
+    assert unshaken(f"{start} --boxes boxes.csv --metric pointing-game --out boxes").code in (0, 3)
+    assert unshaken(f"{start} --masks masks --out masks-run").code in (0, 3)
+    shares = [
+        [r["value"] for r in rows_of(run, "map_metrics", "gradient") if r["metric"] == "mask-share"]
+        for run in ("boxes", "masks-run")
+    ]
+    assert len(shares[0]) > 3
+    assert shares[0] == shares[1]
+    record = json.loads((place / "boxes/explain.json").read_text())
+    assert set(record["found"]) == {"gradient", "edge-detector", "random-map"}
+    assert "mask-share" in record["found"]["gradient"]["extra"]["over_control"]
+    assert record["agreements"] == []  # of a method and a control there is nothing to say
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -125,7 +155,10 @@ def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
         ("explain map-mean --out x", "map-mean is a metric of maps: give it as --metric"),
         ("explain bright --metric map-mean --out x", "metrics judge maps: name an attribution, such as gradcam"),
         ("explain gradcam --model demo --model demo:robust --out x", "gradcam looks at one model and there are 2"),
-        ("explain gradcam --model demo --out x", "an attribution looks at images: give data"),
+        ("explain gradcam --model demo --out x", "gradcam looks at images: give data"),
+        ("explain gradcam --metric pointing-game --limit 2 --out x", "pointing-game needs"),
+        ("explain gradcam --metric mask-share --boxes no.csv --limit 2 --out x", "no.csv"),
+        ("explain gradcam --metric mask-share --masks nowhere --limit 2 --out x", "nowhere"),
         ("explain gradcam --class none --out x", "explained='none' is not one of prediction, label"),
         ("explain gradcam:layer=nowhere --limit 2 --out x", "nowhere"),
         ("explain gradcam:layers=2 --limit 2 --out x", "no parameter"),
@@ -151,3 +184,20 @@ def test_another_run_in_the_folder_is_refused_and_a_damaged_record_told(unshaken
     damaged = unshaken("report run")
     assert damaged.code == 2
     assert "explain.json" in damaged.err
+
+
+def test_the_geometry_of_data_needs_no_model(unshaken, place):
+    made = unshaken("explain label-sharpness --data folder:photos?size=8 --out run --json")
+    assert made.code in (0, 3), made.err
+    record = json.loads(made.out)
+    assert record["settings"]["models"] == []
+    assert record["found"]["label-sharpness"]["group"] == "geometry"
+    assert RunDir("run").rows("geometry").num_rows > 0
+
+
+def test_other_weights_are_another_run(tmp_path):
+    torch.manual_seed(0)
+    nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)) for _ in range(2)]
+    explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
+    with pytest.raises(RunError, match="model_fingerprints differ"):
+        explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)

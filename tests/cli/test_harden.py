@@ -40,6 +40,9 @@ def test_json(tmp_path, capsys):
         (["--model", "small", "--data", "folder:nowhere"], "nowhere"),
         (["--model", "new:small-vits", "--data", "demo"], "no architecture 'small-vits'"),
         (["--from", "nowhere"], "no run.json"),
+        (["--from", "nowhere", "--new-head"], "--new-head is for a training from --model and --data"),
+        (["--from", "nowhere", "--devices", "2"], "--devices is for a training from --model and --data"),
+        (["--from", "nowhere", "--nodes", "2"], "--nodes is for a training from --model and --data"),
         (["--model", "small", "--data", "demo", "--out", ""], "'--out': '' is empty"),
     ],
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from unshaken import audit
 from unshaken.run import RunDir
 from unshaken.run.rows import SCHEMAS
 
@@ -46,8 +47,33 @@ def test_ranking_before_and_after(unshaken, runs, tmp_path):
     assert found["swaps"][0]["models"] == ["a", "b"]
     shown = unshaken("labels", "compare", labels, *runs, "--out", str(tmp_path / "out"))
     assert "2 of 4 labels changed" in shown.out
-    assert json.loads((tmp_path / "out" / "label-versions.json").read_text()) == found
-    assert "Whose order changes" in (tmp_path / "out" / "label-versions.html").read_text()
+    kept = json.loads((tmp_path / "out" / "label-versions.json").read_text())
+    assert kept == {**found, "pictures": "the data of the labels is not known: give an audit or the review"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Whose order changes" in page
+    assert "Pictures are missing: the data of the labels is not known" in page
+    rows = RunDir(tmp_path / "out").rows("label_changes").to_pylist()
+    assert [(r["id"], r["before"], r["after"], r["right_before"], r["right_after"]) for r in rows] == [
+        ("s1", 0, 1, 1, 1),
+        ("s3", 1, 0, 1, 1),
+    ]
+    (tmp_path / "out" / "report.html").unlink()
+    assert unshaken("report", str(tmp_path / "out")).code == 0
+    assert (tmp_path / "out" / "report.html").read_text() == page
+
+
+def test_labels_are_compared_without_a_model(unshaken, tmp_path):
+    labels = overlay(tmp_path / "x.parquet")
+    found = json.loads(unshaken("labels", "compare", labels, "--json").out)
+    assert (found["samples"], found["changed"], found["models"], found["moves"]) == (2, 2, {}, [[0, 1, 1], [1, 0, 1]])
+    pq.write_table(pq.read_table(labels).drop_columns("given"), labels)
+    done = unshaken("labels", "compare", labels)
+    assert (done.code, "give audits of the data, too" in done.err) == (2, True)
+
+
+def test_audits_of_retrained_networks_come_in_pairs(unshaken, runs, tmp_path):
+    done = unshaken("labels", "compare", overlay(tmp_path / "x.parquet"), *runs, "--before", runs[0])
+    assert (done.code, "1 --before and 0 --after: give audits in pairs" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +94,16 @@ def test_runs_of_other_data_are_told(unshaken, runs, tmp_path):
     other = write_run(tmp_path / "c", [0, 0, 1, 1], np.array([0, 0, 1, 0]))
     assert "compare runs of the same data" in unshaken("labels", "compare", labels, runs[0], other).err
     assert "run 'unshaken audit' there first" in unshaken("labels", "compare", labels, str(tmp_path / "no")).err
+
+
+def test_the_gain_of_retraining_is_paired(unshaken, runs, tmp_path):
+    first, second = (str(tmp_path / name) for name in ("first", "second"))
+    for model, place in (("robust", first), ("standard", second)):
+        audit(f"demo:{model}", "demo", plan=[], limit=40, out=place)
+    right = [sum(RunDir(place).rows("outcomes", ["correct"])["correct"].to_pylist()) for place in (first, second)]
+    pairs = ["--before", first, "--after", second, "--before", second, "--after", first]
+    found = json.loads(unshaken("labels", "compare", overlay(tmp_path / "x.parquet"), *runs, *pairs, "--json").out)
+    gains = [one["difference"]["value"] for one in found["retrained"]["pairs"]]
+    assert gains == pytest.approx([(right[1] - right[0]) / 40, (right[0] - right[1]) / 40])
+    assert right[0] != right[1]
+    assert found["retrained"]["mean"]["value"] == pytest.approx(0)

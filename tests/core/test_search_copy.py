@@ -1,5 +1,8 @@
 """The search copy gives the original's logits, or is not used."""
 
+import gc
+from weakref import ref
+
 import pytest
 import torch
 from torch import nn
@@ -42,6 +45,41 @@ def test_what_cannot_be_traced_is_copied_as_it_is():
     quick = search_copy(model, images)
     assert any(isinstance(m, nn.BatchNorm2d) for m in quick.modules())
     torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_made_once_for_the_same_weights():
+    model, images = Classifier(folding_net()).eval(), torch.rand(2, 3, 8, 8)
+    quick = search_copy(model, images)
+    assert search_copy(model, torch.rand(2, 3, 8, 8)) is quick
+
+
+@pytest.mark.parametrize("what", ["step", "load", "statistics", "replaced"])
+def test_after_a_change_of_the_weights_it_is_made_again(what):
+    """However small the change: a comparison of logits would not notice it."""
+    model, images = Classifier(folding_net()).eval(), torch.rand(2, 3, 8, 8)
+    before = search_copy(model, images)
+    if what == "step":
+        model(images).sum().backward()
+        torch.optim.SGD(model.parameters(), lr=1e-9).step()
+    elif what == "load":
+        model.net.load_state_dict({k: v.clone() for k, v in model.net.state_dict().items()})
+    elif what == "statistics":
+        model.net[1].running_mean += 1e-9
+    else:
+        model.net[4].weight = nn.Parameter(model.net[4].weight.detach() + 1e-9)
+    assert search_copy(model, images) is not before
+
+
+def test_the_copies_of_the_last_model_alone_are_kept():
+    one, other = (Classifier(folding_net()).eval() for _ in range(2))
+    kept = ref(search_copy(one, torch.rand(2, 3, 8, 8)))
+    search_copy(other, torch.rand(2, 3, 8, 8))
+    gc.collect()
+    assert kept() is None
+    kept = ref(search_copy(other, torch.rand(2, 3, 8, 8)))
+    del other
+    gc.collect()
+    assert kept() is None
 
 
 class Restless(nn.Module):

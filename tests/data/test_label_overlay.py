@@ -109,4 +109,5 @@ def test_a_corrected_set_is_read_as_data(demo, tmp_path):
     assert (data.ids[0], data.labels[0], data.classes) == (demo.ids[0], 9, demo.classes)
     assert data.ids[1:] == demo.ids[2:]
     assert (data.read(5) == demo.read(6)).all()
+    assert data.labels_version == "second look"
     assert set(pq.read_table(tmp_path / "x.parquet")["labels_version"].to_pylist()) == {"second look"}

@@ -145,6 +145,7 @@ def test_a_trained_model_gives_features(tmp_path):
     )
     scores = [found.score for found in result.found.values()]
     assert np.corrcoef(*scores)[0, 1] > 0.4
+    assert len(np.load(tmp_path / "run" / "features.npy")) == 200  # for the reference pictures of a review
     assert result.record["agreement"]["predicted"]["value"] > 0.6
 
 

@@ -358,6 +358,10 @@ TINY: dict[str, Tiny] = {
         partial(make_tints, classes=6),
         "cw_steps=10",
     ),
+    "filter-db": Tiny(
+        "seeds=2,images=40,epochs=1,other=parquet:{folder}/tints.parquet,few=30,short=1,longer=2,wider=2,tested=8",
+        partial(make_tints, train=60, test=12, side=16), "few=29",
+    ),
     "fooling-images": Tiny(
         "train=240,test=60,epochs=1,steps=4,population=8,direct_generations=3,cppn_generations=3,rejects=20,"
         "imagenet_classes=0,seeds=1",
@@ -408,6 +412,11 @@ TINY: dict[str, Tiny] = {
     "rrcm": Tiny(
         "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
         make_faint_tints, "steps=30", wall_times=("seconds",),
+    ),
+    "shape-simplicity-bias": Tiny(
+        "seeds=2,images=120,epochs=1,tested=40,attacked=6,steps=1,garments=parquet:{folder}/tints.parquet,outlines=60,"
+        "outline_tests=30,outline_epochs=1,composites=12",
+        make_tints, "steps=2", patches={"unshaken.papers.shape_simplicity_bias.experiment.GARMENTS": (0, 1, 2)},
     ),
     "smt-verification": Tiny(
         "images=3,seeds=1,train=150,seconds=20,seconds_many=20,most=8", make_halves, "most=7",

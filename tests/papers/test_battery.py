@@ -39,6 +39,7 @@ CHOOSING = {
     "rcal",
     "rigid",
     "robust-weight-signatures",
+    "shape-simplicity-bias",
     "tract",
     "unsafebench",
     "vit-patch",

@@ -123,6 +123,17 @@ def test_rows_bear_the_cost_of_passes_and_searches(context, tinted):
     assert (found.images - batch.images).abs().max() <= 0.5 + 1e-6
 
 
+def test_an_experiment_reads_the_condition_that_it_asks_for_alone(context, tinted):
+    batch = context.datasets.read("test").first(6).batch()
+    for label in ("clean", "other"):
+        context.predict(label, tinted, batch)
+    context.run.write(b"damaged", "rows", "outcomes", "other-00000.parquet")
+    assert context.rows().table("outcomes", "clean").num_rows == 6
+    for asked in ({"label": "other"}, {}):
+        with pytest.raises(RunError, match="other-00000"):
+            context.rows().table("outcomes", **asked)
+
+
 def test_rows_that_are_there_are_not_made_again(context, tinted, monkeypatch):
     batch = context.datasets.read("test").first(6).batch()
     context.attack("pgd", tinted, PGD(steps=2), batch, norm="linf", eps=0.1, seed=0)

@@ -60,6 +60,9 @@ def test_other_samples_are_refused(make_run: Make) -> None:
     assert common.n == 40
     with pytest.raises(ParameterError, match="not on the same data"):
         compare_runs([base, make_run("other", plan=FOG, bad=False, data_fingerprint="ef" * 32)])
+    other = {"data_fingerprint": "ef" * 32, "labels_version": "r@24"}
+    with pytest.raises(ParameterError, match=r"other labels \(as given and r@24\).*unshaken labels compare"):
+        compare_runs([base, make_run("relabelled", plan=FOG, bad=False, **other)])
     with pytest.raises(ParameterError, match="no labels"):
         compare_runs([base, make_run("unlabelled", plan=FOG, bad=False, labelled=False)])
     with pytest.raises(ParameterError, match="at least two"):

@@ -6,6 +6,7 @@ import builtins
 import errno
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,18 @@ def test_rows_come_back(run):
     assert run.finished() == {("clean", 0), ("clean", 12)}
     assert run.has_rows("outcomes", "clean", 12)
     assert not run.has_rows("outcomes", "clean", 1)
+
+
+def test_the_files_of_other_conditions_are_not_read(run):
+    for condition in ("fog-3", "fog-3-4", "fog"):
+        run.write_rows(
+            table_of(Part("outcomes", replace(CLEAN, id=condition), {"id": [condition]})), "outcomes", condition, 0
+        )
+    run.write(b"damaged", "rows", "outcomes", "fog-00000.parquet")
+    assert run.rows("outcomes", ["id"], condition="fog-3").to_pydict() == {"id": ["fog-3"]}
+    assert run.rows("outcomes", condition="snow").num_rows == 0
+    with pytest.raises(RunError, match="fog-00000"):
+        run.rows("outcomes", condition="fog")
 
 
 def test_an_absent_table_is_empty(run):

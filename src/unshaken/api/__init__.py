@@ -7,6 +7,7 @@ from unshaken.api.compare import CompareResult, compare
 from unshaken.api.corrupt import corrupt
 from unshaken.api.detect import detect
 from unshaken.api.explain import ExplainResult, explain
+from unshaken.api.explain_audit import explain_audit
 from unshaken.api.fool import FoolResult, fool
 from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
 from unshaken.api.harden import harden
@@ -35,6 +36,7 @@ __all__ = [
     "default_out",
     "detect",
     "explain",
+    "explain_audit",
     "fit_generator",
     "fool",
     "harden",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
@@ -21,15 +19,15 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.core.progress import track
+from unshaken.data.boxes import BoxTable, object_masks
 from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution
+from unshaken.explain.engine.map_figures import method_figures
 from unshaken.explain.engine.metric import Case, MapMetric
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.engine.run import AttributionResult, attribute
-from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.run import RunDir
 from unshaken.run.tensor_file import TensorFile
 
@@ -46,6 +44,33 @@ class MapsOf:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Where the objects are.
+
+    Args:
+        boxes: a table of boxes; None without.
+        masks: a folder of masks; None without.
+    """
+
+    boxes: BoxTable | None = None
+    masks: str | None = None
+
+    def check(self, metrics: Mapping[str, MapMetric], labelled: bool) -> None:
+        """Refuse metrics that need what is not there.
+
+        Raises:
+            ParameterError: one does; the message says which, and what to give.
+        """
+        for name, metric in metrics.items():
+            if "labels" in metric.needs and not labelled:
+                raise ParameterError(f"{name} needs labels, and the data has none")
+            if "boxes" in metric.needs and self.boxes is None:
+                raise ParameterError(f"{name} needs boxes: give --boxes FILE")
+            if "truth" in metric.needs and self.boxes is None and self.masks is None:
+                raise ParameterError(f"{name} needs to know where the objects are: give --boxes FILE or --masks DIR")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MapWork:
     """What all methods of a run share.
 
@@ -54,6 +79,7 @@ class MapWork:
         inputs: the model and the data.
         subject: which samples, and how many in one pass.
         metrics: name to metric.
+        truth: where the objects are.
         explained: `prediction` or `label`.
         kept: maps of a method that are kept; -1 for all.
     """
@@ -62,6 +88,7 @@ class MapWork:
     inputs: Inputs
     subject: Subject
     metrics: Mapping[str, MapMetric]
+    truth: Truth
     explained: str
     kept: int
 
@@ -77,9 +104,7 @@ class MapWork:
         """
         if self.explained == "label" and self.inputs.dataset.labels is None:
             raise ParameterError("explained='label' needs labels, and the data has none")
-        for name, metric in self.metrics.items():
-            if "labels" in metric.needs and self.inputs.dataset.labels is None:
-                raise ParameterError(f"{name} needs labels, and the data has none")
+        self.truth.check(self.metrics, self.inputs.dataset.labels is not None)
         indices = self.subject.indices
         with track(f"explain {maps.name}", len(indices)) as task, evaluating(self.inputs.classifier):
             for shard, start in enumerate(range(0, len(indices), SHARD)):
@@ -101,18 +126,20 @@ class MapWork:
                 batches.append(part.to(self.subject.device))
         columns: dict[str, list[Any]] = {"id": [], "error": []}
         if batches:
-            columns = self._explained(maps, shard, Batch.concat(batches), kept=kept)
+            places = [i for i in indices if self.inputs.dataset.ids[i] not in bad]
+            columns = self._explained(maps, shard, Batch.concat(batches), places, kept=kept)
         columns = {k: [*v, *({"id": bad, "error": bad.values()}.get(k, [None] * len(bad)))] for k, v in columns.items()}
         rows = table_rows("attributions", maps.name, maps.method.info.name, columns)
         self.run.write_rows(rows, "attributions", maps.name, shard)
 
-    def _explained(self, maps: MapsOf, shard: int, batch: Batch, *, kept: bool) -> dict[str, list[Any]]:
+    def _explained(
+        self, maps: MapsOf, shard: int, batch: Batch, places: list[int], *, kept: bool
+    ) -> dict[str, list[Any]]:
         model, images = self.inputs.classifier, batch.images
         oracle = Oracle(model, limit=self.subject.batch)
         logits = torch.cat([oracle.exact(piece) for piece in torch.split(images, self.subject.batch)])
         predicted = predict(logits)
-        classes = predicted if self.explained == "prediction" else batch.labels
-        assert classes is not None
+        classes = predicted if self.explained == "prediction" or batch.labels is None else batch.labels
         if bool((classes < 0).any()):
             place = int((classes < 0).nonzero()[0])
             raise DataError(f"sample {batch.ids[place]!r} has no class to explain: the model's output is not finite, "
@@ -122,9 +149,12 @@ class MapWork:
         if kept:
             file = TensorFile({"maps": found.maps, "images": images}, batch.ids)
             self.run.write_tensors(file, "maps", f"{maps.name}-{shard:05d}.safetensors")
+        data, view, told = self.inputs.dataset, model.view, self.truth
+        boxes = None if told.boxes is None else told.boxes.in_view(data, places, view)
+        truth = None if told.masks is None else object_masks(told.masks, data, places, view)
         case = Case(
-            model, images, found.maps, classes, batch.ids, again, labels=batch.labels, seed=self.subject.seed,
-            limit=self.subject.batch,
+            model, images, found.maps, classes, batch.ids, again, labels=batch.labels, truth=truth, boxes=boxes,
+            seed=self.subject.seed, limit=self.subject.batch,
         )  # fmt: skip
         for name, metric in self.metrics.items():
             self._judge(maps, name, metric, case, shard)
@@ -148,36 +178,14 @@ class MapWork:
         self.run.write_rows(rows, "map_metrics", f"{maps.name}-{name}", shard)
 
     def _summary(self, name: str) -> dict[str, Any]:
-        """The figures of a method, from its rows alone."""
-        rows = _of(self.run.rows("attributions"), name)
+        """What the record says of a method, from its rows alone."""
+        table = self.run.rows("attributions", ["id", "condition", "forwards", "backwards", "error"])
+        rows = table.filter(pc.equal(table["condition"], name))
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
-        figures: dict[str, Any] = {}
-        if self.metrics:
-            judged = _of(self.run.rows("map_metrics"), name)
-            for metric in self.metrics:
-                values = judged.filter(pc.equal(judged["metric"], metric))["value"].drop_null().to_numpy()
-                if len(values):
-                    figures[metric] = mean_figure(values).to_json()
-        gap = rows["gap"].drop_null().to_numpy()
-        if len(gap):
-            figures["completeness gap"] = mean_figure(np.abs(gap)).to_json()
+        figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
-        return {"figures": figures, "remarks": [], "extra": {}, "table": "attributions", **counts}
-
-
-def mean_figure(values: Numbers) -> Any:
-    """The mean over samples with a bootstrap interval.
-
-    Args:
-        values: `[N]`, at least one.
-    """
-    values = np.asarray(values, np.float64)
-    return bootstrap_figure(float(values.mean()), bootstrap_means(values), len(values))
-
-
-def _of(table: pa.Table, condition: str) -> pa.Table:
-    return table.filter(pc.equal(table["condition"], condition))
+        return {"figures": figures, "table": "attributions", **counts}
 
 
 def _again(

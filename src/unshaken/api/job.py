@@ -171,6 +171,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         save_examples=options.save_examples,
         model_fingerprint=fingerprint(inputs.classifier),
         data_fingerprint=inputs.dataset.fingerprint,
+        labels_version=inputs.dataset.labels_version,
         model_name=options.name or inputs.classifier.name,
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),

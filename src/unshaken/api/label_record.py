@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import LabelScores
@@ -13,6 +14,29 @@ from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.review_sample import draw_review
 from unshaken.measure import share
 from unshaken.measure.statistics.columns import Indices
+
+RECORD = "labels.json"
+"""What a search was told, and, at its end, what it found."""
+
+
+class ReviewRecord(BaseModel):
+    """The sample to review, as `labels.json` keeps it.
+
+    Args:
+        ids: of the samples.
+        strata: the stratum of each.
+        sizes: samples in each stratum.
+    """
+
+    ids: list[str] = Field(min_length=1)
+    strata: list[NonNegativeInt]
+    sizes: list[PositiveInt]
+
+    @model_validator(mode="after")
+    def _fits(self) -> ReviewRecord:
+        if len(self.strata) != len(self.ids) or max(self.strata) >= len(self.sizes):
+            raise ValueError("ids, strata and sizes do not fit one another")
+        return self
 
 
 def record_of(found: Mapping[str, LabelScores], evidence: Evidence, true: Indices | None) -> dict[str, Any]:

@@ -1,47 +1,105 @@
-"""`compare_labels`: models under the labels before and after a review, from the rows of their runs."""
+"""`compare_labels`: what a review changed, and models under the labels before and after it, from rows alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from unshaken.core.errors import DataError, RunError
+from unshaken.api.label_changes import AuditRows, change_rows, keep_pictures
+from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.data.label_overlay import LabelTable, read_labels
+from unshaken.labels.correct.outcome import Outcome
+from unshaken.labels.correct.reasons import count_reasons
+from unshaken.labels.engine.rows import CHANGES
+from unshaken.labels.review.agreement import agreement_of
 from unshaken.measure.classification.label_versions import VersionChange, compare_versions
 from unshaken.measure.statistics.columns import Indices
-from unshaken.run import RunDir
+from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.report.compare import compare_runs
+from unshaken.report.label_versions_page import RECORD, write_label_versions
+from unshaken.run import Condition, RunDir
+from unshaken.run.config import provenance, read_config
+from unshaken.run.rows import CLEAN, Part, table_of
 
-CLEAN = "clean"
+Place = str | Path | RunDir
+MADE = Condition("review", "review")
 
 
-def compare_labels(labels: str | Path, *runs: str | Path | RunDir) -> VersionChange:
-    """Compare models under the labels of their runs and under other ones. No model is run again.
+@dataclass(frozen=True, slots=True)
+class LabelComparison:
+    """What a review changed.
+
+    Args:
+        change: models under both versions of the labels.
+        rows: of the table `label_changes`, one a changed label, the clearest mistakes first.
+        record: what `label-versions.json` holds.
+    """
+
+    change: VersionChange
+    rows: Sequence[Mapping[str, Any]]
+    record: Mapping[str, Any]
+
+
+def compare_labels(
+    labels: str | Path,
+    *runs: Place,
+    review: Outcome | None = None,
+    wrong: Mapping[str, Any] | None = None,
+    retrained: Sequence[tuple[Place, Place]] = (),
+    out: str | Path | None = None,
+) -> LabelComparison:
+    """Tell what a review changed, and compare models under the labels before and after it. No model is run again.
 
     Args:
         labels: a file of labels as `labels export --format overlay` writes it; samples without a row keep their label.
-        runs: directories of audits of the same data; their unchanged images count.
+        runs: directories of audits of the reviewed data; their unchanged images count. Without any, the labels alone
+            are compared.
+        review: what people said, which gives reasons and agreement; None where it is not known.
+        wrong: the share of wrong labels in the whole set with its interval, as `estimate.json` has it.
+        retrained: pairs of audits on other images: of a network trained on the labels before, and on those after.
+        out: folder for `label-versions.json`, the rows, pictures and a report; None to write nothing.
 
     Raises:
         DataError: the file cannot be read, or is of other data.
+        ParameterError: two audits of a pair are of other images.
         RunError: a run has no rows of unchanged images, or two runs have other samples.
     """
     table = read_labels(Path(labels), str(labels))
-    folders = [one if isinstance(one, RunDir) else RunDir(one) for one in runs]
-    predictions: dict[str, Indices] = {}
-    ids: list[str] = []
-    before = np.zeros(0, np.int64)
-    for run in folders:
-        own, label, prediction = _rows(run)
-        if not predictions:
-            ids, before = own, label
-        elif own != ids or (label != before).any():
-            raise RunError(f"{run}: its samples or labels are not those of {folders[0]}; compare runs of the same data")
-        predictions[_name(run, folders)] = prediction
-    return compare_versions(predictions, before, _after(table, ids, before, str(labels)))
+    _check_numbers(table, str(labels))
+    folders = [_folder(one) for one in runs]
+    read = {_name(run, folders): AuditRows.read(run) for run in folders}
+    ids, before = _samples(read, folders) if read else _reviewed(table, str(labels))
+    after = _after(table, ids, before, str(labels), whole=not read)
+    change = compare_versions({name: one.prediction for name, one in read.items()}, before, after)
+    config = read_config(folders[0]) if folders and folders[0].exists("run.json") else None
+    rows = change_rows(ids, before, after, list(read.values()), review)
+    record: dict[str, Any] = {
+        "schema": 1, "labels": table.version, "file": str(labels), "runs": [str(one) for one in folders],
+        "data": config.data if config else review.data if review else "",
+        "classes": list(config.classes if config else review.classes if review else ()),
+        **change.to_json(), "review": None if review is None else _review_record(review),
+        "wrong": None if wrong is None else dict(wrong), "retrained": _gains(retrained), "pictures": "",
+        "provenance": provenance(),
+    }  # fmt: skip
+    if out is None:
+        return LabelComparison(change, rows, record)
+    place = RunDir(out)
+    record["pictures"] = keep_pictures(place, record["data"], [row["id"] for row in rows])
+    columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {"id": []}
+    place.write_rows(table_of(Part(CHANGES, MADE, columns)), CHANGES, MADE.id, 0)
+    place.write_json(record, RECORD)
+    write_label_versions(place)
+    return LabelComparison(change, rows, record)
+
+
+def _folder(place: Place) -> RunDir:
+    return place if isinstance(place, RunDir) else RunDir(place)
 
 
 def _name(run: RunDir, runs: Sequence[RunDir]) -> str:
@@ -51,27 +109,34 @@ def _name(run: RunDir, runs: Sequence[RunDir]) -> str:
     return own if short.count(own) == 1 else str(run)
 
 
-def _rows(run: RunDir) -> tuple[list[str], Indices, Indices]:
-    """Ids, labels and predictions of the unchanged images, in the order of the ids."""
-    if not run.exists("rows", "outcomes"):
-        raise RunError(f"{run}: has no rows of predictions; run 'unshaken audit' there first")
-    table = run.rows("outcomes", ["id", "condition", "label", "prediction"])
-    table = table.filter(pa.array(np.array(table["condition"].to_pylist(), object) == CLEAN)).sort_by("id")
-    if not table.num_rows:
-        raise RunError(f"{run}: has no rows of unchanged images; run 'unshaken audit' there first")
-    label, prediction = (table[name].fill_null(-1).to_numpy().astype(np.int64) for name in ("label", "prediction"))
-    return table["id"].to_pylist(), label, prediction
+def _samples(read: Mapping[str, AuditRows], runs: Sequence[RunDir]) -> tuple[list[str], Indices]:
+    """Ids and labels, which all runs share."""
+    first = next(iter(read.values()))
+    for run, one in zip(runs, read.values(), strict=True):
+        if one.ids != first.ids or (one.label != first.label).any():
+            raise RunError(f"{run}: its samples or labels are not those of {runs[0]}; compare runs of the same data")
+    return first.ids, first.label
 
 
-def _after(table: LabelTable, ids: Sequence[str], before: Indices, source: str) -> Indices:
+def _reviewed(table: LabelTable, source: str) -> tuple[list[str], Indices]:
+    """Ids and labels before the review, from the file alone."""
+    if table.given is None:
+        raise DataError(f"{source}: has no column 'given' with the labels before; give audits of the data, too")
+    return table.ids, np.array([-1 if label is None else label for label in table.given], np.int64)
+
+
+def _check_numbers(table: LabelTable, source: str) -> None:
     if not pa.types.is_integer(table.labels.type) and not pa.types.is_null(table.labels.type):
         raise DataError(f"{source}: labels are of type {table.labels.type}; give label numbers")
+
+
+def _after(table: LabelTable, ids: Sequence[str], before: Indices, source: str, *, whole: bool) -> Indices:
     place, after = {id: i for i, id in enumerate(ids)}, before.copy()
     known = [(row, place[id]) for row, id in enumerate(table.ids) if id in place]
     if not known:
         raise DataError(f"{source}: none of its {len(table.ids):,} samples is in the runs; give labels of them")
     for row, i in known:
-        if table.given is not None and table.given[row] != before[i]:
+        if not whole and table.given is not None and table.given[row] != before[i]:
             raise DataError(
                 f"{source}: sample {shorten(ids[i])} had the label {table.given[row]} before, and {before[i]} in the "
                 "runs; give runs on the labels that were reviewed"
@@ -79,3 +144,37 @@ def _after(table: LabelTable, ids: Sequence[str], before: Indices, source: str) 
         label = table.labels[row].as_py()
         after[i] = -1 if label is None else label
     return after
+
+
+def _review_record(review: Outcome) -> dict[str, Any]:
+    """Reasons and agreement."""
+    counts = [{**asdict(reason), "labels": n} for reason, n in count_reasons(review.labels)]
+    agreement = agreement_of([one.independent for one in review.labels]).to_json()
+    return {"name": review.review, "version": review.version, "labels": len(review.labels), "reasons": counts,
+            "agreement": agreement}  # fmt: skip
+
+
+def _gains(pairs: Sequence[tuple[Place, Place]]) -> dict[str, Any] | None:
+    """What retraining gained on unchanged images, pair by pair and, from two pairs on, their mean."""
+    if not pairs:
+        return None
+    found = []
+    for before, after in pairs:
+        (one,) = compare_runs([_folder(before), _folder(after)]).runs
+        clean = next(c for c in one.conditions if c.condition.id == CLEAN.id)
+        found.append((one, clean))
+    if len({one.n for one, _ in found}) > 1:
+        raise ParameterError("pairs of audits have other numbers of images: audit all networks on the same ones")
+    gains = [clean.paired.difference.value for _, clean in found]
+    mean = over_seeds(gains, low=-1, high=1) if len(gains) > 1 else None
+    return {
+        "mean": None if mean is None else mean.to_json(),
+        "pairs": [
+            {
+                "before": one.baseline, "after": one.candidate, "accuracy_before": clean.baseline.to_json(),
+                "accuracy_after": clean.candidate.to_json(), "difference": clean.paired.difference.to_json(),
+                "p_value": clean.paired.p_value,
+            }
+            for one, clean in found
+        ],
+    }  # fmt: skip

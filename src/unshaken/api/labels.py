@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
 from unshaken.api.label_evidence import Given, Source, mark_of
-from unshaken.api.label_record import drawn_record, record_of
+from unshaken.api.label_features import keep_features
+from unshaken.api.label_record import RECORD, drawn_record, record_of
 from unshaken.core.consent import of_arguments
-from unshaken.core.documents import validate
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
@@ -25,45 +24,20 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.review_sample import STRATA, ReviewSample
+from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
-from unshaken.labels.engine.verdicts import check_verdicts, read_verdicts
-from unshaken.measure import Figure
 from unshaken.report.labels_page import write_labels_report
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 
-ESTIMATE = "estimate.json"
-RECORD = "labels.json"
-"""What a search was told, and, at its end, what it found."""
 WORST = "worst"
 """The condition under which pictures of the most suspect samples are kept."""
 PICTURES = 60
 EPOCHS = 12
 """Passes over the data of each network, where none are given."""
 LARGEST_FOLDS = 100
-
-
-class ReviewRecord(BaseModel):
-    """The sample to review, as `labels.json` keeps it.
-
-    Args:
-        ids: of the samples.
-        strata: the stratum of each.
-        sizes: samples in each stratum.
-    """
-
-    ids: list[str] = Field(min_length=1)
-    strata: list[NonNegativeInt]
-    sizes: list[PositiveInt]
-
-    @model_validator(mode="after")
-    def _fits(self) -> ReviewRecord:
-        if len(self.strata) != len(self.ids) or max(self.strata) >= len(self.sizes):
-            raise ValueError("ids, strata and sizes do not fit one another")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +108,14 @@ def find_labels(
     dataset = as_dataset(data, download=download)
     if dataset.labels is None:
         raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
+    if dataset.labels.ndim > 1:
+        raise DataError(f"data {dataset.options.spec!r} has masks as labels: give them by --kind masks --labels FILE")
     classes = max(len(dataset.classes), int(dataset.labels.max()) + 1)
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run):
         pinned: dict[str, Any] = {
-            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint, "limit": limit,
+            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
+            "labels_version": dataset.labels_version, "limit": limit,
             "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
             "probabilities": mark_of(probabilities), "model": model, "folds": folds, "review": review,
             "training": settings.model_dump(mode="json"),
@@ -148,6 +125,7 @@ def find_labels(
         samples = Samples(dataset, view, classes, workers=workers, limit=limit, seed=settings.seed, sparse=True)
         ids = [dataset.ids[i] for i in samples.good]
         evidence = source.evidence(samples, classes, run, frozenset().union(*(f.needs for f in finders.values())))
+        keep_features(run, evidence)
         found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
         for name, finder in finders.items():
             part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
@@ -165,38 +143,6 @@ def find_labels(
         run.write_json(record, RECORD)
         write_labels_report(run)
     return LabelsResult(run, tuple(ids), found, record)
-
-
-def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
-    """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
-
-    The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
-
-    Args:
-        run: the directory of `find_labels`.
-        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear; or these words by id.
-
-    Raises:
-        RunError: there is no finished search with a sample to review.
-        DataError: the verdicts cannot be read or are not whole.
-    """
-    folder = run if isinstance(run, RunDir) else RunDir(run)
-    record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
-    drawn = record.get("review") if isinstance(record, dict) else record
-    if drawn is None:
-        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
-    review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
-    if isinstance(verdicts, Mapping):
-        words = check_verdicts(verdicts, review.ids, "verdicts")
-    else:
-        words = read_verdicts(verdicts, review.ids)
-    said = list(words.values())
-    sample = ReviewSample(np.arange(len(said)), np.array(review.strata), np.array(review.sizes))
-    least, most = (sample.share_wrong(np.isin(said, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
-    middle = (least.value + most.value) / 2
-    figure = Figure(middle, least.low, most.high, least.n, least.interval)
-    folder.write_json({"schema": 1, "wrong": figure.to_json(), "verdicts": dict(Counter(said))}, ESTIMATE)
-    return figure
 
 
 def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:

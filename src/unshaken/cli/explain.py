@@ -23,6 +23,8 @@ def explain(
     model: opt.Models = None,
     data: opt.MaybeData = None,
     metric: opt.Metrics = None,
+    boxes: opt.Boxes = None,
+    masks: opt.Masks = None,
     explained: opt.Explained = "prediction",
     keep_maps: opt.KeepMaps = 1000,
     limit: Limit = None,
@@ -44,9 +46,9 @@ def explain(
 
     with progress(session):
         result = api.explain(
-            names, model or "demo", "demo" if model is None and data is None else data, metrics=metric or (),
-            explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out, resume=resume,
-            batch_size=batch_size or "auto", workers=workers, device=device, download=download,
+            names, model, data, metrics=metric or (),
+            boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
+            resume=resume, batch_size=batch_size or "auto", workers=workers, device=device, download=download,
         )  # fmt: skip
     record = result.record
     if json:
@@ -64,7 +66,10 @@ def explain(
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:
-    return "".join(f"{name} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); " for name, f in figures.items())
+    return "".join(
+        f"{name.replace('_', ' ')} {f['value']:.3g} ({_end(f['low'])} to {_end(f['high'])}); "
+        for name, f in figures.items()
+    )
 
 
 def _end(value: float | None) -> str:

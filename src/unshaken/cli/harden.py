@@ -59,6 +59,9 @@ def harden(
     if from_ is not None:
         from unshaken.cli.repair import repair_run
 
+        given = {"--new-head": new_head, "--devices": devices != 1, "--nodes": nodes != 1}
+        if unused := [name for name, there in given.items() if there]:
+            raise ParameterError(f"{unused[0]} is for a training from --model and --data; a repair does not use it")
         about = {"model": model, "data": data, "recipes": recipe or (), "limit": limit, **training}
         return repair_run(session, from_, out, about, execution, dry_run=dry_run, as_json=json)
     if dry_run:

@@ -1,15 +1,21 @@
-"""`unshaken labels compare`: models under the labels before and after a review."""
+"""`unshaken labels compare`: what a review changed, and models under the labels before and after it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unshaken.cli.label_review import open_store
+from unshaken.cli.options.review import Database, Name
 from unshaken.cli.options.shared import Json
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
+from unshaken.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from unshaken.labels.correct.outcome import Outcome
 
 
 @verb
@@ -20,29 +26,64 @@ def compare(
         typer.Argument(metavar="LABELS", help="Labels after the review: FILE of labels export.", show_default=False),
     ],
     directories: Annotated[
-        list[str], typer.Argument(metavar="DIR ...", help="Audits of one or more models.", show_default=False)
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[DIR ...]", help="Audits of models on the reviewed data.", show_default=False),
+    ] = None,
+    review: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Search for wrong labels whose review made LABELS: adds reasons, agreement and the share of wrong "
+            "labels that labels estimate found.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Name = "review",
+    db: Database = None,
+    before: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Audit, on other images, of a network trained on the labels before; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR", help="The same of one trained on LABELS; one for each --before.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder for a page and the figures.", show_default=False)
+        str | None, typer.Option(metavar="DIR", help="Folder for a report and the figures.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> int:
-    """Compare the accuracy and the ranking of models before and after labels were corrected, on the same samples."""
+    """Show what correcting labels changed: how many and why, and models before and after, on the same samples."""
     from unshaken.api.label_versions import compare_labels
     from unshaken.report.label_versions_page import label_versions_page
-    from unshaken.report.render.html import render_html
-    from unshaken.run import RunDir
 
-    found = compare_labels(labels, *directories)
-    page = label_versions_page(found)
-    if out is not None:
-        place = RunDir(out)
-        place.write_json(found.to_json(), "label-versions.json")
-        place.write(render_html(page).encode(), "label-versions.html")
+    pairs = before or [], after or []
+    if len(pairs[0]) != len(pairs[1]):
+        raise ParameterError(f"{len(pairs[0])} --before and {len(pairs[1])} --after: give audits in pairs")
+    said, wrong = (None, None) if review is None else _reviewed(labels, review, name, db)
+    found = compare_labels(
+        labels, *(directories or []), review=said, wrong=wrong, retrained=list(zip(*pairs, strict=True)), out=out
+    )
     if json:
-        print_json(found.to_json())
+        print_json(found.record)
     elif not session.quiet:
-        print_page(page)
+        print_page(label_versions_page(found.record))
     if out is not None and not json:
-        print_line(f"page: {out.rstrip('/')}/label-versions.html")
+        print_line(f"report: {out.rstrip('/')}/report.html")
     return 0
+
+
+def _reviewed(labels: str, run: str, name: str, db: str | None) -> tuple[Outcome, dict[str, Any] | None]:
+    """What people said by the version of the labels, and the estimated share of wrong ones where there is one."""
+    from unshaken.api.label_estimate import read_estimate
+    from unshaken.run import RunDir
+    from unshaken.serve.review.exchange import outcome_of
+
+    with open_store(run, db) as store:
+        return outcome_of(store, name, labels), read_estimate(RunDir(run))

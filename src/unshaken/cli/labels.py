@@ -122,7 +122,8 @@ def estimate(
 
     Without --verdicts they are those of the review in DIR.
     """
-    from unshaken.api.labels import RECORD, estimate_wrong
+    from unshaken.api.label_estimate import estimate_wrong
+    from unshaken.api.label_record import RECORD
     from unshaken.run import RunDir
 
     figure = estimate_wrong(run, verdicts or _reviewed(run, db, name))

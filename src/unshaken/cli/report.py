@@ -10,27 +10,11 @@ from unshaken.cli.verb import verb
 @verb
 def report(directory: Run, json: Json = False) -> int:
     """Rebuild the report of a run from its directory."""
-    from unshaken.report import write_report
+    from unshaken.report.rebuild import rebuild_report
     from unshaken.run import RunDir
 
     run = RunDir(directory)
-    if run.exists("harden.json") and not run.exists("run.json"):
-        from unshaken.report.write import write_training_report
-
-        write_training_report(run)
-        shown = run.read_json("harden.json")
-    elif run.exists("explain.json") and not run.exists("run.json"):
-        from unshaken.report.explain_page import write_explain_report
-
-        write_explain_report(run)
-        shown = run.read_json("explain.json")
-    elif run.exists("rows") and not run.exists("run.json"):
-        from unshaken.report.write import write_images_report
-
-        write_images_report(run)
-        shown = {"flags": run.rows("flags").to_pylist()}
-    else:
-        shown, _ = write_report(run)
+    shown = rebuild_report(run)
     if json:
         print_json(shown)
     else:

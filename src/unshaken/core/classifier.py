@@ -120,7 +120,8 @@ class Classifier(nn.Module):
 
         Args:
             images: `[N, C, H, W]` in [0, 1].
-            layers: names as in `net.named_modules()`; `NAME:in` for what goes into a layer.
+            layers: names as in `net.named_modules()`; `NAME:in` for what goes into a layer. Of a layer that gives
+                several tensors, such as `torch.nn.MultiheadAttention`, the first is meant.
 
         Returns:
             Logits `[N, K]`, and a dict from layer to its output `[N, ...]`.
@@ -166,8 +167,8 @@ def _kept(module: nn.Module, layer: str, found: dict[str, Tensor]) -> RemovableH
     def given(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found[layer] = inputs[0]
 
-    def gives(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[layer] = output
+    def gives(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        found[layer] = output[0] if isinstance(output, tuple) else output
 
     if layer.endswith(INPUT):
         return module.register_forward_pre_hook(given)

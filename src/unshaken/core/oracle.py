@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -159,16 +159,27 @@ class Oracle:
         Raises:
             ModelError: none passes through the model.
         """
+        return self._backward(value, (points,), len(points), keep=keep)[0]
+
+    def gradients(self, value: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of `value.sum()` by several tensors, such as outputs of layers, in one backward pass.
+
+        Raises:
+            ModelError: none passes through the model.
+        """
+        return self._backward(value, places, len(value))
+
+    def _backward(self, value: Tensor, places: Sequence[Tensor], n: int, *, keep: bool = False) -> list[Tensor]:
+        """Gradients by each place, zero where it has no part in the value; n images are counted."""
         self.check_gradients()
         began = time.perf_counter()
+        found: Sequence[Tensor | None] = [None] * len(places)
         if value.requires_grad:
             ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
-            (gradient,) = torch.autograd.grad(value, points, ones, allow_unused=True, retain_graph=keep)
-        else:
-            gradient = None
-        self._spent(began, points.device)
-        self.meter.backwards += len(points)
-        return torch.zeros_like(points) if gradient is None else gradient
+            found = torch.autograd.grad(value, places, ones, allow_unused=True, retain_graph=keep)
+        self._spent(began, value.device)
+        self.meter.backwards += n
+        return [torch.zeros_like(x) if g is None else g for x, g in zip(places, found, strict=True)]
 
     def check_gradients(self) -> None:
         """Refuse a black box.

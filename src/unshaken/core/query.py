@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -73,6 +73,9 @@ class Passes(Protocol):
 
     def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
         """The gradient of `value.sum()` by `points`, one backward pass a point; `keep` the graph for another."""
+
+    def gradients(self, value: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of `value.sum()` by several tensors, in one backward pass a row of `value`."""
 
     def method(self) -> AbstractContextManager[None]:
         """Times a method's own arithmetic, such as an objective."""

@@ -43,6 +43,16 @@ class SampleRng(State):
         word = _hash(step) if isinstance(step, str) else step
         return SampleRng(_mix(_mix(self.keys) + word))
 
+    def each(self, number: Tensor) -> SampleRng:
+        """The streams of Q steps of each sample, row after row: for step numbers int64 `[N, Q]`, `N Q` streams.
+
+        >>> rng = SampleRng.of(0, "rise", ["a", "b"])
+        >>> steps = rng.each(torch.tensor([[4, 7], [4, 7]])).fresh(1).view(2, 2)
+        >>> bool((steps[:, 1] == rng.fold(7).fresh(1)[:, 0]).all())
+        True
+        """
+        return SampleRng(self.keys.repeat_interleave(number.shape[1])).fold(number.flatten())
+
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Float32 `[N, *shape]`, uniform in [low, high)."""
         unit = self._fill(shape, lambda generator, out: generator.random(out=out, dtype=np.float32))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch.fx import GraphModule, Node, symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.plain_convolutions import plain_convolutions
 from unshaken.core.thin_input import thin_inputs
 
 log = logging.getLogger(__name__)
@@ -20,7 +23,8 @@ def search_copy(model: Classifier, images: Tensor) -> Classifier | None:
     """A copy with batch norms folded into convolutions where the network can be traced, weights in channels_last.
 
     It is compared with the original on images, all at once and one alone. Whatever it finds, an example counts only
-    after a fresh pass through the original (see `Oracle.exact`).
+    after a fresh pass through the original (see `Oracle.exact`). Asked again for the same model with the same weights
+    it is compared again, but not made again.
 
     Args:
         model: left as it is.
@@ -34,17 +38,65 @@ def search_copy(model: Classifier, images: Tensor) -> Classifier | None:
         return None
     for fold in (True, False):
         try:
-            quick = copy.deepcopy(model).eval().requires_grad_(False)
-            if fold:
-                quick.net = folded(quick.net)
-            quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            _keep_head(quick.net)
-            thin_inputs(quick.net)
-            if all(agree(model, quick, part) for part in (images, images[:1])):
+            quick = _made(model, fold)
+            if quick is not None and all(agree(model, quick, part) for part in (images, images[:1])):
                 return quick
-        except Exception as error:  # tracing runs any user's code: whatever it raises, the original serves
-            log.info("no %s copy of %s: %s", "folded" if fold else "channels_last", model.name, error)
+        except Exception as error:  # a user's code: whatever it raises, the original serves
+            log.info("%s is not compared with its copy: %s", model.name, error)
     return None
+
+
+@dataclass(slots=True)
+class _Copies:
+    """The copies of a model, as long as its weights stay as they are."""
+
+    weights: list[tuple[ref[Tensor], int]]
+    made: dict[bool, Classifier | None] = field(default_factory=dict)
+
+    def fit(self, model: Classifier) -> bool:
+        """Whether the model has the same tensors still, and nothing was written into them."""
+        now = _tensors(model)
+        kept = len(now) == len(self.weights)
+        return kept and all(o() is t and v == _version(t) for t, (o, v) in zip(now, self.weights, strict=True))
+
+
+_LATEST: WeakKeyDictionary[Classifier, _Copies] = WeakKeyDictionary()
+"""Of the model that was copied last alone: one model is asked many times in a row, and is not held in memory twice."""
+
+
+def _tensors(model: Classifier) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written; one made in inference mode does not count it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _made(model: Classifier, fold: bool) -> Classifier | None:
+    """A copy of the model as it is now, made once; None where none can be made."""
+    copies = _LATEST.get(model)
+    if copies is None or not copies.fit(model):
+        copies = _Copies([(ref(t), _version(t)) for t in _tensors(model)])
+        _LATEST.clear()
+        _LATEST[model] = copies
+    if fold not in copies.made:
+        copies.made[fold] = None
+        try:
+            copies.made[fold] = _copied(model, fold)
+        except Exception as error:  # tracing runs any user's code
+            log.info("no %s copy of %s: %s", "folded" if fold else "channels_last", model.name, error)
+    return copies.made[fold]
+
+
+def _copied(model: Classifier, fold: bool) -> Classifier:
+    quick = copy.deepcopy(model).eval().requires_grad_(False)
+    if fold:
+        quick.net = folded(quick.net)
+    quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _keep_head(quick.net)
+    thin_inputs(quick.net)
+    return quick
 
 
 def folded(net: nn.Module) -> nn.Module:
@@ -54,6 +106,7 @@ def folded(net: nn.Module) -> nn.Module:
         net: in evaluation mode, traceable by torch.fx.
     """
     traced = symbolic_trace(net)
+    plain_convolutions(traced)
     modules = dict(traced.named_modules())
     for node, before in foldable(traced):
         conv, norm = modules[str(before.target)], modules[str(node.target)]

@@ -72,7 +72,7 @@ class Dataset(ABC):
         options: those of the SPEC.
         true_labels: int64 `[N]`, -1 where unknown, for data whose labels are known to be wrong in part, such as by the
             option `noise`; None otherwise.
-        labels_version: name of the labels that replaced those of the source by the option `labels`; None otherwise.
+        labels_version: name of labels that were corrected, by the option `labels` or in the file; None otherwise.
     """
 
     true_labels: NDArray[np.int64] | None = None

@@ -32,6 +32,7 @@ from unshaken.data.modes import GREY, SIDEWAYS, as_array, grey_or_rgb
 from unshaken.data.modes import BadImage as BadImage
 from unshaken.data.modes import Pixels as Pixels
 from unshaken.data.spec import reason_of
+from unshaken.data.view_geometry import place_photo
 
 Source = bytes | Path | Image.Image | Pixels
 
@@ -151,27 +152,23 @@ def pixels_of(
 def cut(image: Image.Image, view: View) -> Image.Image:
     """Resize the short side with antialiasing, then cut the centre; where the cut is larger, the rest is black.
 
-    The long side and the corner of the cut are rounded as torchvision's `Resize` and `CenterCrop` do.
+    See `place_photo`.
 
     Raises:
         BadImage: the resized image would pass the limit of pixels.
     """
-    short = view.resize or min(view.height, view.width)
     width, height = image.size
-    if min(width, height) != short:
-        long = int(short * max(width, height) / min(width, height))
-        if short * long > MAX_PIXELS:
-            raise BadImage(f"{width} x {height} pixels are too long and thin to be resized to a short side of {short}")
-        image = image.resize((short, long) if width <= height else (long, short), _FILTERS[view.interpolation])
-    width, height = image.size
-    if (width, height) == (view.width, view.height):
+    place = place_photo(width, height, view)
+    if place.width * place.height > MAX_PIXELS:
+        raise BadImage(
+            f"{width} x {height} pixels are too long and thin to be resized to a short side of "
+            f"{min(place.width, place.height)}"
+        )
+    if (place.width, place.height) != image.size:
+        image = image.resize((place.width, place.height), _FILTERS[view.interpolation])
+    if image.size == (view.width, view.height):
         return image
-    if width < view.width or height < view.height:
-        padded = Image.new(image.mode, (max(width, view.width), max(height, view.height)))
-        padded.paste(image, ((padded.width - width) // 2, (padded.height - height) // 2))
-        image, (width, height) = padded, padded.size
-    left, top = round((width - view.width) / 2), round((height - view.height) / 2)
-    return image.crop((left, top, left + view.width, top + view.height))
+    return image.crop((place.left, place.top, place.left + view.width, place.top + view.height))
 
 
 def looks_like(head: bytes) -> str | None:

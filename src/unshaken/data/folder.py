@@ -26,7 +26,16 @@ _SPLITS = {"train", "test", "val", "valid", "validation"}
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class ImageFile:
+    """An image file of a folder.
+
+    Args:
+        id: its path relative to the folder, with `/` between its parts.
+        path: where its bytes are.
+        mark: size and time of change.
+        bad: why it cannot be used, or None.
+    """
+
     id: str
     path: str
     mark: tuple[int, int]
@@ -45,7 +54,7 @@ class FolderDataset(Dataset):
     """
 
     def __init__(
-        self, root: Path, files: list[_File], folders: Sequence[str], names: Mapping[str, str], options: Options
+        self, root: Path, files: list[ImageFile], folders: Sequence[str], names: Mapping[str, str], options: Options
     ) -> None:
         place = {name: i for i, name in enumerate(folders)}
         super().__init__(
@@ -86,8 +95,7 @@ def open_folder(target: str, options: Options) -> FolderDataset:
         if options.split in (".", "..") or "/" in options.split or "\\" in options.split:
             raise DataError(f"data {options.spec!r}: split={options.split} must be the name of a folder in {target!r}")
         root = existing(str(root / options.split), options.spec, folder=True)
-    lister = _Lister(Links.of(str(root), options), options.spec)
-    files = sorted(lister.list_files(str(root), "", (str(root),)), key=lambda f: f.id)
+    files = list_images(root, options)
     if not files:
         raise DataError(f"data {options.spec!r}: no images in {target!r}; looked for {' '.join(EXTENSIONS)}")
     loose = [f.id for f in files if "/" not in f.id]
@@ -108,7 +116,22 @@ def open_folder(target: str, options: Options) -> FolderDataset:
     names: dict[str, str] = {}
     if options.classes and classes:
         classes, names = _classes(classes, Path(options.classes), options.spec)
-    return FolderDataset(root, lister.with_reasons(files), classes, names, options)
+    return FolderDataset(root, files, classes, names, options)
+
+
+def list_images(root: Path, options: Options) -> list[ImageFile]:
+    """The image files of a folder and of all below it, in the order of their ids.
+
+    Args:
+        root: the folder, without symbolic links.
+        options: `links` says which symbolic links are followed.
+
+    Raises:
+        DataError: a folder is a symbolic link that is not to be followed, or cannot be read.
+    """
+    lister = _Lister(Links.of(str(root), options), options.spec)
+    files = sorted(lister.list_files(str(root), "", (str(root),)), key=lambda f: f.id)
+    return lister.with_reasons(files)
 
 
 def _classes(folders: Sequence[str], path: Path, spec: str) -> tuple[list[str], dict[str, str]]:
@@ -145,7 +168,7 @@ class _Lister:
         self.links, self.spec = links, spec
         self.outside: dict[str, str] = {}  # id of each link that leaves the allowed folders, to its target
 
-    def list_files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[_File]:
+    def list_files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[ImageFile]:
         """The entries of a folder and of all below it.
 
         Args:
@@ -163,7 +186,7 @@ class _Lister:
             elif (form := self._format(entry)) is not None:
                 yield self._file(entry, id, why_unreadable(form))
 
-    def with_reasons(self, files: list[_File]) -> list[_File]:
+    def with_reasons(self, files: list[ImageFile]) -> list[ImageFile]:
         """The same, where links that are not followed say how to allow all of them."""
         if not self.outside:
             return files
@@ -197,21 +220,21 @@ class _Lister:
             return "link"  # its target must not be opened, so it may be an image
         return format_of_file(entry.path) if entry.is_file() else None
 
-    def _file(self, entry: os.DirEntry[str], id: str, bad: str | None) -> _File:
+    def _file(self, entry: os.DirEntry[str], id: str, bad: str | None) -> ImageFile:
         path = entry.path
         try:
             if entry.is_symlink():
                 path = os.path.realpath(entry.path)
                 if not os.path.exists(path):
                     bad = "its symbolic link leads to a file that does not exist: fetch it first, as with `dvc pull`"
-                    return _File(id, entry.path, (0, 0), bad)
+                    return ImageFile(id, entry.path, (0, 0), bad)
                 if not self.links.allows(path):
                     self.outside[id] = path
-                    return _File(id, entry.path, (0, 0), "its symbolic link leaves the data folder")
+                    return ImageFile(id, entry.path, (0, 0), "its symbolic link leaves the data folder")
             found = os.stat(path) if path != entry.path else entry.stat(follow_symlinks=False)
         except OSError as error:
-            return _File(id, entry.path, (0, 0), f"the file cannot be read: {reason_of(error)}")
-        return _File(id, path, (found.st_size, found.st_mtime_ns), bad)
+            return ImageFile(id, entry.path, (0, 0), f"the file cannot be read: {reason_of(error)}")
+        return ImageFile(id, path, (found.st_size, found.st_mtime_ns), bad)
 
 
 def _entries(folder: str, spec: str) -> list[os.DirEntry[str]]:

@@ -15,6 +15,7 @@ from unshaken.data.idx import open_idx
 from unshaken.data.label_noise import with_noise
 from unshaken.data.label_overlay import with_labels
 from unshaken.data.long_tail import with_long_tail
+from unshaken.data.mask_folder import open_masks
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
@@ -38,6 +39,7 @@ EVERYWHERE = ("size", "mode", "noise", "longtail", "labels")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
+    "masks": Source(open_masks, ("split", "links", "classes")),
     "parquet": Source(open_parquet, ("split", "classes")),
     "idx": Source(open_idx),
     "torchvision": Source(open_zoo),
@@ -59,7 +61,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     """Open data by its SPEC. No image is decoded yet.
 
     Args:
-        spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `parquet:FILE`, `idx:DIR`,
+        spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `masks:DIR` (images with a class
+            for each pixel), `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels), or a named
             set such as `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short
@@ -80,6 +83,10 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     (1000, 't10k/00000', 'Ankle boot', (28, 28, 1))
     """
     dataset = _opened(spec, download=download)
+    if dataset.labels is not None and dataset.labels.ndim > 1:
+        for name in ("longtail", "noise", "labels"):
+            if getattr(dataset.options, name) is not None:
+                raise DataError(f"data {spec!r} is labelled with masks: {name} needs one class an image; leave it out")
     if dataset.options.longtail is not None:
         dataset = with_long_tail(dataset, dataset.options.longtail)
     if dataset.options.noise is not None:

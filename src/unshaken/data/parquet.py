@@ -20,6 +20,7 @@ from unshaken.data._read_through import bytes_of_images, rows_at_once
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.forward import Forward
+from unshaken.data.label_overlay import VERSION
 from unshaken.data.labels import labels_from, read_classes
 from unshaken.data.parquet_check import check_parquet
 from unshaken.data.spec import Options, existing, is_bomb, reason_of
@@ -114,7 +115,8 @@ def open_parquet(
     """Open a table with the columns `image` (bytes of PNG, JPEG, ...), and maybe `label`, `id` and `split`.
 
     Only the small columns are read here. Class names come from the option `classes`, or else from a file
-    `classes.txt` in the same folder, or else from the labels themselves when they are strings.
+    `classes.txt` in the same folder, or else from the labels themselves when they are strings. The version of corrected
+    labels, where the file has one, comes along.
 
     Args:
         target: the file.
@@ -144,7 +146,10 @@ def open_parquet(
             what = looks_like(file.read(512)) or f"no readable parquet file: {reason_of(error)}"
         raise DataError(f"data {options.spec!r}: {target!r} is {what}") from error
     try:
-        return _dataset(path, options, table, names, images, count, split_column, classes)
+        found = _dataset(path, options, table, names, images, count, split_column, classes)
+        version = (schema.metadata or {}).get(VERSION)
+        found.labels_version = None if version is None else version.decode()
+        return found
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"data {options.spec!r}: {target!r} is damaged: {reason_of(error)}") from error
 

@@ -64,7 +64,10 @@ def stream(
             raise DataError(f"index {index} is not within the {len(dataset)} samples of {dataset.options.spec!r}")
     masks = dataset.labels is not None and dataset.labels.ndim > 1
     if masks and (view is not None or dataset.options.size is not None):
-        raise DataError(f"data {dataset.options.spec!r} is labelled with masks, which are not resized with its images")
+        raise DataError(
+            f"data {dataset.options.spec!r} is labelled with masks, which are not resized with its images: one class "
+            "an image is needed here, or a model that takes the images as they are"
+        )
     return _stream(dataset, order, view, workers, batch_size)
 
 

@@ -173,6 +173,12 @@ def compare_frames(
         if not frame.labelled:
             raise ParameterError(f"{where}: the samples have no labels, so it cannot be said which run is better")
     if before.data_fingerprint != after.data_fingerprint:
+        versions = [config.labels_version or "as given" for config in (before, after)]
+        if versions[0] != versions[1]:
+            raise ParameterError(
+                f"{baseline} and {candidate} used other labels ({versions[0]} and {versions[1]}); audit both on one "
+                "version, or compare versions by 'unshaken labels compare'"
+            )
         raise ParameterError(
             f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
             f"{after.data_fingerprint[:12]}); run both on one data set"

@@ -189,3 +189,29 @@ class Gallery(Block):
 
     exhibits: tuple[Exhibit, ...]
     pixels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A picture and another of the same size that lies over it, with lines about them."""
+
+    picture: Picture
+    over: Picture
+    lines: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay(Block):
+    """Pictures with others over them, and one slider for how much the upper ones cover.
+
+    Args:
+        name: what the upper pictures are.
+        layers: the pictures.
+        pixels: small pictures, shown enlarged pixel by pixel.
+        share: how much the upper ones cover at first, in per cent.
+    """
+
+    name: str
+    layers: tuple[Layers, ...]
+    pixels: bool = False
+    share: int = 60

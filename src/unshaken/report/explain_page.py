@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from unshaken.explain.engine.record import ExplainRecord, MethodRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Facts, Heading, Headline, Items, Page, Table, Text
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
@@ -44,7 +44,7 @@ def explain_page(run: RunDir) -> Page:
     blocks: list[Block] = [Headline(TITLE, tuple(_lead(record)), brief=True)]
     blocks += _overview(record)
     for name, found in record.found.items():
-        blocks += [Heading(name, f"method-{name}", name), *_part(run, name, found)]
+        blocks += [Heading(name, f"method-{name}", name), *_figures(found), *_part(run, name, found)]
         if found.remarks:
             blocks.append(Items(tuple(found.remarks), brief=True))
     if record.bad_samples:
@@ -64,7 +64,7 @@ def _lead(record: ExplainRecord) -> list[Text]:
 
 
 def _overview(record: ExplainRecord) -> list[Block]:
-    """All figures: a line a method, a column a figure, where methods share them; else a line a figure."""
+    """What maps are worth, a line a method."""
     maps = {name: found for name, found in record.found.items() if found.group == "attribution"}
     blocks: list[Block] = []
     heads = list(dict.fromkeys(figure for found in maps.values() for figure in found.figures))
@@ -72,16 +72,11 @@ def _overview(record: ExplainRecord) -> list[Block]:
         rows = tuple(cells.line(name, *(cells.value(f.figures.get(h)) for h in heads)) for name, f in maps.items())
         caption = "What each map is worth: means over samples, with 95% intervals."
         blocks.append(Table(caption, cells.columns("map", *heads), rows, brief=True))
-    lines = tuple(
-        cells.line(name, label, cells.value(figure))
-        for name, found in record.found.items()
-        if name not in maps
-        for label, figure in found.figures.items()
-    )
-    if lines:
-        blocks.append(
-            Table("Figures of the analyses.", cells.columns("analysis", "figure", "value"), lines, brief=True)
-        )
+    if record.agreements:
+        rows = tuple(cells.line(a["first"], a["second"], cells.value(a["figure"])) for a in record.agreements)
+        caption = "How alike the maps of two methods are: Spearman's correlation of pixels, a mean over samples."
+        heads_of_two = (Column("one map", number=False), Column("another", number=False), Column("correlation"))
+        blocks.append(Table(caption, heads_of_two, rows))
     return blocks
 
 
@@ -94,9 +89,17 @@ def _part(run: RunDir, name: str, found: MethodRecord) -> list[Block]:
     return blocks
 
 
+def _figures(found: MethodRecord) -> list[Block]:
+    """The figures of an analysis, a line each."""
+    if found.group == "attribution" or not found.figures:
+        return []
+    lines = tuple(cells.line(label.replace("_", " "), cells.value(figure)) for label, figure in found.figures.items())
+    return [Table("What sums it up.", cells.columns("figure", "value"), lines, brief=True)]
+
+
 def _how(record: ExplainRecord) -> list[Block]:
     facts: list[tuple[str, Text]] = [("model", ", ".join(record.settings["models"]))]
-    facts += [("data", str(record.settings["data"])), ("seed", str(record.settings["seed"]))]
+    facts += [("data", str(record.settings["data"] or "none")), ("seed", str(record.settings["seed"]))]
     for name, found in record.found.items():
         values = ", ".join(f"{k}={v}" for k, v in found.params.items())
         cost = f"{found.forwards:,} forward and {found.backwards:,} backward passes"

@@ -53,7 +53,10 @@ def labels_page(run: RunDir) -> Page:
     found += _worst(run, record, name)
     found += _review(record)
     settings = record["settings"]
-    facts = [("data", settings["data"]), ("probabilities", settings["probabilities"] or _trained(settings))]
+    version = settings.get("labels_version")
+    facts: list[tuple[str, Text]] = [("data", settings["data"])]
+    facts += [("labels", f"version {version}")] if version else []
+    facts.append(("probabilities", settings["probabilities"] or _trained(settings)))
     found += [Heading("How it was found", level=2), Facts(tuple(facts))]
     return Page(TITLE, tuple(found), "Made by unshaken from the rows of this folder alone.")
 

@@ -41,7 +41,9 @@ class RunConfig(BaseModel):
         save_examples: pictures kept a condition; -1 for all.
         model_fingerprint: of weights and code.
         further_models: SPECs of models that methods name, such as a surrogate, and their fingerprints.
-        data_fingerprint: of the content.
+        data_fingerprint: of the content, labels included.
+        labels_version: name of the labels that replaced those of the data (`?labels=FILE`), such as of a review; None
+            otherwise.
         model_name: what reports call it.
         classes: names in logit order.
         labels: how the data's classes became the model's; None without labels, and in runs of earlier versions.
@@ -73,6 +75,7 @@ class RunConfig(BaseModel):
     save_examples: int = 20
     model_fingerprint: str
     data_fingerprint: str
+    labels_version: str | None = None
     model_name: str
     classes: list[str] = Field(default_factory=list)
     labels: LabelRecord | None = None
@@ -127,6 +130,7 @@ MAY_DIFFER = {
     "budgets",
     "model_name",
     "from_files",
+    "labels_version",
     "seen_in_training",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""

@@ -191,14 +191,21 @@ class RunDir:
                 if why is not None:
                     raise RunError(f"{self.path}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
 
-    def rows(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def rows(self, name: str, columns: list[str] | None = None, *, condition: str | None = None) -> pa.Table:
         """All rows of a table; an empty table of its schema when there are none.
+
+        Args:
+            name: of the table.
+            columns: those that are wanted; None for all.
+            condition: the only one whose files are read; None for all.
 
         Raises:
             RunError: a file is damaged, named.
         """
         parts = []
         for file in self.names("rows", name, suffix=".parquet"):
+            if condition not in (None, file.rpartition("-")[0]):
+                continue
             parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns, run=self.identity))
         if parts:
             try:

@@ -26,6 +26,7 @@ def test_accuracy_ranks_swaps_and_moves():
     (swap,) = found.swaps
     assert (swap.models, swap.before.difference.value, swap.after.difference.value) == (("a", "b"), -2 / 6, 1 / 6)
     assert found.moves == ((0, 1, 1), (2, 1, 1))
+    assert found.confusions == ((1, 2, 3, 4), (0, 2, 3, 1), (0, 1, 2, 3))
     assert found.models["b"].change.gained == 2
     assert found.to_json()["models"]["a"]["difference"]["value"] == pytest.approx(-1 / 6)
 
@@ -41,10 +42,15 @@ def test_equal_models_share_their_rank():
     assert [m.rank_after for m in found.models.values()] == [1.5, 1.5]
 
 
+def test_labels_are_compared_without_a_model():
+    found = compare_versions({}, BEFORE, AFTER)
+    assert (found.samples, found.changed, found.removed) == (6, 2, 1)
+    assert (found.models, found.swaps, found.confusions) == ({}, (), ())
+
+
 @pytest.mark.parametrize(
     ("models", "after", "why"),
     [
-        ({}, AFTER, "needs a model"),
         (MODELS, AFTER[:3], "8 labels before and 3 after"),
         (MODELS, np.full(8, -1), "a label in both versions"),
         ({"a": np.array([1])}, AFTER, "a has 1 predictions for 8 labels"),

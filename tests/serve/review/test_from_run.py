@@ -8,10 +8,12 @@ import json
 import numpy as np
 import pytest
 
+from unshaken.api.label_features import keep_features
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.cli import main
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import load_data
+from unshaken.labels import Evidence
 from unshaken.run import RunDir
 from unshaken.serve.review.exchange import Format, import_verdicts, verdict_words
 from unshaken.serve.review.from_run import Choice, create_from_run
@@ -60,11 +62,28 @@ def test_the_drawn_sample_is_reviewed_in_its_order_with_references_of_both_class
     for item in items:
         assert (item.given, item.suggested) == (given[item.sample], truth[item.sample])
         assert len(item.near_given) == 4
+        assert item.near_by == "pixels"
         assert {given[near] for near in item.near_given} == {item.given}
         assert item.sample not in item.near_given
         assert {given[near] for near in item.near_suggested} == (
             {item.suggested} if item.suggested != item.given else set()
         )
+
+
+def test_references_are_nearest_in_the_features_of_the_search(run, store):
+    noisy = load_data(SPEC)
+    features = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    features[:, 0] += 10 * (np.arange(1000) % 2)
+    keep_features(run, Evidence(noisy.labels, 10, features=features))
+    try:
+        create_from_run(store, run, "features", blind=False)
+    finally:
+        run.remove("features.npy")
+    place = {id: i for i, id in enumerate(noisy.ids)}
+    for item in store.page("features", reader="ann").items:
+        assert item.near_by == "features"
+        if place[item.sample] % 2:
+            assert {place[near] % 2 for near in item.near_given} == {1}
 
 
 def test_flagged_and_all_are_reviewed_most_suspect_first(run, store):
@@ -167,6 +186,23 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
         zip(corrected.ids, corrected.labels.tolist(), strict=True)
     ).items()
     assert whole.labels.tolist() == corrected.labels.tolist()
+    out = tmp_path / "page"
+    command = ["labels", "compare", f"{tmp_path}/x.parquet", "--out", str(out), "--review", str(run.path), *options]
+    assert main([*command, "--name", "review"]) == 0
+    changed = sum(
+        label != truth[id] for id, label in zip(load_data(SPEC).ids, load_data(SPEC).labels, strict=True) if id in ids
+    )
+    found = RunDir(out).read_json("label-versions.json")
+    assert (found["samples"], found["changed"], found["labels"], found["data"]) == (12, changed, "review@24", SPEC)
+    assert {(one["answer"], one["effect"]): one["labels"] for one in found["review"]["reasons"]} == {
+        ("another class", "changed"): changed,
+        ("the label is right", "kept"): 12 - changed,
+    }
+    assert found["wrong"]["n"] == 12
+    assert len(RunDir(out).examples("changed")) == changed
+    assert "Krippendorff" in (out / "report.html").read_text()
+    assert main([*command, "--name", "other"]) == 2
+    assert "its labels are of the review 'review': add --name 'review'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

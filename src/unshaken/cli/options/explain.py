@@ -44,6 +44,13 @@ Metrics = Annotated[
         show_default=False,
     ),
 ]
+Boxes = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Parquet or CSV file of the objects' boxes: id, x, y, w, h.", show_default=False),
+]
+Masks = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Folder of the objects' masks, <id>.png.", show_default=False)
+]
 Explained = Annotated[
     str, typer.Option("--class", metavar="prediction|label", help="Class that maps explain: predicted, or labelled.")
 ]

@@ -53,6 +53,7 @@ class FitRecord(BaseModel):
     fingerprint: str | None = None
     data: str | None = None
     data_fingerprint: str | None = None
+    labels_version: str | None = None
     samples: dict[str, Count] = {}
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
 

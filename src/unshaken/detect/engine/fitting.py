@@ -167,6 +167,7 @@ def fit(
         "fingerprint": fingerprint(classifier),
         "data": dataset.options.spec,
         "data_fingerprint": dataset.fingerprint,
+        "labels_version": dataset.labels_version,
         "samples": {
             "bank": fit_data.n,
             "tune": len(fit_data.held_out),

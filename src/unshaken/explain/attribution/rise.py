@@ -32,11 +32,10 @@ class RISE(MaskedScores):
     def masks(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
         """See the class."""
         height, width = target.images.shape[2:]
-        found = [self._mask(rng.fold(number[:, q]), height, width) for q in range(number.shape[1])]
-        return torch.stack(found, 1).to(target.images)
+        return self._masks(rng.each(number), height, width).view(*number.shape, height, width).to(target.images)
 
-    def _mask(self, rng: SampleRng, height: int, width: int) -> Tensor:
-        """One mask a sample, `[N, H, W]`."""
+    def _masks(self, rng: SampleRng, height: int, width: int) -> Tensor:
+        """One mask a stream, `[M, H, W]`."""
         n, tall, wide = len(rng.keys), -(-height // self.cells), -(-width // self.cells)
         drawn = rng.fresh(self.cells**2 + 2)
         grid = (drawn[:, :-2] < self.keep).float().view(n, 1, self.cells, self.cells)

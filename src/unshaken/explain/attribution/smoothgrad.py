@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
@@ -28,6 +27,5 @@ class SmoothGrad(AveragedGradients):
         """`x + sigma (max x - min x) N(0, I)`, not clipped."""
         images = target.images
         spread = images.flatten(1).amax(1) - images.flatten(1).amin(1)
-        shape = images.shape[1:]
-        noise = torch.stack([rng.fold(number[:, q]).normal(*shape) for q in range(number.shape[1])], 1).to(images)
+        noise = rng.each(number).noise(*images.shape[1:]).view(*number.shape, *images.shape[1:]).to(images)
         return images[:, None] + self.sigma * spread.view(-1, 1, 1, 1, 1) * noise

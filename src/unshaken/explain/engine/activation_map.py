@@ -17,7 +17,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.explain.engine.attribution import Attribution, AttributionMap
 from unshaken.explain.engine.gradients import LayerGradient
-from unshaken.explain.engine.layers import check_map_layer, last_map_layer
+from unshaken.explain.engine.layers import find_map_layer
 from unshaken.explain.engine.target import Score, Target
 
 
@@ -47,7 +47,7 @@ class ActivationMap(Attribution[LayerMap]):
         Raises:
             ModelError: there is no such layer.
         """
-        layer = check_map_layer(model, images, self.layer) if self.layer else last_map_layer(model, images)
+        layer, _ = find_map_layer(model, images, self.layer)
         return self.model_copy(update={"layer": layer})
 
     @abstractmethod

@@ -14,6 +14,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.explain.engine.attribution import Attribution, AttributionMap
 from unshaken.explain.engine.gradients import PointGradients
+from unshaken.explain.engine.pieces import even_piece
 from unshaken.explain.engine.reduce import Channels, reduce_channels
 from unshaken.explain.engine.target import Score, Target
 
@@ -84,7 +85,7 @@ class AveragedGradients(Attribution[Averaging]):
     @property
     def width(self) -> int:
         """Points of one query: as few queries of `CHUNK` at most as will do, all of the same size."""
-        return -(-self.count // -(-self.count // CHUNK))
+        return even_piece(self.count, CHUNK)
 
     def start(self, target: Target, rng: SampleRng) -> Averaging:
         """Nothing asked yet."""

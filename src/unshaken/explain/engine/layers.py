@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError, did_you_mean
 
 
@@ -21,7 +22,7 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     Raises:
         ModelError: no layer has such an output.
     """
-    found = [name for name, shape in _outputs(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
+    found = [name for name, shape in layer_shapes(model, images[:1]) if len(shape) == 4 and shape[2] * shape[3] > 1]
     if not found:
         raise ModelError(
             f"model {model.name!r} has no layer with maps (an output of shape [N, D, h, w]): use a method that looks "
@@ -30,13 +31,28 @@ def last_map_layer(model: Classifier, images: Tensor) -> str:
     return found[-1]
 
 
+def find_map_layer(model: Classifier, images: Tensor, layer: str) -> tuple[str, tuple[int, ...]]:
+    """The layer that was named, or the last one with places, and the shape `[D, h, w]` of its output.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+        layer: its name; empty for the last one.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    name = check_map_layer(model, images, layer) if layer else last_map_layer(model, images)
+    return name, dict(layer_shapes(model, images[:1]))[name][1:]
+
+
 def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     """A layer that was named by the user.
 
     Raises:
         ModelError: there is none of this name, or its output has no places.
     """
-    shapes = dict(_outputs(model, images[:1]))
+    shapes = dict(layer_shapes(model, images[:1]))
     if layer not in shapes:
         raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
     if len(shapes[layer]) != 4:
@@ -47,8 +63,27 @@ def check_map_layer(model: Classifier, images: Tensor, layer: str) -> str:
     return layer
 
 
-def _outputs(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the outputs of all layers, in the order in which a forward pass meets them."""
+def check_layers(model: Classifier, images: Tensor, layers: Sequence[str]) -> None:
+    """Check that layers exist and give a tensor; `NAME:in` means what goes into a layer.
+
+    Raises:
+        ModelError: one does not; the message has near names.
+    """
+    shapes = dict(layer_shapes(model, images[:1]))
+    for layer in layers:
+        if layer.removesuffix(INPUT) not in shapes:
+            raise ModelError(f"model {model.name!r} has no layer {layer!r}; {did_you_mean(layer, shapes)}")
+
+
+def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the outputs of all layers, in the order in which a forward pass ends them.
+
+    A layer that runs several times is there as often; one whose output is no single tensor is left out.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+    """
     found: list[tuple[str, tuple[int, ...]]] = []
     handles = []
     for name, module in model.net.named_modules():

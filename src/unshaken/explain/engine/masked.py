@@ -15,6 +15,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.explain.engine.attribution import Attribution, AttributionMap
 from unshaken.explain.engine.baselines import Baseline, baseline_of
+from unshaken.explain.engine.pieces import even_piece
 from unshaken.explain.engine.target import Score, Target, score_of
 
 CHUNK = 64
@@ -89,8 +90,8 @@ class MaskedScores(Attribution[Masking]):
 
     def _numbers(self, state: Masking) -> Tensor:
         """The next copies: as few queries of `CHUNK` at most as will do, all of the same size."""
-        count = self._count(state.target)
-        return state.asked[:, None] + torch.arange(-(-count // -(-count // CHUNK)), device=state.asked.device)
+        piece = even_piece(self._count(state.target), CHUNK)
+        return state.asked[:, None] + torch.arange(piece, device=state.asked.device)
 
     def start(self, target: Target, rng: SampleRng) -> Masking:
         """Nothing asked yet."""

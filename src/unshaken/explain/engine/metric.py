@@ -83,6 +83,11 @@ class MapMetric(Parameters, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     higher: ClassVar[bool] = True
 
+    @property
+    def hits(self) -> bool:
+        """Whether each value is 1 or 0, so that the mean is a share."""
+        return False
+
     @abstractmethod
     def judge(self, case: Case) -> MapScores:
         """The value of each map.

@@ -23,7 +23,7 @@ class MethodRecord(BaseModel):
         table: of its rows.
         figures: name to a figure's fields.
         remarks: what a reader must know beside them.
-        extra: further facts for the page.
+        extra: further facts for the page; of maps `over_control`: what each metric is above the random map's, paired.
         forwards: passes in all.
         backwards: as `forwards`.
     """
@@ -45,6 +45,7 @@ class ExplainRecord(BaseModel):
     Args:
         settings: what was asked; a resume with others is refused.
         found: condition to what its method found.
+        agreements: of the maps of each two methods: `first`, `second` and Spearman's correlation as a figure.
         samples: examined.
         classes: names of the model's classes.
         bad_samples: samples that could not be read, with the reason.
@@ -54,6 +55,7 @@ class ExplainRecord(BaseModel):
 
     settings: dict[str, Any]
     found: dict[str, MethodRecord] = Field(default_factory=dict)
+    agreements: list[dict[str, Any]] = Field(default_factory=list)
     samples: NonNegativeInt = 0
     classes: list[str] = Field(default_factory=list)
     bad_samples: list[dict[str, str]] = Field(default_factory=list)

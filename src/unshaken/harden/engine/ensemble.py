@@ -142,17 +142,18 @@ def statistics(model: Classifier) -> dict[str, Any]:
     }
 
 
-def redrawn(model: Classifier, seed: int) -> Classifier:
+def redrawn(model: Classifier, seed: int, *, layer: str | None = None) -> Classifier:
     """A copy of a classifier with fresh weights in every module that knows how to draw its own.
 
     Args:
         model: left as it is.
         seed: of the weights.
+        layer: name of the only layer of the net to draw anew; None for all.
     """
     other = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        for module in other.modules():
+        for module in other.modules() if layer is None else (other.net.get_submodule(layer),):
             reset: Any = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()

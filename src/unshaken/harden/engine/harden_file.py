@@ -83,7 +83,8 @@ class HardenConfig(BaseModel):
         arch: as in `model.json`.
         classes: names in logit order.
         shape: of the images.
-        data_fingerprint: of the content.
+        data_fingerprint: of the content, labels included.
+        labels_version: name of the labels that replaced those of the data (`?labels=FILE`); None otherwise.
         images: samples that can be used, of them those held out.
         processes: how many trained together.
         provenance: versions and machine.
@@ -101,6 +102,7 @@ class HardenConfig(BaseModel):
     classes: list[str]
     shape: ShapeRecord
     data_fingerprint: str
+    labels_version: str | None = None
     images: dict[str, Count]
     processes: int = Field(1, ge=1, le=10**6)
     provenance: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.ensemble import Average, Ensemble, members_of, redrawn, statistics
+from unshaken.harden.engine.features import last_layer
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 
 
@@ -44,18 +45,21 @@ class Members(Recipe):
             )
 
 
-def with_members(model: Classifier, count: int, *, average: Average = "probabilities") -> Classifier:
+def with_members(
+    model: Classifier, count: int, *, average: Average = "probabilities", pretrained: bool = False
+) -> Classifier:
     """An ensemble of one architecture: the model, beside others like it with fresh weights that follow from its own.
 
     Args:
         model: becomes the first member; an ensemble is returned as it is.
         count: number of members.
         average: how they answer together; see `Ensemble`.
+        pretrained: whether the others keep the model's weights but for those of its last linear layer.
     """
     if isinstance(model.net, Ensemble):
         return model
-    start = _seed_of(model)
-    members = [model, *(redrawn(model, start + i) for i in range(1, count))]
+    start, layer = _seed_of(model), last_layer(model.net) if pretrained else None
+    members = [model, *(redrawn(model, start + i, layer=layer) for i in range(1, count))]
     inner = [
         Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
         for i, m in enumerate(members)

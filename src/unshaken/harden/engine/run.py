@@ -132,6 +132,7 @@ def train_run(
         classes=names,
         shape=ShapeRecord(classes=samples.classes, channels=samples.shape[0], side=samples.shape[1]),
         data_fingerprint=dataset.fingerprint,
+        labels_version=dataset.labels_version,
         images={"usable": len(samples.good)},
         processes=processes.world,
         provenance=provenance(),

@@ -22,7 +22,7 @@ class AdversarialRecipe(Recipe):
     eps: PositiveFloat = Field(8 / 255, description="radius in [0, 1] pixel units under the norm")
 
     @property
-    def threat(self) -> Threat:
+    def threat(self) -> Threat | None:
         """Its own budget."""
         return Threat(self.norm, self.eps)
 

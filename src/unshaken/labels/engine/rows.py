@@ -1,4 +1,4 @@
-"""The tables `labels`, one row per finder and sample, and `label_parts`, what of a sample is taken for wrong."""
+"""The tables `labels`, one row per finder and sample, `label_parts`, and `label_changes`, what a review changed."""
 
 from __future__ import annotations
 
@@ -41,6 +41,25 @@ LABEL_PARTS = declare_table(
     ],
 )
 """A class of a sample, a box of an image, or the pixels of an image that have one class and should have another."""
+
+CHANGES = "label_changes"
+LABEL_CHANGES = declare_table(
+    CHANGES,
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("before", pa.int64()),
+        ("after", pa.int64()),
+        ("reason", pa.string()),
+        ("decided", pa.string()),
+        ("score", pa.float64()),
+        ("right_before", pa.int64()),
+        ("right_after", pa.int64()),
+        ("confidence", pa.float64()),
+    ],
+)
+"""A sample whose label a review changed: both labels, why, and how many models predict the one and the other."""
 
 
 def label_rows(condition: Condition, ids: Sequence[str], given: Indices, found: LabelScores) -> Part:

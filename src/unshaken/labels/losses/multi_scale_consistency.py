@@ -16,15 +16,23 @@ CLAMP = 1e-3
 """The mixture is kept this far from 0 and 1, without being divided by its sum."""
 
 
-def mixture(probabilities: Sequence[Tensor]) -> Tensor:
-    """The mean of the scales' probabilities `[B, K, H, W]`, clamped."""
-    return torch.stack(list(probabilities)).mean(0).clamp(CLAMP, 1 - CLAMP)
+def mixture(probabilities: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
+    """The weighted mean of the scales' probabilities `[B, K, H, W]`, clamped.
+
+    Args:
+        probabilities: of each of S scales.
+        weights: w, of sum 1, `[S]`; None for even ones.
+    """
+    found = torch.stack(list(probabilities))
+    mean = found.mean(0) if weights is None else torch.einsum("s,s...->...", weights, found)
+    return mean.clamp(CLAMP, 1 - CLAMP)
 
 
 def multi_scale_consistency(
-    logits: Sequence[Tensor], labels: Tensor | None = None, *, sure: float = 0.8, gate: Gate = "image"
-) -> Tensor:
-    """Mean over pixels of `sum_s KL(p_s || q)`, with `q` the mean of the scales; the gradient flows through both.
+    logits: Sequence[Tensor], labels: Tensor | None = None, *, sure: float = 0.8, gate: Gate = "image",
+    weights: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Mean over pixels of `sum_s KL(p_s || q)`, with `q = sum_s w_s p_s`; the gradient flows through both.
 
     Args:
         logits: of each scale, brought back to one size, `[B, K, H, W]`.
@@ -32,6 +40,7 @@ def multi_scale_consistency(
         sure: probability that the mixture must reach to count.
         gate: `image` lets a whole image count if one of its pixels is sure, as the published code does; `pixel` lets
             each pixel count for itself; `none` lets all count.
+        weights: w of the scales, of sum 1, `[S]`; None for even ones.
 
     Returns:
         A scalar; 0 for scales that agree. A third of it is the Jensen-Shannon divergence of three scales.
@@ -39,7 +48,7 @@ def multi_scale_consistency(
     Source: Liu et al. 2022, arXiv:2110.03740.
     """
     logs = [z.log_softmax(1) for z in logits]
-    q = mixture([z.exp() for z in logs])
+    q = mixture([z.exp() for z in logs], weights)
     divergence = torch.stack([(z.exp() * (z - q.log())).sum(1) for z in logs]).sum(0)
     if gate == "none":
         return divergence.mean()
@@ -50,12 +59,15 @@ def multi_scale_consistency(
     return (divergence * (top >= sure)).mean()
 
 
-def multi_scale_cross_entropy(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """Sum over scales of the mean cross-entropy of `logits / S`; ignored pixels add 0 and stay in the mean.
+def multi_scale_cross_entropy(logits: Sequence[Tensor], labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum over scales of the mean cross-entropy of `w_s logits_s`; ignored pixels add 0 and stay in the mean.
 
     Args:
         logits: of each of S scales, `[B, K, H, W]`.
         labels: masks, int64 `[B, H, W]`.
+        weights: w of the scales, of sum 1, `[S]`; None for `1 / S`.
     """
-    parts = [F.cross_entropy(z / len(logits), labels, ignore_index=IGNORED, reduction="none") for z in logits]
+    shares = [1 / len(logits)] * len(logits) if weights is None else weights
+    scaled = [share * z for share, z in zip(shares, logits, strict=True)]
+    parts = [F.cross_entropy(z, labels, ignore_index=IGNORED, reduction="none") for z in scaled]
     return torch.stack(parts).sum(0).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -61,6 +62,8 @@ class VersionChange:
         models: name to its figures, the most accurate by the later labels first.
         swaps: pairs of models whose order differs.
         moves: the class before, the class after and how many samples, the most frequent first.
+        confusions: two classes and how many predictions, of all models, confuse them under the earlier and under the
+            later labels, either way round; the most frequent under the earlier labels first.
     """
 
     samples: int
@@ -69,6 +72,7 @@ class VersionChange:
     models: Mapping[str, ModelChange]
     swaps: tuple[Swap, ...]
     moves: tuple[tuple[int, int, int], ...]
+    confusions: tuple[tuple[int, int, int, int], ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -91,6 +95,7 @@ class VersionChange:
                 for one in self.swaps
             ],
             "moves": [list(move) for move in self.moves],
+            "confusions": [list(pair) for pair in self.confusions],
         }  # fmt: skip
 
 
@@ -98,25 +103,28 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
     """Compare models under two versions of the labels.
 
     Args:
-        predictions: name of a model to its predicted classes, int `[N]`.
+        predictions: name of a model to its predicted classes, int `[N]`; without any, only the labels are compared.
         before: labels, int `[N]`, -1 where there is none.
         after: of the later version, likewise.
 
     Raises:
-        ParameterError: there is no model, lengths differ, or no sample has a label in both versions.
+        ParameterError: lengths differ, or no sample has a label in both versions.
     """
     old, new = integers("before", before), integers("after", after)
     if len(old) != len(new):
         raise ParameterError(f"{len(old)} labels before and {len(new)} after: give each sample both, -1 for none")
     both = (old >= 0) & (new >= 0)
-    if not predictions or not both.any():
-        raise ParameterError("comparing labels needs a model, and samples that have a label in both versions")
+    if not both.any():
+        raise ParameterError("comparing labels needs samples that have a label in both versions")
     hits: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    confused: tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]] = Counter(), Counter()
     for name, values in predictions.items():
         found = integers(name, values)
         if len(found) != len(old):
             raise ParameterError(f"{name} has {len(found)} predictions for {len(old)} labels: give each sample one")
         hits[name] = found[both] == old[both], found[both] == new[both]
+        for counts_of, labels in zip(confused, (old, new), strict=True):
+            counts_of.update(_confusions(found[both], labels[both]))
     n = int(both.sum())
     changes = holm_corrected({name: compare(*pair) for name, pair in hits.items()})
     ranks = [_ranks([int(pair[version].sum()) for pair in hits.values()]) for version in (0, 1)]
@@ -131,7 +139,18 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
         n, len(moved), int(((old >= 0) & (new < 0)).sum()),
         dict(sorted(models.items(), key=lambda item: item[1].rank_after)), tuple(_swaps(hits)),
         tuple((int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i])) for i in order),
+        tuple(
+            (*pair, confused[0][pair], confused[1][pair])
+            for pair in sorted(confused[0] | confused[1], key=lambda p: (-confused[0][p], -confused[1][p], p))
+        ),
     )  # fmt: skip
+
+
+def _confusions(predicted: Indices, labels: Indices) -> Counter[tuple[int, int]]:
+    """How often two classes are taken for one another; outputs that name no class are left out."""
+    wrong = (predicted != labels) & (predicted >= 0)
+    pairs = np.sort(np.stack([predicted[wrong], labels[wrong]], 1), 1)
+    return Counter(map(tuple, pairs.tolist()))
 
 
 def _ranks(hits: list[int]) -> list[float]:

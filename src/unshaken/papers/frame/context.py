@@ -152,7 +152,7 @@ class Context:
 
     def rows(self) -> Rows:
         """The rows that are there now, for what an experiment decides by them; labels bear the same prefix."""
-        return Rows(self.run, self.slug, self.seed, self.prefix, self.chooses)
+        return Rows(self.run, self.slug, self.seed, self.prefix, self.chooses, apart=True)
 
     def has(self, label: str, table: str = "outcomes", shard: int = 0) -> bool:
         """Whether the rows of a condition are finished; `shard` as in `keep`."""

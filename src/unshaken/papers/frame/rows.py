@@ -33,6 +33,7 @@ class Rows:
         seed: the run seed.
         prefix: stands before all labels; see `within`.
         chooses: table to a pattern of the conditions whose rows serve to choose by, as `Paper.chooses`.
+        apart: read no other rows than those of the condition that is asked for, for who asks for few of them.
     """
 
     run: RunDir
@@ -40,6 +41,7 @@ class Rows:
     seed: int
     prefix: str = ""
     chooses: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
     _halves: Use | None = None
     _tables: dict[str, pa.Table] = field(default_factory=dict)
 
@@ -70,7 +72,7 @@ class Rows:
             ParameterError: the rows of the condition serve to choose by and something is judged, or the other way
                 round.
         """
-        table = self._read(name)
+        table = self._read(name, None if label is None or not self.apart else self.prefix + label)
         if label is not None:
             table = table.filter(pc.equal(table["condition"], self.prefix + label))
         if self._halves is not None and name == "outcomes":
@@ -87,8 +89,9 @@ class Rows:
     def _chooses(self, table: str, condition: str) -> bool:
         return table in self.chooses and fnmatchcase(condition, self.chooses[table])
 
-    def _read(self, name: str) -> pa.Table:
-        return self._once(name, lambda: self.run.rows(table_name(self.slug, name)))
+    def _read(self, name: str, condition: str | None = None) -> pa.Table:
+        key = name if condition is None else f"{name} {condition}"
+        return self._once(key, lambda: self.run.rows(table_name(self.slug, name), condition=condition))
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._tables:

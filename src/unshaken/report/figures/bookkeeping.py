@@ -60,6 +60,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "model_fingerprint": config.model_fingerprint,
         "data": config.data,
         "data_fingerprint": config.data_fingerprint,
+        "labels_version": config.labels_version,
         "plan": config.plan_name,
         "methods": [e.model_dump(mode="json") for e in config.plan],
         "seed": config.seed,

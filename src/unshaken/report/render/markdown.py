@@ -1,4 +1,4 @@
-"""Pages as Markdown, for terminals, reviews and pull requests. Plots and pictures are left out."""
+"""Pages as Markdown, for terminals, reviews and pull requests. Plots and pictures are left out, but for their lines."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
+from unshaken.report.drawings import Overlay
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#!|~&$^@]|^[-+=])")
 _SIGN = re.compile(r"^\\([-+=])")  # escaped at the start of a line, which a cell is not
@@ -126,6 +127,10 @@ def _list(block: Items | Facts) -> str:
     return "\n".join(f"- {text(item)}" for item in items)
 
 
+def _overlay(block: Overlay) -> str:
+    return "\n".join("- " + "; ".join(map(text, one.lines)) for one in block.layers)
+
+
 _RENDER: dict[type[Block], Callable[..., str]] = {
     Headline: lambda b: "\n\n".join(filter(None, [f"# {escape(b.title)}", " ".join(map(text, b.lead)), _notices(b)])),
     Heading: lambda b: f"{'#' * b.level} {escape(b.text)}",
@@ -137,5 +142,6 @@ _RENDER: dict[type[Block], Callable[..., str]] = {
     Commands: _commands,
     Flags: _flags,
     Details: _details,
+    Overlay: _overlay,
     Columns: lambda b: "\n\n".join(filter(None, map(render_blocks, b.columns))),
 }

@@ -23,6 +23,7 @@ from unshaken.report.blocks import (
     plain,
     walk,
 )
+from unshaken.report.drawings import Overlay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,6 +49,8 @@ def render_terminal(page: Page) -> Iterator[RenderableType]:
         elif isinstance(block, Facts):
             yield Line("")
             yield _facts(block)
+        elif isinstance(block, Overlay):
+            yield Line(line(f"{block.name}: {len(block.layers)} are on the page"))
     if any(_is_last(b) for b in blocks):
         yield Line("")
     for text, is_bad in _last(blocks):

@@ -230,6 +230,7 @@ def _rest(story: TrainingRun) -> list[Block]:
     places: list[tuple[str, Text]] = [
         ("directory", Span(story.place, "code")),
         ("data fingerprint", Span(config.data_fingerprint[:16], "code")),
+        *(("labels", f"version {version}") for version in [config.labels_version] if version),
         ("seed", option_text(config.training.get("seed"))),
         ("precision", f"{option_text(config.training.get('precision'))}; inner search {inner}"),
         *((name, str(text)) for name, text in config.provenance.items()),

@@ -88,6 +88,7 @@ def _provenance(data: Mapping[str, Any]) -> list[Block]:
     facts: list[tuple[str, Text]] = [
         ("model", marked("model")),
         ("data", marked("data")),
+        *(("labels", f"version {version}") for version in [source.get("labels_version")] if version),
         ("samples", f"{source['evaluated']} evaluated of {source['samples']}{limit}"),
         ("view", source["view"] or "the images as they are"),
         ("plan", f"{source['plan']}: {plan}"),

@@ -126,8 +126,8 @@ def _columns(key: int, number: int, item: NewItem, classes: int) -> dict[str, An
             )
     return {
         "review": key, "id": number, "key": sample_key(item.sample), "sample": item.sample, "given": item.given,
-        "suggested": item.suggested, "score": item.score, "near": json.dumps([item.near_given, item.near_suggested]),
-        "state": 0, "answer": None,
+        "suggested": item.suggested, "score": item.score,
+        "near": json.dumps([item.near_given, item.near_suggested, item.near_by]), "state": 0, "answer": None,
     }  # fmt: skip
 
 

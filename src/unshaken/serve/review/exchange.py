@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.data import load_data
+from unshaken.data.label_overlay import read_labels
 from unshaken.labels.correct.cleanlab import from_cleanlab, to_cleanlab
 from unshaken.labels.correct.fiftyone import from_fiftyone, to_fiftyone
 from unshaken.labels.correct.label_studio import from_label_studio, to_label_studio
@@ -103,6 +104,28 @@ def export_review(
     finally:
         part.unlink(missing_ok=True)
     return outcome
+
+
+def outcome_of(store: ReviewStore, review: str, labels: str | Path) -> Outcome:
+    """The review as it was when a file of labels was exported from it; as it is now where the file does not say.
+
+    Args:
+        store: of the review.
+        review: name.
+        labels: a file that `export_review` wrote.
+
+    Raises:
+        ParameterError: there is no such review, or the file is of another one.
+        DataError: the file cannot be read.
+    """
+    version = read_labels(Path(labels), str(labels)).version
+    name, at, number = version.rpartition("@")
+    if at and number.isdigit() and name in [one.name for one in store.reviews()]:
+        if name != review:
+            raise ParameterError(f"{labels}: its labels are of the review {name!r}: add --name {name!r}")
+        return store.outcome(review, int(number))
+    named = version in [one.name for one in store.versions(review)]
+    return store.outcome(review, version if named else None)
 
 
 def import_verdicts(

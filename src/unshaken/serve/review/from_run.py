@@ -7,14 +7,16 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from unshaken.api.labels import RECORD, ReviewRecord
+from unshaken.api.label_features import read_features
+from unshaken.api.label_record import RECORD, ReviewRecord
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.data import load_data
 from unshaken.data.dataset import BadSample, Dataset
-from unshaken.labels.review.references import References
+from unshaken.labels.review.references import FeatureLikeness, PixelLikeness, References
 from unshaken.run import RunDir
 from unshaken.serve.review.records import NewItem, Review
 from unshaken.serve.review.store import ReviewStore
@@ -75,7 +77,8 @@ def create_from_run(
     ids = table["id"].to_pylist()
     rows = _chosen(run, record, choice, ids, table)
     dataset = load_data(record.settings.data, download=download)
-    items = _items(dataset, ids, rows, *(table[c].to_numpy() for c in ("given", "suggested", "score")))
+    columns_of = (table[c].to_numpy() for c in ("given", "suggested", "score"))
+    items = _items(dataset, ids, rows, read_features(run, len(ids)), *columns_of)
     return store.create(
         name, classes=record.classes, items=items, blind=blind, readers_per_item=readers_per_item,
         data=record.settings.data,
@@ -114,8 +117,8 @@ def _chosen(run: RunDir, record: SearchRecord, choice: Choice, ids: Sequence[str
 
 
 def _items(
-    dataset: Dataset, ids: Sequence[str], rows: Sequence[int], given: np.ndarray, suggested: np.ndarray,
-    score: np.ndarray,
+    dataset: Dataset, ids: Sequence[str], rows: Sequence[int], features: NDArray[np.float16] | None, given: np.ndarray,
+    suggested: np.ndarray, score: np.ndarray,
 ) -> Iterator[NewItem]:  # fmt: skip
     place = {id: i for i, id in enumerate(dataset.ids)}
 
@@ -126,11 +129,12 @@ def _items(
             return None
 
     wanted = {row: sorted({int(given[row]), int(suggested[row])}) for row in rows}
-    references = References(given, score, picture, wanted)
+    likeness = PixelLikeness(picture) if features is None else FeatureLikeness(features)
+    references = References(given, score, likeness, wanted)
     for row in rows:
         own, other = int(given[row]), int(suggested[row])
         near = {label: tuple(ids[i] for i in references.of(row, label)) for label in wanted[row]}
         yield NewItem(
             sample=ids[row], given=own, suggested=other, score=float(score[row]), near_given=near[own],
-            near_suggested=near[other] if other != own else (),
+            near_suggested=near[other] if other != own else (), near_by=references.basis,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
@@ -25,6 +26,7 @@ class NewItem(BaseModel):
         score: how likely the label is right by the model; the lower the more suspect; or None.
         near_given: ids of reference pictures of the given class, the most similar first.
         near_suggested: of the suggested class.
+        near_by: what these are like the sample in: `features` of a network, `pixels`, or empty where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,6 +37,7 @@ class NewItem(BaseModel):
     score: float | None = None
     near_given: tuple[str, ...] = Field((), max_length=MOST_NEIGHBOURS)
     near_suggested: tuple[str, ...] = Field((), max_length=MOST_NEIGHBOURS)
+    near_by: Literal["", "features", "pixels"] = ""
 
     @field_validator("sample")
     @classmethod
@@ -113,6 +116,7 @@ class ItemView:
         score: by the model; None where there is none or it is hidden.
         near_given: ids of reference pictures of the given class.
         near_suggested: of the suggested class; empty where hidden.
+        near_by: what these are like the sample in, or empty.
         own: the reader's verdict that counts, or None.
         answer: of the item where it is agreed or settled and this reader may see it.
     """
@@ -126,6 +130,7 @@ class ItemView:
     score: float | None
     near_given: tuple[str, ...]
     near_suggested: tuple[str, ...]
+    near_by: str
     own: Verdict | None
     answer: Answer | None
 

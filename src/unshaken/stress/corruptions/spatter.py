@@ -9,9 +9,9 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.corruptions._edges import Bytes, canny, chamfer, equalize, mean3, relief
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.base import Corruption, Severities
+from unshaken.stress.engine.edges import Bytes, canny, chamfer, equalize, mean3, relief
 from unshaken.stress.engine.hsv import luma
 
 WATER = (175 / 255, 238 / 255, 238 / 255)

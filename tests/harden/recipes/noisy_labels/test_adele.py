@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.harden.recipes.noisy_labels.conftest import Grey
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED
@@ -16,29 +17,6 @@ from unshaken.harden.recipes.noisy_labels import adele as module
 from unshaken.harden.recipes.noisy_labels.adele import ADELE, AS_GIVEN, BLOCK, COUNTS, CURVE, LABELS, START
 from unshaken.labels.correct.masks import correct_masks
 from unshaken.labels.losses.multi_scale_consistency import multi_scale_consistency
-
-
-class Grey(torch.nn.Module):
-    """Three classes by brightness: dark, medium, bright."""
-
-    def __init__(self, sharp=20.0):
-        super().__init__()
-        self.sharp = torch.nn.Parameter(torch.tensor(sharp))
-
-    def forward(self, x):
-        return torch.cat([-self.sharp * (x - centre).abs() for centre in (0.0, 0.5, 1.0)], 1)
-
-
-@pytest.fixture
-def scene():
-    """Six images of 8 x 8 with a medium and a bright square, and masks with a piece of each missing."""
-    images, truth = torch.zeros(6, 1, 8, 8), torch.zeros(6, 8, 8, dtype=torch.int64)
-    images[:, :, :4, :4], truth[:, :4, :4] = 0.5, 1
-    images[:, :, 4:, 4:], truth[:, 4:, 4:] = 1.0, 2
-    given = truth.clone()
-    given[:, 0, :4], given[:, 4, 4:] = 0, 0
-    given[:, 7, 0] = IGNORED
-    return images, truth, given
 
 
 def begun(recipe, images, samples=10):
@@ -189,14 +167,8 @@ def test_several_processes_are_refused(scene, monkeypatch):
         begun(ADELE(), scene[0])
 
 
-def test_corrected_labels_come_with_the_fitted_model():
-    g = torch.Generator().manual_seed(0)
-    images, masks = torch.randint(0, 60, (32, 1, 12, 12), generator=g), torch.zeros(32, 12, 12, dtype=torch.uint8)
-    images[:, :, 3:9, 3:9] += 150
-    masks[:, 3:9, 3:9] = 1
-    wrong = masks.clone()
-    wrong[:8, 3:6] = 0  # a quarter of the masks lack half of the square
-    images = images.to(torch.uint8)
+def test_corrected_labels_come_with_the_fitted_model(squares):
+    images, wrong, masks = squares
     training = Training(epochs=14, batch_size=4, lr=0.01, optimizer="adam", held_out=4, select="last", check_images=4)
     recipe = ADELE(scales="1", starts="9", every=2, foreground=0.5, background=0.5)
     done = fit(fresh("unet", images, classes=2, seed=0), images, wrong, [recipe], training)

@@ -94,7 +94,7 @@ def test_a_doubted_sample_learns_the_sharpened_guess_in_a_strong_view(begun, bat
 def test_a_mixed_step_with_the_contrastive_loss_by_hand(begun, batch):
     recipe = PLSLSA(**{**PLAIN, "mixup": 1.0, "contrastive": 0.5})
     model, _, step = begun(recipe)
-    _, _, share, partners = recipe._mixed(step, batch[0], step.soft_labels)
+    _, _, share, partners = recipe._mixed(step, batch[0], step.soft_labels, "pls-lsa")
     assert share >= 0.5
     images, targets = share * batch[0] + (1 - share) * batch[0][partners], F.one_hot(batch[1], 3).float()
     view = strong_view(batch[0], CONTRAST, step.rng.fold("pls-lsa").fold("contrast"), 0)

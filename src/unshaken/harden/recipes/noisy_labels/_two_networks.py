@@ -34,9 +34,22 @@ class TwoNetworks(Recipe):
         Raises:
             ParameterError: the model is an ensemble of another number of members.
         """
-        n = len(members_of(setup.model))
-        if n != 2:
-            raise ParameterError(f"{self.info.name} trains two networks: give one, or an ensemble of 2, not of {n}")
+        check_two(self.info.name, setup.model)
+
+
+def check_two(name: str, model: Classifier) -> None:
+    """Check that an ensemble has two members.
+
+    Args:
+        name: of the recipe.
+        model: an ensemble.
+
+    Raises:
+        ParameterError: it has another number.
+    """
+    n = len(members_of(model))
+    if n != 2:
+        raise ParameterError(f"{name} trains two networks: give one, or an ensemble of 2, not of {n}")
 
 
 def refuse_processes(name: str) -> None:

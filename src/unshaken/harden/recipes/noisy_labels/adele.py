@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step
+from unshaken.harden.recipes.noisy_labels._scale_weights import add_scales, remove_scales, scale_weights
 from unshaken.labels.correct.early_learning import has_started, start_of_correction
 from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
 from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
@@ -37,12 +39,13 @@ class ADELE(Recipe):
 
     The curve of a class is the intersection over union of the predictions that its training steps make with the given
     labels, so that corrections do not bend it. Corrected labels are used from the next epoch on. Predictions that
-    correct are made in evaluation mode at the size of the images, and of S scales `softmax(z / S)` is their confidence,
-    which is what cross-entropy trains and the published code for VOC takes; that for SegTHOR takes predictions of the
-    training steps. Class 0 is the background.
+    correct are made in evaluation mode at the size of the images, and their confidence is `softmax(w z)`, with w the
+    weight of that scale (`1 / S` of S even ones), which is what cross-entropy trains and the published code for VOC
+    takes; that for SegTHOR takes predictions of the training steps. The former also refines predictions by a dense
+    conditional random field; there is none here. Class 0 is the background.
     """
 
-    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+    takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
     learns_from: ClassVar[frozenset[str]] = frozenset({MASKS})
     first_try: ClassVar[FirstTry] = FirstTry(arch="unet", parameters={"scales": "1"})
 
@@ -61,9 +64,23 @@ class ADELE(Recipe):
     scales: Annotated[tuple[PositiveFloat, ...], _FROM_TEXT, _AS_TEXT] = Field(
         (0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
     )
+    learned_scales: bool = Field(
+        False, description="whether the weights w of the scales are learned, as for VOC; else all are equal"
+    )
     consistency: NonNegativeFloat = Field(1.0, description="lambda, weight of the agreement over scales")
     sure: float = Field(0.8, ge=0, le=1, description="rho, probability from which agreement counts")
     gate: Gate = Field("image", description="whether one sure pixel lets its image count, or each pixel itself")
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The net with the logarithms of the scales' weights beside its own parameters, where they are learned."""
+        if self.learned_scales:
+            add_scales(model, len(self.scales))
+        return model
+
+    def end(self, model: Classifier) -> None:
+        """The net without them."""
+        if self.learned_scales:
+            remove_scales(model)
 
     def begin(self, setup: Setup) -> None:
         """Labels as they are given.
@@ -97,10 +114,13 @@ class ADELE(Recipe):
         logits = [at_scale(step.model, step.shown, scale) for scale in self.scales]
         own = logits[self.scales.index(1.0)].detach()
         memory[COUNTS] += overlap_counts(own.argmax(1), step.labels, step.classes)
+        weights = scale_weights(step.classifier) if self.learned_scales else None
         if len(logits) == 1:
             return F.cross_entropy(logits[0], labels, ignore_index=IGNORED)
-        agreement = multi_scale_consistency(logits, labels, sure=self.sure, gate=self.gate)
-        return (multi_scale_cross_entropy(logits, labels) + self.consistency * agreement) / len(logits)
+        agreement = multi_scale_consistency(logits, labels, sure=self.sure, gate=self.gate, weights=weights)
+        if weights is not None:
+            step.figures.update({f"scale_{s:g}": float(w) for s, w in zip(self.scales, weights.detach(), strict=True)})
+        return (multi_scale_cross_entropy(logits, labels, weights) + self.consistency * agreement) / len(logits)
 
     def after_epoch(self, epoch: Epoch) -> None:
         """Extend the curves, tell whose early learning has ended, and correct the labels of these classes."""
@@ -137,8 +157,12 @@ class ADELE(Recipe):
         if not bool(due.any()):
             return
 
+        own = 1 / len(self.scales)
+        if self.learned_scales:
+            own = float(scale_weights(epoch.model).detach()[self.scales.index(1.0)])
+
         def read(images: Tensor) -> Tensor:
-            probabilities = (epoch.model(images).float() / len(self.scales)).softmax(1)
+            probabilities = (own * epoch.model(images).float()).softmax(1)
             sure = is_confident(probabilities, self.foreground, self.background)
             return torch.stack([probabilities.argmax(1), sure.long()], 1).to(torch.uint8)
 

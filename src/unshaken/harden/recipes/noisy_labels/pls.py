@@ -18,7 +18,7 @@ from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step, frozen_sta
 from unshaken.harden.engine.strong_views import ViewSettings, strong_view
 from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
-from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, stage_layer, track
+from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, TrainingOutputs, stage_layer, track
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
 from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import guess_weights
@@ -112,7 +112,7 @@ class PLS(Recipe):
         if step.epoch >= self.warmup:
             step.extra[GUESS] = self._guess(step, weak, rng)
         if step.epoch <= self.warmup:
-            images, targets = self._mixed(step, weak, targets)[:2]
+            images, targets = self._mixed(step, weak, targets, self.info.name)[:2]
             return F.cross_entropy(step.model(images).float(), targets)
         rows = step.rows.to(step.images.device)
         noisy, weights = memory[NOISY][rows], memory[WEIGHT][rows]
@@ -129,13 +129,32 @@ class PLS(Recipe):
             table[step.rows.to(table.device)] = step.extra[GUESS]
 
     def _learned(self, step: Step, rng: SampleRng, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        mixed, _, share, partners = self._mixed(step, images, targets)
+        mixed, _, share, partners = self._mixed(step, images, targets, self.info.name)
         logits, first = outputs(step, mixed, "logits", "projection")
-        sides = ((share, torch.arange(len(targets), device=targets.device)), (1 - share, partners))
-        total = sum(part * weighted_cross_entropy(logits, targets[o], weights[o]) for part, o in sides)
+        second = None
         if self.contrastive:
             view = strong_view(step.images, CONTRAST, rng.fold("contrast"), self.mirror)
             (second,) = outputs(step, view, "projection")
+        return self._objective(logits, first, second, targets, weights, share, partners)
+
+    def _objective(
+        self, logits: Tensor, first: Tensor, second: Tensor | None, targets: Tensor, weights: Tensor, share: float,
+        partners: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """The loss of one network.
+
+        Args:
+            logits: of mixed images, `[B, K]`.
+            first: their projections, `[B, P]`.
+            second: projections of another view; None without the contrastive loss.
+            targets: before they were mixed, `[B, K]`.
+            weights: `[B]`.
+            share: of the image that prevails.
+            partners: places of the others, `[B]`.
+        """
+        sides = ((share, torch.arange(len(targets), device=targets.device)), (1 - share, partners))
+        total = sum(part * weighted_cross_entropy(logits, targets[o], weights[o]) for part, o in sides)
+        if second is not None:
             classes = targets.argmax(1)
             losses = [supervised_contrastive(first, second, classes[o, None] == classes, self.tau) for _, o in sides]
             total = total + self.contrastive * (share * losses[0] + (1 - share) * losses[1]).mean()
@@ -143,11 +162,11 @@ class PLS(Recipe):
             total = total + prior_penalty(logits.float())
         return torch.as_tensor(total)
 
-    def _mixed(self, step: Step, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
-        """Mixed images and targets, the share of the image that prevails, and the partners `[N]`."""
+    def _mixed(self, step: Step, images: Tensor, targets: Tensor, stream: str) -> tuple[Tensor, Tensor, float, Tensor]:
+        """Mixed images and targets, the share of the image that prevails, and the partners `[N]`, by a named stream."""
         if not self.mixup:
             return images, targets, 1.0, torch.arange(len(images), device=images.device)
-        weights, partners = dominant_pairs(batch_generator(step, self.info.name), len(images), self.mixup)
+        weights, partners = dominant_pairs(batch_generator(step, stream), len(images), self.mixup)
         partners = partners.to(images.device)
         return *mixup_batch(images, targets, weights, partners), float(weights[0]), partners[1]
 
@@ -159,8 +178,12 @@ class PLS(Recipe):
         """The sharpened mean prediction on weak views, the first of which is there."""
         views = [weak, *(self._weak(step.images, rng.fold(i)) for i in range(1, self.guesses))]
         with frozen_statistics(step.classifier):
-            found = torch.stack([step.model(view).float().softmax(1) for view in views]).mean(0)
+            found = torch.stack([self._predicted(step, view) for view in views]).mean(0)
         return sharpen(found, 1 / self.gamma)
+
+    def _predicted(self, step: Step, images: Tensor) -> Tensor:
+        """Probabilities `[B, K]` in training mode."""
+        return step.model(images).float().softmax(1)
 
     # After an epoch.
 
@@ -169,13 +192,24 @@ class PLS(Recipe):
         if epoch.number < self.warmup:
             return
         memory, tracked = epoch.memory, track(epoch.model, epoch.evaluate, self.stage)
-        rows, known = tracked.rows, torch.zeros_like(memory[NOISY])
+        self._decide(epoch.number, tracked, memory[GUESS], memory[NOISY], memory[WEIGHT])
+        epoch.figures["flagged"] = float(memory[NOISY][tracked.rows].float().mean())
+
+    def _decide(self, number: int, tracked: TrainingOutputs, guesses: Tensor, noisy: Tensor, weights: Tensor) -> None:
+        """What one network doubts after an epoch, and how much its guesses weigh, written into the last two.
+
+        Args:
+            number: of the epoch.
+            tracked: what the network says of all samples.
+            guesses: stored before, `[samples, K]`.
+            noisy: bool `[samples]`.
+            weights: `[samples]`.
+        """
+        rows, known = tracked.rows, torch.zeros_like(noisy)
         known[torch.tensor(self.wrong, dtype=torch.int64, device=known.device)] = True
-        detection = DETECTORS[self.detectors[epoch.number % len(self.detectors)]](tracked, self.threshold, known)
+        detection = DETECTORS[self.detectors[number % len(self.detectors)]](tracked, self.threshold, known)
         if detection is not None:  # else the decision before stands
-            memory[NOISY][rows] = torch.from_numpy(detection.flagged).to(known)
-        noisy = memory[NOISY][rows].cpu().numpy()
-        epoch.figures["flagged"] = float(noisy.mean())
+            noisy[rows] = torch.from_numpy(detection.flagged).to(known)
         if self.weighted:
-            weights = guess_weights(tracked.pseudo_losses(memory[GUESS][rows]), noisy)
-            memory[WEIGHT][rows] = torch.from_numpy(weights).to(memory[WEIGHT])
+            found = guess_weights(tracked.pseudo_losses(guesses[rows]), noisy[rows].cpu().numpy())
+            weights[rows] = torch.from_numpy(found).to(weights)

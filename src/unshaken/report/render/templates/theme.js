@@ -7,4 +7,9 @@
   button.addEventListener("click", function () { root.setAttribute("data-theme", dark() ? "light" : "dark"); show(); });
   system.addEventListener("change", show);
   show();
+  document.querySelectorAll(".overlay input").forEach(function (slider) {
+    var box = slider.closest(".overlay");
+    slider.parentNode.hidden = false;
+    slider.addEventListener("input", function () { box.style.setProperty("--over", slider.value / 100); });
+  });
 })();

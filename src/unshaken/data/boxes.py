@@ -1,0 +1,204 @@
+"""`BoxTable` and `object_masks`: where objects are in photos, carried into a model's view of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.classifier import View
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import parse_number, parse_whole
+from unshaken.data.dataset import Dataset
+from unshaken.data.decode import BadImage, cut, form_of, open_image
+from unshaken.data.parquet_check import check_parquet
+from unshaken.data.spec import existing, reason_of
+from unshaken.data.view_geometry import place_photo
+
+COLUMNS = ("id", "x", "y", "w", "h")
+LARGEST = 1 << 30
+"""Bytes of a CSV file of boxes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxTable:
+    """Boxes of objects in photos, in the form of YOLO: centre and size, divided by the photo's width and height.
+
+    Args:
+        ids: sample of each box.
+        boxes: float64 `[n, 4]` as (x, y, w, h).
+        classes: int64 `[n]`; None where the file has none.
+    """
+
+    ids: Sequence[str]
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64] | None = None
+
+    @classmethod
+    def read(cls, file: str) -> BoxTable:
+        """Read a parquet or CSV file with the columns `id, x, y, w, h`, and `class` where objects have one.
+
+        Raises:
+            DataError: the file cannot be read or lacks a column, or a box is empty or outside of its photo.
+        """
+        path = existing(file, file, folder=False)
+        try:
+            found = _from_csv(path) if path.suffix.lower() == ".csv" else _from_parquet(path, file)
+        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, ParameterError, ValueError) as error:
+            raise DataError(f"boxes in {file!r} cannot be read: {reason_of(error)}") from error
+        x, y, w, h = found.boxes.T
+        wrong = ~np.isfinite(found.boxes).all(1) | (w <= 0) | (h <= 0)
+        wrong |= (x + w / 2 <= 0) | (x - w / 2 >= 1) | (y + h / 2 <= 0) | (y - h / 2 >= 1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"boxes in {file!r}: row {row} (id {found.ids[row]!r}) is empty or outside of its photo: "
+                f"{found.boxes[row].tolist()}; write the centre x, y and the size w, h as shares of width and height"
+            )
+        return found
+
+    def in_view(
+        self, dataset: Dataset, indices: Sequence[int], view: View | None, *, labels: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """The boxes of samples, in pixels of what the model sees: resized and cut as the photos are.
+
+        Args:
+            dataset: whose photos the boxes are in.
+            indices: which of its samples.
+            view: how the model looks at photos; None for as they are.
+            labels: keep the boxes of the sample's class only, where classes are those of the model.
+
+        Returns:
+            For each sample float32 `[n, 4]` as (left, top, right, bottom), the right and lower end excluded; what the
+            view cuts off is gone, and so are boxes of which nothing is left.
+
+        Raises:
+            DataError: no id of the table is a sample of the data, or labels were given and the boxes have no class.
+        """
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.ids):
+            rows.setdefault(name, []).append(row)
+        if not rows.keys() & set(dataset.ids):
+            raise DataError(
+                f"none of the boxes' ids, such as {self.ids[0]!r}, is a sample of {dataset.options.spec!r}, whose ids "
+                f"are like {dataset.ids[0]!r}"
+                if self.ids
+                else "the table of boxes is empty"
+            )
+        if labels is not None and self.classes is None:
+            raise DataError("the table of boxes has no column class, so that boxes of one class cannot be chosen")
+        found = []
+        for i, index in enumerate(indices):
+            own = rows.get(dataset.ids[index], [])
+            if labels is not None and self.classes is not None:
+                own = [row for row in own if self.classes[row] == labels[i]]
+            found.append(_placed(self.boxes[own], *_size(dataset, index), seen_as(dataset, view)) if own else _NONE)
+        return found
+
+
+_NONE = torch.zeros(0, 4)
+
+
+def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
+    """Where the objects of samples are, from a folder of masks, in pixels of what the model sees.
+
+    Args:
+        folder: holds for a sample the image `<id>.png`, without the id's own ending; what is not black is the object.
+        dataset: whose photos the masks belong to.
+        indices: which of its samples; one without a mask has none.
+        view: how the model looks at photos; None for as they are.
+
+    Returns:
+        bool `[N, H, W]`.
+
+    Raises:
+        DataError: a mask cannot be read or has another size than its photo, or no sample has one.
+    """
+    root, seen = existing(folder, folder, folder=True), seen_as(dataset, view)
+    found: list[NDArray[np.bool_] | None] = []
+    for index in indices:
+        path = root / Path(dataset.ids[index]).with_suffix(".png")
+        if not path.is_file():
+            found.append(None)
+            continue
+        try:
+            mask = open_image(path).convert("L")
+        except BadImage as error:
+            raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
+        if mask.size != _size(dataset, index):
+            raise DataError(f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels, its photo is not")
+        found.append(np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"))) > 0)
+    shapes = {mask.shape for mask in found if mask is not None}
+    if len(shapes) != 1:
+        raise DataError(
+            f"no sample has a mask in {folder!r}: write them as <id>.png" if not shapes else
+            f"the masks in {folder!r} are of {len(shapes)} sizes: choose a size, as in folder:photos?size=224"
+        )  # fmt: skip
+    empty = np.zeros(next(iter(shapes)), bool)
+    return torch.from_numpy(np.stack([empty if mask is None else mask for mask in found]))
+
+
+def seen_as(dataset: Dataset, view: View | None) -> View | None:
+    """The view that holds for a data set, whose SPEC may set a size; None for photos as they are."""
+    size = dataset.options.size
+    return view if size is None else View(size, size, size)
+
+
+def _size(dataset: Dataset, index: int) -> tuple[int, int]:
+    """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
+    try:
+        return form_of(dataset.fetch(index))[1]
+    except BadImage:
+        return 1, 1
+
+
+def _placed(boxes: NDArray[np.float64], width: int, height: int, view: View | None) -> Tensor:
+    """Boxes of one photo in pixels of the view, as (left, top, right, bottom)."""
+    x, y, w, h = boxes.T
+    corners = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
+    if view is None:
+        moved, limits = corners * [width, height, width, height], [width, height]
+    else:
+        place, limits = place_photo(width, height, view), [view.width, view.height]
+        moved = corners * ([place.width, place.height] * 2) - ([place.left, place.top] * 2)
+    inside = np.clip(moved, 0, limits * 2)
+    left = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
+    return torch.from_numpy(inside[left].astype(np.float32))
+
+
+def _from_parquet(path: Path, file: str) -> BoxTable:
+    names = pq.read_schema(path).names
+    _check_columns(names)
+    wanted = [*COLUMNS, *({"class"} & set(names))]
+    check_parquet(path, wanted, file)
+    table = pq.read_table(path, columns=wanted, memory_map=False)
+    table.validate(full=True)
+    boxes = np.stack([table[c].cast(pa.float64()).to_numpy() for c in COLUMNS[1:]], 1)
+    classes = table["class"].cast(pa.int64()).to_numpy() if "class" in wanted else None
+    return BoxTable([str(name) for name in table["id"].to_pylist()], boxes, classes)
+
+
+def _from_csv(path: Path) -> BoxTable:
+    if path.stat().st_size > LARGEST:
+        raise ValueError("the file is too large: write it as parquet")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(rows[0]) if rows else []
+    _check_columns(names)
+    boxes = np.array([[parse_number(row[c] or "", c) for c in COLUMNS[1:]] for row in rows], np.float64)
+    classes = np.array([parse_whole(row["class"] or "") for row in rows]) if "class" in names else None
+    return BoxTable([row["id"] or "" for row in rows], boxes, classes)
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise ValueError(f"the column {missing[0]} is missing; needed are {', '.join(COLUMNS)}, and class where known")

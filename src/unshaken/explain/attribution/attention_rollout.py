@@ -1,0 +1,29 @@
+"""Attention rollout: how much of each patch reaches what the head reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.attention_map import AttentionMap
+
+
+@register("attention-rollout", reference="Abnar & Zuidema 2020, arXiv:2005.00928")
+class AttentionRollout(AttentionMap):
+    """Attention rollout: the row of `A_L' ... A_1'` that the head reads, with `A_l' = (A_l + I) / 2`.
+
+    Heads are averaged. The map is the same for every class: attention says where a model looks, and not for what.
+    Without a class token it is the mean over the rows that the head reads, as a rule all patches.
+    """
+
+    heads: Literal["mean", "max", "min"] = Field("mean", description="how heads become one: mean, max or min")
+
+    def follow(self, relevance: Tensor, attention: Tensor, gradient: Tensor | None) -> Tensor:
+        """`r A'`, with the rows of `A + I` brought to a sum of 1."""
+        fused = {"mean": attention.mean, "max": attention.amax, "min": attention.amin}[self.heads](1)
+        mixed = fused + torch.eye(fused.shape[-1]).to(fused)
+        return torch.einsum("nt,ntu->nu", relevance, mixed / mixed.sum(-1, keepdim=True))

@@ -1,0 +1,141 @@
+"""LIME: a linear model of the score, from copies of the image in which segments are missing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Logits
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.explain.engine.attribution import Attribution, AttributionMap
+from unshaken.explain.engine.masked import CHUNK
+from unshaken.explain.engine.pieces import even_piece
+from unshaken.explain.engine.segments import Segmentation, segment_means, segments_of
+from unshaken.explain.engine.target import Score, Target, score_of
+
+
+class Copies(State):
+    """One row a sample.
+
+    Args:
+        target: the sample and its class.
+        rng: the sample's streams.
+        segments: of each pixel, int64 `[N, H, W]`.
+        behind: what shows where a segment is missing, `[N, C, H, W]`.
+        scores: of the copies, `[N, samples]`.
+        asked: int64 `[N]`: copies asked about.
+    """
+
+    target: Target
+    rng: SampleRng
+    segments: Tensor
+    behind: Tensor
+    scores: Tensor
+    asked: Tensor
+
+
+def linear_fit(present: Tensor, scores: Tensor, kernel: float, ridge: float) -> Tensor:
+    """Coefficients of `min_b0,b sum_i w_i (s_i - b0 - b z_i)^2 + ridge |b|^2`, with `w_i = exp(-d_i^2 / kernel^2)`.
+
+    The distance d is the cosine distance between z and a row of ones, `1 - sqrt(mean z)`; without any segment 1.
+
+    Args:
+        present: z, bool `[M, L]`.
+        scores: s, `[M]`.
+        kernel: width of the kernel.
+        ridge: weight of the penalty.
+
+    Returns:
+        b, float64 `[L]`.
+    """
+    z, s = present.double(), scores.double()
+    weights = (-(1 - z.mean(1).sqrt()).square() / kernel**2).exp()
+    share = weights / weights.sum()
+    centred = z - share @ z
+    gram = centred.T @ (weights[:, None] * centred) + ridge * torch.eye(z.shape[1]).to(z)
+    right = centred.T @ (weights * (s - share @ s))
+    return right @ torch.linalg.pinv(gram, hermitian=True)
+
+
+@register("lime", reference="Ribeiro et al. 2016, arXiv:1602.04938")
+class LIME(Attribution[Copies]):
+    """LIME: coefficients of a weighted ridge regression of the score on which segments are present.
+
+    The image is cut into segments; of each copy every segment is missing with probability 1/2 and shows its own mean
+    colour then; the first copy is the whole image. A pixel gets the signed coefficient of its segment. Maps change with
+    the seed and with the number of segments: compare several before you believe one.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
+    segmentation: Segmentation = Field("slic", description="slic: pieces of like colour (scikit-image); or grid")
+    segments: PositiveInt = Field(50, description="number of segments, about")
+    compactness: PositiveFloat = Field(30.0, description="how much nearness counts beside colour in SLIC")
+    sigma: NonNegativeFloat = Field(3.0, description="deviation of the blur before SLIC, in pixels")
+    samples: PositiveInt = Field(1000, description="number of copies")
+    kernel: PositiveFloat = Field(0.25, description="width of the kernel that weighs copies, in cosine distance")
+    ridge: NonNegativeFloat = Field(1.0, description="weight of the squared coefficients")
+
+    @property
+    def width(self) -> int:
+        """Copies of one query at most."""
+        return CHUNK
+
+    def start(self, target: Target, rng: SampleRng) -> Copies:
+        """Cut the images."""
+        images = target.images
+        segments = segments_of(images, self.segmentation, self.segments, self.compactness, self.sigma)
+        scores = images.new_zeros(len(images), self.samples)
+        none = torch.zeros_like(target.classes)
+        return Copies(target, rng, segments, segment_means(images, segments), scores, none)
+
+    def _numbers(self, state: Copies) -> Tensor:
+        """The next copies; in the last query the last one is repeated."""
+        piece = torch.arange(even_piece(self.samples, CHUNK), device=state.asked.device)
+        return (state.asked[:, None] + piece).clamp(max=self.samples - 1)
+
+    def present(self, rng: SampleRng, number: Tensor, segments: int) -> Tensor:
+        """Which segments copies have, bool `[N, Q, L]`; whatever L is, a segment's draws are the same.
+
+        Args:
+            rng: the samples' streams.
+            number: which copies, int64 `[N, Q]`.
+            segments: L.
+        """
+        drawn = rng.each(number).fresh(segments).view(*number.shape, segments)
+        return (drawn < 0.5) | (number == 0)[:, :, None]
+
+    def ask(self, state: Copies) -> Logits:
+        """The next copies."""
+        images, number = state.target.images, self._numbers(state)
+        n, q = number.shape
+        present = self.present(state.rng, number, int(state.segments.max()) + 1)
+        place = state.segments.flatten(1)[:, None].expand(-1, q, -1)
+        shown = present.gather(2, place).view(n, q, 1, *images.shape[2:])
+        return Logits(torch.where(shown, images[:, None], state.behind[:, None]))
+
+    def tell(self, state: Copies, answer: Answer) -> Copies:
+        """Keep the scores."""
+        number, logits = self._numbers(state), required(answer.logits)
+        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
+        return state.replace(scores=state.scores.scatter(1, number, scores), asked=state.asked + number.shape[1])
+
+    def done(self, state: Copies) -> Tensor:
+        """After all copies."""
+        return state.asked >= self.samples
+
+    def result(self, state: Copies) -> AttributionMap:
+        """See `linear_fit`; each pixel has its segment's coefficient."""
+        found = []
+        every = torch.arange(self.samples, device=state.asked.device)[None]
+        for i, segments in enumerate(state.segments):
+            present = self.present(state.rng[i : i + 1], every, int(segments.max()) + 1)[0]
+            found.append(linear_fit(present, state.scores[i], self.kernel, self.ridge)[segments].float())
+        return AttributionMap(torch.stack(found) if found else state.target.images[:, 0])

@@ -1,0 +1,83 @@
+"""Concept level: how many units of each model detect colours, textures and objects, at one threshold for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.analysis import Analysis, Findings, Subject
+from unshaken.explain.units.concepts import MADE
+from unshaken.explain.units.netdissect import NetDissect
+from unshaken.measure import Figure, share
+
+LOW = ("colour", "texture")
+"""Categories of low level."""
+
+
+def low_level_share(counts: Mapping[str, int]) -> Figure | None:
+    """The share of colours and textures among detectors, with its interval; None where there is no detector.
+
+    Args:
+        counts: category to number of detectors.
+
+    >>> low_level_share({"colour": 1, "texture": 2, "object": 1}).value
+    0.75
+    """
+    total = sum(counts.values())
+    return share(sum(counts.get(name, 0) for name in LOW), total) if total else None
+
+
+@register("concept-level", reference="Chen et al. 2020, arXiv:2006.09373")
+class ConceptLevel(Analysis):
+    """Concept level: detectors by category and layer, by Network Dissection, of several models at one threshold.
+
+    Another threshold for one of the models would manufacture a difference.
+    """
+
+    table: ClassVar[str] = "geometry"
+    group: ClassVar[str] = "biases"
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    several: ClassVar[bool] = True
+
+    layers: str = Field("", description="layers, or patterns, joined by +; empty for the end of each stage")
+    concepts: str = Field(MADE, description="concept set: 'made', or a folder")
+    images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
+    quantile: float = Field(0.995, description="threshold of a unit: quantile of its activations", gt=0, lt=1)
+    least: float = Field(0.04, description="IoU above which a unit is a detector, in every model", ge=0, lt=1)
+
+    def find(self, subject: Subject) -> Findings:
+        """See `Analysis.find`."""
+        values = {name: getattr(self, name) for name in ("layers", "concepts", "images", "quantile", "least")}
+        dissect = NetDissect(**values)
+        rows: dict[str, list[Any]] = {name: [] for name in ("model", "layer", "depth", "quantity", "value", "n")}
+        figures: dict[str, Figure] = {}
+        detectors: dict[str, dict[str, dict[str, int]]] = {}
+        remarks: list[str] = []
+        categories: list[str] = []
+        passes = 0
+        for model, classifier in subject.models.items():
+            found = dissect.find(replace(subject, models={model: classifier}))
+            categories, passes = found.extra["categories"], passes + found.forwards
+            counted = {layer: dict(counts) for layer, counts in found.extra["detectors"].items()}
+            units = dict.fromkeys(found.rows["layer"])
+            detectors[model] = {layer: _by_category(counted.get(layer, {}), categories) for layer in units}
+            for place, (layer, counts) in enumerate(detectors[model].items()):
+                if (figure := low_level_share(counts)) is not None:
+                    figures[f"low_level.{model}.{layer}"] = figure
+                n = list(found.rows["layer"]).count(layer)
+                for category, count in counts.items():
+                    cells = (model, layer, place / max(1, len(units) - 1), f"detectors of {category}", float(count), n)
+                    for column, cell in zip(rows.values(), cells, strict=True):
+                        column.append(cell)
+            remarks += [r for r in found.remarks if r not in remarks]
+        remarks.append(f"A unit is a detector above an IoU of {self.least:g} in every model.")
+        extra = {"models": list(detectors), "detectors": detectors, "categories": categories, "least": self.least}
+        return Findings(rows, figures, tuple(remarks), extra=extra, forwards=passes)
+
+
+def _by_category(counts: Mapping[str, int], categories: list[str]) -> dict[str, int]:
+    return {name: counts.get(name, 0) for name in categories}

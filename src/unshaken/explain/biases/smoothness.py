@@ -1,0 +1,193 @@
+"""Smoothness: whether first filters are smooth, and whether pixel noise reaches the maps of deeper layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import DataError, ModelError, did_you_mean
+from unshaken.core.oracle import Oracle
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.explain.biases._answers import asking
+from unshaken.explain.biases.total_variation import kernel_variation, total_variation
+from unshaken.explain.engine.analysis import Analysis, Findings, Subject
+from unshaken.measure import Figure
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+
+OUTLIER = 0.2
+"""Change of a channel's variation under noise that makes an outlier, as a share of the first model's mean."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerVariation:
+    """The total variation of a layer's channels, mean over images.
+
+    Args:
+        clean: float64 `[D]`.
+        noisy: the same under noise.
+    """
+
+    clean: Tensor
+    noisy: Tensor
+
+    @property
+    def ratio(self) -> float:
+        """The layer's variation under noise, as a multiple of that without; 1 for a layer that is zero throughout."""
+        return _ratio(float(self.clean.sum()), float(self.noisy.sum()))
+
+    def outliers(self, mean: float) -> list[int]:
+        """Channels whose variation changes by 0.2 or more of a mean, such as that of a standard model's layer."""
+        return ((self.noisy - self.clean).abs() >= OUTLIER * mean).nonzero().flatten().tolist() if mean else []
+
+
+def convolutions(model: Classifier) -> dict[str, nn.Conv2d]:
+    """The convolutions of a model by name, in order.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = {name: m for name, m in model.net.named_modules() if isinstance(m, nn.Conv2d)}
+    if not found:
+        raise ModelError(f"model {model.name!r} has no convolution (Conv2d), and so no channels with places")
+    return found
+
+
+def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
+    """The layers that a user names by `a+b`, or all convolutions.
+
+    Raises:
+        ModelError: one is not there, or there is no convolution.
+    """
+    if not named:
+        return tuple(convolutions(model))
+    known = dict(model.net.named_modules())
+    for name in (names := tuple(named.split("+"))):
+        if name not in known or not name:
+            raise ModelError(f"model {model.name!r} has no layer {name!r}; {did_you_mean(name, known)}")
+    return names
+
+
+def channel_variation(
+    oracle: Oracle, layers: tuple[str, ...], images: Tensor, noisy: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The variation of each channel's maps for images and their noisy versions, each float64 `[N, D]`, by layer."""
+    found = {}
+    with torch.no_grad():
+        outputs = [oracle.forward(x, layers)[1] for x in (images, noisy)]
+    for layer in layers:
+        if outputs[0][layer].ndim != 4:
+            raise ModelError(f"layer {layer!r} gives {list(outputs[0][layer].shape)}, not maps [N, D, h, w]")
+        found[layer] = tuple(total_variation(out[layer].double()).cpu() for out in outputs)
+    return found  # type: ignore[return-value]
+
+
+@register("smoothness", reference="Chen et al. 2020, arXiv:2006.09373")
+class Smoothness(Analysis):
+    """Smoothness: total variation of first filters and of every channel's maps, with and without Gaussian noise.
+
+    Compare ratios between models, not raw values: these depend on a channel's scale and on the size of its map.
+    """
+
+    table: ClassVar[str] = "geometry"
+    group: ClassVar[str] = "biases"
+    several: ClassVar[bool] = True
+
+    noise: float = Field(0.1, description="standard deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
+    layers: str = Field("", description="names of layers, joined by +; empty for all convolutions")
+
+    def find(self, subject: Subject) -> Findings:
+        """See `Analysis.find`."""
+        layers = {name: layers_of(model, self.layers) for name, model in subject.models.items()}
+        parts: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {}
+        with asking(subject) as answers:
+            for batch in subject.batches():
+                rng = SampleRng.of(subject.seed, "smoothness", batch.ids)
+                noise = rng.noise(*batch.images.shape[1:]).to(batch.images.device)
+                noisy = (batch.images + self.noise * noise).clamp(0, 1)
+                for name, oracle in answers.oracles.items():
+                    for layer, pair in channel_variation(oracle, layers[name], batch.images, noisy).items():
+                        parts.setdefault((name, layer), []).append(pair)
+        if not parts:
+            raise DataError("smoothness: no image could be read")
+        found = {key: tuple(torch.cat(column) for column in zip(*pairs, strict=True)) for key, pairs in parts.items()}
+        first = {name: kernel_variation(_first_kernel(model)).mean() for name, model in subject.models.items()}
+        meters = [oracle.meter for oracle in answers.oracles.values()]
+        return Findings(
+            **_summed(found, layers, {name: float(v) for name, v in first.items()}, self.noise),
+            forwards=sum(m.forwards for m in meters),
+        )
+
+
+def _first_kernel(model: Classifier) -> Tensor:
+    wide = [m.weight.detach() for m in convolutions(model).values() if m.weight.shape[2] * m.weight.shape[3] > 1]
+    if not wide:
+        raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
+    return wide[0]
+
+
+def _summed(
+    found: Mapping[tuple[str, str], tuple[Tensor, ...]],
+    layers: Mapping[str, tuple[str, ...]],
+    first: Mapping[str, float],
+    noise: float,
+) -> dict[str, Any]:
+    """Rows, figures, arrays and facts of `Findings`."""
+    rows: dict[str, list[Any]] = {k: [] for k in ("model", "layer", "depth", "quantity", "value", "low", "high", "n")}
+    figures: dict[str, Figure] = {}
+    arrays, outliers, ratios = {}, {}, {}
+    models = list(layers)
+    for (model, layer), (clean, noisy) in found.items():
+        whole = LayerVariation(clean.mean(0), noisy.mean(0))
+        place = layers[model].index(layer)
+        standard = layers[models[0]][place] if place < len(layers[models[0]]) else layer
+        mean = float(found[models[0], standard][0].mean()) if (models[0], standard) in found else 0.0
+        arrays[f"{model}.{layer}"] = torch.stack([whole.clean, whole.noisy], 1).float()
+        outliers[f"{model}.{layer}"] = whole.outliers(mean)
+        ratios[f"{model}.{layer}"] = whole.ratio
+        figures[f"tv_ratio.{model}.{layer}"] = variation_ratio(clean, noisy)
+        for quantity, value in (("tv-clean", whole.clean), ("tv-noisy", whole.noisy)):
+            _row(rows, model, layer, place / max(1, len(layers[model]) - 1), quantity, float(value.mean()), len(clean))
+        _row(rows, model, layer, place / max(1, len(layers[model]) - 1), "tv-ratio", whole.ratio, len(clean))
+    for model, value in first.items():
+        _row(rows, model, layers[model][0], 0.0, "kernel-tv", value, 1)
+    extra = {
+        "models": models,
+        "layers": layers,
+        "noise": noise,
+        "kernel_tv": first,
+        "ratios": ratios,
+        "outliers": outliers,
+    }
+    remarks = (f"Noise of deviation {noise:g}. Compare ratios: raw variation depends on the scale of a channel.",)
+    return {"rows": rows, "figures": figures, "arrays": arrays, "extra": extra, "remarks": remarks}
+
+
+def variation_ratio(clean: Tensor, noisy: Tensor) -> Figure:
+    """A layer's variation under noise as a multiple of that without, with a bootstrap interval over images.
+
+    Args:
+        clean: of each image and channel, float64 `[N, D]`.
+        noisy: the same under noise.
+    """
+    sums = torch.stack([clean.sum(1), noisy.sum(1)], 1).numpy()
+    draws = bootstrap_means(sums)
+    return bootstrap_figure(_ratio(*sums.mean(0)), np.array([_ratio(*pair) for pair in draws]), len(sums))
+
+
+def _ratio(clean: float, noisy: float) -> float:
+    """1 for a layer that is zero throughout."""
+    return float(noisy / clean) if clean else 1.0
+
+
+def _row(rows: dict[str, list[Any]], model: str, layer: str, depth: float, quantity: str, value: float, n: int) -> None:
+    values = (model, layer, depth, quantity, value, None, None, n)
+    for column, entry in zip(rows.values(), values, strict=True):
+        column.append(entry)

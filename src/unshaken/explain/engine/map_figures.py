@@ -1,0 +1,79 @@
+"""Figures of the maps of a run, from its rows and files alone: means, differences from a control, agreement."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from unshaken.explain.engine.agreement import map_agreement
+from unshaken.explain.engine.compare_maps import MapValues, compare_methods, summarise
+from unshaken.explain.engine.metric import MapMetric
+from unshaken.measure import Figure
+from unshaken.run import RunDir
+
+GAP = "completeness gap"
+"""The mean distance of a map's sum from the total that it should have."""
+
+
+def method_figures(run: RunDir, name: str, metrics: Mapping[str, MapMetric]) -> dict[str, Figure]:
+    """The mean of each metric over the samples where it has a value, and the gap of a method that knows its total.
+
+    Args:
+        run: with the rows `attributions` and `map_metrics`.
+        name: condition of the method.
+        metrics: by the names that their rows have.
+    """
+    found = {m: summarise(_values(run, name, m).values, hits=metric.hits) for m, metric in metrics.items()}
+    gap = _of(run.rows("attributions", ["condition", "gap"]), name)["gap"].drop_null().to_numpy()
+    found[GAP] = summarise(np.abs(np.asarray(gap, np.float64)))
+    return {label: figure for label, figure in found.items() if figure is not None}
+
+
+def differences(run: RunDir, name: str, control: str, metrics: Sequence[str]) -> dict[str, Figure]:
+    """Each metric of a method minus that of a control, paired over samples.
+
+    Args:
+        run: with the rows `map_metrics`.
+        name: condition of the method.
+        control: condition of the control.
+        metrics: names.
+    """
+    found = {m: compare_methods(_values(run, control, m), _values(run, name, m)) for m in metrics}
+    return {m: figure for m, figure in found.items() if figure is not None}
+
+
+def agreements(run: RunDir, names: Sequence[str]) -> list[tuple[str, str, Figure]]:
+    """Spearman's correlation of the kept maps of each two methods, a mean over samples.
+
+    Args:
+        run: with files of maps.
+        names: conditions of the methods.
+    """
+    found = []
+    for one, other in itertools.combinations(names, 2):
+        values = []
+        for file in run.names("maps", suffix=".safetensors"):
+            if file.rpartition("-")[0] == one and run.exists("maps", second := f"{other}-{file.rpartition('-')[2]}"):
+                first, beside = run.read_tensors("maps", file), run.read_tensors("maps", second)
+                if list(first.ids) == list(beside.ids):
+                    values.append(map_agreement(first.tensors["maps"], beside.tensors["maps"]))
+        figure = summarise(torch.cat(values).numpy()) if values else None
+        if figure is not None:
+            found.append((one, other, figure))
+    return found
+
+
+def _values(run: RunDir, name: str, metric: str) -> MapValues:
+    rows = _of(run.rows("map_metrics", ["id", "condition", "metric", "value"]), name)
+    rows = rows.filter(pc.equal(rows["metric"], metric))
+    values = rows["value"].to_numpy(zero_copy_only=False)
+    return MapValues(rows["id"].to_pylist(), np.asarray(values, np.float64))
+
+
+def _of(table: pa.Table, condition: str) -> pa.Table:
+    return table.filter(pc.equal(table["condition"], condition))

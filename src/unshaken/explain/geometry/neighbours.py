@@ -1,0 +1,119 @@
+"""Nearest neighbours of all points, exact, in float64 and in blocks, so that memory stays flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.errors import DataError
+
+Numbers = NDArray[np.float64]
+CLOSE = 1e-6
+"""Squared distances below this share of the squared lengths are computed again, from differences."""
+_SLACK = 8
+_DIFFERENCES = 1 << 23
+"""Numbers of differences that are held at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """The nearest neighbours of each point, itself left out.
+
+    Args:
+        distances: float64 `[N, k]`, rising.
+        indices: int64 `[N, k]`: which points they are.
+    """
+
+    distances: Numbers
+    indices: NDArray[np.int64]
+
+    def among(self, chosen: NDArray[np.bool_], k: int) -> Numbers:
+        """Distances to the k nearest of some points, for these points: what they would be without the others.
+
+        Args:
+            chosen: bool `[N]`.
+            k: neighbours.
+
+        Returns:
+            `[n, k]`; points of whose known neighbours fewer than k are chosen are left out.
+        """
+        there = chosen[self.indices] & chosen[:, None]
+        rows = there.sum(1) >= k
+        first = np.argsort(~there[rows], 1, kind="stable")[:, :k]
+        return np.take_along_axis(self.distances[rows], first, 1)
+
+
+def nearest(points: Tensor, k: int, *, block: int = 512) -> Neighbours:
+    """The k nearest neighbours of every point by Euclidean distance.
+
+    By `|a|^2 + |b|^2 - 2ab` of centred points; where that loses digits, from the differences themselves.
+
+    Args:
+        points: `[N, D]`, finite.
+        k: neighbours.
+        block: points of one product.
+
+    Raises:
+        DataError: there are too few points, or a value is not finite.
+    """
+    n = len(points)
+    if n <= k:
+        raise DataError(
+            f"{k} nearest neighbours need {k + 1} points at least, not {n}: give more images or a smaller k"
+        )
+    check_finite(points)
+    centre = mean_of(points, block)
+    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in points.split(block)])
+    wanted = min(n - 1, k + _SLACK)
+    distances, indices = np.empty((n, k)), np.empty((n, k), np.int64)
+    for first in range(0, n, block):
+        rows = points[first : first + block].double() - centre
+        best = lengths.new_empty((len(rows), 0))
+        names = torch.empty((len(rows), 0), dtype=torch.int64, device=points.device)
+        for start in range(0, n, block):
+            columns = points[start : start + block].double() - centre
+            squared = lengths[first : first + block, None] + lengths[start : start + block] - 2 * rows @ columns.T
+            own = torch.arange(first, first + len(rows), device=points.device)
+            others = torch.arange(start, start + len(columns), device=points.device)
+            squared[own[:, None] == others] = torch.inf
+            best = torch.cat([best, squared], 1)
+            names = torch.cat([names, others.expand(len(rows), -1)], 1)
+            best, order = best.topk(min(wanted, best.shape[1]), largest=False)
+            names = names.gather(1, order)
+        scale = lengths[first : first + block, None] + lengths[names]
+        i, j = (best < CLOSE * scale).nonzero(as_tuple=True)
+        best[i, j] = squared_differences(points, first + i, names[i, j])
+        best, order = best.clamp(min=0).sort(dim=1, stable=True)
+        distances[first : first + block] = best[:, :k].sqrt().cpu().numpy()
+        indices[first : first + block] = names.gather(1, order)[:, :k].cpu().numpy()
+    return Neighbours(distances, indices)
+
+
+def check_finite(points: Tensor) -> None:
+    """Refuse points that have no distance.
+
+    Raises:
+        DataError: a value is infinite or not a number.
+    """
+    wrong = (~points.flatten(1).isfinite().all(1)).nonzero().flatten()
+    if len(wrong):
+        raise DataError(f"point {int(wrong[0])} is infinite or not a number ({len(wrong)} of {len(points)} are)")
+
+
+def mean_of(points: Tensor, block: int = 512) -> Tensor:
+    """The mean point, float64 `[D]`."""
+    return torch.stack([p.double().sum(0) for p in points.split(block)]).sum(0) / len(points)
+
+
+def squared_differences(points: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Squared distances of pairs of points by their indices, float64 `[P]`, without cancellation."""
+    step = max(1, _DIFFERENCES // max(1, points.shape[1]))
+    parts = [
+        ((points[a].double() - points[b].double()) ** 2).sum(1)
+        for a, b in zip(one.split(step), other.split(step), strict=True)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

@@ -1,0 +1,93 @@
+"""Samples as points: pixels, or features of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unshaken.core.classifier import evaluating
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.analysis import Subject
+from unshaken.explain.engine.layers import check_layers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Samples as points.
+
+    Args:
+        values: float32 `[N, D]`.
+        labels: int64 `[N]`; None without.
+        ids: of the samples.
+        forwards: passes that they took.
+    """
+
+    values: Tensor
+    labels: Tensor | None
+    ids: tuple[str, ...]
+    forwards: int = 0
+
+
+def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: str = "") -> Points:
+    """The readable samples of a subject as points; those that are not readable are noted with it.
+
+    Args:
+        subject: its samples are read once.
+        indices: which of them; default all of the subject.
+        layer: whose features are the points, flattened, of the first model; empty for the pixels in [0, 1].
+
+    Raises:
+        ParameterError: a layer is named and there is no model.
+        ModelError: there is no such layer.
+        DataError: no sample can be read.
+    """
+    if layer and not subject.models:
+        raise ParameterError(f"layer={layer!r}: features of a layer need a model")
+    chosen = subject if indices is None else replace(subject, indices=tuple(indices))
+    values, labels, ids, forwards = list[Tensor](), list[Tensor](), list[str](), 0
+    for batch in chosen.batches():
+        if layer:
+            check_layers(subject.model, batch.images[:1], [layer])
+            with evaluating(subject.model), torch.no_grad():
+                values.append(subject.model.features(batch.images, [layer])[1][layer].flatten(1).float().cpu())
+            forwards += len(batch)
+        else:
+            values.append(batch.images.flatten(1).float().cpu())
+        ids += batch.ids
+        if batch.labels is not None:
+            labels.append(batch.labels.cpu())
+    subject.bad.update(chosen.bad)
+    if not values:
+        raise DataError("no sample could be read: there is no geometry to look at")
+    return Points(torch.cat(values), torch.cat(labels) if len(labels) == len(values) else None, tuple(ids), forwards)
+
+
+def drawn_indices(subject: Subject, most: int, *, balanced: bool) -> list[int]:
+    """Some of a subject's samples, by the seed and their ids: the same ones in whatever order they come.
+
+    Args:
+        subject: with a data set.
+        most: how many at most.
+        balanced: as many of each label, as far as there are; samples without a label are left out.
+
+    Returns:
+        Indices in rising order.
+    """
+    indices = list(subject.indices)
+    dataset = subject.dataset
+    if dataset is None or (not balanced and len(indices) <= most):
+        return indices
+    keys = SampleRng.of(subject.seed, "geometry", [dataset.ids[i] for i in indices]).keys.tolist()
+    order = [i for _, i in sorted(zip(keys, indices, strict=True))]
+    if not balanced or dataset.labels is None:
+        return sorted(order[:most])
+    groups: dict[int, list[int]] = {}
+    for i in order:
+        if int(dataset.labels[i]) >= 0:
+            groups.setdefault(int(dataset.labels[i]), []).append(i)
+    each = most // max(1, len(groups))
+    return sorted(i for group in groups.values() for i in group[:each])

@@ -1,0 +1,97 @@
+"""`representation-dimension`: intrinsic dimension of what each layer makes of the images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import DataError
+from unshaken.core.registry import register
+from unshaken.explain.engine.analysis import Analysis, Findings, Subject
+from unshaken.explain.engine.depth_layers import DepthLayer, depth_layers
+from unshaken.explain.geometry.estimators import Settings, dimensions
+from unshaken.explain.geometry.intrinsic_dimension import BIAS
+from unshaken.explain.geometry.mle import Divisor
+from unshaken.explain.geometry.points import drawn_indices
+from unshaken.explain.geometry.rows import GeometryRows
+
+
+@register("representation-dimension", reference="Konz & Mazurowski 2024, arXiv:2401.08865")
+class RepresentationDimension(Analysis):
+    """Intrinsic dimension of the features of each layer, from the pixels to the last hidden one.
+
+    Give the images that the network was trained on for the publication's quantity. Features that collapse to a few
+    points have many duplicates, which are left out.
+    """
+
+    table: ClassVar[str] = "geometry"
+    group: ClassVar[str] = "geometry"
+
+    estimators: str = Field("twonn+mle", description="mle, twonn, geomle, joined by +")
+    k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)
+    divisor: Divisor = Field(
+        "k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
+    )
+    most: PositiveInt = Field(2000, description="samples at most, drawn by the seed", le=100_000)
+    draws: PositiveInt = Field(50, description="halves of the samples, for the interval", ge=2, le=10_000)
+    layers: str = Field("", description="layers joined by +, NAME:in for an input; empty for some over the depth")
+    chosen: PositiveInt = Field(
+        6, description="layers that are chosen where none is named, beside the last one", le=1000
+    )
+    form: Literal["pooled", "flat"] = Field("pooled", description="mean over the places of a map, or all its values")
+
+    def find(self, subject: Subject) -> Findings:
+        """One pass an image and model; a layer whose dimension cannot be told is a row with an error."""
+        settings = Settings.of(self.estimators, self.k, self.divisor, self.draws, subject.seed)
+        picked = replace(subject, indices=drawn_indices(subject, self.most, balanced=False))
+        rows, remarks, passes = GeometryRows(), [BIAS], 0
+        for name, model in subject.models.items():
+            layers, points = self.features(picked, model)
+            passes += len(points[0])
+            for layer, values in zip([DepthLayer("", 0.0), *layers], points, strict=True):
+                where = layer.name or "pixels"
+                try:
+                    found, duplicates = dimensions(values, settings)
+                except DataError as error:
+                    rows.fail("dimension", str(error), model=name, layer=where, depth=layer.depth)
+                    continue
+                for kind, figure in found.items():
+                    rows.add(f"dimension {kind}", figure, model=name, layer=where, depth=layer.depth)
+                if duplicates:
+                    remarks.append(f"{name}, {where}: {duplicates:,} of {len(values):,} have a duplicate.")
+        subject.bad.update(picked.bad)
+        return Findings(rows.columns, rows.figures, tuple(remarks), extra={"form": self.form}, forwards=passes)
+
+    def features(self, subject: Subject, model: Classifier) -> tuple[list[DepthLayer], list[Tensor]]:
+        """The layers, and the points of the pixels and of each of them, `[N, D]`.
+
+        Raises:
+            DataError: no image can be read.
+        """
+        layers: list[DepthLayer] = []
+        parts: list[list[Tensor]] = []
+        for batch in subject.batches(model.view):
+            if not parts:
+                layers = depth_layers(model, batch.images[:1], self.layers, most=self.chosen)
+                parts = [[] for _ in range(len(layers) + 1)]
+            with evaluating(model), torch.no_grad():
+                _, found = model.features(batch.images, [x.name for x in layers])
+            parts[0].append(batch.images.flatten(1).float().cpu())
+            for part, layer in zip(parts[1:], layers, strict=True):
+                part.append(self._flat(found[layer.name]).float().cpu())
+        if not parts:
+            raise DataError("no sample could be read: there is no geometry to look at")
+        return layers, [torch.cat(part) for part in parts]
+
+    def _flat(self, features: Tensor) -> Tensor:
+        """Features of a layer as points; tokens `[N, T, D]` are pooled over T, maps `[N, D, h, w]` over places."""
+        if self.form == "pooled" and features.ndim == 4:
+            return features.mean((2, 3))
+        if self.form == "pooled" and features.ndim == 3:
+            return features.mean(1)
+        return features.flatten(1)

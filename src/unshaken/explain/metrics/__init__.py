@@ -1,0 +1,1 @@
+"""The metrics of maps, one file each."""

@@ -1,0 +1,84 @@
+"""Infidelity: by how much a map misses the change of the score that it foretells."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
+from unshaken.explain.engine.target import Score
+
+
+@register("infidelity", reference="Yeh et al. 2019, arXiv:1901.09392", group="metric")
+class Infidelity(RemovalMetric):
+    """Infidelity: the mean over changes of the image of `(map's expected fall of the score - its fall)^2`.
+
+    Lower is better. The changes are `square`: a random square is removed, and the map's sum over it is expected, which
+    is right for maps of shares such as integrated gradients; or `gaussian`: noise `I` is subtracted from all channels,
+    and `sum(I * map)` is expected, which is right for gradients summed over channels. With `scaled` the expected falls
+    are multiplied by the constant that fits the falls best, as in the publication, so that the unit of a map does not
+    count; a constant map of 0 then expects no fall.
+    """
+
+    higher: ClassVar[bool] = False
+
+    score: Score = Field("logit", description="score that is looked at: logit, probability or log-probability")
+    perturbation: Literal["square", "gaussian"] = Field("square", description="change of the image: square or gaussian")
+    side: float = Field(0.2, gt=0, le=1, description="side of a square, as a share of the image's short side")
+    sigma: PositiveFloat = Field(0.05, description="standard deviation of the noise, in [0, 1] pixel units")
+    samples: PositiveInt = Field(100, description="number of changes")
+    scaled: bool = Field(True, description="multiply the expected falls by the constant that fits best")
+
+    def count(self, height: int, width: int) -> int:
+        """The image itself, and a copy a change."""
+        return 1 + self.samples
+
+    def probes(self, target: MapTarget, number: Tensor) -> Probes:
+        """Copy 0 is the image."""
+        change = self._squares if self.perturbation == "square" else self._noise
+        found = torch.stack([change(target, number[:, q]) for q in range(number.shape[1])], 1)
+        found = found * (number > 0)[:, :, None, None]
+        expected = torch.einsum("nhw,nqhw->nq", target.maps.double(), found.double())
+        amount, images = found[:, :, None], target.images[:, None]
+        if self.perturbation == "square":
+            return Probes(torch.where(amount > 0, target.removed[:, None], images), expected)
+        return Probes(images - amount, expected)
+
+    def _squares(self, target: MapTarget, number: Tensor) -> Tensor:
+        """1 in a square at a random place, else 0, `[N, H, W]`."""
+        height, width = target.maps.shape[1:]
+        side = max(1, round(self.side * min(height, width)))
+        drawn = target.rng.fold(number).fresh(2)
+        rows, columns = torch.arange(height, device=drawn.device), torch.arange(width, device=drawn.device)
+        top, left = ((drawn[:, i : i + 1] * (n - side + 1)).long() for i, n in enumerate((height, width)))
+        down, across = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+        return (down[:, :, None] & across[:, None]).to(target.maps)
+
+    def _noise(self, target: MapTarget, number: Tensor) -> Tensor:
+        """Gaussian noise, the same in all channels, `[N, H, W]`."""
+        return self.sigma * target.rng.fold(number).normal(*target.maps.shape[1:]).to(target.maps)
+
+    def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
+        """The mean square."""
+        falls, expected = scores[:, :1] - scores[:, 1:], expected[:, 1:]
+        if self.scaled:
+            expected = expected * best_scale(expected, falls)[:, None]
+        return (expected - falls).square().mean(1)
+
+
+def best_scale(expected: Tensor, falls: Tensor) -> Tensor:
+    """The constant beta that makes `mean((beta expected - falls)^2)` least: `mean(expected falls) / mean(expected^2)`.
+
+    Args:
+        expected: `[N, T]`.
+        falls: `[N, T]`.
+
+    Returns:
+        `[N]`; 0 where nothing is expected.
+    """
+    size = expected.square().sum(1)
+    return torch.where(size > 0, (expected * falls).sum(1) / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)

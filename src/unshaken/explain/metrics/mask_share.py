@@ -1,0 +1,30 @@
+"""Mask share: how much of what counts for the class lies on the object."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.metric import Case, MapMetric, MapScores
+from unshaken.explain.engine.object_masks import object_masks
+
+
+@register("mask-share", reference="Böhle et al. 2021, arXiv:2104.00032", group="metric")
+class MaskShare(MapMetric):
+    """Mask share: the share of the positive attribution that lies inside the object's mask or boxes.
+
+    In the grid game, where the object is one tile of a mosaic, this is the localisation score. Higher is better; a
+    random map has about the object's share of the image. NaN where the map has no positive value, or the sample has no
+    object.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"truth"})
+
+    def judge(self, case: Case) -> MapScores:
+        """Sums over pixels."""
+        inside, positive = object_masks(case, self.info.name), case.maps.double().clamp(min=0)
+        total = positive.sum((1, 2))
+        known = (total > 0) & inside.any(2).any(1)
+        return MapScores.free(torch.where(known, (positive * inside).sum((1, 2)) / total, torch.nan))

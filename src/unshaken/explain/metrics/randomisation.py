@@ -1,0 +1,59 @@
+"""Randomisation: whether a map changes when the network loses what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from pydantic import Field, NonNegativeInt
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.registry import register
+from unshaken.explain.engine.agreement import Similarity, map_agreement
+from unshaken.explain.engine.metric import Case, MapMetric, MapScores
+from unshaken.explain.engine.randomised import cascade
+from unshaken.models.loaders.load import second_model
+
+
+@register("randomisation", reference="Adebayo et al. 2018, arXiv:1810.03292", group="metric")
+class Randomisation(MapMetric):
+    """Randomisation: how like the map is to the map of a net with random weights, the mean over a cascade of layers.
+
+    Lower is better: a map that stays the same cannot explain what the net learned. Layers lose their weights from the
+    output down (see `explain.engine.randomised.cascade`). With `net`, the test of labels: the map is compared with that
+    of a second network, trained on random labels. A map of one value counts as unlike. NaN where the original map is
+    constant.
+    """
+
+    higher: ClassVar[bool] = False
+
+    similarity: Similarity = Field("spearman", description="spearman, pearson, top-k or ssim")
+    stages: NonNegativeInt = Field(4, description="randomised nets, at equal steps of layers; 0 for one a layer")
+    net: str = Field("", description="SPEC of a network trained on random labels, in the place of the cascade")
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The second network."""
+        return (self.net,) if self.net else ()
+
+    def judge(self, case: Case) -> MapScores:
+        """One map by each randomised net, of the same class."""
+        total = torch.zeros(len(case.maps), dtype=torch.float64)
+        forwards = torch.zeros(len(case.maps), dtype=torch.int64)
+        backwards, nets = forwards.clone(), 0
+        for other in self._nets(case):
+            found = case.again(case.images, other, case.classes)
+            alike = map_agreement(case.maps.cpu(), found.maps.cpu(), self.similarity)
+            total += alike.nan_to_num()
+            forwards += found.forwards.cpu()
+            backwards += found.backwards.cpu()
+            nets += 1
+        varies = (case.maps.amax((1, 2)) > case.maps.amin((1, 2))).cpu()
+        return MapScores(torch.where(varies, total / nets, torch.nan), forwards, backwards)
+
+    def _nets(self, case: Case) -> Iterator[Classifier]:
+        if not self.net:
+            yield from cascade(case.model, case.images[:1], self.stages, case.seed)
+            return
+        yield second_model(self.net).to(case.images.device)

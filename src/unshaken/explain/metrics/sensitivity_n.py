@@ -1,0 +1,49 @@
+"""Sensitivity-n: whether the map's sum over a set of pixels tells how far the score falls without them."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.agreement import pearson
+from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
+from unshaken.explain.engine.target import Score
+
+
+@register("sensitivity-n", reference="Ancona et al. 2018, arXiv:1711.06104", group="metric")
+class SensitivityN(RemovalMetric):
+    """Sensitivity-n: Pearson's correlation of a map's sum over n random pixels and the fall of the score without them.
+
+    From -1 to 1, higher is better; 1 for a map of shares of a linear model. NaN where the map or the score does not
+    vary over the sets. With one size of sets this is also the faithfulness correlation of Bhatt et al. 2020.
+    """
+
+    score: Score = Field("logit", description="score that is looked at: logit, probability or log-probability")
+    share: float = Field(0.2, gt=0, lt=1, description="size n of a set, as a share of the pixels")
+    samples: int = Field(100, ge=3, description="number of sets")
+
+    def count(self, height: int, width: int) -> int:
+        """The image itself, and a copy a set."""
+        return 1 + self.samples
+
+    def probes(self, target: MapTarget, number: Tensor) -> Probes:
+        """Copy 0 is the image; the others have a set of pixels removed."""
+        pixels = target.maps[0].numel()
+        n = max(1, round(self.share * pixels))
+        removed = torch.stack([_subsets(target, number[:, q], n) for q in range(number.shape[1])], 1)
+        removed &= (number > 0)[:, :, None, None]
+        expected = torch.einsum("nhw,nqhw->nq", target.maps.double(), removed.double())
+        return Probes(torch.where(removed[:, :, None], target.removed[:, None], target.images[:, None]), expected)
+
+    def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
+        """The correlation over the sets."""
+        return pearson(scores[:, :1] - scores[:, 1:], expected[:, 1:])
+
+
+def _subsets(target: MapTarget, number: Tensor, n: int) -> Tensor:
+    """A random set of n pixels a sample, bool `[N, H, W]`."""
+    drawn = target.rng.fold(number).uniform(target.maps[0].numel()).to(target.maps)
+    chosen = drawn.topk(n, dim=1, largest=False).indices
+    return torch.zeros_like(drawn, dtype=torch.bool).scatter_(1, chosen, value=True).view_as(target.maps)

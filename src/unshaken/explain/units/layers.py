@@ -1,0 +1,104 @@
+"""The layers whose units are looked at, and one forward pass that hands their maps on one layer at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ModelError, did_you_mean
+from unshaken.explain.engine.layers import layer_shapes
+from unshaken.explain.units.layout import unit_maps
+
+Reader = Callable[[str, Tensor], None]
+"""Is given a layer's name and its maps `[N, D, h, w]`."""
+
+
+def unit_layers(model: Classifier, images: Tensor, patterns: Sequence[str] = ()) -> dict[str, tuple[int, int, int]]:
+    """The layers to look at, each with its number of units and the height and width of their maps.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]`.
+        patterns: names, or patterns such as `blocks.*.conv_pw`; `*` for all layers. Without any: the last layer of each
+            size of map, where a stage of the network ends.
+
+    Raises:
+        ModelError: a name fits no layer, or one that runs several times in a pass or whose output has no units.
+    """
+    shapes = layer_shapes(model, images[:1])
+    times = Counter(name for name, _ in shapes)
+    usable = {name: found for name, shape in shapes if times[name] == 1 and (found := _units(shape)) is not None}
+    if not patterns:
+        return _stage_ends(model, usable)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        if pattern in usable:
+            chosen.add(pattern)
+            continue
+        if pattern in times:
+            why = "runs several times in a pass" if times[pattern] > 1 else "has no units in its output"
+            raise ModelError(f"layer {pattern!r} of model {model.name!r} {why}: choose another one")
+        fits = {n for n in usable if fnmatchcase(n, pattern) and not _is_container(model.net.get_submodule(n))}
+        if not fits:
+            raise ModelError(f"model {model.name!r} has no layer {pattern!r}; {did_you_mean(pattern, usable)}")
+        chosen |= fits
+    return {name: found for name, found in usable.items() if name in chosen}
+
+
+def _units(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Units, height and width of an output of this shape; None where there are none."""
+    try:
+        maps = unit_maps(torch.empty(shape, device="meta"))
+    except ModelError:
+        return None
+    return maps.shape[1], maps.shape[2], maps.shape[3]
+
+
+def _stage_ends(model: Classifier, usable: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, int, int]]:
+    last = {found[1:]: name for name, found in usable.items() if found[1] * found[2] > 1}
+    if not last:
+        raise ModelError(
+            f"model {model.name!r} has no layer whose units have maps: name layers, such as "
+            f"{', '.join(list(usable)[-2:]) or 'none that it has'}"
+        )
+    return {name: found for name, found in usable.items() if name in last.values()}
+
+
+def _is_container(module: nn.Module) -> bool:
+    """Whether its output is that of its last child, which a pattern fits anyway."""
+    return isinstance(module, nn.Sequential)
+
+
+def read_units(model: Classifier, images: Tensor, layers: Sequence[str], reader: Reader) -> None:
+    """One forward pass whose layers' maps are handed on as soon as they are there, and not kept.
+
+    Args:
+        model: a classifier.
+        images: `[N, C, H, W]`.
+        layers: as `unit_layers` gives them.
+        reader: see `Reader`; it must not change the maps.
+    """
+    with evaluating(model), torch.no_grad(), _hooked(model.net, layers, reader):
+        model(images)
+
+
+@contextmanager
+def _hooked(net: nn.Module, layers: Sequence[str], reader: Reader) -> Iterator[None]:
+    handles = []
+    try:
+        for layer in layers:
+
+            def read(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = layer) -> None:
+                reader(name, unit_maps(output, f"layer {name!r}").float())
+
+            handles.append(net.get_submodule(layer).register_forward_hook(read))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

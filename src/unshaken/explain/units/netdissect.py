@@ -1,0 +1,122 @@
+"""`netdissect`: the concept that each unit detects best, by intersection over union."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, PositiveInt
+
+from unshaken.core.registry import register
+from unshaken.explain.engine.analysis import Analysis, Findings, Subject
+from unshaken.explain.units.concept_set import ConceptSet
+from unshaken.explain.units.concepts import MADE, open_concepts
+from unshaken.explain.units.exemplars import probe
+from unshaken.explain.units.overlap import Overlap, count_overlap
+from unshaken.explain.units.pictures import ImageReader, page_pictures
+from unshaken.measure import Figure, share
+
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda v: tuple(filter(None, v.split("+"))) if isinstance(v, str) else v)
+]
+"""Several names; as text with `+` between them."""
+
+
+@register("netdissect", reference="Bau et al. 2017, Network Dissection, arXiv:1704.05796")
+class NetDissect(Analysis):
+    """Network Dissection: `IoU_c = sum |M & L_c| / sum |M | L_c|` over the images that tell of the concept's category.
+
+    `M` is where the unit, enlarged to the image, is above its threshold, the `quantile` of all its activations. The
+    label of a unit is its best concept; it is a detector if the IoU is above `least`. A concept that covers more than
+    a share `1 - quantile` of all pixels cannot reach an IoU of 1: large concepts score low by design. Compare models at
+    one `least`.
+    """
+
+    table: ClassVar[str] = "units"
+    group: ClassVar[str] = "units"
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    layers: Names = Field((), description="layers, or patterns, with + between; none for the end of each stage")
+    concepts: str = Field(MADE, description="concept set: 'made', or a folder")
+    images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
+    quantile: float = Field(0.995, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
+    least: float = Field(0.04, ge=0, lt=1, description="IoU above which a unit is a detector")
+    k: PositiveInt = Field(5, description="exemplars named for each unit")
+    resolution: int = Field(1024, ge=16, description="values kept of a block of activations; see the documentation")
+
+    def find(self, subject: Subject) -> Findings:
+        """See `Analysis.find`."""
+        concepts = open_concepts(self.concepts, subject.model, images=self.images, seed=subject.seed)
+        own = replace(subject, dataset=concepts.dataset, indices=range(len(concepts.dataset)))
+        found, passes = probe(own, self.layers, quantile=self.quantile, k=self.k, resolution=self.resolution)
+        overlaps, more = count_overlap(own, {n: one.thresholds for n, one in found.items()}, concepts)
+        rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        for layer, one in found.items():
+            labels = self.labels(overlaps[layer], concepts)
+            for unit, (text, category, score) in enumerate(labels):
+                broken = bool(one.broken[unit])
+                named = [concepts.dataset.ids[s] for s in one.samples[unit].tolist() if s >= 0]
+                values = (
+                    layer, unit, float(one.thresholds[unit]), named, one.values[unit, : len(named)].tolist(),
+                    None if broken else text, None if broken else category, None if broken else score,
+                    NOT_FINITE if broken else None,
+                )  # fmt: skip
+                for name, value in zip(COLUMNS, values, strict=True):
+                    rows[name].append(value)
+        told = [s if d else None for s, d in zip(rows["score"], rows["description"], strict=True)]
+        figures, extra = summary(rows["layer"], rows["description"], rows["category"])
+        remarks = quantile_remark(max(one.error for one in found.values()))
+        extra |= {"least": self.least, "concepts": len(concepts.concepts), "categories": list(concepts.categories)}
+        extra |= {"layers": list(found), "mask_size": list(next(iter(found.values())).size)}
+        scores = {n: [s for s, at in zip(told, rows["layer"], strict=True) if at == n] for n in found}
+        arrays = page_pictures(ImageReader(own), found, scores)
+        return Findings(rows, figures, remarks, arrays, extra, forwards=passes + more)
+
+    def labels(self, overlap: Overlap, concepts: ConceptSet) -> list[tuple[str | None, str | None, float]]:
+        """The best concept of each unit, its category and its IoU; no concept where the unit is no detector.
+
+        Args:
+            overlap: of a layer.
+            concepts: the set.
+        """
+        best, which = overlap.iou.max(1)
+        found: list[tuple[str | None, str | None, float]] = []
+        for score, number in zip(best.tolist(), which.tolist(), strict=True):
+            one = concepts.concepts[number]
+            found.append((one.name, one.category, score) if score > self.least else (None, None, score))
+        return found
+
+
+COLUMNS = ("layer", "unit", "threshold", "exemplars", "values", "description", "category", "score", "error")
+NOT_FINITE = "an activation is not finite"
+
+
+def summary(
+    layers: list[str], descriptions: list[str | None], categories: list[str | None]
+) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """The share of units with a description, and their counts by layer and category.
+
+    Args:
+        layers: of each unit.
+        descriptions: of each unit; None without one.
+        categories: of each unit; None without one.
+    """
+    told = sum(d is not None for d in descriptions)
+    figures = {"described": share(told, len(descriptions))}
+    counts: dict[str, Counter[str]] = {layer: Counter() for layer in layers}
+    for layer, text, category in zip(layers, descriptions, categories, strict=True):
+        if text is not None:
+            counts[layer][category or "words"] += 1
+    sizes = Counter(layers)
+    table = {layer: {"units": sizes[layer], **dict(sorted(found.items()))} for layer, found in counts.items()}
+    return figures, {"detectors": table}
+
+
+def quantile_remark(error: float) -> tuple[str, ...]:
+    """Say how exact thresholds are, where they are not.
+
+    Args:
+        error: by which share of all places a rank may be off at most.
+    """
+    return () if error == 0 else (f"Thresholds are quantiles to within {error:.2%} of all places.",)

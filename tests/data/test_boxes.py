@@ -1,0 +1,113 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from unshaken.core.classifier import View
+from unshaken.core.errors import DataError
+from unshaken.data import load_data
+from unshaken.data.boxes import BoxTable, object_masks
+from unshaken.data.stream import stream
+
+HEAD = "id,x,y,w,h,class\n"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos of several shapes with one bright rectangle, masks of it, and its box in a table."""
+    rng, lines = np.random.default_rng(0), []
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name, (width, height) in {"a": (40, 30), "b": (30, 50), "c": (24, 24), "d": (100, 20)}.items():
+        left, top = int(width * 0.4), int(height * 0.3)
+        right, bottom = left + int(width * 0.25), top + int(height * 0.5)
+        image = rng.integers(0, 30, (height, width, 3), dtype=np.uint8)
+        image[top:bottom, left:right] = 255
+        mask = np.zeros((height, width), np.uint8)
+        mask[top:bottom, left:right] = 1
+        Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+        x, y = (left + right) / 2 / width, (top + bottom) / 2 / height
+        lines.append(f"{name}.png,{x},{y},{(right - left) / width},{(bottom - top) / height},1")
+    (tmp_path / "boxes.csv").write_text(HEAD + "\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "view",
+    [View(32, 32), View(24, 24, resize=30), View(20, 28), View(40, 40, resize=24), View(16, 16, resize=12)],
+    ids=str,
+)
+@pytest.mark.parametrize("option", ["", "?size=22"])
+def test_boxes_and_masks_follow_the_photos(photos, view, option):
+    """The bright pixels of what the model sees are those of the box, and of the mask, but for the resized border."""
+    data = load_data(f"folder:{photos / 'photos'}{option}")
+    order = list(range(len(data)))
+    boxes = BoxTable.read(str(photos / "boxes.csv")).in_view(data, order, view)
+    masks = object_masks(str(photos / "masks"), data, order, view)
+    batch = next(iter(stream(data, order, view=view, batch_size=8)))
+    assert batch.images.shape[2:] == masks.shape[1:]
+    for image, several, mask in zip(batch.images, boxes, masks, strict=True):
+        bright, (height, width) = image[0] > 0.55, mask.shape
+        rows, columns = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
+        left, top, right, bottom = several[0].tolist()
+        outer, inner = (
+            (rows > top - by) & (rows < bottom + by) & (columns > left - by) & (columns < right + by) for by in (1, -1)
+        )
+        assert not ((bright | mask) & ~outer).any()
+        assert (bright & mask)[inner].all()
+
+
+def test_parquet_and_classes(photos):
+    table = {"id": ["a.png", "a.png"], "x": [0.5, 0.5], "y": [0.5, 0.5], "w": [1.0, 0.5], "h": [1.0, 0.5]}
+    pq.write_table(pa.table({**table, "class": [3, 7]}), photos / "boxes.parquet")
+    data = load_data(f"folder:{photos / 'photos'}")
+    boxes = BoxTable.read(str(photos / "boxes.parquet"))
+    both, none = boxes.in_view(data, [0, 1], None)
+    assert both.tolist() == [[0, 0, 40, 30], [10, 7.5, 30, 22.5]]
+    assert none.shape == (0, 4)
+    assert boxes.in_view(data, [0], None, labels=[7])[0].tolist() == [[10, 7.5, 30, 22.5]]
+
+
+def test_what_the_view_cuts_off_is_gone(photos):
+    """The box `[0, 0, 20, 20]` of the photo of 100 x 20 pixels is left of the centre 20 x 20."""
+    (photos / "left.csv").write_text("id,x,y,w,h\nd.png,0.1,0.5,0.2,1\nd.png,0.5,0.5,0.9,1\n")
+    data = load_data(f"folder:{photos / 'photos'}")
+    found = BoxTable.read(str(photos / "left.csv")).in_view(data, [3], View(20, 20))
+    assert found[0].tolist() == [[0, 0, 20, 20]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEAD + "a.png,0.5,0.5,0,0.1,1", "row 0 .* is empty or outside"),
+        (HEAD + "a.png,0.5,0.5,0.1,0.1,1\nb.png,1.5,0.5,0.1,0.1,1", "row 1 .* is empty or outside"),
+        (HEAD + "a.png,nan,0.5,0.1,0.1,1", "cannot be read.*nan"),
+        ("id,x,y,w\na.png,1,1,1", "the column h is missing"),
+        ("", "the column id is missing"),
+    ],
+)
+def test_what_is_no_box_is_told(photos, text, words):
+    (photos / "wrong.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        BoxTable.read(str(photos / "wrong.csv"))
+
+
+def test_what_does_not_belong_together_is_told(photos):
+    data = load_data(f"folder:{photos / 'photos'}")
+    (photos / "other.csv").write_text("id,x,y,w,h\nz.png,0.5,0.5,0.1,0.1")
+    other = BoxTable.read(str(photos / "other.csv"))
+    with pytest.raises(DataError, match=r"'z.png', is a sample of .* like 'a.png'"):
+        other.in_view(data, [0], None)
+    (photos / "plain.csv").write_text("id,x,y,w,h\na.png,0.5,0.5,0.1,0.1")
+    with pytest.raises(DataError, match="no column class"):
+        BoxTable.read(str(photos / "plain.csv")).in_view(data, [0], None, labels=[0])
+    Image.new("L", (3, 3)).save(photos / "masks" / "a.png")
+    with pytest.raises(DataError, match="3 x 3 pixels, its photo is not"):
+        object_masks(str(photos / "masks"), data, [0], None)
+    with pytest.raises(DataError, match="no sample has a mask"):
+        object_masks(str(photos / "photos" / ".."), data, [0], None)
+    with pytest.raises(DataError, match="of 2 sizes"):
+        object_masks(str(photos / "masks"), data, [1, 2], None)

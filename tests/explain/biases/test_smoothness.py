@@ -1,0 +1,67 @@
+"""Filters that let noise through and filters that do not, outliers, and nets without convolutions."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.explain.biases.conftest import discs
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.explain.biases.smoothness import LayerVariation, Smoothness
+from unshaken.explain.biases.total_variation import total_variation
+
+
+def net(kernel, classes=3):
+    """A convolution of one 5 x 5 filter, and a mean."""
+    conv = nn.Conv2d(3, 1, 5, padding=2, bias=False, padding_mode="replicate")
+    with torch.no_grad():
+        conv.weight.copy_(kernel.expand(1, 3, 5, 5))
+    return Classifier(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, classes))).eval()
+
+
+SMOOTH = torch.full((5, 5), 1 / 75)
+SHARP = torch.zeros(5, 5).index_fill(1, torch.tensor([2]), 0.1).index_fill(1, torch.tensor([3]), -0.1)
+
+
+def test_a_smooth_filter_blocks_noise_and_a_sharp_one_does_not(subject):
+    found = Smoothness(noise=0.1).find(subject({"sharp": net(SHARP), "smooth": net(SMOOTH)}))
+    ratio = {name: found.figures[f"tv_ratio.{name}.0"] for name in ("sharp", "smooth")}
+    assert ratio["smooth"].high < ratio["sharp"].low
+    assert found.extra["kernel_tv"]["smooth"] < found.extra["kernel_tv"]["sharp"]
+    assert found.extra["ratios"]["sharp.0"] == pytest.approx(ratio["sharp"].value)
+    assert found.arrays["sharp.0"].shape == (1, 2)
+    assert found.forwards == 2 * 2 * 12
+    assert found.rows["quantity"] == [*("tv-clean", "tv-noisy", "tv-ratio") * 2, *("kernel-tv",) * 2]
+    assert found.rows["value"][0] == pytest.approx(float(found.arrays["sharp.0"][0, 0]))
+
+
+def test_the_variation_is_that_of_the_maps(subject):
+    images, labels = discs()
+    model = net(SHARP)
+    found = Smoothness().find(subject({"m": model}, images, labels))
+    with torch.no_grad():
+        maps = model.net[0](images.mul(255).round() / 255)
+    assert float(found.arrays["m.0"][0, 0]) == pytest.approx(float(total_variation(maps).mean()), rel=1e-4)
+
+
+def test_outliers_by_hand():
+    layer = LayerVariation(torch.tensor([1.0, 1, 2]), torch.tensor([1.1, 1.5, 1]))
+    assert layer.ratio == pytest.approx(0.9)
+    assert layer.outliers(mean=2.0) == [1, 2]
+    assert LayerVariation(torch.zeros(2), torch.zeros(2)).ratio == 1
+
+
+def test_a_model_compared_with_itself_has_the_same_outliers(subject):
+    found = Smoothness().find(subject({"a": net(SHARP), "b": net(SHARP)})).extra
+    assert found["outliers"]["a.0"] == found["outliers"]["b.0"]
+    assert found["ratios"]["a.0"] == found["ratios"]["b.0"]
+
+
+def test_nets_without_channels_with_places_are_one_line(subject):
+    flat = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), name="flat").eval()
+    with pytest.raises(ModelError, match="model 'flat' has no convolution"):
+        Smoothness().find(subject({"m": flat}))
+    with pytest.raises(ModelError, match="has no layer 'body'"):
+        Smoothness(layers="body").find(subject({"m": net(SHARP)}))
+    with pytest.raises(ModelError, match="layer '3' gives"):
+        Smoothness(layers="3").find(subject({"m": net(SHARP)}))

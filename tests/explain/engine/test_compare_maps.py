@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from unshaken.core.errors import DataError
+from unshaken.explain.engine.compare_maps import MapValues, compare_methods, compare_models, summarise
+
+NAN = float("nan")
+
+
+def test_hits_are_a_share_and_other_values_a_mean():
+    hits = summarise(np.array([1.0, 0, NAN, 1]), hits=True)
+    assert (hits.value, hits.n, hits.interval) == (2 / 3, 3, "clopper-pearson 95%")
+    mean = summarise(np.array([0.2, 0.6, NAN]))
+    assert (mean.value, mean.n) == (pytest.approx(0.4), 2)
+    assert mean.low == pytest.approx(0.2)
+    assert mean.high == pytest.approx(0.6)
+    assert summarise(np.array([NAN])) is None
+
+
+def test_a_constant_difference_has_no_width():
+    """Paired: whatever the samples vary by, they gain 0.25 each."""
+    values = np.array([0.1, 0.9, 0.4, 0.7])
+    ids = ["a", "b", "c", "d"]
+    figure = compare_methods(MapValues(ids, values), MapValues(ids[::-1], values[::-1] + 0.25))
+    assert (figure.value, figure.low, figure.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_models_are_compared_on_what_both_classify_rightly():
+    one = MapValues(["a", "b", "c"], np.array([0.0, 0, 0]), np.array([True, True, False]))
+    other = MapValues(["a", "b", "c"], np.array([1.0, 9, 9]), np.array([True, False, True]))
+    figure = compare_models(one, other)
+    assert (figure.value, figure.n) == (1, 1)
+    with pytest.raises(DataError, match="give `correct` for each"):
+        compare_models(one, MapValues(["a"], np.array([1.0])))
+
+
+def test_samples_in_common_decide():
+    assert compare_methods(MapValues(["a"], np.array([1.0])), MapValues(["b"], np.array([1.0]))) is None
+    with pytest.raises(DataError, match="an id occurs twice"):
+        MapValues(["a", "a"], np.array([1.0, 2]))
+    with pytest.raises(DataError, match="give one id a value"):
+        MapValues(["a"], np.array([1.0, 2]))

@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from unshaken.explain import MaskShare
+
+
+def test_by_hand(drawn):
+    """What counts against the class does not count: 3 of 3 + 1."""
+    maps = torch.tensor([[[3.0, -5], [1, 0]]])
+    truth = torch.tensor([[[True, True], [False, False]]])
+    assert MaskShare().judge(drawn(maps, truth=truth)).value.tolist() == [0.75]
+
+
+def test_a_flat_map_has_the_share_of_the_object(drawn):
+    truth = torch.zeros(1, 4, 4, dtype=torch.bool)
+    truth[0, :2, :2] = True
+    assert MaskShare().judge(drawn(torch.ones(1, 4, 4), truth=truth)).value.item() == pytest.approx(0.25)
+    assert MaskShare().judge(drawn(-torch.ones(1, 4, 4), truth=truth)).value.isnan().all()

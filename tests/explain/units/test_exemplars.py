@@ -1,0 +1,130 @@
+"""What excites units: thresholds, images and masks, against direct formulas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError
+from unshaken.data.in_memory import InMemory
+from unshaken.explain import Subject
+from unshaken.explain.units.exemplars import Best, probe
+from unshaken.explain.units.layers import unit_layers
+from unshaken.explain.units.packing import pack, unpack
+
+
+def test_a_unit_that_copies_red_is_described_by_red(subject, photos):
+    found, passes = probe(subject, ["body"], quantile=0.9, k=4)
+    red, one = photos[:, 0].float() / 255, found["body"]
+    eta = np.quantile(red.numpy(), 0.9)
+    assert float(one.thresholds[0]) == pytest.approx(eta, rel=1e-6)
+    best = red.amax((1, 2)).sort(descending=True, stable=True)
+    assert one.samples[0].tolist() == best.indices[:4].tolist()
+    torch.testing.assert_close(one.values[0], best.values[:4])
+    assert torch.equal(one.mask(0), red[one.samples[0]] > float(one.thresholds[0]))
+    assert passes == 12 + len(set(one.samples.flatten().tolist()))
+    assert not one.is_silent(0)
+
+
+def test_at_most_the_share_of_places_is_above_the_threshold(subject, photos):
+    found, _ = probe(subject, ["body"], quantile=0.99, k=12)
+    for channel in range(3):
+        values = photos[:, channel].float() / 255
+        assert float((values > float(found["body"].thresholds[channel])).float().mean()) <= 0.01 + 1 / values.numel()
+
+
+def test_a_dead_unit_has_the_threshold_zero_and_empty_masks(subject):
+    found, _ = probe(subject, ["body"])
+    one = found["body"]
+    assert float(one.thresholds[3]) == 0
+    assert one.is_silent(3)
+    assert not one.mask(3).any()
+
+
+@pytest.mark.parametrize("rank", ["max", "mean", "area"])
+def test_images_are_ranked_by_what_was_asked_for(subject, photos, rank):
+    found, _ = probe(subject, ["body"], quantile=0.8, k=5, rank=rank)
+    one, green = found["body"], photos[:, 1].float() / 255
+    by = {
+        "max": green.amax((1, 2)),
+        "mean": green.mean((1, 2)),
+        "area": (green > one.thresholds[1]).float().mean((1, 2)),
+    }
+    order = by[rank].sort(descending=True, stable=True)
+    torch.testing.assert_close(one.values[1], order.values[:5])
+    if rank != "mean":  # two means may differ by rounding alone
+        assert one.samples[1].tolist() == order.indices[:5].tolist()
+
+
+@pytest.mark.parametrize("batch", [1, 4, 12])
+def test_the_batch_size_changes_nothing(subject, batch):
+    one, other = (probe(s, ["body"], quantile=0.9, k=6)[0]["body"] for s in (subject, replace(subject, batch=batch)))
+    assert torch.equal(one.samples, other.samples)
+    assert torch.equal(one.masks, other.masks)
+
+
+def test_fewer_images_than_exemplars_leave_places_empty(subject):
+    one = probe(replace(subject, indices=[7, 3]), ["body"], k=5)[0]["body"]
+    assert sorted(one.samples[0].tolist()) == [-1, -1, -1, 3, 7]
+    assert len(one.mask(0)) == 2
+
+
+def test_activations_that_are_not_finite_break_their_unit_alone(colours, photos):
+    class Hot(nn.Module):
+        def forward(self, x):
+            return torch.where(torch.arange(4)[:, None, None] == 1, torch.nan, x)
+
+    colours.net.body = nn.Sequential(colours.net.body, Hot())
+    one = probe(Subject({"m": colours}, InMemory(photos), range(12)), ["body"])[0]["body"]
+    assert one.broken.tolist() == [False, True, False, False]
+
+
+def test_masks_can_be_smaller_than_images(subject):
+    one = probe(subject, ["body"], quantile=0.9, mask_size=3)[0]["body"]
+    assert one.size == (3, 3)
+    assert one.masks.shape == (4, 15, 2)
+
+
+def test_packing_gives_the_masks_back():
+    masks = torch.rand(3, 4, 5, 7, generator=torch.Generator().manual_seed(0)) > 0.5
+    assert pack(masks).shape == (3, 4, 5)
+    assert torch.equal(unpack(pack(masks), (5, 7)), masks)
+
+
+def test_of_equal_values_the_earlier_stays():
+    best = Best(1, 2)
+    best.add(torch.tensor([[1.0], [3.0]]), torch.tensor([4, 5]))
+    best.add(torch.tensor([[3.0], [2.0]]), torch.tensor([6, 7]))
+    assert best.samples.tolist() == [[5, 6]]
+
+
+def test_layers_by_name_pattern_and_by_default():
+    images = torch.zeros(1, 3, 8, 8)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2),
+    )  # fmt: skip
+    model = Classifier(net.eval())
+    assert unit_layers(model, images) == {"1": (4, 8, 8), "4": (6, 4, 4)}
+    assert list(unit_layers(model, images, ["*"])) == [str(i) for i in range(8)]
+    assert unit_layers(model, images, ["7"]) == {"7": (2, 1, 1)}
+    with pytest.raises(ModelError, match="no layer '11'"):
+        unit_layers(model, images, ["11"])
+
+
+def test_a_layer_that_runs_twice_is_refused():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(self.conv(x)).mean((2, 3))
+
+    with pytest.raises(ModelError, match=r"'conv'.*runs several times in a pass"):
+        unit_layers(Classifier(Twice()), torch.zeros(1, 3, 4, 4), ["conv"])

@@ -1,0 +1,118 @@
+"""The rule by hand, figures against rows, and the networks' filters."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unshaken.papers.filter_db import CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
+from unshaken.papers.filter_db.experiment import halved
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.measured import Nested
+from unshaken.papers.frame.run import flat
+from unshaken.run.store import RunDir
+
+
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half, "n": 3, "interval": "by hand over seeds"}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which all parts that are tried are shown, each barely."""
+    return {
+        "ratio": figure(2.011),
+        "above_floor": {"random": figure(0.011), "data": figure(0.011)},
+        "entropy": {"about": figure(0.011), "below": figure(0.011)},
+        "degenerate": {"more": figure(0.011), "narrow": figure(0.2), "wide": figure(0.4)},
+        "fragile": figure(-0.009),
+        "depth": {"standard": figure(0.011)},
+        "robust": {"entropy": figure(0.011), "less_sparse": figure(-0.009)},
+    }
+
+
+def outcomes(measured):
+    paper = FilterDBPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"tasks", "tuning"}
+    assert {*found.values()} == {"not tried", "shown"}
+    assert outcomes(Nested(flat(measured))) == found
+    assert "1.0 of 5 layers" in FilterDBPaper().remark(measured)
+
+
+@pytest.mark.parametrize(
+    ("part", "path", "hidden", "opposed"),
+    [
+        ("data", ("ratio",), 2.009, 0.98),
+        ("floor", ("above_floor", "random"), 0.009, -0.011),
+        ("floor", ("above_floor", "data"), 0.009, -0.011),
+        ("random", ("entropy", "below"), 0.009, -0.011),
+        ("degenerate", ("degenerate", "more"), 0.009, -0.011),
+        ("fragile", ("fragile",), -0.011, -0.031),
+        ("depth", ("depth", "standard"), 0.009, -0.011),
+        ("robust", ("robust", "entropy"), 0.009, -0.011),
+    ],
+)
+def test_each_figure_decides_its_part_alone(measured, part, path, hidden, opposed):
+    for value, outcome in ((hidden, "not visible at this scale"), (opposed, "contradicted")):
+        changed = copy.deepcopy(measured)
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = figure(value)
+        assert outcomes(changed) == {**outcomes(measured), part: outcome}
+
+
+@pytest.mark.parametrize(("part", "path"), [("random", ("entropy", "about")), ("robust", ("robust", "less_sparse"))])
+def test_a_condition_that_only_fails_contradicts_nothing(measured, part, path):
+    measured[path[0]][path[1]] = figure(-0.5)
+    assert outcomes(measured)[part] == "not visible at this scale"
+
+
+def test_figures_come_from_rows(finished):
+    run, measured = RunDir(finished("filter-db").out), finished("filter-db").result.measured
+    drift = {(r["one"], r["other"]): r["drift"] for r in run.rows("filter_db_drifts").to_pylist()}
+    drift |= {(b, a): value for (a, b), value in drift.items()}
+    assert len(drift) == 8 * 7
+    data = np.array([[drift[f"seed{s}.standard", f"seed{t}.other"] for t in (0, 1)] for s in (0, 1)])
+    random = np.array([np.mean([drift[f"seed{s}.{RANDOM}", f"seed{s}.{k}"] for k in TRAINED]) for s in (0, 1)])
+    floor = np.mean([drift[f"seed0.{k}", f"seed1.{k}"] for k in TRAINED])
+    assert measured["drift.data"]["value"] == pytest.approx(data.mean())
+    assert measured["drift.seeds"]["value"] == pytest.approx(floor)
+    assert measured["ratio"]["value"] == pytest.approx((random / data.max(1)).mean())
+    assert measured["above_floor.random"]["value"] == pytest.approx(random.mean() - floor)
+    layers = run.rows("filter_db_layers").to_pylist()
+    ratio = [r["ratio"] for r in layers if r["condition"].endswith(".standard") and r["layer"] > 0]
+    assert measured["entropy.below"]["value"] == pytest.approx(1 - np.mean(ratio))
+    outcomes = run.rows("outcomes").to_pylist()
+    correct = {}
+    for row in outcomes:
+        correct.setdefault(row["condition"].partition(".")[2], []).append(row["correct"])
+    lost = [
+        np.mean(correct[f"{net}.clean"]) - np.mean([correct[f"{net}.{c}"] for c in CORRUPTIONS])
+        for net in ("wide", "base")
+    ]
+    assert measured["fragile"]["value"] == pytest.approx(lost[0] - lost[1])
+
+
+def test_filters_are_those_of_the_networks(finished):
+    layers = RunDir(finished("filter-db").out).rows("filter_db_layers").to_pylist()
+    counts = {c: [r["filters"] for r in layers if r["condition"] == f"seed0.{c}"] for c in ("standard", "wide")}
+    assert counts["standard"] == [36, 288, 576, 1152, 2304]
+    assert counts["wide"] == [72, 1152, 2304, 4608, 9216]
+
+
+def test_images_of_half_the_side_are_means_of_four_pixels():
+    images = torch.tensor([[[[0, 10, 1, 1], [20, 30, 1, 1], [255, 255, 0, 1], [255, 255, 0, 1]]]], dtype=torch.uint8)
+    found = halved(Split.of(images, torch.zeros(1, dtype=torch.int64)))
+    assert found.images.tolist() == [[[[15, 1], [255, 0]]]]
+    assert math.prod(found.images.shape) == 4
