@@ -42,9 +42,13 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
-    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption PhaseNoise Pixelate "
-    "Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation ZoomBlur",
+    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation "
+    "DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise "
+    "GlassBlur ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur "
+    "NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple "
+    "Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow Sparkles Spatter "
+    "SpeckleNoise Translation TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 
