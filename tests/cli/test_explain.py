@@ -201,3 +201,9 @@ def test_other_weights_are_another_run(tmp_path):
     explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
     with pytest.raises(RunError, match="model_fingerprints differ"):
         explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)
+
+
+def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
+    found = explain(["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
+    assert "random ones" in found["guided-backprop"].remarks[0]
+    assert found["gradcam"].remarks == []
