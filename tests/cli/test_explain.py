@@ -203,7 +203,6 @@ def test_other_weights_are_another_run(tmp_path):
         explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)
 
 
-<<<<<<< HEAD
 def test_examples_of_an_audit_are_explained_before_and_after(unshaken, place):
     assert unshaken("audit --model demo:standard --data demo --plan fog.yaml --limit 12 --out audit --quiet").code == 0
     made = unshaken("explain gradient --run audit")
@@ -229,9 +228,9 @@ def test_what_does_not_go_with_a_run_is_told(unshaken, place, arguments, words):
     assert made.code == 2
     assert words in made.err
     assert made.err.count("\n") == 1
-=======
+
+
 def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
     found = explain(["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
     assert "random ones" in found["guided-backprop"].remarks[0]
     assert found["gradcam"].remarks == []
->>>>>>> xA
