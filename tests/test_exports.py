@@ -29,8 +29,8 @@ EXPORTS = {
     "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
     "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
     "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
-    "SensitivityN SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case map_agreement "
-    "summarise",
+    "SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute compare_methods compare_models make_case "
+    "map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "

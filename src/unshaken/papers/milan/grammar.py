@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.explain.units.made_concepts import COLOURS
@@ -35,7 +36,7 @@ class Synthetic:
     """
 
     attributes: tuple[int | None, ...]
-    shown: np.ndarray
+    shown: NDArray[np.int64]
     texts: tuple[str, ...]
 
     @property
@@ -102,7 +103,7 @@ def scores(named: frozenset[str], wanted: frozenset[str]) -> tuple[float, float,
     return precision, recall, 2 * precision * recall / (precision + recall)
 
 
-def drawn(shown: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def drawn(shown: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Images float32 `[n, 3, 32, 32]` and the masks of their shapes, bool `[n, 32, 32]`.
 
     Args:
