@@ -115,7 +115,7 @@ class MilanPaper(Paper):
         "tested": 4000,
         "epochs": 12,
         "annotated": 600,
-        "caption_epochs": 60,
+        "caption_epochs": 120,
     }
 
     images: PositiveInt = Field(6000, description="training images, half of them marked")
@@ -124,9 +124,9 @@ class MilanPaper(Paper):
     epochs: PositiveInt = Field(8, description="epochs of training")
     probes: PositiveInt = Field(600, description="images that units are described by")
     most: PositiveInt = Field(24, description="units taken out at most")
-    annotated: int = Field(400, description="synthetic units that the captioner learns from", ge=10)
-    described: PositiveInt = Field(100, description="synthetic units held out, to judge descriptions")
-    caption_epochs: PositiveInt = Field(25, description="epochs of the captioner and of the language model")
+    annotated: int = Field(400, description="synthetic units that the captioner learns from", ge=10, le=800)
+    described: int = Field(100, description="synthetic units held out, to judge descriptions", ge=1, le=100)
+    caption_epochs: PositiveInt = Field(60, description="epochs of the captioner and of the language model")
     seeds: PositiveInt = Field(3, description="networks")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
