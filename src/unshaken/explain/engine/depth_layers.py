@@ -18,7 +18,7 @@ class DepthLayer:
 
     Args:
         name: as in `net.named_modules()`; `NAME:in` for what goes into a layer.
-        depth: its place among all layers in the order of a forward pass, in [0, 1].
+        depth: its place among all layers in the order of a forward pass, in (0, 1]; the input is at 0.
     """
 
     name: str
@@ -42,7 +42,7 @@ def depth_layers(
         ModelError: a layer does not exist or gives no tensor, or there is none to choose.
     """
     shapes = dict(layer_shapes(model, images))
-    depths = {name: i / max(1, len(shapes) - 1) for i, name in enumerate(shapes)}
+    depths = {name: (i + 1) / len(shapes) for i, name in enumerate(shapes)}
     if names:
         return [_named(model, name, shapes, depths, maps) for name in dict.fromkeys(filter(None, names.split("+")))]
     modules = dict(model.net.named_modules())

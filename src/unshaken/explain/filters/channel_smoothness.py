@@ -19,6 +19,8 @@ from unshaken.explain.engine.depth_layers import DepthLayer, depth_layers
 from unshaken.explain.filters.smoothness import channel_variation
 from unshaken.measure import Figure, paired_difference
 
+ADDED = "added by noise"
+
 
 @register("channel-smoothness", reference="Rudin, Osher & Fatemi 1992, doi:10.1016/0167-2789(92)90242-F")
 class ChannelSmoothness(Analysis):
@@ -62,7 +64,8 @@ class ChannelSmoothness(Analysis):
                 for quantity, figure in _figures(clean, noisy).items():
                     own = {"model": name, "layer": layer.name, "depth": layer.depth, "quantity": quantity}
                     rows.append({**own, "value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n})
-                    figures[f"{name}: {layer.name}: {quantity}"] = figure
+                    if quantity == ADDED:
+                        figures[f"{quantity}, {layer.name}"] = figure
         if not rows:
             raise DataError("channel-smoothness: all channels are 0 on these images: there is no variation to measure")
         columns = {key: [row[key] for row in rows] for key in rows[0]}
@@ -88,6 +91,6 @@ def _figures(clean: Tensor, noisy: Tensor) -> dict[str, Figure]:
     pairs: Sequence[tuple[str, Any, Any]] = (
         ("variation, clean", 0 * before, before),
         ("variation, noisy", 0 * after, after),
-        ("added by noise", before, after),
+        (ADDED, before, after),
     )
     return {name: paired_difference(one, other) for name, one, other in pairs}

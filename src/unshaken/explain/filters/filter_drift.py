@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +22,7 @@ from unshaken.explain.filters.sparsity import near_zero
 from unshaken.measure import Figure
 
 Numbers = NDArray[np.float64]
+HALVES = "drift between halves"
 
 
 @register("filter-drift", reference="Gavrikov & Keuper 2022, arXiv:2203.15331")
@@ -76,7 +78,7 @@ class FilterDrift(Analysis):
             figure = self._figure(value, draws[one], draws[other], basis, count)
             rows.append(self._row(one, f"drift from {other}", figure))
         for name, c in coefficients.items():
-            rows.append(self._row(name, "drift between halves", self._halves(c, basis, bins)))
+            rows.append(self._row(name, HALVES, self._halves(c, basis, bins)))
         columns = {key: [row[key] for row in rows] for key in rows[0]}
         arrays = {
             **basis.tensors(),
@@ -86,7 +88,7 @@ class FilterDrift(Analysis):
         }
         extra = {"names": list(pools), "filters": count, "range": [bins.low, bins.high], "bins": self.bins,
                  "measure": self.measure, "shares": basis.shares.tolist()}  # fmt: skip
-        figures = {f"{r['model']}: {r['quantity']}": r["figure"] for r in rows}
+        figures = headline(rows)
         return Findings(
             {k: v for k, v in columns.items() if k != "figure"}, figures, self._remarks(count, least), arrays, extra
         )
@@ -160,6 +162,15 @@ class FilterDrift(Analysis):
                 f"{count:,} filters in {self.bins} bins leave many of them empty, which inflates all drifts."
             )
         return tuple(remarks)
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+    """The largest and the smallest drift between two sets, and the largest between halves of one."""
+    between = sorted((r for r in rows if r["quantity"] != HALVES), key=lambda r: r["value"])
+    halves = max((r for r in rows if r["quantity"] == HALVES), key=lambda r: r["value"])
+    named = {"largest drift": between[-1]} | ({"smallest drift": between[0]} if len(between) > 1 else {})
+    found = {f"{name}, {r['model']} {r['quantity'].removeprefix('drift ')}": r["figure"] for name, r in named.items()}
+    return {**found, f"largest {HALVES}, {halves['model']}": halves["figure"]}
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

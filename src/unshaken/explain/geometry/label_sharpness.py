@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -55,8 +56,20 @@ class LabelSharpness(Analysis):
                 rows.fail(name, f"infinite: {reason}", layer=self.layer)
             else:
                 rows.add(name, figure, layer=self.layer)
-        extra = {"pair": pair, "identical": found.identical, "pairs": found.total, "samples": len(points.ids)}
-        arrays, classes = {}, int(points.labels.max()) + 1
+        names_of = subject.dataset.classes if subject.dataset is not None else ()
+        labels = [int(points.labels[i]) for i in found.pair]
+        extra = {
+            "pair": pair,
+            "labels": labels,
+            "classes": list(names_of)[:_MOST_CLASSES],
+            "identical": found.identical,
+            "pairs": found.total,
+            "samples": len(points.ids),
+        }
+        arrays: dict[str, Tensor] = {}
+        classes = int(points.labels.max()) + 1
+        if not self.layer:
+            arrays["pair"] = points.values[list(found.pair)].view(2, *points.shape)
         if classes <= _MOST_CLASSES:
             arrays["sharpness_of_classes"] = torch.from_numpy(class_matrix(points.values, points.labels, classes))
         remarks = self._remarks(points, found, pair)

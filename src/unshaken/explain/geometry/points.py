@@ -24,12 +24,14 @@ class Points:
         labels: int64 `[N]`; None without.
         ids: of the samples.
         forwards: passes that they took.
+        shape: of one image or one feature.
     """
 
     values: Tensor
     labels: Tensor | None
     ids: tuple[str, ...]
     forwards: int = 0
+    shape: tuple[int, ...] = ()
 
 
 def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: str = "") -> Points:
@@ -49,21 +51,25 @@ def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: s
         raise ParameterError(f"layer={layer!r}: features of a layer need a model")
     chosen = subject if indices is None else replace(subject, indices=tuple(indices))
     values, labels, ids, forwards = list[Tensor](), list[Tensor](), list[str](), 0
+    shape: tuple[int, ...] = ()
     for batch in chosen.batches():
         if layer:
             check_layers(subject.model, batch.images[:1], [layer])
             with evaluating(subject.model), torch.no_grad():
-                values.append(subject.model.features(batch.images, [layer])[1][layer].flatten(1).float().cpu())
+                found = subject.model.features(batch.images, [layer])[1][layer]
             forwards += len(batch)
         else:
-            values.append(batch.images.flatten(1).float().cpu())
+            found = batch.images
+        shape = tuple(found.shape[1:])
+        values.append(found.flatten(1).float().cpu())
         ids += batch.ids
         if batch.labels is not None:
             labels.append(batch.labels.cpu())
     subject.bad.update(chosen.bad)
     if not values:
         raise DataError("no sample could be read: there is no geometry to look at")
-    return Points(torch.cat(values), torch.cat(labels) if len(labels) == len(values) else None, tuple(ids), forwards)
+    labelled = torch.cat(labels) if len(labels) == len(values) else None
+    return Points(torch.cat(values), labelled, tuple(ids), forwards, shape)
 
 
 def drawn_indices(subject: Subject, most: int, *, balanced: bool) -> list[int]:

@@ -19,6 +19,7 @@ from unshaken.explain.geometry.intrinsic_dimension import BIAS
 from unshaken.explain.geometry.mle import Divisor
 from unshaken.explain.geometry.points import drawn_indices
 from unshaken.explain.geometry.rows import GeometryRows
+from unshaken.measure import Figure
 
 
 @register("representation-dimension", reference="Konz & Mazurowski 2024, arXiv:2401.08865")
@@ -65,7 +66,9 @@ class RepresentationDimension(Analysis):
                 if duplicates:
                     remarks.append(f"{name}, {where}: {duplicates:,} of {len(values):,} have a duplicate.")
         subject.bad.update(picked.bad)
-        return Findings(rows.columns, rows.figures, tuple(remarks), extra={"form": self.form}, forwards=passes)
+        return Findings(
+            rows.columns, headline(rows), tuple(dict.fromkeys(remarks)), extra={"form": self.form}, forwards=passes
+        )
 
     def features(self, subject: Subject, model: Classifier) -> tuple[list[DepthLayer], list[Tensor]]:
         """The layers, and the points of the pixels and of each of them, `[N, D]`.
@@ -95,3 +98,15 @@ class RepresentationDimension(Analysis):
         if self.form == "pooled" and features.ndim == 3:
             return features.mean(1)
         return features.flatten(1)
+
+
+def headline(rows: GeometryRows) -> dict[str, Figure]:
+    """The dimensions of the pixels and of the last layer."""
+    known = [row for row in rows.rows if row["error"] is None]
+    deepest = max((row["depth"] for row in known), default=0.0)
+    found = {}
+    for row in known:
+        if row["depth"] in (0.0, deepest):
+            key = f"{row['model']}: {row['layer']}: {row['quantity']}"
+            found[f"{row['quantity']}, {row['layer']}"] = rows.figures[key]
+    return found

@@ -1,0 +1,141 @@
+"""The rule by hand, figures against rows, and the pairs of classes."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.frame.datasets import Split
+from unshaken.papers.frame.measured import Nested
+from unshaken.papers.frame.run import flat
+from unshaken.papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper
+from unshaken.papers.intrinsic_properties.experiment import alike, two_classes
+from unshaken.papers.intrinsic_properties.figures import pearson
+from unshaken.run.store import RunDir
+
+
+def figure(value, half=0.2):
+    return {"value": value, "low": value - half, "high": value + half, "n": 16, "interval": "by hand"}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which all parts that are tried are shown, each barely."""
+    return {
+        "penalty": {"2": {name: figure(0.21) for name in PREDICTORS}},
+        "loss": {name: figure(0.21) for name in PREDICTORS},
+        "bounded": figure(0.96),
+        "radius": figure(0.21),
+        "slope": figure(-0.21),
+        "radius_constant": 0.05,
+        "ranges": {
+            "source0": {
+                "name": "rocks", "sharpness_low": 0.1, "sharpness_high": 0.2, "dimension_low": 9.0,
+                "dimension_high": 12.0,
+            }
+        },
+    }  # fmt: skip
+
+
+def outcomes(measured):
+    paper = IntrinsicPropertiesPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"medical"}
+    assert {*found.values()} == {"not tried", "shown"}
+    assert outcomes(Nested(flat(measured))) == found
+    assert "rocks: label sharpness 0.100 to 0.200, dimension 9.0 to 12.0." in IntrinsicPropertiesPaper().remark(
+        measured
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "path", "hidden", "opposed"),
+    [
+        ("vulnerable", ("penalty", "2", "sharpness_999"), 0.19, -0.21),
+        ("vulnerable-maximum", ("penalty", "2", "sharpness"), 0.19, -0.21),
+        ("bounded", ("bounded",), 0.94, 0.54),
+        ("loss", ("loss", "dimension"), 0.19, -0.21),
+        ("loss-sharpness", ("loss", "sharpness_999"), 0.19, -0.21),
+        ("radius", ("radius",), 0.19, -0.21),
+        ("samples", ("slope",), -0.19, 0.21),
+    ],
+)
+def test_each_figure_decides_its_part_alone(measured, part, path, hidden, opposed):
+    for value, outcome in ((hidden, "not visible at this scale"), (opposed, "contradicted")):
+        changed = copy.deepcopy(measured)
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = figure(value)
+        assert outcomes(changed) == {**outcomes(measured), part: outcome}
+
+
+def test_a_weak_correlation_is_not_enough_however_narrow_its_interval(measured):
+    measured["penalty"]["2"]["sharpness_999"] = figure(0.15, 0.1)
+    assert outcomes(measured)["vulnerable"] == "not visible at this scale"
+
+
+def test_without_a_sweep_its_part_is_not_tried(measured):
+    del measured["slope"]
+    assert outcomes(measured)["samples"] == "not tried"
+
+
+def test_figures_come_from_rows(finished):
+    run, measured = RunDir(finished("intrinsic-properties").out), finished("intrinsic-properties").result.measured
+    data = {r["id"]: r for r in run.rows("intrinsic_properties_data").to_pylist()}
+    assert len(data) == 4
+    losses, twonn, radii = {}, {}, {}
+    for row in run.rows("outcomes").to_pylist():
+        losses.setdefault(row["condition"], []).append(row["loss"])
+    for row in run.rows("intrinsic_properties_representation").to_pylist():
+        twonn.setdefault(row["id"], []).append(row["twonn"])
+    for row in run.rows("intrinsic_properties_radii").to_pylist():
+        if row["correct"]:
+            radii.setdefault(row["condition"], []).append(row["distance"])
+    penalties, clean, radius = [], [], []
+    for label in sorted(data):
+        nets = [f"seed{s}.{label}" for s in (0, 1)]
+        penalties.append(np.mean([np.mean(losses[f"{n}.fgsm-2"]) - np.mean(losses[f"{n}.before"]) for n in nets]))
+        clean.append(np.mean([np.mean(losses[f"{n}.clean"]) for n in nets]))
+        radius.append(np.mean([np.median(radii.get(f"{n}.radii", [0.0])) for n in nets]))
+    sharp = [data[label]["sharpness_999"] for label in sorted(data)]
+    wide = [data[label]["dimension"] for label in sorted(data)]
+    assert measured["penalty.2.sharpness_999"]["value"] == pytest.approx(np.corrcoef(sharp, penalties)[0, 1])
+    assert measured["loss.dimension"]["value"] == pytest.approx(np.corrcoef(wide, clean)[0, 1])
+    assert measured["radius"]["value"] == pytest.approx(np.corrcoef(1 / np.array(sharp), radius)[0, 1])
+    assert measured["radius_constant"] == pytest.approx(min(np.multiply(radius, sharp)))
+    below = [np.mean(twonn[label]) < data[label]["twonn"] for label in sorted(data)]
+    assert measured["bounded"]["value"] == np.mean(below)
+
+
+def test_fgsm_raises_the_loss_and_more_so_with_its_budget(finished):
+    outcomes = RunDir(finished("intrinsic-properties").out).rows("outcomes").to_pylist()
+    means = {}
+    for row in outcomes:
+        means.setdefault(row["condition"].rpartition(".")[2], []).append(row["loss"])
+    values = [np.mean(means[name]) for name in ("before", "fgsm-1", "fgsm-2", "fgsm-4")]
+    assert values == sorted(values)
+
+
+def test_two_classes_are_of_one_size_and_labelled_0_and_1():
+    images = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).expand(12, 1, 4, 4)
+    split = Split.of(images, torch.arange(12) % 3)
+    found = two_classes(split, 0, 2, 5)
+    assert found.ids == ("0", "2", "3", "5")
+    assert found.labels.tolist() == [0, 1, 0, 1]
+    shown = alike(found)
+    assert shown.images.shape == (4, 3, 32, 32)
+    assert shown.images[2].unique().tolist() == [3]
+
+
+def test_a_constant_column_has_no_correlation():
+    found = pearson([{"x": 1.0}] * 5, "x", [1.0, 2, 3, 4, 5])
+    assert (found["value"], found["low"], found["high"]) == (0.0, -1.0, 1.0)
