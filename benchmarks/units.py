@@ -96,7 +96,9 @@ def main() -> None:
         return
     print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, torch {torch.__version__}, "
           f"Python {platform.python_version()}, {date.today()}: {arguments.model}, {arguments.data or 'noise'}\n")  # fmt: skip
-    print("| images | layers | units | seconds | network alone | forward passes | memory MiB | masks MiB | rank error |")
+    print(
+        "| images | layers | units | seconds | network alone | forward passes | memory MiB | masks MiB | rank error |"
+    )
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for size in arguments.sizes:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(size)]

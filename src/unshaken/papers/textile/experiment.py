@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
@@ -53,7 +56,7 @@ def build(classes: int, channels: int, side: int, **options: bool) -> TileNet:
     return TileNet(classes, channels, side, **options)
 
 
-def make_sets(paper: TextilePaper, seed: int, planes: list | None) -> dict[str, Split]:
+def make_sets(paper: TextilePaper, seed: int, planes: Sequence[NDArray[np.float32]] | None) -> dict[str, Split]:
     """Textures to train on, of the same families, and of an unseen family, which a user's textures do not have."""
     first = 3 * seed
     if planes is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from unshaken.core.errors import DataError
@@ -32,7 +33,7 @@ def made(families: Sequence[str], count: int, side: int, seed: int) -> Split:
     return _split(pixels, [f"{family}-{kind}-{i}" for i, (kind, family) in enumerate(named)])
 
 
-def usable_planes(given: Split, side: int) -> list[np.ndarray]:
+def usable_planes(given: Split, side: int) -> list[NDArray[np.float32]]:
     """The user's textures that tile, grey, of twice the side.
 
     Raises:
@@ -48,7 +49,7 @@ def usable_planes(given: Split, side: int) -> list[np.ndarray]:
     return planes
 
 
-def cut_from(planes: Sequence[np.ndarray], count: int, side: int, seed: int) -> Split:
+def cut_from(planes: Sequence[NDArray[np.float32]], count: int, side: int, seed: int) -> Split:
     """As many cuts of planes of twice the side, half of them broken, the planes in turn."""
     rng = np.random.default_rng([seed, 2])
     pixels, names = [], []
@@ -61,7 +62,7 @@ def cut_from(planes: Sequence[np.ndarray], count: int, side: int, seed: int) -> 
     return _split(pixels, names)
 
 
-def _split(pixels: Sequence[np.ndarray], names: Sequence[str]) -> Split:
+def _split(pixels: Sequence[NDArray[np.float32]], names: Sequence[str]) -> Split:
     images = torch.from_numpy(np.stack(pixels)[:, None]).clamp(0, 1).mul(255).round().byte()
     labels = torch.tensor(["-whole-" in name for name in names]).long()
     return Split(images, labels, tuple(names), 2, ("broken", "tileable"))
