@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "foolbox": "foolbox",
     "adv-lib": "adv-lib",
     "art": "adversarial-robustness-toolbox",
+    "captum": "captum",
 }
 """Tool to distribution."""
 SOURCES = {"autoattack": "git+https://github.com/fra31/auto-attack"}

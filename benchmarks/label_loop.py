@@ -7,17 +7,22 @@ flagged labels are reviewed blind by two readers, who answer as two of the peopl
 differ the third one's vote decides. From the sample follows how many labels are wrong; printed beside it are the share
 that the same people's votes give over all images, which is what the interval is for, and that by the official labels.
 Then a network is trained on the labels as they are and on the corrected ones, same seed and settings, and both are
-compared on the official test images, sample by sample. `--limit` and `--epochs` make it shorter.
+compared on the official test images, sample by sample; `OUT/changes/report.html` shows all of it. A second call with
+the same `--out` goes on where the first one ended. `--limit` and `--epochs` make it shorter.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from unshaken import audit, compare, harden
+from unshaken import audit, harden
+from unshaken.api.label_estimate import read_estimate
+from unshaken.api.label_versions import compare_labels
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.data import load_data
 from unshaken.labels.review.agreement import agreement_of
@@ -42,7 +47,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Folder of all runs; a second call resumes.")
     parser.add_argument("--given", default="worse", help="Column of the labels that are searched.")
     parser.add_argument("--split", default="train", help="train (20,000) or full (50,000).")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--model", default="small", help="Architecture that searches and is retrained.")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--review", type=int, default=1000, help="Labels drawn for the estimate.")
     parser.add_argument("--limit", type=int, help="So many images, for a trial.")
@@ -50,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     spec = f"cifar10n:{given.given}?split={given.split}"
     search = find_labels(
-        spec, model="small-cnn", folds=given.folds, epochs=given.epochs, review=given.review, limit=given.limit,
+        spec, model=given.model, folds=given.folds, epochs=given.epochs, review=given.review, limit=given.limit,
         out=given.out / "find", resume=(given.out / "find").exists(),
     )  # fmt: skip
     print(f"flagged: {search.record['found']['confident-learning']['flagged']:,} of {search.record['samples']:,}")
@@ -68,7 +74,7 @@ def main() -> None:
             print(f"{name}: {store.review(name).items:,} reviewed, {settled:,} settled now, Cohen's kappa {shown}")
         ids = search.record["review"]["ids"]
         share = estimate_wrong(search.run, verdict_words(store.outcome("sample"), ids))
-        export_review(store, "flagged", Format.OVERLAY, given.out / "corrected.parquet")
+        outcome = export_review(store, "flagged", Format.OVERLAY, given.out / "corrected.parquet")
 
     data = load_data(spec)
     assert data.labels is not None
@@ -84,17 +90,31 @@ def main() -> None:
     left = float((corrected.labels != data.true_labels)[rows].mean())
     print(f"wrong by the official labels after correction: {left:.4f}")
 
+    pairs, began = [], time.perf_counter()
     for seed in range(given.seeds):
         audits = []
         for name, one in (("before", spec), ("after", f"{spec}&labels={given.out / 'corrected.parquet'}")):
             place, judged = given.out / f"{name}-{seed}", given.out / f"audit-{name}-{seed}"
-            harden(
-                "small-cnn", one, out=place, resume=place.exists(), epochs=given.epochs, limit=given.limit, seed=seed
-            )
-            if not judged.exists():
-                audit(f"run:{place}", "cifar10?split=test", plan=[], out=judged)
+            options = {"epochs": given.epochs, "limit": given.limit, "seed": seed, "check_every": given.epochs}
+            if not (judged / "summary.json").exists():
+                harden(given.model, one, out=place, resume=place.exists(), select="last", **options)
+                audit(f"run:{place}", "cifar10?split=test", plan=[], out=judged, resume=judged.exists())
             audits.append(judged)
-        print(f"seed {seed}: {compare(*audits).to_json()}")
+        pairs.append((audits[0], audits[1]))
+        print(f"seed {seed}: trained and audited, {(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
+    found = compare_labels(
+        given.out / "corrected.parquet", review=outcome, wrong=read_estimate(search.run), retrained=pairs,
+        out=given.out / "changes",
+    ).record["retrained"]  # fmt: skip
+    for seed, one in enumerate(found["pairs"]):
+        print(f"seed {seed}: {_points(one['difference'])} by retraining, p = {one['p_value']:.2g}")
+    if found["mean"] is not None:
+        print(f"mean over seeds: {_points(found['mean'])}")
+    print(f"page: {given.out}/changes/report.html")
+
+
+def _points(figure: dict[str, Any]) -> str:
+    return f"{100 * figure['value']:+.1f} points ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
 
 
 def _panel(people: dict[str, dict[str, int]], id: str) -> int:

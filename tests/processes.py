@@ -36,16 +36,49 @@ def process(function: Callable[..., Any], *arguments: Any, **given: Any) -> Iter
 
 def run_script(file: Path, arguments: Sequence[str], printed: Path) -> None:
     """Run a Python file as its command does, in this process, with what it prints in a file."""
-    with printed.open("w") as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
+    _print_into(printed)
     sys.argv = [str(file), *arguments]
     runpy.run_path(str(file), run_name="__main__")
 
 
-def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run the program `unshaken` in this process, with some environment variables, and exit with its code."""
+def run_command(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    printed: Path | None = None,
+) -> None:
+    """Run the program `unshaken` in this process, and exit with its code.
+
+    Args:
+        arguments: of the program.
+        environment: variables that are set before.
+        folder: to work in; None for the one where the server of processes was started.
+        printed: a file for what it prints; None for the terminal.
+    """
     from unshaken.cli import main
 
     os.environ.update(environment)
+    if folder is not None:
+        os.chdir(folder)
+    if printed is not None:
+        _print_into(printed)
     sys.exit(main(arguments))
+
+
+def _print_into(file: Path) -> None:
+    with file.open("w") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+
+
+def run_launched(arguments: Sequence[str], count: int) -> None:
+    """Run the program `unshaken` in several processes as torchrun launches them, and exit with 0 if all of them do."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from unshaken.cli import main
+
+    ports = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
+    config = LaunchConfig(1, 1, count, run_id="tests", max_restarts=0, start_method="forkserver", **ports)
+    codes = elastic_launch(config, main)(list(arguments))
+    sys.exit(0 if codes == dict.fromkeys(range(count), 0) else 1)

@@ -29,8 +29,8 @@ EXPORTS = {
     "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
     "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
     "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
-    "SensitivityN SmoothGrad Smoothness Subject WSOL attribute compare_methods compare_models make_case map_agreement "
-    "summarise",
+    "SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute compare_methods compare_models make_case "
+    "map_agreement summarise",
     "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
@@ -42,9 +42,12 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "Brightness Contour Contrast CyclicTranslation DefocusBlur ElasticTransform Fog Frost "
-    "GaussianBlur GaussianNoise GlassBlur ImpulseNoise JpegCompression MotionBlur PatchCorruption PhaseNoise Pixelate "
-    "Saturate Scramble ShotNoise Silhouette Snow Spatter SpeckleNoise Translation ZoomBlur",
+    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
+    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
+    "JpegCompression Lines LowLight MotionBlur NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
+    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow Sparkles "
+    "Spatter SpeckleNoise Translation TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

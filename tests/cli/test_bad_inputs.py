@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tests.processes import process, run_command
 
 HERE = Path(__file__).parent
 
@@ -92,12 +93,13 @@ def test_the_page_of_the_docs_is_made_from_the_table():
     assert script.PAGE.read_text(encoding="utf-8") == script.page(CASES)
 
 
-def test_another_process_says_the_same(inside):
+def test_another_process_says_the_same(inside, tmp_path):
     case = next(c for c in CASES if c.kind == "model")
-    program = Path(sys.executable).parent / "unshaken"
-    done = subprocess.run([program, *case.arguments], capture_output=True, text=True, timeout=200, check=False)
-    assert (done.returncode, done.stdout) == (case.code, "")
-    assert case.fits(done.stderr), done.stderr
+    printed = tmp_path / "printed"
+    with process(run_command, case.arguments, {}, folder=Path.cwd(), printed=printed) as child:
+        child.join(200)
+        assert child.exitcode == case.code
+    assert case.fits(printed.read_text()), printed.read_text()
 
 
 def test_a_package_that_is_absent_is_named_with_its_extra(inside, unshaken, monkeypatch):

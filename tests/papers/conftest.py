@@ -294,6 +294,8 @@ class Tiny:
 
 SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
 """Carlini and Wagner's attack in few and large steps."""
+QUICK_MAPS = {"gradient": ("gradient", "input-x-gradient"), "cam": ("gradcam",), "perturbation": ("rise:samples=2",)}
+"""Methods of `explainability` in few passes, by family."""
 TINY: dict[str, Tiny] = {
     "accuracy-disparity": Tiny(
         "seeds=2,samples=400,majority=0,minority=1,largest=40,net_seeds=2,net_largest=40,epochs=1",
@@ -353,6 +355,17 @@ TINY: dict[str, Tiny] = {
     "efficient-robustify": Tiny(
         "seeds=1,train=100,teacher_train=120,test=16,epochs=1,teacher_epochs=1,tuning_epochs=1", make_tints, "test=15"
     ),
+    "explainability": Tiny(
+        "seeds=2,images=60,epochs=1,tested=28,mosaics=3,pasted=3,removed=3", make_colours, "epochs=2",
+        patches={
+            "unshaken.papers.explainability.experiment.STRIDES": (2, 2, 1, 1),
+            "unshaken.papers.explainability.experiment.STEPS": 2,
+            "unshaken.papers.explainability.experiment.METHODS": sum(QUICK_MAPS.values(), ()),
+            "unshaken.papers.explainability.figures.FAMILIES": QUICK_MAPS,
+            "unshaken.papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
+            **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
+        },
+    ),
     "fgsm-cw-distillation": Tiny(
         "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
         partial(make_tints, classes=6),
@@ -385,6 +398,11 @@ TINY: dict[str, Tiny] = {
     "mahalanobis": Tiny(
         "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
         {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+    ),
+    "milan": Tiny(
+        "images=200,tested=40,choosing=20,epochs=2,probes=40,most=3,annotated=20,described=6,caption_epochs=2,seeds=2",
+        make_tints,
+        "epochs=1",
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"

@@ -35,6 +35,7 @@ CHOOSING = {
     "ai-image-detector-limits",
     "label-noise-suite",
     "mahalanobis",
+    "milan",
     "mixup-calibration",
     "rcal",
     "rigid",
@@ -94,11 +95,13 @@ def test_figures_that_judge_by_the_rows_that_chose_are_refused(slug, finished, m
     for one in modules:
         monkeypatch.setattr(one, "choosing", lambda: chosen.append(slug) or choosing())
 
+    rows = Rows(RunDir(run.out), slug, settings["seed"], chooses=paper.chooses)
+
     def refusal(figures):
-        """The message with which figures are refused; empty if they are not."""
+        """The message with which figures are refused; empty if they are not. The rows' files are read once for all."""
         try:
             with all_roles_used():
-                figures(paper, Rows(RunDir(run.out), slug, settings["seed"], chooses=paper.chooses))
+                figures(paper, rows)
         except ParameterError as error:
             return str(error)
         return ""

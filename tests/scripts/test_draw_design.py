@@ -18,15 +18,21 @@ def structure(svg):
     return rooms, {(g.get("data-from"), g.get("data-to")) for g in groups if g.get("class") == "import"}
 
 
-def test_the_committed_picture_shows_the_rooms_and_imports_of_the_sources():
+@pytest.fixture(scope="module")
+def sources():
+    """The rooms, and how often each imports another."""
     rooms = draw_design.order_of_rooms()
-    wanted = rooms, set(draw_design.count_imports(rooms))
+    return rooms, draw_design.count_imports(rooms)
+
+
+def test_the_committed_picture_shows_the_rooms_and_imports_of_the_sources(sources):
+    rooms, edges = sources
+    wanted = rooms, set(edges)
     assert structure(draw_design.PICTURE.read_text(encoding="utf-8")) == wanted, "run scripts/draw_design.py"
 
 
-def test_every_arrow_goes_down():
-    rooms = draw_design.order_of_rooms()
-    edges = draw_design.count_imports(rooms)
+def test_every_arrow_goes_down(sources):
+    rooms, edges = sources
     assert edges["attack", "core"] > 10
     levels = {**{room: i for i, room in enumerate(rooms)}, "data": rooms.index("models")}  # these two share a row
     assert [edge for edge in edges if levels[edge[0]] > levels[edge[1]]] == []

@@ -101,3 +101,23 @@ def feed(monkeypatch, draws):
 
     monkeypatch.setattr(np.random, "uniform", uniform)
     return left
+
+
+def pixel_by_pixel(image, place):
+    """Read a picture `[H, W, C]` at `place(row, column)` for each of its pixels, one after the other, black outside."""
+    height, width, channels = image.shape
+    framed = np.zeros((3 * height, 3 * width, channels))
+    framed[height : 2 * height, width : 2 * width] = image
+    result = np.zeros(image.shape)
+    for y, x in np.ndindex(height, width):
+        row, column = place(y, x)
+        top, left = int(np.floor(row)), int(np.floor(column))
+        a, b = row - top, column - left
+        for down, right, weight in ((0, 0, (1 - a) * (1 - b)), (0, 1, (1 - a) * b), (1, 0, a * (1 - b)), (1, 1, a * b)):
+            result[y, x] += weight * framed[height + top + down, width + left + right]
+    return result
+
+
+def double(height=12, width=17, channels=3, seed=0):
+    """A random image, float64 `[C, H, W]` in [0, 1]."""
+    return torch.from_numpy(np.random.default_rng(seed).random((channels, height, width)))

@@ -1,4 +1,4 @@
-"""`unshaken harden surgery extract|add|subtract`: robust weight signatures on files of weights."""
+"""`unshaken harden surgery extract|ablate|add|subtract`: signatures on files of weights."""
 
 from __future__ import annotations
 
@@ -64,6 +64,25 @@ def extract(
         pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption, levels=levels
     )
     print_line(f"signature: {out}, {report.ratio:.1f} times fewer numbers than the weights")
+    return 0
+
+
+@app.command("ablate")
+@verb
+def ablate(
+    session: Session,
+    base: Weights,
+    units: Annotated[list[str], typer.Argument(metavar="LAYER:UNIT...", help="Units to take out.", show_default=False)],
+    out: Out,
+    arch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Architecture of the weights.", show_default=False)
+    ] = None,
+) -> int:
+    """Write a signature that takes units out of weights when it is added with alpha 1."""
+    from unshaken.harden.surgery import surgery
+
+    count = surgery.ablate(base, units, out, arch=arch)
+    print_line(f"signature: {out}, takes out {count} {'unit' if count == 1 else 'units'}")
     return 0
 
 

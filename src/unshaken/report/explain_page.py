@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from unshaken.explain.engine.record import ExplainRecord, MethodRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Items, Page, Table, Text
+from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
@@ -44,7 +44,9 @@ def explain_page(run: RunDir) -> Page:
     blocks: list[Block] = [Headline(TITLE, tuple(_lead(record)), brief=True)]
     blocks += _overview(record)
     for name, found in record.found.items():
-        blocks += [Heading(name, f"method-{name}", name), *_figures(found), *_part(run, name, found)]
+        part, figures = _part(run, name, found), _figures(found)
+        blocks += [Heading(name, f"method-{name}", name), *part]
+        blocks += [Details("All figures", tuple(figures))] if part and figures else figures
         if found.remarks:
             blocks.append(Items(tuple(found.remarks), brief=True))
     if record.bad_samples:

@@ -23,6 +23,20 @@ THE_15 = (
     *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
 )
 """The common corruptions of ImageNet-C's test set, in its order."""
+IMAGENET_C_BAR = (
+    *("blue_noise_sample", "brownish_noise", "caustic_refraction", "checkerboard_cutout", "cocentric_sine_waves"),
+    *("inverse_sparkles", "perlin_noise", "plasma_noise", "single_frequency_greyscale", "sparkles"),
+)
+CIFAR_C_BAR = (
+    *("blue_noise_sample", "brownish_noise", "checkerboard_cutout", "circular_motion_blur", "inverse_sparkles"),
+    *("lines", "pinch_and_twirl", "ripple", "sparkles", "transverse_chromatic_abberation"),
+)
+"""The ten corruptions of ImageNet-C-bar and of CIFAR-10-C-bar."""
+COMMON_3D = (
+    *("near_focus", "far_focus", "color_quant", "flash", "fog_3d", "iso_noise", "low_light"),
+    *("xy_motion_blur", "z_motion_blur"),
+)
+"""Nine of the twelve of ImageNet-3DCC; the three others are faults of coded video."""
 
 
 class Entry(BaseModel):
@@ -85,7 +99,11 @@ class Step:
         )
 
 
-_CORRUPTIONS: list[dict[str, Any]] = [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in THE_15]
+def _at_all_severities(methods: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"method": m, "severities": [1, 2, 3, 4, 5]} for m in methods]
+
+
+_CORRUPTIONS = _at_all_severities(THE_15)
 _SHIFTS: list[dict[str, Any]] = [
     {"method": "translation", "severities": [1, 2, 3]},
     {"method": "cyclic_translation", "severities": [1]},
@@ -111,6 +129,9 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     ],
     "corruptions": _CORRUPTIONS,
     "attacks": _ATTACKS,
+    "c-bar": _at_all_severities(IMAGENET_C_BAR),
+    "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
+    "3dcc": _at_all_severities(COMMON_3D),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
 }
 """The named plans. Completion reads the names from this file's text, so they are written out here and nowhere else."""

@@ -214,16 +214,16 @@ def by_hand(net, image, label, norm, eps, queries, rng):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 9)])
 def test_fools_whom_a_plain_loop_fools_after_as_many_queries(make, norm, shape):
     net = make.net(classes=3, channels=shape[0], seed=7 if shape[0] == 1 else 5)
-    batch = make.batch(net, make.images(10, *shape))
+    batch = make.batch(net, make.images(8, *shape))
     eps = 2 * EPS[norm] if shape[0] == 1 else {"linf": 0.2, "l2": 2.0, "l1": 15.0}[norm]
-    (got,), _ = Square(queries=40).attack(Oracle(net, limit=5), batch, norm=norm, eps=[eps])
+    (got,), _ = Square(queries=40).attack(Oracle(net, limit=4), batch, norm=norm, eps=[eps])
     with torch.no_grad():
-        for i, rng in enumerate(rng_of(10)[torch.tensor([k])] for k in range(10)):
+        for i, rng in enumerate(rng_of(8)[torch.tensor([k])] for k in range(8)):
             fooled, seen, point = by_hand(net, batch.images[i], int(batch.labels[i]), norm, eps, 40, rng)
             assert bool(got.fooled[i]) == fooled
             assert int(got.step[i]) == seen, i
             assert torch.allclose(got.images[i], point[0], atol=1e-4), i
-    assert 0 < int(got.fooled.sum()) < 10
+    assert 0 < int(got.fooled.sum()) < 8
 
 
 # What it finds.
@@ -322,11 +322,11 @@ def test_who_is_out_of_reach_by_hand(norm):
 
 
 def test_giving_up_spares_queries_and_breaks_nearly_the_same(make, monkeypatch):
-    monkeypatch.setattr(square, "LOOKS", (100, 200, 400, 800))
+    monkeypatch.setattr(square, "LOOKS", (50, 100, 200, 400))
     net = make.net(channels=1)
     batch = make.batch(net, make.images(24, 1, 16, 16))
     whole, spared = (
-        Square(queries=1000, give_up=g).attack(Oracle(net), batch, norm="linf", eps=[0.15])[0][0] for g in (False, True)
+        Square(queries=500, give_up=g).attack(Oracle(net), batch, norm="linf", eps=[0.15])[0][0] for g in (False, True)
     )
     assert bool((spared.fooled <= whole.fooled).all())
     assert torch.equal(spared.images[spared.fooled], whole.images[spared.fooled])
@@ -339,14 +339,14 @@ def test_giving_up_spares_queries_and_breaks_nearly_the_same(make, monkeypatch):
 def test_company_changes_nothing_while_samples_come_and_go(make, limit):
     """Draws are made for 16 queries at once, at a moment that depends on who shares the batch."""
     net = make.net(classes=3)
-    batch = make.batch(net, make.images(14, 1, 8, 8))
+    batch = make.batch(net, make.images(9, 1, 8, 8))
     whole, other = (
-        Square(queries=70).attack(Oracle(net, limit=n), batch, norm="linf", eps=[0.04])[0][0] for n in (64, limit)
+        Square(queries=36).attack(Oracle(net, limit=n), batch, norm="linf", eps=[0.06])[0][0] for n in (64, limit)
     )
     assert torch.equal(whole.fooled, other.fooled)
     assert torch.equal(whole.images, other.images)
     assert torch.equal(whole.forwards, other.forwards)
-    assert 0 < int(whole.fooled.sum()) < 14
+    assert 0 < int(whole.fooled.sum()) < 9
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from unshaken.attack import FGSM, PGD
+from unshaken.attack.engine import end_point
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core import Batch
 from unshaken.core.oracle import Meter
@@ -18,6 +20,15 @@ def test_the_end_is_the_corner_even_where_nothing_is_broken(make):
     found = find_end_points(model, FGSM(), BATCH, norm="linf", eps=0.1, seed=0)
     assert torch.allclose(found.x, BATCH.images - 0.1 * W.sign(), atol=1e-6)
     assert found.forwards.tolist() == found.backwards.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("steps", "made"), [(49, 0), (50, 1)])
+def test_a_copy_is_made_for_searches_that_are_worth_it(make, monkeypatch, steps, made):
+    """Of 2 images and 2 x 50 passes of each."""
+    copies = []
+    monkeypatch.setattr(end_point, "search_copy", lambda model, images: copies.append(model))
+    find_end_points(make.affine(W, 20.0), PGD(steps=steps), BATCH, norm="linf", eps=0.1, seed=0)
+    assert len(copies) == made
 
 
 def test_a_search_goes_on_after_a_success_unless_it_is_to_end_early(make):

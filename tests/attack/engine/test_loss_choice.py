@@ -93,7 +93,7 @@ def test_a_temperature_of_the_scale_undoes_it(make, name):
 @pytest.mark.parametrize("by", [0.1, 4.0])
 def test_smallest_norms_do_not_depend_on_the_scale(make, by):
     plain, scaled, batch = pair(make, by=by)
-    for attack in (DeepFool(), CarliniWagner(steps=120, search_steps=6, initial_c=0.1, step_size=0.03)):
+    for attack in (DeepFool(), CarliniWagner(steps=90, search_steps=6, initial_c=0.1, step_size=0.03)):
         first, second = (
             attack.attack(Oracle(m), batch[slice(0, 4)], norm="l2", eps=[float("inf")])[0][0] for m in (plain, scaled)
         )
@@ -132,7 +132,7 @@ def test_carlini_wagner_reaches_the_affine_boundary(make):
     w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
     images = torch.full((1, 1, 4, 4), 0.5)
     model = make.affine(w, 0.5 - float((images * w).sum()))
-    attack = CarliniWagner(steps=300, search_steps=6)
+    attack = CarliniWagner(steps=120, search_steps=6, step_size=0.03)
     (got,), _ = attack.attack(Oracle(model), make.batch(model, images), norm="l2", eps=[float("inf")])
     assert float(got.distance) == pytest.approx(0.5 / float(w.norm()), rel=0.02)
 

@@ -17,15 +17,6 @@ def test_the_cards_case_by_hand():
     assert GradCAM().combine(A, gradient).tolist() == [[[0, 0.5], [0.5, 0.75]]]
 
 
-def test_captum_agrees(conv, images):
-    captum = pytest.importorskip("captum.attr")
-    classes = torch.arange(7) % 5
-    layer = conv.net[4]
-    theirs = captum.LayerGradCam(conv, layer).attribute(images, target=classes, relu_attributions=True)
-    theirs = captum.LayerAttribution.interpolate(theirs, (20, 16), "bilinear")
-    assert torch.allclose(attribute(conv, images, "gradcam", classes=classes).maps, theirs[:, 0].detach(), atol=1e-5)
-
-
 def test_the_last_layer_with_places_is_found_and_near_names_are_told(conv, images):
     assert GradCAM().prepare(conv, images).layer == "4"
     with pytest.raises(ModelError, match="no layer '44'; did you mean '4'"):

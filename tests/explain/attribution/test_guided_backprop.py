@@ -77,12 +77,3 @@ def test_nothing_stays_changed():
         F.relu(x)
     (slope,) = torch.autograd.grad(-F.relu(x).sum(), x)
     assert (found.count, slope.tolist()) == (1, [-1, 0])
-
-
-def test_captum_agrees(conv, images):
-    captum = pytest.importorskip("captum.attr")
-    classes = torch.arange(7) % 5
-    with pytest.warns(UserWarning, match="backward hooks"):
-        theirs = captum.GuidedBackprop(conv).attribute(images.clone().requires_grad_(), target=classes)
-    ours = attribute(conv, images, "guided-backprop:channels=sum", classes=classes)
-    assert torch.allclose(ours.maps, theirs.sum(1), atol=1e-5)

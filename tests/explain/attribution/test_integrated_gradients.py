@@ -31,14 +31,3 @@ def test_of_a_linear_logit_it_is_exact_from_any_baseline(formula):
         found = attribute(net, point, f"integrated-gradients:steps=3,baseline={baseline}", classes=FIRST)
         assert found.maps.flatten().tolist() == pytest.approx(expected, abs=1e-6)
         assert found.error.item() < 1e-5
-
-
-@pytest.mark.parametrize("count", [1, 7])
-def test_captum_agrees(conv, images, count):
-    captum = pytest.importorskip("captum.attr")
-    some, classes = images[:count], torch.arange(count) % 5
-    theirs = captum.IntegratedGradients(conv).attribute(
-        some, torch.zeros_like(some), target=classes, n_steps=10, method="riemann_middle"
-    )
-    ours = attribute(conv, some, "integrated-gradients:steps=10", classes=classes)
-    assert torch.allclose(ours.maps, theirs.sum(1).detach(), atol=1e-5)

@@ -8,7 +8,14 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.explain.biases.cue_sets import filled_outlines, gratings, other_classes, partners, textured_outlines
+from unshaken.explain.biases.cue_sets import (
+    close_ups,
+    filled_outlines,
+    gratings,
+    other_classes,
+    partners,
+    textured_outlines,
+)
 
 
 def test_a_grating_repeats_after_its_period_and_turns_from_class_to_class():
@@ -31,6 +38,16 @@ def test_an_outline_is_grey_with_its_texture_inside_alone():
     assert found[~outline].unique().tolist() == [0.5]
     filled = filled_outlines(outline, torch.full((1, 1, 8, 8), 0.25), tiles=4)
     assert (filled[outline].unique().tolist(), filled[~outline].unique().tolist()) == ([0.25], [0.5])
+
+
+def test_a_close_up_shows_the_object_alone():
+    images = torch.full((2, 3, 12, 12), 0.9)
+    outlines = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
+    outlines[0, :, 2:6, 3:9] = True
+    images[0, :, 2:6, 3:9] = 0.3
+    found = close_ups(images, outlines)
+    assert torch.allclose(found[0], torch.full_like(found[0], 0.3))
+    assert torch.equal(found[1], images[1])
 
 
 def test_other_classes_are_others_and_all_of_them():

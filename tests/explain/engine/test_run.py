@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.explain.engine.run import attribute
 
@@ -37,3 +39,20 @@ def test_what_is_no_attribution_is_told(conv, images, name):
 def test_images_of_another_form_are_told(conv, images, change, ids, words):
     with pytest.raises(DataError, match=words):
         attribute(conv, change(images), "gradient", ids=ids)
+
+
+def test_methods_of_many_passes_ask_a_copy_without_batch_norm():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(4)
+        norm.running_mean.uniform_(-1, 1)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    model, passes = Classifier(net.eval()), []
+    handle = norm.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
+    images, classes = torch.rand(2, 3, 8, 8), torch.tensor([0, 2])
+    found = attribute(model, images, "integrated-gradients:steps=10", classes=classes)
+    assert sum(passes) <= 4  # to know the classes, and to compare the copy with the model
+    handle.remove()
+    points = [(i + 0.5) / 10 * images for i in range(10)]
+    slopes = [torch.autograd.grad(model(x.requires_grad_())[[0, 1], classes].sum(), x)[0] for x in points]
+    assert torch.allclose(found.maps, (images * torch.stack(slopes).mean(0)).sum(1), atol=1e-5)

@@ -52,7 +52,7 @@ def test_rows_are_those_of_the_formulas(model):
 def test_degenerate_layers_are_named_by_kind_and_counted(model):
     with torch.no_grad():
         model.net[1].weight[:9] = 0
-        model.net[1].weight[9:] = torch.rand(3, 10, 1, 1) * torch.ones(3, 3)
+        model.net[1].weight[9:] = (1 + torch.rand(3, 10, 1, 1)) * torch.ones(3, 3)
     found = find(model)
     assert found.rows["degenerate"][1] == "sparse+low-variance"
     assert found.rows["sparsity"][1] == 0.75

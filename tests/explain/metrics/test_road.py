@@ -23,6 +23,19 @@ def test_a_corner_by_hand():
     assert found[0, 0, 0].item() == pytest.approx(0.4 * 0.3 + 0.4 * 0.6 + 0.2 * 0.9, abs=1e-6)
 
 
+def test_quantus_puts_in_the_same():
+    """Numbers of `quantus.functions.perturb_func.noisy_linear_imputation` 0.6.0 with noise=0, float64."""
+    places = torch.arange(16, dtype=torch.float64)
+    image = torch.stack([places**2 / 256, places.cos()]).view(2, 4, 4)
+    gone = [0, 1, 5, 6, 10, 15]
+    missing = torch.zeros(16, dtype=torch.bool)
+    missing[gone] = True
+    found = impute(image, missing.view(4, 4)).flatten(1)[:, gone]
+    assert found[0].tolist() == pytest.approx([0.106349, 0.111227, 0.18429, 0.214786, 0.42967, 0.581247], abs=1e-6)
+    expected = [-0.544214, -0.469391, -0.475001, -0.230764, -0.064292, 0.043607]
+    assert found[1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
 def test_nothing_and_everything_missing():
     image = torch.rand(3, 4, 4)
     assert torch.equal(impute(image, torch.zeros(4, 4, dtype=torch.bool)), image)

@@ -47,3 +47,11 @@ def test_the_threshold_is_chosen_on_other_images(drawn):
         choose_threshold(case, judged=["0", "other"])
     with pytest.raises(DataError, match="no image that should choose"):
         choose_threshold(dataclasses.replace(case, boxes=[torch.zeros(0, 4)]), judged=[])
+
+
+def test_negative_values_may_be_left_out(drawn):
+    """Between -1 and 1 the ground of 0 is at one half, above the threshold; from 0 on it is at 0."""
+    maps = blob(5, 5, 10, 10) - blob(15, 15, 20, 20)
+    case = drawn(maps, boxes=[torch.tensor([[5.0, 5, 10, 10]])])
+    assert WSOL(value="iou").judge(case).value.item() == pytest.approx(25 / 400)
+    assert WSOL(value="iou", clip=True).judge(case).value.tolist() == [1]

@@ -149,7 +149,7 @@ def test_the_intervals_cover(n):
     recall = (np.arange(20_000) + 0.5) / 20_000
     truth.append(np.mean(recall / (recall + stats.norm.sf(stats.norm.isf(recall) + shift))))  # prevalence 1/2
     for seed in range(150):
-        d = detection(rng.normal(size=n), rng.normal(shift, size=n), resamples=300, seed=seed)
+        d = detection(rng.normal(size=n), rng.normal(shift, size=n), resamples=150, seed=seed)
         for j, figure in enumerate(
             (d.fpr95_id_accept, d.fpr95_ood_recall, d.detection_accuracy, d.aupr_abnormal.figure)
         ):

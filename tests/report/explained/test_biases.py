@@ -19,7 +19,7 @@ from unshaken.explain.biases.input_kinds import InputKinds
 from unshaken.explain.biases.smoothness import Smoothness
 from unshaken.explain.engine.analysis import Subject
 from unshaken.report.blocks import Block, Page, Table, walk
-from unshaken.report.drawings import Gallery
+from unshaken.report.drawings import Gallery, Strips
 from unshaken.report.explained.biases import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
@@ -103,6 +103,11 @@ def test_distortions_stand_with_words_bars_and_paired_differences(shown):
     assert table.rows[0][0].note == "2 x 2 tiles in another order"
     assert table.rows[1][2].bar == found.figures["accuracy.second.noise-0.2"].value
     assert table.rows[1][3].text == "+0.0"
+    (strips,) = (b for b in walk(made) if isinstance(b, Strips))
+    assert [(s.name, s.lanes[0].dots[0].x, s.lanes[0].tone) for s in strips.strips] == [
+        ("scramble-2", 50, "level"),
+        ("noise-0.2", 50, "level"),
+    ]
     (gallery,) = (b for b in walk(made) if isinstance(b, Gallery))
     assert [e.lines[0] for e in gallery.exhibits] == ["clean", "scramble-2", "noise-0.2"]
 

@@ -20,6 +20,9 @@ from unshaken.core.state import State
 
 LIMIT = 256
 """Images of one pass."""
+WORTH = 200
+"""Passes of single images that a search takes at least where a quicker copy of the model is made for it: tracing and
+comparing one takes as long as dozens of them."""
 
 
 class EndPoints(State):
@@ -66,7 +69,8 @@ def find_end_points(
     labels = required(batch.labels)
     rng = SampleRng.of(seed, attack.info.name, batch.ids).to(batch.images.device)
     with evaluating(model):
-        quick = search_copy(model, batch.images[:2]) if draws == 1 else None
+        worth = draws == 1 and len(batch) * sum(attack.cost(2)) >= WORTH
+        quick = search_copy(model, batch.images[:2]) if worth else None
         oracle = Oracle(model, limit=LIMIT, draws=draws, search_copy=quick, meter=meter)
         clean = oracle.exact(batch.images) if attack.reads_clean else batch.images.new_empty(len(batch), 0)
         radius = torch.full((len(batch),), eps, dtype=batch.images.dtype, device=batch.images.device)

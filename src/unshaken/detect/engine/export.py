@@ -167,17 +167,18 @@ def _written(
     try:
         return graph(detectors), {}
     except Exception as whole:
-        reasons = {}
+        reasons, alone = {}, {}
         for label, fitted in detectors.items():
             try:
-                graph({label: fitted})
+                alone[label] = graph({label: fitted})
             except Exception as error:
                 reasons[label] = f"it cannot be written as an ONNX graph: {_root(error)}"
         if len(reasons) == len(detectors) or not reasons:
             raise ModelError(
                 f"model {detector_set.model.name!r} cannot be written as an ONNX graph: {_root(whole)}"
             ) from whole
-        return graph({label: f for label, f in detectors.items() if label not in reasons}), reasons
+        whole_graph = next(iter(alone.values())) if len(alone) == 1 else graph({k: detectors[k] for k in alone})
+        return whole_graph, reasons
 
 
 def _traced(graph: Graph, images: Tensor, scores: list[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -80,9 +81,16 @@ def load_baselines(spec: str, count: int, model: Classifier, images: Tensor) -> 
         raise DataError(
             f"expected-gradients: images have {channels} channels, and data give 1 or 3: give baselines by from_images"
         )
-    view, dataset = model.view, load_data(spec)
+    view = model.view
     if view is None or (view.channels, view.height, view.width) != (channels, height, width):
         view = View(height, width, channels=channels)
+    return _read(spec, count, view)
+
+
+@lru_cache(maxsize=1)
+def _read(spec: str, count: int, view: View) -> Tensor:
+    """See `load_baselines`; the last answer is kept, for a run asks once a shard."""
+    dataset = load_data(spec)
     order = SampleRng.of(0, "expected-gradients", ["baselines"]).uniform(len(dataset))[0].argsort()
     chosen = order[:count].sort().values.tolist()
     found = [part.images for part in stream(dataset, chosen, view=view) if isinstance(part, Batch)]

@@ -73,6 +73,7 @@ class LIME(Attribution[Copies]):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    repeated: ClassVar[bool] = True
 
     score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
     segmentation: Segmentation = Field("slic", description="slic: pieces of like colour (scikit-image); or grid")

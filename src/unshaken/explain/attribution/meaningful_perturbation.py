@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -79,6 +81,8 @@ class MeaningfulPerturbation(Attribution[Learning]):
     copy is shifted at random at each step. A mask as large as the image finds scattered pixels; `cells=28` with a
     larger `area`, such as 0.01, gives the smooth regions of the paper.
     """
+
+    repeated: ClassVar[bool] = True
 
     score: Score = Field("probability", description="score that is lowered: logit, probability or log-probability")
     steps: PositiveInt = Field(300, description="steps of Adam; each takes a forward and a backward pass")

@@ -67,6 +67,7 @@ class ScoreCAM(Attribution[ScoredMaps]):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    repeated: ClassVar[bool] = True
 
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
     layer: str = Field("", description="name of the layer; empty for the last one whose output has places")

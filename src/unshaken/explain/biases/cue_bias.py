@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import Figure, share
+from unshaken.measure import Figure, clopper_pearson, share
 from unshaken.measure.statistics.columns import Indices, Numbers, integers, same_length
-from unshaken.measure.statistics.intervals import bootstrap_figure
+from unshaken.measure.statistics.intervals import bootstrap_figure, percent
 
 RESAMPLES = 2000
 
@@ -51,9 +51,15 @@ class CueBias:
         return (self.first + self.second) / self.n if self.n else math.nan
 
     def figure(self, *, seed: int = 0) -> Figure | None:
-        """The bias with its bootstrap interval over images; None where it is NaN."""
+        """The bias with its bootstrap interval over images; None where it is NaN.
+
+        Where all decisions are for one cue the bootstrap would give a width of zero: the interval is then Clopper and
+        Pearson's, of the decisions for a cue.
+        """
         if math.isnan(self.value):
             return None
+        if not (self.first and self.second):
+            return share(self.first, self.first + self.second)
         counts = np.array([self.first, self.second, self.other])
         draws = np.random.default_rng(seed).multinomial(self.n, counts / self.n, size=RESAMPLES)
         return bootstrap_figure(self.value, _kept(_biases(draws)), self.n)
@@ -93,7 +99,8 @@ def bias_difference(
         seed: of the draws.
 
     Returns:
-        The figure; None where one of the two biases is NaN.
+        The figure; None where one of the two biases is NaN. Where no resample differs from the others, the interval is
+        the Clopper-Pearson bound of a share of none among the decisions for a cue, on both sides.
     """
     one, other = (_kinds(d, first, second) for d in (baseline, candidate))
     joint = np.bincount(3 * one[one >= 0] + other[other >= 0], minlength=9)
@@ -103,8 +110,13 @@ def bias_difference(
     value = float(_difference(joint[None])[0])
     if math.isnan(value):
         return None
-    draws = np.random.default_rng(seed).multinomial(n, joint / n, size=RESAMPLES)
-    return bootstrap_figure(value, _kept(_difference(draws)), n)
+    draws = _kept(_difference(np.random.default_rng(seed).multinomial(n, joint / n, size=RESAMPLES)))
+    if np.ptp(draws) > 0:
+        return bootstrap_figure(value, draws, n)
+    cues = min(int((kinds[kinds >= 0] < 2).sum()) for kinds in (one, other))
+    bound = float(clopper_pearson(0, cues)[1])
+    low, high = max(-1.0, value - bound), min(1.0, value + bound)
+    return Figure(value, low, high, n, f"clopper-pearson {percent(0.95)} (no resample differs)")
 
 
 def _kinds(decisions: Indices, first: Indices, second: Indices) -> Indices:

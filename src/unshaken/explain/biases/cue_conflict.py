@@ -20,7 +20,14 @@ from unshaken.explain.biases._answers import asking
 from unshaken.explain.biases._conflicts import Conflicts
 from unshaken.explain.biases._together import known_labels, partners_in, required_labels, together
 from unshaken.explain.biases.categories import Categories, read_categories
-from unshaken.explain.biases.cue_sets import filled_outlines, gratings, other_classes, partners, textured_outlines
+from unshaken.explain.biases.cue_sets import (
+    close_ups,
+    filled_outlines,
+    gratings,
+    other_classes,
+    partners,
+    textured_outlines,
+)
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.stress.cues.phase_noise import exchange_phases
 from unshaken.stress.cues.silhouette import foreground
@@ -74,13 +81,14 @@ class CueConflict(Analysis):
                 if bool(kept.any()):
                     shapes = Batch(batch.images[kept], one[kept], batch[kept].ids)
                     decide = {name: c.decide for name, c in categories.items()}
-                    cues = {"first": one[kept], "second": other[kept]}
-                    found.add(*cues.values(), answers.ask("cue-conflict", shapes, decide=decide, **cues))
+                    decided = answers.ask("cue-conflict", shapes, first=one[kept], second=other[kept], decide=decide)
+                    found.add(one[kept], other[kept], decided)
         if not found.first:
             raise DataError(f"cue-conflict: none of {dropped} images has two cues of different categories")
         figures, remarks = found.figures()
         if dropped:
-            remarks.append(f"{dropped} images were left out: both cues of one category, or one in none.")
+            left = "1 image was" if dropped == 1 else f"{dropped:,} images were"
+            remarks.append(f"{left} left out: both cues of one category, or one in none.")
         if self.recipe == "phase-amplitude":
             remarks.append("Phases and amplitudes are no test of shape and texture: they stand for themselves alone.")
         extra = {"cues": CUES[self.recipe], "categories": first.names, **found.counts(first.names)}
@@ -102,10 +110,12 @@ class CueConflict(Analysis):
             return
         for batch, partner in together(subject, partners_in(subject, partners(labels, subject.seed))):
             if self.recipe == "filled":
-                images = filled_outlines(foreground(batch.images), partner.images, tiles=self.tiles)
+                texture = close_ups(partner.images, foreground(partner.images))
+                images = filled_outlines(foreground(batch.images), texture, tiles=self.tiles)
             else:
                 images = exchange_phases(partner.images, batch.images).clamp(0, 1)
-            yield batch.with_images(images), *(categories.of_classes(required_labels(b)) for b in (batch, partner))
+            one, other = (categories.of_classes(required_labels(b)) for b in (batch, partner))
+            yield batch.with_images(images), one, other
 
     def _with_gratings(self, subject: Subject, categories: Categories) -> Iterator[Stimuli]:
         count = len(categories.names)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
@@ -70,6 +71,22 @@ def filled_outlines(outlines: Tensor, fillings: Tensor, *, tiles: int = 4, groun
     """
     inside = scramble_inside(fillings, tiles)
     return torch.where(outlines, inside, torch.full_like(inside, ground))
+
+
+def close_ups(images: Tensor, outlines: Tensor) -> Tensor:
+    """Each object enlarged to the whole image, so that little of its ground is left.
+
+    Args:
+        images: `[N, C, H, W]` in [0, 1].
+        outlines: bool `[N, 1, H, W]`, true inside the object; an image without one stays as it is.
+    """
+    found = images.clone()
+    for image, outline, result in zip(images, outlines[:, 0], found, strict=True):
+        if bool(outline.any()):
+            rows, columns = outline.any(1).nonzero().flatten(), outline.any(0).nonzero().flatten()
+            part = image[:, int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
+            result.copy_(F.interpolate(part[None], image.shape[1:], mode="bilinear", align_corners=False)[0])
+    return found
 
 
 def other_classes(labels: Tensor, classes: int, rng: SampleRng) -> Tensor:

@@ -64,7 +64,8 @@ def class_kinds(labels: Tensor) -> tuple[int, float]:
     >>> class_kinds(torch.tensor([0, 0, 1, 1]))
     (2, 1.0)
     """
-    shares = labels.unique(return_counts=True)[1].double() / len(labels)
+    counts = torch.bincount(labels)
+    shares = counts[counts > 0].double() / len(labels)
     return len(shares), float(-(shares * shares.log2()).sum()) + 0.0
 
 
@@ -85,7 +86,7 @@ def feature_layer(model: Classifier) -> str:
     Raises:
         ModelError: it has no linear layer.
     """
-    names = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear) and name]
+    names: list[str] = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear) and name]
     if not names:
         raise ModelError(f"model {model.name!r} has no linear layer, before which features could be read")
     return names[-1] + INPUT

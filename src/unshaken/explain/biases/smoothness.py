@@ -142,7 +142,9 @@ def _summed(
     """Rows, figures, arrays and facts of `Findings`."""
     rows: dict[str, list[Any]] = {k: [] for k in ("model", "layer", "depth", "quantity", "value", "low", "high", "n")}
     figures: dict[str, Figure] = {}
-    arrays, outliers, ratios = {}, {}, {}
+    arrays: dict[str, Tensor] = {}
+    outliers: dict[str, list[int]] = {}
+    ratios: dict[str, float] = {}
     models = list(layers)
     for (model, layer), (clean, noisy) in found.items():
         whole = LayerVariation(clean.mean(0), noisy.mean(0))
@@ -153,19 +155,13 @@ def _summed(
         outliers[f"{model}.{layer}"] = whole.outliers(mean)
         ratios[f"{model}.{layer}"] = whole.ratio
         figures[f"tv_ratio.{model}.{layer}"] = variation_ratio(clean, noisy)
-        for quantity, value in (("tv-clean", whole.clean), ("tv-noisy", whole.noisy)):
-            _row(rows, model, layer, place / max(1, len(layers[model]) - 1), quantity, float(value.mean()), len(clean))
-        _row(rows, model, layer, place / max(1, len(layers[model]) - 1), "tv-ratio", whole.ratio, len(clean))
+        means = {"tv-clean": float(whole.clean.mean()), "tv-noisy": float(whole.noisy.mean()), "tv-ratio": whole.ratio}
+        for quantity, value in means.items():
+            _row(rows, model, layer, place / max(1, len(layers[model]) - 1), quantity, value, len(clean))
     for model, value in first.items():
         _row(rows, model, layers[model][0], 0.0, "kernel-tv", value, 1)
-    extra = {
-        "models": models,
-        "layers": layers,
-        "noise": noise,
-        "kernel_tv": first,
-        "ratios": ratios,
-        "outliers": outliers,
-    }
+    extra = {"models": models, "layers": layers, "noise": noise, "kernel_tv": first}
+    extra |= {"ratios": ratios, "outliers": outliers}
     remarks = (f"Noise of deviation {noise:g}. Compare ratios: raw variation depends on the scale of a channel.",)
     return {"rows": rows, "figures": figures, "arrays": arrays, "extra": extra, "remarks": remarks}
 

@@ -40,6 +40,8 @@ class Attribution(Parameters, ABC, Generic[S]):
     room: ClassVar[str] = "explain"
     group: ClassVar[str] = "attribution"
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    repeated: ClassVar[bool] = False
+    """Whether it takes so many passes of each image that a quicker copy of the model pays; see `search_copy`."""
 
     @property
     def width(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -45,6 +46,8 @@ class AveragedGradients(Attribution[Averaging]):
 
     A subclass writes `count`, `points` and `finish`.
     """
+
+    repeated: ClassVar[bool] = True
 
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
     channels: Channels = Field("mean-abs", description="how channels become one value: mean-abs, max-abs or sum")

@@ -74,8 +74,9 @@ def explain_examples(
 
 
 def _maps_of(
-    model: Classifier, method: Attribution[Any], clean: dict[str, Tensor], changed: dict[str, Tensor], **options: int
-) -> TensorFile:
+    model: Classifier, method: Attribution[Any], clean: dict[str, Tensor], changed: dict[str, Tensor],
+    *, seed: int, limit: int,
+) -> TensorFile:  # fmt: skip
     """The maps of some samples before and after, under their ids."""
     ids = list(changed)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -86,6 +87,6 @@ def _maps_of(
             raise DataError(
                 f"the kept examples have {tuple(stacked.shape[2:])} pixels, the model takes {model.input_size}"
             )
-        found = attribute(model, stacked, method, ids=ids, **options)
+        found = attribute(model, stacked, method, ids=ids, seed=seed, limit=limit)
         held |= {when: found.maps.float(), f"class_{when}": found.classes}
     return TensorFile(held, ids)

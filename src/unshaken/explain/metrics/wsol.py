@@ -10,12 +10,12 @@ import scipy
 import torch
 from pydantic import Field
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.agreement import min_max
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
+from unshaken.measure.statistics.columns import Numbers
 
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))
 """Thresholds among which one is chosen."""
@@ -38,6 +38,7 @@ class WSOL(MapMetric):
 
     threshold: float = Field(0.2, gt=0, lt=1, description="level of the map in [0, 1]; choose it on other images")
     iou: float = Field(0.5, ge=0, lt=1, description="intersection over union that a hit exceeds")
+    clip: bool = Field(False, description="count negative values as 0 first, for maps with signs")
     value: Literal["hit", "iou"] = Field("hit", description="hit for 1 or 0, or iou for the best overlap itself")
     convention: Literal["pixels", "corners"] = Field("pixels", description="ends of a box: see the class")
 
@@ -50,18 +51,19 @@ class WSOL(MapMetric):
         """The best overlap of each sample's blob with its boxes."""
         if case.boxes is None:
             raise DataError("wsol needs the boxes of the objects: give them (--boxes FILE)")
-        varies = (case.maps.amax((1, 2)) > case.maps.amin((1, 2))).tolist()
+        maps = case.maps.clamp(min=0) if self.clip else case.maps
+        varies = (maps.amax((1, 2)) > maps.amin((1, 2))).tolist()
         best = [
             self._overlap(one, boxes) if good and len(boxes) else float("nan")
-            for one, boxes, good in zip(min_max(case.maps).cpu(), case.boxes, varies, strict=True)
+            for one, boxes, good in zip(min_max(maps).cpu(), case.boxes, varies, strict=True)
         ]
         found = torch.tensor(best, dtype=torch.float64)
         return MapScores.free(torch.where(found.isnan(), found, (found > self.iou).double()) if self.hits else found)
 
     def _overlap(self, one: Tensor, boxes: Tensor) -> float:
-        blob = torch.tensor([blob_box(one, self.threshold)], dtype=torch.float64)
-        cut = torch.tensor([0, 0, 1, 1]) if self.convention == "corners" else torch.zeros(4)
-        return float(box_iou(blob - cut, boxes.double().cpu() - cut).nan_to_num().amax())
+        cut = np.array([0, 0, 1, 1] if self.convention == "corners" else [0, 0, 0, 0])
+        blob = np.array(blob_box(one, self.threshold), np.float64) - cut
+        return float(_overlaps(blob, boxes.double().cpu().numpy() - cut).max())
 
 
 def blob_box(one: Tensor, threshold: float) -> tuple[int, int, int, int]:
@@ -81,6 +83,14 @@ def blob_box(one: Tensor, threshold: float) -> tuple[int, int, int, int]:
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     rows, columns = scipy.ndimage.find_objects(parts)[largest - 1]
     return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _overlaps(one: Numbers, others: Numbers) -> Numbers:
+    """Intersection over union of a box `[4]` with others `[n, 4]`; 0 where both are empty."""
+    inner = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    shared = np.prod(np.clip(inner, 0, None), 1)
+    whole = np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 
 def choose_threshold(case: Case, metric: WSOL | None = None, *, judged: Sequence[str]) -> WSOL:

@@ -24,10 +24,10 @@ def beam_search(captioner: Captioner, keys: Tensor, width: int = 50, length: int
     """
     words = torch.full((1, 1), START)
     total = torch.zeros(1)
-    state = captioner.begin(keys[None])
+    seen, state = captioner.begin(keys[None])
     ended: list[tuple[list[int], float]] = []
     for step in range(length + 1):
-        log_p, _, state = captioner.step(keys.expand(len(words), -1, -1), words[:, -1], state)
+        log_p, _, state = captioner.step(seen, words[:, -1], state)
         log_p[:, [PAD, START, UNKNOWN]] = -torch.inf
         if step == length:
             log_p[:, :END] = -torch.inf

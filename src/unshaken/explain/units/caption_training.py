@@ -18,7 +18,7 @@ from unshaken.core.descent import descend
 from unshaken.core.errors import DataError
 from unshaken.explain.units.beam import beam_search
 from unshaken.explain.units.captioner import Captioner, LanguageModel, caption_loss, language_loss
-from unshaken.explain.units.vocabulary import Vocabulary, words_of
+from unshaken.explain.units.vocabulary import PAD, Vocabulary, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class CaptionSettings:
         hidden: of the LSTMs.
         dropout: in both.
         penalty: weight of the attention's penalty.
-        held_out: share of the units on which the best epoch is chosen.
+        held_out: share of the units on which the best epoch is chosen; 0 to keep the last one.
         patience: the captioner is tried on them after every so many epochs.
         length: words of a description at most.
     """
@@ -55,10 +55,10 @@ class CaptionModels:
     """A trained captioner.
 
     Args:
-        captioner: of the epoch with the best BLEU on held-out units, in evaluation mode.
+        captioner: of the last epoch with the best BLEU on held-out units, in evaluation mode.
         language: trained on all descriptions, in evaluation mode.
         vocabulary: of both.
-        bleu: of the chosen epoch, on held-out units.
+        bleu: of the chosen epoch, on held-out units; 0 without any.
     """
 
     captioner: Captioner
@@ -87,12 +87,13 @@ def learn_captions(
             f"{len(keys)} units came with {len(texts)} lists of descriptions: give two units or more, each with one"
         )
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
-    held = max(1, round(given.held_out * len(keys)))
+    held = max(1, round(given.held_out * len(keys))) if given.held_out else 0
     apart, units = order[:held], order[held:]
     vocabulary = Vocabulary.of(text for u in units for text in texts[u])
     pairs = [(u, text) for u in units for text in texts[u]]
     of = torch.tensor([u for u, _ in pairs])
     encoded = vocabulary.encode([text for _, text in pairs], given.length)
+    encoded = encoded[:, : int((encoded != PAD).any(0).sum())]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = {"embedding": given.embedding, "hidden": given.hidden, "dropout": given.dropout}
@@ -102,7 +103,7 @@ def learn_captions(
         every = given.patience * max(1, len(pairs) // given.batch)
 
         def after(step: int) -> None:
-            if (step + 1) % every == 0:
+            if held and (step + 1) % every == 0:
                 best.try_now()
 
         _fit(captioner, lambda rows: caption_loss(captioner, keys[of[rows]], encoded[rows], given.penalty),
@@ -138,7 +139,7 @@ class _Best:
         said = [self.vocabulary.decode(beam_search(self.captioner, k, 1, self.length)[0][0]) for k in self.keys]
         self.captioner.train()
         found = bleu(said, self.texts)
-        if found > self.bleu:
+        if found >= self.bleu:  # of equals the later one, whose probabilities have settled
             self.bleu, self.weights = found, copy.deepcopy(self.captioner.state_dict())
 
 

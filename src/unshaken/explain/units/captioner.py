@@ -5,11 +5,25 @@ Source: Hernandez et al. 2022, arXiv:2201.11114; show, attend and tell: Xu et al
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unshaken.explain.units.vocabulary import PAD
+
+
+class Keys(NamedTuple):
+    """Exemplars as a captioner attends to them.
+
+    Args:
+        values: `[N, k, F]`.
+        projected: for the attention, `[N, k, A]`.
+    """
+
+    values: Tensor
+    projected: Tensor
 
 
 class Captioner(nn.Module):
@@ -37,18 +51,18 @@ class Captioner(nn.Module):
         self.cell = nn.LSTMCell(embedding + features, hidden)
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(hidden, words)
 
-    def begin(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """The first state, `h` and `c` `[N, hidden]`, of keys `[N, k, F]`: of their mean."""
+    def begin(self, keys: Tensor) -> tuple[Keys, tuple[Tensor, Tensor]]:
+        """The keys `[N, k, F]` as steps take them, and the first state, `h` and `c` `[N, hidden]`: of their mean."""
         mean = keys.mean(1)
-        return self.start_h(mean).tanh(), self.start_c(mean).tanh()
+        return Keys(keys, self.of_key(keys)), (self.start_h(mean).tanh(), self.start_c(mean).tanh())
 
     def step(
-        self, keys: Tensor, words: Tensor, state: tuple[Tensor, Tensor]
+        self, keys: Keys, words: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         """One word further.
 
         Args:
-            keys: `[N, k, F]`.
+            keys: as `begin` gives them; of one unit for all N texts.
             words: the words so far end with these, int64 `[N]`.
             state: before.
 
@@ -56,17 +70,18 @@ class Captioner(nn.Module):
             Log-probabilities of the next word `[N, V]`, the attention `[N, k]`, and the state.
         """
         h, c = state
-        scores = self.score(torch.tanh(self.of_key(keys) + self.of_state(h)[:, None])).squeeze(2)
+        scores = self.score(torch.tanh(keys.projected + self.of_state(h)[:, None])).squeeze(2)
         alpha = scores.softmax(1)
-        seen = self.gate(h).sigmoid() * (alpha[:, :, None] * keys).sum(1)
+        seen = self.gate(h).sigmoid() * (alpha[:, None] @ keys.values).squeeze(1)
         h, c = self.cell(torch.cat([self.embed(words), seen], 1), (h, c))
         return self.out(self.dropout(h)).log_softmax(1), alpha, (h, c)
 
     def forward(self, keys: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of each next word of texts `[N, L]`, `[N, L-1, V]`, and attentions `[N, L-1, k]`."""
-        state, found, attentions = self.begin(keys), [], []
+        seen, state = self.begin(keys)
+        found, attentions = [], []
         for word in texts[:, :-1].T:
-            log_p, alpha, state = self.step(keys, word, state)
+            log_p, alpha, state = self.step(seen, word, state)
             found.append(log_p)
             attentions.append(alpha)
         return torch.stack(found, 1), torch.stack(attentions, 1)

@@ -1,4 +1,4 @@
-"""Weight surgery on files of weights: `extract`, `add` and `subtract`."""
+"""Weight surgery on files of weights: `extract`, `ablate`, `add` and `subtract`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import safetensors
 from safetensors.torch import save
+from torch import nn
 
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.layers import Body, body_of
+from unshaken.harden.surgery._ablation import read_ablation
 from unshaken.harden.surgery._arithmetic import Projection, Weights, coefficients
 from unshaken.harden.surgery._checksum import checksum
 from unshaken.harden.surgery._norms import NormPolicy
@@ -137,6 +139,28 @@ def subtract(base_file: Path | str, signature_file: Path | str, alpha: float, ou
     _write(found, out, _descent(_file(base_file)) | {checksum(base, signature.meta.classifier)})
 
 
+def ablate(base: Path | str, units: Sequence[str], out: Path | str, *, arch: str | None = None) -> int:
+    """Write the signature that takes units out of weights: `add` applies it with alpha 1, `subtract` takes it off.
+
+    Args:
+        base: weights, or a run directory of `unshaken harden`.
+        units: texts `LAYER:UNIT`, such as `body.2:17`.
+        out: the signature, a safetensors file.
+        arch: architecture of the weights; None to read it beside a run's weights.
+
+    Returns:
+        The number of units.
+
+    Raises:
+        ModelError: the file is absent or damaged, or a unit cannot be taken out by weights.
+        ParameterError: a unit is no `LAYER:UNIT`, or the architecture is not known.
+    """
+    file = _file(base)
+    weights = read_weights(file)
+    save_signature(read_ablation(file, _net(arch, [file], weights), weights, units), out)
+    return len(units)
+
+
 def _file(path: Path | str) -> Path:
     """The weights in a run directory, or the file itself."""
     path = Path(path)
@@ -145,8 +169,13 @@ def _file(path: Path | str) -> Path:
 
 def _body(arch: str | None, files: Sequence[Path], weights: Weights) -> Body:
     """Layers and classifier by the architecture that is named, or recorded beside one of the files."""
+    return body_of(_net(arch, files, weights))
+
+
+def _net(arch: str | None, files: Sequence[Path], weights: Weights) -> nn.Module:
+    """A net of the architecture that is named, or recorded beside one of the files."""
     if arch is not None:
-        return body_of(build_for(arch, weights)[0])
+        return build_for(arch, weights)[0]
     recorded = next((path.parent for path in files if (path.parent / "model.json").is_file()), None)
     if recorded is None:
         raise ParameterError(
@@ -156,9 +185,7 @@ def _body(arch: str | None, files: Sequence[Path], weights: Weights) -> Body:
     record = read_record(recorded)
     if is_code(record.arch):
         raise ModelError(f"{recorded}: the network is your own ({record.arch}): use Signature.extract in Python")
-    return body_of(
-        build(record.arch, **record.shape.model_dump()) if record.shape else build_for(record.arch, weights)[0]
-    )
+    return build(record.arch, **record.shape.model_dump()) if record.shape else build_for(record.arch, weights)[0]
 
 
 def _descent(path: Path) -> set[str]:

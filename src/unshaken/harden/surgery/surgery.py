@@ -1,7 +1,7 @@
 """Weight surgery: robustness as a small file that is added to weights, and taken off again.
 
 `Signature` is the patch, `patch` adds several, `choose` looks for how many layers and how much of it; `extract`, `add`
-and `subtract` do the same with files.
+and `subtract` do the same with files. `ablation` and `ablate` make the patch that takes units out.
 
 Source: Cai et al. 2023, Robust Weight Signatures, arXiv:2302.12480; interpolation: Wortsman et al. 2022,
 arXiv:2109.01903.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from unshaken.harden.engine.layers import Body, body_of
+from unshaken.harden.surgery._ablation import ablation
 from unshaken.harden.surgery._arithmetic import (
     Projection,
     Weights,
@@ -22,7 +23,7 @@ from unshaken.harden.surgery._arithmetic import (
     relative_change,
 )
 from unshaken.harden.surgery._checksum import checksum
-from unshaken.harden.surgery._files import add, extract, subtract
+from unshaken.harden.surgery._files import ablate, add, extract, subtract
 from unshaken.harden.surgery._norms import NormPolicy, norm_keys, re_estimate
 from unshaken.harden.surgery._quantise import Quantiser, quantised
 from unshaken.harden.surgery._signature import Signature, SignatureMeta, matched_noise, patch
@@ -38,6 +39,8 @@ __all__ = [
     "SignatureMeta",
     "SizeReport",
     "Trial",
+    "ablate",
+    "ablation",
     "add",
     "best_trial",
     "body_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.explain.engine.case import make_case
-from unshaken.explain.engine.known_objects import KnownObjects, make_mosaics, paste_on_noise
+from unshaken.explain.engine.known_objects import TILES, KnownObjects, make_mosaics, paste_on_noise
 from unshaken.explain.engine.metric import Case
 from unshaken.explain.metrics.deletion import Deletion
 from unshaken.explain.metrics.insertion import Insertion
@@ -47,10 +48,7 @@ def run(paper: ExplainabilityPaper, context: Context) -> None:
     parts = context.datasets.parts(paper.images, paper.tested, 2 * paper.pasted)
     nets = [(s, networks(paper, s, parts)) for s in context.repetitions(paper.seeds)]
     labels = [f"seed{s.seed}.{name}.clean" for s, _ in nets for name in NETS]
-    order = np.argsort(np.array(parts.testing.ids))
-    right = parts.testing[order[context.rows().correct(*labels)]]
-    if len(right) < 4:
-        raise DataError(f"{len(right)} test images are classified rightly by all networks: train longer")
+    right = chosen_images(context, parts.testing, labels)
     mosaics = make_mosaics(right.images.float() / 255, right.labels, paper.mosaics, seed=context.seed)
     with track("maps", len(nets) * len(NETS)) as task:
         for seed, models in nets:
@@ -60,6 +58,20 @@ def run(paper: ExplainabilityPaper, context: Context) -> None:
                     pasted_images(paper, seed.within(name), model, right, parts.choosing)
                 removal(seed.within(name), model, right.stratified(paper.removed))
                 task.advance()
+
+
+def chosen_images(context: Context, test: Split, labels: Sequence[str]) -> Split:
+    """The test images that all networks classify rightly; of classes too few for a mosaic, those that most do."""
+    order = np.argsort(np.array(test.ids))
+    shares = context.rows().shares(*labels)
+    for least in np.sort(np.unique(shares))[::-1]:
+        chosen = test[order[shares >= least]]
+        if len(chosen.labels.unique()) >= TILES:
+            break
+    if not context.has("all", "chosen"):
+        kept = shares[shares >= least]
+        context.write("chosen", "all", {"id": sorted(chosen.ids), "right": kept.tolist()})
+    return chosen
 
 
 def networks(paper: ExplainabilityPaper, context: Context, parts: Parts) -> dict[str, Classifier]:
@@ -81,11 +93,11 @@ def networks(paper: ExplainabilityPaper, context: Context, parts: Parts) -> dict
 
 
 def grid_game(context: Context, model: Classifier, mosaics: KnownObjects, methods: tuple[str, ...]) -> None:
-    """The share of each map that lies on the tile of its class."""
+    """The share of what exceeds each map's mean that lies on the tile of its class."""
     for method in (*methods, *CONTROLS):
         label = name_of(method)
         if not context.has(label, "shares"):
-            found = MaskShare().judge(case_of(context, model, mosaics, method)).value
+            found = MaskShare(above="mean").judge(case_of(context, model, mosaics, method)).value
             context.write("shares", label, {"id": list(mosaics.ids), "value": no_share(found)})
 
 
@@ -112,10 +124,19 @@ def pasted_images(paper: ExplainabilityPaper, context: Context, model: Classifie
         if context.has(label, "pasted"):
             continue
         case = case_of(context, model, objects, method)
-        chosen = choose_threshold(case_of(context, model, choosing, method), WSOL(value="iou"), judged=objects.ids)
-        columns = {"pointing": PointingGame().judge(case).value, "iou": chosen.judge(case).value}
+        wsol = with_threshold(case_of(context, model, choosing, method), objects)
+        columns = {"pointing": PointingGame().judge(case).value, "iou": wsol.judge(case).value}
         values = {name: no_share(value) for name, value in columns.items()}
-        context.write("pasted", label, {"id": list(objects.ids), "threshold": chosen.threshold, **values})
+        context.write("pasted", label, {"id": list(objects.ids), "threshold": wsol.threshold, **values})
+
+
+def with_threshold(choosing: Case, objects: KnownObjects) -> WSOL:
+    """WSOL with the threshold that is best on other images; as it is where all maps of these are constant."""
+    metric = WSOL(value="iou", clip=True)
+    try:
+        return choose_threshold(choosing, metric, judged=objects.ids)
+    except DataError:
+        return metric
 
 
 def removal(context: Context, model: Classifier, images: Split) -> None:

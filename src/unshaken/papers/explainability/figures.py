@@ -47,10 +47,17 @@ def figures(paper: ExplainabilityPaper, rows: Rows) -> dict[str, Any]:
         "pasted": {net: {m: pasted(seeds, f"{net}.{m}") for m in NAMES} for net in FULL},
         "rank_margin": {method: rank_margin(seeds, method) for method in BEST},
         "confidence": follows_confidence(seeds),
+        "chosen": chosen(rows),
         "missed": across_seeds([-max(found) for found in margins]),
         "accuracy": {net: across_seeds([accuracy(seed, net) for seed in seeds], low=0.0) for net in NETS},
         "corrupted": {net: across_seeds([corrupted(seed, net) for seed in seeds], low=0.0) for net in NETS},
     }
+
+
+def chosen(rows: Rows) -> dict[str, Any]:
+    """The number of images from which maps are made, and the least share of networks that are right on one."""
+    shares = rows.table("chosen", "all")["right"].to_numpy()
+    return {"images": len(shares), "least": float(shares.min())}
 
 
 def column(seeds: Sequence[Rows], label: str, table: str, name: str) -> Numbers:

@@ -17,6 +17,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.search_copy import search_copy
 from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.stress.engine.base import Stressor
 
 LIMIT = 500
 """Images of one pass at most."""
@@ -112,9 +113,10 @@ def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, b
     """The rows that a registered method makes of a model, as in an audit.
 
     An attack takes its budgets from small to large: what it finds in a smaller ball stands in the larger ones too.
+    A stressor asks nothing of the model, so no copy is made for its searches.
     """
     with evaluating(model):
-        quick = search_copy(model, batch.images[:2]) if model.differentiable else None
+        quick = None if isinstance(method, Stressor) else search_copy(model, batch.images[:2])
         oracle = Oracle(model, search_copy=quick)
         parts: list[Part] = method.evaluate(batch, conditions, Context(oracle, seed, oracle.exact(batch.images)))
     return parts

@@ -72,9 +72,7 @@ class Rows:
             ParameterError: the rows of the condition serve to choose by and something is judged, or the other way
                 round.
         """
-        table = self._read(name, None if label is None or not self.apart else self.prefix + label)
-        if label is not None:
-            table = table.filter(pc.equal(table["condition"], self.prefix + label))
+        table = self._read(name) if label is None else self._condition(name, self.prefix + label)
         if self._halves is not None and name == "outcomes":
             chooses = pc.is_in(table["id"], self._once(_CHOOSING_IDS, lambda: choosing_ids(self._read(name))))
             return table.filter(chooses if self._halves.note() else pc.invert(chooses))
@@ -89,9 +87,19 @@ class Rows:
     def _chooses(self, table: str, condition: str) -> bool:
         return table in self.chooses and fnmatchcase(condition, self.chooses[table])
 
-    def _read(self, name: str, condition: str | None = None) -> pa.Table:
-        key = name if condition is None else f"{name} {condition}"
-        return self._once(key, lambda: self.run.rows(table_name(self.slug, name), condition=condition))
+    def _read(self, name: str) -> pa.Table:
+        return self._once(name, lambda: self.run.rows(table_name(self.slug, name)))
+
+    def _condition(self, name: str, condition: str) -> pa.Table:
+        """The rows of one condition, whatever they serve for."""
+
+        def find() -> pa.Table:
+            if self.apart:
+                return self.run.rows(table_name(self.slug, name), condition=condition)
+            table = self._read(name)
+            return table.filter(pc.equal(table["condition"], condition))
+
+        return self._once(f"{name} {condition}", find)
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._tables:
@@ -120,8 +128,13 @@ class Rows:
         return np.asarray(np.mean([self._correct(label) for label in labels], 0), np.float64)
 
     def _correct(self, label: str) -> Flags:
-        rows = self.table("outcomes", label).sort_by("id")
-        return np.asarray(rows["correct"].to_numpy(zero_copy_only=False), bool)
+        rows = self.table("outcomes", label)
+
+        def find() -> Flags:
+            return np.asarray(rows.sort_by("id")["correct"].to_numpy(zero_copy_only=False), bool)
+
+        found: Flags = find() if self._halves is not None else self._once(f" correct {self.prefix}{label}", find)
+        return found
 
     def logits(self, label: str) -> tuple[Numbers, NDArray[np.int64]]:
         """Logits `[N, K]` and labels `[N]` under a condition, in the order of writing."""

@@ -48,8 +48,8 @@ class MilanPaper(Paper):
         "edit": ClaimPart(
             statement="Taking out units that are described as the mark raises the accuracy under a mark that misleads.",
             rule="Shown if the network follows the mark and accuracy under a random mark rises, by the paired "
-            "interval, in every seed that is run; contradicted if it falls. How many units are taken out is chosen "
-            "on other pictures.",
+            "interval, in every seed that is run; contradicted if it falls. How many units are taken out is chosen on "
+            "other pictures.",
         ),
         "random": ClaimPart(
             statement="It raises it more than taking out as many units at random.",
@@ -105,7 +105,6 @@ class MilanPaper(Paper):
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "units": {
             "layer": "string", "unit": "int32", "description": "string", "score": "double", "marked": "bool",
-            "place": "int32",
         },
         "curve": {"count": "int32", "accuracy": "double"},
         "words": {"text": "string", "precision": "double", "recall": "double", "f1": "double"},
@@ -116,7 +115,7 @@ class MilanPaper(Paper):
         "tested": 4000,
         "epochs": 12,
         "annotated": 600,
-        "caption_epochs": 60,
+        "caption_epochs": 120,
     }
 
     images: PositiveInt = Field(6000, description="training images, half of them marked")
@@ -127,7 +126,7 @@ class MilanPaper(Paper):
     most: PositiveInt = Field(24, description="units taken out at most")
     annotated: int = Field(400, description="synthetic units that the captioner learns from", ge=10)
     described: PositiveInt = Field(100, description="synthetic units held out, to judge descriptions")
-    caption_epochs: PositiveInt = Field(25, description="epochs of the captioner and of the language model")
+    caption_epochs: PositiveInt = Field(60, description="epochs of the captioner and of the language model")
     seeds: PositiveInt = Field(3, description="networks")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -41,7 +41,7 @@ def describe(paper: MilanPaper, context: Context, model: Classifier, layers: tup
     keys = exemplar_keys(units, Pyramid(model, layers), rng)
     learned_from = keys[: paper.annotated].flatten(0, 1)
     keys = (keys - learned_from.mean(0)) / learned_from.std(0).clamp(min=1e-6)
-    settings = CaptionSettings(epochs=paper.caption_epochs, hidden=128, embedding=64, lr=3e-3)
+    settings = CaptionSettings(epochs=paper.caption_epochs, hidden=128, embedding=64, lr=3e-3, held_out=0)
     learned = learn_captions(
         keys[: paper.annotated], [u.texts for u in units[: paper.annotated]], settings, seed=context.seed
     )

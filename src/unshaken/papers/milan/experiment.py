@@ -83,16 +83,14 @@ def described(paper: MilanPaper, context: Context, model: Classifier, data: Spli
     found, _ = probe(subject, LAYERS)
     describer, reader = ConceptDescriber(concepts), ImageReader(subject)
     said = {layer: MILAN().describe(one, describer, subject, reader) for layer, one in found.items()}
-    rows = [
-        (layer, i, w.description, w.score, w.description == MARK)
-        for layer, ws in said.items()
-        for i, w in enumerate(ws)
-    ]
-    layers, numbers, texts, scores, marks = zip(*rows, strict=True)
-    units = [Unit(layer, i) for layer, i in zip(layers, numbers, strict=True)]
-    columns = {"id": [str(u) for u in units], "layer": layers, "unit": numbers, "description": texts, "score": scores}
-    context.write("units", "units", {**columns, "marked": marks, "place": None})
-    return units, [unit for unit, mark in zip(units, marks, strict=True) if mark]
+    words = {Unit(layer, i): one for layer, several in said.items() for i, one in enumerate(several)}
+    columns = {
+        "id": [str(unit) for unit in words], "layer": [u.layer for u in words], "unit": [u.unit for u in words],
+        "description": [w.description for w in words.values()], "score": [w.score for w in words.values()],
+        "marked": [w.description == MARK for w in words.values()],
+    }  # fmt: skip
+    context.write("units", "units", columns)
+    return list(words), [unit for unit, one in words.items() if one.description == MARK]
 
 
 def choose(

@@ -123,8 +123,8 @@ class ShapeSimplicityPaper(Paper):
     }
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
-    images: PositiveInt = Field(12_000, description="training images")
-    epochs: PositiveInt = Field(12, description="epochs of training")
+    images: PositiveInt = Field(10_000, description="training images")
+    epochs: PositiveInt = Field(10, description="epochs of training")
     tested: PositiveInt = Field(1500, description="test images")
     attacked: PositiveInt = Field(200, description="test images under attack")
     steps: PositiveInt = Field(2, description="steps of the inner attack of adversarial training")

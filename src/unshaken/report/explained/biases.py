@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Table, Text
-from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.drawings import Dot, Exhibit, Gallery, Lane, Picture, Strip, Strips
 from unshaken.report.figures import pictures
 from unshaken.run import RunDir
 from unshaken.run.tensor_file import TensorFile
@@ -104,12 +104,36 @@ def _accuracies(extra: Found, figures: Found) -> list[Block]:
             tuple(rows),
         )
     ]
+    found += _differences(models, keys, figures)
     gaps = [cells.line(m, *(cells.points(figures.get(f"{k}.{m}")) for k in ("gap", "gap_difference"))) for m in models]
     if f"gap.{models[0]}" in figures:
         heads = cells.columns("model", "gap in points", f"minus that of {models[0]}" if len(models) > 1 else None)
         caption = "Accuracy on backgrounds of the same class less that on backgrounds of other classes."
         found.append(Table(caption, heads, tuple(row[: len(heads)] for row in gaps)))
     return found
+
+
+def _differences(models: Sequence[str], keys: Sequence[str], figures: Found) -> list[Block]:
+    """Differences of accuracy from the first model as dots with bands, on an axis that holds the largest."""
+    found = {(m, k): d for m in models[1:] for k in keys if (d := figures.get(f"difference.{m}.{k}"))}
+    if not found:
+        return []
+    ends = [abs(d[end]) for d in found.values() for end in ("low", "high")]
+    scale = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0) if s >= max(ends) or s == 1.0)
+    strips = []
+    for (model, key), d in found.items():
+        low, value, high = (round(50 + 50 * max(-1.0, min(1.0, d[k] / scale)), 2) for k in ("low", "value", "high"))
+        tone = "better" if d["low"] > 0 else "worse" if d["high"] < 0 else "level"
+        text = f"{100 * d['value']:+.1f}"
+        note = model if len(models) > 2 else ""
+        strips.append(Strip(key, note, (Lane("", (Dot(value, text, tone != "level"),), low, high, tone),), text))
+    whose = models[1] if len(models) == 2 else "the other models"
+    caption = (
+        f"Accuracy of {whose} minus that of {models[0]} in percentage points, paired, with 95% intervals. Hollow: no "
+        "significant difference."
+    )
+    ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
+    return [Strips(caption, ("images", "points"), ticks, tuple(strips), 50)]
 
 
 def _paired(figures: Found) -> bool:

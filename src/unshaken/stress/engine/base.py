@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Stressor(Parameters):
         self._check(severity, *batch.images.shape[2:])
         rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
         with torch.no_grad():
-            images = self.run(batch.images.float(), severity, rng)
+            images = self.for_samples(batch.ids).run(batch.images.float(), severity, rng)
         return batch.with_images(images.to(batch.images))
 
     @final
@@ -72,9 +72,13 @@ class Stressor(Parameters):
         """
         self._check(severity, *pixels.shape[:2])
         with torch.no_grad():
-            return self.run_pixels(
+            return self.for_samples((sample,)).run_pixels(
                 pixels, severity, lambda: SampleRng.of(seed, f"{self.info.name}/{severity}", (sample,))
             )
+
+    def for_samples(self, ids: Sequence[str]) -> Self:
+        """The method that changes these samples next: itself, unless it keeps something by sample, as depth maps."""
+        return self
 
     @abstractmethod
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:

@@ -13,6 +13,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method, list_methods, register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.measure import BENCHMARK
 from unshaken.stress.engine.base import Corruption
 
 
@@ -96,9 +97,7 @@ def _corruptions(names: str, preset: str) -> list[Corruption]:
         ParameterError: one is not known, or is no common corruption.
     """
     if names == "all":
-        methods = [
-            m for m in list_methods("stress") if _is_one(m.cls) and "extra" not in (*m.tags, m.tags.get("group"))
-        ]
+        methods = [m for m in list_methods("stress") if m.name in BENCHMARK]
     else:
         methods = [find_method(name.strip(), "stress") for name in names.split("+")]
         if odd := [m.name for m in methods if not _is_one(m.cls)]:

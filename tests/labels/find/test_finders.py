@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import list_methods
 from unshaken.labels import (
     ConfidenceWeightedEntropy,
-    EarlyLearning,
     Evidence,
     NormalizedMargin,
     Probabilities,
     SelfConfidence,
 )
-from unshaken.labels.engine.nearest import nearest
-from unshaken.labels.engine.two_groups import posterior_of_low
 from unshaken.measure import auroc
 
 P = np.array(
@@ -127,62 +122,3 @@ def test_every_finder_ranks_planted_errors_first(name):
         assert np.mean(wrong[found.flagged]) > 0.6
     if "noise_rate" in found.figures:
         assert found.figures["noise_rate"] == pytest.approx(wrong.mean(), abs=0.06)
-
-
-def test_early_learning_counts_epochs_and_breaks_ties_by_the_margin():
-    nan = np.nan
-    margins = np.array([[1, -1, 2, nan, nan], [1, -1, 3, -4, nan], [1, 1, nan, 2, nan], [-1, 1, nan, nan, nan]])
-    found = EarlyLearning().find(Evidence(np.arange(5), 5, margins=margins))
-    assert found.flagged.tolist() == [False] * 5
-    agreed = np.array([0.75, 0.5, 1, 0.5, 0.625])  # the last one was in no training: the median of the others
-    assert np.floor((found.score - agreed) * 5).tolist() == [0] * 5
-    assert np.argsort(found.score).tolist() == [3, 1, 4, 0, 2]
-    assert EarlyLearning().find(Evidence(np.arange(2), 2, margins=-np.ones((3, 2)))).flagged.all()
-
-
-def test_neighbours_are_those_of_scikit_learn(monkeypatch):
-    features = np.random.default_rng(1).normal(0, 1, (300, 8)).astype(np.float32)
-    monkeypatch.setattr("unshaken.labels.engine.nearest._SCORES", 300 * 70)
-    near, cosine = nearest(features, 5)
-    theirs = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features)
-    assert [set(row) for row in near.tolist()] == [set(row[1:]) for row in theirs[1].tolist()]
-    assert np.sort(1 - cosine, 1) == pytest.approx(theirs[0][:, 1:], abs=1e-5)
-
-
-def test_two_groups_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(0.2, 0.05, 500), rng.normal(0.8, 0.1, 200)])
-    x = ((values - values.min()) / np.ptp(values))[:, None]
-    model = GaussianMixture(2, max_iter=200, tol=1e-8, reg_covar=5e-4, random_state=0).fit(x)
-    theirs = model.predict_proba(x)[:, model.means_.argmin()]
-    assert np.mean((posterior_of_low(values) > 0.5) == (theirs > 0.5)) > 0.99
-    assert posterior_of_low(np.full(4, 0.3)).tolist() == [1.0] * 4
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([[2.0, -1.0]], r"row 0 has -1 to 2 and sums to 1; .*are these logits\?"),
-        ([[0.5, 0.5], [0.5, float("nan")]], r"row 1 has nan"),
-        ([[0.5, 0.2]], "sums to 0.7"),
-    ],
-)
-def test_rows_that_are_no_probabilities(values, message):
-    p = np.array(values)
-    with pytest.raises(DataError, match=message):
-        SelfConfidence().find(Evidence(np.zeros(len(p), int), 2, Probabilities(p)))
-
-
-def test_what_does_not_fit_is_refused():
-    with pytest.raises(DataError, match=r"of shape \(3,\)"):
-        Probabilities(np.ones(3))
-    with pytest.raises(DataError, match="of type int64"):
-        Probabilities(np.ones((3, 2), np.int64))
-    with pytest.raises(DataError, match="10 rows of 3 classes, and the data has 2 samples of 3"):
-        Evidence(np.array([0, 1]), 3, Probabilities(P))
-    with pytest.raises(DataError, match="labels go from 0 to 3, and there are 3 classes"):
-        Evidence(np.array([0, 3]), 3)
-    with pytest.raises(DataError, match="features are there for 4 samples, labels for 2"):
-        Evidence(np.array([0, 1]), 3, features=np.ones((4, 2)))
-    with pytest.raises(ParameterError, match="the evidence that this method needs is not there, only labels"):
-        SelfConfidence().find(Evidence(np.array([0, 1]), 3))

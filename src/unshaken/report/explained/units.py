@@ -1,0 +1,139 @@
+"""Units in words: detectors by layer and category, cards of units with their exemplars, and what an edit did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from unshaken.explain.units.describer import darkened
+from unshaken.explain.units.packing import unpack
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Span, Table, Text
+from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.explained.unit_edit import edit_blocks
+from unshaken.report.figures import pictures
+from unshaken.run import RunDir
+from unshaken.run.tensor_file import TensorFile
+
+Found = Mapping[str, Any]
+Row = dict[str, Any]
+SHOWN = 4
+"""Exemplars of a unit on its card."""
+SIDE_OF_PIXELS = 48
+"""Pictures smaller than this are enlarged pixel by pixel."""
+OPEN = 6
+"""Cards of a layer that are shown at once; the others open."""
+
+
+def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
+    """The part of the page for one analysis of units.
+
+    Args:
+        run: as `unshaken explain` leaves it.
+        name: of the condition.
+        found: its entry in `explain.json`.
+    """
+    extra = found["extra"]
+    rows = [row for row in run.rows("units").to_pylist() if row["condition"] == name]
+    shown: list[Block] = edit_blocks(extra["edit"]) if "edit" in extra else []
+    if "detectors" in extra:
+        shown += _detectors(extra)
+    shown += _silent(rows)
+    shown += _cards(run, name, extra, rows)
+    return [*shown, *_people(extra, rows)]
+
+
+def _detectors(extra: Found) -> list[Block]:
+    """How many units of each layer have a description, by category."""
+    counts: Mapping[str, Mapping[str, int]] = extra["detectors"]
+    categories = list(dict.fromkeys(c for layer in counts.values() for c in layer if c != "units"))
+    rows = []
+    for layer, of in counts.items():
+        told = sum(of.get(c, 0) for c in categories)
+        share = told / of["units"]
+        described = Cell(wording.percent(share), bar=share)
+        rows.append(cells.line(layer, f"{of['units']:,}", described, *(f"{of.get(c, 0):,}" for c in categories)))
+    caption = "Units with a description, by layer and category."
+    if "least" in extra:
+        caption = f"Units that detect a concept, with an IoU above {extra['least']:g}, by layer and category."
+    return [Table(caption, cells.columns("layer", "units", "described", *categories), tuple(rows), brief=True)]
+
+
+def _silent(rows: Sequence[Row]) -> list[Block]:
+    """Units about which nothing is said, with the reason."""
+    reasons = [row["error"] for row in rows if row["error"]]
+    lines = [f"{reasons.count(reason):,} of {len(rows):,} units: {reason}." for reason in dict.fromkeys(reasons)]
+    return [Prose(" ".join(lines), "small")] if lines else []
+
+
+def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Block]:
+    """The units of each layer that are described best, each with its exemplars."""
+    if not run.exists("arrays", f"{name}.safetensors"):
+        return []
+    held = TensorFile.of(run.read("arrays", f"{name}.safetensors"), f"{run}: arrays/{name}.safetensors").tensors
+    if "pictures" not in held:
+        return []
+    row_of = {(row["layer"], row["unit"]): row for row in rows}
+    found: list[Block] = []
+    size = 0
+    for place, layer in enumerate(extra["layers"]):
+        exhibits = []
+        for unit, images in _exemplars(held, place):
+            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in images]
+            size += sum(len(picture.address) for picture in shown)
+            if size > pictures.BUDGET:
+                break
+            exhibits.append(Exhibit(tuple(shown), _lines(row_of[layer, unit])))
+        small = held["pictures"].shape[2] < SIDE_OF_PIXELS
+        found += _galleries(layer, exhibits, small)
+    if found:
+        text = (
+            "Each card shows the images that excite a unit most, the strongest first; outside of where the unit is "
+            "above its threshold they are darkened. Agreement is how alike these images are to the describer, from 0 "
+            "to 1: a unit of low agreement follows several things."
+        )
+        found = [Prose(text, "small"), *found]
+    return found
+
+
+def _exemplars(held: Mapping[str, Tensor], place: int) -> Iterator[tuple[int, Tensor]]:
+    """The units of a layer that have pictures, each with its exemplars, `[n, C, H, W]`, the outside darkened."""
+    images, of = held["pictures"].float() / 255, held["picture_of"]
+    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))
+    for unit in dict.fromkeys(of[of[:, 0] == place, 1].tolist()):
+        yield unit, images[(of[:, 0] == place) & (of[:, 1] == unit)][:SHOWN]
+
+
+def _lines(row: Row) -> tuple[Text, ...]:
+    """What a card says of a unit."""
+    facts = [f"score {wording.number(row['score'])}"]
+    if row["agreement"] is not None:
+        facts.append(f"agreement {wording.number(row['agreement'])}")
+    words: Text = Span(row["description"], "strong") if row["description"] else Span("no description", "soft")
+    where = Span(f"{row['layer']}, unit {row['unit']}", "soft")
+    lines: list[Text] = [words, where, Span(", ".join(facts), "soft")]
+    if row["effect"] is not None:
+        lines.append(Span(f"accuracy without it: {0.0 - 100 * row['effect']:+.1f} points", "soft"))
+    return tuple(lines)
+
+
+def _galleries(layer: str, exhibits: Sequence[Exhibit], small: bool) -> list[Block]:
+    if not exhibits:
+        return []
+    parts: list[Block] = [Gallery(tuple(exhibits[:OPEN]), small)]
+    if len(exhibits) > OPEN:
+        parts.append(Details(f"{len(exhibits) - OPEN} more", (Gallery(tuple(exhibits[OPEN:]), small),)))
+    return [Details(f"Units of {layer}", tuple(parts), open=True)]
+
+
+def _people(extra: Found, rows: Sequence[Row]) -> list[Block]:
+    """What people wrote of the same units."""
+    told: Mapping[str, Sequence[str]] = extra.get("annotations", {})
+    if not told:
+        return []
+    said = {f"{row['layer']}:{row['unit']}": row["description"] or "no description" for row in rows}
+    lines = tuple(cells.line(unit, said.get(unit, ""), "; ".join(texts)) for unit, texts in told.items())
+    heads = (Column("unit", number=False), Column("here", number=False), Column("by people", number=False))
+    return [Details("Beside the annotations of people", (Table("Descriptions of the same units.", heads, lines),))]

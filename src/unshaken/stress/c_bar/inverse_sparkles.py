@@ -1,0 +1,26 @@
+"""Inverse sparkles."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, draw, severities, side
+from unshaken.stress.c_bar._rays import star
+
+
+@register("inverse_sparkles", reference=REFERENCE, group="c-bar")
+class InverseSparkles(PatternCorruption):
+    """Whiten the image outside one large star."""
+
+    strengths = severities(imagenet=(1, 2, 4, 9, 10), cifar=(1, 1.5, 2.5, 4.5, 5))
+
+    def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
+        """See `star`: rays of a mean length of a quarter of the side, exponent `0.13 v`."""
+        radius = 0.25 * side(image)
+        rays = int(rng.fold("rays").integers(50, 200)[0])
+        lengths = radius + 0.25 * radius * rng.fold("lengths").normal(199)[0, :rays].double()
+        down, right = draw(rng, "centre", 2, low=0.25, high=0.75).tolist()
+        centre = down * image.shape[1], right * image.shape[2]
+        return 1 + (image - 1) * star(image, centre, lengths.to(image.device), 0.13 * v)

@@ -1,0 +1,149 @@
+"""Where the depth of each pixel comes from: files by sample, a function, or a plane that is assumed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field, PrivateAttr
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError
+from unshaken.core.rng import SampleRng
+from unshaken.run.flag import FlagKind
+from unshaken.run.rows import Condition, Context, Part
+from unshaken.stress.engine.base import Corruption
+
+REFERENCE = "Kar et al. 2022, arXiv:2203.01441"
+PLANE = "plane"
+NEAR, FAR = 0.2, 1.0
+
+ASSUMED_DEPTH = FlagKind(
+    "assumed-depth",
+    "a corruption in three dimensions was made with the same assumed depth for all images",
+    "Give depth=FOLDER with a depth map for each sample, and compare with published figures only then.",
+)
+
+DepthFunction = Callable[[Tensor], Tensor]
+
+
+class DepthCorruption(Corruption):
+    """A corruption that depends on the distance of what each pixel shows.
+
+    Depth is a positive number, 1 the farthest that a scene has. It comes from a folder with a file for each sample,
+    from a function (`with_depth`), such as a renderer or a depth network, or from a plane that rises from near at the
+    lower border (0.2) to far at the upper (1): the same for all images, which a flag of the run says.
+    """
+
+    chunk: ClassVar[int] = 2**62  # all samples at once, so that each finds its own map
+
+    depth: str = Field(
+        PLANE, description="folder of depth maps, ID.npy or 16-bit ID.png, at most 1 is far; plane: one for all images"
+    )
+    _ids: tuple[str, ...] = PrivateAttr(())
+    _function: DepthFunction | None = PrivateAttr(None)
+
+    def with_depth(self, function: DepthFunction) -> Self:
+        """The same corruption with the depth that a function gives.
+
+        Args:
+            function: from images `[N, C, H, W]` in [0, 1] to depths `[N, H, W]`, positive, 1 for far.
+        """
+        copy = self.model_copy()
+        copy._function = function
+        return copy
+
+    def for_samples(self, ids: Sequence[str]) -> Self:
+        """The same corruption, which knows the samples whose depth maps to read."""
+        copy = self.model_copy()
+        copy._ids = tuple(ids)
+        return copy
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard, with a flag where the depth is assumed."""
+        parts = super().evaluate(batch, conditions, context)
+        if self.depth != PLANE or self._function is not None or not parts:
+            return parts
+        flag = ASSUMED_DEPTH.flag(
+            f"{self.info.name}: depth=plane, from {NEAR} at the lower border to {FAR} at the upper"
+        )
+        return [replace(parts[0], flags=(*parts[0].flags, flag)), *parts[1:]]
+
+    def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:
+        """See `corrupt_one`.
+
+        Raises:
+            DataError: a depth map is absent, is no number above 0 everywhere, or is not known by sample.
+        """
+        depths = self._depths(images)
+        changed = [
+            self.corrupt_one(image.double(), depth, c, rng[i : i + 1])
+            for i, (image, depth) in enumerate(zip(images, depths, strict=True))
+        ]
+        return torch.stack(changed).to(images)
+
+    @abstractmethod
+    def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:
+        """One image, float64 `[C, H, W]` in [0, 1], with the depth of its pixels `[H, W]`; the caller clips."""
+
+    def _depths(self, images: Tensor) -> list[Tensor]:
+        height, width = images.shape[2:]
+        if self._function is not None:
+            found = [one.double() for one in self._function(images)]
+        elif self.depth == PLANE:
+            found = [plane(height, width)] * len(images)
+        elif len(self._ids) == len(images):
+            found = [read_depth(Path(self.depth), sample) for sample in self._ids]
+        else:
+            raise DataError(
+                f"{self.info.name}: depth={self.depth!r} is known by sample; use it in an audit or by apply()"
+            )
+        return [_checked(one, self.info.name, height, width).to(images.device) for one in found]
+
+
+def plane(height: int, width: int) -> Tensor:
+    """The depth of a plane that rises from near at the lower border to far at the upper: float64 `[H, W]`."""
+    return torch.linspace(FAR, NEAR, height, dtype=torch.float64)[:, None].expand(height, width)
+
+
+def read_depth(folder: Path, sample: str) -> Tensor:
+    """The depth map of a sample, float64 `[h, w]`.
+
+    Args:
+        folder: holds `ID.npy` (numbers as they are) or `ID.png` (16 bits, divided by 65535).
+        sample: its id; a suffix such as `.jpg` is left out.
+
+    Raises:
+        DataError: there is none, or it cannot be read as one number a pixel.
+    """
+    stems = (sample, str(Path(sample).with_suffix("")))
+    files = [path for stem in stems for suffix in (".npy", ".png") if (path := folder / f"{stem}{suffix}").is_file()]
+    if not files:
+        raise DataError(f"no depth map of sample {sample!r} in {str(folder)!r}: give {stems[1]}.npy or .png there")
+    try:
+        if files[0].suffix == ".npy":
+            values = np.load(files[0], allow_pickle=False).astype(np.float64)
+        else:
+            with Image.open(files[0]) as opened:
+                values = np.asarray(opened).astype(np.float64) / 65535
+    except (OSError, ValueError) as error:
+        raise DataError(f"the depth map {str(files[0])!r} cannot be read ({error}); replace it") from None
+    if values.ndim != 2:
+        raise DataError(f"the depth map {str(files[0])!r} has the shape {values.shape}; give one number a pixel")
+    return torch.from_numpy(values)
+
+
+def _checked(depth: Tensor, name: str, height: int, width: int) -> Tensor:
+    if not bool(((depth > 0) & depth.isfinite()).all()):
+        raise DataError(f"{name}: a depth is not a number above 0; give positive depths, 1 for the farthest")
+    if depth.shape == (height, width):
+        return depth.double()
+    return interpolate(depth.double()[None, None], (height, width), mode="nearest")[0, 0]

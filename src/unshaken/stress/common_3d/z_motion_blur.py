@@ -1,0 +1,25 @@
+"""Blur by a camera that moves forwards."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.stress.common_3d._depth import REFERENCE, DepthCorruption
+from unshaken.stress.common_3d._moving import forwards, frame_times, mean_frame
+from unshaken.stress.engine.base import Severities
+
+FRAMES = (20, 25, 30, 35, 38)
+
+
+@register("z_motion_blur", reference=REFERENCE, group="3dcc", comparable="never")
+class ZMotionBlur(DepthCorruption):
+    """Move the camera forwards while the shutter is open; see `xy_motion_blur` for what differs from the authors'."""
+
+    strengths = Severities(imagenet=FRAMES, cifar=FRAMES, tiny=FRAMES)
+
+    def corrupt_one(self, image: Tensor, depth: Tensor, c: int, rng: SampleRng) -> Tensor:
+        """See `forwards`: in all, 0.4 to 0.5 of the nearest plane's height and width leave the picture."""
+        down, across = (rng.fold("move").uniform(2)[0] * 0.1 + 0.4).tolist()
+        return mean_frame(image, [forwards(depth, down, across, time) for time in frame_times(c)])

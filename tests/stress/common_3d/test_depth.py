@@ -1,0 +1,95 @@
+"""Where depth comes from: a plane that a flag names, a function, files by sample; wrong ones are refused."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.errors import DataError
+from unshaken.core.rng import SampleRng
+from unshaken.run.rows import Context
+from unshaken.stress import Fog3D
+
+IMAGES = torch.rand(3, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+BATCH = Batch(IMAGES, torch.zeros(3, dtype=torch.int64), ("a.jpg", "b", "c"))
+
+
+def fogged(depth):
+    """The fog of severity 1 by hand."""
+    t = torch.exp(-4 * depth.double())
+    return (IMAGES * t + IMAGES.mean((1, 2, 3), keepdim=True) * (1 - t)).float()
+
+
+def exact(**params):
+    return Fog3D(truncate=False, **params)
+
+
+def test_the_plane_rises_from_near_to_far():
+    slope = torch.linspace(1, 0.2, 12)[:, None].expand(12, 16)
+    assert torch.allclose(exact().apply(BATCH, 1).images, fogged(slope), atol=1e-6)
+
+
+def test_a_function_gives_the_depth_of_all_images():
+    found = exact().with_depth(lambda images: images[:, 0] + 0.1).apply(BATCH, 1).images
+    assert torch.allclose(found, fogged(IMAGES[:, :1] + 0.1), atol=1e-6)
+
+
+def test_files_are_found_by_sample_in_any_order(tmp_path):
+    depths = np.random.default_rng(0).uniform(0.1, 1, (3, 12, 16))
+    np.save(tmp_path / "a.npy", depths[0])
+    np.save(tmp_path / "b.npy", depths[1])
+    Image.fromarray((depths[2] * 65535).round().astype(np.uint16)).save(tmp_path / "c.png")
+    method = exact(depth=str(tmp_path))
+    expected = fogged(torch.from_numpy(depths)[:, None])
+    assert torch.allclose(method.apply(BATCH, 1).images, expected, atol=1e-4)
+    order = torch.tensor([2, 0, 1])
+    assert torch.equal(method.apply(BATCH[order], 1).images, method.apply(BATCH, 1).images[order])
+    array = method.apply_pixels(np.zeros((12, 16, 3), np.uint8), 1, sample="b")
+    assert array.shape == (12, 16, 3)
+
+
+def test_a_map_of_another_size_is_enlarged(tmp_path):
+    np.save(tmp_path / "b.npy", np.array([[0.5, 1.0]]))
+    halves = torch.tensor([0.5, 1.0]).repeat_interleave(8).expand(12, 16)
+    assert torch.allclose(exact(depth=str(tmp_path)).apply(BATCH[1:2], 1).images, fogged(halves)[1:2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((12, 16)), "above 0"),
+        (np.full((12, 16), np.nan), "above 0"),
+        (np.ones((12, 16, 3)), "one number a pixel"),
+    ],
+    ids=["zero", "nan", "colour"],
+)
+def test_wrong_maps_are_refused(tmp_path, values, message):
+    np.save(tmp_path / "b.npy", values)
+    with pytest.raises(DataError, match=message):
+        Fog3D(depth=str(tmp_path)).apply(BATCH[1:2], 1)
+
+
+def test_absent_and_unreadable_maps_are_named(tmp_path):
+    method = Fog3D(depth=str(tmp_path))
+    with pytest.raises(DataError, match=r"no depth map of sample 'a.jpg'.*a.npy"):
+        method.apply(BATCH, 1)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="cannot be read"):
+        method.apply(BATCH[1:2], 1)
+    with pytest.raises(DataError, match="known by sample"):
+        method.run(IMAGES, 1, SampleRng.of(0, "fog", BATCH.ids))
+
+
+def test_an_assumed_depth_is_flagged():
+    net = Classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), name="tiny").eval()
+    oracle = Oracle(net)
+    context = Context(oracle, 1, oracle.exact(IMAGES))
+
+    def flags(method):
+        conditions = method.conditions(label="fog_3d", severities=(1, 2), eps=(), norm="linf")
+        return [flag.name for part in method.evaluate(BATCH, conditions, context) for flag in part.flags]
+
+    assert flags(Fog3D()) == ["assumed-depth"]
+    assert flags(Fog3D().with_depth(lambda images: images[:, 0] + 0.1)) == []
