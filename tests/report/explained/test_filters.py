@@ -10,7 +10,6 @@ from unshaken.core.classifier import Classifier
 from unshaken.data.in_memory import InMemory
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.rows import table_rows
-from unshaken.explain.filters.channel_smoothness import ChannelSmoothness
 from unshaken.explain.filters.filter_drift import FilterDrift
 from unshaken.explain.filters.filter_quality import FilterQuality
 from unshaken.report.blocks import Page, Table
@@ -80,10 +79,3 @@ def test_the_heat_map_is_the_drift_with_its_floor_on_the_diagonal(shown):
     assert table.kind == "matrix"
     assert [text(c) for c in table.rows[0][1:]] == [f"{halves[0]:.3f}", f"{drift[0, 1]:.3f}"]
     assert table.rows[1][1].heat == pytest.approx(float(drift[0, 1]) / max(float(drift.max()), *halves))
-
-
-def test_roughness_has_a_row_a_layer(shown):
-    made, found = shown(ChannelSmoothness(), {"net <b>": classifier(0)})
-    assert [text(r[0]) for r in tables(made)[0].rows] == ["0", "1", "2"]
-    assert len(tables(made)[0].columns) == 4
-    assert len(found.rows["value"]) == 9
