@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -99,3 +101,14 @@ def test_a_plot_of_layers_by_hand():
 def test_a_matrix_of_nothing_but_zeros_has_no_colour():
     table = heat_matrix("c", ["a"], [[0.0]])
     assert table.rows[0][1].heat == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_matrix_of_many_classes_scrolls_inside_the_page(width, browser):
+    names = [f"a class {i}" for i in range(14)]
+    table = heat_matrix("c", names, [[math.nan if i == j else 0.5 for j in range(14)] for i in range(14)])
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.set_content(render_html(Page("t", (table,))))
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.close()
