@@ -30,7 +30,7 @@ def mle_dimension(distances: Numbers, divisor: Divisor = "k-1") -> float:
     >>> round(mle_dimension(np.array([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0], [4.0, 6.0]])), 6)
     1.536872
     """
-    k = distances.shape[1]
+    k = int(distances.shape[1])
     least = 2 if divisor == "k-1" else 3
     if k < least:
         raise DataError(f"the estimate by {divisor} needs k of {least} or more, not {k}")
