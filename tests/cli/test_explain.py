@@ -228,3 +228,9 @@ def test_what_does_not_go_with_a_run_is_told(unshaken, place, arguments, words):
     assert made.code == 2
     assert words in made.err
     assert made.err.count("\n") == 1
+
+
+def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
+    found = explain(["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
+    assert "random ones" in found["guided-backprop"].remarks[0]
+    assert found["gradcam"].remarks == []
