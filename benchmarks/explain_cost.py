@@ -15,7 +15,7 @@ model, and a fresh pass where the class is looked up. captum gets its batches by
 the same size; the model's weights want no gradients. RISE is not in captum: its row is the published loop, with the
 same masks, made beforehand.
 
-About an hour at the first line's numbers on two cores; the second line takes two minutes.
+About half an hour at the first line's numbers on two cores; the second line takes two minutes.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
         spread = torch.linspace(1, 2, logits.shape[1], device=logits.device)  # logits that sum to a constant, too
         (gradient,) = torch.autograd.grad((logits * spread).sum(), last, allow_unused=True)
     gradient = torch.zeros_like(last) if gradient is None else gradient
-    size = gradient.reshape(tokens, -1).norm(dim=1)
+    size = torch.linalg.vector_norm(gradient.reshape(tokens, -1), dim=1)
     read = ~(size <= LEAST * size.max())  # what is no number counts as read, and shows in the map
     if not bool(read.any()):
         raise ModelError(f"model {model.name!r}: no logit hangs on what its last attention layer {names[-1]!r} gives")
