@@ -114,13 +114,13 @@ class TextilePaper(Paper):
             "ratio_before": "double", "ratio_after": "double", "change": "double",
         },
     }  # fmt: skip
-    full: ClassVar[Mapping[str, Any]] = {"textures": 2400, "epochs": 7, "tested": 800}
+    full: ClassVar[Mapping[str, Any]] = {"textures": 3200, "epochs": 10, "tested": 800}
 
     seeds: int = Field(3, ge=2, description="networks of each kind, each with textures of its own")
-    textures: int = Field(1000, ge=8, description="textures for training, half of them broken")
+    textures: int = Field(1600, ge=8, description="textures for training, half of them broken")
     tested: int = Field(400, ge=16, description="textures for testing, of each kind of family, half of them broken")
     side: int = Field(64, ge=16, description="of a texture in pixels")
-    epochs: PositiveInt = Field(5, description="of training")
+    epochs: PositiveInt = Field(7, description="of training")
     optimised: PositiveInt = Field(24, description="broken textures that are optimised")
     steps: PositiveInt = Field(40, description="steps of that optimisation")
     rate: PositiveFloat = Field(0.01, description="Adam's step, in pixels from 0 to 1")

@@ -16,7 +16,12 @@ DistanceField = Callable[[Tensor], Tensor]
 
 def sphere(radius: float, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
     """A sphere."""
-    return lambda points: (points - points.new_tensor(centre)).norm(dim=-1) - radius
+
+    def distance(points: Tensor) -> Tensor:
+        from_centre: Tensor = (points - points.new_tensor(centre)).norm(dim=-1)
+        return from_centre - radius
+
+    return distance
 
 
 def box(half: Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
@@ -24,7 +29,8 @@ def box(half: Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Dis
 
     def distance(points: Tensor) -> Tensor:
         beyond = (points - points.new_tensor(centre)).abs() - points.new_tensor(half)
-        return beyond.clamp(min=0).norm(dim=-1) + beyond.amax(-1).clamp(max=0)
+        outside: Tensor = beyond.clamp(min=0).norm(dim=-1)
+        return outside + beyond.amax(-1).clamp(max=0)
 
     return distance
 
