@@ -87,7 +87,7 @@ class AveragedGradients(Attribution[Averaging]):
 
     @property
     def width(self) -> int:
-        """Points of one query: as few queries of `CHUNK` at most as will do, all of the same size."""
+        """Points of one query; see `even_piece`."""
         return even_piece(self.count, CHUNK)
 
     def start(self, target: Target, rng: SampleRng) -> Averaging:

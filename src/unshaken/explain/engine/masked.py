@@ -90,7 +90,7 @@ class MaskedScores(Attribution[Masking]):
         return self.count(*target.images.shape[2:])
 
     def _numbers(self, state: Masking) -> Tensor:
-        """The next copies: as few queries of `CHUNK` at most as will do, all of the same size."""
+        """The next copies; see `even_piece`."""
         piece = even_piece(self._count(state.target), CHUNK)
         return state.asked[:, None] + torch.arange(piece, device=state.asked.device)
 
