@@ -226,7 +226,7 @@ def _masks(
     with track("masks of exemplars", len(wanted)) as task:
         for batch in replace(subject, indices=wanted).batches():
             if not masks:
-                size = (mask_size, mask_size) if mask_size else tuple(batch.images.shape[2:])
+                size = (mask_size, mask_size) if mask_size else (batch.images.shape[2], batch.images.shape[3])
                 bytes_ = -(-size[0] * size[1] // 8)
                 for name, one in found.items():
                     masks[name] = torch.zeros(*one.best.samples.shape, bytes_, dtype=torch.uint8)

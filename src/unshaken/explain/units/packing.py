@@ -18,10 +18,11 @@ def pack(masks: Tensor) -> Tensor:
     short = -flat.shape[-1] % 8
     if short:
         flat = torch.cat([flat, flat.new_zeros(*flat.shape[:-1], short)], -1)
-    return (flat.unflatten(-1, (-1, 8)) * _BITS.to(flat.device)).sum(-1, dtype=torch.uint8)
+    eights = flat.reshape(*flat.shape[:-1], -1, 8)
+    return (eights * _BITS.to(flat.device)).sum(-1, dtype=torch.uint8)
 
 
 def unpack(packed: Tensor, size: tuple[int, int]) -> Tensor:
     """What `pack` made of masks of this height and width, bool `[..., H, W]`."""
     flat = ((packed[..., None] & _BITS.to(packed.device)) != 0).flatten(-2)
-    return flat[..., : size[0] * size[1]].unflatten(-1, size)
+    return flat[..., : size[0] * size[1]].reshape(*flat.shape[:-1], *size)
