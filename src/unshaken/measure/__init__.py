@@ -23,6 +23,11 @@ from unshaken.measure.detection.drift import Drift, Window
 from unshaken.measure.detection.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
 from unshaken.measure.detection.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
 from unshaken.measure.detection.wasserstein_bound import WassersteinBound, wasserstein_bound
+from unshaken.measure.generation.frechet import frechet_at_infinity, frechet_distance
+from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_distance_by_parts
+from unshaken.measure.generation.nearest import Leakage, find_leakage
+from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
+from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
 from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
 from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
 from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
@@ -36,6 +41,8 @@ from unshaken.measure.robustness.effective_robustness import (
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
+from unshaken.measure.scaling.power_law import PowerLaw, crossing, fit_power_law, local_slopes
+from unshaken.measure.scaling.scaling_bootstrap import crossing_figure, exponent_difference, exponent_figure
 from unshaken.measure.segmentation.overlap import dice, iou
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import clopper_pearson, share
@@ -59,6 +66,7 @@ __all__ = [
     "VALIDATION",
     "Aupr",
     "AurocComparison",
+    "ByClass",
     "CalibrationError",
     "Comparison",
     "CorruptionError",
@@ -67,7 +75,10 @@ __all__ = [
     "Drift",
     "EffectiveRobustness",
     "Figure",
+    "Leakage",
     "MinimalNorm",
+    "PowerLaw",
+    "PrecisionRecall",
     "ReliabilityBin",
     "RiskCoverage",
     "RobustnessLine",
@@ -97,21 +108,33 @@ __all__ = [
     "conformal_p_values",
     "conformal_threshold",
     "corruption_error",
+    "crossing",
+    "crossing_figure",
     "detection_accuracy",
     "dice",
     "disparity",
+    "diversity",
     "effective_robustness",
     "excess_aurc",
     "expected_kl",
+    "exponent_difference",
+    "exponent_figure",
+    "find_leakage",
     "fit_line",
+    "fit_power_law",
     "fit_temperature",
     "fit_vector_scaling",
     "fpr95_id_accept",
     "fpr95_ood_recall",
+    "frechet_at_infinity",
+    "frechet_distance",
     "gap_change",
     "holm",
     "holm_corrected",
     "iou",
+    "kernel_distance",
+    "kernel_distance_by_parts",
+    "local_slopes",
     "match",
     "mcnemar",
     "minimal_norm",
@@ -119,6 +142,8 @@ __all__ = [
     "over_seeds",
     "paired_bootstrap",
     "paired_difference",
+    "precision_recall",
+    "recognisability",
     "relative_robustness",
     "risk_coverage",
     "robust_accuracy",

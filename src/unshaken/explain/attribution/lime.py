@@ -60,7 +60,8 @@ def linear_fit(present: Tensor, scores: Tensor, kernel: float, ridge: float) -> 
     centred = z - share @ z
     gram = centred.T @ (weights[:, None] * centred) + ridge * torch.eye(z.shape[1]).to(z)
     right = centred.T @ (weights * (s - share @ s))
-    return right @ torch.linalg.pinv(gram, hermitian=True)
+    found: Tensor = right @ torch.linalg.pinv(gram, hermitian=True)
+    return found
 
 
 @register("lime", reference="Ribeiro et al. 2016, arXiv:1602.04938")

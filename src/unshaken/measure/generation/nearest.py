@@ -1,0 +1,94 @@
+"""Nearest neighbours: which generated images are copies of images that they must not repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.generation.features import as_pair
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers
+
+NEIGHBOURS = 50
+"""Neighbours whose mean distance says how dense the place is."""
+ALPHA = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Generated images beside their nearest neighbours in a set that they must not repeat.
+
+    Args:
+        nearest: place of the nearest neighbour of each generated image, `[M]`.
+        distance: root mean square of the difference to it, `[M]`.
+        ratio: that distance over `ALPHA` times the mean over the nearest neighbours, `[M]`; a copy has a ratio near 0.
+        copied: whether the ratio is below 1, `[M]`.
+    """
+
+    nearest: Indices
+    distance: Numbers
+    ratio: Numbers
+    copied: Flags
+
+
+def find_leakage(
+    held_out: ArrayLike, made: ArrayLike, *, neighbours: int = NEIGHBOURS, alpha: float = ALPHA
+) -> Leakage:
+    """Find generated images that are far nearer to one held-out image than that place of the set is dense.
+
+    Args:
+        held_out: pixels or features of images that must not be repeated, such as the test set, `[N, D]`, N at least 2.
+        made: the same of generated images `[M, D]`.
+        neighbours: of the held-out images that give the density; fewer where there are fewer.
+        alpha: in (0, 1]; a copy is nearer than this share of the mean distance to them.
+
+    Raises:
+        ParameterError: arrays are not finite `[N, D]` of one D, N is below 2, or a number is out of range.
+
+    Source: Carlini et al. 2023, arXiv:2301.13188, whose threshold is 1 with alpha 0.5 and 50 neighbours.
+    """
+    x, y = as_pair(held_out, made)
+    if len(x) < 2 or neighbours < 2 or not 0 < alpha <= 1:
+        raise ParameterError(
+            f"{len(x)} held-out images and neighbours={neighbours} must be 2 or more, and alpha={alpha:g} in (0, 1]"
+        )
+    k = min(neighbours, len(x))
+    distances = nearest_distances(y, x, k) / np.sqrt(x.shape[1])
+    mean = distances.mean(1)
+    ratio = np.divide(distances[:, 0], alpha * mean, out=np.zeros(len(y)), where=mean > 0)
+    return Leakage(nearest_places(y, x), distances[:, 0], ratio, ratio < 1)
+
+
+def nearest_distances(points: Numbers, others: Numbers, k: int) -> Numbers:
+    """Distances to the k nearest of other points, rising, `[N, k]`.
+
+    Args:
+        points: `[N, D]`.
+        others: `[M, D]`, M at least k.
+        k: 1 or more.
+    """
+    found = np.empty((len(points), k))
+    for rows, squared in _squared(points, others):
+        part = squared if k == squared.shape[1] else np.partition(squared, k - 1, axis=1)[:, :k]
+        found[rows] = np.sqrt(np.sort(part, 1))
+    return found
+
+
+def nearest_places(points: Numbers, others: Numbers) -> Indices:
+    """The place of the nearest of other points `[M, D]` for each of the points `[N, D]`."""
+    return np.concatenate([squared.argmin(1) for _, squared in _squared(points, others)])
+
+
+def _squared(points: Numbers, others: Numbers) -> Iterator[tuple[slice, Numbers]]:
+    """Squared distances, some rows at a time; equal points have a distance of exactly 0."""
+    rows = max(1, (1 << 22) // len(others))
+    norms = (others**2).sum(1)
+    for i in range(0, len(points), rows):
+        part = points[i : i + rows]
+        squared = ((part**2).sum(1)[:, None] + norms - 2 * part @ others.T).clip(0)
+        near = squared.argmin(1)
+        squared[np.arange(len(part)), near] = ((part - others[near]) ** 2).sum(1)  # where cancelling matters most
+        yield slice(i, i + rows), squared

@@ -1,0 +1,1 @@
+"""Scaling laws: how a loss falls with the number of training images."""
