@@ -140,7 +140,7 @@ class LanguageModel(nn.Module):
     def log_p(self, texts: Tensor) -> Tensor:
         """The log-probability of each text, the sum over its words and its end, `[N]`."""
         wanted = texts[:, 1:]
-        each = self(texts).gather(2, wanted[:, :, None]).squeeze(2)
+        each: Tensor = self(texts).gather(2, wanted[:, :, None]).squeeze(2)
         return (each * (wanted != PAD)).sum(1)
 
 

@@ -142,7 +142,7 @@ def check_numbers(concepts: ConceptSet, maps: Tensor, where: str) -> None:
         DataError: there is one.
     """
     for group, category in enumerate(concepts.categories):
-        for number in maps[:, group].unique().tolist():
+        for number in np.unique(maps[:, group].numpy()).tolist():
             if number in (0, UNKNOWN):
                 continue
             if not 0 < number <= len(concepts.concepts):

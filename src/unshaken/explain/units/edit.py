@@ -152,5 +152,5 @@ def correct(model: Classifier, images: Batch, without: Sequence[Unit] = (), batc
     if images.labels is None:
         raise DataError("the images have no labels: an edit is judged by accuracy")
     with evaluating(model), torch.no_grad(), ablating(model, without):
-        found = [model(part).argmax(1) for part in images.images.split(batch)]
+        found = [model(part).argmax(1) for part in torch.split(images.images, batch)]
     return np.asarray((torch.cat(found) == images.labels).cpu().numpy(), bool)

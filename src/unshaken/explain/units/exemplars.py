@@ -6,7 +6,6 @@ were chosen. Of an image only its place in the data is kept.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -204,29 +203,26 @@ def _masks(
     subject: Subject, found: dict[str, Thresholds], mask_size: int | None
 ) -> tuple[dict[str, Tensor], tuple[int, int], int]:
     """Packed masks by layer, their size, and passes: of the chosen images alone."""
-    users: dict[str, dict[int, list[tuple[int, int]]]] = {name: defaultdict(list) for name in found}
-    for name, one in found.items():
-        for unit, row in enumerate(one.best.samples.tolist()):
-            for position, sample in enumerate(row):
-                if sample >= 0:
-                    users[name][sample].append((unit, position))
-    wanted = sorted({sample for one in users.values() for sample in one})
+    chosen = {sample for one in found.values() for sample in one.best.samples.flatten().tolist()}
+    wanted = sorted(chosen - {-1})
     place = {name: i for i, name in enumerate(subject.dataset.ids if subject.dataset else ())}
     masks: dict[str, Tensor] = {}
     size, seen = (0, 0), 0
 
     def read(layer: str, maps: Tensor) -> None:
-        asked = [(i, u, r) for i, sample in enumerate(samples) for u, r in users[layer].get(sample, ())]
+        asked = [torch.nonzero(found[layer].best.samples == sample) for sample in samples]
+        image_of = torch.arange(len(samples)).repeat_interleave(torch.tensor([len(a) for a in asked]))
         several = max(1, PACKED_AT_ONCE // (size[0] * size[1]))
-        for part in (asked[i : i + several] for i in range(0, len(asked), several)):
-            image, unit, position = torch.tensor(part).T
+        whole = torch.cat([image_of[:, None].to(maps.device), torch.cat(asked)], 1)
+        for part in torch.split(whole, several):
+            image, unit, position = part.T
             one, threshold = maps[image, unit], found[layer].thresholds[unit][:, None, None]
-            masks[layer][unit, position] = pack(enlarged(one[:, None], size)[:, 0] > threshold).cpu()
+            masks[layer][unit.cpu(), position.cpu()] = pack(enlarged(one[:, None], size)[:, 0] > threshold)
 
     with track("masks of exemplars", len(wanted)) as task:
         for batch in replace(subject, indices=wanted).batches():
             if not masks:
-                size = (mask_size, mask_size) if mask_size else tuple(batch.images.shape[2:])
+                size = (mask_size, mask_size) if mask_size else (batch.images.shape[2], batch.images.shape[3])
                 bytes_ = -(-size[0] * size[1] // 8)
                 for name, one in found.items():
                     masks[name] = torch.zeros(*one.best.samples.shape, bytes_, dtype=torch.uint8)

@@ -36,7 +36,7 @@ def unit_maps(output: Tensor, layer: str = "the layer") -> Tensor:
     if output.ndim == 3:
         extra = extra_tokens(output.shape[1], layer)
         side = math.isqrt(output.shape[1] - extra)
-        return output[:, extra:].transpose(1, 2).unflatten(2, (side, side))
+        return output[:, extra:].transpose(1, 2).reshape(len(output), -1, side, side)
     raise ModelError(
         f"{layer} gives {list(output.shape)}: units are channels of maps [N, D, h, w], of tokens [N, T, D] or of a "
         "vector [N, D]; choose another layer"

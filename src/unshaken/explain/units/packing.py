@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
-
-_BITS = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
 
 
 def pack(masks: Tensor) -> Tensor:
@@ -14,14 +13,10 @@ def pack(masks: Tensor) -> Tensor:
     >>> pack(torch.tensor([[[True, False], [False, True]]])).tolist()
     [[144]]
     """
-    flat = masks.flatten(-2)
-    short = -flat.shape[-1] % 8
-    if short:
-        flat = torch.cat([flat, flat.new_zeros(*flat.shape[:-1], short)], -1)
-    return (flat.unflatten(-1, (-1, 8)) * _BITS.to(flat.device)).sum(-1, dtype=torch.uint8)
+    return torch.from_numpy(np.packbits(masks.flatten(-2).cpu().numpy(), axis=-1))
 
 
 def unpack(packed: Tensor, size: tuple[int, int]) -> Tensor:
     """What `pack` made of masks of this height and width, bool `[..., H, W]`."""
-    flat = ((packed[..., None] & _BITS.to(packed.device)) != 0).flatten(-2)
-    return flat[..., : size[0] * size[1]].unflatten(-1, size)
+    flat = np.unpackbits(packed.cpu().numpy(), axis=-1, count=size[0] * size[1])
+    return torch.from_numpy(flat).bool().reshape(*packed.shape[:-1], *size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,7 +55,7 @@ class UnitEditing(Analysis):
         )  # fmt: skip
         said = {Unit(row["layer"], int(row["unit"])): row["description"] for row in rows}
         whole = float(correct(subject.model, order, batch=subject.batch).mean())
-        columns = {
+        columns: dict[str, Sequence[Any]] = {
             "layer": [u.layer for u in found.ordered], "unit": [u.unit for u in found.ordered],
             "description": [said[u] for u in found.ordered], "effect": [whole - a for a in found.alone],
         }  # fmt: skip
