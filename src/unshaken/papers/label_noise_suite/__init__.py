@@ -121,7 +121,7 @@ class LabelNoisePaper(Paper):
 
     photos: PositiveInt = Field(6000, description="training images, whose labels are also examined")
     test: PositiveInt = Field(2000, description="test images")
-    choosing: PositiveInt = Field(500, description="further test images, on which the best epoch is chosen")
+    choosing: PositiveInt = Field(1000, description="further test images, on which the best epoch is chosen")
     human: str = Field("cifar10n:worse", description="data SPEC of the same images with people's labels")
     folds: int = Field(3, description="parts of the cross-validation", ge=2)
     fold_epochs: PositiveInt = Field(6, description="epochs of each of its networks")
