@@ -26,6 +26,7 @@ from unshaken.explain.engine.impute import impute
 from unshaken.explain.engine.metric import Case
 from unshaken.explain.engine.perturbation_curve import area_under_curve
 
+MAPS = "input-x-gradient:channels=sum"
 N, SIDE, CLASSES, RUNS = 6, 16, 5, 20
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True, "display_progressbar": False}
 
@@ -37,7 +38,7 @@ def build() -> tuple[Classifier, Tensor]:
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, CLASSES),
     )  # fmt: skip
-    return Classifier(net.eval()), 0.2 + 0.6 * torch.rand(N, 1, SIDE, SIDE)
+    return Classifier(net).eval(), 0.2 + 0.6 * torch.rand(N, 1, SIDE, SIDE)
 
 
 def asked(metric: Any, case: Case, **options: Any) -> np.ndarray:
@@ -58,7 +59,7 @@ def pointing(case: Case) -> tuple[Tensor, np.ndarray]:
 def deletion(case: Case) -> tuple[Tensor, np.ndarray]:
     """The area under the curve of pixel flipping; Quantus leaves out the clean point, which is put in here."""
     step = SIDE * SIDE // 16
-    metric = quantus.PixelFlipping(features_in_step=step, perturb_baseline="black", **PLAIN)
+    metric = quantus.PixelFlipping(features_in_step=step, perturb_baseline=0.0, **PLAIN)
     curve = torch.from_numpy(asked(metric, case, softmax=True))
     clean = case.model(case.images).softmax(1).gather(1, case.classes[:, None]).double().detach()
     return Deletion(steps=16, substrate="black").judge(case).value, area_under_curve(
@@ -74,16 +75,18 @@ def sensitivity(case: Case) -> tuple[Tensor, np.ndarray]:
         rng.fold(torch.full((N,), i)).uniform(SIDE * SIDE).topk(n, largest=False).indices for i in range(1, RUNS + 1)
     ]
     given = iter([row.numpy() for one in sets for row in one])
-    metric = quantus.FaithfulnessCorrelation(nr_runs=RUNS, subset_size=n, perturb_baseline="black", **PLAIN)
+    metric = quantus.FaithfulnessCorrelation(
+        nr_runs=RUNS, subset_size=n, perturb_baseline=0.0, return_aggregate=False, **PLAIN
+    )
     with mock.patch("numpy.random.choice", side_effect=given):
         return own.judge(case).value, asked(metric, case, softmax=False)
 
 
 def infidelity(case: Case) -> tuple[Tensor, np.ndarray]:
     """One square that covers a white image: Quantus weighs the map by the change of pixels, which is 1 there."""
-    white = make_case(case.model, torch.ones_like(case.images), "gradcam", classes=case.classes)[0]
+    white = make_case(case.model, torch.ones_like(case.images), MAPS, classes=case.classes)[0]
     own = Infidelity(scaled=False, side=1.0, samples=1, substrate="black").judge(white).value
-    metric = quantus.Infidelity(perturb_baseline="black", perturb_patch_sizes=[SIDE], n_perturb_samples=1, **PLAIN)
+    metric = quantus.Infidelity(perturb_baseline=0.0, perturb_patch_sizes=[SIDE], n_perturb_samples=1, **PLAIN)
     return own, asked(metric, white, softmax=False)
 
 
@@ -142,7 +145,7 @@ def main() -> None:
     net, images = build()
     truth = torch.zeros(N, SIDE, SIDE, dtype=torch.bool)
     truth[:, 2:11, 3:12] = True
-    case, _ = make_case(net, images, "input-x-gradient:channels=sum", truth=truth)
+    case, _ = make_case(net, images, MAPS, truth=truth)
     for name, peer, compare in ROWS:
         with quiet():
             own, other = compare(case)

@@ -42,7 +42,7 @@ def flipped(case: Case, steps: int) -> Tensor:
     channels = case.images.shape[1]
     order = -(channels * removal_ranks(case.maps)[:, None] + torch.arange(channels)[:, None, None]).double()
     metric = quantus.PixelFlipping(
-        features_in_step=case.images[0].numel() // steps, perturb_baseline="black", abs=False, normalise=False,
+        features_in_step=case.images[0].numel() // steps, perturb_baseline=0.0, abs=False, normalise=False,
         disable_warnings=True, display_progressbar=False,
     )  # fmt: skip
     curve = metric(

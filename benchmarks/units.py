@@ -94,10 +94,11 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(measure(arguments, arguments.one)))
         return
-    print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, torch {torch.__version__}, "
-          f"Python {platform.python_version()}, {date.today()}: {arguments.model}, {arguments.data or 'noise'}\n")  # fmt: skip
-    print("| images | layers | units | seconds | network alone | forward passes | memory MiB | masks MiB | rank error |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    machine, versions = platform.processor() or platform.machine(), f"torch {torch.__version__}, {date.today()}"
+    print(f"{machine}, {arguments.threads} threads, Python {platform.python_version()}, {versions}:")
+    print(f"{arguments.model}, {arguments.data or 'noise'}\n")
+    heads = ("images", "layers", "units", "seconds", "network alone", "forwards", "memory MiB", "masks MiB", "error")
+    print(f"| {' | '.join(heads)} |\n|{'---:|' * len(heads)}")
     for size in arguments.sizes:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(size)]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])

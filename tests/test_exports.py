@@ -24,13 +24,14 @@ EXPORTS = {
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
-    "CentrePoint ChannelSmoothness ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
-    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
-    "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
-    "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
-    "NetDissect Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
-    "SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute compare_methods compare_models make_case "
-    "map_agreement summarise",
+    "CentrePoint ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
+    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient "
+    "GradientAttention GradientShap GuidedBackprop Infidelity InputKinds InputXGradient "
+    "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
+    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
+    "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
+    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
+    "compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
     "karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "

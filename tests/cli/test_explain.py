@@ -201,3 +201,36 @@ def test_other_weights_are_another_run(tmp_path):
     explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
     with pytest.raises(RunError, match="model_fingerprints differ"):
         explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)
+
+
+def test_examples_of_an_audit_are_explained_before_and_after(unshaken, place):
+    assert unshaken("audit --model demo:standard --data demo --plan fog.yaml --limit 12 --out audit --quiet").code == 0
+    made = unshaken("explain gradient --run audit")
+    assert (made.code, made.err) == (0, "")
+    assert "maps before and after: fog-" in made.out
+    assert "report: audit/report.html" in made.out
+    assert RunDir("audit").names("maps", suffix=".safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("explain gradient --run nowhere", "nowhere"),
+        ("explain gradient --run audit --limit 4", "leave --limit out"),
+        ("explain gradient gradcam --run audit", "leave all but one method and one model out"),
+        ("explain filter-quality --run audit", "no attribution"),
+    ],
+)
+def test_what_does_not_go_with_a_run_is_told(unshaken, place, arguments, words):
+    if not (place / "audit").exists():
+        unshaken("audit --model demo:standard --data demo --plan fog.yaml --limit 4 --out audit --quiet")
+    made = unshaken(arguments)
+    assert made.code == 2
+    assert words in made.err
+    assert made.err.count("\n") == 1
+
+
+def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
+    found = explain(["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
+    assert "random ones" in found["guided-backprop"].remarks[0]
+    assert found["gradcam"].remarks == []

@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from tests.labels.test_find_boxes import drawn as boxes_drawn
-from tests.labels.test_find_boxes import for_cleanlab
-from tests.labels.test_find_masks import drawn as masks_drawn
-from tests.labels.test_multi_label import drawn as several_drawn
-from tests.labels.test_multi_label import lists
+from tests.labels.find.test_boxes import drawn as boxes_drawn
+from tests.labels.find.test_boxes import for_cleanlab
+from tests.labels.find.test_masks import drawn as masks_drawn
+from tests.labels.find.test_multi_label import drawn as several_drawn
+from tests.labels.find.test_multi_label import lists
 from unshaken.api.label_kinds import find_labels_of_kind
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ParameterError, RunError

@@ -451,6 +451,9 @@ TINY: dict[str, Tiny] = {
         wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
+    "textile": Tiny(
+        "seeds=2,textures=32,tested=16,epochs=1,optimised=2,steps=2,side=16", lambda folder: "made-textures", "steps=3"
+    ),
     "tract": Tiny(
         "train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,adam_rates=0.002+0.01,vit_epochs=1,vit_rates=0.001,"
         "seeds=2", make_tints, "ridge=0.2",

@@ -32,6 +32,7 @@ def measured():
         "radius": figure(0.21),
         "slope": figure(-0.21),
         "radius_constant": 0.05,
+        "within": {"source0": {"penalty": {"2": {"sharpness_999": figure(0.5)}}, "loss": {"dimension": figure(-0.25)}}},
         "ranges": {
             "source0": {
                 "name": "rocks", "sharpness_low": 0.1, "sharpness_high": 0.2, "dimension_low": 9.0,
@@ -51,9 +52,9 @@ def test_all_parts_that_are_tried_are_shown(measured):
     assert {name for name, outcome in found.items() if outcome == "not tried"} == {"medical"}
     assert {*found.values()} == {"not tried", "shown"}
     assert outcomes(Nested(flat(measured))) == found
-    assert "rocks: label sharpness 0.100 to 0.200, dimension 9.0 to 12.0." in IntrinsicPropertiesPaper().remark(
-        measured
-    )
+    remark = IntrinsicPropertiesPaper().remark(measured)
+    assert "rocks: label sharpness 0.100 to 0.200, dimension 9.0 to 12.0." in remark
+    assert "rocks: penalty at 2/255 with label sharpness +0.50, loss with dimension -0.25." in remark
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.measure import auroc
-from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.label_noise_suite import LabelNoisePaper
-from unshaken.papers.label_noise_suite.experiment import light, matched
+from unshaken.papers.label_noise_suite.experiment import light, matched, memoriser
 from unshaken.run.store import RunDir
 
 
@@ -109,7 +108,7 @@ def test_synthetic_labels_have_the_transitions_of_the_given_ones_and_not_their_i
 
 def test_the_networks_have_the_parameters_that_the_page_states():
     assert sum(p.numel() for p in light(10, 3, 32).parameters()) == 24_346
-    assert sum(p.numel() for p in HiddenConvs(10, 3, 32).parameters()) == 268_698
+    assert sum(p.numel() for p in memoriser(10, 3, 16).parameters()) == 242_474
 
 
 def test_the_figures_of_detection_by_hand(finished):

@@ -128,6 +128,7 @@ class ExplainInputs:
             "model_fingerprints": [fingerprint(model) for model in self.subject.models.values()],
             "data": None if dataset is None else dataset.options.spec,
             "data_fingerprint": None if dataset is None else dataset.fingerprint,
+            "labels_version": None if dataset is None else dataset.labels_version,
             "methods": _written(request.maps) | _written(request.analyses), "metrics": _written(request.metrics),
             "boxes": request.boxes, "masks": request.masks, "explained": request.explained,
             "limit": request.options.limit, "seed": request.options.seed,

@@ -112,7 +112,7 @@ class MapWork:
                 if not self.run.has_rows("attributions", maps.name, shard):
                     self._shard(maps, shard, [int(i) for i in part], kept=start < self.kept or self.kept < 0)
                 task.advance(len(part))
-        return self._summary(maps.name)
+        return self._summary(maps.name, maps.method.remarks)
 
     def _shard(self, maps: MapsOf, shard: int, indices: list[int], *, kept: bool) -> None:
         """One shard: maps, then the rows of each metric, and last those of the method: they say that it is whole."""
@@ -177,15 +177,15 @@ class MapWork:
         rows = table_rows("map_metrics", maps.name, maps.method.info.name, columns)
         self.run.write_rows(rows, "map_metrics", f"{maps.name}-{name}", shard)
 
-    def _summary(self, name: str) -> dict[str, Any]:
-        """What the record says of a method, from its rows alone."""
+    def _summary(self, name: str, remarks: tuple[str, ...]) -> dict[str, Any]:
+        """What the record says of a method, from its rows and its own remarks alone."""
         table = self.run.rows("attributions", ["id", "condition", "forwards", "backwards", "error"])
         rows = table.filter(pc.equal(table["condition"], name))
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
         figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
-        return {"figures": figures, "table": "attributions", **counts}
+        return {"figures": figures, "remarks": list(remarks), "table": "attributions", **counts}
 
 
 def _again(

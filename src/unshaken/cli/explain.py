@@ -14,6 +14,7 @@ from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
+from unshaken.core.errors import ParameterError
 
 
 @verb
@@ -22,6 +23,7 @@ def explain(
     names: opt.Names,
     model: opt.Models = None,
     data: opt.MaybeData = None,
+    run: opt.OfRun = None,
     metric: opt.Metrics = None,
     boxes: opt.Boxes = None,
     masks: opt.Masks = None,
@@ -44,6 +46,19 @@ def explain(
     """
     from unshaken import api
 
+    if run is not None:
+        others = {
+            "--data": data,
+            "--metric": metric,
+            "--boxes": boxes,
+            "--masks": masks,
+            "--limit": limit,
+            "--out": out,
+        }
+        return _examples(
+            session, run, names, [name for name, value in others.items() if value], model=model, seed=seed,
+            batch_size=batch_size or 64, device=device, download=download,
+        )  # fmt: skip
     with progress(session):
         result = api.explain(
             names, model, data, metrics=metric or (),
@@ -63,6 +78,23 @@ def explain(
     for bad in record.bad_samples[:FEW]:
         typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
     return BAD_SAMPLES if record.bad_samples else 0
+
+
+def _examples(
+    session: Session, run: str, names: list[str], others: list[str], *, model: list[str] | None, **options: Any
+) -> int:
+    """Explain the examples that an audit kept."""
+    from unshaken.api.explain_audit import explain_audit
+
+    if others or len(names) > 1 or len(model or ()) > 1:
+        what = f"{others[0]} out" if others else "all but one method and one model out"
+        raise ParameterError(f"--run explains the examples of that run by one method: leave {what}")
+    with progress(session):
+        explained = explain_audit(run, names[0], model=model[0] if model else None, **options)
+    if not session.quiet:
+        print_line(f"maps before and after: {', '.join(explained)}")
+    print_line(f"report: {run.rstrip('/')}/report.html")
+    return 0
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:

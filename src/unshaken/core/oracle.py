@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.memory import keep_freed_memory
-from unshaken.core.query import Answer, Goal, Query
+from unshaken.core.query import Answer, Goal, Query, gradients_by
 
 T = TypeVar("T")
 
@@ -173,13 +173,10 @@ class Oracle:
         """Gradients by each place, zero where it has no part in the value; n images are counted."""
         self.check_gradients()
         began = time.perf_counter()
-        found: Sequence[Tensor | None] = [None] * len(places)
-        if value.requires_grad:
-            ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
-            found = torch.autograd.grad(value, places, ones, allow_unused=True, retain_graph=keep)
+        found = gradients_by(value, places, keep=keep)
         self._spent(began, value.device)
         self.meter.backwards += n
-        return [torch.zeros_like(x) if g is None else g for x, g in zip(places, found, strict=True)]
+        return found
 
     def check_gradients(self) -> None:
         """Refuse a black box.

@@ -43,8 +43,17 @@ def _layer(traced: GraphModule, node: Node) -> nn.Conv2d | None:
     if weight is None or (bias is None) != (given[2] is None) or isinstance(padding, str):
         return None
     outs, ins, *kernel = weight.shape
-    sizes = {k: _pair(v) for k, v in (("stride", stride), ("padding", padding), ("dilation", dilation))}
-    layer = nn.Conv2d(ins * groups, outs, (kernel[0], kernel[1]), groups=groups, bias=False, device="meta", **sizes)
+    layer = nn.Conv2d(
+        ins * groups,
+        outs,
+        (kernel[0], kernel[1]),
+        _pair(stride),
+        _pair(padding),
+        _pair(dilation),
+        groups,
+        bias=False,
+        device="meta",
+    )
     layer.weight = weight
     layer.bias = bias
     return layer

@@ -84,6 +84,21 @@ class Passes(Protocol):
         """`function` over pieces that fit the memory, joined."""
 
 
+def gradients_by(value: Tensor, places: Sequence[Tensor], *, keep: bool = False) -> list[Tensor]:
+    """The gradients of `value.sum()` by several tensors, zero by one that has no part in it.
+
+    Args:
+        value: `[N]`.
+        places: what it was computed from.
+        keep: the graph, for another gradient.
+    """
+    if not value.requires_grad:
+        return [torch.zeros_like(x) for x in places]
+    ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
+    found = torch.autograd.grad(value, places, ones, allow_unused=True, retain_graph=keep)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(places, found, strict=True)]
+
+
 class Query(State):
     """Points, one row per sample, and what to compute at them."""
 

@@ -31,7 +31,7 @@ UNTRANSLATABLE = {"lid", "learned-watermark"}
 
 `lid` has an operation that ONNX has not got; one like it is in the test of operations without a name.
 """
-SMALLER = {"gram": {"powers": "1+3"}}
+SMALLER = {"gram": {"powers": "1+3", "layer": "0+2"}}
 """Parameters with which a detector's graph is short."""
 
 

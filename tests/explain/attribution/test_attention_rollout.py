@@ -70,6 +70,20 @@ def test_nets_of_another_form_are_told(conv, images):
         attribute(Classifier(net), torch.rand(1, 3, 16, 16), "attention-rollout")
 
 
+def test_attention_with_a_position_bias_or_a_rotation_is_told():
+    beit, eva = (pytest.importorskip(f"timm.models.{name}") for name in ("beit", "eva"))
+    small = {"img_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "num_classes": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        biased = beit.Beit(use_rel_pos_bias=True, **small).eval()
+        rotated = eva.Eva(use_rot_pos_emb=True, **small).eval()
+        for weight in [*biased.parameters(), *rotated.parameters()]:
+            nn.init.normal_(weight)
+    for net in (biased, rotated):
+        with pytest.raises(ModelError, match="do more than softmax"):
+            find_tokens(Classifier(net), torch.rand(1, 3, 8, 8))
+
+
 def test_a_head_that_reads_no_token_is_told():
     class Deaf(SmallViT):
         def forward(self, images):

@@ -6,14 +6,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import ortho_group
 
 from unshaken.core.errors import ParameterError
 from unshaken.explain.filters.degenerate import degenerate_kinds
-from unshaken.explain.filters.diversity import exemplar_diversity
 from unshaken.explain.filters.orthogonality import orthogonality
-from unshaken.explain.filters.smoothness import channel_variation, kernel_variation
+from unshaken.explain.filters.smoothness import kernel_variation
 from unshaken.explain.filters.sparsity import near_zero, sparsity
 from unshaken.explain.filters.variance_entropy import random_entropy, variance_entropy, variance_shares
 
@@ -103,27 +101,9 @@ def test_the_variation_of_kernels_by_hand():
     assert kernel_variation(np.zeros((2, 2, 3, 3))) is None
 
 
-def test_the_variation_of_channels_by_hand():
-    maps = torch.tensor([[[[0.0, 2.0], [2.0, 4.0]], [[3.0, 3.0], [3.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]]])
-    found = channel_variation(maps)[0]
-    assert found[:2].tolist() == [1.0, 0.0]
-    assert found[2].isnan()
-
-
 def test_kinds_of_degenerate_layers():
     assert degenerate_kinds(0.5, 0.5, 0.95, 100) == ()
     assert degenerate_kinds(0.51, 0.49, 0.95, 100) == ("sparse", "low-variance")
     assert degenerate_kinds(0.0, 0.95, 0.95, 100) == ("random",)
     assert degenerate_kinds(0.0, 0.95, None, 100) == ()
     assert degenerate_kinds(0.6, 0.1, 0.5515, 9) == ("sparse",)
-
-
-def test_diversity_of_exemplars_by_hand():
-    found = exemplar_diversity([0, 1, 2, 2], np.array([[0.0], [3.0], [6.0], [6.0]]))
-    assert (found.entropy, found.classes) == (1.5, 3)
-    assert found.distance == pytest.approx((3 + 6 + 6 + 3 + 3 + 0) / 6)
-    assert exemplar_diversity([4]) == exemplar_diversity([4], [[1.0]])
-    with pytest.raises(ParameterError, match="without top images"):
-        exemplar_diversity([])
-    with pytest.raises(ParameterError, match="do not fit 2 labels"):
-        exemplar_diversity([1, 2], [[1.0]])

@@ -44,6 +44,15 @@ Metrics = Annotated[
         show_default=False,
     ),
 ]
+OfRun = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="DIR",
+        help="Run of an audit: explain the examples that it kept, before and after, and show them in its report.",
+        show_default=False,
+    ),
+]
 Boxes = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Parquet or CSV file of the objects' boxes: id, x, y, w, h.", show_default=False),

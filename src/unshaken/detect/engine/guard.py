@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.prediction import predict
-from unshaken.core.query import Answer, Features, Logits, Query
+from unshaken.core.query import Answer, Features, Logits, Query, gradients_by
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.base import QueryGenerator, T
 from unshaken.detect.engine.detector_set import DetectorSet
@@ -103,10 +103,11 @@ class UncountedPasses:
 
     def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
         """The gradient of `value.sum()` by `points`."""
-        if not value.requires_grad:
-            return torch.zeros_like(points)
-        (found,) = torch.autograd.grad(value.sum(), points, retain_graph=keep, allow_unused=True)
-        return torch.zeros_like(points) if found is None else found
+        return gradients_by(value, (points,), keep=keep)[0]
+
+    def gradients(self, value: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of `value.sum()` by several tensors."""
+        return gradients_by(value, places)
 
     def method(self) -> AbstractContextManager[None]:
         """Times nothing."""

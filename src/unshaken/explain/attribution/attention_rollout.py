@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -10,6 +11,13 @@ from torch import Tensor
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.attention_map import AttentionMap
+
+FUSE: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda attention: attention.mean(1),
+    "max": lambda attention: attention.amax(1),
+    "min": lambda attention: attention.amin(1),
+}
+"""From attention `[N, heads, T, T]` to one matrix a sample."""
 
 
 @register("attention-rollout", reference="Abnar & Zuidema 2020, arXiv:2005.00928")
@@ -24,6 +32,6 @@ class AttentionRollout(AttentionMap):
 
     def follow(self, relevance: Tensor, attention: Tensor, gradient: Tensor | None) -> Tensor:
         """`r A'`, with the rows of `A + I` brought to a sum of 1."""
-        fused = {"mean": attention.mean, "max": attention.amax, "min": attention.amin}[self.heads](1)
+        fused = FUSE[self.heads](attention)
         mixed = fused + torch.eye(fused.shape[-1]).to(fused)
         return torch.einsum("nt,ntu->nu", relevance, mixed / mixed.sum(-1, keepdim=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -21,8 +21,13 @@ class GuidedBackprop(SingleGradient):
 
     Beware: such maps hardly change when the model's weights are replaced by random ones (Adebayo et al. 2018,
     arXiv:1810.03292; Nie et al. 2018, arXiv:1805.07039). They show edges of the image rather than what the model
-    decides by: do not judge a model by them alone.
+    decides by: do not judge a model by them alone. ReLUs and ReLU6s are changed, whether modules or functions.
     """
+
+    remarks: ClassVar[tuple[str, ...]] = (
+        "Maps of guided backpropagation hardly change when the model's weights are replaced by random ones: they show "
+        "edges of the image rather than what the model decides by (Adebayo et al. 2018, arXiv:1810.03292).",
+    )
 
     def prepare(self, model: Classifier, images: Tensor) -> Self:
         """This method, for a model with ReLUs.

@@ -60,7 +60,8 @@ def linear_fit(present: Tensor, scores: Tensor, kernel: float, ridge: float) -> 
     centred = z - share @ z
     gram = centred.T @ (weights[:, None] * centred) + ridge * torch.eye(z.shape[1]).to(z)
     right = centred.T @ (weights * (s - share @ s))
-    return right @ torch.linalg.pinv(gram, hermitian=True)
+    found: Tensor = right @ torch.linalg.pinv(gram, hermitian=True)
+    return found
 
 
 @register("lime", reference="Ribeiro et al. 2016, arXiv:1602.04938")
@@ -68,12 +69,15 @@ class LIME(Attribution[Copies]):
     """LIME: coefficients of a weighted ridge regression of the score on which segments are present.
 
     The image is cut into segments; of each copy every segment is missing with probability 1/2 and shows its own mean
-    colour then; the first copy is the whole image. A pixel gets the signed coefficient of its segment. Maps change with
-    the seed and with the number of segments: compare several before you believe one.
+    colour then; the first copy is the whole image. A pixel gets the signed coefficient of its segment.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     repeated: ClassVar[bool] = True
+
+    remarks: ClassVar[tuple[str, ...]] = (
+        "Maps of LIME change with the seed and with the number of segments: compare several before you believe one.",
+    )
 
     score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
     segmentation: Segmentation = Field("slic", description="slic: pieces of like colour (scikit-image); or grid")

@@ -43,6 +43,9 @@ class Attribution(Parameters, ABC, Generic[S]):
     repeated: ClassVar[bool] = False
     """Whether it takes so many passes of each image that a quicker copy of the model pays; see `search_copy`."""
 
+    remarks: ClassVar[tuple[str, ...]] = ()
+    """Sentences that a reader of its maps must know; a report shows them."""
+
     @property
     def width(self) -> int:
         """Images a sample that one query holds in memory at once."""

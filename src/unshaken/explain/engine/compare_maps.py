@@ -92,12 +92,13 @@ def compare_models(baseline: MapValues, candidate: MapValues, *, level: float = 
     """
     if baseline.correct is None or candidate.correct is None:
         raise DataError("two models are compared on what both classify rightly: give `correct` for each")
-    return compare_methods(_right(baseline), _right(candidate), level=level)
+    before, after = _right(baseline, baseline.correct), _right(candidate, candidate.correct)
+    return compare_methods(before, after, level=level)
 
 
-def _right(found: MapValues) -> MapValues:
+def _right(found: MapValues, correct: NDArray[np.bool_]) -> MapValues:
     """The same without the values of samples that are classified wrongly."""
-    return MapValues(found.ids, np.where(found.correct, found.values, np.nan))
+    return MapValues(found.ids, np.where(correct, found.values, np.nan))
 
 
 def _matched(one: MapValues, other: MapValues) -> tuple[Numbers, Numbers]:

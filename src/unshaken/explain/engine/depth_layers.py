@@ -25,9 +25,7 @@ class DepthLayer:
     depth: float
 
 
-def depth_layers(
-    model: Classifier, images: Tensor, names: str = "", *, most: int = 6, maps: bool = False
-) -> list[DepthLayer]:
+def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: int = 6) -> list[DepthLayer]:
     """The layers to look at.
 
     Args:
@@ -36,7 +34,6 @@ def depth_layers(
         names: layers joined by `+`; empty to choose convolutions and linear layers spread over the depth, and what goes
             into the last linear layer.
         most: how many are chosen, that last one not counted.
-        maps: whether only outputs `[N, D, h, w]` with several places will do.
 
     Raises:
         ModelError: a layer does not exist or gives no tensor, or there is none to choose.
@@ -44,14 +41,14 @@ def depth_layers(
     shapes = dict(layer_shapes(model, images))
     depths = {name: (i + 1) / len(shapes) for i, name in enumerate(shapes)}
     if names:
-        return [_named(model, name, shapes, depths, maps) for name in dict.fromkeys(filter(None, names.split("+")))]
+        return [_named(model, name, shapes, depths) for name in dict.fromkeys(filter(None, names.split("+")))]
     modules = dict(model.net.named_modules())
-    weighted = [n for n in shapes if isinstance(modules[n], nn.Conv2d | nn.Linear) and (not maps or _is_map(shapes[n]))]
-    last = [n for n in weighted if isinstance(modules[n], nn.Linear)][-1:] if not maps else []
+    weighted = [n for n in shapes if isinstance(modules[n], nn.Conv2d | nn.Linear)]
+    last = [n for n in weighted if isinstance(modules[n], nn.Linear)][-1:]
     rest = [n for n in weighted if n not in last]
     if not weighted:
-        what = "convolution that gives maps" if maps else "convolution or linear layer"
-        raise ModelError(f"model {model.name!r} has no {what}: name layers by layers=A+B, of {_some(shapes)}")
+        there = ", ".join(list(shapes)[:8]) or "none"
+        raise ModelError(f"model {model.name!r} has no convolution or linear layer: name layers=A+B, of {there}")
     count = min(most, len(rest))
     places = [round(i * (len(rest) - 1) / max(1, count - 1)) for i in range(count)]
     chosen = [DepthLayer(rest[p], depths[rest[p]]) for p in places]
@@ -59,19 +56,9 @@ def depth_layers(
 
 
 def _named(
-    model: Classifier, name: str, shapes: Mapping[str, tuple[int, ...]], depths: Mapping[str, float], maps: bool
+    model: Classifier, name: str, shapes: Mapping[str, tuple[int, ...]], depths: Mapping[str, float]
 ) -> DepthLayer:
     plain = name.removesuffix(INPUT)
     if plain not in shapes:
         raise ModelError(f"model {model.name!r} has no layer {plain!r}; {did_you_mean(plain, shapes)}")
-    if maps and not (name == plain and _is_map(shapes[plain])):
-        raise ModelError(f"layer {name!r} of model {model.name!r} gives {list(shapes[plain])}, not maps [N, D, h, w]")
     return DepthLayer(name, depths[plain])
-
-
-def _is_map(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and shape[2] * shape[3] > 1
-
-
-def _some(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(list(shapes)[:8]) or "none"

@@ -60,7 +60,7 @@ def make_mosaics(images: Tensor, labels: Tensor, count: int, *, seed: int = 0) -
     Source: Böhle et al. 2021, arXiv:2104.00032.
     """
     rng, height, width = np.random.default_rng(seed), *images.shape[2:]
-    left = {int(k): rng.permutation(np.flatnonzero(labels.numpy() == k)).tolist() for k in labels.unique()}
+    left = {k: rng.permutation(np.flatnonzero(labels.numpy() == k)).tolist() for k in sorted(set(labels.tolist()))}
     groups: list[list[int]] = []
     while len(groups) < count and sum(map(bool, left.values())) >= TILES:
         shuffled = rng.permutation([k for k in left if left[k]]).tolist()

@@ -40,7 +40,7 @@ class LayerMasks(Query):
         outputs, rows = self.outputs, self.fresh.nonzero().flatten()
         if len(rows):
             with torch.no_grad():
-                parts = [passes.forward(x, (self.layer,))[1] for x in self.points[rows].split(passes.limit)]
+                parts = [passes.forward(x, (self.layer,))[1] for x in torch.split(self.points[rows], passes.limit)]
             outputs = outputs.index_copy(0, rows, torch.cat([part[self.layer].float() for part in parts]))
         with passes.method():
             masks = stretched(outputs, self.number, self.points.shape[2:])[:, :, None]

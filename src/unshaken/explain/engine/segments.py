@@ -30,7 +30,8 @@ def segments_of(images: Tensor, kind: Segmentation, count: int, compactness: flo
         MissingExtra: SLIC is wanted, and scikit-image is absent.
     """
     if kind == "grid":
-        return grid_segments(*images.shape[2:], count).to(images.device).expand(len(images), -1, -1)
+        height, width = images.shape[2:]
+        return grid_segments(height, width, count).to(images.device).expand(len(images), -1, -1)
     why = "SLIC segments (segmentation=grid needs no package)"
     slic = need("skimage.segmentation", "scikit-image", "explain", why).slic
     colours = images if images.shape[1] == 3 else images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
@@ -49,7 +50,8 @@ def grid_segments(height: int, width: int, count: int) -> Tensor:
     """
     side = max(1, round(count**0.5))
     down, across = (torch.arange(n) * min(side, n) // n for n in (height, width))
-    return down[:, None] * min(side, width) + across
+    cells: Tensor = down[:, None] * min(side, width) + across
+    return cells
 
 
 def segment_means(images: Tensor, segments: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.models.networks.attention import attention_layers, attention_names, token_side
+from unshaken.models.networks.attention_outputs import is_plain, output_place
 
 LEAST = 1e-6
 """A token whose gradient is below this share of the largest one is not read."""
@@ -56,7 +58,8 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
     grid, tokens = (images.shape[2] // side, images.shape[3] // side), 0
     with evaluating(model), torch.enable_grad():
         points = images[:1].detach().clone().requires_grad_(True)
-        logits, found = model.features(points, [*(name + INPUT for name in names), names[-1]])
+        places = _output_places(names, layers)
+        logits, found = model.features(points, [*(name + INPUT for name in names), *places.values(), names[-1]])
         for name, layer in zip(names, layers, strict=True):
             count = _count(layer, found[name + INPUT], tokens)
             if count is None or count < grid[0] * grid[1]:
@@ -66,15 +69,32 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
                     "merged patches has no map of its own; use gradcam or integrated-gradients"
                 )
             tokens = count
+            with torch.no_grad():
+                plain = name not in places or is_plain(layer, found[name + INPUT], found[places[name]])
+            if not plain:
+                raise ModelError(
+                    f"model {model.name!r}: the heads of the attention layer {name!r} do more than softmax(q k') v "
+                    "(such as a bias or a rotation by position), which is not read here: use integrated-gradients or "
+                    "rise"
+                )
         last = found[names[-1]]
         spread = torch.linspace(1, 2, logits.shape[1], device=logits.device)  # logits that sum to a constant, too
         (gradient,) = torch.autograd.grad((logits * spread).sum(), last, allow_unused=True)
     gradient = torch.zeros_like(last) if gradient is None else gradient
-    size = gradient.reshape(tokens, -1).norm(dim=1)
+    size = torch.linalg.vector_norm(gradient.reshape(tokens, -1), dim=1)
     read = ~(size <= LEAST * size.max())  # what is no number counts as read, and shows in the map
     if not bool(read.any()):
         raise ModelError(f"model {model.name!r}: no logit hangs on what its last attention layer {names[-1]!r} gives")
     return Tokens(layers, names, grid, tokens - grid[0] * grid[1], read.float() / read.sum())
+
+
+def _output_places(names: tuple[str, ...], layers: tuple[nn.Module, ...]) -> dict[str, str]:
+    """Where the heads' outputs of each layer are read; a layer where they are not to be read is left out."""
+    found: dict[str, str] = {}
+    for name, layer in zip(names, layers, strict=True):
+        with suppress(ModelError):
+            found[name] = output_place(layer, name)
+    return found
 
 
 def _count(layer: nn.Module, given: Tensor, expected: int) -> int | None:

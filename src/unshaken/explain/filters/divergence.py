@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
 
 Numbers = NDArray[np.float64]
 Measure = Literal["kl", "js", "wasserstein"]
@@ -75,7 +74,7 @@ def symmetric_kl(p: Numbers, q: Numbers) -> Numbers:
 
 def squared_js(p: Numbers, q: Numbers) -> Numbers:
     """The Jensen-Shannon divergence in nats, from 0 to log 2; arguments as for `symmetric_kl`."""
-    return np.asarray(jensenshannon(p, q, axis=-1)) ** 2
+    return np.asarray(scipy.spatial.distance.jensenshannon(p, q, axis=-1)) ** 2
 
 
 BINNED: dict[str, Callable[[Numbers, Numbers], Numbers]] = {"kl": symmetric_kl, "js": squared_js}

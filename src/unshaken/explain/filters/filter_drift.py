@@ -137,8 +137,8 @@ class FilterDrift(Analysis):
             return Figure(value, 0.0, float("inf"), count, "none")
         draws = BINNED[self.measure](one, other) @ basis.shares
         low, high = (2 * value - q for q in np.quantile(draws, [0.975, 0.025]))
-        ends = max(0.0, min(low, value)), max(high, value)
-        return Figure(value, *map(float, ends), count, f"pivotal bootstrap 95% ({self.resamples})")
+        ends = float(max(0.0, min(low, value))), float(max(high, value))
+        return Figure(value, *ends, count, f"pivotal bootstrap 95% ({self.resamples})")
 
     def _halves(self, coefficients: Numbers, basis: Basis, bins: Bins) -> Figure:
         """The mean drift between ten random halves of the same filters, whose order is random already."""

@@ -116,7 +116,8 @@ def _outputs_first(module: Any) -> Numbers:
     if getattr(module, "transposed", False):
         g = module.groups
         inputs, outputs = weight.shape[0] // g, weight.shape[1]
-        weight = weight.unflatten(0, (g, inputs)).transpose(1, 2).reshape(g * outputs, inputs, *weight.shape[2:])
+        grouped = weight.reshape(g, inputs, outputs, *weight.shape[2:])
+        weight = grouped.transpose(1, 2).reshape(g * outputs, inputs, *weight.shape[2:])
     return np.asarray(weight.double().cpu().numpy())
 
 

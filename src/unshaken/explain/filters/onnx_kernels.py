@@ -84,7 +84,8 @@ class _Constants:
             return self.value(node.input[0])
         if node.op_type == "DequantizeLinear":
             axis = attributes["axis"].i if "axis" in attributes else 1
-            return self._dequantised(*node.input[:2], node.input[2] if len(node.input) > 2 else "", axis=axis)
+            values, scale, zero = (*node.input, "")[:3]
+            return self._dequantised(values, scale, zero, axis=axis)
         return None
 
     def _dequantised(self, name: str, scale: str, zero: str, axis: int) -> Numbers | None:

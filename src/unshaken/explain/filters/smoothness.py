@@ -1,11 +1,9 @@
-"""Total variation: of kernels, and of channels of activation maps."""
+"""How smooth the kernels of a layer are; that of activation maps is `unshaken explain smoothness`."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 
 def kernel_variation(weight: NDArray[np.float64]) -> float | None:
@@ -30,19 +28,3 @@ def kernel_variation(weight: NDArray[np.float64]) -> float | None:
         return None
     variation = np.abs(np.diff(kernels, axis=1)).sum((1, 2)) + np.abs(np.diff(kernels, axis=2)).sum((1, 2))
     return float((variation / np.sqrt((kernels**2).sum((1, 2)))).mean())
-
-
-def channel_variation(maps: Tensor) -> Tensor:
-    """Total variation of each channel of activation maps, a place, relative to the channel's mean absolute value.
-
-    Args:
-        maps: `[N, D, h, w]`.
-
-    Returns:
-        Float64 `[N, D]`: mean absolute difference of neighbours over mean absolute value; NaN for a channel of zeros.
-    """
-    each = maps.double()
-    steps = [each.diff(dim=d).abs().flatten(2) for d in (2, 3)]
-    places = torch.cat(steps, 2)
-    difference = places.mean(2) if places.shape[2] else each.new_zeros(each.shape[:2])
-    return difference / each.abs().mean((2, 3))

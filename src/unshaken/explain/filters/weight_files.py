@@ -66,5 +66,6 @@ def _materialised(name: str, tensor: Tensor, weights: Mapping[str, Tensor]) -> T
     direction = part("weight_v", "parametrizations.weight.original1")
     if g is not None and direction is not None:
         dims = [d for d in range(direction.ndim) if g.shape[d] == 1]
-        return g * direction / torch.linalg.vector_norm(direction, dim=dims, keepdim=True)
+        length: Tensor = torch.linalg.vector_norm(direction, dim=dims, keepdim=True)
+        return g * direction / length
     return tensor

@@ -90,7 +90,7 @@ def closest_pairs(points: Tensor, labels: Tensor, keep: int, *, block: int = 512
         )
     check_finite(points)
     n, centre = len(points), mean_of(points, block)
-    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in points.split(block)])
+    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in torch.split(points, block)])
     best = lengths.new_empty(0)
     pairs = torch.empty((2, 0), dtype=torch.int64)
     margin = keep + 64

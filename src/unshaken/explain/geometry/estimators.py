@@ -113,8 +113,8 @@ def _part(known: Neighbours, chosen: NDArray[np.bool_]) -> Neighbours:
     k = int(there[chosen].sum(1).min())
     order = np.argsort(~there[chosen], 1, kind="stable")[:, :k]
     renamed = np.cumsum(chosen) - 1
-    parts = (np.take_along_axis(a[chosen], order, 1) for a in (known.distances, known.indices))
-    distances, indices = parts
+    distances = np.take_along_axis(known.distances[chosen], order, 1)
+    indices = np.take_along_axis(known.indices[chosen], order, 1)
     return Neighbours(distances, renamed[indices])
 
 

@@ -30,16 +30,17 @@ def mle_dimension(distances: Numbers, divisor: Divisor = "k-1") -> float:
     >>> round(mle_dimension(np.array([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0], [4.0, 6.0]])), 6)
     1.536872
     """
-    k = distances.shape[1]
+    k = int(distances.shape[1])
     least = 2 if divisor == "k-1" else 3
     if k < least:
         raise DataError(f"the estimate by {divisor} needs k of {least} or more, not {k}")
     known = without_duplicates(distances)
     inner = np.log(known[:, -1:] / known[:, :-1]).sum(1)
-    total = float(inner.mean()) / (k - 1 if divisor == "k-1" else k - 2)
+    terms = k - 1 if divisor == "k-1" else k - 2
+    total = float(inner.mean()) / terms
     if total <= 0:
         raise DataError("all neighbours of every point are equally far: the data has no dimension that could be told")
-    return 1 / total
+    return 1.0 / total
 
 
 def without_duplicates(distances: Numbers) -> Numbers:

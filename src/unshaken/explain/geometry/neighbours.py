@@ -67,7 +67,7 @@ def nearest(points: Tensor, k: int, *, block: int = 512) -> Neighbours:
         )
     check_finite(points)
     centre = mean_of(points, block)
-    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in points.split(block)])
+    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in torch.split(points, block)])
     wanted = min(n - 1, k + _SLACK)
     distances, indices = np.empty((n, k)), np.empty((n, k), np.int64)
     for first in range(0, n, block):
@@ -106,7 +106,7 @@ def check_finite(points: Tensor) -> None:
 
 def mean_of(points: Tensor, block: int = 512) -> Tensor:
     """The mean point, float64 `[D]`."""
-    return torch.stack([p.double().sum(0) for p in points.split(block)]).sum(0) / len(points)
+    return torch.stack([p.double().sum(0) for p in torch.split(points, block)]).sum(0) / len(points)
 
 
 def squared_differences(points: Tensor, one: Tensor, other: Tensor) -> Tensor:
@@ -114,6 +114,6 @@ def squared_differences(points: Tensor, one: Tensor, other: Tensor) -> Tensor:
     step = max(1, _DIFFERENCES // max(1, points.shape[1]))
     parts = [
         ((points[a].double() - points[b].double()) ** 2).sum(1)
-        for a, b in zip(one.split(step), other.split(step), strict=True)
+        for a, b in zip(torch.split(one, step), torch.split(other, step), strict=True)
     ]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

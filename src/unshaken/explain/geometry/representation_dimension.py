@@ -32,6 +32,7 @@ class RepresentationDimension(Analysis):
 
     table: ClassVar[str] = "geometry"
     group: ClassVar[str] = "geometry"
+    several: ClassVar[bool] = True
 
     estimators: str = Field("twonn+mle", description="mle, twonn, geomle, joined by +")
     k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Figure
@@ -46,8 +46,8 @@ def loss_exponent(samples: ArrayLike, losses: ArrayLike) -> Figure:
     n = same_length(samples=x, losses=y)
     if n < 3 or np.ptp(x) == 0:
         raise ParameterError(f"a slope needs three networks or more and two numbers of samples, not {n} networks")
-    fit = stats.linregress(x, y)
-    half = float(fit.stderr) * float(stats.t.ppf(0.975, n - 2))
+    fit = scipy.stats.linregress(x, y)
+    half = float(fit.stderr) * float(scipy.stats.t.ppf(0.975, n - 2))
     slope = float(fit.slope)
     return Figure(slope, slope - half, slope + half, n, "student 95%")
 

@@ -90,7 +90,7 @@ def _overlaps(one: Numbers, others: Numbers) -> Numbers:
     inner = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
     shared = np.prod(np.clip(inner, 0, None), 1)
     whole = np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    return np.asarray(np.where(whole > 0, shared / np.where(whole > 0, whole, 1), 0.0), np.float64)
 
 
 def choose_threshold(case: Case, metric: WSOL | None = None, *, judged: Sequence[str]) -> WSOL:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,12 +115,15 @@ def learn_captions(
     return CaptionModels(captioner.eval(), language.eval(), vocabulary, best.bleu)
 
 
-def _fit(model: nn.Module, loss, n: int, given: CaptionSettings, batch: int, seed: int, name: str, after=None) -> None:  # type: ignore[no-untyped-def]
-    optimizer = torch.optim.AdamW(model.parameters(), given.lr)
+def _fit(
+    model: nn.Module, loss: Callable[[Tensor], Tensor], n: int, given: CaptionSettings, batch: int, seed: int,
+    name: str, after: Callable[[int], None] = lambda step: None,
+) -> None:  # fmt: skip
     model.train()
     descend(
-        optimizer, lambda rows, rng: loss(rows), n, steps=given.epochs * max(1, n // min(batch, n)), batch_size=batch,
-        seed=seed, name=name, clip=5.0, after_step=after or (lambda step: None),
+        torch.optim.AdamW(model.parameters(), given.lr), lambda rows, rng: loss(rows), n,
+        steps=given.epochs * max(1, n // min(batch, n)), batch_size=batch, seed=seed, name=name, clip=5.0,
+        after_step=after,
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ class ConceptImages(ConceptSet):
         if tuple(maps.shape) != wanted:
             raise DataError(f"label maps must be of shape {wanted}, not {tuple(maps.shape)}")
         check_numbers(self, maps, "the label maps")
+        self.images = images
         self.maps = maps.to(torch.int16)
 
     def label_maps(self, ids: Sequence[str], view: View | None) -> Tensor:

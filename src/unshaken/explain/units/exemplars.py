@@ -35,7 +35,7 @@ class Exemplars:
     Args:
         layer: its name.
         thresholds: float32 `[U]`.
-        error: by which share of all places the rank of a threshold may be off at most; 0 for few images.
+        error: by which share of all places the rank of any threshold may be off at most; 0 for few images.
         samples: places in the data, int64 `[U, k]`, best first; -1 where there are fewer.
         values: what ranked them, float32 `[U, k]`.
         masks: where the unit is above its threshold, packed, uint8 `[U, k, bytes]`.
@@ -140,7 +140,7 @@ def first_pass(
             task.advance(len(batch))
     if not seen:
         raise DataError("no image could be read: units are described by images that excite them")
-    found = {n: Thresholds(s.value().float(), s.error, ~finite[n], best[n]) for n, s in sketches.items()}
+    found = {n: Thresholds(s.value().float(), float(s.error().max()), ~finite[n], best[n]) for n, s in sketches.items()}
     return found, seen
 
 

@@ -26,28 +26,36 @@ class UpperQuantile:
 
     Attributes:
         n: values seen of each stream.
-        rank_error: by how many ranks the answer may be off at most.
     """
 
     def __init__(self, q: float, resolution: int = 1024) -> None:
         if not 0 < q < 1 or resolution < 16:
             raise ParameterError(f"quantile {q} must be between 0 and 1, and resolution {resolution} 16 or more")
         self.q, self.resolution, self.n = q, resolution, 0
-        self.rank_error = 0.0
         tail, half = min(1.0, TAIL * (1 - q)), resolution // 2
         below = torch.linspace(0, 1 - tail, resolution - half + 1, dtype=torch.float64)
         above = torch.linspace(1 - tail, 1, half + 1, dtype=torch.float64)
         edges = torch.cat([below[:-1], above]) if tail < 1 else torch.linspace(0, 1, resolution + 1).double()
         self._shares = edges.diff()
         self._middles = edges[:-1] + self._shares / 2
-        self._step = float(self._shares[-1])
+        self._first = resolution - half if tail < 1 else 0
+        self._edge: Tensor | None = None  # the largest start of a tail, for each stream
+        self._off = 0.0  # ranks, in cells of the tail and of the rest
+        self._off_below = 0.0
         self._plain: list[Tensor] = []
         self._levels: dict[int, tuple[Tensor, Tensor]] = {}
 
-    @property
-    def error(self) -> float:
-        """By which share of all values the rank of the answer may be off at most."""
-        return self.rank_error / max(self.n, 1)
+    def error(self) -> Tensor:
+        """By which share of all values the rank of each stream's answer may be off at most, `[D]`.
+
+        It is small where the answer lay in the upper tail of every block, and larger where blocks are so unlike that
+        in one of them it did not.
+        """
+        answer = self.value()
+        if self._edge is None:
+            return torch.zeros_like(answer)
+        in_tail = answer >= self._edge
+        return torch.where(in_tail, self._off, self._off_below) / self.n
 
     def add(self, values: Tensor) -> None:
         """See further values.
@@ -104,5 +112,8 @@ class UpperQuantile:
             reached = weights[order].cumsum(1)
             wanted = (self._middles.to(values.device) * total).expand(len(values), -1).contiguous()
             kept = ordered.gather(1, torch.searchsorted(reached, wanted).clamp(max=values.shape[1] - 1))
-        self.rank_error += total * self._step / 2 + 1
+        self._off += total * float(self._shares[-1]) / 2 + 1
+        self._off_below += total * float(self._shares.max()) / 2 + 1
+        edge = kept[:, self._first]
+        self._edge = edge if self._edge is None else torch.maximum(self._edge, edge)
         return kept, self._shares.to(values.device) * total

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import numbers, same_length
@@ -58,11 +58,11 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
     for name, column in (("x", a), ("y", b)):
         if np.ptp(column) == 0:
             raise ParameterError(f"{name} is constant ({column[0]:g}): it has no correlation")
-    test = (stats.pearsonr if kind == "pearson" else stats.spearmanr)(a, b)
+    test = (scipy.stats.pearsonr if kind == "pearson" else scipy.stats.spearmanr)(a, b)
     r = float(np.clip(test.statistic, -1, 1))
     error = math.sqrt((1.0 if kind == "pearson" else 1.06) / (n - 3))
-    half = float(stats.norm.ppf((1 + level) / 2)) * error
+    half = float(scipy.stats.norm.ppf((1 + level) / 2)) * error
     z = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15))
     low, high = min(r, math.tanh(z - half)), max(r, math.tanh(z + half))
     figure = Figure(r, low, high, n, f"fisher {percent(level)}")
-    return Correlation(figure, float(test.pvalue), float(stats.linregress(a, b).slope))
+    return Correlation(figure, float(test.pvalue), float(scipy.stats.linregress(a, b).slope))

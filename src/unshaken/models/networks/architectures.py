@@ -15,6 +15,7 @@ from unshaken.models.networks.small import Small, SmallNet
 from unshaken.models.networks.small_cnn import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.models.networks.strided_cnn import StridedCNN
+from unshaken.models.networks.tile_net import TileNet
 from unshaken.models.networks.timed_cnn import TimedCNN
 from unshaken.models.networks.unet import UNet
 
@@ -23,6 +24,7 @@ SMALL: dict[str, type[Small]] = {
     "small-cnn": SmallCNN,
     "small-vit": SmallViT,
     "strided-cnn": StridedCNN,
+    "tile-net": TileNet,
     "timed-cnn": TimedCNN,
     "unet": UNet,
 }

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT
 from unshaken.core.errors import ModelError
+from unshaken.models.networks.attention import attention_of
+
+TOLERANCE = 1e-2
+"""Share of the largest output by which rounding, also in half precision, may move one."""
 
 
 def values_of(layer: Any, tokens: Tensor) -> Tensor:
@@ -50,6 +54,23 @@ def output_place(layer: Any, name: str) -> str:
             "not to be read there: use attention-rollout"
         )
     return f"{name}.{behind[0]}{INPUT}"
+
+
+def is_plain(layer: Any, tokens: Tensor, output: Tensor) -> bool:
+    """Whether a layer's heads give `softmax(q k' / sqrt(d)) V`, and no more: no position bias, no rotation.
+
+    Args:
+        layer: as for `values_of`.
+        tokens: as for `values_of`.
+        output: what was read at `output_place` in the same pass.
+    """
+    heads = attention_of(layer, tokens).to(tokens) @ values_of(layer, tokens)
+    found = heads.transpose(1, 2).flatten(2)
+    if isinstance(layer, nn.MultiheadAttention):
+        found = layer.out_proj(found)
+        found = found if layer.batch_first else found.transpose(0, 1)
+    gap = (found - output).abs().max()
+    return not bool(gap > TOLERANCE * output.abs().max())  # what is no number is not held against it
 
 
 def attention_gradient(layer: Any, tokens: Tensor, gradient: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def chosen_images(context: Context, test: Split, labels: Sequence[str]) -> Split
     shares = context.rows().shares(*labels)
     for least in np.sort(np.unique(shares))[::-1]:
         chosen = test[order[shares >= least]]
-        if len(chosen.labels.unique()) >= TILES:
+        if len(set(chosen.labels.tolist())) >= TILES:
             break
     if not context.has("all", "chosen"):
         kept = shares[shares >= least]
@@ -86,8 +86,8 @@ def networks(paper: ExplainabilityPaper, context: Context, parts: Parts) -> dict
             model = context.net(name, start, parts.training, training, recipes).model
             context.predict(f"{name}.clean", model, test)
             for corruption, severity in CORRUPTIONS.items():
-                batch, options = changed[corruption], {"method": corruption, "severity": severity}
-                context.predict(f"{name}.{corruption}", model, batch, **options)
+                label, batch = f"{name}.{corruption}", changed[corruption]
+                context.predict(label, model, batch, method=corruption, severity=severity)
             found[name] = model
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -77,29 +78,33 @@ def entropies(seeds: list[Quality]) -> dict[str, Any]:
     def over(value: Callable[[Quality], float], low: float = -1.0, high: float = 1.0) -> dict[str, Any]:
         return across_seeds([float(value(part)) for part in seeds], low=low, high=high)
 
-    def ratio(part: Quality, kind: str) -> float:
+    def ratio(kind: str, part: Quality) -> float:
         """The mean over the layers after the first, which has too few filters."""
         return float(np.mean(part[kind]["ratio"][1:]))
+
+    def of_layer(kind: str, layer: int, part: Quality) -> float:
+        return float(part[kind]["ratio"][layer])
+
+    def fall(kind: str, part: Quality) -> float:
+        return of_layer(kind, 1, part) - of_layer(kind, -1, part)
 
     def deep(part: Quality, kind: str, key: str) -> float:
         return float(np.mean(part[kind][key][-2:]))
 
     return {
         "entropy": {
-            **{kind: over(lambda p, k=kind: ratio(p, k), low=0, high=2) for kind in kinds},
-            "about": over(lambda p: ABOUT - abs(1 - ratio(p, RANDOM))),
-            "below": over(lambda p: 1 - ratio(p, "standard")),
+            **{kind: over(partial(ratio, kind), low=0, high=2) for kind in kinds},
+            "about": over(lambda p: ABOUT - abs(1 - ratio(RANDOM, p))),
+            "below": over(lambda p: 1 - ratio("standard", p)),
         },
         "by_layer": {
             kind: {
-                str(i + 1): over(lambda p, k=kind, i=i: p[k]["ratio"][i], low=0, high=2)
+                str(i + 1): over(partial(of_layer, kind, i), low=0, high=2)
                 for i in range(len(seeds[0][kind]["ratio"]))
             }
             for kind in kinds
         },
-        "depth": {
-            kind: over(lambda p, k=kind: p[k]["ratio"][1] - p[k]["ratio"][-1]) for kind in ("standard", "robust")
-        },
+        "depth": {kind: over(partial(fall, kind)) for kind in ("standard", "robust")},
         "robust": {
             "entropy": over(lambda p: deep(p, "robust", "entropy") - deep(p, "standard", "entropy")),
             "less_sparse": over(lambda p: deep(p, "standard", "sparsity") - deep(p, "robust", "sparsity")),

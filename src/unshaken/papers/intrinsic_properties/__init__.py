@@ -161,10 +161,17 @@ class IntrinsicPropertiesPaper(Paper):
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How far the ranges reach, and the constant of the radius."""
+        """How far the ranges reach, what is left of the correlations within a source, and the radius' constant."""
         sources = "; ".join(
             f"{of['name']}: label sharpness {of['sharpness_low']:.3f} to {of['sharpness_high']:.3f}, dimension "
             f"{of['dimension_low']:.1f} to {of['dimension_high']:.1f}"
             for of in measured["ranges"].values()
         )
-        return f"{sources}. The median radius is {measured['radius_constant']:.2g} over label sharpness at least."
+        within = "; ".join(
+            f"{measured['ranges'][place]['name']}: penalty at {JUDGED}/255 with label sharpness "
+            f"{of['penalty'][str(JUDGED)][AT_QUANTILE]['value']:+.2f}, loss with dimension "
+            f"{of['loss'][DIMENSION]['value']:+.2f}"
+            for place, of in measured.get("within", {}).items()
+        )
+        less = f"Correlations within one source, where sources do not differ: {within}. " if within else ""
+        return f"{sources}. {less}The median radius is {measured['radius_constant']:.2g} over label sharpness at least."

@@ -16,7 +16,7 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
-from unshaken.core.oracle import Oracle
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.explain.geometry.estimators import Settings, dimensions
 from unshaken.explain.geometry.sharpness import label_sharpness
@@ -133,8 +133,9 @@ def network(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, 
         found = context.search(net, DeepFool(), shown, norm="l2", eps=FURTHEST, seed=seed)
         distance = (found.images - shown.images).flatten(1).double().norm(dim=1)
         with evaluating(net):
-            correct = Oracle(net, limit=500).exact(shown.images).argmax(1) == shown.labels
-        columns = {"id": list(shown.ids), "distance": distance.tolist(), "correct": correct.tolist()}
+            predicted = Oracle(net, limit=500).exact(shown.images).argmax(1)
+        correct = predicted.eq(required(shown.labels)).tolist()
+        columns = {"id": list(shown.ids), "distance": distance.tolist(), "correct": correct}
         context.write("radii", "radii", columns)
     if not context.has("representation", "representation"):
         figures, _ = dimensions(features(net, pair.training), Settings(draws=2))
@@ -158,5 +159,5 @@ def plan(paper: IntrinsicPropertiesPaper, seed: int) -> Training:
 def features(net: Classifier, split: Split) -> Tensor:
     """What goes into the last layer, `[N, D]`."""
     with evaluating(net), torch.no_grad():
-        parts = [net.features(x, ["head:in"])[1]["head:in"] for x in split.batch().images.split(500)]
+        parts = [net.features(x, ["head:in"])[1]["head:in"] for x in torch.split(split.batch().images, 500)]
     return torch.cat(parts)

@@ -19,7 +19,7 @@ from unshaken.labels.engine.probabilities import Probabilities
 from unshaken.labels.find.confidence_weighted_entropy import ConfidenceWeightedEntropy
 from unshaken.labels.find.normalized_margin import NormalizedMargin
 from unshaken.labels.find.self_confidence import SelfConfidence
-from unshaken.models.networks.convolutions import ConvBlocks, HiddenConvs
+from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
 from unshaken.papers.frame.label_curves import label_curves, training_rows, write_curves
@@ -28,6 +28,8 @@ from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, PLAIN, REC
 
 light = partial(ConvBlocks, widths=(16, 32, 64), strides=(1, 2, 1))
 """24,346 parameters for three channels and ten classes."""
+memoriser = partial(ConvBlocks, widths=(32, 64, 128, 128), strides=(1, 2, 2, 1))
+"""242,474 parameters: it memorises labels in all of its layers, and loses by it what it had learned before."""
 FINDERS = dict(zip(SCORES, (SelfConfidence(), NormalizedMargin(), ConfidenceWeightedEntropy()), strict=True))
 
 
@@ -97,8 +99,11 @@ def learn(paper: LabelNoisePaper, context: Context, arm: str, parts: Parts, huma
     noisy, truth = parts.training.relabelled(human), parts.training.labels
     sets = {"choosing": parts.choosing, "test": parts.testing}
     recipes = [] if arm == PLAIN else [RECIPES[arm].format(rate=estimate)]
-    training = plan_training(paper.epochs, context.seed, lr=0.02, schedule="cosine", held_out=1, check_images=2)
-    arch: Architecture = HiddenConvs if context.model == SMALL else context.model
+    training = plan_training(
+        paper.epochs, context.seed, batch_size=64, lr=2e-3, optimizer="adam", schedule="constant", weight_decay=0.0,
+        held_out=1, check_images=2,
+    )  # fmt: skip
+    arch: Architecture = memoriser if context.model == SMALL else context.model
     net = context.net(arm, arch, noisy, training, [*recipes, label_curves(truth, **sets)])
     context.predict(f"{arm}.test", net.model, parts.testing.batch())
     training_rows(context, arm, net, noisy, truth)

@@ -124,8 +124,8 @@ class MilanPaper(Paper):
     epochs: PositiveInt = Field(8, description="epochs of training")
     probes: PositiveInt = Field(600, description="images that units are described by")
     most: PositiveInt = Field(24, description="units taken out at most")
-    annotated: int = Field(400, description="synthetic units that the captioner learns from", ge=10)
-    described: PositiveInt = Field(100, description="synthetic units held out, to judge descriptions")
+    annotated: int = Field(400, description="synthetic units that the captioner learns from", ge=10, le=800)
+    described: int = Field(100, description="synthetic units held out, to judge descriptions", ge=1, le=100)
     caption_epochs: PositiveInt = Field(60, description="epochs of the captioner and of the language model")
     seeds: PositiveInt = Field(3, description="networks")
 

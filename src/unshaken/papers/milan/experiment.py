@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from torch import Tensor
+
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
@@ -71,7 +73,7 @@ def edit(paper: MilanPaper, context: Context, parts: Parts) -> Classifier:
     return model
 
 
-def with_marks(split: Split, marks) -> Batch:  # type: ignore[no-untyped-def]
+def with_marks(split: Split, marks: Tensor) -> Batch:
     """Images with the glyphs of some classes."""
     return replace(split, images=stamped(split.images, marks, split.classes)).batch()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.papers.frame.roles import choosing
-from unshaken.papers.frame.rows import Rows, mean_of
+from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.milan import DRAWS, LABEL, STRENGTHS, MilanPaper
 from unshaken.papers.milan.describing import name_of
 
@@ -57,7 +57,7 @@ def words(parts: list[Rows]) -> dict[str, Any]:
     }
 
 
-def values(parts: list[Rows], name: str, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def values(parts: list[Rows], name: str, column: str) -> Numbers:
     """A column of the words table, in order of ids."""
     tables = [part.table("words", name).sort_by("id") for part in parts]
-    return np.concatenate([t[column].to_numpy() for t in tables])
+    return np.concatenate([np.asarray(t[column].to_numpy(), np.float64) for t in tables])

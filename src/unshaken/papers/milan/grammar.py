@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.explain.units.made_concepts import COLOURS
@@ -35,7 +36,7 @@ class Synthetic:
     """
 
     attributes: tuple[int | None, ...]
-    shown: np.ndarray
+    shown: NDArray[np.int64]
     texts: tuple[str, ...]
 
     @property
@@ -45,29 +46,27 @@ class Synthetic:
 
 
 def synthetic_units(n: int, rng: np.random.Generator, k: int = 15) -> list[Synthetic]:
-    """Units of different attributes; one, two and three of them equally often, as long as there are so many.
+    """Units of different attributes, one to three of them, in random order.
 
     Args:
-        n: units.
+        n: units; there are 929 different ones.
         rng: draws them.
         k: exemplars of a unit.
     """
-    known: set[tuple[int | None, ...]] = set()
-    found: list[Synthetic] = []
-    while len(found) < n:
-        count = int(rng.integers(1, 4))
-        kinds = set(rng.permutation(len(KINDS))[:count].tolist())
-        attributes = tuple(int(rng.integers(len(kind))) if i in kinds else None for i, kind in enumerate(KINDS))
-        if attributes in known and (count > 1 or len(known) < 23):
-            continue
-        known.add(attributes)
-        shown = np.stack([rng.integers(0, len(kind), k) for kind in KINDS], 1)
-        for i, a in enumerate(attributes):
-            if a is not None:
-                shown[:, i] = a
-        texts = tuple(reference(attributes, rng) for _ in range(REFERENCES))
-        found.append(Synthetic(attributes, shown, texts))
-    return found
+    known: dict[tuple[int | None, ...], None] = {}
+    while len(known) < n:
+        kinds = set(rng.permutation(len(KINDS))[: int(rng.integers(1, 4))].tolist())
+        known[tuple(int(rng.integers(len(kind))) if i in kinds else None for i, kind in enumerate(KINDS))] = None
+    chosen = list(known)
+    return [_unit(chosen[i], rng, k) for i in rng.permutation(n)]
+
+
+def _unit(attributes: tuple[int | None, ...], rng: np.random.Generator, k: int) -> Synthetic:
+    shown = np.stack([rng.integers(0, len(kind), k) for kind in KINDS], 1)
+    for i, a in enumerate(attributes):
+        if a is not None:
+            shown[:, i] = a
+    return Synthetic(attributes, shown, tuple(reference(attributes, rng) for _ in range(REFERENCES)))
 
 
 def reference(attributes: Sequence[int | None], rng: np.random.Generator) -> str:
@@ -102,7 +101,7 @@ def scores(named: frozenset[str], wanted: frozenset[str]) -> tuple[float, float,
     return precision, recall, 2 * precision * recall / (precision + recall)
 
 
-def drawn(shown: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def drawn(shown: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Images float32 `[n, 3, 32, 32]` and the masks of their shapes, bool `[n, 32, 32]`.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,7 @@ def probing_set(data: Split, n: int, seed: int) -> ConceptImages:
         n: images in all.
         seed: of the choice.
     """
-    some = data.drawn(n // 2, _generator(seed))
+    some = data.drawn(n // 2, np.random.default_rng([seed, 0x6D696C616E]))
     side, channels = data.images.shape[2], data.images.shape[1]
     names = list(data.names) or [f"class {i}" for i in range(data.classes)]
     made = made_concepts(n - n // 2, side, channels, seed, (some.images.float() / 255, some.labels, names))
@@ -68,11 +69,6 @@ def probing_set(data: Split, n: int, seed: int) -> ConceptImages:
     maps[:, 3] = 0
     maps[:, 3, :SIDE, :SIDE] = len(concepts)
     no_marks = torch.full((len(made.maps), 1, side, side), UNKNOWN, dtype=torch.int16)
-    pixels = made.dataset.images  # type: ignore[attr-defined]
-    return ConceptImages(concepts, torch.cat([images, pixels]), torch.cat([maps, torch.cat([made.maps, no_marks], 1)]))
-
-
-def _generator(seed: int):  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.random.Generator(np.random.Philox(key=[seed, 0x6D696C616E]))
+    return ConceptImages(
+        concepts, torch.cat([images, made.images]), torch.cat([maps, torch.cat([made.maps, no_marks], 1)])
+    )

@@ -14,7 +14,7 @@ from unshaken.core.registry import find_method
 from unshaken.explain.engine.compare_maps import MapValues, compare_methods
 from unshaken.explain.engine.record import RECORD
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Prose, Span, Table, Text
+from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table, Text
 from unshaken.report.drawings import Layers, Overlay, Picture
 from unshaken.report.figures import pictures
 from unshaken.report.figures.heat import heat
@@ -93,7 +93,7 @@ def _signed(figure: Mapping[str, Any] | None) -> Any:
     if figure is None:
         return ""
     value, low, high = (f"{figure[k]:+.3g}" for k in ("value", "low", "high"))
-    return cells.Cell(value, f"{low} to {high}")
+    return Cell(value, f"{low} to {high}")
 
 
 def _direction(metric: str) -> str:
@@ -107,7 +107,8 @@ def _direction(metric: str) -> str:
 
 def _maps(run: RunDir, name: str) -> list[Block]:
     """The maps that were kept, over their images."""
-    lines, size, layers, small = _lines(run, name), 0, [], False
+    lines, size, small = _lines(run, name), 0, False
+    layers: list[Layers] = []
     for file in run.names("maps", suffix=".safetensors"):
         if file.removesuffix(".safetensors").rpartition("-")[0] != name or len(layers) == SHOWN or size > SIZE:
             continue

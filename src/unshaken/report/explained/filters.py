@@ -1,4 +1,4 @@
-"""Filters: quality layer by layer, the heat map of drift between models, and roughness of channels."""
+"""Filters: quality layer by layer, and the heat map of drift between models."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from unshaken.run import RunDir
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]
-LARGEST = {"sparsity": 1.0, "orthogonality": 1.0}
-"""Largest values of what has one; bars are shares of it."""
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
@@ -30,7 +28,7 @@ def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
     if found["method"] == "filter-drift":
         return _drift(run, name, found)
     rows = [r for r in run.rows(found["table"]).to_pylist() if r["condition"] == name]
-    return _quality(rows, found) if found["method"] == "filter-quality" else _roughness(rows)
+    return _quality(rows, found)
 
 
 def _quality(rows: Sequence[Row], found: Found) -> list[Block]:
@@ -104,15 +102,3 @@ def _drift(run: RunDir, name: str, found: Found) -> list[Block]:
     caption = "Drift between sets of filters; the darker, the further apart."
     values = [[halves[a] if i == j else matrix[i][j] for j, _ in enumerate(halves)] for i, a in enumerate(halves)]
     return [Prose(text, "small"), heat_matrix(caption, list(halves), values, digits=3)]
-
-
-def _roughness(rows: Sequence[Row]) -> list[Block]:
-    """Variation of channels by layer, clean and noisy."""
-    quantities = list(dict.fromkeys(r["quantity"] for r in rows))
-    places = dict.fromkeys((r["model"], r["layer"]) for r in rows)
-    known = {(r["model"], r["layer"], r["quantity"]): r for r in rows}
-    lines = tuple(
-        cells.line(layer, *(cells.value(known.get((model, layer, q))) for q in quantities)) for model, layer in places
-    )
-    caption = "Total variation of the channels of each layer, means over images with 95% intervals."
-    return [Table(caption, cells.columns("layer", *quantities), lines)]

@@ -29,7 +29,7 @@ def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
     rows = [_closed(r) for r in run.rows(found["table"]).to_pylist() if r["condition"] == name]
     if found["method"] == "representation-dimension":
         return _by_layer(rows)
-    shown: list[Block] = [_quantities(rows)]
+    shown: list[Block] = [_missing(bad)] if (bad := [r for r in rows if r["error"]]) else []
     if found["method"] == "label-sharpness" and run.exists("arrays", f"{name}.safetensors"):
         shown += _sharpness(run, name, found["extra"])
     return shown
@@ -47,10 +47,9 @@ def _value(row: Row | None) -> Cell:
     return Cell("–", note=row["error"]) if row["error"] else cells.value(row)
 
 
-def _quantities(rows: Sequence[Row]) -> Table:
-    lines = tuple(cells.line(r["quantity"], _value(r), "" if r["n"] is None else f"{r['n']:,}") for r in rows)
-    heads = (Column("quantity", number=False), Column("value"), Column("samples"))
-    return Table("Quantities of the data, with 95% intervals.", heads, lines)
+def _missing(rows: Sequence[Row]) -> Table:
+    lines = tuple(cells.line(r["quantity"], r["error"]) for r in rows)
+    return Table("Quantities without a value.", (Column("quantity", number=False), Column("why", number=False)), lines)
 
 
 def _sharpness(run: RunDir, name: str, extra: Found) -> list[Block]:
@@ -90,7 +89,7 @@ def _by_layer(rows: Sequence[Row]) -> list[Block]:
             )
             for kind in kinds
         ]
-        shown.append(Plots((layer_plot(f"{model}, by depth", series),), keys=tuple(kinds)))
+        shown.append(Plots((layer_plot(f"{model}, by depth", series),)))
         by_place = {(r["layer"], r["quantity"]): r for r in known}
         failed = {r["layer"]: r for r in own if r["error"]}
         lines = []

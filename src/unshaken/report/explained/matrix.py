@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from unshaken.report.blocks import Cell, Column, Table
+from unshaken.report.blocks import Cell, Column, Table, TableRow
 
 
 def heat_matrix(caption: str, names: Sequence[str], values: Sequence[Sequence[float]], *, digits: int = 2) -> Table:
@@ -18,7 +18,7 @@ def heat_matrix(caption: str, names: Sequence[str], values: Sequence[Sequence[fl
         digits: behind the point.
     """
     largest = max((v for row in values for v in row if math.isfinite(v)), default=0.0) or 1.0
-    rows = []
+    rows: list[TableRow] = []
     for name, row in zip(names, values, strict=True):
         cells = [_cell(value, largest, digits, f"{name}, {other}") for other, value in zip(names, row, strict=True)]
         rows.append((name, *cells))

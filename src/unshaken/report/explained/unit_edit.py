@@ -59,7 +59,7 @@ def _curve(curve: list[float], count: int) -> Plots:
     words = ", ".join(f"{i}: {wording.percent(v)}" for i, v in enumerate(curve))
     trace = Trace("accuracy", 0, points, line, marked=len(curve) < 40)
     plot = Plot(
-        "Accuracy on the images that choose", "units taken out", ticks, (trace,), 100 * (1 - curve[0]), words,
+        "Accuracy on the images that choose", "units taken out", ticks, (trace,), None, words,
         marker=(100 * count / last, "chosen"),
     )  # fmt: skip
-    return Plots((plot,), "half", ("accuracy",))
+    return Plots((plot,), "half")

@@ -33,7 +33,7 @@ def spectral_noise(phases: Tensor, power: Callable[[Tensor], Tensor]) -> Tensor:
     )
     amplitude = power(torch.hypot(down[:, None], across[None]))
     spectrum = torch.polar(amplitude, phases).roll((height // 2, width // 2), (0, 1))
-    noise = torch.fft.ifft2(spectrum).real
+    noise: Tensor = torch.fft.ifft2(spectrum).real
     return noise / noise.std(correction=0)
 
 

@@ -32,11 +32,11 @@ def ripple(image: Tensor, amplitude: float, wavelengths: Tensor, phases: Tensor)
     Returns:
         The same shape; black enters from outside.
     """
-    moved = [
+    rows, columns = (
         p + amplitude * torch.sin(2 * math.pi * p / length + phase)
         for p, length, phase in zip(places(image), wavelengths, phases, strict=True)
-    ]
-    return sample_bilinear(image, *torch.broadcast_tensors(*moved))
+    )
+    return sample_bilinear(image, rows.expand(image.shape[1:]), columns.expand(image.shape[1:]))
 
 
 @register("ripple", reference=REFERENCE, group="c-bar")

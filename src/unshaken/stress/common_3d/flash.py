@@ -28,12 +28,13 @@ def shading(depth: Tensor) -> Tensor:
     height, width = depth.shape
     focal = min(height, width)
     rows, columns = (torch.arange(s, dtype=depth.dtype, device=depth.device) - (s - 1) / 2 for s in (height, width))
-    y, x = torch.broadcast_tensors(rows[:, None] / focal, columns[None] / focal)
+    y, x = torch.meshgrid(rows / focal, columns / focal, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)]) * depth
     down, across = torch.gradient(points, dim=(1, 2))
     normals = torch.linalg.cross(across, down, dim=0)
     lengths = (normals.norm(dim=0) * points.norm(dim=0)).clamp(min=1e-12)
-    return ((normals * points).sum(0).abs() / lengths).clamp(0, 1)
+    cosines: Tensor = (normals * points).sum(0).abs() / lengths
+    return cosines.clamp(0, 1)
 
 
 def flash(image: Tensor, shade: Tensor, scale: float) -> Tensor:

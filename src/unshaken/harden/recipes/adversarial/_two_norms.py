@@ -54,13 +54,14 @@ def add_auxiliary_norms(net: nn.Module, name: str) -> None:
     Raises:
         ModelError: there is no batch norm.
     """
-    switch, norms = Switch(), [m for m in net.modules() if type(m) is nn.BatchNorm2d]
+    switch = Switch()
+    norms: list[Any] = [m for m in net.modules() if type(m) is nn.BatchNorm2d]
     if not norms and not two_norms(net):
         raise ModelError(
             f"advprop: model {name!r} has no batch norm (BatchNorm2d) to have two sets of: use at or mixup"
         )
     for norm in norms:
-        auxiliary = copy.deepcopy(norm)
+        auxiliary: Any = copy.deepcopy(norm)
         auxiliary.__class__ = AuxiliaryNorm
         norm.__class__ = TwoNorms  # the same module with the same tensors, so that nobody who holds it is left behind
         norm.auxiliary_norm, norm.switch = auxiliary, switch
@@ -68,7 +69,8 @@ def add_auxiliary_norms(net: nn.Module, name: str) -> None:
 
 def remove_auxiliary_norms(net: nn.Module) -> None:
     """The net with its main norms alone, in place."""
-    for norm in two_norms(net):
+    norms: list[Any] = [*two_norms(net)]
+    for norm in norms:
         del norm.auxiliary_norm, norm.switch
         norm.__class__ = nn.BatchNorm2d
 

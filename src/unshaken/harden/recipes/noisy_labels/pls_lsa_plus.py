@@ -78,9 +78,9 @@ class PLSLSAPlus(PLSLSA):
             step.extra[GUESS] = torch.stack([self._guess(step, weak[i], rng) for i, rng in enumerate(streams)])
         given = step.soft_labels
         if step.epoch <= self.warmup:
-            mixed = [self._mixed(step, weak[i], given, f"{name}-{i}")[:2] for i in range(2)]
-            logits = apart(step, torch.stack([images for images, _ in mixed])).float()
-            return torch.stack([F.cross_entropy(logits[i], targets) for i, (_, targets) in enumerate(mixed)]).sum()
+            warm = [self._mixed(step, weak[i], given, f"{name}-{i}")[:2] for i in range(2)]
+            logits = apart(step, torch.stack([images for images, _ in warm])).float()
+            return torch.stack([F.cross_entropy(logits[i], targets) for i, (_, targets) in enumerate(warm)]).sum()
         noisy, weights = self._doubted(step)
         step.figures["doubted"] = float(noisy.float().mean())
         targets = torch.where(noisy[..., None], step.extra[GUESS], given)
@@ -93,7 +93,8 @@ class PLSLSAPlus(PLSLSA):
             views = [strong_view(step.images, CONTRAST, rng.fold("contrast"), self.mirror) for rng in streams]
             second = list(_outputs(step, torch.stack(views), "projection")[0])
         losses = [
-            self._objective(logits[i], first[i], second[i], targets[i], weights[i], *mixed[i][2:]) for i in range(2)
+            self._objective(logits[i], first[i], second[i], targets[i], weights[i], share, partners)
+            for i, (_, _, share, partners) in enumerate(mixed)
         ]
         return torch.stack(losses).sum()
 

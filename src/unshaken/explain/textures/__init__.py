@@ -1,0 +1,1 @@
+"""How well a texture can be laid beside copies of itself."""

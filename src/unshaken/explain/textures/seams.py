@@ -1,0 +1,80 @@
+"""Seams of a texture in closed form: no network, and a gradient for both."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def seam_ratios(textures: Tensor) -> Tensor:
+    """How much larger the step over each seam is than the steps inside: q of rows and of columns.
+
+    `mean |x[first] - x[last]| / mean |x[i + 1] - x[i]|`; about 1 for a texture that tiles. Far below 1 is a fault,
+    too: the border stands twice. A texture without any step has 1.
+
+    Args:
+        textures: `[N, C, H, W]`.
+
+    Returns:
+        `[N, 2]`, over the horizontal seam and over the vertical one.
+
+    >>> ramp = torch.linspace(0, 1, 8).expand(1, 1, 8, 8)
+    >>> [round(q, 4) for q in seam_ratios(ramp)[0].tolist()]
+    [1.0, 7.0]
+    """
+    ratios = []
+    for dim in (2, 3):
+        last = textures.shape[dim] - 1
+        over = (textures.narrow(dim, 0, 1) - textures.narrow(dim, last, 1)).abs().flatten(1).mean(1)
+        inside = textures.diff(dim=dim).abs().flatten(1).mean(1)
+        flat = inside == 0
+        ratios.append(torch.where(flat, torch.where(over == 0, 1.0, torch.inf), over / inside.masked_fill(flat, 1)))
+    return torch.stack(ratios, 1)
+
+
+def seam_fault(textures: Tensor) -> Tensor:
+    """The larger `|ln q|` of a texture's two seam ratios, `[N]`: 0 where no seam stands out, infinite where q is 0."""
+    return seam_ratios(textures).log().abs().amax(1)
+
+
+def smooth_part(textures: Tensor) -> Tensor:
+    """The smooth part s of Moisan's split of an image into one that repeats and one with the jump at its border.
+
+    Args:
+        textures: `[N, C, H, W]`.
+
+    Returns:
+        The same shape, of mean 0; `x - s` has next to no seam.
+
+    Source: Moisan 2011, doi:10.1007/s10851-010-0227-1.
+    """
+    height, width = textures.shape[2:]
+    down, across = textures[:, :, -1:] - textures[:, :, :1], textures[..., -1:] - textures[..., :1]
+    jump = torch.cat([down, down.new_zeros(*down.shape[:2], height - 2, width), -down], 2)
+    jump = jump + torch.cat([across, across.new_zeros(*across.shape[:3], width - 2), -across], 3)
+    rows, columns = (
+        2 * torch.cos(2 * math.pi * torch.arange(size, dtype=textures.dtype, device=textures.device) / size)
+        for size in (height, width)
+    )
+    factor = rows[:, None] + columns[None] - 4
+    factor[0, 0] = 1
+    spectrum = torch.fft.fft2(jump) / factor
+    spectrum = spectrum * (torch.arange(height * width, device=textures.device).view(height, width) > 0)
+    found: Tensor = torch.fft.ifft2(spectrum).real
+    return found
+
+
+def border_energy(textures: Tensor) -> Tensor:
+    """The share of a texture's variance that the jump at its border makes: `sum s^2 / sum (x - mean)^2`.
+
+    Args:
+        textures: `[N, C, H, W]`.
+
+    Returns:
+        `[N]`, at least 0; 0 for a constant one.
+    """
+    spread = (textures - textures.mean((2, 3), keepdim=True)).square().flatten(1).sum(1)
+    energy = smooth_part(textures).square().flatten(1).sum(1)
+    return energy / spread.clamp(min=1e-12)
