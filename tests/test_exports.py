@@ -32,7 +32,8 @@ EXPORTS = {
     "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
     "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",
-    "unshaken.generate": "DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings karras_grid load save",
+    "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
+    "karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
     "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "

@@ -1,4 +1,4 @@
-"""What holds of every registered generative model."""
+"""What holds of every registered diffusion model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from unshaken.core.registry import list_methods
 from unshaken.core.rng import SampleRng
 from unshaken.generate import Fitting, UNet, UNetSettings, load, save
+from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import fit
 from unshaken.generate.rows import generated_rows
 from unshaken.run.rows import SCHEMAS, Condition, table_of
 
-METHODS = list_methods("generate")
+METHODS = [m for m in list_methods("generate") if issubclass(m.cls, DiffusionSettings)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]
 
 
@@ -90,3 +91,14 @@ def test_what_is_saved_is_read_back_and_denoises(method, tmp_path):
     assert (again.kind, again.settings) == (method.name, method.cls())
     images = torch.rand(2, 3, 8, 8)
     assert torch.equal(again.denoise(images, 0.25), model.denoise(images, 0.25))
+
+
+@every
+def test_variations_keep_more_of_an_image_the_weaker_they_are(method):
+    model = model_of(method, classes=3)
+    images, labels = torch.rand(3, 1, 8, 8), torch.tensor([0, 1, 2])
+    weak, strong = (model.vary(images, s, steps=6, seed=3, labels=labels) for s in (0.2, 1.0))
+    assert (weak.shape, weak.dtype) == (images.shape, torch.float32)
+    assert float((weak - images).abs().mean()) < float((strong - images).abs().mean())
+    alone = model.vary(images[1:2], 1.0, steps=6, seed=3, first=1, labels=labels[1:2], batch_size=1)
+    assert torch.allclose(alone, strong[1:2], atol=1e-4)

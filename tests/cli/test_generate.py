@@ -52,7 +52,7 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: ddpm, edm"),
+        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: class-gaussian, ddpm, edm"),
         (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
         (f"{FIT} --steps 0 --out m.safetensors", "Fitting: steps=0: Input should be greater than 0"),
         (f"{FIT} --out ''", "'' is empty: give a value"),
@@ -70,3 +70,21 @@ def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, message
     assert result.err.count("\n") == 1
     assert not (place / "m.safetensors").exists()
     assert not (place / "made").exists()
+
+
+def test_a_set_is_made_measured_and_mixed(unshaken, place):
+    fitted = unshaken("generate fit --data 'demo?size=8' --method class-gaussian:components=4 --conditional --out g.st")
+    assert (fitted.code, fitted.out) == (0, "model: g.st (fitted at once)\n")
+    made = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out set.parquet")
+    assert made.out == "labelled set: set.parquet (30 images, 30 drawn; refused: flat 0, leakage 0)\n"
+    again = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out again.parquet --json")
+    assert json.loads(again.out)["refused"] == {"flat": 0, "leakage": 0}
+    assert (place / "set.parquet").read_bytes() == (place / "again.parquet").read_bytes()
+    mixed = load_data(f"mix:demo?size=8+parquet:{place}/set.parquet@0.02")
+    assert len(mixed) == 1020
+    figures = unshaken("generate measure --real 'demo?size=8' --generated parquet:set.parquet --model demo:standard")
+    assert figures.code == 0, figures.err
+    assert "frechet_distance: none (real: 1000 samples of 3136 dimensions: a Frechet distance needs" in figures.out
+    assert "precision: " in figures.out
+    bad = unshaken("generate dataset --model g.st --n 3 --condition both --out x.parquet")
+    assert (bad.code, bad.err) == (2, "unshaken: condition 'both': give a source to vary\n")

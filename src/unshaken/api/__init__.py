@@ -10,6 +10,8 @@ from unshaken.api.explain import ExplainResult, explain
 from unshaken.api.explain_audit import explain_audit
 from unshaken.api.fool import FoolResult, fool
 from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
+from unshaken.api.generate_measure import measure_generated
+from unshaken.api.generate_set import generate_set
 from unshaken.api.harden import harden
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
@@ -39,8 +41,10 @@ __all__ = [
     "explain_audit",
     "fit_generator",
     "fool",
+    "generate_set",
     "harden",
     "mark",
+    "measure_generated",
     "plan_repair",
     "repair",
     "sample_generator",

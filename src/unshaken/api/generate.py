@@ -16,10 +16,11 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
+from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
 from unshaken.generate.rows import generated_rows
-from unshaken.generate.saved import load, save
+from unshaken.generate.saved import load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.write import write_images_report
@@ -54,7 +55,7 @@ class GenerateResult:
 @keywords()
 def fit_generator(
     data: DataSource,
-    method: str | DiffusionSettings = "edm",
+    method: str | DiffusionSettings | ClassGaussianSettings = "edm",
     *,
     out: str | Path,
     conditional: bool = False,
@@ -65,7 +66,7 @@ def fit_generator(
     workers: int | None = None,
     download: bool = False,
 ) -> TrainedModel:
-    """Train a diffusion model with a small U-Net and write it as one safetensors file.
+    """Train a diffusion model with a small U-Net, or fit Gaussians, and write the model as one safetensors file.
 
     Args:
         data: a SPEC or an object, as for `audit`; all images have one size, which is a multiple of 4.
@@ -92,8 +93,12 @@ def fit_generator(
         raise DataError(
             f"data {dataset.options.spec!r} has no labels: a conditional model needs the class of each image"
         )
-    images, labels = _in_memory(dataset, limit, fitting.seed, workers)
+    images, labels, _ = images_in_memory(dataset, limit, fitting.seed, workers)
     classes = max(len(dataset.classes), int(labels.max()) + 1) if conditional and labels is not None else 0
+    if isinstance(settings, ClassGaussianSettings):
+        model = fit_class_gaussian(images, labels if conditional else None, settings, seed=fitting.seed)
+        save(model, out)
+        return TrainedModel(model, ())
     channels, height, side = images.shape[1:]
     net = UNet(UNetSettings(image=(channels, height, side), width=width, classes=classes), seed=fitting.seed)
     fitted = fit(settings.build(net).to(chosen), images, labels if conditional else None, fitting)
@@ -140,7 +145,7 @@ def sample_generator(
     folder = None if out is None else RunDir(out)
     if folder is not None and folder.exists(RECORD):
         raise RunError(f"{out}: holds generated images already; choose another --out")
-    diffusion = load(model).to(choose_device(device))
+    diffusion = load_generator(model).to(choose_device(device))
     if classes is not None and not diffusion.classes:
         raise ParameterError(f"{model} was trained without classes: leave classes out")
     labels = None
@@ -154,20 +159,33 @@ def sample_generator(
     return GenerateResult(images, labels, folder)
 
 
-def _in_memory(dataset: Dataset, limit: int | None, seed: int, workers: int | None) -> tuple[Tensor, Tensor | None]:
-    """Images, uint8 `[N, C, H, W]`, and labels, int64 `[N]`, of the samples that can be read."""
-    images, labels, total = list[Tensor](), list[Tensor](), 0
+def images_in_memory(
+    dataset: Dataset, limit: int | None, seed: int, workers: int | None
+) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """Images, uint8 `[N, C, H, W]`, labels, int64 `[N]`, and ids of the samples that can be read.
+
+    Args:
+        dataset: where they come from.
+        limit: images at most, a seeded and stratified subset; None for all.
+        seed: of the subset.
+        workers: threads that decode.
+
+    Raises:
+        DataError: none can be read, or they do not fit into memory.
+    """
+    images, labels, ids, total = list[Tensor](), list[Tensor](), list[str](), 0
     for item in stream(dataset, subset(dataset, limit, seed), workers=workers, batch_size=256):
         if isinstance(item, Batch):
             images.append((item.images * 255).round().to(torch.uint8))
             total += images[-1].numel()
+            ids += item.ids
             if item.labels is not None:
                 labels.append(item.labels)
         if total > MOST_BYTES:
             raise DataError(f"images of more than {MOST_BYTES >> 30} GiB do not fit into memory: use --limit or ?size=")
     if not images:
         raise DataError(f"none of the samples of {dataset.options.spec!r} can be read")
-    return torch.cat(images), torch.cat(labels) if labels else None
+    return torch.cat(images), torch.cat(labels) if labels else None, tuple(ids)
 
 
 def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`unshaken generate fit` and `unshaken generate sample`."""
+"""`unshaken generate`: fit, sample, dataset and measure."""
 
 from __future__ import annotations
 
@@ -56,9 +56,11 @@ def fit_(
             device=device, download=download,
         )  # fmt: skip
     last = fitted.losses[-50:]
-    loss = sum(last) / len(last)
+    loss = sum(last) / len(last) if last else None
     if json:
-        print_json({"model": out, "method": fitted.model.kind, "steps": steps, "loss": loss})
+        print_json({"model": out, "method": fitted.model.kind, "steps": steps if last else 0, "loss": loss})
+    elif not last:
+        print_line(f"model: {out} (fitted at once)")
     else:
         print_line(f"model: {out} (mean loss of the last {len(last)} steps: {loss:.4f})")
     return 0
@@ -99,6 +101,115 @@ def sample_(
         )
     else:
         print_line(f"images: {out} ({len(made.images)} PNG files)")
+    return 0
+
+
+@app.command("dataset")
+@verb
+def dataset_(
+    session: Session,
+    model: Annotated[str, typer.Option(metavar="FILE", help="What generate fit wrote.", show_default=False)],
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Number of images.", show_default=False)],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The set's file, parquet.", show_default=False)],
+    classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, in turn.")] = "all",
+    condition: Annotated[
+        str,
+        typer.Option(metavar="label|image|both", help="What the generator is told: class, real image, or both."),
+    ] = "label",
+    source: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Labelled real images to vary.", show_default=False)
+    ] = None,
+    strength: Annotated[float, typer.Option(metavar="S", help="In (0, 1]: how much of an image is made anew.")] = 0.5,
+    guidance: Annotated[float, typer.Option(metavar="W", help="Strength of the class; 1 takes it as it is.")] = 1.0,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Levels of noise. Default: the method's.", show_default=False)
+    ] = None,
+    filter_model: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Classifier that checks every image.", show_default=False)
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(metavar="P", help="Least probability that --filter-model gives the class.")
+    ] = 0.5,
+    held_out: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Images not to be repeated, such as the test set.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="The same seed gives the same file.")] = 0,
+    device: Device = "auto",
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Make a labelled training set by a generator, as one parquet file that says how each image was made.
+
+    Train on it as 'parquet:FILE', or beside real images as 'mix:REAL+parquet:FILE@1'.
+
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.generate_set import generate_set
+
+    with progress(session):
+        made = generate_set(
+            model, n, out=_place(out), classes=_classes(classes), condition=condition, source=source,
+            strength=strength, guidance=guidance, steps=steps, seed=seed, filter_model=filter_model,
+            confidence=confidence, held_out=held_out, device=device, download=download,
+        )  # fmt: skip
+    if json:
+        leaked = [{"number": number, "copy_of": name} for number, name in made.leaked]
+        print_json({"file": out, "n": n, "drawn": made.drawn, "refused": made.refused, "leaked": leaked})
+    else:
+        refused = ", ".join(f"{name} {count}" for name, count in made.refused.items())
+        print_line(f"labelled set: {out} ({n} images, {made.drawn} drawn; refused: {refused})")
+    return 0
+
+
+@app.command("measure")
+@verb
+def measure_(
+    session: Session,
+    real: Annotated[str, typer.Option(metavar="SPEC", help="Real images.", show_default=False)],
+    generated: Annotated[str, typer.Option(metavar="SPEC", help="Generated images.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(metavar="SPEC", help="Network whose features are compared.")
+    ] = "imagenet:efficientnet-lite0",
+    held_out: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Images that must not be repeated.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Images of each set at most.", show_default=False)
+    ] = None,
+    neighbours: Annotated[int, typer.Option(metavar="K", help="Neighbours of precision and recall.")] = 3,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Epochs of a small network for the accuracy score; 0 for none.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the subset and the training.")] = 0,
+    device: Device = "auto",
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Compare a generated set with real images: distances, precision and recall, diversity, copies.
+
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.generate_measure import measure_generated
+
+    with progress(session):
+        found = measure_generated(
+            real, generated, model=model, held_out=held_out, limit=limit, neighbours=neighbours, epochs=epochs,
+            seed=seed, device=device, download=download,
+        )  # fmt: skip
+    if json:
+        print_json(found)
+        return 0
+    print_line(f"features of {found['features']}: {found['dimensions']} dimensions")
+    for name, value in found.items():
+        if name in ("features", "dimensions", "reasons", "recognisability_by_class"):
+            continue
+        if isinstance(value, dict):
+            print_line(f"{name}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
+        elif value is None:
+            print_line(f"{name}: none ({found['reasons'][name]})")
+        else:
+            print_line(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     return 0
 
 

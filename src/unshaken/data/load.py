@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
@@ -16,6 +17,7 @@ from unshaken.data.label_noise import with_noise
 from unshaken.data.label_overlay import with_labels
 from unshaken.data.long_tail import with_long_tail
 from unshaken.data.mask_folder import open_masks
+from unshaken.data.mix import open_mix
 from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
@@ -50,6 +52,7 @@ SOURCES: Mapping[str, Source] = {
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
     ),
+    "mix": Source(lambda target, options: open_mix(target, options, partial(load_data, download=options.download)), ()),
     "imagenet-c": Source(
         lambda target, options: open_imagenet_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "links"),
@@ -64,9 +67,10 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `masks:DIR` (images with a class
             for each pixel), `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
-            (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels), or a named
-            set such as `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short
-            side in pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
+            (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
+            `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), or a named set such as
+            `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in
+            pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
             columns id and label that replaces labels, after all of these), for folder, parquet and wds `classes` (a

@@ -53,6 +53,17 @@ class Options:
     download: bool = False
 
 
+def _cut(spec: str) -> tuple[str, str]:
+    """A SPEC before its options, and the options; those of a mix stand behind its ratio, others are of its parts."""
+    text = spec.strip()
+    if not text.startswith("mix:"):
+        head, _, tail = text.partition("?")
+        return head, tail
+    parts, at, ratio = text.rpartition("@")
+    ratio, _, tail = ratio.partition("?")
+    return parts + at + ratio, tail
+
+
 def divide(spec: str) -> tuple[str, str, dict[str, str]]:
     """The kind, the target and the raw options of a SPEC.
 
@@ -62,7 +73,7 @@ def divide(spec: str) -> tuple[str, str, dict[str, str]]:
     Raises:
         DataError: an option has no value or comes twice.
     """
-    head, _, tail = spec.strip().partition("?")
+    head, tail = _cut(spec)
     kind, _, target = head.partition(":")
     options: dict[str, str] = {}
     for part in filter(None, tail.split("&")):
@@ -118,7 +129,7 @@ def with_option(spec: str, name: str, value: str) -> str:
     >>> with_option("folder:photos?links=follow&size=32", "links", "cache")
     'folder:photos?size=32&links=cache'
     """
-    head, _, tail = spec.strip().partition("?")
+    head, tail = _cut(spec)
     others = [part for part in tail.split("&") if part and part.partition("=")[0] != name]
     return f"{head}?{'&'.join([*others, f'{name}={value}'])}"
 

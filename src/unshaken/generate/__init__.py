@@ -6,10 +6,10 @@ from unshaken.generate.ddpm import DDPMSettings as DDPMSettings
 from unshaken.generate.edm import EDM, karras_grid
 from unshaken.generate.edm import EDMSettings as EDMSettings
 from unshaken.generate.fit import Fitting
-from unshaken.generate.saved import load, save
+from unshaken.generate.saved import load, load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
 
 __all__ = [
-    "DDPM", "EDM", "Fitting", "UNet", "UNetSettings", "karras_grid", "load", "save",
+    "DDPM", "EDM", "Fitting", "UNet", "UNetSettings", "karras_grid", "load", "load_generator", "save",
     *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
 ]  # fmt: skip

@@ -159,36 +159,12 @@ class DDPM(Diffusion):
         return self.predict(x_t, timesteps[-1], labels, guidance, clip=clip)
 
     def sample(
-        self,
-        n: int,
-        *,
-        steps: int | None = None,
-        eta: float = 1.0,
-        clip: bool = True,
-        seed: int = 0,
-        first: int = 0,
-        labels: Tensor | None = None,
-        guidance: float = 1.0,
-        batch_size: int = 64,
-    ) -> Tensor:
-        """Images made from noise.
+        self, n: int, *, steps: int | None = None, eta: float = 1.0, clip: bool = True, seed: int = 0, first: int = 0,
+        labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,
+    ) -> Tensor:  # fmt: skip
+        """See `Generator.sample`; steps are evenly spaced timesteps, None for all T.
 
-        Args:
-            n: how many.
-            steps: timesteps on the way, evenly spaced; None for all T.
-            eta: 1 for ancestral sampling, 0 for DDIM.
-            clip: keep each predicted x within [-1, 1].
-            seed: of all; sample i is the same whatever n and the batch size.
-            first: number of the first sample.
-            labels: int64 `[n]`, the class of each; None for any.
-            guidance: see `Diffusion.say`.
-            batch_size: images in one pass.
-
-        Returns:
-            float32 `[n, C, H, W]` in [0, 1].
-
-        Raises:
-            ParameterError: a number is not allowed, or the model has no such classes.
+        The option eta is 1 for ancestral sampling and 0 for DDIM; clip keeps each predicted x within [-1, 1].
         """
         most = len(self.alpha_bar)
         steps = most if steps is None else steps
@@ -196,11 +172,34 @@ class DDPM(Diffusion):
             raise ParameterError(f"steps={steps} must be 1 to {most}, eta={eta:g} in [0, 1]")
         timesteps = torch.linspace(most - 1, 0, steps, dtype=torch.float64).round().int().tolist()
 
-        def draw(rng: SampleRng, chosen: Tensor | None) -> Tensor:
+        def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
             start = rng.fold("start").normal(*self.image)
             return self.reverse(start, timesteps, rng, eta=eta, clip=clip, labels=chosen, guidance=guidance)
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
+
+    def vary(
+        self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
+        labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,
+    ) -> Tensor:  # fmt: skip
+        """See `Generator.vary`: noise of the timestep at `strength` of the chain is added and taken away again.
+
+        Source:
+            Meng et al. 2022, arXiv:2108.01073.
+        """
+        self._check_variation(images, strength)
+        start = max(0, round(strength * len(self.alpha_bar)) - 1)
+        count = start + 1 if steps is None else min(steps, start + 1)
+        if count < 1:
+            raise ParameterError(f"steps={steps} must be 1 or more")
+        timesteps = torch.linspace(start, 0, count, dtype=torch.float64).round().int().tolist()
+
+        def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
+            noise = rng.fold("start").normal(*self.image)
+            x_t = self.noised(2 * images[rows].to(noise) - 1, timesteps[0], noise)
+            return self.reverse(x_t, timesteps, rng, labels=chosen, guidance=guidance)
+
+        return self._sampled(len(images), draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 
 
 def betas(timesteps: int, schedule: Schedule = "linear") -> Tensor:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.progress import track
-from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
+from unshaken.generate.generator import Generator, GeneratorSettings
 
 
 class NoiseNet(nn.Module, ABC):
@@ -41,10 +37,8 @@ class NoiseNet(nn.Module, ABC):
         """
 
 
-class DiffusionSettings(Parameters, ABC):
-    """The base of the room's methods: a process of noise, made into a model by a network."""
-
-    room: ClassVar[str] = "generate"
+class DiffusionSettings(GeneratorSettings):
+    """The base of diffusion models: a process of noise, made into a model by a network."""
 
     @abstractmethod
     def build(self, net: NoiseNet) -> Diffusion:
@@ -55,7 +49,7 @@ class DiffusionSettings(Parameters, ABC):
         """
 
 
-class Diffusion(nn.Module, ABC):
+class Diffusion(Generator):
     """A network and the process of noise that it was trained for.
 
     Images are in [0, 1] where they come in and go out; inside they are `x = 2 image - 1`, so that Gaussian noise of
@@ -65,9 +59,6 @@ class Diffusion(nn.Module, ABC):
         net: the network.
         settings: of the process.
     """
-
-    kind: ClassVar[str]
-    """The name of its method, also in files."""
 
     def __init__(self, net: NoiseNet, settings: DiffusionSettings) -> None:
         super().__init__()
@@ -82,30 +73,6 @@ class Diffusion(nn.Module, ABC):
     def classes(self) -> int:
         """Number of classes K that it can be asked for; 0 for none."""
         return self.net.classes
-
-    @abstractmethod
-    def sample(
-        self,
-        n: int,
-        *,
-        steps: int | None = None,
-        seed: int = 0,
-        first: int = 0,
-        labels: Tensor | None = None,
-        guidance: float = 1.0,
-        batch_size: int = 64,
-    ) -> Tensor:
-        """Images made from noise, float32 `[n, C, H, W]` in [0, 1].
-
-        Args:
-            n: how many.
-            steps: levels of noise on the way; None for what is usual for this kind.
-            seed: of all; sample i is the same whatever n and the batch size.
-            first: number of the first sample.
-            labels: int64 `[n]`, the class of each; None for any.
-            guidance: see `say`.
-            batch_size: images in one pass.
-        """
 
     @abstractmethod
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
@@ -166,51 +133,3 @@ class Diffusion(nn.Module, ABC):
         u, c = self.net(x.repeat(2, 1, 1, 1), position.repeat(2), torch.cat([without, labels])).chunk(2)
         guided: Tensor = u + guidance * (c - u)
         return guided
-
-    def check(self, images: Tensor, labels: Tensor | None) -> None:
-        """Refuse images and labels that are not this model's.
-
-        Raises:
-            ModelError: images are of another size or number of channels.
-            ParameterError: labels do not fit the images, or the model has no such classes.
-        """
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.image:
-            own, given = ("x".join(str(n) for n in s) for s in (self.image, images.shape[-3:]))
-            raise ModelError(f"this {self.kind} model is for images of {own} (channels x height x width), not {given}")
-        if labels is None:
-            return
-        if not self.classes:
-            raise ParameterError(f"this {self.kind} model was trained without classes: leave labels out")
-        if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-            raise ParameterError(
-                f"labels must be int64 of shape ({len(images)},), not {labels.dtype} of {tuple(labels.shape)}"
-            )
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise ParameterError(
-                f"labels run from {int(labels.min())} to {int(labels.max())}; the model knows 0..{self.classes - 1}"
-            )
-
-    def _sampled(
-        self,
-        n: int,
-        draw: Callable[[SampleRng, Tensor | None], Tensor],
-        *,
-        seed: int,
-        first: int,
-        labels: Tensor | None,
-        batch_size: int,
-    ) -> Tensor:
-        """Samples number `first` to `first + n - 1`, drawn in batches; sample i is the same in any of them."""
-        if n < 0 or first < 0 or batch_size < 1:
-            raise ParameterError(f"n={n} and first={first} must be 0 or more, batch_size={batch_size} 1 or more")
-        device = next(self.parameters(), torch.zeros(0)).device
-        self.check(torch.empty(n, *self.image, device="meta"), labels)
-        done = [torch.empty(0, *self.image, device=device)]
-        with torch.no_grad(), track("sampling", n) as task:
-            for start in range(0, n, batch_size):
-                rows = range(start, min(n, start + batch_size))
-                rng = SampleRng.of(seed, self.kind, [str(first + i) for i in rows])
-                chosen = None if labels is None else labels[rows.start : rows.stop].to(device)
-                done.append((draw(rng.to(device), chosen).clamp(-1, 1) + 1) / 2)
-                task.advance(len(rows))
-        return torch.cat(done)

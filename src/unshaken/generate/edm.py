@@ -100,31 +100,36 @@ class EDM(Diffusion):
         guidance: float = 1.0,
         batch_size: int = 64,
     ) -> Tensor:
-        """Images made from noise.
-
-        Args:
-            n: how many.
-            steps: points of the time grid, None for 18; the network is asked `2 steps - 1` times.
-            seed: of all; sample i is the same whatever n and the batch size.
-            first: number of the first sample.
-            labels: int64 `[n]`, the class of each; None for any.
-            guidance: see `Diffusion.say`.
-            batch_size: images in one pass.
-
-        Returns:
-            float32 `[n, C, H, W]` in [0, 1].
-
-        Raises:
-            ParameterError: a number is not allowed, or the model has no such classes.
-        """
+        """See `Generator.sample`; steps are points of the time grid, None for 18: `2 steps - 1` passes."""
         grid = karras_grid(STEPS if steps is None else steps)
 
-        def draw(rng: SampleRng, chosen: Tensor | None) -> Tensor:
-            start = float(grid[0]) * rng.fold("start").normal(*self.image)
-            ones = torch.ones(len(start), device=start.device)
-            return heun(lambda x, t: self.predict(x, t * ones, chosen, guidance), start, grid)
+        def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
+            return self._from(float(grid[0]) * rng.fold("start").normal(*self.image), grid, chosen, guidance)
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
+
+    def vary(
+        self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
+        labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,
+    ) -> Tensor:  # fmt: skip
+        """See `Generator.vary`: noise of the last `strength` of the grid's levels is added and taken away again.
+
+        Source:
+            Meng et al. 2022, arXiv:2108.01073.
+        """
+        self._check_variation(images, strength)
+        grid = karras_grid(STEPS if steps is None else steps)
+        grid = grid[-max(1, round(strength * len(grid))) :]
+
+        def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
+            noise = float(grid[0]) * rng.fold("start").normal(*self.image)
+            return self._from(2 * images[rows].to(noise) - 1 + noise, grid, chosen, guidance)
+
+        return self._sampled(len(images), draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
+
+    def _from(self, x: Tensor, grid: Tensor, labels: Tensor | None, guidance: float) -> Tensor:
+        ones = torch.ones(len(x), device=x.device)
+        return heun(lambda x, t: self.predict(x, t * ones, labels, guidance), x, grid)
 
     def _noise(self, rng: SampleRng) -> Tensor:
         """Deviations `[N]` of training."""

@@ -13,6 +13,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
+from unshaken.generate.generator import Generator
 
 
 class Fitting(Parameters):
@@ -35,10 +36,10 @@ class TrainedModel:
 
     Args:
         model: with the averaged weights, in evaluation mode.
-        losses: one a step.
+        losses: one a step; none for a model that is fitted at once.
     """
 
-    model: Diffusion
+    model: Generator
     losses: tuple[float, ...]
 
 

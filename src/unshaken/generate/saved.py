@@ -1,50 +1,52 @@
-"""Diffusion models as files: one safetensors file that says what it holds."""
+"""Generative models as files: one safetensors file that says what it holds."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import find_method, list_methods
+from unshaken.generate.class_gaussian import ClassGaussian, ClassGaussianSettings
 from unshaken.generate.diffusion import Diffusion, DiffusionSettings
+from unshaken.generate.generator import Generator
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
 from unshaken.run.store import RunDir
 
-FORMAT = "unshaken-diffusion-1"
+FORMAT, GAUSSIAN = "unshaken-diffusion-1", "unshaken-class-gaussian-1"
 
 
-def save(model: Diffusion, path: Path | str) -> None:
+def save(model: Generator, path: Path | str) -> None:
     """Write a model as one file, whole or not at all.
 
     Args:
-        model: of this package's kinds, with a `UNet`.
+        model: of this package's kinds; a diffusion model with a `UNet`.
         path: the file; its folder is made where it is absent.
 
     Raises:
         ModelError: the network is not this package's.
         RunError: the file cannot be written.
     """
-    if not isinstance(model.net, UNet) or not _is_known(model.kind):
-        raise ModelError(f"only models with a UNet of this package are saved, not {type(model.net).__name__}")
-    metadata = {
-        "format": FORMAT,
-        "kind": model.kind,
-        "settings": model.settings.model_dump_json(),
-        "net": model.net.settings.model_dump_json(),
-    }
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
-    path = Path(path)
-    RunDir(path.parent).write(save_tensors(tensors, metadata), path.name)
+    if isinstance(model, ClassGaussian):
+        settings = {"settings": model.settings.model_dump_json(), "image": json.dumps(model.image)}
+        _write(path, model.state_dict(), {"format": GAUSSIAN, **settings})
+        return
+    if not isinstance(model, Diffusion) or not isinstance(model.net, UNet) or not _is_known(model.kind):
+        name = type(model.net).__name__ if isinstance(model, Diffusion) else type(model).__name__
+        raise ModelError(f"only models with a UNet of this package are saved, not {name}")
+    net, own = model.net.settings.model_dump_json(), model.settings.model_dump_json()
+    _write(path, model.net.state_dict(), {"format": FORMAT, "kind": model.kind, "settings": own, "net": net})
 
 
 def load(path: Path | str) -> Diffusion:
-    """Read what `save` wrote.
+    """Read a diffusion model that `save` wrote.
 
     Returns:
         The model on the CPU, in evaluation mode.
@@ -53,13 +55,7 @@ def load(path: Path | str) -> Diffusion:
         ModelError: the file is absent, damaged, or holds something else.
     """
     path = Path(path)
-    refuse_disguised(path)
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
+    metadata, weights = _read(path)
     if metadata.get("format") != FORMAT or not _is_known(metadata.get("kind", "")):
         raise ModelError(f"{path} is no diffusion model of this package (weights of a classifier?)")
     try:
@@ -69,10 +65,64 @@ def load(path: Path | str) -> Diffusion:
     except (ParameterError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None
     load_weights(net, weights, path)
-    if any(not bool(torch.isfinite(v).all()) for v in weights.values()):
-        raise ModelError(f"{path} holds weights that are no numbers: it is damaged, or its training failed")
+    _check_finite(weights, path)
     return model.eval()
 
 
+def load_generator(path: Path | str) -> Generator:
+    """Read a model of any kind that `save` wrote.
+
+    Returns:
+        The model on the CPU, in evaluation mode.
+
+    Raises:
+        ModelError: the file is absent, damaged, or holds something else.
+    """
+    path = Path(path)
+    metadata, weights = _read(path)
+    if metadata.get("format") != GAUSSIAN:
+        return load(path)
+    try:
+        channels, height, width = (int(side) for side in json.loads(metadata["image"]))
+        settings = ClassGaussianSettings(**json.loads(metadata["settings"]))
+        tensors = [weights[name] for name in ("mean", "basis", "share", "owner")]
+        mean, basis, share, owner = tensors
+        count = len(share)
+        fits = (
+            mean.shape == (count, channels * height * width)
+            and (basis.ndim, basis.shape[0], basis.shape[2:]) == (3, count, mean.shape[1:])
+            and owner.shape == share.shape == (count,)
+            and owner.dtype == torch.int64
+            and count > 0
+        )
+    except (ParameterError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise ModelError(f"{path} is a damaged class-gaussian model ({first_line(error)})") from None
+    if not fits:
+        raise ModelError(f"{path} is a damaged class-gaussian model: its tensors do not fit each other")
+    _check_finite(weights, path)
+    return ClassGaussian(mean, basis, share, owner, (channels, height, width), settings).eval()
+
+
+def _write(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    path = Path(path)
+    whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    RunDir(path.parent).write(save_tensors(whole, metadata), path.name)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    refuse_disguised(path)
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            return metadata, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
+
+
+def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    if any(not bool(torch.isfinite(v).all()) for v in weights.values()):
+        raise ModelError(f"{path} holds weights that are no numbers: it is damaged, or its training failed")
+
+
 def _is_known(kind: str) -> bool:
-    return kind in {method.name for method in list_methods("generate")}
+    return kind in {method.name for method in list_methods("generate") if issubclass(method.cls, DiffusionSettings)}

@@ -21,11 +21,12 @@ def test_planted_copies_are_found_and_nothing_else():
 
 
 def test_the_ratio_by_hand():
-    """Nearest at 1, the others at 3 and 5: `1 / (0.5 x 3)`."""
+    """Nearest at 1, the next at 3: `1 / (0.5 x 2)`; held-out images themselves have 1, 0.8 and 12/7."""
     found = find_leakage([[1.0], [3], [-5]], [[0.0]])
-    assert (found.distance.tolist(), found.ratio.tolist()) == ([1.0], [pytest.approx(2 / 3)])
-    assert found.copied.tolist() == [True]
-    assert find_leakage([[1.0], [3], [-5]], [[0.0]], alpha=0.3).copied.tolist() == [False]
+    assert (found.distance.tolist(), found.ratio.tolist()) == ([1.0], [pytest.approx(1)])
+    assert found.threshold == pytest.approx(0.8 + 0.02 * 0.2)
+    assert found.copied.tolist() == [False]
+    assert find_leakage([[1.0], [3], [-5]], [[0.9]]).copied.tolist() == [True]
 
 
 def test_a_set_of_equal_images_leaks_whatever_equals_them():

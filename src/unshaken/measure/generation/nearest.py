@@ -15,6 +15,8 @@ from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 NEIGHBOURS = 50
 """Neighbours whose mean distance says how dense the place is."""
 ALPHA = 0.5
+OWN, COMPARED = 0.01, 2000
+"""Share of held-out images that may be nearer to each other than a copy is; how many of them are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,24 @@ class Leakage:
         nearest: place of the nearest neighbour of each generated image, `[M]`.
         distance: root mean square of the difference to it, `[M]`.
         ratio: that distance over `ALPHA` times the mean over the nearest neighbours, `[M]`; a copy has a ratio near 0.
-        copied: whether the ratio is below 1, `[M]`.
+        copied: whether the ratio is below the threshold, or 0, `[M]`.
+        threshold: 1, or less where held-out images themselves are near to each other.
     """
 
     nearest: Indices
     distance: Numbers
     ratio: Numbers
     copied: Flags
+    threshold: float
 
 
 def find_leakage(
     held_out: ArrayLike, made: ArrayLike, *, neighbours: int = NEIGHBOURS, alpha: float = ALPHA
 ) -> Leakage:
     """Find generated images that are far nearer to one held-out image than that place of the set is dense.
+
+    In a set of simple images many are near to each other. A copy is therefore also nearer than all but 1 % of the
+    held-out images are to one another, by the same ratio.
 
     Args:
         held_out: pixels or features of images that must not be repeated, such as the test set, `[N, D]`, N at least 2.
@@ -48,18 +55,26 @@ def find_leakage(
     Raises:
         ParameterError: arrays are not finite `[N, D]` of one D, N is below 2, or a number is out of range.
 
-    Source: Carlini et al. 2023, arXiv:2301.13188, whose threshold is 1 with alpha 0.5 and 50 neighbours.
+    Source: Carlini et al. 2023, arXiv:2301.13188, whose threshold is always 1.
     """
     x, y = as_pair(held_out, made)
     if len(x) < 2 or neighbours < 2 or not 0 < alpha <= 1:
         raise ParameterError(
             f"{len(x)} held-out images and neighbours={neighbours} must be 2 or more, and alpha={alpha:g} in (0, 1]"
         )
-    k = min(neighbours, len(x))
+    k = min(neighbours, len(x) - 1)
     distances = nearest_distances(y, x, k) / np.sqrt(x.shape[1])
+    ratio = _ratio(distances, alpha)
+    some = x[np.linspace(0, len(x) - 1, min(len(x), COMPARED)).astype(int)]
+    own = _ratio(nearest_distances(some, x, k + 1)[:, 1:], alpha)  # the first one is the image itself
+    threshold = min(1.0, float(np.quantile(own, OWN)))
+    copied = (ratio < threshold) | (ratio == 0)
+    return Leakage(nearest_places(y, x), distances[:, 0], ratio, copied, threshold)
+
+
+def _ratio(distances: Numbers, alpha: float) -> Numbers:
     mean = distances.mean(1)
-    ratio = np.divide(distances[:, 0], alpha * mean, out=np.zeros(len(y)), where=mean > 0)
-    return Leakage(nearest_places(y, x), distances[:, 0], ratio, ratio < 1)
+    return np.divide(distances[:, 0], alpha * mean, out=np.zeros(len(mean)), where=mean > 0)
 
 
 def nearest_distances(points: Numbers, others: Numbers, k: int) -> Numbers:

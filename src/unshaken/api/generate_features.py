@@ -1,0 +1,51 @@
+"""What a classifier says of images of any size: probabilities, and the values that its head weighs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.detect.engine.anatomy import Anatomy
+
+
+def as_seen(images: Tensor, model: Classifier) -> Tensor:
+    """Images in the size and with the channels that a model takes, by bilinear interpolation.
+
+    Args:
+        images: float `[N, C, H, W]` in [0, 1].
+        model: whose view says what it takes; without one the images stay.
+    """
+    view = model.view
+    if view is None:
+        return images
+    if images.shape[1] != view.channels:
+        images = images.mean(1, keepdim=True).expand(-1, view.channels, -1, -1)
+    if images.shape[2:] != (view.height, view.width):
+        images = F.interpolate(
+            images, (view.height, view.width), mode="bilinear", align_corners=False, antialias=True
+        ).clamp(0, 1)
+    return images
+
+
+@torch.no_grad()
+def predicted(model: Classifier, images: Tensor, batch_size: int = 64) -> Tensor:
+    """Probabilities `[N, K]` of a classifier in evaluation mode."""
+    return torch.cat([model(as_seen(part, model)).float().softmax(1) for part in images.split(batch_size)])
+
+
+@torch.no_grad()
+def penultimate(model: Classifier, images: Tensor, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    """Features `[N, D]` that a classifier's linear head weighs, and its predictions `[N]`.
+
+    Raises:
+        ModelError: the model has no linear head.
+    """
+    layer = Anatomy.of(model, as_seen(images[:1], model)).penultimate
+    features, labels = [], []
+    for part in images.split(batch_size):
+        logits, found = model.features(as_seen(part, model), [layer])
+        features.append(found[layer].flatten(1).double())
+        labels.append(logits.argmax(1))
+    return torch.cat(features), torch.cat(labels)

@@ -1,0 +1,165 @@
+"""`fill_set`: draw images until each place of a labelled set has one that no check refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import DataError, RunError
+from unshaken.core.rng import SampleRng
+from unshaken.generate.generator import Generator
+from unshaken.measure import find_leakage
+
+Condition = Literal["label", "image", "both"]
+ROUNDS = 10
+"""How often a place in the set is filled anew before the command gives up."""
+FLATTEST = 0.5 / 255
+"""Images whose pixels deviate less are of one shade, and are made again."""
+Check = Callable[[Tensor, Tensor], Tensor]
+"""From images and labels to whether each image is refused, bool `[N]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSet:
+    """A labelled set that a generator made.
+
+    Args:
+        images: float32 `[n, C, H, W]` in [0, 1].
+        labels: int64 `[n]`.
+        numbers: number of each among all images that were drawn.
+        sources: id of the real image that each is a variation of; None where there is none.
+        drawn: images drawn for the set.
+        refused: reason to the number of images that were drawn again for it: `flat`, `confidence`, `leakage`.
+        leaked: pairs of the number of a drawn image and the id of the held-out image that it copies.
+    """
+
+    images: Tensor
+    labels: Tensor
+    numbers: tuple[int, ...]
+    sources: tuple[str | None, ...]
+    drawn: int
+    refused: dict[str, int]
+    leaked: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """Real images to vary.
+
+    Args:
+        images: uint8 `[M, C, H, W]`.
+        ids: of them.
+        places: which of them stands for each place of the set, `[n]`.
+    """
+
+    images: Tensor
+    ids: Sequence[str]
+    places: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, given: Tensor, ids: Sequence[str], labels: Tensor, seed: int) -> Photos:
+        """Take each class's images in turn, in an order of their ids and the seed.
+
+        Args:
+            images: uint8 `[M, C, H, W]`.
+            given: their classes, int64 `[M]`.
+            ids: of them.
+            labels: the class of each place of the set, int64 `[n]`.
+            seed: of the order.
+
+        Raises:
+            DataError: there is no image of a class.
+        """
+        keys = SampleRng.of(seed, "generate-source", ids).keys
+        places = torch.empty(len(labels), dtype=torch.int64)
+        for k in labels.unique().tolist():
+            rows = torch.nonzero(given == k)[:, 0]
+            if not len(rows):
+                raise DataError(f"the source has no image of class {k} to vary: leave the class out")
+            rows = rows[keys[rows].argsort()]
+            own = torch.nonzero(labels == k)[:, 0]
+            places[own] = rows[torch.arange(len(own)) % len(rows)]
+        return cls(images, ids, places)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Images that must not be repeated.
+
+    Args:
+        images: uint8 `[M, C, H, W]`.
+        ids: of them.
+    """
+
+    images: Tensor
+    ids: Sequence[str]
+
+    def find_copies(self, images: Tensor) -> list[str | None]:
+        """The id of the held-out image that each image in [0, 1] copies, or None; see `find_leakage`."""
+        found = find_leakage(self.images.flatten(1).numpy() / 255.0, images.flatten(1).cpu().numpy())
+        return [self.ids[j] if copied else None for j, copied in zip(found.nearest, found.copied, strict=True)]
+
+
+def is_flat(images: Tensor, labels: Tensor) -> Tensor:
+    """A check: images of one shade, as safety filters give them, bool `[N]`."""
+    return images.flatten(1).std(1, correction=0) < FLATTEST
+
+
+def fill_set(
+    generator: Generator, labels: Tensor, condition: Condition, photos: Photos | None, strength: float,
+    checks: Mapping[str, Check], copies: HeldOut | None, options: Mapping[str, Any],
+) -> GeneratedSet:  # fmt: skip
+    """Draw images until each place has one that no check refuses.
+
+    Args:
+        generator: makes them.
+        labels: the class of each place, int64 `[n]`.
+        condition: `label`, `image` or `both`: what the generator is told.
+        photos: to vary; None to start from noise.
+        strength: of variations.
+        checks: reason to check; a refused image is drawn again under the next free number.
+        copies: images that must not be repeated; None for none.
+        options: of `Generator.sample` and `Generator.vary`.
+
+    Raises:
+        RunError: places are empty after `ROUNDS` rounds.
+    """
+    images = torch.empty(len(labels), *generator.image)
+    numbers = torch.zeros(len(labels), dtype=torch.int64)
+    refused, leaked = dict.fromkeys([*checks, *(["leakage"] if copies else [])], 0), list[tuple[int, str]]()
+    left, drawn = torch.arange(len(labels)), 0
+    for _ in range(ROUNDS):
+        asked = labels[left] if condition != "image" and generator.classes else None
+        if photos is None:
+            made = generator.sample(len(left), first=drawn, labels=asked, **options)
+        else:
+            start = photos.images[photos.places[left]].float() / 255
+            made = generator.vary(start, strength, first=drawn, labels=asked, **options)
+        made = made.mul(255).round().div(255)  # as the file holds them
+        bad = torch.zeros(len(left), dtype=torch.bool)
+        for name, check in checks.items():
+            found = check(made, labels[left].to(made.device)).cpu() & ~bad
+            refused[name] += int(found.sum())
+            bad |= found
+        for i, copied in enumerate(copies.find_copies(made) if copies else []):
+            if copied is not None and not bad[i]:
+                bad[i] = True
+                refused["leakage"] += 1
+                leaked.append((drawn + i, copied))
+        images[left[~bad]] = made.cpu()[~bad]
+        numbers[left[~bad]] = drawn + torch.nonzero(~bad)[:, 0]
+        left, drawn = left[bad], drawn + len(bad)
+        if not len(left):
+            sources = [None] * len(labels) if photos is None else [photos.ids[j] for j in photos.places.tolist()]
+            return GeneratedSet(
+                images, labels, tuple(numbers.tolist()), tuple(sources), drawn, refused, tuple(sorted(leaked))
+            )
+    counts = ", ".join(f"{name} {count}" for name, count in refused.items())
+    raise RunError(
+        f"{len(left)} of {len(labels)} places are empty after {ROUNDS} rounds (refused: {counts}; class "
+        f"{int(labels[left].mode().values)} most often): lower the confidence, or use another generator"
+    )
