@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator, GeneratorSettings
@@ -176,7 +176,8 @@ def fit_class_gaussian(
 def _clusters(x: Tensor, count: int, seed: int) -> list[Tensor]:
     if count == 1:
         return [x]
-    place = KMeans(count, n_init=1, random_state=seed).fit_predict(x.float().numpy())
+    cluster: Any = need("sklearn.cluster", "scikit-learn", "labels", "more than one cluster of a class")
+    place = cluster.KMeans(count, n_init=1, random_state=seed).fit_predict(x.float().numpy())
     return [x[torch.from_numpy(place == j)] for j in np.unique(place).tolist()]
 
 
