@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from unshaken.api.generate import images_in_memory
-from unshaken.api.generate_features import predicted
 from unshaken.api.job import choose_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import file_mark
+from unshaken.detect.engine.penultimate import predicted
 from unshaken.generate.fill import Check, Condition, GeneratedSet, HeldOut, Photos, fill_set, is_flat
 from unshaken.generate.generator import Generator
 from unshaken.generate.labelled_set import write_labelled_set
