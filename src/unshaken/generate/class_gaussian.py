@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
@@ -120,7 +119,7 @@ class ClassGaussian(Generator):
 
     def _code(self, x: Tensor, cluster: Tensor) -> Tensor:
         code = torch.empty(len(x), self.basis.shape[1], device=x.device)
-        for j in cluster.unique().tolist():
+        for j in sorted({*cluster.tolist()}):
             rows = cluster == j
             variance = self.basis[j].square().sum(1)
             projected = (x[rows] - self.mean[j]) @ self.basis[j].T
@@ -130,7 +129,7 @@ class ClassGaussian(Generator):
     def _decoded(self, cluster: Tensor, code: Tensor) -> Tensor:
         """Pixels in [-1, 1], not clipped; in float64, so that 8-bit images do not depend on the batch."""
         found = torch.empty(len(code), self.mean.shape[1], dtype=torch.float64, device=code.device)
-        for j in cluster.unique().tolist():
+        for j in sorted({*cluster.tolist()}):
             rows = cluster == j
             found[rows] = self.mean[j].double() + code[rows].double() @ self.basis[j].double()
         return found.float().view(-1, *self.image)
@@ -175,6 +174,8 @@ def fit_class_gaussian(
 def _clusters(x: Tensor, count: int, seed: int) -> list[Tensor]:
     if count == 1:
         return [x]
+    from sklearn.cluster import KMeans  # a second to import, and models are read without it
+
     place = KMeans(count, n_init=1, random_state=seed).fit_predict(x.float().numpy())
     return [x[torch.from_numpy(place == j)] for j in np.unique(place).tolist()]
 

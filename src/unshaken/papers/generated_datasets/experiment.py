@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
@@ -31,7 +32,8 @@ def run(paper: GeneratedDatasetsPaper, context: Context) -> None:
     with track("generated datasets", paper.seeds) as task:
         for repetition in context.repetitions(paper.seeds):
             real, others = parts.training.cut(min(paper.images, len(parts.training) // 2), repetition.seed)
-            broad = generated(paper, others, list(STYLES), len(real), repetition.seed)
+            broad = generated(paper, others, list(STYLES), len(real) + paper.test, repetition.seed)
+            broad, made = broad[: len(real)], broad[len(real) :]
             narrow = generated(paper, real, ["photo"], len(real), repetition.seed)
             double = 2 * paper.epochs
             trainings: dict[str, tuple[Split, int, Sequence[str]]] = {
@@ -45,9 +47,8 @@ def run(paper: GeneratedDatasetsPaper, context: Context) -> None:
             }
             for name, (data, epochs, recipes) in trainings.items():
                 learn(repetition, name, data, epochs, recipes, test)
-            made = generated(paper, others, list(STYLES), paper.test, repetition.seed + 1000).batch()
             model = learn(repetition, REAL, real, paper.epochs, (), {})
-            repetition.predict(f"{REAL}.made", model, made)
+            repetition.predict(f"{REAL}.made", model, made.batch())
             task.advance()
 
 
@@ -88,7 +89,7 @@ def joined(one: Split, other: Split) -> Split:
 
 def learn(
     context: Context, name: str, data: Split, epochs: int, recipes: Sequence[str], test: Mapping[str, Batch]
-) -> torch.nn.Module:
+) -> Classifier:
     """Train a network, and show it test images."""
     training = plan_training(epochs, context.seed, lr=0.05, batch_size=64, held_out=1)
     model = context.net(name, context.model, data, training, recipes).model
