@@ -9,6 +9,7 @@ from unshaken.measure.calibration.temperature import (
     fit_temperature,
     fit_vector_scaling,
 )
+from unshaken.measure.classification.class_mask import masked_labels, predict_within
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
 from unshaken.measure.detection.detection import (
     Aupr,
@@ -135,6 +136,7 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_by_parts",
     "local_slopes",
+    "masked_labels",
     "match",
     "mcnemar",
     "minimal_norm",
@@ -143,6 +145,7 @@ __all__ = [
     "paired_bootstrap",
     "paired_difference",
     "precision_recall",
+    "predict_within",
     "recognisability",
     "relative_robustness",
     "risk_coverage",
