@@ -19,6 +19,7 @@ from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
+from unshaken.generate.generator import Generator
 from unshaken.generate.rows import generated_rows
 from unshaken.generate.saved import load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
@@ -65,7 +66,7 @@ def fit_generator(
     device: str = "auto",
     workers: int | None = None,
     download: bool = False,
-) -> TrainedModel:
+) -> TrainedModel[Generator]:
     """Train a diffusion model with a small U-Net, or fit Gaussians, and write the model as one safetensors file.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -14,6 +15,8 @@ from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.generator import Generator
+
+M = TypeVar("M", bound=Generator, covariant=True)
 
 
 class Fitting(Parameters):
@@ -31,7 +34,7 @@ class Fitting(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedModel:
+class TrainedModel(Generic[M]):
     """A trained model.
 
     Args:
@@ -39,11 +42,13 @@ class TrainedModel:
         losses: one a step; none for a model that is fitted at once.
     """
 
-    model: Generator
+    model: M
     losses: tuple[float, ...]
 
 
-def fit(model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None) -> TrainedModel:
+def fit(
+    model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None
+) -> TrainedModel[Diffusion]:
     """Train a diffusion model; the same arguments give the same weights on a CPU.
 
     Args:
