@@ -35,7 +35,7 @@ def outcomes(measured):
 
 def test_all_parts_that_are_tried_are_shown():
     assert outcomes(MEASURED) == {
-        **dict.fromkeys(("gain", "prior", "effective", "cost", "alone"), "shown"), "natural": "not tried",
+        **dict.fromkeys(("gain", "prior", "effective", "cost", "alone"), "shown"), "amount": "not tried", "natural": "not tried",
     }  # fmt: skip
     assert outcomes({k: v for k, v in MEASURED.items() if k != "effective"})["effective"].startswith("not visible")
 

@@ -58,6 +58,11 @@ class GeneratedDatasetsPaper(Paper):
             rule=f"Shown if clean accuracy is more than {FAR:.0%} below that of real images, by the interval over "
             "seeds; contradicted if it is higher.",
         ),
+        "amount": ClaimPart(
+            statement="How many generated images are added, and what the generator starts from, matter.",
+            untried="one amount and one condition, the class, are tried; generate dataset makes the others.",
+            central=False,
+        ),
         "natural": ClaimPart(
             statement="So it is on ImageNet and its shifted sets, with Stable Diffusion.",
             untried="needs a text-to-image model and ImageNet; any folder of generated images can be mixed in by mix:.",
