@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
+
+from unshaken.api import explain
+from unshaken.core.errors import UnshakenError
 
 NETS = '''
 import torch
@@ -95,6 +99,8 @@ def check_refused(result, words):
         ("label-sharpness:layer=zz", "conv", "has no layer 'zz'; known: 0, 1, 2, 3, 4"),
         ("gradient --metric road:steps=65", "conv", "steps=65: an image of 8 x 8 has 64 pixels"),
         ("rise:samples=2,cells=100000", "conv", "cells=100000|less than or equal to 1000"),
+        ("distortions:distortions=blur-1e9", "conv", "blur-1e9|100 at most"),
+        ("frequency-bias:radii=-1", "conv", "radii|greater than 0"),
         ("lime:sigma=1e9", "conv", "sigma|less than or equal to 100"),
         ("meaningful-perturbation:blur=1e9", "conv", "blur|less than or equal to 1"),
     ],
@@ -147,3 +153,51 @@ def test_boxes_without_a_row_are_told(unshaken, nets):
     (nets / "none.csv").write_text("id,x,y,w,h\n")
     asked = f"explain gradient --metric mask-share --boxes none.csv --model py:nets.py:conv {DATA}"
     check_refused(unshaken(asked), "boxes|empty")
+
+
+def test_a_directory_of_another_command_is_left_alone(unshaken, nets):
+    assert (
+        unshaken("audit --model py:nets.py:conv --data folder:photos?size=8 --plan fog.yaml --out run --quiet").code
+        == 0
+    )
+    page = (nets / "run/report.html").read_bytes()
+    check_refused(
+        unshaken(f"explain gradient --model py:nets.py:conv {DATA}"), "run: holds 'run.json' of another command"
+    )
+    assert (nets / "run/report.html").read_bytes() == page
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"methods": 3}, "3 names no method"),
+        ({"methods": "gradient", "metrics": 3}, "3 names no method"),
+        ({"methods": "gradient", "boxes": 3}, "boxes=3 must be a path"),
+        ({"methods": "gradient", "masks": 3}, "masks=3 must be a path"),
+        ({"methods": "gradient", "model": 7}, "not of type int"),
+        ({"methods": "gradient", "keep_maps": -7}, "maps kept -7 must be from -1"),
+    ],
+)
+def test_arguments_of_other_types_are_told(tmp_path, asked, words):
+    with pytest.raises(UnshakenError, match=words):
+        explain(**{"data": "demo", "limit": 2, "out": tmp_path / "run", **asked})
+
+
+def test_a_full_memory_is_told(unshaken, nets, monkeypatch):
+    def fail(*given, **options):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr("unshaken.api.explain", fail)
+    check_refused(unshaken(f"explain gradient --model py:nets.py:conv {DATA}"), "memory ran out")
+
+
+def test_hostile_names_stay_text_in_the_page(unshaken, nets):
+    for n, name in enumerate(("<script>alert(1)<", "new\nline")):
+        folder = nets / "hostile" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (n * 90,) * 3).save(folder / f"<img src=x onerror=alert({n})>.png")
+    result = unshaken("explain gradient --model py:nets.py:conv --data folder:hostile?size=8 --out run")
+    assert (result.code, result.err) == (0, "")
+    page = (nets / "run/report.html").read_text()
+    assert "<img src=x" not in page
+    assert "<script>alert" not in page

@@ -75,6 +75,9 @@ class Request:
         Raises:
             ParameterError: a method is not known or does not fit the others.
         """
+        for name, value in {"boxes": boxes, "masks": masks}.items():
+            if not isinstance(value, str | None):
+                raise ParameterError(f"{name}={value!r} must be a path as a string")
         chosen, judges = _named(methods, Attribution | Analysis), _named(metrics, MapMetric)
         if not chosen:
             raise ParameterError("no method: name one, such as gradcam; 'unshaken list explain' has all")
@@ -211,7 +214,9 @@ def _written(methods: Mapping[str, Parameters]) -> dict[str, Any]:
 def _named(given: Any, kind: Any) -> dict[str, Any]:
     """Methods under names that are unique: a second one of a method gets a number."""
     found: dict[str, Any] = {}
-    for one in [given] if isinstance(given, str | Parameters) else list(given):
+    if not isinstance(given, str | Parameters | Sequence):
+        raise ParameterError(f"{given!r} names no method: give NAME[:k=v,...], an object, or a list of them")
+    for one in [given] if isinstance(given, str | Parameters) else given:
         method = parse_method(one, "explain") if isinstance(one, str) else one
         if not isinstance(method, kind):
             name = method.info.name if isinstance(method, Parameters) else repr(method)
