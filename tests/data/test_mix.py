@@ -8,7 +8,7 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.data import from_arrays, load_data, stream, subset
-from unshaken.data.mix import mixed
+from unshaken.data.mix import mix_datasets
 from unshaken.data.spec import divide, with_option
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
@@ -45,7 +45,7 @@ def test_counts_of_classes_are_within_one(tmp_path, make):
     real = from_arrays(np.zeros((7, 4, 4), np.uint8), [0, 0, 1, 1, 2, 2, 2])
     made = from_arrays(np.zeros((12, 4, 4), np.uint8), [0, 1, 2] * 4)
     for ratio, counts in ((0.5, [1, 1, 2]), (1, [2, 2, 3]), (0.3, [1, 0, 1]), (0, [0, 0, 0])):
-        found = mixed(real, made, ratio)
+        found = mix_datasets(real, made, ratio)
         assert len(found) == 7 + sum(counts)
         assert np.bincount(found.labels[found.is_generated], minlength=3).tolist() == counts
 
@@ -101,4 +101,4 @@ def test_parts_must_fit_together():
         (from_arrays(pixels, [0, 1, 0, 1], classes=["b", "a"]), "classes differ, a, b and b, a"),
     ):
         with pytest.raises(DataError, match=message):
-            mixed(real, made, 1)
+            mix_datasets(real, made, 1)

@@ -96,7 +96,7 @@ def test_without_labels_there_is_no_class(images):
 def test_bad_input(model, images):
     with pytest.raises(DataError, match="must be uint8"):
         fit_class_gaussian(images.float())
-    with pytest.raises(DataError, match="class 1 has 1 images: 1 clusters need 2 or more"):
+    with pytest.raises(DataError, match="class 1 has 1 images: two or more are needed"):
         fit_class_gaussian(images[:3], torch.tensor([0, 0, 1]))
     with pytest.raises(ParameterError, match="leave steps out"):
         model.sample(1, steps=3)

@@ -381,6 +381,9 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
+    "generated-datasets": Tiny(
+        "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
+    ),
     "imagenet-mistakes": Tiny(
         "seeds=1,images=200,tested=40,epochs=4,small_data=parquet:{folder}/tints.parquet,photos=40,photo_data=demo,"
         "photo_nets=demo:robust+demo:standard,random_pairs=60",
@@ -449,6 +452,11 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.smt_verification.nets.OTHERS": small_perceptron(6),
         },
         wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
+    ),
+    "synthetic-scaling": Tiny(
+        "seeds=2,sizes=16+48,shown=96,batch_size=16,fitted=120,components=4,clusters=2,temperatures=50+100,test=30,"
+        "choosing=10",
+        partial(make_tints, brighter=15), "shown=97",
     ),
     "token-attention": Tiny("train=96,test=30,epochs=1,tune=1,seeds=1,looked=10,threshold=0.9", make_tints, "looked=9"),
     "textile": Tiny(

@@ -41,6 +41,7 @@ CHOOSING = {
     "rigid",
     "robust-weight-signatures",
     "shape-simplicity-bias",
+    "synthetic-scaling",
     "tract",
     "unsafebench",
     "vit-patch",

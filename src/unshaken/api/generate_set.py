@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unshaken.api.generate import images_in_memory
-from unshaken.api.generate_features import predicted
 from unshaken.api.job import choose_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import file_mark
-from unshaken.generate.fill import Check, Condition, GeneratedSet, HeldOut, Photos, fill_set, is_flat
+from unshaken.detect.engine.penultimate import predicted
+from unshaken.generate.fill import CONDITIONS, Check, GeneratedSet, HeldOut, Photos, fill_set, is_flat
 from unshaken.generate.generator import Generator
 from unshaken.generate.labelled_set import write_labelled_set
 from unshaken.generate.saved import load_generator
@@ -30,7 +30,7 @@ def generate_set(
     *,
     out: str | Path | None = None,
     classes: Sequence[int] | None = None,
-    condition: Condition = "label",
+    condition: str = "label",
     source: DataSource | None = None,
     strength: float = 0.5,
     guidance: float = 1.0,
@@ -76,8 +76,8 @@ def generate_set(
     """
     if n < 1 or not 0 <= confidence <= 1:
         raise ParameterError(f"n={n} must be 1 or more, confidence={confidence:g} in [0, 1]")
-    if condition not in get_args(Condition):
-        raise ParameterError(f"condition {condition!r} is not one of {', '.join(get_args(Condition))}")
+    if condition not in CONDITIONS:
+        raise ParameterError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
     if (condition == "label") != (source is None):
         raise ParameterError(
             f"condition {condition!r}: {'leave the source out' if source else 'give a source to vary'}"
@@ -117,7 +117,7 @@ def generate_set(
             "filter": None if filter_model is None else {"model": filter_model, "confidence": confidence},
             "drawn": made.drawn, "refused": made.refused, "leaked": [list(pair) for pair in made.leaked],
         }  # fmt: skip
-        columns = {
+        columns: dict[str, list[Any]] = {
             "number": list(made.numbers), "source": list(made.sources), "seed": [seed] * n, "guidance": [guidance] * n,
             "condition": [condition] * n,
         }  # fmt: skip
@@ -132,7 +132,7 @@ def _read(data: DataSource, generator: Generator, download: bool) -> tuple[Tenso
     return found
 
 
-def _classes(generator: Generator, classes: Sequence[int] | None, condition: Condition, name: str) -> list[int]:
+def _classes(generator: Generator, classes: Sequence[int] | None, condition: str, name: str) -> list[int]:
     if not generator.classes and condition != "image":
         raise ParameterError(f"{name} was trained without classes: train it with them, or vary images alone")
     most = generator.classes or 1 << 31

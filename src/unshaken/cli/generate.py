@@ -114,7 +114,7 @@ def dataset_(
     classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, in turn.")] = "all",
     condition: Annotated[
         str,
-        typer.Option(metavar="label|image|both", help="What the generator is told: class, real image, or both."),
+        typer.Option(metavar="label|image|both", help="What an image starts from: a class, a real image, or both."),
     ] = "label",
     source: Annotated[
         str | None, typer.Option(metavar="SPEC", help="Labelled real images to vary.", show_default=False)

@@ -20,7 +20,7 @@ MADE = "generated/"
 FORM = re.compile(r"(?P<real>[^+]+)\+(?P<made>[^+]+)@(?P<ratio>[0-9.eE-]+)(:(?P<seed>[0-9]+))?")
 
 
-class Mixed(Dataset):
+class MixDataset(Dataset):
     """Real samples, then generated ones.
 
     Args:
@@ -64,7 +64,7 @@ class Mixed(Dataset):
         yield self.rows.tobytes()
 
 
-def open_mix(target: str, options: Options, load: Callable[[str], Dataset]) -> Mixed:
+def open_mix(target: str, options: Options, load: Callable[[str], Dataset]) -> MixDataset:
     """Open a mix.
 
     Args:
@@ -73,7 +73,7 @@ def open_mix(target: str, options: Options, load: Callable[[str], Dataset]) -> M
         load: opens a SPEC.
 
     Raises:
-        DataError: as `mixed`; or the SPEC has another form.
+        DataError: as `mix_datasets`; or the SPEC has another form.
     """
     found = FORM.fullmatch(target)
     if found is None:
@@ -85,10 +85,12 @@ def open_mix(target: str, options: Options, load: Callable[[str], Dataset]) -> M
         ratio = float(found["ratio"])
     except ValueError:
         ratio = math.nan
-    return mixed(load(found["real"]), load(found["made"]), ratio, seed=int(found["seed"] or 0), options=options)
+    return mix_datasets(load(found["real"]), load(found["made"]), ratio, seed=int(found["seed"] or 0), options=options)
 
 
-def mixed(real: Dataset, made: Dataset, ratio: float, *, seed: int = 0, options: Options | None = None) -> Mixed:
+def mix_datasets(
+    real: Dataset, made: Dataset, ratio: float, *, seed: int = 0, options: Options | None = None
+) -> MixDataset:
     """A labelled data set and generated images beside it.
 
     Of each class as many generated images are taken as it has real ones times the ratio, `round(r N)` in all; which
@@ -131,7 +133,7 @@ def mixed(real: Dataset, made: Dataset, ratio: float, *, seed: int = 0, options:
     draw = SampleRng.of(seed, "mix", made.ids).keys.numpy()
     rows = [good[labels[1][good] == c] for c in range(k)]
     chosen = [r[np.argsort(draw[r], kind="stable")[:n]] for r, n in zip(rows, wanted.tolist(), strict=True)]
-    return Mixed(real, made, np.sort(np.concatenate(chosen)), options)
+    return MixDataset(real, made, np.sort(np.concatenate(chosen)), options)
 
 
 def _quotas(counts: NDArray[np.int64], ratio: float) -> NDArray[np.int64]:
@@ -144,7 +146,7 @@ def _quotas(counts: NDArray[np.int64], ratio: float) -> NDArray[np.int64]:
     found = np.floor(exact + 1e-9).astype(np.int64)
     left = round(float(exact.sum())) - int(found.sum())
     found[np.argsort(found - exact, kind="stable")[:left]] += 1
-    return found
+    return np.asarray(found, np.int64)
 
 
 def _labels(part: Dataset, spec: str) -> NDArray[np.int64]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator, GeneratorSettings
@@ -24,7 +24,7 @@ class ClassGaussianSettings(GeneratorSettings):
     """
 
     components: PositiveInt = Field(40, description="principal components of a cluster; fewer where it has few images")
-    clusters: PositiveInt = Field(1, description="clusters of a class, by k-means: how varied its images are")
+    clusters: PositiveInt = Field(1, description="clusters of a class, by k-means; fewer where it has few images")
 
 
 class ClassGaussian(Generator):
@@ -120,7 +120,7 @@ class ClassGaussian(Generator):
 
     def _code(self, x: Tensor, cluster: Tensor) -> Tensor:
         code = torch.empty(len(x), self.basis.shape[1], device=x.device)
-        for j in cluster.unique().tolist():
+        for j in sorted({*cluster.tolist()}):
             rows = cluster == j
             variance = self.basis[j].square().sum(1)
             projected = (x[rows] - self.mean[j]) @ self.basis[j].T
@@ -130,7 +130,7 @@ class ClassGaussian(Generator):
     def _decoded(self, cluster: Tensor, code: Tensor) -> Tensor:
         """Pixels in [-1, 1], not clipped; in float64, so that 8-bit images do not depend on the batch."""
         found = torch.empty(len(code), self.mean.shape[1], dtype=torch.float64, device=code.device)
-        for j in cluster.unique().tolist():
+        for j in sorted({*cluster.tolist()}):
             rows = cluster == j
             found[rows] = self.mean[j].double() + code[rows].double() @ self.basis[j].double()
         return found.float().view(-1, *self.image)
@@ -148,7 +148,7 @@ def fit_class_gaussian(
         seed: of k-means.
 
     Raises:
-        DataError: images are no bytes, or a class has fewer than two images for each of its clusters.
+        DataError: images are no bytes, or a class has fewer than two.
     """
     settings = ClassGaussianSettings() if settings is None else settings
     if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
@@ -158,11 +158,10 @@ def fit_class_gaussian(
     found = []
     for k in [-1] if labels is None else range(int(given.max()) + 1):
         own = x[given == k]
-        if len(own) < 2 * settings.clusters:
-            raise DataError(
-                f"class {k} has {len(own)} images: {settings.clusters} clusters need {2 * settings.clusters} or more"
-            )
-        found += [(k, part, len(part) / len(own)) for part in _clusters(own, settings.clusters, seed)]
+        if len(own) < 2:
+            raise DataError(f"class {k} has {len(own)} images: two or more are needed; give it more, or leave it out")
+        count = min(settings.clusters, len(own) // 2)
+        found += [(k, part, len(part) / len(own)) for part in _clusters(own, count, seed)]
     fitted = [_principal(part, settings.components) for _, part, _ in found]
     most = max(len(basis) for _, basis in fitted)
     padded = [torch.cat([b, b.new_zeros(most - len(b), b.shape[1])]) for _, b in fitted]
@@ -176,7 +175,8 @@ def fit_class_gaussian(
 def _clusters(x: Tensor, count: int, seed: int) -> list[Tensor]:
     if count == 1:
         return [x]
-    place = KMeans(count, n_init=1, random_state=seed).fit_predict(x.float().numpy())
+    cluster: Any = need("sklearn.cluster", "scikit-learn", "labels", "more than one cluster of a class")
+    place = cluster.KMeans(count, n_init=1, random_state=seed).fit_predict(x.float().numpy())
     return [x[torch.from_numpy(place == j)] for j in np.unique(place).tolist()]
 
 

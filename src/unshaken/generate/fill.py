@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator
 from unshaken.measure import find_leakage
 
-Condition = Literal["label", "image", "both"]
+CONDITIONS = ("label", "image", "both")
+"""What a generator starts from: a class, a real image, or both."""
 ROUNDS = 10
 """How often a place in the set is filled anew before the command gives up."""
 FLATTEST = 0.5 / 255
@@ -76,7 +77,7 @@ class Photos:
         """
         keys = SampleRng.of(seed, "generate-source", ids).keys
         places = torch.empty(len(labels), dtype=torch.int64)
-        for k in labels.unique().tolist():
+        for k in sorted({*labels.tolist()}):
             rows = torch.nonzero(given == k)[:, 0]
             if not len(rows):
                 raise DataError(f"the source has no image of class {k} to vary: leave the class out")
@@ -110,7 +111,7 @@ def is_flat(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def fill_set(
-    generator: Generator, labels: Tensor, condition: Condition, photos: Photos | None, strength: float,
+    generator: Generator, labels: Tensor, condition: str, photos: Photos | None, strength: float,
     checks: Mapping[str, Check], copies: HeldOut | None, options: Mapping[str, Any],
 ) -> GeneratedSet:  # fmt: skip
     """Draw images until each place has one that no check refuses.
@@ -118,7 +119,7 @@ def fill_set(
     Args:
         generator: makes them.
         labels: the class of each place, int64 `[n]`.
-        condition: `label`, `image` or `both`: what the generator is told.
+        condition: `label`, `image` or `both`: what the generator starts from.
         photos: to vary; None to start from noise.
         strength: of variations.
         checks: reason to check; a refused image is drawn again under the next free number.

@@ -89,3 +89,18 @@ def test_relative_robustness_is_the_paired_difference():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ParameterError, match=message):
         call()
+
+
+def test_the_fits_of_generated_datasets():
+    """Logit and linear fits, and effective robustness, as the specification of Bansal & Grover 2023 derives them."""
+    clean, shifted = [0.60, 0.65, 0.70, 0.75], [0.20, 0.24, 0.28, 0.33]
+    line = fit_line(clean, shifted)
+    assert (line.slope, line.intercept) == (pytest.approx(0.970634, abs=5e-7), pytest.approx(-1.768702, abs=5e-7))
+    found = effective_robustness(0.74, 0.34, clean, shifted, resamples=10)
+    assert (found.predicted, found.rho.value) == (pytest.approx(0.320070, abs=5e-7), pytest.approx(0.019930, abs=5e-7))
+    assert effective_robustness(0.70, 0.28, clean, shifted, resamples=10).rho.value == pytest.approx(0.000368, abs=5e-7)
+    linear = effective_robustness(0.74, 0.34, clean, shifted, transform="linear", resamples=10)
+    assert (linear.line.slope, linear.line.intercept) == (pytest.approx(0.86), pytest.approx(-0.318))
+    assert (linear.predicted, linear.rho.value) == (pytest.approx(0.3184), pytest.approx(0.0216))
+    twice = fit_line([*clean, 0.65], [*shifted, 0.24])
+    assert (twice.slope, twice.intercept) == (pytest.approx(0.965259, abs=5e-7), pytest.approx(-1.761811, abs=5e-7))

@@ -74,7 +74,7 @@ def find_leakage(
 
 def _ratio(distances: Numbers, alpha: float) -> Numbers:
     mean = distances.mean(1)
-    return np.divide(distances[:, 0], alpha * mean, out=np.zeros(len(mean)), where=mean > 0)
+    return np.asarray(np.divide(distances[:, 0], alpha * mean, out=np.zeros(len(mean)), where=mean > 0), np.float64)
 
 
 def nearest_distances(points: Numbers, others: Numbers, k: int) -> Numbers:

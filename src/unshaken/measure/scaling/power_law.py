@@ -39,7 +39,7 @@ class PowerLaw:
 
     def predict(self, size: float) -> float:
         """The loss at a number of training images."""
-        return self.floor + self.factor * size**-self.exponent
+        return float(self.floor + self.factor * size**-self.exponent)
 
     def size_for(self, loss: float) -> float:
         """Training images that give a loss: infinite at the floor or below it, or where the loss does not fall.
@@ -51,7 +51,7 @@ class PowerLaw:
         """
         if loss <= self.floor or self.exponent <= 0:
             return math.inf
-        return (self.factor / (loss - self.floor)) ** (1 / self.exponent)
+        return float((self.factor / (loss - self.floor)) ** (1 / self.exponent))
 
 
 def fit_power_law(

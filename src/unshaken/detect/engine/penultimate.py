@@ -32,7 +32,7 @@ def as_seen(images: Tensor, model: Classifier) -> Tensor:
 @torch.no_grad()
 def predicted(model: Classifier, images: Tensor, batch_size: int = 64) -> Tensor:
     """Probabilities `[N, K]` of a classifier in evaluation mode."""
-    return torch.cat([model(as_seen(part, model)).float().softmax(1) for part in images.split(batch_size)])
+    return torch.cat([model(as_seen(part, model)).float().softmax(1) for part in torch.split(images, batch_size)])
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def penultimate(model: Classifier, images: Tensor, batch_size: int = 64) -> tupl
     """
     layer = Anatomy.of(model, as_seen(images[:1], model)).penultimate
     features, labels = [], []
-    for part in images.split(batch_size):
+    for part in torch.split(images, batch_size):
         logits, found = model.features(as_seen(part, model), [layer])
         features.append(found[layer].flatten(1).double())
         labels.append(logits.argmax(1))

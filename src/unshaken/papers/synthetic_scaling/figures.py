@@ -1,0 +1,107 @@
+"""Exponents by seed and their differences over seeds, from rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import crossing_figure, exponent_figure, fit_power_law, fit_temperature, recognisability, softmax
+from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.roles import choosing
+from unshaken.papers.frame.rows import Rows
+from unshaken.papers.synthetic_scaling import COLD, OWN, REAL, SyntheticScalingPaper, source_of
+
+LEAST = 1e-12
+"""Of a probability and of a loss: a power law has none of 0."""
+
+
+def figures(paper: SyntheticScalingPaper, rows: Rows) -> dict[str, Any]:
+    """By seed, and over seeds."""
+    seeds = {name: of_seed(paper, part) for name, part in rows.repetitions(paper.seeds).items()}
+
+    def over(value: Callable[[dict[str, Any]], float], end: float = math.inf) -> dict[str, Any]:
+        return across_seeds([value(seed) for seed in seeds.values()], low=-end, high=end)
+
+    def k(seed: dict[str, Any], name: str) -> float:
+        return float(seed[name]["exponent"]["value"])
+
+    made = [source_of(t) for t in paper.temperatures]
+    return {
+        **seeds,
+        "exponent": {name: over(lambda s, n=name: k(s, n)) for name in (REAL, *made)},  # type: ignore[misc]
+        "less": {name: over(lambda s, n=name: k(s, REAL) - k(s, n)) for name in made},  # type: ignore[misc]
+        "guidance": over(lambda s: k(s, source_of(OWN)) - k(s, source_of(COLD))),
+        "correlation": over(lambda s: float(s["correlation"]), 1.0),
+        "gain": {
+            "few": over(lambda s: float(s["gain"]["few"]["value"]), 1.0),
+            "many": over(lambda s: float(s["gain"]["many"]["value"]), 1.0),
+            "less": over(lambda s: float(s["gain"]["few"]["value"] - s["gain"]["many"]["value"]), 2.0),
+        },
+    }
+
+
+def of_seed(paper: SyntheticScalingPaper, rows: Rows) -> dict[str, Any]:
+    """All figures of one seed."""
+    names = [REAL, *(source_of(t) for t in paper.temperatures)]
+    losses = {name: np.stack([loss(rows, f"{name}-{size}") for size in paper.sizes]) for name in names}
+    own = losses[source_of(OWN)]
+    by_class, scores = recognised(paper, rows, own)
+    found: dict[str, Any] = {name: curve(paper, rows, name, values) for name, values in losses.items()}
+    found["recognisability"] = scores.mean
+    found["correlation"] = float(np.nan_to_num(stats.spearmanr(list(scores.classes.values()), by_class).statistic))
+    found["exponent_by_class"] = {str(c): value for c, value in enumerate(by_class)}
+    found["recognisability_by_class"] = {str(c): value for c, value in scores.classes.items()}
+    found["diversity"] = float(np.mean(rows.table("diversity", "generated")["diversity"].to_numpy()))
+    at = crossing_figure(paper.sizes, losses[REAL], own)
+    found["crossing"] = None if at is None else at.to_json()
+    few, many = paper.sizes[0], paper.sizes[-1]
+    found["gain"] = {
+        "few": rows.difference("mix-few.test", f"{REAL}-{few}.test"),
+        "many": rows.difference("mix-many.test", f"{REAL}-{many}.test"),
+    }
+    return found
+
+
+def curve(paper: SyntheticScalingPaper, rows: Rows, name: str, losses: np.ndarray) -> dict[str, Any]:
+    """Exponents of one source: of the loss, of the error, and with a floor where sizes are enough."""
+    accuracies = [rows.accuracy(f"{name}-{size}.test")["value"] for size in paper.sizes]
+    law = fit_power_law(paper.sizes, losses.mean(1))
+    found = {
+        "exponent": exponent_figure(paper.sizes, losses).to_json(),
+        "loss": {str(s): float(v) for s, v in zip(paper.sizes, losses.mean(1), strict=True)},
+        "accuracy": {str(s): v for s, v in zip(paper.sizes, accuracies, strict=True)},
+        "standard_error": law.exponent_error if math.isfinite(law.exponent_error) else None,
+    }
+    if max(accuracies) < 1:
+        found["exponent_of_error"] = fit_power_law(paper.sizes, [1 - a for a in accuracies]).exponent
+    if len(paper.sizes) >= 4:
+        found["floor"] = fit_power_law(paper.sizes, losses.mean(1), floor=True).floor
+    return found
+
+
+def loss(rows: Rows, name: str) -> np.ndarray:
+    """Cross-entropy of each test image after one temperature, which is fitted on other images `[N]`.
+
+    Where those are all classified correctly there is none, and the loss is that of the network.
+    """
+    with choosing():
+        fitted = fit_temperature(*rows.logits(f"{name}.choosing"))
+    temperature = fitted.value if fitted.inside else 1.0
+    logits, labels = rows.logits(f"{name}.test")
+    share = softmax(logits / temperature)[np.arange(len(labels)), labels]
+    return np.asarray(np.maximum(-np.log(np.maximum(share, LEAST)), LEAST), np.float64)
+
+
+def recognised(paper: SyntheticScalingPaper, rows: Rows, losses: np.ndarray) -> tuple[list[float], Any]:
+    """The exponent of each class with generated images, and the F1 of each class in them."""
+    table = rows.table("recognised", "generated")
+    scores = recognisability(table["label"].to_numpy(), table["predicted"].to_numpy())
+    _, labels = rows.logits(f"{REAL}-{paper.sizes[0]}.test")
+    if missing := [k for k in scores.classes if not (labels == k).any()]:
+        raise ParameterError(f"no test image is of class {missing[0]}: give more test images")
+    return [fit_power_law(paper.sizes, losses[:, labels == k].mean(1)).exponent for k in scores.classes], scores
