@@ -23,7 +23,7 @@ from torch import nn
 def build():
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).eval()
 """
-AUDIT, SCORE, HARDEN = BASES["audit"], BASES["score"], BASES["harden"]
+AUDIT, SCORE, HARDEN, EXPLAIN = (BASES[verb] for verb in ("audit", "score", "harden", "explain"))
 READERS: dict[str, list[list[str]]] = {
     "photos/dark/0.png": [AUDIT],
     "a.parquet": [replaced(AUDIT, "--data", "parquet:a.parquet")],
@@ -36,6 +36,10 @@ READERS: dict[str, list[list[str]]] = {
     "done/rows/outcomes/clean-00000.parquet": [["report", "done"], [*replaced(AUDIT, "--out", "done"), "--resume"]],
     "doors/detectors.json": [SCORE, ["detect", "threshold", "--detectors", "doors"]],
     "doors/banks.safetensors": [SCORE],
+    "why/explain.json": [["report", "why"], [*replaced(EXPLAIN, "--out", "why"), "--resume"]],
+    "why/maps/gradient-00000.safetensors": [["report", "why"], [*replaced(EXPLAIN, "--out", "why"), "--resume"]],
+    "why/rows/map_metrics/gradient-deletion-00000.parquet": [["report", "why"]],
+    "why/rows/attributions/gradient-00000.parquet": [[*replaced(EXPLAIN, "--out", "why"), "--resume"]],
     "net/model.json": [replaced(AUDIT, "--model", "run:net")],
     "net/model.safetensors": [replaced(AUDIT, "--model", "run:net")],
     "net/harden.json": [["report", "net"], [*replaced(HARDEN, "--out", "net"), "--resume"]],
@@ -65,7 +69,7 @@ def write_world(folder: Path, call: Callable[[Sequence[str]], int]) -> None:
     (folder / "idx").mkdir()
     header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (24, 8, 8))
     (folder / "idx/t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(24 * 64)))
-    for verb, name in (("audit", "done"), ("fit", "doors"), ("harden", "net")):
+    for verb, name in (("audit", "done"), ("fit", "doors"), ("harden", "net"), ("explain", "why")):
         if call(replaced(BASES[verb], "--out", name)) != 0:
             raise SystemExit(f"the right command line does not work: {BASES[verb]}")
 

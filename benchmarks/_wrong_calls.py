@@ -24,6 +24,7 @@ BASES: dict[str, list[str]] = {
     "certify": ["certify", *OWN, "--not-attacked", "--out", "new"],
     "fit": ["detect", "fit", *OWN, "--method", "msp", "--out", "new"],
     "score": ["detect", "score", *OWN, "--detectors", "doors", "--not-attacked", "--out", "new"],
+    "explain": ["explain", "gradient", *OWN, "--metric", "deletion:steps=2", "--out", "new"],
     "harden": ["harden", "--model", "small", "--data", "folder:photos", "--epochs", "1", "--out", "new"],
 }
 """Command lines that are right."""
@@ -72,6 +73,18 @@ OF_VERBS: dict[str, dict[str, tuple[str, ...]]] = {
         "--accept": (*NUMBERS, "1.5", "-0.1"),
         "--against": ("", "..=demo", "a b=demo", "far=", "=demo"),
     },
+    "explain": {
+        "--metric": (
+            *("", "gradient", "insertoin", "deletion ", "pointing-game", "mask-share", "deletion:steps=2,steps=3"),
+            *(f"deletion:steps={n}" for n in COUNTS if n == n.strip() != ""),
+            *(f"infidelity:sigma={n}" for n in NUMBERS if "," not in n),
+        ),
+        "--boxes": (*PLACES, "net.py", "photos", "/dev/zero"),
+        "--masks": (*PLACES, "net.py", "absent"),
+        "--class": ("", "3", "label ", "Prediction"),
+        "--keep-maps": (*(n for n in COUNTS if n != "-1"), "-2"),
+        "--batch-size": (*COUNTS, "0"),
+    },
     "harden": {
         "--lr": (*NUMBERS, "-1", "1e9"),
         "--set": ("", "x", "lr=1_0", "colour=1", "=1", "schedule=none"),
@@ -80,6 +93,7 @@ OF_VERBS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 TOGETHER = {
     "attack": ["--attack", "spatial", "--norm", "l2"],
+    "explain": ["gradcam:layer=absent"],
     "harden": ["--set", "weight_decay=0.1", "--set", "weight_decay=0.2"],
 }
 """What is wrong only together."""

@@ -111,7 +111,11 @@ def run(invocations: int, files: int, seed: int, seconds: float, megabytes: floa
     worst = [0.0, 0.0]
 
     def tried(what: str, arguments: list[str], right: Sequence[int]) -> None:
-        ended = call([*arguments, "--quiet"] if arguments[0] in ("audit", "attack", "certify", "harden") else arguments)
+        ended = call(
+            [*arguments, "--quiet"]
+            if arguments[0] in ("audit", "attack", "certify", "harden", "explain")
+            else arguments
+        )
         worst[:] = max(worst[0], ended.seconds), max(worst[1], ended.megabytes)
         fault = ended.fault(right, seconds, megabytes)
         faults[fault or "told"] += 1

@@ -105,7 +105,7 @@ def test_what_does_not_belong_together_is_told(photos):
     with pytest.raises(DataError, match="no column class"):
         BoxTable.read(str(photos / "plain.csv")).in_view(data, [0], None, labels=[0])
     Image.new("L", (3, 3)).save(photos / "masks" / "a.png")
-    with pytest.raises(DataError, match="3 x 3 pixels, its photo is not"):
+    with pytest.raises(DataError, match="3 x 3 pixels and its photo 40 x 30"):
         object_masks(str(photos / "masks"), data, [0], None)
     with pytest.raises(DataError, match="no sample has a mask"):
         object_masks(str(photos / "photos" / ".."), data, [0], None)

@@ -30,6 +30,8 @@ from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.tensor_file import TensorFile
 
+OF_OTHERS = ("run.json", "harden.json", "labels.json", "report.html", "rows")
+"""What other commands leave in their run directories."""
 Models = str | nn.Module | Sequence[str | nn.Module]
 
 
@@ -162,6 +164,8 @@ def _entry(method: Parameters, group: str, found: dict[str, Any]) -> MethodRecor
 def _begin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> ExplainRecord:
     """Write the settings down, or compare them with those that are there; the record to go on with."""
     if not run.exists(RECORD):
+        if other := next((name for name in OF_OTHERS if run.exists(name)), None):
+            raise RunError(f"{run}: holds {other!r} of another command; choose another --out")
         record = ExplainRecord(settings=settings)
         record.write(run)
         return record

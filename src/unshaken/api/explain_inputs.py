@@ -11,7 +11,8 @@ from torch import nn
 from unshaken.api.explain_maps import Truth
 from unshaken.api.job import Inputs, choose_device, images_a_pass, load_inputs
 from unshaken.api.options import Options
-from unshaken.core.errors import ParameterError
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.boxes import BoxTable
@@ -74,6 +75,9 @@ class Request:
         Raises:
             ParameterError: a method is not known or does not fit the others.
         """
+        for name, value in {"boxes": boxes, "masks": masks}.items():
+            if not isinstance(value, str | None):
+                raise ParameterError(f"{name}={value!r} must be a path as a string")
         chosen, judges = _named(methods, Attribution | Analysis), _named(metrics, MapMetric)
         if not chosen:
             raise ParameterError("no method: name one, such as gradcam; 'unshaken list explain' has all")
@@ -91,11 +95,13 @@ class Request:
     @property
     def needs(self) -> frozenset[str]:
         """Of `model`, `images` and `labels`, what the methods need."""
-        return frozenset().union(*(a.needs for a in self.analyses.values()), ("model", "images") if self.maps else ())
+        return frozenset().union(
+            *(a.required for a in self.analyses.values()), ("model", "images") if self.maps else ()
+        )
 
     def first_that_needs(self, what: str) -> str:
         """The first method that needs a thing."""
-        return next((n for n, a in self.analyses.items() if what in a.needs), next(iter(self.maps), ""))
+        return next((n for n, a in self.analyses.items() if what in a.required), next(iter(self.maps), ""))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +146,7 @@ def load(request: Request) -> ExplainInputs:
 
     Raises:
         ParameterError: a method needs data or labels, and there are none.
-        ModelError: a model cannot be loaded, or does not take the images.
+        ModelError: a model cannot be loaded, has weights that are not numbers, or does not take the images.
         DataError: the data cannot be read, or its labels are of other classes than the model's.
     """
     options, needs = request.options, request.needs
@@ -148,9 +154,9 @@ def load(request: Request) -> ExplainInputs:
     if "images" in needs and request.data is None:
         raise ParameterError(f"{request.first_that_needs('images')} looks at images: give data")
     if request.data is None:
-        return ExplainInputs(
-            Subject(_models(request, "cpu") if "model" in needs else {}, seed=options.seed), None, truth
-        )
+        alone = _models(request, "cpu") if "model" in needs else {}
+        _check_weights(request, alone)
+        return ExplainInputs(Subject(alone, seed=options.seed), None, truth)
     if "model" not in needs:
         dataset = as_dataset(request.data, download=options.download)
         return ExplainInputs(_subject(request, {}, dataset, IMAGES_A_PASS, choose_device(options.device)), None, truth)
@@ -159,6 +165,7 @@ def load(request: Request) -> ExplainInputs:
     alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed="labels" in needs)
     inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
     models = {_name(request.models[0], 0): classifier, **_models(request, inputs.device, after=1)}
+    _check_weights(request, models)
     return ExplainInputs(
         _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth
     )
@@ -184,6 +191,18 @@ def _models(request: Request, device: str, after: int = 0) -> dict[str, Any]:
     }
 
 
+def _check_weights(request: Request, models: Mapping[str, Classifier]) -> None:
+    """Refuse weights that are not numbers, of which only analyses of filters have something to say."""
+    asked = [*request.maps, *(name for name, analysis in request.analyses.items() if analysis.group != "filters")]
+    for name, model in models.items() if asked else ():
+        for weight, value in model.net.named_parameters():
+            if bool(value.isnan().any()):
+                raise ModelError(
+                    f"model {name!r}: its weights {weight!r} are not numbers (NaN), so that {asked[0]} has nothing to "
+                    "explain: give weights from before the training failed"
+                )
+
+
 def _name(model: str | nn.Module, place: int) -> str:
     return model if isinstance(model, str) else f"{type(model).__name__}-{place + 1}"
 
@@ -195,7 +214,9 @@ def _written(methods: Mapping[str, Parameters]) -> dict[str, Any]:
 def _named(given: Any, kind: Any) -> dict[str, Any]:
     """Methods under names that are unique: a second one of a method gets a number."""
     found: dict[str, Any] = {}
-    for one in [given] if isinstance(given, str | Parameters) else list(given):
+    if not isinstance(given, str | Parameters | Sequence):
+        raise ParameterError(f"{given!r} names no method: give NAME[:k=v,...], an object, or a list of them")
+    for one in [given] if isinstance(given, str | Parameters) else given:
         method = parse_method(one, "explain") if isinstance(one, str) else one
         if not isinstance(method, kind):
             name = method.info.name if isinstance(method, Parameters) else repr(method)

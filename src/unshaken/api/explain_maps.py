@@ -24,7 +24,7 @@ from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution
-from unshaken.explain.engine.map_figures import method_figures
+from unshaken.explain.engine.map_figures import method_figures, missing_values
 from unshaken.explain.engine.metric import Case, MapMetric
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.engine.run import AttributionResult, attribute
@@ -184,8 +184,9 @@ class MapWork:
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
         figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
+        told = [*remarks, *missing_values(self.run, name, list(self.metrics))]
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
-        return {"figures": figures, "remarks": list(remarks), "table": "attributions", **counts}
+        return {"figures": figures, "remarks": told, "table": "attributions", **counts}
 
 
 def _again(

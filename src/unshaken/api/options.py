@@ -68,7 +68,7 @@ class Options:
             ("seed", self.seed, 0, LARGEST_SEED),
             ("batch size", None if self.batch_size == "auto" else self.batch_size, 1, LARGEST_BATCH),
             ("eot", self.eot, 1, 10_000),
-            ("save_examples", self.save_examples, -1, LARGEST_COUNT),
+            ("number of pictures or maps kept", self.save_examples, -1, LARGEST_COUNT),
             ("workers", self.workers, 1, LARGEST_THREADS),
         ):
             if number is not None:

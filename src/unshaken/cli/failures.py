@@ -11,6 +11,7 @@ import typer
 
 from unshaken.cli.session import Session
 from unshaken.cli.show import one_line
+from unshaken.core.errors import is_out_of_memory
 
 WRONG = 2
 """Wrong use or bad input."""
@@ -55,7 +56,7 @@ def _message(error: BaseException, session: Session) -> str:
         what = error.strerror or str(error) or type(error).__name__
         where = f": {error.filename}" if error.filename else ""
         return f"{what}{where}{'; free some space' if error.errno == errno.ENOSPC else ''}"
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "memory ran out; try a smaller --batch-size, or --limit"
     how = "" if session.debug else "; --debug shows the traceback"
     message = str(error).strip().partition("\n")[0]

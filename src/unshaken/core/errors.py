@@ -33,6 +33,18 @@ class MissingExtra(UnshakenError):
         super().__init__(f"{why} needs the package {package!r}, which is absent: pip install 'unshaken[{extra}]'")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the machine or of its accelerator; torch's allocators raise plain RuntimeErrors.
+
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("not enough memory", "out of memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(w in str(error) for w in words)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The tail of a message about an unknown name: near names first, else all of them.
 

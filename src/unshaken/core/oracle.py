@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import ModelError, is_out_of_memory
 from unshaken.core.memory import keep_freed_memory
 from unshaken.core.query import Answer, Goal, Query, gradients_by
 
@@ -224,7 +224,7 @@ class Oracle:
                 parts.append(look(slice(start, stop)))
                 start = stop
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or self.strict_batch or self.limit <= 1:
+                if not is_out_of_memory(error) or self.strict_batch or self.limit <= 1:
                     raise
                 self.meter.forwards, self.meter.backwards = spent
                 self.limit //= 2
@@ -246,12 +246,6 @@ def required(value: Tensor | None) -> Tensor:
     if value is None:
         raise ModelError("the model gave no answer of the kind that was asked for")
     return value
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("not enough memory", "out of memory")
-    )
 
 
 def _join(parts: list[Answer]) -> Answer:

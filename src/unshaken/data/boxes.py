@@ -133,8 +133,11 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
             mask = open_image(path).convert("L")
         except BadImage as error:
             raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
-        if mask.size != _size(dataset, index):
-            raise DataError(f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels, its photo is not")
+        if mask.size != (size := _size(dataset, index)):
+            raise DataError(
+                f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels and its photo {size[0]} x {size[1]}"
+                ": make masks of the photos' sizes"
+            )
         found.append(np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"))) > 0)
     shapes = {mask.shape for mask in found if mask is not None}
     if len(shapes) != 1:
@@ -190,10 +193,10 @@ def _from_csv(path: Path) -> BoxTable:
     if path.stat().st_size > LARGEST:
         raise ValueError("the file is too large: write it as parquet")
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = list(rows[0]) if rows else []
+        reader = csv.DictReader(file)
+        rows, names = list(reader), list(reader.fieldnames or ())
     _check_columns(names)
-    boxes = np.array([[parse_number(row[c] or "", c) for c in COLUMNS[1:]] for row in rows], np.float64)
+    boxes = np.array([[parse_number(row[c] or "", c) for c in COLUMNS[1:]] for row in rows], np.float64).reshape(-1, 4)
     classes = np.array([parse_whole(row["class"] or "") for row in rows]) if "class" in names else None
     return BoxTable([row["id"] or "" for row in rows], boxes, classes)
 

@@ -83,7 +83,7 @@ class LIME(Attribution[Copies]):
     segmentation: Segmentation = Field("slic", description="slic: pieces of like colour (scikit-image); or grid")
     segments: PositiveInt = Field(50, description="number of segments, about")
     compactness: PositiveFloat = Field(30.0, description="how much nearness counts beside colour in SLIC")
-    sigma: NonNegativeFloat = Field(3.0, description="deviation of the blur before SLIC, in pixels")
+    sigma: NonNegativeFloat = Field(3.0, description="deviation of the blur before SLIC, in pixels", le=100)
     samples: PositiveInt = Field(1000, description="number of copies")
     kernel: PositiveFloat = Field(0.25, description="width of the kernel that weighs copies, in cosine distance")
     ridge: NonNegativeFloat = Field(1.0, description="weight of the squared coefficients")

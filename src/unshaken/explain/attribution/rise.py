@@ -22,7 +22,7 @@ class RISE(MaskedScores):
     """
 
     samples: PositiveInt = Field(1000, description="number of masks; the paper takes 4,000 to 8,000")
-    cells: int = Field(7, ge=2, description="cells of the grid along each side")
+    cells: int = Field(7, ge=2, le=1000, description="cells of the grid along each side")
     keep: float = Field(0.5, gt=0, le=1, description="probability p that a cell is kept")
 
     def count(self, height: int, width: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -76,6 +77,16 @@ class Answers:
         kept = self.examples.setdefault(stimulus, [])
         kept += [(i, x.cpu()) for i, x in zip(batch.ids, batch.images[: SHOWN - len(kept)], strict=False)]
 
+    def _undecided(self) -> list[str]:
+        """A sentence for each model whose output was not finite for some images."""
+        asked = list(zip(self.columns.get("model", ()), self.columns.get("confidence", ()), strict=True))
+        counts = {m: [math.isnan(c) for name, c in asked if name == m] for m in self.oracles}
+        return [
+            f"{name} gives no finite output for {sum(wrong):,} of {len(wrong):,} images: these count as wrong."
+            for name, wrong in counts.items()
+            if any(wrong)
+        ]
+
     def _add(self, n: int, **values: Any) -> None:
         for name, value in values.items():
             self.columns.setdefault(name, []).extend(value if isinstance(value, list) else [value] * n)
@@ -89,6 +100,7 @@ class Answers:
         stimuli = {name: [i for i, _ in examples] for name, examples in shown.items()}
         known = {"models": list(self.oracles), "stimuli": stimuli, **extra}
         meters = [oracle.meter for oracle in self.oracles.values()]
+        found["remarks"] = (*found.get("remarks", ()), *self._undecided())
         return Findings(
             rows=self.columns,
             arrays={**pictures, **found.pop("arrays", {})},

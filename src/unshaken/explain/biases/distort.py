@@ -52,6 +52,8 @@ _STRONG: Mapping[str, tuple[str, Callable[[float], Apply]]] = {
     "noise": ("Gaussian noise, deviation {0:g}", lambda sd: lambda b, o, s: _noise(b, sd, s)),
 }
 """Name to words and to what makes the change of a strength."""
+LARGEST = 100
+"""Strength of a blur, in pixels, and of noise: what is more takes time and leaves nothing of the image."""
 _PLAIN: Mapping[str, tuple[str, Apply, bool]] = {
     "grey": ("without colour", lambda b, o, s: luma(b.images).expand_as(b.images), False),
     "silhouette": ("black outline on white, by Otsu's threshold", lambda b, o, s: silhouette(b.images), False),
@@ -89,6 +91,8 @@ def read_distortion(text: str) -> Distortion:
     if value <= 0 or (name == "scramble" and (value < 2 or value != int(value))):
         wanted = "a whole number of tiles from 2" if name == "scramble" else "a strength above 0"
         raise ParameterError(f"distortion {text!r}: give {wanted}")
+    if value > LARGEST and name != "scramble":
+        raise ParameterError(f"distortion {text!r}: give a strength of {LARGEST} at most")
     words, make = _STRONG[name]
     return Distortion(text, words.format(value), make(float(value)))
 

@@ -52,7 +52,7 @@ class FrequencyBias(Analysis):
     several: ClassVar[bool] = True
 
     sigma: PositiveFloat = Field(1.5, description="width of the Gaussian that divides low from high, in pixels", le=100)
-    radii: Annotated[tuple[float, ...], PLUS] = Field(
+    radii: Annotated[tuple[PositiveFloat, ...], PLUS] = Field(
         (2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
     )
 

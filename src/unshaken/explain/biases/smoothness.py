@@ -68,9 +68,9 @@ def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
     """
     if not named:
         return tuple(convolutions(model))
-    known = dict(model.net.named_modules())
+    known = {name for name, _ in model.net.named_modules() if name}
     for name in (names := tuple(named.split("+"))):
-        if name not in known or not name:
+        if name not in known:
             raise ModelError(f"model {model.name!r} has no layer {name!r}; {did_you_mean(name, known)}")
     return names
 
@@ -147,6 +147,10 @@ def _summed(
     ratios: dict[str, float] = {}
     models = list(layers)
     for (model, layer), (clean, noisy) in found.items():
+        if not bool((clean + noisy).isfinite().all()):
+            raise ModelError(
+                f"model {model!r}: activations of layer {layer!r} are infinite or NaN: leave the layer out"
+            )
         whole = LayerVariation(clean.mean(0), noisy.mean(0))
         place = layers[model].index(layer)
         standard = layers[models[0]][place] if place < len(layers[models[0]]) else layer

@@ -102,6 +102,11 @@ class Analysis(Parameters, ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images"})
     several: ClassVar[bool] = False
 
+    @property
+    def required(self) -> frozenset[str]:
+        """What `needs` names, and a model where a parameter names one of its layers."""
+        return self.needs | {"model"} if getattr(self, "layer", "") else self.needs
+
     @abstractmethod
     def find(self, subject: Subject) -> Findings:
         """Look.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
-from unshaken.core.errors import ModelError, did_you_mean
+from unshaken.core.errors import ModelError, did_you_mean, is_out_of_memory
 
 
 def last_map_layer(model: Classifier, images: Tensor) -> str:
@@ -83,6 +83,9 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
     Args:
         model: a classifier.
         images: at least one, `[n, C, H, W]`.
+
+    Raises:
+        ModelError: the model cannot take images of this shape.
     """
     found: list[tuple[str, tuple[int, ...]]] = []
     handles = []
@@ -92,6 +95,14 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
     try:
         with evaluating(model), torch.no_grad():
             model(images)
+    except (RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        shape = " x ".join(map(str, images.shape[1:]))
+        raise ModelError(
+            f"model {model.name!r} cannot take images of {shape} ({str(error).partition(chr(10))[0]}): "
+            "name the size that it takes in its SPEC, as in py:net.py:build?size=224"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()

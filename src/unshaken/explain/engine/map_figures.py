@@ -34,6 +34,23 @@ def method_figures(run: RunDir, name: str, metrics: Mapping[str, MapMetric]) -> 
     return {label: figure for label, figure in found.items() if figure is not None}
 
 
+def missing_values(run: RunDir, name: str, metrics: Sequence[str]) -> list[str]:
+    """A sentence for each metric that has no value on some samples.
+
+    Args:
+        run: with the rows `map_metrics`.
+        name: condition of the method.
+        metrics: names.
+    """
+    counts = {m: np.isnan(_values(run, name, m).values) for m in metrics}
+    return [
+        f"{m} has no value on {missing.sum():,} of {len(missing):,} samples: no object is known there, or the map "
+        "or the sums that it is compared with are constant."
+        for m, missing in counts.items()
+        if missing.any()
+    ]
+
+
 def differences(run: RunDir, name: str, control: str, metrics: Sequence[str]) -> dict[str, Figure]:
     """Each metric of a method minus that of a control, paired over samples.
 

@@ -90,7 +90,9 @@ def attribute(
         target = Target(images, explained_classes(oracle, images, classes))
         rng = SampleRng.of(seed, f"explain {found.info.name}", names)
         outcome = drive(found, target, oracle, rng, width=max(1, limit // found.width), progress=progress)
-    maps = outcome.result.map
+        maps = outcome.result.map
+        if "gradient" in found.needs and not bool(maps.any()):
+            _check_connected(model, images[:1])
     wrong = (~maps.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
     if wrong:
         raise DataError(
@@ -100,6 +102,17 @@ def attribute(
     return AttributionResult(
         maps, target.classes, outcome.result.error, outcome.forwards, outcome.backwards, outcome.seconds
     )
+
+
+def _check_connected(model: Classifier, images: Tensor) -> None:
+    """Refuse a model whose output is detached from its input: all gradients by it are 0, and say nothing."""
+    with torch.enable_grad():
+        logits = model(images.detach().clone().requires_grad_())
+    if not logits.requires_grad:
+        raise ModelError(
+            f"model {model.name!r} cuts gradients off (torch.no_grad or detach in its forward): take that out, or use "
+            "a method that needs scores alone, such as rise or occlusion"
+        )
 
 
 def explained_classes(oracle: Oracle, images: Tensor, classes: Tensor | None) -> Tensor:

@@ -61,6 +61,7 @@ class RepresentationDimension(Analysis):
                     found, duplicates = dimensions(values, settings)
                 except DataError as error:
                     rows.fail("dimension", str(error), model=name, layer=where, depth=layer.depth)
+                    remarks.append(f"{name}, {where}: no dimension, as {error}.")
                     continue
                 for kind, figure in found.items():
                     rows.add(f"dimension {kind}", figure, model=name, layer=where, depth=layer.depth)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.explain.engine.impute import impute
 from unshaken.explain.engine.perturbation_curve import removal_ranks
@@ -28,7 +29,15 @@ class ROAD(ProbedMetric):
     noise: NonNegativeFloat = Field(0.01, description="standard deviation of the noise, in [0, 1] pixel units")
 
     def count(self, height: int, width: int) -> int:
-        """The image itself, and the copies of each order."""
+        """The image itself, and the copies of each order.
+
+        Raises:
+            ParameterError: there are more steps than pixels.
+        """
+        if self.steps > height * width:
+            raise ParameterError(
+                f"road: steps={self.steps}: an image of {height} x {width} has {height * width} pixels: take fewer"
+            )
         return 1 + self.steps * (2 if self.order == "combined" else 1)
 
     def probes(self, target: MapTarget, number: Tensor) -> Probes:

@@ -21,7 +21,7 @@ from unshaken.explain.units.concepts import MADE, open_concepts
 from unshaken.explain.units.describer import Describer, best_phrase
 from unshaken.explain.units.edit import correct, single_accuracies
 from unshaken.explain.units.exemplars import Exemplars, Rank, probe
-from unshaken.explain.units.netdissect import NOT_FINITE, Names, quantile_remark, summary
+from unshaken.explain.units.netdissect import NOT_FINITE, Names, exemplar_remarks, summary
 from unshaken.explain.units.pictures import ImageReader, page_pictures
 from unshaken.explain.units.retrieval_describer import RetrievalDescriber
 from unshaken.measure import Figure
@@ -99,7 +99,7 @@ class MILAN(Analysis):
         figures |= _mean("agreement", rows["agreement"])
         arrays = {f"masks.{layer}": one.masks for layer, one in found.items()}
         arrays |= page_pictures(reader, found, {n: [w.score for w in said] for n, said in words.items()})
-        remarks = list(quantile_remark(max(one.error for one in found.values())))
+        remarks = list(exemplar_remarks(list(found.values())))
         remarks.append("A description is a correlation: take the unit out to see what it is for.")
         extra |= {"mask_size": list(next(iter(found.values())).size), "layers": list(found)}
         if self.annotations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -12,7 +13,7 @@ from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.units.concept_set import ConceptSet
 from unshaken.explain.units.concepts import MADE, open_concepts
-from unshaken.explain.units.exemplars import probe
+from unshaken.explain.units.exemplars import Exemplars, probe
 from unshaken.explain.units.overlap import Overlap, count_overlap
 from unshaken.explain.units.pictures import ImageReader, page_pictures
 from unshaken.measure import Figure, share
@@ -66,7 +67,7 @@ class NetDissect(Analysis):
                     rows[name].append(value)
         told = [s if d else None for s, d in zip(rows["score"], rows["description"], strict=True)]
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
-        remarks = quantile_remark(max(one.error for one in found.values()))
+        remarks = exemplar_remarks(list(found.values()))
         extra |= {"least": self.least, "concepts": len(concepts.concepts), "categories": list(concepts.categories)}
         extra |= {"layers": list(found), "mask_size": list(next(iter(found.values())).size)}
         scores = {n: [s for s, at in zip(told, rows["layer"], strict=True) if at == n] for n in found}
@@ -113,10 +114,14 @@ def summary(
     return figures, {"detectors": table}
 
 
-def quantile_remark(error: float) -> tuple[str, ...]:
-    """Say how exact thresholds are, where they are not.
+def exemplar_remarks(found: Sequence[Exemplars]) -> tuple[str, ...]:
+    """Say how exact thresholds are, where they are not, and of which units nothing can be said.
 
     Args:
-        error: by which share of all places a rank may be off at most.
+        found: the exemplars of each layer.
     """
-    return () if error == 0 else (f"Thresholds are quantiles to within {error:.2%} of all places.",)
+    error = max(one.error for one in found)
+    broken, units = sum(int(one.broken.sum()) for one in found), sum(len(one.broken) for one in found)
+    exact = f"Thresholds are quantiles to within {error:.2%} of all places." if error else ""
+    finite = f"{broken:,} of {units:,} units are infinite or NaN on some image and have no description."
+    return tuple(filter(None, (exact, finite if broken else "")))

@@ -12,6 +12,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import call, refuse_remembered, words
 from unshaken.core.device import find_device
+from unshaken.core.errors import ModelError
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
 from unshaken.models.loaders.spec import parse_model_spec
@@ -59,9 +60,14 @@ def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifi
     Args:
         model: a SPEC, a `Classifier`, or any module from images in [0, 1] to logits.
         download: as of `load_model`.
+
+    Raises:
+        ModelError: it is none of these, or as of `load_model`.
     """
     if isinstance(model, str):
         return load_model(model, download=download)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"a model is a SPEC such as 'demo' or a torch module, not of type {type(model).__name__}")
     return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
 
 
