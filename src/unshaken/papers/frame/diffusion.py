@@ -32,7 +32,9 @@ def learned_edm(
     options = {"net": settings, "noise": noise, "fitting": fitting}
 
     def make() -> dict[str, Tensor]:
-        return fit(model, data.images, data.labels if classes else None, fitting).model.net.state_dict()
+        return (
+            fit(model, data.images, data.labels if classes else None, fitting).model.get_submodule("net").state_dict()
+        )
 
     key = {"data": data.digest, **{k: v.model_dump(mode="json") for k, v in options.items()}}
     model.net.load_state_dict(context.weights(name, key, make, [fit, EDM, UNet]))
