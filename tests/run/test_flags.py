@@ -210,6 +210,7 @@ def test_no_doubt_lacks_a_test():
     tested = set(TOYS) | {"out-of-budget", "normalisation", "certificate-broken"} | of_detectors
     elsewhere = {"unknown-method"}  # tests/report/test_without_plugin.py
     elsewhere |= {
+        "assumed-depth",
         "weak-substitute",
         "flat-images",
         "repeated-images",

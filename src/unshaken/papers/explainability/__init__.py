@@ -99,7 +99,7 @@ class ExplainabilityPaper(Paper):
         "alone; GradCAM and RISE best",
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "gain.gradient": ("Share of the map on the object, gain by robust training, gradient family", "share"),
+        "gain.gradient": ("Gain on the object by robust training, gradient family", "share"),
         "gain.cam": ("The same, CAM family", "share"),
         "gain.perturbation": ("The same, perturbation family", "share"),
         "advprop_minus_standard": ("AdvProp less standard training, mean of nine methods", "share"),
