@@ -100,8 +100,8 @@ class MilanPaper(Paper):
         "Whether phrases are good is measured by attributes of synthetic units, in the place of BERTScore against "
         "people.",
         "The test of phrases was changed after a first run that contradicted its part (F1 lower by 0.31 than a single "
-        "label): the captioner is trained for longer and its last epoch is kept, and all synthetic units are different. "
-        "The kept result has other seeds than the runs that this was seen in.",
+        "label): the captioner is trained for longer and its last epoch is kept, and all synthetic units are "
+        "different. The kept result has other seeds than the runs in which this was seen.",
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = SMALL
