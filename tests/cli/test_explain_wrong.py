@@ -58,6 +58,18 @@ def not_numbers():
 def detached():
     return Detached().eval()
 
+class Frozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.head(self.norm(self.first(x)).mean((2, 3)))
+
+def frozen():
+    return Frozen().eval()
+
 def overflow():
     return Overflow().eval()
 
@@ -92,6 +104,8 @@ def check_refused(result, words):
         ("filter-quality representation-dimension:k=2", "not_numbers", "'0.weight' are not numbers|representation"),
         ("gradient", "detached", "cuts gradients off|rise"),
         ("gradcam", "detached", "cuts gradients off|rise"),
+        ("integrated-gradients", "frozen", "cuts gradients off|rise"),
+        ("meaningful-perturbation:steps=2", "frozen", "cuts gradients off|rise"),
         ("smoothness:layers=first+root", "overflow", "activations of layer 'root' are infinite or NaN"),
         ("smoothness:layers=frist", "overflow", "no layer 'frist'; did you mean 'first'?"),
         ("smoothness:layers=zz", "overflow", "no layer 'zz'; known: first, head, root"),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.api.options import Options
+from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
@@ -190,7 +191,7 @@ def images_a_pass(inputs: Inputs, options: Options) -> int:
     """Images in one pass at most."""
     if options.batch_size != "auto":
         return options.batch_size
-    return max(8, min(256 if inputs.device == "cpu" else 512, 2**23 // inputs.numbers))
+    return usual_batch(inputs.numbers, inputs.device)
 
 
 def choose_device(name: str) -> str:

@@ -76,6 +76,21 @@ class Batch:
         )
 
 
+def usual_batch(numbers: int, device: torch.device | str) -> int:
+    """Images in one pass where the user names no number: as many as keep both memory and a processor's cache happy.
+
+    On a CPU large images are quicker in small batches, whose activations stay in the cache: EfficientNet-Lite0 at 224
+    pixels takes twice the time an image in batches of 56 as in batches of 4.
+
+    Args:
+        numbers: C x H x W of an image.
+        device: where the model is.
+    """
+    if torch.device(device).type == "cpu":
+        return max(4, min(256, 2**20 // numbers))
+    return max(8, min(512, 2**23 // numbers))
+
+
 def in_unit_range(images: Tensor, source: str) -> Tensor:
     """Images checked to lie in [0, 1], a tolerance of 1e-4 clipped away.
 

@@ -56,8 +56,8 @@ class MaskFolder(Dataset):
 
     def content(self) -> Iterable[object]:
         """Names, sizes and times of change of the images, and the masks."""
-        assert self.labels is not None
-        return [self._size, self.labels.tobytes(), *((f.id, f.mark) for f in self._files)]
+        masks = b"" if self.labels is None else self.labels.tobytes()
+        return [self._size, masks, *((f.id, f.mark) for f in self._files)]
 
 
 def open_masks(target: str, options: Options) -> MaskFolder:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
@@ -216,7 +216,7 @@ class _Fitting:
         check_model(model, first.images)
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
-        size = limit or max(8, min(256, 2**23 // first.images[0].numel()))
+        size = limit or usual_batch(first.images[0].numel(), first.images.device)
         self.oracle = Oracle(model, limit=size, search_copy=search_copy(model, first.images))
 
     def fit_data(self, bank: NDArray[np.int64], tune: NDArray[np.int64], keep: int, task: Task) -> FitData:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.errors import DataError
 from unshaken.core.registry import Parameters
 from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
@@ -50,6 +51,17 @@ class Subject:
     def bad(self) -> dict[str, str]:
         """Id to reason of the samples that could not be read so far."""
         return {}
+
+    @property
+    def samples(self) -> Dataset:
+        """The samples.
+
+        Raises:
+            DataError: there are none.
+        """
+        if self.dataset is None:
+            raise DataError("there are no images to look at: name data")
+        return self.dataset
 
     def batches(self, view: View | None = None) -> Iterator[Batch]:
         """The readable samples, in order, as the first model (or `view`) looks at photos, on the device.

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import parse_method
 from unshaken.explain.engine.attribution import Attribution
@@ -25,7 +26,7 @@ def make_case(
     boxes: Sequence[Tensor] | None = None,
     ids: Sequence[str] | None = None,
     seed: int = 0,
-    limit: int = 256,
+    limit: int | None = None,
 ) -> tuple[Case, AttributionResult]:
     """Make maps, ready to be judged.
 
@@ -39,7 +40,7 @@ def make_case(
         boxes: for each sample `[n, 4]`; see `Case`.
         ids: one a sample; default its number.
         seed: of the run.
-        limit: images in one pass at most.
+        limit: images in one pass at most; default `usual_batch`.
 
     Returns:
         The case, and what the maps cost.
@@ -55,6 +56,7 @@ def make_case(
     [5, 5]
     """
     names = tuple(map(str, range(len(images))) if ids is None else ids)
+    limit = limit or usual_batch(images[0].numel(), images.device)
     found = parse_method(method, "explain") if isinstance(method, str) else method
     options: dict[str, Any] = {"ids": names, "seed": seed, "limit": limit}
     first = attribute(model, images, found, classes=classes, **options)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ModelError, ParameterError
@@ -52,7 +52,7 @@ def attribute(
     classes: Tensor | None = None,
     ids: Sequence[str] | None = None,
     seed: int = 0,
-    limit: int = 256,
+    limit: int | None = None,
     progress: Task | None = None,
 ) -> AttributionResult:
     """Explain a class of each image by a map of its pixels.
@@ -67,7 +67,7 @@ def attribute(
         classes: int64 `[N]`, the class to explain; default what the model predicts.
         ids: one a sample; default its number.
         seed: of the run, for methods that draw.
-        limit: images in one pass at most.
+        limit: images in one pass at most; default `usual_batch`.
         progress: advanced by one for each image that is done.
 
     Raises:
@@ -81,6 +81,7 @@ def attribute(
     names = Batch(images, None, tuple(map(str, range(len(images))) if ids is None else ids)).ids
     if not len(images):
         raise DataError("there is no image to explain: give one or more")
+    limit = limit or usual_batch(images[0].numel(), images.device)
     with evaluating(model):
         quick = search_copy(model, images[:2]) if found.repeated else None
         oracle = Oracle(model, limit=limit, search_copy=quick)
@@ -91,7 +92,7 @@ def attribute(
         rng = SampleRng.of(seed, f"explain {found.info.name}", names)
         outcome = drive(found, target, oracle, rng, width=max(1, limit // found.width), progress=progress)
         maps = outcome.result.map
-        if "gradient" in found.needs and not bool(maps.any()):
+        if "gradient" in found.needs and (quick is not None or not bool(maps.any())):
             _check_connected(model, images[:1])
     wrong = (~maps.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
     if wrong:
@@ -105,7 +106,10 @@ def attribute(
 
 
 def _check_connected(model: Classifier, images: Tensor) -> None:
-    """Refuse a model whose output is detached from its input: all gradients by it are 0, and say nothing."""
+    """Refuse a model whose output is detached from its input: all gradients by it are 0, and say nothing.
+
+    Its quicker copy may have gradients all the same, and so maps that are not those of the model.
+    """
     with torch.enable_grad():
         logits = model(images.detach().clone().requires_grad_())
     if not logits.requires_grad:

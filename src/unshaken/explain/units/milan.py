@@ -137,7 +137,6 @@ class MILAN(Analysis):
             subject: what was probed.
             reader: of its images.
         """
-        assert subject.dataset is not None
         said = []
         for unit in range(len(found.thresholds)):
             if bool(found.broken[unit]) or found.is_silent(unit):
@@ -146,7 +145,7 @@ class MILAN(Analysis):
             samples = [s for s in found.samples[unit].tolist() if s >= 0]
             masks = found.mask(unit).to(subject.device)
             images = reader.read(samples) if describer.needs_images else masks.new_zeros(0)
-            keys = describer.keys(images, masks, [subject.dataset.ids[s] for s in samples])
+            keys = describer.keys(images, masks, [subject.samples.ids[s] for s in samples])
             best = best_phrase(describer.phrases(keys), self.strength)
             if best is None:
                 said.append(UnitWords(error="no description: the describer has no phrase"))
@@ -187,7 +186,6 @@ def _rows(
     effects: Mapping[Unit, float],
     subject: Subject,
 ) -> dict[str, list[Any]]:
-    assert subject.dataset is not None
     names = ("description", "category", "score", "log_p_given", "log_p", "agreement", "error")
     rows: dict[str, list[Any]] = {
         n: [] for n in ("layer", "unit", "threshold", "exemplars", "values", "effect", *names)
@@ -198,7 +196,7 @@ def _rows(
             rows["layer"].append(layer)
             rows["unit"].append(unit)
             rows["threshold"].append(float(one.thresholds[unit]))
-            rows["exemplars"].append([subject.dataset.ids[s] for s in one.samples[unit][there].tolist()])
+            rows["exemplars"].append([subject.samples.ids[s] for s in one.samples[unit][there].tolist()])
             rows["values"].append(one.values[unit][there].tolist())
             rows["effect"].append(effects.get(Unit(layer, unit)))
             for name in names:

@@ -38,8 +38,7 @@ class ImageReader:
         Args:
             samples: places in the data, all readable.
         """
-        data, subject = self.subject.dataset, self.subject
-        assert data is not None  # there are no places in no data
+        data, subject = self.subject.samples, self.subject
         absent = sorted({s for s in samples if s not in self._held})
         place = {data.ids[s]: s for s in absent}
         for part in stream(data, absent, view=subject.model.view, workers=subject.workers, batch_size=subject.batch):

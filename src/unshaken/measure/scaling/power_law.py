@@ -168,7 +168,7 @@ def _with_floor(x: Numbers, y: Numbers, root: Numbers, start: Numbers, least: fl
     def gap(theta: Numbers) -> Numbers:
         return np.asarray(root * (np.log(theta[2] + np.exp(theta[0] - theta[1] * x)) - y))
 
-    best = None
+    tries = []
     for share in (0.0, 0.3, 0.6, 0.9):
         low = share * least
         line = np.polyfit(x, np.log(np.exp(y) - low), 1)
@@ -177,9 +177,8 @@ def _with_floor(x: Numbers, y: Numbers, root: Numbers, start: Numbers, least: fl
             gap, first, bounds=([-np.inf, -np.inf, 0], [np.inf, np.inf, least]), x_scale=[1, 1, least],
             xtol=1e-15, ftol=1e-15, gtol=1e-15,
         )  # fmt: skip
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
+        tries.append(found)
+    best = min(tries, key=lambda found: float(found.cost))
     return np.asarray(best.x, np.float64), np.asarray(best.jac, np.float64)
 
 
