@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class View:
         resize: short side in pixels before the cut, or None to resize straight to the cut's own short side.
         interpolation: `bilinear`, `bicubic` or `nearest`, on 8-bit pixels with antialiasing, as Pillow does.
         channels: 1 (luminance) or 3.
+        whole: resize the whole photo to `height` and `width`, whatever its own shape, and cut nothing off.
     """
 
     height: int
@@ -35,6 +37,7 @@ class View:
     resize: int | None = None
     interpolation: str = "bilinear"
     channels: int = 3
+    whole: bool = False
 
     def __str__(self) -> str:
         """In words, for reports.
@@ -44,6 +47,8 @@ class View:
         """
         short = min(self.height, self.width) if self.resize is None else self.resize
         colour = "grayscale" if self.channels == 1 else "RGB"
+        if self.whole:
+            return f"resized to {self.height} x {self.width} ({self.interpolation}), {colour}"
         cut = f"centre {self.height} x {self.width} cut"
         return f"short side resized to {short} px ({self.interpolation}), {cut}, {colour}"
 
@@ -69,6 +74,8 @@ class Classifier(nn.Module):
 
     mean: Tensor | None
     std: Tensor | None
+    task: ClassVar[str] = "classification"
+    """What its output is; see `unshaken.run.task`."""
 
     def __init__(
         self,

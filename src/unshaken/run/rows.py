@@ -148,6 +148,16 @@ def _none(condition: Condition, batch: Batch) -> None:
     return None
 
 
+class MakeRows(Protocol):
+    """Makes rows of a model's outputs, as `unshaken.run.task.Task.rows` does."""
+
+    def __call__(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]: ...
+
+
+def _outcomes(condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+    return [outcomes(condition, batch, outputs, **columns)]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The runner's side of a method: oracle, seed, clean logits, and whatever else its rows are computed with.
@@ -164,6 +174,7 @@ class Context:
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
+        rows: makes rows of the model's outputs; see `unshaken.run.task`. Those of `outcomes` where none is given.
     """
 
     oracle: Oracle
@@ -174,6 +185,7 @@ class Context:
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
+    rows: MakeRows = field(default=_outcomes, repr=False)
 
 
 class Journal(Protocol):
