@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +73,6 @@ class Classifier(nn.Module):
 
     mean: Tensor | None
     std: Tensor | None
-    task: ClassVar[str] = "classification"
-    """What its output is; see `unshaken.run.task`."""
 
     def __init__(
         self,
@@ -104,6 +101,11 @@ class Classifier(nn.Module):
         self.name = name
         self.reject = reject
         self.one_by_one = one_by_one
+
+    @property
+    def task(self) -> str:
+        """What its output means: `classification`, unless the net says something else; see `unshaken.run.task`."""
+        return str(getattr(self.net, "task", "classification"))
 
     @property
     def input_size(self) -> tuple[int, int] | None:

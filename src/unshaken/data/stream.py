@@ -83,10 +83,10 @@ def _stream(
         chosen.append(index)
         images.append(found)
         if len(chosen) == batch_size:
-            yield _batch(dataset, chosen, images)
+            yield _batch(dataset, chosen, images, view)
             chosen, images = [], []
     if chosen:
-        yield _batch(dataset, chosen, images)
+        yield _batch(dataset, chosen, images, view)
 
 
 def _decoded(
@@ -178,8 +178,9 @@ class _Prepare:
         return pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.mode_of_most)
 
 
-def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels]) -> Batch:
+def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels], view: View | None) -> Batch:
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     floats = stacked.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen]).long()
-    return Batch(floats, labels, tuple(dataset.ids[i] for i in chosen))
+    boxes = None if dataset.boxes is None else dataset.boxes.objects(dataset, chosen, view)
+    return Batch(floats, labels, tuple(dataset.ids[i] for i in chosen), boxes)

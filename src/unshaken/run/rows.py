@@ -151,7 +151,8 @@ def _none(condition: Condition, batch: Batch) -> None:
 class MakeRows(Protocol):
     """Makes rows of a model's outputs, as `unshaken.run.task.Task.rows` does."""
 
-    def __call__(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]: ...
+    def __call__(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """One part of `outcomes`, and parts of other tables."""
 
 
 def _outcomes(condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
@@ -253,9 +254,7 @@ def outcomes(
         "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.flatten().numpy()), logits.shape[1]).cast(
             pa.list_(pa.float32())
         ),
-        "forwards": _column(forwards, n).long().numpy(),
-        "backwards": _column(backwards, n).long().numpy(),
-        "seconds": _column(seconds, n).double().numpy(),
+        **cost_columns(n, forwards=forwards, backwards=backwards, seconds=seconds),
     }
     if batch.labels is not None:
         labels = batch.labels.cpu()
@@ -296,6 +295,17 @@ def table_of(part: Part) -> pa.Table:
         else:
             arrays.append(pa.nulls(n, type=column.type))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def cost_columns(
+    n: int, *, forwards: Tensor | int = 1, backwards: Tensor | int = 0, seconds: Tensor | float = 0.0
+) -> dict[str, Any]:
+    """What each of n samples cost: passes, and its share of the time."""
+    return {
+        "forwards": _column(forwards, n).long().numpy(),
+        "backwards": _column(backwards, n).long().numpy(),
+        "seconds": _column(seconds, n).double().numpy(),
+    }
 
 
 def _column(values: Tensor | float, n: int) -> Tensor:
