@@ -104,7 +104,7 @@ class Classifier(nn.Module):
 
     @property
     def task(self) -> str:
-        """What its output means: `classification`, unless the net says something else; see `unshaken.run.task`."""
+        """The meaning of the output: `classification`, unless the net has an attribute `task` of its own."""
         return str(getattr(self.net, "task", "classification"))
 
     @property

@@ -75,9 +75,9 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
             columns id and label that replaces labels, after all of these), `boxes` (a parquet or CSV file of objects'
-            boxes with the columns `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds `classes` (a
-            file with one name a line; for folder also lines of folder, tab, class), and for folder `links` (`follow`:
-            links to folders inside the data folder too; or a folder into which links may lead).
+            boxes: `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds
+            `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
+            (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:

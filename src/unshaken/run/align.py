@@ -87,8 +87,8 @@ def align_boxes(dataset: Dataset, classes: Sequence[str], *, model: str = "the m
     spec, table = dataset.options.spec, dataset.boxes
     if table is None:
         raise DataError(
-            f"{model} is a detector of objects and data {spec!r} has no boxes: give a file of them by the option boxes, "
-            "as in parquet:photos.parquet?boxes=boxes.parquet"
+            f"{model} is a detector of objects and data {spec!r} has no boxes: give a file of them by the option "
+            "boxes, as in parquet:photos.parquet?boxes=boxes.parquet"
         )
     if table.classes is None:
         raise DataError(f"the boxes of data {spec!r} have no column class, so that nothing says what they are of")

@@ -300,7 +300,7 @@ def table_of(part: Part) -> pa.Table:
 def cost_columns(
     n: int, *, forwards: Tensor | int = 1, backwards: Tensor | int = 0, seconds: Tensor | float = 0.0
 ) -> dict[str, Any]:
-    """What each of n samples cost: passes, and its share of the time."""
+    """Columns of the cost of n samples: passes, and its share of the time."""
     return {
         "forwards": _column(forwards, n).long().numpy(),
         "backwards": _column(backwards, n).long().numpy(),

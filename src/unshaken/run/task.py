@@ -15,7 +15,7 @@ from unshaken.run.rows import Condition, Part, outcomes
 
 
 class Task(ABC):
-    """What a model is for. Stressors and the runner make rows through it, and look into no output themselves."""
+    """The purpose of a model. Stressors and the runner make rows through it, and look into no output themselves."""
 
     name: ClassVar[str]
 
