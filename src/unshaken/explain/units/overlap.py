@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.units.concept_set import ConceptSet
-from unshaken.explain.units.exemplars import enlarged
+from unshaken.explain.units.enlarge import enlarge
 from unshaken.explain.units.layers import read_units
 
 
@@ -56,7 +56,7 @@ def count_overlap(
     def read(layer: str, maps: Tensor) -> None:
         limits = thresholds[layer].to(maps.device)[:, None, None]
         for i in range(len(maps)):
-            above = (enlarged(maps[i : i + 1], shape)[0] > limits).flatten(1).float()
+            above = (enlarge(maps[i], shape) > limits).flatten(1).float()
             both[layer].add_((above @ hot[i].T).double().cpu())
             area = above.sum(1).double().cpu()
             unit[layer].add_(area[:, None] * known[i].double())
