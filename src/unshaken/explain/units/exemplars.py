@@ -112,7 +112,7 @@ def probe(
         for layer in found.values():
             layer.start_areas()
         seen += _read(subject, {name: layer.add_areas for name, layer in found.items()}, "areas of units")
-    return {name: layer.exemplars(name) for name, layer in found.items()}, seen
+    return {name: found.pop(name).exemplars(name) for name in list(found)}, seen
 
 
 class _Layer:

@@ -123,8 +123,6 @@ def exemplar_remarks(found: Sequence[Exemplars]) -> tuple[str, ...]:
     """
     error = max(one.error for one in found)
     broken, units = sum(int(one.broken.sum()) for one in found), sum(len(one.broken) for one in found)
-    exact = (
-        f"Thresholds are the exact quantiles to within {error:.1%}, or {2.0**-OCTAVES:.1%} of the largest activation."
-    )
+    exact = f"Thresholds are exact to within {error:.1%}, or {2.0**-OCTAVES:.1%} of the largest activation."
     finite = f"{broken:,} of {units:,} units are infinite or NaN on some image and have no description."
     return tuple(filter(None, (exact if error else "", finite if broken else "")))

@@ -10,12 +10,10 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError
 
 EXACT = 1024
-"""Values of a stream up to which all are kept and the quantile is exact."""
+"""Values of a stream up to which all are kept and the quantile is exact; later as many wait to be counted at once."""
 OCTAVES = 8
 """Factors of two, below a stream's largest and above its smallest value, that have buckets of their own."""
-BUFFERED = 512
-"""Values of a stream that are worth a look at all its buckets: fewer wait for others."""
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 """Values that are counted at once: few enough to stay in a processor's cache."""
 MANTISSA = 23
 """Bits of a float32 below its exponent."""
@@ -33,7 +31,7 @@ class QuantileSketch:
     Error bound: the quantile lies between two neighbouring values of the sorted stream. Each is known to within the
     larger of `1 / resolution` of itself and `2**-OCTAVES` of the stream's largest absolute value. Counts are whole
     numbers that add up, so the answer does not depend on the order of the values or on their division into calls.
-    Memory: `4 D (2 OCTAVES resolution + 3)` bytes.
+    Memory: about `8 D (OCTAVES + 1 / 2) resolution` bytes.
 
     Args:
         q: in (0, 1), such as 0.99.
@@ -53,7 +51,7 @@ class QuantileSketch:
             raise ParameterError(f"resolution {resolution} must be a power of two from 2 to 128")
         self.q, self.resolution, self.n = q, resolution, 0
         self._shift = MANTISSA + 1 - resolution.bit_length()
-        self._half = OCTAVES * resolution + 1
+        self._half = OCTAVES * resolution + resolution // 2
         self._waiting: list[Tensor] = []
         self._counted = 0
         self._buckets: _Buckets | None = None
@@ -65,7 +63,7 @@ class QuantileSketch:
             values: `N m` of each stream, float32 `[N, D, m]`, finite.
         """
         self.n += values.shape[0] * values.shape[2]
-        if self.n <= EXACT or self.n - self._counted < BUFFERED:
+        if self.n - self._counted <= EXACT:
             self._waiting.append(values.clone())
         else:
             self._waiting.append(values)
@@ -131,17 +129,22 @@ class _Buckets:
         self.total += values.shape[0] * values.shape[2]
         if self.total > torch.iinfo(torch.int32).max:
             self.counts = self.counts.long()
-        width = self.counts.shape[1]
-        step = max(1, CHUNK // (values.shape[0] * values.shape[2]))
-        first = torch.arange(min(step, len(self.counts)), dtype=torch.int32, device=values.device)[:, None] * width
-        for at in range(0, len(self.counts), step):
+        several, streams, places = values.shape
+        width, step = self.counts.shape[1], min(streams, max(1, CHUNK // (several * places)))
+        whole = torch.empty(several, step, places, dtype=torch.int32, device=values.device)
+        halves = torch.empty(2, several, step, places, dtype=torch.int16, device=values.device)
+        first = torch.arange(step, dtype=torch.int32, device=values.device)[:, None] * width + self.half
+        for at in range(0, streams, step):
             rows = slice(at, at + step)
             counts = self.counts[rows]
-            keys = self._keys(values[:, rows])
-            keys -= keys.maximum(self.under[rows, None]).minimum(self.over[rows, None])
-            places = keys.int()
-            places += first[: len(counts)] + self.half
-            counts += torch.bincount(places.flatten(), minlength=counts.numel()).view_as(counts)
+            index, keys, middle = whole[:, : len(counts)], halves[0, :, : len(counts)], halves[1, :, : len(counts)]
+            self._keys(values[:, rows], index, keys, middle)
+            torch.maximum(keys, self.under[rows, None], out=middle)
+            torch.minimum(middle, self.over[rows, None], out=middle)
+            keys -= middle
+            index.copy_(keys)
+            index += first[: len(counts)]
+            counts += torch.bincount(index.flatten(), minlength=counts.numel()).view_as(counts)
 
     def ranked(self, rank: int) -> Tensor:
         """About the value of this rank, from 0 for the smallest, of each stream; float64 `[D]`."""
@@ -158,11 +161,18 @@ class _Buckets:
         value = torch.where(steps == 0, 0.0, value)
         return value.minimum(self.high.double()).maximum(self.low.double())
 
-    def _keys(self, values: Tensor) -> Tensor:
-        keys = (values.view(torch.int32) >> self.shift).to(torch.int16)
-        sign = keys >> 15
+    def _keys(self, values: Tensor, bits: Tensor, keys: Tensor, sign: Tensor) -> None:
+        """Write keys into `keys`; all but `values` are room of their shape, to be used again: int32, int16, int16."""
+        torch.bitwise_right_shift(values.view(torch.int32), self.shift, out=bits)
+        keys.copy_(bits)
+        torch.bitwise_right_shift(keys, 15, out=sign)
         sign &= (1 << (31 - self.shift)) - 1
         keys ^= sign
+
+    def _key(self, values: Tensor) -> Tensor:
+        """Keys of values, int16 of their shape."""
+        keys = torch.empty_like(values, dtype=torch.int16)
+        self._keys(values, torch.empty_like(values, dtype=torch.int32), keys, torch.empty_like(keys))
         return keys
 
     def _edge(self, bits: Tensor) -> Tensor:
@@ -172,8 +182,10 @@ class _Buckets:
     def _reach(self, low: Tensor, high: Tensor) -> None:
         """Have buckets up to `high` and down to `low`: those nearest to 0 join the middle."""
         self.low, self.high = self.low.minimum(low), self.high.maximum(high)
-        over = (self._keys(self.high) - self.half).clamp(min=0)
-        under = (self._keys(self.low) + self.half).clamp(max=-1)
+        over, below = self._key(self.high) - self.half, -1 - self._key(self.low) - self.half
+        step = 1 << max(0, MANTISSA - self.shift - 1)  # half a factor of two, so that it rarely moves
+        over, under = (-(-cut // step * step).clamp(max=0) for cut in (over, below))
+        under = -1 - under
         rows = (over > self.over).nonzero().squeeze(1)
         self.counts[rows, self.half :] = _joined(self.counts[rows, self.half :], (over - self.over)[rows])
         rows = (under < self.under).nonzero().squeeze(1)
