@@ -23,11 +23,13 @@ ATTRIBUTIONS = declare_table(
         ("prediction", pa.int64()),
         ("confidence", pa.float32()),
         ("gap", pa.float64()),
+        ("constant", pa.bool_()),
         *_PASSES,
         ("error", pa.string()),
     ],
 )
-"""`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have."""
+"""`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have;
+`constant`, whether it has one value everywhere and so ranks no pixel."""
 
 MAP_METRICS = declare_table(
     "map_metrics",
