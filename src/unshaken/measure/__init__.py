@@ -29,6 +29,7 @@ from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_
 from unshaken.measure.generation.nearest import Leakage, find_leakage
 from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.image_quality.fidelity import psnr, ssim
 from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
 from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
 from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
@@ -146,6 +147,7 @@ __all__ = [
     "paired_difference",
     "precision_recall",
     "predict_within",
+    "psnr",
     "recognisability",
     "relative_robustness",
     "risk_coverage",
@@ -155,6 +157,7 @@ __all__ = [
     "share",
     "signed_gap",
     "softmax",
+    "ssim",
     "stratified_share",
     "success_curve",
     "top_label",
