@@ -70,5 +70,5 @@ def test_a_spec_names_it_and_a_model_of_other_channels_is_refused():
     assert model.name == "demo:standard behind noise-self-regression"
     assert not any(p.requires_grad for p in model.net.enhance.parameters())
     four = Classifier(nn.Flatten(), view=View(8, 8, channels=4))
-    with pytest.raises(ModelError, match="takes images of 4 channels, not 1 or 3"):
+    with pytest.raises(ModelError, match="takes 4 channels, not 1 or 3"):
         NoiseSelfRegression(**QUICK).wrap(four)

@@ -57,7 +57,7 @@ class NoiseSelfRegression(SelfRegressionSettings, Defence):
         """
         if model.view is not None and model.view.channels not in (1, 3):
             raise ModelError(
-                f"noise-self-regression: model {model.name!r} takes images of {model.view.channels} channels, not 1 or 3"
+                f"noise-self-regression: model {model.name!r} takes {model.view.channels} channels, not 1 or 3"
             )
         device = next(iter(model.parameters()), torch.zeros(0)).device
         return GuardedModel(
