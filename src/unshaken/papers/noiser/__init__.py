@@ -42,8 +42,8 @@ class NoiserPaper(Paper):
     parts: ClassVar[Mapping[str, ClaimPart]] = {
         "dark": ClaimPart(
             statement="It brings dark photos near to what they were.",
-            rule=f"Shown if the mean PSNR against the original exceeds the dark photo's by more than {GAIN:g} dB, by the "
-            "interval over the seeds; contradicted if it is lower.",
+            rule=f"Shown if the mean PSNR against the original exceeds the dark photo's by more than {GAIN:g} dB, by "
+            "the interval over the seeds; contradicted if it is lower.",
         ),
         "over": ClaimPart(statement="It suppresses overexposure, too.", rule="As for dark, on overexposed photos."),
         "luminance": ClaimPart(
