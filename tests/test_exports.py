@@ -30,7 +30,7 @@ EXPORTS = {
     "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
     "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
     "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
-    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
+    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject Tileability UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
     "karras_grid load load_generator save",
