@@ -327,6 +327,7 @@ TINY: dict[str, Tiny] = {
         make_tints, "epochs=2",
         patches={
             **{f"unshaken.papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+            **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
