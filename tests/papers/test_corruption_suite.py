@@ -7,11 +7,11 @@ import copy
 import numpy as np
 import pytest
 
-from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, CorruptionSuitePaper
+from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, OTHERS, CorruptionSuitePaper
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.run import flat
-from unshaken.run.plan import THE_15
+from unshaken.run.plan import CIFAR_C_BAR, THE_15
 from unshaken.run.store import RunDir
 
 
@@ -80,6 +80,7 @@ def test_a_result_of_before_c_bar_was_tried_is_still_judged(measured):
 
 def test_the_groups_are_those_of_the_benchmark():
     assert NAMES == THE_15
+    assert OTHERS == CIFAR_C_BAR
 
 
 def test_figures_come_from_rows(finished):
