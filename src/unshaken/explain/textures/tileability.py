@@ -178,9 +178,9 @@ class Tileability(Analysis):
         side = self.side or (None if view is None else view.height)
         if view is not None:
             images = luma(images) if view.channels == 1 else images.expand(-1, 3, -1, -1)
-        options = {"tiles": self.tiles, "side": side, "sharpness": self.sharpness}
         try:
-            return float(tile_score(subject.model, images, **options)[0])
+            scores = tile_score(subject.model, images, tiles=self.tiles, side=side, sharpness=self.sharpness)
+            return float(scores[0])
         except RuntimeError as error:
             shape = " x ".join(str(size) for size in images.shape[1:])
             raise ModelError(

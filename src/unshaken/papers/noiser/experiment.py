@@ -98,7 +98,7 @@ def show(
     if context.has(label, "shown") and (classifier is None or context.has(label)):
         return
     with torch.no_grad():
-        changed = torch.cat([change(piece) for piece in given.images.split(PIECE)])
+        changed = torch.cat([change(piece) for piece in torch.split(given.images, PIECE)])
     if classifier is not None:
         context.predict(label, classifier, given.with_images(changed))
     if not context.has(label, "shown"):
@@ -108,7 +108,7 @@ def show(
 def likeness(images: Tensor, originals: Tensor) -> dict[str, list[float]]:
     """PSNR, SSIM, mean luminance, and the largest minus the smallest mean of a channel, of each image."""
     found: dict[str, list[float]] = {"psnr": [], "ssim": []}
-    for one, other in zip(images.split(PIECE), originals.split(PIECE), strict=True):
+    for one, other in zip(torch.split(images, PIECE), torch.split(originals, PIECE), strict=True):
         found["psnr"] += psnr(one.numpy(), other.numpy()).tolist()
         found["ssim"] += ssim(one.numpy(), other.numpy()).tolist()
     means = images.mean((2, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,47 +21,57 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
     seeds = list(rows.repetitions(paper.seeds).values())
     changed = [exposure for exposure in EXPOSURES if exposure != CLEAN]
 
-    def over(figure: Callable[[Rows], float], low: float = 0.0, high: float = 1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed) for seed in seeds], low=low, high=high)
+    def gain(one: str, beside: str, exposure: str) -> list[float]:
+        """By how much a network raises the mean PSNR, by seed."""
+        before = shown(rows, "psnr", beside, exposure).mean()
+        return [float(shown(seed, "psnr", one, exposure).mean() - before) for seed in seeds]
 
-    def gain(one: str, beside: str, exposure: str) -> Callable[[Rows], float]:
-        before = shown(rows, "psnr", beside, exposure)
-        return lambda seed: float(np.mean(shown(seed, "psnr", one, exposure) - before))
-
-    def decibels(figure: Callable[[Rows], float]) -> dict[str, Any]:
-        return over(figure, -MOST, MOST)
-
-    without = gain(NO_NORM, GIVEN, DARK)
-    with_norm = gain(NOISER, GIVEN, DARK)
+    with_norm, without = gain(NOISER, GIVEN, DARK), gain(NO_NORM, GIVEN, DARK)
     found: dict[str, Any] = {
         "gain": {exposure: decibels(gain(NOISER, GIVEN, exposure)) for exposure in changed},
         "no_norm": {exposure: decibels(gain(NO_NORM, GIVEN, exposure)) for exposure in changed},
-        "norm": decibels(lambda seed: with_norm(seed) - without(seed)),
+        "norm": decibels([one - other for one, other in zip(with_norm, without, strict=True)]),
         "better": {exposure: decibels(gain(NOISER, CONTROL, exposure)) for exposure in EXPOSURES},
         "hurt": {exposure: mean_of(hurt(rows, seeds, exposure)) for exposure in changed},
         "accuracy": {
-            GIVEN: {e: rows.accuracy(f"{GIVEN}.{e}") for e in EXPOSURES},
-            CONTROL: {e: rows.accuracy(f"{CONTROL}.{e}") for e in EXPOSURES},
-            NOISER: {e: over(lambda seed, e=e: float(seed.correct(f"{NOISER}.{e}").mean())) for e in EXPOSURES},
+            **{name: {e: rows.accuracy(f"{name}.{e}") for e in EXPOSURES} for name in (GIVEN, CONTROL)},
+            NOISER: {e: across_seeds([accuracy(seed, e) for seed in seeds], low=0.0) for e in EXPOSURES},
         },
-        "accuracy_gain": {e: accuracy_gain(rows, seeds, e) for e in EXPOSURES},
+        "accuracy_gain": {exposure: accuracy_gain(rows, seeds, exposure) for exposure in EXPOSURES},
         "cost": cost(rows),
     }
     for figure in ("psnr", "ssim", "luminance", "spread"):
         found[figure] = {
-            **{
-                name: {e: mean_of(shown(rows, figure, name, e)) for e in EXPOSURES if (name, e) != (GIVEN, CLEAN)}
-                for name in (GIVEN, CONTROL)
-            },
-            **{
-                name: {
-                    e: over(lambda s, n=name, e=e, f=figure: float(shown(s, f, n, e).mean()), 0, MOST)
-                    for e in EXPOSURES
-                }
-                for name in (NOISER, NO_NORM)
-            },
+            **{name: unchanged(rows, figure, name) for name in (GIVEN, CONTROL)},
+            **{name: enhanced(seeds, figure, name) for name in (NOISER, NO_NORM)},
         }
     return found
+
+
+def decibels(differences: Sequence[float]) -> dict[str, Any]:
+    """The mean of differences of two PSNR over the seeds."""
+    return across_seeds(differences, low=-MOST, high=MOST)
+
+
+def unchanged(rows: Rows, figure: str, name: str) -> dict[str, Any]:
+    """A figure by exposure, over the photos, without a network; the photo itself is not beside itself."""
+    exposures = [exposure for exposure in EXPOSURES if (name, exposure) != (GIVEN, CLEAN)]
+    return {exposure: mean_of(shown(rows, figure, name, exposure)) for exposure in exposures}
+
+
+def enhanced(seeds: Sequence[Rows], figure: str, name: str) -> dict[str, Any]:
+    """The mean over the photos by exposure, over the seeds of a network."""
+    return {
+        exposure: across_seeds(
+            [float(shown(seed, figure, name, exposure).mean()) for seed in seeds], low=-1.0, high=MOST
+        )
+        for exposure in EXPOSURES
+    }
+
+
+def accuracy(rows: Rows, exposure: str) -> float:
+    """Of the classifier on photos that a network of one seed enhanced."""
+    return float(rows.correct(f"{NOISER}.{exposure}").mean())
 
 
 def shown(rows: Rows, figure: str, name: str, exposure: str) -> Numbers:
