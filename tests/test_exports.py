@@ -30,7 +30,7 @@ EXPORTS = {
     "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
     "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
     "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
-    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
+    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject Tileability UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
     "karras_grid load load_generator save",
@@ -38,18 +38,19 @@ EXPORTS = {
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
     "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
-    "NFgsm Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
-    "RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads "
-    "TrAct Trades WorstClass",
+    "NFgsm Noise Noise2Net NoiseSelfRegression PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL "
+    "RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature "
+    "TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
     "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
     "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
-    "JpegCompression Lines LowLight MotionBlur NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
-    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow Sparkles "
-    "Spatter SpeckleNoise Translation TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
+    "JpegCompression Lines LowLight MotionBlur NearFocus Overexposure PatchCorruption PerlinNoise PhaseNoise "
+    "PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow "
+    "Sparkles Spatter SpeckleNoise Translation TransverseChromaticAbberation Underexposure XyMotionBlur ZMotionBlur "
+    "ZoomBlur",
 }
 
 

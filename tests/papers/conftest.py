@@ -327,6 +327,7 @@ TINY: dict[str, Tiny] = {
         make_tints, "epochs=2",
         patches={
             **{f"unshaken.papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+            **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
@@ -409,6 +410,10 @@ TINY: dict[str, Tiny] = {
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "noiser": Tiny(
+        "seeds=2,photos=4,hidden=2,steps=2", lambda folder: "demo", "steps=3", model=lambda folder: "demo:standard",
+        wall_times=("step_seconds", "image_seconds"),
     ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
