@@ -164,6 +164,8 @@ class Context:
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
+        object_masks: gives, from a folder of masks as large as the photos, where the objects of samples (ids) are in
+            what the model sees, bool `[N, H, W]`; None outside a run.
     """
 
     oracle: Oracle
@@ -174,6 +176,7 @@ class Context:
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
+    object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
 
 
 class Journal(Protocol):
