@@ -44,7 +44,9 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
+    "BackgroundRandom ObjectDirection ObjectPosition ObjectSize "
+    "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
     "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
     "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
     "JpegCompression Lines LowLight MotionBlur NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
