@@ -28,7 +28,7 @@ EXPORTS = {
     "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient "
     "GradientAttention GradientShap GuidedBackprop Infidelity InputKinds InputXGradient "
     "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
-    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
+    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect ObjectMasks "
     "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
     "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",

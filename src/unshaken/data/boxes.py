@@ -100,7 +100,9 @@ class BoxTable:
             own = rows.get(dataset.ids[index], [])
             if labels is not None and self.classes is not None:
                 own = [row for row in own if self.classes[row] == labels[i]]
-            found.append(_placed(self.boxes[own], *_size(dataset, index), seen_as(dataset, view)) if own else _NONE)
+            found.append(
+                _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view)) if own else _NONE
+            )
         return found
 
 
@@ -133,7 +135,7 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
             mask = open_image(path).convert("L")
         except BadImage as error:
             raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
-        if mask.size != (size := _size(dataset, index)):
+        if mask.size != (size := photo_size(dataset, index)):
             raise DataError(
                 f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels and its photo {size[0]} x {size[1]}"
                 ": make masks of the photos' sizes"
@@ -155,7 +157,7 @@ def seen_as(dataset: Dataset, view: View | None) -> View | None:
     return view if size is None else View(size, size, size)
 
 
-def _size(dataset: Dataset, index: int) -> tuple[int, int]:
+def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
     """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
     try:
         return form_of(dataset.fetch(index))[1]

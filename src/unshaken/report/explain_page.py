@@ -20,6 +20,7 @@ GROUPS = {
     "filters": "filters and layers",
     "biases": "biases",
     "geometry": "geometry of data and representation",
+    "masks": "masks of objects",
 }
 
 
