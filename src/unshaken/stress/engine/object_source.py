@@ -61,7 +61,7 @@ def find_masks(
                 f"masks={source!r} is no folder: give a folder with ID.png for each sample, {CENTRE}, {GREY}, or the "
                 "SPEC of a segmentation model"
             )
-        found += [_read(read or _reader_of(size), source, name) for name in ids]
+        found += [_read(read or _read_whole, source, name) for name in ids]
     elif isinstance(source, Mapping):
         found += [source.get(name, f"no mask of sample {name!r} was given") for name in ids]
     else:
@@ -105,25 +105,23 @@ def _segment(logits: Tensor, spec: str) -> Tensor:
 
 
 def _read(read: MaskReader, folder: str, name: str) -> Tensor | str:
+    """The mask of a sample, or why there is none."""
+    path = Path(folder) / Path(name).with_suffix(".png")
+    if not path.is_file():
+        return f"no mask {str(path)!r}: write the masks of samples as <id>.png"
     try:
         return read(folder, name)
     except UnshakenError as error:
         return str(error)
 
 
-def _reader_of(size: torch.Size) -> MaskReader:
-    """Reads masks that are as large as the image."""
-
-    def read(folder: str, name: str) -> Tensor:
-        path = Path(folder) / Path(name).with_suffix(".png")
-        if not path.is_file():
-            raise DataError(f"no mask {str(path)!r}: write the masks of samples as <id>.png")
-        try:
-            return torch.from_numpy(np.asarray(open_image(path).convert("L")) > 0)
-        except BadImage as error:
-            raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
-
-    return read
+def _read_whole(folder: str, name: str) -> Tensor:
+    """A mask as it is."""
+    path = Path(folder) / Path(name).with_suffix(".png")
+    try:
+        return torch.from_numpy(np.asarray(open_image(path).convert("L")) > 0)
+    except BadImage as error:
+        raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
 
 
 def _fault(mask: Tensor, size: torch.Size) -> str:
