@@ -70,13 +70,13 @@ def run(paper: ImageNetEPaper, context: Context) -> None:
 
 def show(context: Context, nets: Sequence[Classifier], name: str, batch: Batch, edit: Edit | None = None) -> None:
     """Outcome rows of all networks on the same pixels, resized to the size that each takes."""
-    method = {} if edit is None else {"method": edit.method.partition(":")[0], "severity": edit.severity}
+    method, severity = ("clean", None) if edit is None else (edit.method.partition(":")[0], edit.severity)
     for place, net in enumerate(nets):
         size = net.input_size or tuple(batch.images.shape[2:])
         images = batch.images
         if tuple(images.shape[2:]) != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
-        context.predict(f"{place}.{name}", net, batch.with_images(images), **method)
+        context.predict(f"{place}.{name}", net, batch.with_images(images), method=method, severity=severity)
 
 
 def choose(paper: ImageNetEPaper, context: Context, net: Classifier, photos: Batch) -> Objects:

@@ -50,20 +50,15 @@ class BackgroundComplexity(BackgroundEdit):
             ModelError: the generator is absent or no DDPM.
         """
         guidance, filled = self.guidance * GROWTH[severity - 1], self.backgrounds(images, masks)
+        rows = [slice(i, i + 1) for i in range(len(images))]
         if not self.generator:
-            one_by_one = [
-                climb_complexity(paste, mask, CHANGE * guidance, self.steps)
-                for paste, mask in zip(images.split(1), masks.split(1), strict=True)
-            ]
-            return torch.cat(one_by_one)
+            change = CHANGE * guidance
+            return torch.cat([climb_complexity(images[r], masks[r], change, self.steps) for r in rows])
         model = load_ddpm(self.generator).to(images.device)
         made = [
-            blend_by_diffusion(
-                model, filled[i : i + 1], images[i : i + 1], masks[i : i + 1], rng[i : i + 1], steps=self.steps,
-                guidance=guidance,
-            )
-            for i in range(len(images))
-        ]  # fmt: skip
+            blend_by_diffusion(model, filled[r], images[r], masks[r], rng[r], steps=self.steps, guidance=guidance)
+            for r in rows
+        ]
         return torch.cat(made)
 
 

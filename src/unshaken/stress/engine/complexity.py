@@ -26,7 +26,8 @@ def complexity(images: Tensor, *, brightness: bool = True) -> Tensor:
     magnitude = torch.fft.fft2(images).abs()
     if not brightness:
         magnitude = magnitude.flatten(2)[..., 1:]
-    return magnitude.flatten(2).sum(2).mean(1) / images.shape[2:].numel()
+    total: Tensor = magnitude.flatten(2).sum(2).mean(1)
+    return total / images.shape[2:].numel()
 
 
 def complexity_gradient(images: Tensor) -> Tensor:
@@ -41,7 +42,8 @@ def complexity_gradient(images: Tensor) -> Tensor:
     magnitude = spectrum.abs()
     phase = torch.where(magnitude > 0, spectrum / magnitude.clamp(min=1e-30), torch.zeros_like(spectrum))
     phase[..., 0, 0] = 0
-    return torch.fft.ifft2(phase).real
+    slope: Tensor = torch.fft.ifft2(phase).real
+    return slope
 
 
 def climb_complexity(images: Tensor, masks: Tensor, change: float, steps: int) -> Tensor:

@@ -91,7 +91,7 @@ def _computed(source: str | MaskFunction, images: Tensor) -> Tensor:
         return foreground(images)
     if isinstance(source, str):
         model = second_model(source).to(images.device)
-        return torch.cat([_segment(model(image), source) for image in images.split(1)])
+        return torch.cat([_segment(model(image), source) for image in torch.split(images, 1)])
     return source(images)
 
 
