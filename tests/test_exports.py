@@ -28,7 +28,7 @@ EXPORTS = {
     "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient "
     "GradientAttention GradientShap GuidedBackprop Infidelity InputKinds InputXGradient "
     "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
-    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
+    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect ObjectMasks "
     "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
     "ScoreCAM SensitivityN SmoothGrad Smoothness Subject Tileability UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",
@@ -44,7 +44,9 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
+    "BackgroundRandom ObjectDirection ObjectPosition ObjectSize "
+    "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
     "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
     "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
     "JpegCompression Lines LowLight MotionBlur NearFocus Overexposure PatchCorruption PerlinNoise PhaseNoise "

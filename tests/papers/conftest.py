@@ -385,6 +385,10 @@ TINY: dict[str, Tiny] = {
     "generated-datasets": Tiny(
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
     ),
+    "imagenet-e": Tiny(
+        "photos=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
+        model=lambda folder: "demo:standard|demo:robust|demo:standard",
+    ),
     "imagenet-mistakes": Tiny(
         "seeds=1,images=200,tested=40,epochs=4,small_data=parquet:{folder}/tints.parquet,photos=40,photo_data=demo,"
         "photo_nets=demo:robust+demo:standard,random_pairs=60",

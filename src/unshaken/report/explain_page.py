@@ -21,6 +21,7 @@ GROUPS = {
     "biases": "biases",
     "geometry": "geometry of data and representation",
     "textures": "how well textures tile",
+    "masks": "masks of objects",
 }
 
 

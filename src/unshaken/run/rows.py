@@ -176,6 +176,8 @@ class Context:
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
         rows: makes rows of the model's outputs; see `unshaken.run.task`. Those of `outcomes` where none is given.
+        object_masks: gives, from a folder of masks as large as the photos, where the objects of samples (ids) are in
+            what the model sees, bool `[N, H, W]`; None outside a run.
     """
 
     oracle: Oracle
@@ -187,6 +189,7 @@ class Context:
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
     rows: MakeRows = field(default=_outcomes, repr=False)
+    object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
 
 
 class Journal(Protocol):

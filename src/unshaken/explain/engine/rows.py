@@ -37,6 +37,12 @@ MAP_METRICS = declare_table(
 )
 """`condition` and `method` are those of the map; `metric` judges it."""
 
+OBJECT_MASKS = declare_table(
+    "object_masks",
+    [("id", pa.string()), *_KEY, ("object_size", pa.float64()), ("error", pa.string())],
+)
+"""`object_size` is the share of what the model sees that the mask covers."""
+
 UNITS = declare_table(
     "units",
     [

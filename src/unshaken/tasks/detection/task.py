@@ -15,7 +15,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import Dataset
-from unshaken.data.boxes import seen_as, size_of
+from unshaken.data.boxes import seen_as, photo_size
 from unshaken.data.view_geometry import place_photo
 from unshaken.measure.object_detection.matching import box_iou, match
 from unshaken.run.flag import Flag
@@ -104,7 +104,7 @@ class Detection(Task):
         """Factor and offset, of (x, y, x, y), from pixels of the view to those of a sample's photo."""
         if self.view is None:
             return np.ones(4), np.zeros(4)
-        width, height = size_of(self.dataset, index)
+        width, height = photo_size(self.dataset, index)
         place = place_photo(width, height, self.view)
         factor = np.array([width / place.width, height / place.height] * 2)
         return factor, factor * [place.left, place.top, place.left, place.top]
