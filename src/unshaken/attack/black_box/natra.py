@@ -145,6 +145,16 @@ class NaTra(Attack[NaTraState]):
     _codes: Tensor | None = PrivateAttr(None)
 
     @property
+    def further_models(self) -> tuple[str, ...]:
+        """The generator, where it is code."""
+        return (self.generator,) if self.generator.startswith("py:") else ()
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator and the directions, where they are files."""
+        return tuple(name for name in (self.generator, self.directions) if name and not name.startswith("py:"))
+
+    @property
     def edits(self) -> NaturalEdits:
         """What moves the images.
 

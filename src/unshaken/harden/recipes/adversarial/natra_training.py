@@ -147,7 +147,7 @@ class NaTraTraining(Recipe):
         return self._edits
 
 
-def worst(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
+def find_worst(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     """The edit of largest loss that the attack finds, the image itself among its candidates."""
     attack = NaTra(amplitude=recipe.amplitude, search=recipe.search, draws=recipe.draws, steps=recipe.steps)
     objective = None if step.targets is None else SoftCrossEntropy(step.targets)
@@ -157,13 +157,13 @@ def worst(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     )  # fmt: skip
 
 
-def random(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
+def draw_random(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     """One edit at random, uniform in the box."""
     amounts = recipe._loaded.draw(step.rng.fold("natra"), recipe.amplitude).to(codes)
     return recipe._loaded.edit(step.images, codes, amounts)
 
 
-def mixed(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
+def mix_codes(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     """Half of the amounts, at random, as another image of the batch has them, within the amplitude.
 
     Source:
@@ -176,11 +176,11 @@ def mixed(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     return edits.edit(step.images, codes, (amounts * chosen).clamp(-recipe.amplitude, recipe.amplitude))
 
 
-def rebuilt(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
+def rebuild(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
     """What the generator makes of the code, without the residual and without an edit."""
     return recipe._loaded.rebuild(codes).clamp(0, 1)
 
 
 EDITS: Mapping[str, Callable[[NaTraTraining, Step, Tensor], Tensor]] = {
-    "worst": worst, "random": random, "mixed": mixed, "rebuilt": rebuilt,
+    "worst": find_worst, "random": draw_random, "mixed": mix_codes, "rebuilt": rebuild,
 }  # fmt: skip
