@@ -419,6 +419,10 @@ TINY: dict[str, Tiny] = {
         "seeds=2,photos=4,hidden=2,steps=2", lambda folder: "demo", "steps=3", model=lambda folder: "demo:standard",
         wall_times=("step_seconds", "image_seconds"),
     ),
+    "natra": Tiny(
+        "images=100,reference=80,epochs=2,fitting=3,latents=3,directions=2,draws=1,attacked=2,inverted=4,inversion=8,"
+        "test=20,seeds=2", make_tints, "draws=2",
+    ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
         needs=("sklearn",),

@@ -15,7 +15,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import Dataset
-from unshaken.data.boxes import seen_as, photo_size
+from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.view_geometry import place_photo
 from unshaken.measure.object_detection.matching import box_iou, match
 from unshaken.run.flag import Flag
