@@ -15,7 +15,7 @@ EXPORTS = {
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump JSMA "
-    "MIFGSM OracleBound PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
+    "MIFGSM NaTra OracleBound PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
@@ -33,7 +33,7 @@ EXPORTS = {
     "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
     "compare_methods compare_models make_case map_agreement summarise",
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
-    "karras_grid load load_generator save",
+    "VAESettings karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
     "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "

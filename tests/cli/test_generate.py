@@ -52,7 +52,7 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: class-gaussian, ddpm, edm"),
+        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: class-gaussian, ddpm"),
         (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
         (f"{FIT} --steps 0 --out m.safetensors", "Fitting: steps=0: Input should be greater than 0"),
         (f"{FIT} --out ''", "'' is empty: give a value"),
