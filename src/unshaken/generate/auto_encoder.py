@@ -33,7 +33,7 @@ class AutoEncoder(nn.Module):
             down = [nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)]
             up = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(sizes[::-1])]
         self.net = nn.Sequential(*_between(down), *_between(up))
-        self.halvings = len(down)
+        self.halvings, self.code = len(down), code
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes `[N, code, h, w]` of pictures `[N, C, H, W]` in [0, 1]; H and W are multiples of 2^halvings."""
