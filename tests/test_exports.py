@@ -38,7 +38,7 @@ EXPORTS = {
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
     "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
-    "NFgsm Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
+    "NFgsm NaTraTraining Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
     "RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads "
     "TrAct Trades WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "

@@ -193,6 +193,12 @@ def further_models(entries: Sequence[Entry]) -> list[str]:
     return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_models", ())})
 
 
+def further_files(entries: Sequence[Entry]) -> list[str]:
+    """Files that methods of a plan name, such as generators, as far as they exist; each once."""
+    named = {name for step in prepare(entries) for name in getattr(step.method, "further_files", ())}
+    return sorted(name for name in named if Path(name).is_file())
+
+
 def _entry(line: Any, number: int, source: str) -> Entry:
     if isinstance(line, Entry):
         return line

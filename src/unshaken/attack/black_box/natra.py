@@ -142,6 +142,17 @@ class NaTra(Attack[NaTraState]):
     steps: PositiveInt = Field(5, description="gradient steps, for gradient")
     inversion_steps: PositiveInt = Field(300, description="steps of Adam to a code, for a generator without an encoder")
     _edits: NaturalEdits | None = PrivateAttr(None)
+    _codes: Tensor | None = PrivateAttr(None)
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The generator, where it is code."""
+        return (self.generator,) if self.generator.startswith("py:") else ()
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator and the directions, where they are files."""
+        return tuple(name for name in (self.generator, self.directions) if name and not name.startswith("py:"))
 
     @property
     def edits(self) -> NaturalEdits:
@@ -154,10 +165,15 @@ class NaTra(Attack[NaTraState]):
             raise ParameterError("natra: its generator is loaded by attack(), or given to it by with_edits")
         return self._edits
 
-    def with_edits(self, edits: NaturalEdits) -> Self:
-        """The same search with a generator and directions that are loaded."""
+    def with_edits(self, edits: NaturalEdits, codes: Tensor | None = None) -> Self:
+        """The same search with a generator and directions that are loaded.
+
+        Args:
+            edits: both.
+            codes: `[N, d]` of the very images that will be searched, in one batch; None to find them.
+        """
         copy = self.model_copy()
-        copy._edits = edits
+        copy._edits, copy._codes = edits, codes
         return copy
 
     def load(self, images: Tensor, seed: int) -> NaturalEdits:
@@ -197,7 +213,7 @@ class NaTra(Attack[NaTraState]):
         """The clean image with its code and its loss."""
         edits = self.edits
         clean = problem.ball.clean
-        codes = edits.encode(clean)
+        codes = edits.encode(clean) if self._codes is None else self._codes
         zero = codes.new_zeros(len(clean), edits.count)
         with torch.no_grad():
             base = edits.rebuild(codes)

@@ -30,7 +30,7 @@ class Inversion(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
-class Inverted:
+class ImageCodes:
     """Codes of images.
 
     Args:
@@ -53,7 +53,7 @@ def invert(
     *,
     start: Tensor | None = None,
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> Inverted:
+) -> ImageCodes:
     """Find the code of each image, and the offset of features that it still needs.
 
     What is found for an image depends on its batch by the shift alone.
@@ -106,7 +106,7 @@ def invert(
             moved = [torch.zeros_like(origin), features.new_zeros(len(images), *features.shape[1:])]
         state = _descend(objective, state, moved, counts[stage], settings.lr, together=stage == "shift")
         errors[stage], objectives[stage] = state.error, state.objective
-    return Inverted(state.codes, state.offset, errors, objectives)
+    return ImageCodes(state.codes, state.offset, errors, objectives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ def _descend(
                 torch.where(better, error, found.error),
             )
         if step < steps:
-            for value, gradient in zip(moved, torch.autograd.grad(total.sum(), moved), strict=True):
+            slopes = torch.autograd.grad(total, moved, torch.ones_like(total))  # the caller may be under no_grad
+            for value, gradient in zip(moved, slopes, strict=True):
                 value.grad = gradient
             for group in adam.param_groups:
                 group["lr"] = lr * rate(step, steps, 0)
