@@ -51,7 +51,7 @@ def approved(probabilities: Tensor, labels: Tensor, vote: Vote, min_confidence: 
 class MappedClasses(nn.Module):
     """An oracle as the attacked model's classes see it: log-probabilities `[N, K]` of images in the model's form.
 
-    Images are resized to the oracle's own input size, and grey ones repeated over the colours where it takes these.
+    Images are resized to the oracle's own input size, and grey ones repeated over the colours or colours averaged.
     Probabilities of the oracle's classes that belong to one of the model's are added up; classes that belong to none
     are left out, as a zero-shot model would not have been asked for them.
 
@@ -71,8 +71,8 @@ class MappedClasses(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities `[N, K]`."""
         view = self.oracle.view
-        if view is not None and view.channels == 3 and images.shape[1] == 1:
-            images = images.expand(-1, 3, -1, -1)
+        if view is not None and view.channels != images.shape[1]:
+            images = images.mean(1, keepdim=True).expand(-1, view.channels, -1, -1)
         if view is not None and images.shape[2:] != (view.height, view.width):
             images = F.interpolate(images, (view.height, view.width), mode="bilinear", antialias=True)
         logits: Tensor = self.oracle(images).float()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from unshaken.attack.semantic._search_space import PixelSpace, SearchSpace, TransformationSpace
 from unshaken.core.box import boxed
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
@@ -102,7 +103,7 @@ def find_space(generator: str, *, tv: float, noise: float) -> SearchSpace:
     if generator in OWN:
         return PixelSpace(tv) if generator == "pixels" else TransformationSpace()
     kind, _, folder = generator.partition(":")
-    if kind == "py":
+    if is_code(generator):
         return LatentSpace(load_latent_generator(generator))
     model = load_diffusers(folder) if kind == "diffusers" else load_generator(generator)
     return space_of(model, generator, noise)

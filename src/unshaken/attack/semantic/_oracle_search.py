@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from unshaken.attack.engine.base import Attack, AttackResult
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.semantic._committee import Vote, fit_oracles, load_oracles
-from unshaken.attack.semantic._generators import find_space, space_of
+from unshaken.attack.semantic._generators import OWN, find_space, space_of
 from unshaken.attack.semantic._lasso import lasso_mask
 from unshaken.attack.semantic._oracle_space import Given, OracleSpace, Tools
-from unshaken.attack.semantic._rows import BUDGET, REFUSED, UNFIT_ORACLE, VOID, OracleRecord, oracle_rows
+from unshaken.attack.semantic.oracle_rows import BUDGET, REFUSED, UNFIT_ORACLE, VOID, OracleRecord, oracle_rows
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.consent import unescape
+from unshaken.core.consent import is_code, unescape
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.rng import SampleRng
@@ -75,8 +75,15 @@ class OracleSearch(Attack[S]):
 
     @property
     def further_models(self) -> tuple[str, ...]:
-        """Oracles, held out or not."""
-        return tuple(unescape(s) for specs in (self.oracle, self.held_out) if specs for s in specs.split("+"))
+        """Oracles, held out or not, and the generator where it is code."""
+        code = self.generator if is_code(self.generator) else ""
+        return tuple(unescape(s) for specs in (self.oracle, self.held_out, code) if specs for s in specs.split("+"))
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator where it is a file, and class maps."""
+        files = [f for maps in (self.map, self.held_out_map) for f in maps.split("+") if f]
+        return (*files, *(() if self.generator in OWN or is_code(self.generator) else (self.generator,)))
 
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One search, once oracles and generator have been tried.

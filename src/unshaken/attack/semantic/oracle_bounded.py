@@ -10,7 +10,7 @@ from unshaken.attack.engine.base import Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.semantic._oracle_search import OracleSearch
 from unshaken.attack.semantic._oracle_space import finite
-from unshaken.attack.semantic._rows import BUDGET, NOT_FINITE, REFUSED, START
+from unshaken.attack.semantic.oracle_rows import BUDGET, NOT_FINITE, REFUSED, START
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
