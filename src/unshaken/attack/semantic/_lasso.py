@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from sklearn.linear_model import Lasso
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.extras import need
 
 
 def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Tensor:
@@ -23,8 +25,10 @@ def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Te
         Bool, of the shape of one code.
 
     Raises:
+        MissingExtra: scikit-learn is absent.
         ParameterError: all samples are of one class, or no coordinate is kept.
     """
+    linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", f"{method}: latent_mask=lasso")
     x, y = codes.flatten(1).double().cpu().numpy(), labels.cpu().numpy()
     classes = np.unique(y)
     if len(classes) < 2:
@@ -33,7 +37,7 @@ def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Te
     x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)
     kept = np.zeros(x.shape[1], bool)
     for k in classes:
-        kept |= Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x, (y == k).astype(float)).coef_ != 0
+        kept |= linear.Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x, (y == k).astype(float)).coef_ != 0
     if not kept.any():
         raise ParameterError(
             f"{method}: the lasso keeps none of {x.shape[1]} coordinates: lower penalty={penalty:g}, or use "
