@@ -415,6 +415,10 @@ TINY: dict[str, Tiny] = {
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
     ),
+    "natra": Tiny(
+        "images=100,reference=80,epochs=2,fitting=3,latents=3,directions=2,draws=1,attacked=2,inverted=4,inversion=8,"
+        "test=20,seeds=2", make_tints, "draws=2",
+    ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
         needs=("sklearn",),

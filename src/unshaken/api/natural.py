@@ -112,9 +112,9 @@ def find_natural_directions(
     changed = changed_shares(edits, lambda shown: predict(oracle.exact(shown)), images, labels, amplitude)
     _, eigenvalues = find_directions(made, k, seed=seed)
     directions = Directions(
-        *(v.cpu() for v in (edits.directions, eigenvalues, edits.scales, changed, changed <= most_changed)),
-        origin=edits.origin.cpu(),
-    )
+        edits.directions.cpu(), eigenvalues.cpu(), edits.scales.cpu(), changed.cpu(), (changed <= most_changed).cpu(),
+        edits.origin.cpu(),
+    )  # fmt: skip
     statistics = {name: v.cpu() for name, v in statistic_correlations(edits, images, amplitude).items()}
     result = NaturalDirections(directions, statistics, draw_grid(edits, images[:DRAWN], amplitude).cpu(), len(images))
     if out is not None:
