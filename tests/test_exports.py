@@ -15,7 +15,7 @@ EXPORTS = {
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump JSMA "
-    "MIFGSM NaTra PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
+    "MIFGSM NaTra OracleBound PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "

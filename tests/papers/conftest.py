@@ -382,6 +382,11 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
+    "foundation-oracle-robustness": Tiny(
+        "images=120,epochs=3,oracles=demo:robust,held_out=demo:standard,side=0,probed=60,coder_steps=20,pool=16,"
+        "attacked=8,steps=3,rate=0.5,seeds=2",
+        make_tints, "steps=2", model=lambda folder: "strided-cnn",
+    ),
     "generated-datasets": Tiny(
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
     ),

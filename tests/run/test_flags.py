@@ -212,6 +212,8 @@ def test_no_doubt_lacks_a_test():
     elsewhere |= {
         "assumed-depth",
         "weak-substitute",
+        "no-oracle",
+        "unfit-oracle",
         "flat-images",
         "repeated-images",
         "confident-on-nonsense",

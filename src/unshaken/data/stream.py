@@ -87,10 +87,10 @@ def _stream(
         chosen.append(index)
         images.append(found)
         if len(chosen) == batch_size:
-            yield _batch(dataset, chosen, images, view)
+            yield _batch(dataset, chosen, images, prepare.view)
             chosen, images = [], []
     if chosen:
-        yield _batch(dataset, chosen, images, view)
+        yield _batch(dataset, chosen, images, prepare.view)
 
 
 def _decoded(

@@ -50,6 +50,7 @@ from unshaken.measure.robustness.effective_robustness import (
     relative_robustness,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
+from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
 from unshaken.measure.scaling.power_law import PowerLaw, crossing, fit_power_law, local_slopes
@@ -90,6 +91,7 @@ __all__ = [
     "Leakage",
     "MinimalNorm",
     "Objects",
+    "OracleRobustness",
     "PowerLaw",
     "PrecisionRecall",
     "ReliabilityBin",
@@ -139,6 +141,9 @@ __all__ = [
     "fit_power_law",
     "fit_temperature",
     "fit_vector_scaling",
+    "fmr",
+    "fmr_difference",
+    "fmr_ratio",
     "fpr95_id_accept",
     "fpr95_ood_recall",
     "frechet_at_infinity",
