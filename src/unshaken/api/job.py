@@ -20,6 +20,7 @@ from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.first import first_batch
+from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
@@ -101,6 +102,9 @@ def prepare_run(
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
     steps = prepare(plan)
     check_class_counts(steps, inputs.outputs)
+    for step in steps:
+        if getattr(step.method, "needs_objects", False):
+            require_objects(inputs.dataset, step.label)
     alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
     inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
     ids = list(inputs.dataset.ids)

@@ -164,6 +164,8 @@ class Context:
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
+        render: gives pictures `[n, C, H, W]` of a sample, by its id, from viewpoints `[n, 6]`, as the model is shown
+            samples; None where the samples are no objects.
     """
 
     oracle: Oracle
@@ -174,6 +176,7 @@ class Context:
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
+    render: Callable[[str, Tensor], Tensor] | None = field(default=None, repr=False)
 
 
 class Journal(Protocol):

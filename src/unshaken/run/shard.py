@@ -19,6 +19,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Meter, Oracle
 from unshaken.core.progress import Task
 from unshaken.data import BadSample, Dataset, stream
+from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
@@ -125,6 +126,14 @@ class Job:
         rows = [places[name] for name in batch.ids]
         return read_corrupted(self.dataset, condition, batch, rows, self.model.view, self.workers)
 
+    def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
+        """Renders samples from other viewpoints, where they are objects; see `Context`."""
+        if not isinstance(self.dataset, ObjectSet):
+            return None
+        objects, view, device = self.dataset, self.model.view, self.config.device
+        places = self.once("places", lambda: {name: i for i, name in enumerate(objects.ids)})
+        return lambda name, views: objects.images(places[name], views, view).to(device)
+
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
         method = type(step.method)
@@ -195,6 +204,7 @@ def run_shard(
             lambda condition: Journal(job.run, condition, shard, alive=alive),
             job.once,
             job.files,
+            job.renderer(),
         )
         for step in todo:
             last = step is todo[-1]
