@@ -15,7 +15,8 @@ EXPORTS = {
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump JSMA "
-    "MIFGSM PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
+    "GMVFool MIFGSM NaturalViews PGD Patch PatchFool RandomViews SPSA Spatial Square Substitution Transfer "
+    "UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "

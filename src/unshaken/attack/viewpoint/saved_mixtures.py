@@ -86,9 +86,7 @@ def read_mixtures(place: str, ids: Sequence[str], box: ViewBox) -> ViewMixture:
     searches = sorted({row["condition"] for row in rows})
     if len(searches) != 1:
         found = ", ".join(searches) or "none"
-        raise ParameterError(
-            f"start={place!r}: one search with saved mixtures is needed there; it has {found}"
-        )
+        raise ParameterError(f"start={place!r}: one search with saved mixtures is needed there; it has {found}")
     other = next((r for r in rows if [r["half"], r["centre"]] != [list(box.a), list(box.b)]), None)
     if other is not None:
         raise ParameterError(

@@ -55,7 +55,7 @@ def torus(radius: float, thickness: float, centre: Centre = (0.0, 0.0, 0.0), axi
 
 
 def hollow(outer: DistanceField, inner: DistanceField) -> DistanceField:
-    """What is in the one and not in the other."""
+    """The difference of two bodies: inside the outer one, outside the inner one."""
     return lambda points: torch.maximum(outer(points), -inner(points))
 
 

@@ -84,7 +84,7 @@ def splat(surface: Surface, views: Tensor, side: int, *, angle: float = 45.0, ba
     row = (side / 2 - place[..., 1] * scale).floor().long()
     inside = (depth > 0) & (column >= 0) & (column < side) & (row >= 0) & (row < side)
     pixel = torch.arange(n)[:, None] * side * side + row * side + column
-    pixel, distance = pixel[inside], depth[inside]
+    pixel, distance = pixel[inside], from_camera.norm(dim=-1)[inside]
     nearest = torch.full((n * side * side,), torch.inf).scatter_reduce(0, pixel, distance, "amin")
     front = distance <= nearest[pixel] + DEPTH
     ray = torch.nn.functional.normalize(from_camera, dim=-1)
