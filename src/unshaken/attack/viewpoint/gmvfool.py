@@ -114,15 +114,16 @@ class GMVFool(ViewAttack):
 
     An evolution strategy on the ranks of the cross-entropy, with an entropy term that keeps the mixture wide. No
     gradient is needed, of the model or of the renderer. `views` then has draws of the mixture, `view_mixtures` the
-    mixture itself, which `start` takes up again: with `iterations=0` to show another model the same views.
+    mixture itself, which `start` takes up again: with `iterations=0` to show another model the same views. The
+    published code has 50 pairs, 50 iterations and a rate of 0.1, which is three times the renders.
     """
 
     components: PositiveInt = Field(5, le=64, description="K, Gaussians of the mixture")
-    pairs: PositiveInt = Field(50, le=5000, description="antithetic pairs tried in an iteration, beside the K means")
-    iterations: NonNegativeInt = Field(50, le=10_000, description="iterations of the search")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in an iteration, beside the K means")
+    iterations: NonNegativeInt = Field(30, le=10_000, description="iterations of the search")
     entropy: NonNegativeFloat = Field(0.05, description="weight of the mixture's entropy")
     rate: PositiveFloat = Field(
-        0.1, description="learning rate of the means; a step grows with the pairs, so fewer pairs need a larger one"
+        0.2, description="learning rate of the means; a step grows with the pairs, so more pairs need a smaller one"
     )
     component: Literal["joint", "per_dim"] = Field(
         "joint", description="draw one component a view, or one a coordinate as the published code does"
