@@ -29,6 +29,15 @@ from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_
 from unshaken.measure.generation.nearest import Leakage, find_leakage
 from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
+from unshaken.measure.object_detection.map_figures import (
+    ShiftedMap,
+    map_difference,
+    map_figure,
+    resampled_map,
+    shifted_map,
+)
+from unshaken.measure.object_detection.matching import Detections, Objects, match_images
 from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
 from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
 from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
@@ -72,12 +81,14 @@ __all__ = [
     "Comparison",
     "CorruptionError",
     "Detection",
+    "Detections",
     "Disparity",
     "Drift",
     "EffectiveRobustness",
     "Figure",
     "Leakage",
     "MinimalNorm",
+    "Objects",
     "PowerLaw",
     "PrecisionRecall",
     "ReliabilityBin",
@@ -85,6 +96,7 @@ __all__ = [
     "RobustnessLine",
     "Roc",
     "RocBand",
+    "ShiftedMap",
     "SuccessCurve",
     "Temperature",
     "Threshold",
@@ -99,6 +111,7 @@ __all__ = [
     "aupr",
     "aurc",
     "auroc",
+    "average_precision",
     "brier",
     "calibration_error",
     "calibration_needed",
@@ -136,9 +149,13 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_by_parts",
     "local_slopes",
+    "map_difference",
+    "map_figure",
     "masked_labels",
     "match",
+    "match_images",
     "mcnemar",
+    "mean_average_precision",
     "minimal_norm",
     "nll",
     "over_seeds",
@@ -148,11 +165,13 @@ __all__ = [
     "predict_within",
     "recognisability",
     "relative_robustness",
+    "resampled_map",
     "risk_coverage",
     "robust_accuracy",
     "roc",
     "roc_band",
     "share",
+    "shifted_map",
     "signed_gap",
     "softmax",
     "stratified_share",
