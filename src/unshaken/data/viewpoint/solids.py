@@ -18,7 +18,7 @@ from unshaken.data.viewpoint.distance_field import DistanceField, Part, box, sph
 from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.data.viewpoint.splat import Surface, sample_surface, splat
 
-POINTS = 4000
+POINTS = 3000
 """Points of an object's surface: no holes in pictures of 32 pixels."""
 SMALL, LARGE = 32, 96
 """Side of the pictures in pixels where the SPEC names none, and the largest without holes that matter."""
@@ -167,8 +167,8 @@ class Solids(ObjectSet):
         return images.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
 
     def content(self) -> Iterable[object]:
-        """Number and seed, and the points of the first object."""
-        return [self._count, self._seed, self.surface(0).points.numpy().tobytes()]
+        """Number and seed, and the picture of the first object, which changes with the way of drawing."""
+        return [self._count, self._seed, self.fetch(0).tobytes()]
 
 
 def open_solids(target: str, options: Options) -> Solids:

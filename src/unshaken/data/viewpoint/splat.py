@@ -75,23 +75,20 @@ def splat(surface: Surface, views: Tensor, side: int, *, angle: float = 45.0, ba
         background: grey of a pixel without points, in [0, 1].
     """
     poses = camera_to_world(views.float())
-    n, points = len(poses), len(surface)
+    n, pixels = len(poses), len(poses) * side * side
     from_camera = surface.points - poses[:, None, :3, 3]  # [N, P, 3]
-    place = from_camera @ poses[:, :3, :3]  # in the camera's coordinates
-    depth = -place[..., 2]
-    scale = side / (2 * math.tan(math.radians(angle) / 2)) / depth
-    column = (place[..., 0] * scale + side / 2).floor().long()
-    row = (side / 2 - place[..., 1] * scale).floor().long()
-    inside = (depth > 0) & (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    pixel = torch.arange(n)[:, None] * side * side + row * side + column
-    pixel, distance = pixel[inside], from_camera.norm(dim=-1)[inside]
-    nearest = torch.full((n * side * side,), torch.inf).scatter_reduce(0, pixel, distance, "amin")
-    front = distance <= nearest[pixel] + DEPTH
-    ray = torch.nn.functional.normalize(from_camera, dim=-1)
-    bright = light((surface.normals * ray).sum(-1))
-    colours = (surface.colours * bright[..., None]).expand(n, points, 3)[inside][front]
-    pixel = pixel[front]
-    total = torch.zeros(n * side * side, 3).index_add(0, pixel, colours)
-    count = torch.zeros(n * side * side).index_add(0, pixel, torch.ones(len(pixel)))
-    images = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], background)
+    x, y, z = (from_camera @ poses[:, :3, :3]).unbind(-1)  # in the camera's coordinates; it looks along -z
+    scale = side / (2 * math.tan(math.radians(angle) / 2)) / -z
+    column, row = (x * scale + side / 2).floor().long(), (side / 2 - y * scale).floor().long()
+    inside = (z < 0) & (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    pixel = torch.where(inside, torch.arange(n)[:, None] * side * side + row * side + column, pixels).flatten()
+    depth = from_camera.norm(dim=-1)
+    nearest = torch.full((pixels + 1,), torch.inf).scatter_reduce(0, pixel, depth.flatten(), "amin")
+    front = (depth.flatten() <= nearest[pixel] + DEPTH).float()
+    bright = light((surface.normals * from_camera).sum(-1) / depth)
+    colours = (surface.colours * bright[..., None]).view(-1, 3)
+    weighed = torch.cat([colours, torch.ones(len(front), 1)], 1) * front[:, None]
+    total = torch.zeros(pixels + 1, 4).index_add(0, pixel, weighed)
+    total, nearest = total[:-1], nearest[:-1]  # the last one is of points outside of the picture
+    images = torch.where(total[:, 3:] > 0, total[:, :3] / total[:, 3:].clamp(min=1), background)
     return Rendering(images.view(n, side, side, 3).permute(0, 3, 1, 2), nearest.view(n, side, side))

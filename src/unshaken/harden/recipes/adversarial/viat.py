@@ -59,6 +59,7 @@ class VIAT(Recipe):
     first_try: ClassVar[FirstTry] = FirstTry(parameters={"objects": "solids:1"})
 
     objects: str = Field("", description="data SPEC of the objects, such as meshes:DIR, with classes of the model")
+    fingerprint: str = Field("", description="fingerprint that the objects must have; default any")
     views: Literal["adversarial", "random", "natural"] = Field(
         "adversarial", description="viewpoints to learn from: searched ones, or a control"
     )
@@ -85,6 +86,11 @@ class VIAT(Recipe):
         if height != width or channels not in (1, 3):
             raise ParameterError(f"viat: it renders squares of 1 or 3 channels, not {channels} x {height} x {width}")
         objects = self._open(channels, height)
+        if self.fingerprint not in ("", objects.fingerprint):
+            raise DataError(
+                f"viat: objects {shorten(self.objects)} have the fingerprint {objects.fingerprint}, not "
+                f"{shorten(self.fingerprint)}"
+            )
         labels = aligned(objects, setup.model.classes).labels
         if labels is None or int(labels.max()) >= setup.classes:
             raise DataError(f"viat: objects {shorten(self.objects)} have a class beyond the model's {setup.classes}")
