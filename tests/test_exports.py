@@ -14,8 +14,9 @@ EXPORTS = {
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
-    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump JSMA "
-    "MIFGSM NaTra OracleBound PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
+    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM GMVFool HopSkipJump "
+    "JSMA MIFGSM NaTra NaturalViews OracleBound PGD Patch PatchFool RandomViews SPSA Spatial Square Substitution "
+    "Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
@@ -39,7 +40,7 @@ EXPORTS = {
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
     "NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL "
     "RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature "
-    "TestTimeAugmentation ThreeHeads TrAct Trades WorstClass",
+    "TestTimeAugmentation ThreeHeads TrAct Trades VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",

@@ -492,6 +492,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
         },
     ),
+    "viewpoint-adversarial-training": Tiny(
+        "photos=2,tested=1,samples=4,epochs=1,batch=8,components=2,pairs=2,iterations=1,seeds=1",
+        lambda folder: "solids:1?size=12", "samples=3",
+    ),
     "vit-patch": Tiny(
         "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",

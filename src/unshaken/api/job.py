@@ -21,6 +21,7 @@ from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.dataset import file_mark
 from unshaken.data.first import first_batch
+from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
@@ -106,6 +107,9 @@ def prepare_run(
     steps = prepare(plan)
     inputs, record = _align(inputs, needed=labels_needed)
     check_class_counts(steps, inputs.outputs)
+    for step in steps:
+        if getattr(step.method, "needs_objects", False):
+            require_objects(inputs.dataset, step.label)
     task = make_task(classifier.task, inputs.dataset, classifier.view)
     ids = list(inputs.dataset.ids)
     if options.limit is not None:

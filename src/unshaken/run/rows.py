@@ -178,6 +178,8 @@ class Context:
         rows: makes rows of the model's outputs; see `unshaken.run.task`. Those of `outcomes` where none is given.
         object_masks: gives, from a folder of masks as large as the photos, where the objects of samples (ids) are in
             what the model sees, bool `[N, H, W]`; None outside a run.
+        render: gives pictures `[n, C, H, W]` of a sample, by its id, from viewpoints `[n, 6]`, as the model is shown
+            samples; None where the samples are no objects.
     """
 
     oracle: Oracle
@@ -190,6 +192,7 @@ class Context:
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
     rows: MakeRows = field(default=_outcomes, repr=False)
     object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
+    render: Callable[[str, Tensor], Tensor] | None = field(default=None, repr=False)
 
 
 class Journal(Protocol):

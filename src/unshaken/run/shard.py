@@ -20,6 +20,7 @@ from unshaken.core.oracle import Meter, Oracle
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.boxes import object_masks
+from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
@@ -133,6 +134,14 @@ class Job:
         places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
         return object_masks(folder, self.dataset, [places[name] for name in ids], self.model.view)
 
+    def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
+        """Renders samples from other viewpoints, where they are objects; see `Context`."""
+        if not isinstance(self.dataset, ObjectSet):
+            return None
+        objects, view, device = self.dataset, self.model.view, self.config.device
+        places = self.once("places", lambda: {name: i for i, name in enumerate(objects.ids)})
+        return lambda name, views: objects.images(places[name], views, view).to(device)
+
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
         method = type(step.method)
@@ -207,6 +216,7 @@ def run_shard(
             job.files,
             job.task.rows,
             job.object_masks,
+            job.renderer(),
         )
         for step in todo:
             last = step is todo[-1]
