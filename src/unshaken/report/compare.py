@@ -200,17 +200,18 @@ def compare_frames(
     ]
     shared = [j for j in shared if new.conditions[j].id not in differing]
     paired: dict[str, Comparison] = {}
-    values: dict[str, list[Figure]] = {}
+    values: dict[str, tuple[Figure, Figure]] = {}
     for j in shared:
         name = new.conditions[j].id
         try:
-            *values[name], paired[name] = (
+            first, second, paired[name] = (
                 paired_maps(RunDir(baseline), old, RunDir(candidate), new, name, complete_only=complete_only)
                 if after.task == "detection"
                 else _paired_accuracy(old, places[name], new, j, complete_only=complete_only)
             )
         except ParameterError as error:
             raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
+        values[name] = first, second
     paired = holm_corrected(paired)
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing]
     if before.seed != after.seed:
