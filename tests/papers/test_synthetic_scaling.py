@@ -106,6 +106,6 @@ def test_figures_are_those_of_the_rows(finished):
     assert set(measured["less.generated-t50"]) == {"value", "low", "high", "n", "interval"}
 
 
-def test_sizes_must_rise():
+def test_sizes_must_rise(tmp_path):
     with pytest.raises(ParameterError, match="must rise"):
-        run_paper("synthetic-scaling:sizes=20+10,seeds=1", data="demo", out="unused")
+        run_paper("synthetic-scaling:sizes=20+10,seeds=1", data="demo", out=tmp_path / "row")

@@ -29,6 +29,16 @@ from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_
 from unshaken.measure.generation.nearest import Leakage, find_leakage
 from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.image_quality.fidelity import psnr, ssim
+from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
+from unshaken.measure.object_detection.map_figures import (
+    ShiftedMap,
+    map_difference,
+    map_figure,
+    resampled_map,
+    shifted_map,
+)
+from unshaken.measure.object_detection.matching import Detections, Objects, match_images
 from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
 from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
 from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
@@ -40,6 +50,7 @@ from unshaken.measure.robustness.effective_robustness import (
     relative_robustness,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
+from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
 from unshaken.measure.scaling.power_law import PowerLaw, crossing, fit_power_law, local_slopes
@@ -72,12 +83,15 @@ __all__ = [
     "Comparison",
     "CorruptionError",
     "Detection",
+    "Detections",
     "Disparity",
     "Drift",
     "EffectiveRobustness",
     "Figure",
     "Leakage",
     "MinimalNorm",
+    "Objects",
+    "OracleRobustness",
     "PowerLaw",
     "PrecisionRecall",
     "ReliabilityBin",
@@ -85,6 +99,7 @@ __all__ = [
     "RobustnessLine",
     "Roc",
     "RocBand",
+    "ShiftedMap",
     "SuccessCurve",
     "Temperature",
     "Threshold",
@@ -99,6 +114,7 @@ __all__ = [
     "aupr",
     "aurc",
     "auroc",
+    "average_precision",
     "brier",
     "calibration_error",
     "calibration_needed",
@@ -125,6 +141,9 @@ __all__ = [
     "fit_power_law",
     "fit_temperature",
     "fit_vector_scaling",
+    "fmr",
+    "fmr_difference",
+    "fmr_ratio",
     "fpr95_id_accept",
     "fpr95_ood_recall",
     "frechet_at_infinity",
@@ -136,9 +155,13 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_by_parts",
     "local_slopes",
+    "map_difference",
+    "map_figure",
     "masked_labels",
     "match",
+    "match_images",
     "mcnemar",
+    "mean_average_precision",
     "minimal_norm",
     "nll",
     "over_seeds",
@@ -146,15 +169,19 @@ __all__ = [
     "paired_difference",
     "precision_recall",
     "predict_within",
+    "psnr",
     "recognisability",
     "relative_robustness",
+    "resampled_map",
     "risk_coverage",
     "robust_accuracy",
     "roc",
     "roc_band",
     "share",
+    "shifted_map",
     "signed_gap",
     "softmax",
+    "ssim",
     "stratified_share",
     "success_curve",
     "top_label",

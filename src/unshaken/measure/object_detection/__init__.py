@@ -1,0 +1,1 @@
+"""Figures of object detectors: boxes matched with objects, average precision with intervals."""

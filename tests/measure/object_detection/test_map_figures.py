@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from tests.measure.object_detection.test_average_precision import image, scene
+from unshaken.core.errors import ParameterError
+from unshaken.measure.object_detection.map_figures import (
+    Maps,
+    map_difference,
+    map_figure,
+    resampled_map,
+    shifted_map,
+)
+from unshaken.measure.object_detection.matching import match_images
+
+
+def maps(value, draws=(0.0, 0.0), images=10):
+    return Maps(value, value + np.array(draws), images)
+
+
+@pytest.fixture(scope="module")
+def matched():
+    rng = np.random.default_rng(0)
+    return match_images(*zip(*[scene(rng, 3, 5) for _ in range(30)], strict=True), 3)
+
+
+def test_draws_come_in_halves_that_make_up_the_whole(matched, monkeypatch):
+    seen = []
+
+    def keep(_, weights, **__):
+        seen.append(weights)
+        return np.full((len(weights), 1, 1), 0.5)
+
+    found = resampled_map(matched, resamples=6)
+    monkeypatch.setattr("unshaken.measure.object_detection.map_figures.average_precision", lambda m, w=None, **k: (
+        np.full((1, 1), 0.5) if w is None else keep(m, w)
+    ))  # fmt: skip
+    resampled_map(matched, resamples=6)
+    (weights,) = seen
+    assert (weights.sum(1) == 15).all()
+    np.testing.assert_array_equal(weights[::2] + weights[1::2], 1)
+    assert len(found.draws) == 6
+    assert found.images == 30
+
+
+def test_the_same_seed_gives_the_same_draws(matched):
+    np.testing.assert_array_equal(resampled_map(matched, resamples=8).draws, resampled_map(matched, resamples=8).draws)
+    assert not np.array_equal(
+        resampled_map(matched, resamples=8, seed=1).draws, resampled_map(matched, resamples=8).draws
+    )
+
+
+def test_the_interval_lies_below_a_value_that_small_samples_flatter(matched):
+    found = resampled_map(matched, resamples=100)
+    figure = map_figure(found)
+    assert found.draws.mean() > found.value  # halves look easier than the whole
+    assert figure.low < figure.value
+    assert figure.high - figure.value < figure.value - figure.low
+    assert figure.n == 30
+    assert figure.interval == "half-samples 95% (100)"
+
+
+def test_a_perfect_detector_is_not_certain_to_be_one():
+    found = match_images(*zip(*[image([0, 1])] * 4, strict=True), 1)
+    figure = map_figure(resampled_map(found, resamples=4))
+    assert (figure.value, figure.low, figure.high) == (1, 0, 1)
+
+
+def test_a_difference_is_paired(matched):
+    found = resampled_map(matched, resamples=20)
+    same = map_difference(found, found)
+    assert same.value == 0
+    assert same.high == -same.low == pytest.approx(1 - 0.05 ** (1 / 30))  # 30 images miss what 1 in 10 shows
+    moved = map_difference(maps(0.5, (-0.1, 0.1)), maps(0.4, (-0.2, 0.2)))
+    assert moved.value == pytest.approx(-0.1)
+    assert (moved.low, moved.high) == pytest.approx((-0.195, -0.005))
+    with pytest.raises(ParameterError, match="the same images: 10 came with 11"):
+        map_difference(maps(0.5), maps(0.5, images=11))
+
+
+def test_effective_robustness_of_the_card():
+    found = shifted_map(maps(0.453), [maps(0.249)])
+    assert found.effective_robustness.value == pytest.approx(0.04515, abs=1e-9)
+    assert shifted_map(maps(0.374), [maps(0.164)]).relative_drop.value == pytest.approx(0.561497, abs=1e-6)
+    on_line = shifted_map(maps(0.4), [maps(0.18)])
+    assert on_line.effective_robustness.value == pytest.approx(0)
+    assert on_line.relative_drop.value == pytest.approx(0.55)
+
+
+def test_each_shift_weighs_the_same_whatever_its_number_of_images():
+    shifts = [maps(m / 100, images=n) for m, n in zip((10, 20, 30, 40, 50, 60), (1, 9, 9, 9, 9, 900), strict=True)]
+    assert shifted_map(maps(0.7), shifts).mean.value == pytest.approx(0.35)
+
+
+def test_what_cannot_be_compared_is_refused(matched):
+    with pytest.raises(ParameterError, match="clean mAP above 0"):
+        shifted_map(maps(0.0), [maps(0.1)])
+    with pytest.raises(ParameterError, match="same number of draws"):
+        shifted_map(maps(0.5), [maps(0.1, (0.0,))])
+    with pytest.raises(ParameterError, match="halves of 30 images"):
+        resampled_map(matched, resamples=1)
+    empty = match_images(*zip(*[image([], 0)] * 2, strict=True), 1)
+    with pytest.raises(ParameterError, match="no object of area 'all'"):
+        resampled_map(empty)

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.object_detection.matching import AREAS, Detections, Objects, box_iou, match, match_images
+
+
+def boxes(*rows):
+    return np.array(rows, float).reshape(-1, 4)
+
+
+def test_a_detection_takes_the_best_free_object_and_of_equal_ones_the_last():
+    ious = np.array([[0.6, 0.9, 0.9], [0.6, 0.8, 0.55]])
+    none = np.zeros(3, bool)
+    found = match(ious, none, none[None], np.array([0.5, 0.7, 0.95]))
+    assert found[0].tolist() == [[2, 1], [2, 1], [-1, -1]]
+
+
+def test_an_ignored_object_is_taken_only_where_no_other_will_do():
+    ious = np.array([[0.6, 0.9], [0.6, 0.9]])
+    ignored = np.array([[False, True], [False, False]])
+    found = match(ious, np.zeros(2, bool), ignored, np.array([0.5, 0.7]))
+    assert found[0].tolist() == [[0, 1], [1, -1]]
+    assert found[1].tolist() == [[1, 0], [1, -1]]
+
+
+def test_a_crowd_is_never_used_up():
+    ious = np.array([[0.9], [0.8], [0.7]])
+    found = match(ious, np.array([True]), np.array([[True]]), np.array([0.5]))
+    assert found[0, 0].tolist() == [0, 0, 0]
+
+
+def test_overlap_of_an_empty_box_is_zero():
+    assert box_iou(boxes([0, 0, 0, 0]), boxes([0, 0, 0, 0], [0, 0, 5, 5])).tolist() == [[0, 0]]
+
+
+def test_small_and_large_include_both_ends():
+    objects = Objects(
+        boxes([0, 0, 32, 32], [0, 0, 96, 96]), np.array([0, 0]), np.zeros(2, bool), np.array([32.0**2, 96.0**2])
+    )
+    none = Detections(boxes(), np.zeros(0, int), np.zeros(0))
+    off = match_images([none], [objects], 1).object_ignored
+    assert dict(zip(AREAS, off.tolist(), strict=True)) == {
+        "all": [False, False],
+        "small": [False, True],
+        "medium": [False, False],
+        "large": [True, False],
+    }
+
+
+def test_only_the_best_scored_detections_of_a_class_in_an_image_count():
+    found = Detections(
+        np.tile(boxes([0, 0, 9, 9]), (5, 1)), np.array([0, 0, 0, 1, 0]), np.array([0.1, 0.5, 0.3, 0.05, 0.4])
+    )
+    objects = Objects(boxes([0, 0, 9, 9]), np.array([0]), np.array([False]))
+    kept = match_images([found], [objects], 2, most=3)
+    assert kept.scores.tolist() == [0.5, 0.4, 0.3, 0.05]
+    assert kept.hit[0, 0].tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Detections(boxes([0, 0, 1, 1]), np.array([3]), np.array([0.5])), "a detection is of class 3"),
+        (Detections(boxes([0, 0, 1, np.nan]), np.array([0]), np.array([0.5])), "a box that is not finite"),
+        (Detections(boxes([0, 0, 1, 1]), np.array([0]), np.array([np.nan])), "a score that is not finite"),
+    ],
+)
+def test_wrong_detections_are_refused(found, said):
+    with pytest.raises(ParameterError, match=said):
+        match_images([found], [Objects(boxes([0, 0, 1, 1]), np.array([0]), np.array([False]))], 2)
+
+
+def test_images_must_be_as_many():
+    with pytest.raises(ParameterError, match="detections of 0 images came with objects of 0"):
+        match_images([], [], 2)
