@@ -116,8 +116,7 @@ class VIAT(Recipe):
         objects, rng = self._opened(memory), step.rng[slice(0, 1)].fold("viat").generators()[0]
         numbers = _draw_objects(memory["labels"].numpy(), self.batch, rng)
         views = self._draw_views(memory, numbers, rng)
-        images = torch.cat([objects.images(i, views[j, None]) for j, i in enumerate(numbers.tolist())])
-        step.extra[IMAGES] = images.to(step.images.device)
+        step.extra[IMAGES] = objects.images_each(numbers.tolist(), views).to(step.images.device)
         step.extra[LABELS] = memory["labels"][torch.from_numpy(numbers)].to(step.labels.device)
 
     def loss(self, step: Step) -> Tensor:
