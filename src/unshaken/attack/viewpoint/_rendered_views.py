@@ -36,7 +36,7 @@ class RenderedViews(Query):
         n, count = self.points.shape[:2]
         found: list[Tensor] = []
         with torch.inference_mode():
-            for rows in torch.arange(n * count).split(passes.limit):
+            for rows in torch.split(torch.arange(n * count), passes.limit):
                 with passes.method():
                     images = torch.cat(
                         [

@@ -148,7 +148,7 @@ class VIAT(Recipe):
         chosen = torch.arange(len(objects))
         if not first:
             order = streams.fold("turn").fresh(1)[:, 0].argsort()  # the first of each class in this order
-            chosen = torch.stack([order[(labels[order] == k).nonzero()[0, 0]] for k in labels.unique()])
+            chosen = torch.stack([order[(labels[order] == k).nonzero()[0, 0]] for k in torch.unique(labels)])
         attack = GMVFool(
             components=self.components,
             pairs=self.pairs,
