@@ -41,7 +41,7 @@ class RenderedViews(Query):
                     images = torch.cat(
                         [
                             self.render(int(self.objects[i]), self.points[i, rows[rows // count == i] % count])
-                            for i in (rows // count).unique().tolist()
+                            for i in torch.unique(rows // count).tolist()
                         ]
                     )
                 total = passes.forward(images)[0]
