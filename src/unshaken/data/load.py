@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.boxes import BoxTable
 from unshaken.data.cifar10n import open_cifar10n
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
@@ -39,7 +40,7 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
-EVERYWHERE = ("size", "mode", "noise", "longtail", "labels")
+EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
@@ -78,9 +79,10 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
-            columns id and label that replaces labels, after all of these), for folder, parquet and wds `classes` (a
-            file with one name a line; for folder also lines of folder, tab, class), and for folder `links` (`follow`:
-            links to folders inside the data folder too; or a folder into which links may lead).
+            columns id and label that replaces labels, after all of these), `boxes` (a parquet or CSV file of objects'
+            boxes: `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds
+            `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
+            (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:
@@ -100,7 +102,13 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         dataset = with_long_tail(dataset, dataset.options.longtail)
     if dataset.options.noise is not None:
         dataset = with_noise(dataset, dataset.options.noise)
-    return dataset if dataset.options.labels is None else with_labels(dataset, dataset.options.labels)
+    if dataset.options.labels is not None:
+        dataset = with_labels(dataset, dataset.options.labels)
+    if dataset.options.boxes is not None:
+        table = BoxTable.read(dataset.options.boxes)
+        table.check_ids(dataset)
+        dataset = dataset.with_boxes(table)
+    return dataset
 
 
 def _opened(spec: str, *, download: bool) -> Dataset:

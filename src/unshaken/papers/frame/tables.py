@@ -26,6 +26,7 @@ SHARED: Mapping[str, str] = {
     "certificates": "unshaken.certify.engine.base",
     "verifications": "unshaken.certify.smt.smt",
     "looks": "unshaken.harden.engine._verdict",
+    "oracle_bounded": "unshaken.attack.semantic.oracle_rows",
     "views": "unshaken.attack.viewpoint.base",
     "view_mixtures": "unshaken.attack.viewpoint.saved_mixtures",
 }
