@@ -29,6 +29,7 @@ from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_
 from unshaken.measure.generation.nearest import Leakage, find_leakage
 from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.image_quality.fidelity import psnr, ssim
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.map_figures import (
     ShiftedMap,
@@ -168,6 +169,7 @@ __all__ = [
     "paired_difference",
     "precision_recall",
     "predict_within",
+    "psnr",
     "recognisability",
     "relative_robustness",
     "resampled_map",
@@ -179,6 +181,7 @@ __all__ = [
     "shifted_map",
     "signed_gap",
     "softmax",
+    "ssim",
     "stratified_share",
     "success_curve",
     "top_label",

@@ -58,6 +58,7 @@ class RunConfig(BaseModel):
         steps: what reports need of its lines; as `methods`.
         seen_in_training: one sentence where the network has or probably has learned from the data; empty otherwise.
         from_files: ids of the conditions whose images came with the data as files; those of others are made.
+        task: what the model's outputs mean; see `unshaken.run.task`.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -91,6 +92,7 @@ class RunConfig(BaseModel):
     steps: list[StepRecord] = Field(default_factory=list)
     seen_in_training: str = ""
     from_files: list[str] = Field(default_factory=list)
+    task: str = "classification"
 
     @property
     def shards(self) -> int:
@@ -133,6 +135,7 @@ MAY_DIFFER = {
     "from_files",
     "labels_version",
     "seen_in_training",
+    "task",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 

@@ -132,6 +132,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "c-bar": _at_all_severities(IMAGENET_C_BAR),
     "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
     "3dcc": _at_all_severities(COMMON_3D),
+    "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
 }
 """The named plans. Completion reads the names from this file's text, so they are written out here and nowhere else."""

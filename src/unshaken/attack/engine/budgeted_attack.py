@@ -28,6 +28,7 @@ class BudgetedAttack(Parameters):
     """
 
     room: ClassVar[str] = "attack"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     norms: ClassVar[tuple[str, ...]] = NORMS
     """Empty for an attack whose budget is not a norm, such as a rotation."""
