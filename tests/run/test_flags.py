@@ -214,6 +214,7 @@ def test_no_doubt_lacks_a_test():
         "weak-substitute",
         "no-oracle",
         "unfit-oracle",
+        "unfiltered-directions",
         "flat-images",
         "repeated-images",
         "confident-on-nonsense",
