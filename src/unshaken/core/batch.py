@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from unshaken.core.boxes import OBJECT, join_boxes
 from unshaken.core.errors import DataError
 
 
@@ -19,6 +20,7 @@ class Batch:
         images: float32 `[N, C, H, W]` in [0, 1].
         labels: int64 `[N]`, or masks, a class for each pixel, `[N, H, W]`; None where the data has none.
         ids: one string a sample, stable for it across runs.
+        boxes: the objects of each image, float32 `[N, M, 7]` as `unshaken.core.boxes` says; None where not known.
 
     Raises:
         DataError: shapes, types or lengths do not fit.
@@ -27,6 +29,7 @@ class Batch:
     images: Tensor
     labels: Tensor | None
     ids: tuple[str, ...]
+    boxes: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or not self.images.is_floating_point():
@@ -41,6 +44,12 @@ class Batch:
                 f"labels must be int64 of shape ({len(self.images)},), or of shape {shapes[1]} for masks, not "
                 f"{self.labels.dtype} of shape {tuple(self.labels.shape)}"
             )
+        if self.boxes is not None and (self.boxes.ndim, len(self.boxes), self.boxes.shape[-1]) != (
+            3,
+            len(self),
+            OBJECT,
+        ):
+            raise DataError(f"boxes must be [{len(self)}, M, {OBJECT}], not of shape {tuple(self.boxes.shape)}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,7 +61,8 @@ class Batch:
         else:
             index = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
             chosen = tuple(self.ids[i] for i in index.tolist())
-        return Batch(self.images[rows], None if self.labels is None else self.labels[rows], chosen)
+        labels, boxes = (None if part is None else part[rows] for part in (self.labels, self.boxes))
+        return Batch(self.images[rows], labels, chosen, boxes)
 
     def with_images(self, images: Tensor) -> Batch:
         """The same samples with other pixels."""
@@ -60,8 +70,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same samples on a device."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return Batch(self.images.to(device), labels, self.ids)
+        labels, boxes = (None if part is None else part.to(device) for part in (self.labels, self.boxes))
+        return Batch(self.images.to(device), labels, self.ids, boxes)
 
     @staticmethod
     def concat(batches: Sequence[Batch]) -> Batch:
@@ -69,10 +79,12 @@ class Batch:
         if len(batches) == 1:
             return batches[0]
         labels = [b.labels for b in batches if b.labels is not None]
+        boxes = [b.boxes for b in batches if b.boxes is not None]
         return Batch(
             torch.cat([b.images for b in batches]),
             torch.cat(labels) if len(labels) == len(batches) else None,
             tuple(i for b in batches for i in b.ids),
+            join_boxes(boxes) if len(boxes) == len(batches) else None,
         )
 
 

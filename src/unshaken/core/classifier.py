@@ -28,6 +28,7 @@ class View:
         resize: short side in pixels before the cut, or None to resize straight to the cut's own short side.
         interpolation: `bilinear`, `bicubic` or `nearest`, on 8-bit pixels with antialiasing, as Pillow does.
         channels: 1 (luminance) or 3.
+        whole: resize the whole photo to `height` and `width`, whatever its own shape, and cut nothing off.
     """
 
     height: int
@@ -35,6 +36,7 @@ class View:
     resize: int | None = None
     interpolation: str = "bilinear"
     channels: int = 3
+    whole: bool = False
 
     def __str__(self) -> str:
         """In words, for reports.
@@ -44,6 +46,8 @@ class View:
         """
         short = min(self.height, self.width) if self.resize is None else self.resize
         colour = "grayscale" if self.channels == 1 else "RGB"
+        if self.whole:
+            return f"resized to {self.height} x {self.width} ({self.interpolation}), {colour}"
         cut = f"centre {self.height} x {self.width} cut"
         return f"short side resized to {short} px ({self.interpolation}), {cut}, {colour}"
 
@@ -97,6 +101,11 @@ class Classifier(nn.Module):
         self.name = name
         self.reject = reject
         self.one_by_one = one_by_one
+
+    @property
+    def task(self) -> str:
+        """The meaning of the output: `classification`, unless the net has an attribute `task` of its own."""
+        return str(getattr(self.net, "task", "classification"))
 
     @property
     def input_size(self) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.boxes import OBJECT, stack_boxes
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import parse_number, parse_whole
@@ -36,11 +37,22 @@ class BoxTable:
         ids: sample of each box.
         boxes: float64 `[n, 4]` as (x, y, w, h).
         classes: int64 `[n]`; None where the file has none.
+        crowd: bool `[n]`: regions of many objects; None for none.
+        areas: float64 `[n]`: of the objects in pixels of the photo; None for those of the boxes.
     """
 
     ids: Sequence[str]
     boxes: NDArray[np.float64]
     classes: NDArray[np.int64] | None = None
+    crowd: NDArray[np.bool_] | None = None
+    areas: NDArray[np.float64] | None = None
+    rows: dict[str, list[int]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.ids):
+            rows.setdefault(name, []).append(row)
+        object.__setattr__(self, "rows", rows)
 
     @classmethod
     def read(cls, file: str) -> BoxTable:
@@ -83,30 +95,51 @@ class BoxTable:
         Raises:
             DataError: no id of the table is a sample of the data, or labels were given and the boxes have no class.
         """
-        rows: dict[str, list[int]] = {}
-        for row, name in enumerate(self.ids):
-            rows.setdefault(name, []).append(row)
-        if not rows.keys() & set(dataset.ids):
+        self.check_ids(dataset)
+        if labels is not None and self.classes is None:
+            raise DataError("the table of boxes has no column class, so that boxes of one class cannot be chosen")
+        found = []
+        for i, index in enumerate(indices):
+            own = self.rows.get(dataset.ids[index], [])
+            if labels is not None and self.classes is not None:
+                own = [row for row in own if self.classes[row] == labels[i]]
+            corners, kept = _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view))
+            found.append(torch.from_numpy(corners[kept].astype(np.float32)))
+        return found
+
+    def objects(self, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
+        """The objects of samples as `Batch` holds them, float32 `[N, M, 7]`, in pixels of what the model sees.
+
+        Args:
+            dataset: whose photos the boxes are in.
+            indices: which of its samples.
+            view: how the model looks at photos; None for as they are.
+        """
+        found = []
+        for index in indices:
+            own = self.rows.get(dataset.ids[index], [])
+            width, height = photo_size(dataset, index)
+            corners, kept = _placed(self.boxes[own], width, height, seen_as(dataset, view))
+            areas = self.boxes[own, 2] * width * self.boxes[own, 3] * height if self.areas is None else self.areas[own]
+            crowd = np.zeros(len(own)) if self.crowd is None else self.crowd[own]
+            classes = np.zeros(len(own)) if self.classes is None else self.classes[own]
+            rows = np.concatenate([corners, np.stack([classes, crowd, areas], 1)], 1)[kept]
+            found.append(torch.from_numpy(rows.astype(np.float32)))
+        return stack_boxes(found, OBJECT)
+
+    def check_ids(self, dataset: Dataset) -> None:
+        """Refuse a table of other data.
+
+        Raises:
+            DataError: no id of the table is a sample of the data.
+        """
+        if not self.rows.keys() & set(dataset.ids):
             raise DataError(
                 f"none of the boxes' ids, such as {self.ids[0]!r}, is a sample of {dataset.options.spec!r}, whose ids "
                 f"are like {dataset.ids[0]!r}"
                 if self.ids
                 else "the table of boxes is empty"
             )
-        if labels is not None and self.classes is None:
-            raise DataError("the table of boxes has no column class, so that boxes of one class cannot be chosen")
-        found = []
-        for i, index in enumerate(indices):
-            own = rows.get(dataset.ids[index], [])
-            if labels is not None and self.classes is not None:
-                own = [row for row in own if self.classes[row] == labels[i]]
-            found.append(
-                _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view)) if own else _NONE
-            )
-        return found
-
-
-_NONE = torch.zeros(0, 4)
 
 
 def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
@@ -165,8 +198,10 @@ def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
         return 1, 1
 
 
-def _placed(boxes: NDArray[np.float64], width: int, height: int, view: View | None) -> Tensor:
-    """Boxes of one photo in pixels of the view, as (left, top, right, bottom)."""
+def _placed(
+    boxes: NDArray[np.float64], width: int, height: int, view: View | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Boxes of one photo in pixels of the view, as (left, top, right, bottom), and of which something is left."""
     x, y, w, h = boxes.T
     corners = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
     if view is None:
@@ -175,8 +210,7 @@ def _placed(boxes: NDArray[np.float64], width: int, height: int, view: View | No
         place, limits = place_photo(width, height, view), [view.width, view.height]
         moved = corners * ([place.width, place.height] * 2) - ([place.left, place.top] * 2)
     inside = np.clip(moved, 0, limits * 2)
-    left = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
-    return torch.from_numpy(inside[left].astype(np.float32))
+    return inside, (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
 
 
 def _from_parquet(path: Path, file: str) -> BoxTable:

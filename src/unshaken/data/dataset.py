@@ -7,10 +7,10 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import Options
+
+if TYPE_CHECKING:
+    from unshaken.data.boxes import BoxTable
 
 LONGEST_ID = 4096
 """Characters of a sample's id."""
@@ -73,10 +76,12 @@ class Dataset(ABC):
         true_labels: int64 `[N]`, -1 where unknown, for data whose labels are known to be wrong in part, such as by the
             option `noise`; None otherwise.
         labels_version: name of labels that were corrected, by the option `labels` or in the file; None otherwise.
+        boxes: of the objects in the images; None where not known.
     """
 
     true_labels: NDArray[np.int64] | None = None
     labels_version: str | None = None
+    boxes: BoxTable | None = None
 
     def __init__(
         self,
@@ -192,6 +197,19 @@ class Dataset(ABC):
         other.__dict__["fingerprint"] = fingerprint
         return other
 
+    def with_boxes(self, boxes: BoxTable) -> Self:
+        """The same data with boxes of the objects in its images.
+
+        Args:
+            boxes: whose ids are samples' ids.
+        """
+        parts = (boxes.boxes, boxes.classes, boxes.crowd, boxes.areas)
+        content = [b"" if part is None else part.tobytes() for part in parts]
+        fingerprint, other = digest(self.fingerprint, list(boxes.ids), *content), copy.copy(self)
+        other.boxes = boxes
+        other.__dict__["fingerprint"] = fingerprint
+        return other
+
     def corrupted(self, name: str, severity: int) -> Dataset | None:
         """The same samples under a corruption, from files that come with the data; None where there are none.
 
@@ -211,6 +229,20 @@ class Dataset(ABC):
         fingerprint, other = self.fingerprint, copy.copy(self)
         other.labels, other.classes = labels, tuple(classes)
         other.__dict__["fingerprint"] = fingerprint  # of the content, which is what it was
+        return other
+
+    def renumbered_boxes(self, labels: NDArray[np.int64], classes: Sequence[str]) -> Self:
+        """The same data, with the same fingerprint, whose boxes number other classes, and whose images have none.
+
+        Args:
+            labels: int64, one a box.
+            classes: names in label order.
+        """
+        if self.boxes is None:
+            raise DataError(f"data {self.options.spec!r} has no boxes")
+        fingerprint, other = self.fingerprint, copy.copy(self)
+        other.boxes, other.labels, other.classes = replace(self.boxes, classes=labels), None, tuple(classes)
+        other.__dict__["fingerprint"] = fingerprint
         return other
 
     def unlabelled(self) -> Self:

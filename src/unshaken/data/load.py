@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.boxes import BoxTable
 from unshaken.data.cifar10n import open_cifar10n
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
@@ -24,6 +25,8 @@ from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
+from unshaken.data.viewpoint.mesh_folder import open_meshes
+from unshaken.data.viewpoint.solids import open_solids
 from unshaken.data.zoo import open_zoo
 
 DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
@@ -37,7 +40,7 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
-EVERYWHERE = ("size", "mode", "noise", "longtail", "labels")
+EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
@@ -48,6 +51,8 @@ SOURCES: Mapping[str, Source] = {
     "hf": Source(open_hub),
     "wds": Source(open_shards, ("classes",)),
     "cifar10n": Source(open_cifar10n),
+    "meshes": Source(open_meshes),
+    "solids": Source(open_solids),
     "cifar-c": Source(
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
@@ -68,14 +73,16 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             for each pixel), `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
-            `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), or a named set such as
+            `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
+            (objects that can be seen from any viewpoint; see docs/viewpoints.md), or a named set such as
             `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in
             pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
-            columns id and label that replaces labels, after all of these), for folder, parquet and wds `classes` (a
-            file with one name a line; for folder also lines of folder, tab, class), and for folder `links` (`follow`:
-            links to folders inside the data folder too; or a folder into which links may lead).
+            columns id and label that replaces labels, after all of these), `boxes` (a parquet or CSV file of objects'
+            boxes: `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds
+            `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
+            (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
 
     Raises:
@@ -95,7 +102,13 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         dataset = with_long_tail(dataset, dataset.options.longtail)
     if dataset.options.noise is not None:
         dataset = with_noise(dataset, dataset.options.noise)
-    return dataset if dataset.options.labels is None else with_labels(dataset, dataset.options.labels)
+    if dataset.options.labels is not None:
+        dataset = with_labels(dataset, dataset.options.labels)
+    if dataset.options.boxes is not None:
+        table = BoxTable.read(dataset.options.boxes)
+        table.check_ids(dataset)
+        dataset = dataset.with_boxes(table)
+    return dataset
 
 
 def _opened(spec: str, *, download: bool) -> Dataset:

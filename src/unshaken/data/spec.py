@@ -30,6 +30,7 @@ class Options:
         classes: a text file with one class name a line, or None.
         noise: wrong labels made on purpose, as `MODEL:RATE[:SEED]`, or None.
         labels: a file of labels that replace those of the data, or None.
+        boxes: a file of boxes of the objects in the images, or None.
         longtail: classes made ever smaller, as `RATIO[:SEED]`, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
         clean: SPEC of the clean samples that published files were made of, or None.
@@ -50,6 +51,7 @@ class Options:
     noise: str | None = None
     longtail: str | None = None
     labels: str | None = None
+    boxes: str | None = None
     download: bool = False
 
 
@@ -119,6 +121,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         noise=raw.get("noise"),
         longtail=raw.get("longtail"),
         labels=raw.get("labels"),
+        boxes=raw.get("boxes"),
         download=download,
     )
 

@@ -36,7 +36,11 @@ def place_photo(width: int, height: int, view: View) -> Placement:
 
     >>> place_photo(400, 300, View(224, 224, resize=256))
     Placement(width=341, height=256, left=58, top=16)
+    >>> place_photo(400, 300, View(416, 416, whole=True))
+    Placement(width=416, height=416, left=0, top=0)
     """
+    if view.whole:
+        return Placement(view.width, view.height, 0, 0)
     short = view.resize or min(view.height, view.width)
     if min(width, height) != short:
         long = int(short * max(width, height) / min(width, height))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
 from unshaken.data import Dataset
@@ -70,6 +71,40 @@ def align(dataset: Dataset, classes: Sequence[str], *, model: str = "the model",
         table[place] = places[name]
     labels = np.where(dataset.labels >= 0, table[np.maximum(dataset.labels, 0)], dataset.labels)
     return Alignment(dataset.renumbered(labels, classes), LabelRecord(by="names", classes=places))
+
+
+def align_boxes(dataset: Dataset, classes: Sequence[str], *, model: str = "the model") -> tuple[Dataset, LabelRecord]:
+    """Renumber the classes of a data set's boxes as the model numbers its own; see `align`.
+
+    Args:
+        dataset: with boxes, whose classes number its own `classes`.
+        classes: the model's, in the order of its labels; empty when unknown.
+        model: what messages call it.
+
+    Raises:
+        DataError: the data has no boxes, or boxes without classes; or a class is none of the model's.
+    """
+    spec, table = dataset.options.spec, dataset.boxes
+    if table is None:
+        raise DataError(
+            f"{model} is a detector of objects and data {spec!r} has no boxes: give a file of them by the option "
+            "boxes, as in parquet:photos.parquet?boxes=boxes.parquet"
+        )
+    if table.classes is None:
+        raise DataError(f"the boxes of data {spec!r} have no column class, so that nothing says what they are of")
+    as_labels = dataset.renumbered(table.classes, dataset.classes)
+    found = align(as_labels, classes, model=model)
+    record = found.record or LabelRecord(by="positions", why="the classes of the boxes are numbers without names")
+    labels = required_labels(found.dataset)
+    if classes and len(labels) and int(labels.max()) >= len(classes):
+        raise DataError(f"a box of data {spec!r} is of class {int(labels.max())}; {model} has {len(classes)} classes")
+    other = dataset.renumbered_boxes(labels, classes or dataset.classes)
+    return other, record
+
+
+def required_labels(dataset: Dataset) -> NDArray[np.int64]:
+    """The labels, where they are there."""
+    return np.zeros(0, np.int64) if dataset.labels is None else dataset.labels
 
 
 def aligned(dataset: Dataset, classes: Sequence[str], *, model: str = "the model") -> Dataset:

@@ -40,7 +40,8 @@ class RunConfig(BaseModel):
         device: where it ran; results do not depend on it but for rounding.
         save_examples: pictures kept a condition; -1 for all.
         model_fingerprint: of weights and code.
-        further_models: SPECs of models that methods name, such as a surrogate, and their fingerprints.
+        further_models: SPECs of models and names of files that methods name, such as a surrogate, and their
+            fingerprints.
         data_fingerprint: of the content, labels included.
         labels_version: name of the labels that replaced those of the data (`?labels=FILE`), such as of a review; None
             otherwise.
@@ -57,6 +58,7 @@ class RunConfig(BaseModel):
         steps: what reports need of its lines; as `methods`.
         seen_in_training: one sentence where the network has or probably has learned from the data; empty otherwise.
         from_files: ids of the conditions whose images came with the data as files; those of others are made.
+        task: what the model's outputs mean; see `unshaken.run.task`.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -90,6 +92,7 @@ class RunConfig(BaseModel):
     steps: list[StepRecord] = Field(default_factory=list)
     seen_in_training: str = ""
     from_files: list[str] = Field(default_factory=list)
+    task: str = "classification"
 
     @property
     def shards(self) -> int:
@@ -132,6 +135,7 @@ MAY_DIFFER = {
     "from_files",
     "labels_version",
     "seen_in_training",
+    "task",
 }
 """What does not decide the rows, or follows from what does: from a fingerprint, or from the plan."""
 

@@ -18,7 +18,8 @@ def damage(changed: Mapping[str, Any], clean: Mapping[str, Any]) -> NDArray[np.f
     """How much a condition hurt each sample, from its rows and the clean ones, in the same order.
 
     A sample that was right and no longer is (without labels: whose prediction changed) comes before all others; among
-    equals the rise of the loss in nats (without labels: the confidence in the new prediction) decides.
+    equals the rise of the loss (without labels: the confidence in the new prediction) decides. Where nothing is plainly
+    right or wrong, as of detections, the rise of the loss alone decides.
 
     Args:
         changed: columns `prediction`, `confidence`, and with labels `correct` and `loss`, each `[N]`.
@@ -28,7 +29,8 @@ def damage(changed: Mapping[str, Any], clean: Mapping[str, Any]) -> NDArray[np.f
         broken = np.asarray(changed["prediction"]) != np.asarray(clean["prediction"])
         gain = np.where(broken, changed["confidence"], -np.asarray(changed["confidence"]))
     else:
-        broken = np.asarray(clean["correct"], bool) & ~np.asarray(changed["correct"], bool)
+        judged = "correct" in changed
+        broken = np.asarray(clean["correct"], bool) & ~np.asarray(changed["correct"], bool) if judged else np.zeros(1)
         gain = np.asarray(changed["loss"], float) - np.asarray(clean["loss"], float)
     scores: NDArray[np.float64] = np.nan_to_num(gain, nan=1e4).clip(-1e4, 1e4) + broken * 1e5
     return scores

@@ -148,7 +148,7 @@ def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:
     """Condition to sample id to damage, from rows."""
     conditions = frame["condition"].to_numpy(zero_copy_only=False)
     ids = frame["id"].to_numpy(zero_copy_only=False)
-    names = ["prediction", "confidence"] + ([] if frame["loss"].null_count else ["correct", "loss"])
+    names = ["prediction", "confidence", *(n for n in ("correct", "loss") if not frame[n].null_count)]
     columns = {n: frame[n].to_numpy(zero_copy_only=False) for n in names}
     rows = {c: np.flatnonzero(conditions == c) for c in dict.fromkeys(conditions)}
     rows = {c: r[np.argsort(ids[r])] for c, r in rows.items()}

@@ -148,6 +148,17 @@ def _none(condition: Condition, batch: Batch) -> None:
     return None
 
 
+class MakeRows(Protocol):
+    """Makes rows of a model's outputs, as `unshaken.run.task.Task.rows` does."""
+
+    def __call__(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """One part of `outcomes`, and parts of other tables."""
+
+
+def _outcomes(condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+    return [outcomes(condition, batch, outputs, **columns)]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The runner's side of a method: oracle, seed, clean logits, and whatever else its rows are computed with.
@@ -164,8 +175,11 @@ class Context:
             from a folder; kept as long as the run is under way, and made anew at each call outside a run.
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
+        rows: makes rows of the model's outputs; see `unshaken.run.task`. Those of `outcomes` where none is given.
         object_masks: gives, from a folder of masks as large as the photos, where the objects of samples (ids) are in
             what the model sees, bool `[N, H, W]`; None outside a run.
+        render: gives pictures `[n, C, H, W]` of a sample, by its id, from viewpoints `[n, 6]`, as the model is shown
+            samples; None where the samples are no objects.
     """
 
     oracle: Oracle
@@ -176,7 +190,9 @@ class Context:
     journal: Callable[[str], Journal] | None = None
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
+    rows: MakeRows = field(default=_outcomes, repr=False)
     object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
+    render: Callable[[str, Tensor], Tensor] | None = field(default=None, repr=False)
 
 
 class Journal(Protocol):
@@ -244,9 +260,7 @@ def outcomes(
         "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.flatten().numpy()), logits.shape[1]).cast(
             pa.list_(pa.float32())
         ),
-        "forwards": _column(forwards, n).long().numpy(),
-        "backwards": _column(backwards, n).long().numpy(),
-        "seconds": _column(seconds, n).double().numpy(),
+        **cost_columns(n, forwards=forwards, backwards=backwards, seconds=seconds),
     }
     if batch.labels is not None:
         labels = batch.labels.cpu()
@@ -287,6 +301,17 @@ def table_of(part: Part) -> pa.Table:
         else:
             arrays.append(pa.nulls(n, type=column.type))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def cost_columns(
+    n: int, *, forwards: Tensor | int = 1, backwards: Tensor | int = 0, seconds: Tensor | float = 0.0
+) -> dict[str, Any]:
+    """Columns of the cost of n samples: passes, and its share of the time."""
+    return {
+        "forwards": _column(forwards, n).long().numpy(),
+        "backwards": _column(backwards, n).long().numpy(),
+        "seconds": _column(seconds, n).double().numpy(),
+    }
 
 
 def _column(values: Tensor | float, n: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, cast
 
@@ -17,19 +17,20 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Meter, Oracle
-from unshaken.core.progress import Task
+from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.boxes import object_masks
+from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
 from unshaken.run.examples import choose, damage, quota
-from unshaken.run.flags import check_trust
 from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
 from unshaken.run.published import read_corrupted
-from unshaken.run.rows import CLEAN, OUTCOMES, Condition, Context, Flag, Part, outcomes, table_of
+from unshaken.run.rows import CLEAN, OUTCOMES, Condition, Context, Flag, Part, table_of
 from unshaken.run.store import RunDir
+from unshaken.run.task import CLASSIFICATION, Task
 
 T = TypeVar("T")
 Finished: TypeAlias = set[tuple[str, int]]
@@ -53,6 +54,7 @@ class Job:
         engine: `local` or `ray`: which executor computes the shards.
         remake: makes the same job in another process; the Ray executor needs it.
         inside: whether it belongs to another run on the same data, whose larger sample judges the unchanged images.
+        task: what the model's outputs mean.
     """
 
     run: RunDir
@@ -67,6 +69,7 @@ class Job:
     engine: str = "local"
     remake: Callable[[], Job] | None = field(default=None, repr=False)
     inside: bool = False
+    task: Task = CLASSIFICATION
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -131,9 +134,19 @@ class Job:
         places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
         return object_masks(folder, self.dataset, [places[name] for name in ids], self.model.view)
 
+    def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
+        """Renders samples from other viewpoints, where they are objects; see `Context`."""
+        if not isinstance(self.dataset, ObjectSet):
+            return None
+        objects, view, device = self.dataset, self.model.view, self.config.device
+        places = self.once("places", lambda: {name: i for i, name in enumerate(objects.ids)})
+        return lambda name, views: objects.images(places[name], views, view).to(device)
+
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
         method = type(step.method)
+        if self.task.name not in (known := getattr(method, "tasks", (self.task.name,))):
+            return f"the model is for {self.task.name}, and this method for {' and '.join(known)}"
         if not self.model.differentiable and "gradient" in getattr(method, "needs", ()):
             return "the model gives no gradients (black box): use methods that need logits or labels only"
         if self.dataset.labels is None and getattr(method, "needs_labels", False):
@@ -145,7 +158,7 @@ def run_shard(
     job: Job,
     shard: int,
     finished: Finished,
-    progress: Task | None = None,
+    progress: Progress | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> Meter:
     """Compute and write the rows of one shard that are not there yet.
@@ -191,7 +204,7 @@ def run_shard(
             write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
-        clean = None if batch is None else outcomes(CLEAN, batch, logits)
+        clean = None if batch is None else outcomes_of(job.task.rows(CLEAN, batch, logits))
         context = Context(
             oracle,
             config.seed,
@@ -201,7 +214,9 @@ def run_shard(
             lambda condition: Journal(job.run, condition, shard, alive=alive),
             job.once,
             job.files,
+            job.task.rows,
             job.object_masks,
+            job.renderer(),
         )
         for step in todo:
             last = step is todo[-1]
@@ -237,11 +252,15 @@ def _write_clean(
 ) -> None:
     tables = []
     if batch is not None:
-        tables.append(table_of(outcomes(CLEAN, batch, logits)))
+        for part in job.task.rows(CLEAN, batch, logits):
+            if part.table == "outcomes":
+                tables.append(table_of(part))
+            else:
+                job.run.write_rows(table_of(part), part.table, CLEAN.id, shard)
         if shard == 0:
             attacked = any("gradient" in getattr(s.method, "needs", ()) for s in job.steps())
             borders = list(check_borders(oracle, batch)) if attacked else []
-            _write_flags(job, shard, "model", [*check_trust(oracle, batch, logits), *borders])
+            _write_flags(job, shard, "model", [*job.task.flags(oracle, batch, logits), *borders])
     if bad:
         part = Part("outcomes", CLEAN, {"id": [b.id for b in bad], "error": [b.reason for b in bad]})
         tables.append(table_of(part))
@@ -254,6 +273,11 @@ def _write_step(job: Job, shard: int, step: Step, parts: list[Part]) -> None:
     empty = [Part("outcomes", c, {"id": []}) for c in step.conditions] if not parts else []
     for part in sorted(parts or empty, key=lambda p: p.table == "outcomes"):
         job.run.write_rows(table_of(part), part.table, part.condition.id, shard)
+
+
+def outcomes_of(parts: Iterable[Part]) -> Part:
+    """The one part of the table `outcomes`."""
+    return next(part for part in parts if part.table == "outcomes")
 
 
 def _keep_pictures(job: Job, shard: int, parts: list[Part], clean: Part | None, batch: Batch | None) -> None:

@@ -112,6 +112,8 @@ def _hint(classifier: Classifier, batch: Tensor) -> str:
 
 
 def _check_output(classifier: Classifier, output: Any, n: int) -> None:
+    if classifier.task == "detection":  # `BoxOutput` has checked its form
+        return
     what = f"model {classifier.name!r} must return logits, a float tensor [N, K]; it returns"
     if isinstance(output, Mapping):
         raise ModelError(f"{what} a {type(output).__name__} with keys {list(output)}: return {_likely(output)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.boxes import join_boxes
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
@@ -50,7 +52,11 @@ class Stressor(Parameters):
         rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
         with torch.no_grad():
             images = self.for_samples(batch.ids).run(batch.images.float(), severity, rng)
-        return batch.with_images(images.to(batch.images))
+        changed = batch.with_images(images.to(batch.images))
+        if batch.boxes is None:
+            return changed
+        rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
+        return replace(changed, boxes=self.move_boxes(batch.boxes, images.shape[2], images.shape[3], severity, rng))
 
     @final
     def apply_pixels(
@@ -84,6 +90,18 @@ class Stressor(Parameters):
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Images `[N, C, H, W]` in [0, 1], changed at one severity, in [0, 1]."""
 
+    def move_boxes(self, boxes: Tensor, height: int, width: int, severity: int, rng: SampleRng) -> Tensor:
+        """Where objects are in the changed images: where they were, unless the method moves pixels.
+
+        Args:
+            boxes: `[N, M, 7]`; see `unshaken.core.boxes`.
+            height: of the images in pixels.
+            width: of the images.
+            severity: as of `run`.
+            rng: gives the draws that `run` was given.
+        """
+        return boxes
+
     def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
         """A picture `[H, W, C]` of 8 bits, changed at one severity: `run`, rounded, or a shorter way to the same."""
         return to_pixels(self.run(to_planes(pixels)[None], severity, rng())[0])
@@ -104,21 +122,22 @@ class Stressor(Parameters):
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         """Rows of one shard: the exact prediction on the changed image."""
-        return [self._rows(batch, condition, context) for condition in conditions]
+        return [part for condition in conditions for part in self._rows(batch, condition, context)]
 
-    def _rows(self, batch: Batch, condition: Condition, context: Context) -> Part:
+    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         if (found := context.files(condition, batch)) is not None:
-            return _rows_of_files(condition, *found, context)
+            return [_rows_of_files(condition, *found, context)]
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
-        logits, size = [], oracle.limit
+        outputs, boxes, size = [], [], oracle.limit
         for first in range(0, len(batch), size):
             with oracle.meter.method():
                 changed = self.apply(batch[slice(first, first + size)], severity, context.seed)
-            logits.append(oracle.exact(changed.images))
-        return outcomes(
+            outputs.append(oracle.exact(changed.images))
+            boxes += [] if changed.boxes is None else [changed.boxes]
+        return context.rows(
             condition,
-            batch,
-            torch.cat(logits),
+            replace(batch, boxes=join_boxes(boxes)) if boxes else batch,
+            torch.cat(outputs),
             seconds=(time.perf_counter() - began) / len(batch),
             images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
         )

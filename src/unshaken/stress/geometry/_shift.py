@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.boxes import shift_boxes
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Stressor
 
@@ -44,3 +45,7 @@ class Shift(Stressor):
         """Pixels down and to the right, int64 `[N]` each."""
         steps = torch.tensor(NEIGHBOURS, device=rng.keys.device)[rng.fold("direction").integers(0, len(NEIGHBOURS))]
         return steps[:, 0] * severity, steps[:, 1] * severity
+
+    def move_boxes(self, boxes: Tensor, height: int, width: int, severity: int, rng: SampleRng) -> Tensor:
+        """Objects move with the pixels; what leaves the image is cut off, also where it enters on the other side."""
+        return shift_boxes(boxes, *self.moves(severity, rng), height, width)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from unshaken.stress.viewpoint.camera import camera_to_world, pixel_rays
-from unshaken.stress.viewpoint.distance_field import Part, box, render, sphere
+from unshaken.data.viewpoint.camera import camera_to_world, pixel_rays
+from unshaken.data.viewpoint.distance_field import Part, box, render, sphere
 
 VIEWS = torch.tensor(
     [[0, 0, 0, 4, 0, 0], [10, 35, 60, 3.5, 0.2, -0.1], [-20, 200, 85, 4.5, -0.3, 0.3]], dtype=torch.float64

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unshaken.stress.viewpoint.camera import camera_to_world, pixel_rays
+from unshaken.data.viewpoint.camera import camera_to_world, pixel_rays
+from unshaken.data.viewpoint.object_set import Rendering, light
 
 DistanceField = Callable[[Tensor], Tensor]
 """From points `[..., 3]` to the distance to the nearest surface `[...]`, negative inside."""
@@ -48,28 +49,15 @@ class Part:
     colour: tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """Pictures of an object.
-
-    Args:
-        images: `[N, 3, H, W]` in [0, 1].
-        depth: distance along each ray `[N, H, W]`; infinite where the ray meets nothing.
-    """
-
-    images: Tensor
-    depth: Tensor
-
-
 def render(
     parts: Sequence[Part], views: Tensor, side: int, *, angle: float = 45.0, far: float = 20.0, steps: int = 96,
     exact: float = 1e-4, background: float = 1.0,
-) -> View:  # fmt: skip
+) -> Rendering:  # fmt: skip
     """Render an object, lit from the camera.
 
     Args:
         parts: of the object.
-        views: `[N, 6]`, see `unshaken.stress.viewpoint.camera.ViewBox`.
+        views: `[N, 6]`, see `unshaken.data.viewpoint.camera.ViewBox`.
         side: of the pictures in pixels.
         angle: see `pixel_rays`.
         far: distance at which a ray is given up.
@@ -90,8 +78,8 @@ def render(
     met = nearest(points) <= exact
     offsets = torch.eye(3, dtype=points.dtype, device=points.device) * 1e-3
     normal = torch.stack([nearest(points + offset) - nearest(points - offset) for offset in offsets], -1)
-    light = (-(torch.nn.functional.normalize(normal, dim=-1) * direction).sum(-1)).clamp(0.1, 1)
+    bright = light((torch.nn.functional.normalize(normal, dim=-1) * direction).sum(-1))
     part = torch.stack([part.field(points) for part in parts]).argmin(0)
-    colours = points.new_tensor([part.colour for part in parts])[part] * light[..., None]
+    colours = points.new_tensor([part.colour for part in parts])[part] * bright[..., None]
     images = torch.where(met[..., None], colours, background).permute(0, 3, 1, 2)
-    return View(images.clamp(0, 1), depth.masked_fill(~met, torch.inf))
+    return Rendering(images.clamp(0, 1), depth.masked_fill(~met, torch.inf))

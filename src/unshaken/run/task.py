@@ -1,0 +1,52 @@
+"""`Task`: what a model's output means, and which rows follow from it. `CLASSIFICATION` is the usual one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.oracle import Oracle
+from unshaken.run.flag import Flag
+from unshaken.run.flags import check_trust
+from unshaken.run.rows import Condition, Part, outcomes
+
+
+class Task(ABC):
+    """The purpose of a model. Stressors and the runner make rows through it, and look into no output themselves."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """The rows of outputs: one part of the table `outcomes`, whose `loss` says how wrong each is, and others.
+
+        Args:
+            condition: where the rows belong.
+            batch: the samples, as they were asked about.
+            outputs: of the exact model, `[N, ...]`.
+            columns: as of `unshaken.run.rows.outcomes`: cost and pictures.
+        """
+
+    def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
+        """Doubts about a model, from its outputs for the first samples."""
+        return []
+
+
+class Classification(Task):
+    """One class an image, from logits `[N, K]`."""
+
+    name = "classification"
+
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """The class of the largest logit, its probability, and the cross-entropy."""
+        return [outcomes(condition, batch, outputs, **columns)]
+
+    def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
+        """See `check_trust`."""
+        return check_trust(oracle, batch, outputs)
+
+
+CLASSIFICATION = Classification()

@@ -1,0 +1,1 @@
+"""Detection of objects: boxes, their classes and scores."""

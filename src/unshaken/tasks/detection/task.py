@@ -1,0 +1,143 @@
+"""`Detection`: the task of a detector of objects. Its rows hold every detection, so that figures come from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import View
+from unshaken.core.oracle import Oracle, required
+from unshaken.data import Dataset
+from unshaken.data.boxes import photo_size, seen_as
+from unshaken.data.view_geometry import place_photo
+from unshaken.measure.object_detection.matching import box_iou, match
+from unshaken.run.flag import Flag
+from unshaken.run.rows import CLEAN, Condition, Part, cost_columns, declare_table
+from unshaken.run.task import Task
+from unshaken.tasks.detection.flags import check_detections
+
+_BOXES = (("boxes", pa.list_(pa.float32())), ("classes", pa.list_(pa.int32())))
+DETECTIONS = declare_table(
+    "detections",
+    [("id", pa.string()), ("condition", pa.string()), *_BOXES, ("scores", pa.list_(pa.float32()))],
+)
+"""What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo."""
+OBJECTS = declare_table(
+    "objects",
+    [
+        *(("id", pa.string()), ("condition", pa.string()), *_BOXES),
+        *(("crowd", pa.list_(pa.bool_())), ("areas", pa.list_(pa.float32())), ("view", pa.list_(pa.float32()))),
+    ],
+)
+"""What there is in each image: of the unchanged ones, and of those in which objects have moved.
+
+`view` has four numbers: factors by which a pixel of the view is larger than one of the photo, across and down, and the
+photo's place of the view's left upper corner.
+"""
+SURE = 0.5
+"""Score from which a detection counts as said, in the figures of single images."""
+Array = NDArray[np.float64]
+
+
+class Detection(Task):
+    """Boxes of objects; see `unshaken.core.boxes` for the form of outputs.
+
+    Args:
+        dataset: with boxes of the objects, whose classes are those of the model.
+        view: how the model looks at photos; None for as they are.
+    """
+
+    name = "detection"
+
+    def __init__(self, dataset: Dataset, view: View | None) -> None:
+        self.dataset, self.view = dataset, seen_as(dataset, view)
+        self._places = {name: i for i, name in enumerate(dataset.ids)}
+
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """Detections in pixels of the photos, objects where they are not those of the unchanged images, and outcomes.
+
+        In `outcomes` the `loss` is 1 less the F1 score of an image's detections of score 0.5 and more at an overlap of
+        0.5; `prediction` is their number, `confidence` the highest score.
+        """
+        images, flags = columns.pop("images", None), tuple(columns.pop("flags", ()))
+        found, objects = rows_of(outputs), rows_of(required(batch.boxes))
+        sure = [one[one[:, 5] >= SURE] for one in found]
+        shared = {
+            "id": list(batch.ids),
+            "prediction": [len(one) for one in sure],
+            "confidence": [float(one[:, 5].max(initial=0)) for one in found],
+            "loss": [1 - f1(one, truth) for one, truth in zip(sure, objects, strict=True)],
+            **cost_columns(len(batch), **columns),
+        }
+        boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}
+        parts = [Part("outcomes", condition, shared, images, flags), Part("detections", condition, boxes)]
+        if condition is CLEAN or self._moved(batch, objects):
+            more = {"crowd": [one[:, 5] > 0 for one in objects], "areas": [one[:, 6] for one in objects]}
+            more["view"] = self._view(batch)
+            parts.append(Part("objects", condition, self._columns(batch, objects) | more))
+        return parts
+
+    def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
+        """See `check_detections`."""
+        return check_detections(oracle, batch, outputs)
+
+    def _columns(self, batch: Batch, rows: Sequence[Array]) -> dict[str, Any]:
+        """Boxes in pixels of the photos, and their classes, one list an image."""
+        boxes = []
+        for name, one in zip(batch.ids, rows, strict=True):
+            factor, corner = self._scale(self._places[name])
+            boxes.append((one[:, :4] * factor + corner).ravel())
+        return {"id": list(batch.ids), "boxes": boxes, "classes": [one[:, 4].astype(np.int32) for one in rows]}
+
+    def _view(self, batch: Batch) -> list[Array]:
+        return [np.concatenate([part[:2] for part in self._scale(self._places[name])]) for name in batch.ids]
+
+    @lru_cache(maxsize=100_000)  # noqa: B019  # lives as long as the run
+    def _scale(self, index: int) -> tuple[Array, Array]:
+        """Factor and offset, of (x, y, x, y), from pixels of the view to those of a sample's photo."""
+        if self.view is None:
+            return np.ones(4), np.zeros(4)
+        width, height = photo_size(self.dataset, index)
+        place = place_photo(width, height, self.view)
+        factor = np.array([width / place.width, height / place.height] * 2)
+        return factor, factor * [place.left, place.top, place.left, place.top]
+
+    def _moved(self, batch: Batch, objects: Sequence[Array]) -> bool:
+        """Whether objects are not where the data says."""
+        table = self.dataset.boxes
+        if table is None:
+            return True
+        there = table.objects(self.dataset, [self._places[name] for name in batch.ids], self.view)
+        return not all(map(np.array_equal, rows_of(there), objects))
+
+
+def rows_of(boxes: Tensor) -> list[Array]:
+    """The rows of each image that are not empty, float64."""
+    return [one[one[:, 4] >= 0] for one in boxes.detach().double().cpu().numpy()]
+
+
+def f1(found: Array, objects: Array) -> float:
+    """The F1 score of one image's detections, each class for itself, at an overlap of 0.5; 1 where there is nothing.
+
+    Args:
+        found: rows of detections `[d, 6]`.
+        objects: rows of objects `[g, 7]`; what is matched with a crowd counts for nothing.
+    """
+    hits = mistakes = 0
+    for label in np.unique(found[:, 4]):
+        own, truth = found[found[:, 4] == label], objects[objects[:, 4] == label]
+        crowd = truth[:, 5] > 0
+        order = np.argsort(-own[:, 5], kind="stable")
+        taken = match(box_iou(own[order, :4], truth[:, :4], crowd), crowd, crowd[None], np.array([0.5]))[0, 0]
+        skipped = (taken >= 0) & crowd[taken] if len(crowd) else np.zeros(len(taken), bool)
+        hits += int(((taken >= 0) & ~skipped).sum())
+        mistakes += int((taken < 0).sum())
+    missed = int((objects[:, 5] == 0).sum()) - hits
+    return 1.0 if hits + mistakes + missed == 0 else 2 * hits / (2 * hits + mistakes + missed)
