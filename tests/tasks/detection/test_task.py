@@ -83,3 +83,52 @@ def test_classes_of_boxes_are_found_by_name(tmp_path):
     swapped = data.with_boxes(type(data.boxes)(data.boxes.ids, data.boxes.boxes, 1 - data.boxes.classes))
     found = unshaken.audit(detector(1, ("background", "red", "green")), swapped, [], out=tmp_path / "run")
     assert found.summary["clean"]["value"] == 1
+
+
+def test_two_detectors_are_compared_by_pairs(audit, tmp_path):
+    blind = detector()
+    blind.net.net.weight.data.fill_(0.01)  # scores fall below what counts as said, their order stays
+    other = unshaken.audit(blind, scenes(), PLAN, out=tmp_path / "run", baseline=str(audit.run))
+    (comparison,) = unshaken.compare(audit.run, other.run).runs
+    clean = comparison.conditions[0]
+    assert clean.condition.id == "clean"
+    assert (clean.baseline.value, clean.candidate.value, clean.paired.difference.value) == (1, 1, 0)
+    assert clean.paired.lost == 9  # images with objects, none of which it is sure of
+    assert other.summary["comparison"]["conditions"][0]["verdict"] == "no significant difference"
+    page = Path(str(other.run), "report.html").read_text()
+    assert "condition by condition" in page
+
+
+def test_a_detector_and_a_classifier_have_no_figure_in_common(audit, tmp_path):
+    from unshaken.core.errors import ParameterError
+
+    plain = unshaken.audit("demo", "demo", [], out=tmp_path / "run", limit=4)
+    with pytest.raises(ParameterError, match="one of classification: they have no figure in common"):
+        unshaken.compare(audit.run, plain.run)
+
+
+@pytest.mark.parametrize(
+    ("gate", "held"),
+    [
+        ("clean.map >= 0.9", True),
+        ("clean.ap50.low >= 0.9", False),
+        ("contrast[severity=5].map >= 0.5", False),
+        ("translation.ap50 == 1", True),
+        ("contrast.map > 0.1", False),
+    ],
+)
+def test_gates_hold_mean_average_precision(audit, gate, held):
+    (result,) = unshaken.report.check_gates([unshaken.report.Gate.parse(gate)], audit.summary)
+    assert result.held is held
+
+
+def test_a_gate_on_accuracy_says_what_a_detector_has(audit):
+    with pytest.raises(unshaken.UnshakenError, match=r"use 'clean.map'"):
+        unshaken.report.check_gates([unshaken.report.Gate.parse("clean.accuracy >= 0.9")], audit.summary)
+
+
+def test_a_gate_on_a_condition_that_will_not_be_there_is_refused_before_the_run(tmp_path):
+    with pytest.raises(unshaken.UnshakenError, match="no 'fog'"):
+        unshaken.audit(detector(), scenes(), PLAN[:1], gates=["fog.map >= 0.5"], out=tmp_path / "run")
+    held = unshaken.audit(detector(), scenes(), PLAN[:1], gates=["contrast.map >= 0.0"], out=tmp_path / "run")
+    assert held.held

@@ -47,6 +47,12 @@ def match_scenes(scenes: Mapping[str, Scene], classes: int) -> Matches:
     return match_images([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
 
 
+def count_classes(scenes: Mapping[str, Scene]) -> int:
+    """One more than the largest class that is said or there."""
+    parts = [part.classes for scene in scenes.values() for part in (scene.found, scene.objects)]
+    return 1 + max((int(part.max()) for part in parts if len(part)), default=0)
+
+
 def _by_id(table: pa.Table) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in table.to_pylist()}
 
