@@ -367,6 +367,10 @@ TINY: dict[str, Tiny] = {
             **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
         },
     ),
+    "features-off-the-shelf": Tiny(
+        "far=parquet:{folder}/tints.parquet,images=60,train=50,test=40,views=40,seeds=2",
+        partial(make_tints, train=60), "train=49", model=untrained_cnn(3), needs=("sklearn", "skimage"),
+    ),
     "fgsm-cw-distillation": Tiny(
         "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
         partial(make_tints, classes=6),
