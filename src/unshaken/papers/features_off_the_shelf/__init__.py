@@ -90,20 +90,20 @@ class FeaturesOffTheShelfPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "EfficientNet-Lite0 in the place of OverFeat; images of 32 and 28 pixels enlarged to 224.",
         "The hinge is squared, which the solver of many samples needs.",
-        "A hundred training images a class at most, drawn anew in each seed; the test images are the same.",
+        "Fifty training images a class, drawn anew in each seed; the test images are the same.",
         "Four of the sixteen views: the image, its centre, and the mirror images of both.",
         "The networks of the source task learned photos of the classes of CIFAR-10.",
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"tests": {"correct": "bool", "c": "double", "depth": "double"}}
-    full: ClassVar[Mapping[str, Any]] = {"images": 3000, "train": 2000, "test": 1000, "views": 1000}
+    full: ClassVar[Mapping[str, Any]] = {"images": 3000, "train": 2000, "test": 1000, "views": 500}
 
     far: str = Field("fashion-mnist", description="SPEC of the task further away, with the splits train and test")
-    images: PositiveInt = Field(900, description="training images of each task, of which each seed draws")
-    train: PositiveInt = Field(700, description="training images that a seed draws")
-    test: PositiveInt = Field(400, description="test images of each task")
-    views: PositiveInt = Field(200, description="training images, and test images at most, of which views are made")
+    images: PositiveInt = Field(600, description="training images of each task, of which each seed draws")
+    train: PositiveInt = Field(500, description="training images that a seed draws")
+    test: PositiveInt = Field(300, description="test images of each task")
+    views: PositiveInt = Field(150, description="training images, and test images at most, of which views are made")
     seeds: PositiveInt = Field(3, description="draws of training images")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

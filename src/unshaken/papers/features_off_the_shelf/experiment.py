@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier
@@ -32,10 +31,11 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.run.layer_features import layer_features
 from unshaken.tasks.features.hog import hog_features
 from unshaken.tasks.features.linear_svm import Loss, choose_c, fit_svm
+from unshaken.tasks.features.prepare import prepared
 from unshaken.tasks.features.transforms import Features, signed_power, unit
 from unshaken.tasks.features.views import sixteen_views
 
-GRID = (0.1, 1.0, 10.0)
+GRID = (1.0, 10.0)
 LOSS: Loss = "squared-hinge"
 FOUR = (0, 5, 8, 13)
 """The views that are used: the image, its centre, and their mirror images."""
@@ -127,21 +127,6 @@ def kind_of(found: list[dict[str, Tensor]], layer: str, depth: float = WHOLE) ->
     """Unit vectors of a layer, of training and of test images."""
     training, testing = (unit(features[layer].numpy()) for features in found)
     return Kind(training, testing, depth)
-
-
-def prepared(model: Classifier, images: Tensor) -> Tensor:
-    """Images, uint8 `[N, C, H, W]`, in the size and with the channels that a model takes; bicubic."""
-    if model.view is None:
-        return images
-    wanted = (model.view.height, model.view.width)
-    if images.shape[1] == 1 and model.view.channels == 3:
-        images = images.expand(-1, 3, -1, -1)
-    pieces = [
-        F.interpolate(p.float(), wanted, mode="bicubic", align_corners=False, antialias=True)
-        .round().clamp(0, 255).byte()
-        for p in torch.split(images, 256)
-    ]  # fmt: skip
-    return torch.cat(pieces)
 
 
 def with_random_weights(model: Classifier) -> Classifier:
