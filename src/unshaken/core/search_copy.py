@@ -93,15 +93,15 @@ def _made(model: Classifier, fold: bool) -> Classifier | None:
 def _copied(model: Classifier, fold: bool) -> Classifier:
     quick = copy.deepcopy(model).eval().requires_grad_(False)
     if fold:
-        quick.net = folded(quick.net)
-        rectify_in_place(quick.net)
+        quick.net = traced = folded(quick.net)
+        rectify_in_place(traced)
     quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _keep_head(quick.net)
     thin_inputs(quick.net)
     return quick
 
 
-def folded(net: nn.Module) -> nn.Module:
+def folded(net: nn.Module) -> GraphModule:
     """The network with each batch norm that alone follows a convolution folded into it.
 
     Args:
