@@ -8,7 +8,8 @@ from PIL import Image
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
-from unshaken.data.boxes import BoxTable, object_masks
+from unshaken.data.box_files import read_box_table
+from unshaken.data.boxes import object_masks
 from unshaken.data.stream import stream
 
 HEAD = "id,x,y,w,h,class\n"
@@ -45,7 +46,7 @@ def test_boxes_and_masks_follow_the_photos(photos, view, option):
     """The bright pixels of what the model sees are those of the box, and of the mask, but for the resized border."""
     data = load_data(f"folder:{photos / 'photos'}{option}")
     order = list(range(len(data)))
-    boxes = BoxTable.read(str(photos / "boxes.csv")).in_view(data, order, view)
+    boxes = read_box_table(str(photos / "boxes.csv")).in_view(data, order, view)
     masks = object_masks(str(photos / "masks"), data, order, view)
     batch = next(iter(stream(data, order, view=view, batch_size=8)))
     assert batch.images.shape[2:] == masks.shape[1:]
@@ -64,7 +65,7 @@ def test_parquet_and_classes(photos):
     table = {"id": ["a.png", "a.png"], "x": [0.5, 0.5], "y": [0.5, 0.5], "w": [1.0, 0.5], "h": [1.0, 0.5]}
     pq.write_table(pa.table({**table, "class": [3, 7]}), photos / "boxes.parquet")
     data = load_data(f"folder:{photos / 'photos'}")
-    boxes = BoxTable.read(str(photos / "boxes.parquet"))
+    boxes = read_box_table(str(photos / "boxes.parquet"))
     both, none = boxes.in_view(data, [0, 1], None)
     assert both.tolist() == [[0, 0, 40, 30], [10, 7.5, 30, 22.5]]
     assert none.shape == (0, 4)
@@ -75,15 +76,15 @@ def test_what_the_view_cuts_off_is_gone(photos):
     """The box `[0, 0, 20, 20]` of the photo of 100 x 20 pixels is left of the centre 20 x 20."""
     (photos / "left.csv").write_text("id,x,y,w,h\nd.png,0.1,0.5,0.2,1\nd.png,0.5,0.5,0.9,1\n")
     data = load_data(f"folder:{photos / 'photos'}")
-    found = BoxTable.read(str(photos / "left.csv")).in_view(data, [3], View(20, 20))
+    found = read_box_table(str(photos / "left.csv")).in_view(data, [3], View(20, 20))
     assert found[0].tolist() == [[0, 0, 20, 20]]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (HEAD + "a.png,0.5,0.5,0,0.1,1", "row 0 .* is empty or outside"),
-        (HEAD + "a.png,0.5,0.5,0.1,0.1,1\nb.png,1.5,0.5,0.1,0.1,1", "row 1 .* is empty or outside"),
+        (HEAD + "a.png,0.5,0.5,0,0.1,1", "row 0 .* is empty: its width or height is 0"),
+        (HEAD + "a.png,0.5,0.5,0.1,0.1,1\nb.png,1.5,0.5,0.1,0.1,1", "row 1 .* lies outside of its photo"),
         (HEAD + "a.png,nan,0.5,0.1,0.1,1", "cannot be read.*nan"),
         ("id,x,y,w\na.png,1,1,1", "the column h is missing"),
         ("", "the column id is missing"),
@@ -92,18 +93,18 @@ def test_what_the_view_cuts_off_is_gone(photos):
 def test_what_is_no_box_is_told(photos, text, words):
     (photos / "wrong.csv").write_text(text)
     with pytest.raises(DataError, match=words):
-        BoxTable.read(str(photos / "wrong.csv"))
+        read_box_table(str(photos / "wrong.csv"))
 
 
 def test_what_does_not_belong_together_is_told(photos):
     data = load_data(f"folder:{photos / 'photos'}")
     (photos / "other.csv").write_text("id,x,y,w,h\nz.png,0.5,0.5,0.1,0.1")
-    other = BoxTable.read(str(photos / "other.csv"))
+    other = read_box_table(str(photos / "other.csv"))
     with pytest.raises(DataError, match=r"'z.png', is a sample of .* like 'a.png'"):
         other.in_view(data, [0], None)
     (photos / "plain.csv").write_text("id,x,y,w,h\na.png,0.5,0.5,0.1,0.1")
     with pytest.raises(DataError, match="no column class"):
-        BoxTable.read(str(photos / "plain.csv")).in_view(data, [0], None, labels=[0])
+        read_box_table(str(photos / "plain.csv")).in_view(data, [0], None, labels=[0])
     Image.new("L", (3, 3)).save(photos / "masks" / "a.png")
     with pytest.raises(DataError, match="3 x 3 pixels and its photo 40 x 30"):
         object_masks(str(photos / "masks"), data, [0], None)

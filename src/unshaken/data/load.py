@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
-from unshaken.data.boxes import BoxTable
+from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
+from unshaken.data.coco import open_coco
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
@@ -25,6 +26,7 @@ from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
+from unshaken.data.yolo import open_yolo
 from unshaken.data.zoo import open_zoo
 
 DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
@@ -43,6 +45,8 @@ EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
     "masks": Source(open_masks, ("split", "links", "classes")),
+    "coco": Source(open_coco, ("split", "images", "links")),
+    "yolo": Source(open_yolo, ("split", "classes", "links")),
     "parquet": Source(open_parquet, ("split", "classes")),
     "idx": Source(open_idx),
     "torchvision": Source(open_zoo),
@@ -100,8 +104,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     if dataset.options.labels is not None:
         dataset = with_labels(dataset, dataset.options.labels)
     if dataset.options.boxes is not None:
-        table = BoxTable.read(dataset.options.boxes)
-        table.check_ids(dataset)
+        table = read_box_table(dataset.options.boxes)
+        table.check(dataset)
         dataset = dataset.with_boxes(table)
     return dataset
 
