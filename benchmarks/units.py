@@ -2,11 +2,11 @@
 
     UNSHAKEN_DATA=... python benchmarks/units.py --sizes 100 1000 --layers '*'
 
-For each size, in a process of its own: thresholds (a quantile of every unit of every layer) and the best images in one
-pass, then the masks of the exemplars in a second one over those images alone. Printed: units and layers, seconds, of
-which inside the network alone, forward passes, the largest resident memory above the process that has loaded network
-and libraries, the size of the packed masks, and the error of the thresholds that is stated. Without `--data` the
-photos are noise of 224 px. A size of 0 is never timed; the first batch of every process warms up.
+For each size, in a process of its own: thresholds (a quantile of every unit of every layer), the best images and the
+units' maps on them in one pass. Printed: units and layers, seconds, seconds of the same passes through the network
+alone, forward passes, the largest resident memory above the process that has loaded network and libraries, the size
+of the maps that are kept, and the bound on the error of the thresholds. Without `--data` the photos are noise of
+224 px. The first batch of every process warms up.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace, size: int) -> dict[str, float | int]:
         "images": len(subject.indices), "layers": len(layers), "units": sum(units for units, *_ in layers.values()),
         "seconds": seconds, "alone": alone, "forwards": forwards,
         "mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
-        "masks_mib": sum(one.masks.numel() for one in found.values()) / 2**20,
+        "maps_mib": sum(one.maps.numel() for one in found.values()) * 4 / 2**20,
         "error": max(one.error for one in found.values()),
     }  # fmt: skip
 
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--k", type=int, default=15, help="exemplars of a unit")
     parser.add_argument("--mask", type=int, default=56, help="side of the masks in pixels")
-    parser.add_argument("--resolution", type=int, default=256, help="values kept of a block of activations")
+    parser.add_argument("--resolution", type=int, default=32, help="buckets of a factor of two")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -97,14 +97,14 @@ def main() -> None:
     machine, versions = platform.processor() or platform.machine(), f"torch {torch.__version__}, {date.today()}"
     print(f"{machine}, {arguments.threads} threads, Python {platform.python_version()}, {versions}:")
     print(f"{arguments.model}, {arguments.data or 'noise'}\n")
-    heads = ("images", "layers", "units", "seconds", "network alone", "forwards", "memory MiB", "masks MiB", "error")
+    heads = ("images", "layers", "units", "seconds", "network alone", "forwards", "memory MiB", "maps MiB", "error")
     print(f"| {' | '.join(heads)} |\n|{'---:|' * len(heads)}")
     for size in arguments.sizes:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(size)]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         print(
             f"| {row['images']} | {row['layers']} | {row['units']} | {row['seconds']:.1f} | {row['alone']:.1f} | "
-            f"{row['forwards']} | {row['mib']:.0f} | {row['masks_mib']:.0f} | {row['error']:.4f} |", flush=True
+            f"{row['forwards']} | {row['mib']:.0f} | {row['maps_mib']:.0f} | {row['error']:.4f} |", flush=True
         )  # fmt: skip
 
 

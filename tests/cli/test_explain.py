@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from unshaken.api import explain, explain_maps
 from unshaken.core.errors import RunError
 from unshaken.core.registry import register, unregister
 from unshaken.data import load_data
+from unshaken.data.in_memory import InMemory
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
 from unshaken.report.explain_page import write_explain_report
@@ -111,6 +112,21 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, toys):
     )
     assert left == right
     write_explain_report(straight.run)
+
+
+def test_maps_that_rank_no_pixel_are_counted_and_told(tmp_path, monkeypatch):
+    """Of a net that sums the positive part of `image - 1/2`: the gradient of a dark image is 0 everywhere."""
+    net = nn.Sequential(nn.Flatten(), nn.Hardshrink(0.5), nn.Linear(784, 2, bias=False))
+    images = torch.zeros(5, 1, 28, 28, dtype=torch.uint8)
+    images[3:, :, :9] = 255
+    data = InMemory(images, torch.zeros(5, dtype=torch.int64))
+    monkeypatch.setattr(explain_maps, "SHARD", 2)
+    found = explain(["gradient", "centre-point"], net, data, out=tmp_path / "run")
+    rows = found.run.rows("attributions").to_pylist()
+    assert [r["constant"] for r in rows if r["condition"] == "gradient"] == [True] * 3 + [False] * 2
+    (remark,) = [text for text in found.record.found["gradient"].remarks if "constant" in text]
+    assert remark.startswith("3 of 5 maps are constant")
+    assert not any("constant" in text for text in found.record.found["centre-point"].remarks)
 
 
 def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):

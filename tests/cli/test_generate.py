@@ -52,7 +52,7 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: class-gaussian, ddpm, edm"),
+        (f"{FIT} --method gan --out m.safetensors", "no method 'gan' in generate: known: class-gaussian, ddpm"),
         (f"{FIT} --method ddpm:timesteps=1 --out m.safetensors", "ddpm: timesteps=1: Input should be greater than"),
         (f"{FIT} --steps 0 --out m.safetensors", "Fitting: steps=0: Input should be greater than 0"),
         (f"{FIT} --out ''", "'' is empty: give a value"),
@@ -88,3 +88,26 @@ def test_a_set_is_made_measured_and_mixed(unshaken, place):
     assert "precision: " in figures.out
     bad = unshaken("generate dataset --model g.st --n 3 --condition both --out x.parquet")
     assert (bad.code, bad.err) == (2, "unshaken: condition 'both': give a source to vary\n")
+
+
+def test_directions_are_found_filtered_and_searched_along(unshaken, place):
+    fitted = unshaken("generate fit --data demo --method vae:latents=4,width=4 --steps 40 --limit 200 --out vae.st")
+    assert fitted.code == 0, fitted.err
+    line = "generate directions --generator vae.st --data demo --model demo:standard --k 3 --limit 60 --out d.st"
+    found = unshaken(f"{line} --json --most-changed 0.6")
+    assert found.code == 0, found.err
+    table = json.loads(found.out)["directions"]
+    assert [row["kept"] for row in table] == [row["changed"] <= 0.6 for row in table]
+    assert table[0]["eigenvalue"] >= table[1]["eigenvalue"] >= table[2]["eigenvalue"] > 0
+    with Image.open(place / "d.png") as grid:
+        assert grid.size == (5 * 28, 3 * 3 * 28)
+    attacked = "attack --model demo --data demo --limit 20 --save-examples 0 --attack"
+    done = unshaken(f"{attacked} natra:generator=vae.st,directions=d.st,draws=3 --out run --json")
+    assert done.code == 0, done.err
+    assert [flag["name"] for flag in json.loads(done.out)["flags"] if "direction" in flag["name"]] == []
+    (place / "d.st").write_bytes((place / "vae.st").read_bytes())
+    again = unshaken(f"{attacked} natra:generator=vae.st,directions=d.st,draws=3 --out run --resume")
+    assert (again.code, "further_models: " in again.err) == (2, True)
+    refused = unshaken("generate directions --generator vae.st --data folder:photos --model demo --out x.st")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1

@@ -194,3 +194,13 @@ def test_without_threads_all_samples_are_decoded_all_the_same(monkeypatch):
     expected = [b.ids for b in stream(data, range(20), batch_size=8)]
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert [b.ids for b in stream(data, range(20), batch_size=8, workers=3)] == expected
+
+
+def test_images_may_keep_their_own_sizes_one_by_one(tmp_path):
+    for name, size in (("a", (9, 5)), ("b", (4, 7)), ("c", (3, 3))):
+        Image.new("RGB", size, (255, 0, 0)).save(tmp_path / f"{name}.png")
+    dataset = load_data(f"folder:{tmp_path}")
+    shapes = [tuple(b.images.shape) for b in stream(dataset, batch_size=1, own_sizes=True)]
+    assert shapes == [(1, 3, 5, 9), (1, 3, 7, 4), (1, 3, 3, 3)]
+    with pytest.raises(DataError, match="do not make batches of 64: give batch_size=1"):
+        stream(dataset, own_sizes=True)

@@ -327,6 +327,7 @@ TINY: dict[str, Tiny] = {
         make_tints, "epochs=2",
         patches={
             **{f"unshaken.papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+            **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
@@ -381,8 +382,17 @@ TINY: dict[str, Tiny] = {
         make_rows,
         "steps=5",
     ),
+    "foundation-oracle-robustness": Tiny(
+        "images=120,epochs=3,oracles=demo:robust,held_out=demo:standard,side=0,probed=60,coder_steps=20,pool=16,"
+        "attacked=8,steps=3,rate=0.5,seeds=2",
+        make_tints, "steps=2", model=lambda folder: "strided-cnn",
+    ),
     "generated-datasets": Tiny(
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
+    ),
+    "imagenet-e": Tiny(
+        "photos=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
+        model=lambda folder: "demo:standard|demo:robust|demo:standard",
     ),
     "imagenet-mistakes": Tiny(
         "seeds=1,images=200,tested=40,epochs=4,small_data=parquet:{folder}/tints.parquet,photos=40,photo_data=demo,"
@@ -409,6 +419,14 @@ TINY: dict[str, Tiny] = {
     ),
     "mixup-calibration": Tiny(
         "seeds=2,largest=2,epochs=1,gaussian_epochs=1,photos=40,photo_epochs=1", make_stripes, "epochs=2"
+    ),
+    "noiser": Tiny(
+        "seeds=2,photos=4,hidden=2,steps=2", lambda folder: "demo", "steps=3", model=lambda folder: "demo:standard",
+        wall_times=("step_seconds", "image_seconds"),
+    ),
+    "natra": Tiny(
+        "images=100,reference=80,epochs=2,fitting=3,latents=3,directions=2,draws=1,attacked=2,inverted=4,inversion=8,"
+        "test=20,seeds=2", make_tints, "draws=2",
     ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
@@ -473,6 +491,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
             "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
         },
+    ),
+    "viewpoint-adversarial-training": Tiny(
+        "photos=2,tested=1,samples=4,epochs=1,batch=8,components=2,pairs=2,iterations=1,seeds=1",
+        lambda folder: "solids:1?size=12", "samples=3",
     ),
     "vit-patch": Tiny(
         "photos=26,attacked=8,epochs=2,steps=2,starts=1,seeds=1,scanned=2,places=20,scan_steps=1,fool_steps=2",

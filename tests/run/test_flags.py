@@ -212,15 +212,19 @@ def test_no_doubt_lacks_a_test():
     elsewhere |= {
         "assumed-depth",
         "weak-substitute",
+        "no-oracle",
+        "unfit-oracle",
         "flat-images",
         "repeated-images",
         "confident-on-nonsense",
     }  # tests of their methods
     elsewhere |= {"not-kept"}  # tests of repairs
+    elsewhere |= {"no-detections", "other-classes", "high-threshold"}  # tests/tasks/detection/test_flags.py
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     importlib.import_module("unshaken.api.fool")  # and those of verbs that have tables of their own
     importlib.import_module("unshaken.api.generate")
     importlib.import_module("unshaken.api.repair")
+    importlib.import_module("unshaken.tasks.find")
     assert tested | elsewhere == set(KINDS)
 
 

@@ -15,6 +15,7 @@ from unshaken.api.generate_set import generate_set
 from unshaken.api.harden import harden
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
+from unshaken.api.natural import NaturalDirections, find_natural_directions
 from unshaken.api.options import Options
 from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
@@ -26,6 +27,7 @@ __all__ = [
     "ExplainResult",
     "FoolResult",
     "GenerateResult",
+    "NaturalDirections",
     "Options",
     "RepairResult",
     "WrittenCorruptions",
@@ -39,6 +41,7 @@ __all__ = [
     "detect",
     "explain",
     "explain_audit",
+    "find_natural_directions",
     "fit_generator",
     "fool",
     "generate_set",

@@ -24,7 +24,7 @@ from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution
-from unshaken.explain.engine.map_figures import method_figures, missing_values
+from unshaken.explain.engine.map_figures import constant_maps, method_figures, missing_values
 from unshaken.explain.engine.metric import Case, MapMetric
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.engine.run import AttributionResult, attribute
@@ -163,6 +163,7 @@ class MapWork:
             "explained": classes.tolist(), "prediction": predicted.tolist(),
             "confidence": logits.softmax(1).amax(1).tolist(),
             "gap": [None] * len(batch) if found.error is None else found.error.double().tolist(),
+            "constant": (found.maps.flatten(1).amax(1) == found.maps.flatten(1).amin(1)).tolist(),
             "forwards": (found.forwards + 1).tolist(), "backwards": found.backwards.tolist(),
             "seconds": found.seconds.tolist(), "error": [None] * len(batch),
         }  # fmt: skip
@@ -179,12 +180,12 @@ class MapWork:
 
     def _summary(self, name: str, remarks: tuple[str, ...]) -> dict[str, Any]:
         """What the record says of a method, from its rows and its own remarks alone."""
-        table = self.run.rows("attributions", ["id", "condition", "forwards", "backwards", "error"])
+        table = self.run.rows("attributions", ["id", "condition", "constant", "forwards", "backwards", "error"])
         rows = table.filter(pc.equal(table["condition"], name))
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
         figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
-        told = [*remarks, *missing_values(self.run, name, list(self.metrics))]
+        told = [*remarks, *constant_maps(rows), *missing_values(self.run, name, list(self.metrics))]
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
         return {"figures": figures, "remarks": told, "table": "attributions", **counts}
 

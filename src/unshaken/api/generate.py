@@ -20,6 +20,7 @@ from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_ga
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
 from unshaken.generate.generator import Generator
+from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.rows import generated_rows
 from unshaken.generate.saved import load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
@@ -56,7 +57,7 @@ class GenerateResult:
 @keywords()
 def fit_generator(
     data: DataSource,
-    method: str | DiffusionSettings | ClassGaussianSettings = "edm",
+    method: str | DiffusionSettings | ClassGaussianSettings | VAESettings = "edm",
     *,
     out: str | Path,
     conditional: bool = False,
@@ -67,7 +68,7 @@ def fit_generator(
     workers: int | None = None,
     download: bool = False,
 ) -> TrainedModel[Generator]:
-    """Train a diffusion model with a small U-Net, or fit Gaussians, and write the model as one safetensors file.
+    """Train a diffusion model with a small U-Net or a VAE, or fit Gaussians, and write it as one safetensors file.
 
     Args:
         data: a SPEC or an object, as for `audit`; all images have one size, which is a multiple of 4.
@@ -76,7 +77,7 @@ def fit_generator(
         conditional: tell the model the class of each image, so that it can be asked for one.
         limit: images to learn from, a seeded and stratified subset; None for all.
         fitting: how long and how fast it learns.
-        width: channels of the U-Net's first level.
+        width: channels of the U-Net's first level; a VAE has its own.
         device: `auto`, `cpu`, `cuda` or `mps`.
         workers: threads that decode.
         download: allow the data to be fetched from their own source.
@@ -100,8 +101,14 @@ def fit_generator(
         model = fit_class_gaussian(images, labels if conditional else None, settings, seed=fitting.seed)
         save(model, out)
         return TrainedModel(model, ())
-    channels, height, side = images.shape[1:]
-    net = UNet(UNetSettings(image=(channels, height, side), width=width, classes=classes), seed=fitting.seed)
+    image = (images.shape[1], images.shape[2], images.shape[3])
+    if isinstance(settings, VAESettings):
+        if conditional:
+            raise ParameterError("a vae learns no classes: leave conditional out")
+        learned = fit(settings.build(image, fitting.seed).to(chosen), images, None, fitting)
+        save(learned.model, out)
+        return learned
+    net = UNet(UNetSettings(image=image, width=width, classes=classes), seed=fitting.seed)
     fitted = fit(settings.build(net).to(chosen), images, labels if conditional else None, fitting)
     save(fitted.model, out)
     return fitted

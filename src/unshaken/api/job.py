@@ -19,7 +19,9 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
+from unshaken.data.dataset import file_mark
 from unshaken.data.first import first_batch
+from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
@@ -29,7 +31,7 @@ from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.label_record import LabelRecord
-from unshaken.run.plan import PLANS, further_models, prepare
+from unshaken.run.plan import PLANS, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
@@ -105,6 +107,9 @@ def prepare_run(
     steps = prepare(plan)
     inputs, record = _align(inputs, needed=labels_needed)
     check_class_counts(steps, inputs.outputs)
+    for step in steps:
+        if getattr(step.method, "needs_objects", False):
+            require_objects(inputs.dataset, step.label)
     task = make_task(classifier.task, inputs.dataset, classifier.view)
     ids = list(inputs.dataset.ids)
     if options.limit is not None:
@@ -196,7 +201,10 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         view=str(inputs.classifier.view or "as they are"),
         limit=options.limit,
         provenance=provenance(),
-        further_models={spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+        further_models={
+            **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
+            **{name: str(file_mark(Path(name))[-1]) for name in further_files(plan)},
+        },
         methods=record_methods(plan),
         steps=record_steps(plan),
         seen_in_training=seen_in_training(inputs.model, inputs.dataset),

@@ -1,4 +1,4 @@
-"""`unshaken generate`: fit, sample, dataset and measure."""
+"""`unshaken generate`: fit, sample, dataset, measure and directions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from unshaken.cli.generate_directions import find_directions
 from unshaken.cli.options.shared import Data, Download, Json
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
@@ -211,6 +212,9 @@ def measure_(
         else:
             print_line(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     return 0
+
+
+app.command("directions")(find_directions)
 
 
 def _place(out: str) -> str:

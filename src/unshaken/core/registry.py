@@ -50,6 +50,11 @@ class Parameters(BaseModel):
         """SPECs of further models whose weights also decide the rows, such as surrogates."""
         return ()
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """Files whose content also decides the rows, such as a generator."""
+        return ()
+
     @classmethod
     def from_text(cls, values: Mapping[str, Any]) -> Self:
         """Parameters as on the command line or in a plan: text will do, and numbers may be fractions (`8/255`)."""

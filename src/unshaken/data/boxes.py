@@ -71,7 +71,7 @@ class BoxTable:
             own = self.rows.get(dataset.ids[index], [])
             if labels is not None and self.classes is not None:
                 own = [row for row in own if self.classes[row] == labels[i]]
-            corners, kept = _placed(self.boxes[own], *size_of(dataset, index), seen_as(dataset, view))
+            corners, kept = _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view))
             found.append(torch.from_numpy(corners[kept].astype(np.float32)))
         return found
 
@@ -86,7 +86,7 @@ class BoxTable:
         found = []
         for index in indices:
             own = self.rows.get(dataset.ids[index], [])
-            width, height = size_of(dataset, index)
+            width, height = photo_size(dataset, index)
             corners, kept = _placed(self.boxes[own], width, height, seen_as(dataset, view))
             areas = self.boxes[own, 2] * width * self.boxes[own, 3] * height if self.areas is None else self.areas[own]
             crowd = np.zeros(len(own)) if self.crowd is None else self.crowd[own]
@@ -144,7 +144,7 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
             mask = open_image(path).convert("L")
         except BadImage as error:
             raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
-        if mask.size != (size := size_of(dataset, index)):
+        if mask.size != (size := photo_size(dataset, index)):
             raise DataError(
                 f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels and its photo {size[0]} x {size[1]}"
                 ": make masks of the photos' sizes"
@@ -166,7 +166,7 @@ def seen_as(dataset: Dataset, view: View | None) -> View | None:
     return view if size is None else View(size, size, size)
 
 
-def size_of(dataset: Dataset, index: int) -> tuple[int, int]:
+def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
     """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
     try:
         return form_of(dataset.fetch(index))[1]

@@ -26,6 +26,8 @@ from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
+from unshaken.data.viewpoint.mesh_folder import open_meshes
+from unshaken.data.viewpoint.solids import open_solids
 from unshaken.data.yolo import open_yolo
 from unshaken.data.zoo import open_zoo
 
@@ -53,6 +55,8 @@ SOURCES: Mapping[str, Source] = {
     "hf": Source(open_hub),
     "wds": Source(open_shards, ("classes",)),
     "cifar10n": Source(open_cifar10n),
+    "meshes": Source(open_meshes),
+    "solids": Source(open_solids),
     "cifar-c": Source(
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
@@ -73,7 +77,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             for each pixel), `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
-            `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), or a named set such as
+            `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
+            (objects that can be seen from any viewpoint; see docs/viewpoints.md), or a named set such as
             `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in
             pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),

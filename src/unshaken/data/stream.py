@@ -32,6 +32,7 @@ def stream(
     view: View | None = None,
     workers: int | None = None,
     batch_size: int = 64,
+    own_sizes: bool = False,
 ) -> Iterator[Batch | BadSample]:
     """Samples in the order asked for.
 
@@ -46,6 +47,7 @@ def stream(
             data's images have; without view and `mode`, what most are (grayscale or RGB) holds for all.
         workers: threads that decode; default the number of cores, at most 8.
         batch_size: samples a batch; only the last one may have fewer.
+        own_sizes: without view and `size`, leave each image its own size; for batches of one.
 
     Yields:
         `Batch`es of float32 images in [0, 1] (with labels when the data has any), and a `BadSample` for each sample
@@ -58,6 +60,8 @@ def stream(
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     if workers < 1 or batch_size < 1:
         raise DataError(f"workers={workers} and batch_size={batch_size} must be 1 or more")
+    if own_sizes and batch_size > 1:
+        raise DataError(f"images of their own sizes do not make batches of {batch_size}: give batch_size=1")
     order = range(len(dataset)) if indices is None else [int(i) for i in indices]
     for index in order:
         if not 0 <= index < len(dataset):
@@ -68,35 +72,35 @@ def stream(
             f"data {dataset.options.spec!r} is labelled with masks, which are not resized with its images: one class "
             "an image is needed here, or a model that takes the images as they are"
         )
-    return _stream(dataset, order, view, workers, batch_size)
+    return _stream(dataset, order, _Prepare(dataset, view, own_sizes=own_sizes), workers, batch_size)
 
 
 def _stream(
-    dataset: Dataset, order: Iterable[int], view: View | None, workers: int, batch_size: int
+    dataset: Dataset, order: Iterable[int], prepare: _Prepare, workers: int, batch_size: int
 ) -> Iterator[Batch | BadSample]:
     chosen: list[int] = []
     images: list[Pixels] = []
-    for index, found in _decoded(dataset, order, view, workers, batch_size + 2 * workers):
+    for index, found in _decoded(dataset, order, prepare, workers, batch_size + 2 * workers):
         if isinstance(found, str):
             yield BadSample(dataset.ids[index], found)
             continue
         chosen.append(index)
         images.append(found)
         if len(chosen) == batch_size:
-            yield _batch(dataset, chosen, images, view)
+            yield _batch(dataset, chosen, images, prepare.view)
             chosen, images = [], []
     if chosen:
-        yield _batch(dataset, chosen, images, view)
+        yield _batch(dataset, chosen, images, prepare.view)
 
 
 def _decoded(
-    dataset: Dataset, order: Iterable[int], view: View | None, workers: int, ahead: int
+    dataset: Dataset, order: Iterable[int], prepare: _Prepare, workers: int, ahead: int
 ) -> Iterator[tuple[int, Pixels | str]]:
     """Each index with its pixels or with the reason why there are none, decoded up to `ahead` samples early.
 
     A thread is given several images at a time: with small ones, handing over costs more than decoding.
     """
-    decode, several = partial(_decode, prepare=_Prepare(dataset, view)), max(1, min(8, ahead // (4 * workers)))
+    decode, several = partial(_decode, prepare=prepare), max(1, min(8, ahead // (4 * workers)))
     waiting: deque[tuple[list[int], Future[list[Pixels | str]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unshaken-decode")
     remaining = iter(order)
@@ -151,9 +155,9 @@ def _resized(spec: str) -> str:
 class _Prepare:
     """One image to what the whole stream holds."""
 
-    def __init__(self, dataset: Dataset, view: View | None) -> None:
+    def __init__(self, dataset: Dataset, view: View | None, *, own_sizes: bool) -> None:
         self.view, self.size, self.mode = view, dataset.options.size, dataset.options.mode
-        any_size, any_mode = view is None and self.size is None, view is None and self.mode is None
+        any_size, any_mode = view is None and self.size is None and not own_sizes, view is None and self.mode is None
         common = dataset.common_form if any_size or any_mode else None
         self.mode_of_most = common.mode if common and any_mode else None
         self.size_of_most = common.size if common and any_size else None

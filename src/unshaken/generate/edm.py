@@ -178,18 +178,19 @@ def karras_grid(n: int, largest: float = LARGEST, least: float = 0.002, rho: flo
     return torch.pow(high + share * (low - high), rho)
 
 
-def heun(denoiser: Callable[[Tensor, float], Tensor], x: Tensor, grid: Tensor) -> Tensor:
-    """Follow `dx/dt = (x - D(x; t)) / t` along a grid and then to 0, by Heun's method of second order.
+def heun(denoiser: Callable[[Tensor, float], Tensor], x: Tensor, grid: Tensor, *, end: float | None = 0.0) -> Tensor:
+    """Follow `dx/dt = (x - D(x; t)) / t` along a grid and then to its end, by Heun's method of second order.
 
     Args:
         denoiser: D, of x and a deviation of noise.
         x: `[N, ...]`, with noise of deviation `grid[0]`.
-        grid: falling, all above 0. The last step, to 0, is Euler's.
+        grid: all above 0; falling towards an image, rising towards noise.
+        end: the last level, 0, to which the step is Euler's; None to stop at the end of the grid.
 
     Returns:
-        The shape of x, without noise.
+        The shape of x; without noise where the end is 0.
     """
-    for t, s in pairwise([*grid.tolist(), 0.0]):
+    for t, s in pairwise([*grid.tolist(), *([] if end is None else [end])]):
         slope = (x - denoiser(x, t)) / t
         ahead = x + (s - t) * slope
         if s > 0:

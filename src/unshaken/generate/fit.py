@@ -1,4 +1,4 @@
-"""`fit`: train a diffusion model on images in memory."""
+"""`fit`: train a diffusion model or a VAE on images in memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.generator import Generator
+from unshaken.generate.latent.vae import VAE
 
 M = TypeVar("M", bound=Generator, covariant=True)
+L = TypeVar("L", bound=Diffusion | VAE)
 
 
 class Fitting(Parameters):
-    """How long and how fast a diffusion model learns."""
+    """How long and how fast a generative model learns."""
 
     steps: PositiveInt = Field(2000, description="optimizer steps")
     batch_size: PositiveInt = Field(32, description="images of a step")
@@ -46,10 +48,8 @@ class TrainedModel(Generic[M]):
     losses: tuple[float, ...]
 
 
-def fit(
-    model: Diffusion, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None
-) -> TrainedModel[Diffusion]:
-    """Train a diffusion model; the same arguments give the same weights on a CPU.
+def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None) -> TrainedModel[L]:
+    """Train a diffusion model or a VAE; the same arguments give the same weights on a CPU.
 
     Args:
         model: as it starts; trained in place, on its device.
@@ -89,7 +89,8 @@ def fit(
     )  # fmt: skip
     with torch.no_grad():
         torch._foreach_copy_(weights, average)
-    return TrainedModel(model.eval(), tuple(losses))
+    model.eval()
+    return TrainedModel(model, tuple(losses))
 
 
 def _hidden(labels: Tensor, rng: SampleRng, share: float, none: int) -> Tensor:
@@ -97,7 +98,7 @@ def _hidden(labels: Tensor, rng: SampleRng, share: float, none: int) -> Tensor:
     return torch.where(rng.fold("class").uniform() < share, none, labels)
 
 
-def _check(model: Diffusion, images: Tensor, labels: Tensor | None) -> None:
+def _check(model: Diffusion | VAE, images: Tensor, labels: Tensor | None) -> None:
     if images.dtype != torch.uint8 or not len(images):
         raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
     model.check(images, labels)

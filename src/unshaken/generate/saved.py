@@ -12,15 +12,17 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.numbers import MAX_SIDE
 from unshaken.core.registry import find_method, list_methods
 from unshaken.generate.class_gaussian import ClassGaussian, ClassGaussianSettings
 from unshaken.generate.diffusion import Diffusion, DiffusionSettings
 from unshaken.generate.generator import Generator
+from unshaken.generate.latent.vae import VAE, VAESettings
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
 from unshaken.run.store import RunDir
 
-FORMAT, GAUSSIAN = "unshaken-diffusion-1", "unshaken-class-gaussian-1"
+FORMAT, GAUSSIAN, VAES = "unshaken-diffusion-1", "unshaken-class-gaussian-1", "unshaken-vae-1"
 
 
 def save(model: Generator, path: Path | str) -> None:
@@ -34,9 +36,9 @@ def save(model: Generator, path: Path | str) -> None:
         ModelError: the network is not this package's.
         RunError: the file cannot be written.
     """
-    if isinstance(model, ClassGaussian):
+    if isinstance(model, ClassGaussian | VAE):
         settings = {"settings": model.settings.model_dump_json(), "image": json.dumps(model.image)}
-        _write(path, model.state_dict(), {"format": GAUSSIAN, **settings})
+        _write(path, model.state_dict(), {"format": VAES if isinstance(model, VAE) else GAUSSIAN, **settings})
         return
     if not isinstance(model, Diffusion) or not isinstance(model.net, UNet) or not _is_known(model.kind):
         name = type(model.net).__name__ if isinstance(model, Diffusion) else type(model).__name__
@@ -80,6 +82,8 @@ def load_generator(path: Path | str) -> Generator:
     """
     path = Path(path)
     metadata, weights = _read(path)
+    if metadata.get("format") == VAES:
+        return _vae(path, metadata, weights)
     if metadata.get("format") != GAUSSIAN:
         return load(path)
     try:
@@ -101,6 +105,19 @@ def load_generator(path: Path | str) -> Generator:
         raise ModelError(f"{path} is a damaged class-gaussian model: its tensors do not fit each other")
     _check_finite(weights, path)
     return ClassGaussian(mean, basis, share, owner, (channels, height, width), settings).eval()
+
+
+def _vae(path: Path, metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> VAE:
+    try:
+        channels, height, width = (int(side) for side in json.loads(metadata["image"]))
+        if max(channels, height, width) > MAX_SIDE:
+            raise ValueError(f"its images are of {channels}x{height}x{width}")
+        model = VAE(VAESettings(**json.loads(metadata["settings"])), (channels, height, width))
+    except (ParameterError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
+        raise ModelError(f"{path} is a damaged vae ({first_line(error)})") from None
+    load_weights(model, dict(weights), path)
+    _check_finite(weights, path)
+    return model.eval()
 
 
 def _write(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -29,6 +29,7 @@ from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_
 from unshaken.measure.generation.nearest import Leakage, find_leakage
 from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.image_quality.fidelity import psnr, ssim
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.map_figures import (
     ShiftedMap,
@@ -49,6 +50,7 @@ from unshaken.measure.robustness.effective_robustness import (
     relative_robustness,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
+from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
 from unshaken.measure.robustness.worst_case import WorstCase, worst_case
 from unshaken.measure.scaling.power_law import PowerLaw, crossing, fit_power_law, local_slopes
@@ -89,6 +91,7 @@ __all__ = [
     "Leakage",
     "MinimalNorm",
     "Objects",
+    "OracleRobustness",
     "PowerLaw",
     "PrecisionRecall",
     "ReliabilityBin",
@@ -138,6 +141,9 @@ __all__ = [
     "fit_power_law",
     "fit_temperature",
     "fit_vector_scaling",
+    "fmr",
+    "fmr_difference",
+    "fmr_ratio",
     "fpr95_id_accept",
     "fpr95_ood_recall",
     "frechet_at_infinity",
@@ -163,6 +169,7 @@ __all__ = [
     "paired_difference",
     "precision_recall",
     "predict_within",
+    "psnr",
     "recognisability",
     "relative_robustness",
     "resampled_map",
@@ -174,6 +181,7 @@ __all__ = [
     "shifted_map",
     "signed_gap",
     "softmax",
+    "ssim",
     "stratified_share",
     "success_curve",
     "top_label",

@@ -11,6 +11,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
+from unshaken.report.read.paired_maps import paired_maps
 from unshaken.run import Condition, RunConfig, RunDir, read_config
 
 
@@ -169,8 +170,12 @@ def compare_frames(
     Raises:
         ParameterError: as in `compare_runs`.
     """
+    if before.task != after.task:
+        raise ParameterError(
+            f"{baseline} is a run of {before.task} and {candidate} one of {after.task}: they have no figure in common"
+        )
     for where, frame in ((baseline, old), (candidate, new)):
-        if not frame.labelled:
+        if not frame.labelled and after.task == "classification":
             raise ParameterError(f"{where}: the samples have no labels, so it cannot be said which run is better")
     if before.data_fingerprint != after.data_fingerprint:
         versions = [config.labels_version or "as given" for config in (before, after)]
@@ -194,17 +199,19 @@ def compare_frames(
         if made_before(c) != made_after(c) or new.conditions[j] != old.conditions[places[c]]
     ]
     shared = [j for j in shared if new.conditions[j].id not in differing]
-    paired, values = {}, {}
+    paired: dict[str, Comparison] = {}
+    values: dict[str, tuple[Figure, Figure]] = {}
     for j in shared:
         name = new.conditions[j].id
-        a, b = old.right[:, places[name]], new.right[:, j]
         try:
-            paired[name] = compare_by_id(
-                _ids(old, a), a[a >= 0] == 1, _ids(new, b), b[b >= 0] == 1, complete_only=complete_only
+            first, second, paired[name] = (
+                paired_maps(RunDir(baseline), old, RunDir(candidate), new, name, complete_only=complete_only)
+                if after.task == "detection"
+                else _paired_accuracy(old, places[name], new, j, complete_only=complete_only)
             )
         except ParameterError as error:
             raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
-        values[name] = accuracy(a[a >= 0] == 1), accuracy(b[b >= 0] == 1)
+        values[name] = first, second
     paired = holm_corrected(paired)
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing]
     if before.seed != after.seed:
@@ -228,6 +235,15 @@ def compare_frames(
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
         notes=tuple(notes),
     )
+
+
+def _paired_accuracy(
+    old: Frame, before: int, new: Frame, after: int, *, complete_only: bool
+) -> tuple[Figure, Figure, Comparison]:
+    """Both accuracies under the conditions of two places, and what changed."""
+    a, b = old.right[:, before], new.right[:, after]
+    paired = compare_by_id(_ids(old, a), a[a >= 0] == 1, _ids(new, b), b[b >= 0] == 1, complete_only=complete_only)
+    return accuracy(a[a >= 0] == 1), accuracy(b[b >= 0] == 1), paired
 
 
 def beside(run: RunDir, config: RunConfig) -> list[RunDir]:

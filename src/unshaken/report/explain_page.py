@@ -20,6 +20,8 @@ GROUPS = {
     "filters": "filters and layers",
     "biases": "biases",
     "geometry": "geometry of data and representation",
+    "textures": "how well textures tile",
+    "masks": "masks of objects",
 }
 
 
@@ -57,7 +59,9 @@ def explain_page(run: RunDir) -> Page:
 
 def _lead(record: ExplainRecord) -> list[Text]:
     groups = [GROUPS.get(g, g) for g in dict.fromkeys(found.group for found in record.found.values())]
-    lines: list[Text] = [f"Model {' and '.join(record.settings['models'])}: {'; '.join(groups)}."]
+    models = record.settings["models"]
+    words = "; ".join(groups)
+    lines: list[Text] = [f"Model {' and '.join(models)}: {words}." if models else f"{words[:1].upper()}{words[1:]}."]
     if record.samples:
         lines.append(f"{record.samples:,} samples of {record.settings['data']} were looked at.")
     if not record.finished:
@@ -100,7 +104,7 @@ def _figures(found: MethodRecord) -> list[Block]:
 
 
 def _how(record: ExplainRecord) -> list[Block]:
-    facts: list[tuple[str, Text]] = [("model", ", ".join(record.settings["models"]))]
+    facts: list[tuple[str, Text]] = [("model", ", ".join(record.settings["models"]) or "none")]
     facts += [("data", str(record.settings["data"] or "none")), ("seed", str(record.settings["seed"]))]
     for name, found in record.found.items():
         values = ", ".join(f"{k}={v}" for k, v in found.params.items())

@@ -82,7 +82,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
     sections, kept = [], {}
     for section in load_sections():
         data |= section.empty
-        if not section.reads(run):
+        if section.task not in (None, config.task) or not section.reads(run):
             continue
         found = section.figures(source)
         if taken := found.data.keys() & data.keys() - section.empty.keys():

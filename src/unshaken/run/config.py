@@ -40,7 +40,8 @@ class RunConfig(BaseModel):
         device: where it ran; results do not depend on it but for rounding.
         save_examples: pictures kept a condition; -1 for all.
         model_fingerprint: of weights and code.
-        further_models: SPECs of models that methods name, such as a surrogate, and their fingerprints.
+        further_models: SPECs of models and names of files that methods name, such as a surrogate, and their
+            fingerprints.
         data_fingerprint: of the content, labels included.
         labels_version: name of the labels that replaced those of the data (`?labels=FILE`), such as of a review; None
             otherwise.

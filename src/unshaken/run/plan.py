@@ -132,6 +132,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "c-bar": _at_all_severities(IMAGENET_C_BAR),
     "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
     "3dcc": _at_all_severities(COMMON_3D),
+    "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
 }
 """The named plans. Completion reads the names from this file's text, so they are written out here and nowhere else."""
@@ -191,6 +192,12 @@ def is_runnable(name: str) -> bool:
 def further_models(entries: Sequence[Entry]) -> list[str]:
     """SPECs of models that methods of a plan name, such as surrogates; each once."""
     return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_models", ())})
+
+
+def further_files(entries: Sequence[Entry]) -> list[str]:
+    """Files that methods of a plan name, such as generators, as far as they exist; each once."""
+    named = {name for step in prepare(entries) for name in getattr(step.method, "further_files", ())}
+    return sorted(name for name in named if Path(name).is_file())
 
 
 def _entry(line: Any, number: int, source: str) -> Entry:

@@ -176,6 +176,10 @@ class Context:
         files: gives, for a corruption whose images come with the data as files, the samples as these show them, and
             the reason by id for those that cannot be read; None where the images are to be made.
         rows: makes rows of the model's outputs; see `unshaken.run.task`. Those of `outcomes` where none is given.
+        object_masks: gives, from a folder of masks as large as the photos, where the objects of samples (ids) are in
+            what the model sees, bool `[N, H, W]`; None outside a run.
+        render: gives pictures `[n, C, H, W]` of a sample, by its id, from viewpoints `[n, 6]`, as the model is shown
+            samples; None where the samples are no objects.
     """
 
     oracle: Oracle
@@ -187,6 +191,8 @@ class Context:
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=_make, repr=False)
     files: Callable[[Condition, Batch], tuple[Batch | None, dict[str, str]] | None] = field(default=_none, repr=False)
     rows: MakeRows = field(default=_outcomes, repr=False)
+    object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
+    render: Callable[[str, Tensor], Tensor] | None = field(default=None, repr=False)
 
 
 class Journal(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, cast
 
@@ -19,6 +19,8 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Meter, Oracle
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
+from unshaken.data.boxes import object_masks
+from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
@@ -127,6 +129,19 @@ class Job:
         rows = [places[name] for name in batch.ids]
         return read_corrupted(self.dataset, condition, batch, rows, self.model.view, self.workers)
 
+    def object_masks(self, folder: str, ids: Sequence[str]) -> Tensor:
+        """Where the objects of samples are, from a folder of masks; see `Context`."""
+        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
+        return object_masks(folder, self.dataset, [places[name] for name in ids], self.model.view)
+
+    def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
+        """Renders samples from other viewpoints, where they are objects; see `Context`."""
+        if not isinstance(self.dataset, ObjectSet):
+            return None
+        objects, view, device = self.dataset, self.model.view, self.config.device
+        places = self.once("places", lambda: {name: i for i, name in enumerate(objects.ids)})
+        return lambda name, views: objects.images(places[name], views, view).to(device)
+
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
         method = type(step.method)
@@ -200,6 +215,8 @@ def run_shard(
             job.once,
             job.files,
             job.task.rows,
+            job.object_masks,
+            job.renderer(),
         )
         for step in todo:
             last = step is todo[-1]

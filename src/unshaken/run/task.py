@@ -20,7 +20,7 @@ class Task(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, **columns: Any) -> list[Part]:
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
         """The rows of outputs: one part of the table `outcomes`, whose `loss` says how wrong each is, and others.
 
         Args:
@@ -40,7 +40,7 @@ class Classification(Task):
 
     name = "classification"
 
-    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, **columns: Any) -> list[Part]:
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
         """The class of the largest logit, its probability, and the cross-entropy."""
         return [outcomes(condition, batch, outputs, **columns)]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import open_clip
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
@@ -16,6 +19,7 @@ from unshaken.explain.units.concept_describer import ConceptDescriber
 from unshaken.explain.units.describer import Phrase, best_phrase, darkened, mean_cosine
 from unshaken.explain.units.milan import MILAN, SILENT
 from unshaken.explain.units.retrieval_describer import RetrievalDescriber
+from unshaken.models import load_model
 from unshaken.models.loaders.from_open_clip import ZeroShot
 
 
@@ -63,6 +67,13 @@ def test_shares_of_concepts_by_hand(concepts):
     assert mark.log_p == pytest.approx(math.log(0.5))
     assert best_phrase([red, green, mark], 0).text == "mark"
     assert best_phrase([red, green, mark], 0.2).text == "red"
+
+
+TINY_CLIP = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+}
 
 
 class Pair(nn.Module):
@@ -130,6 +141,27 @@ def test_milan_retrieves_from_the_users_images(subject, scorer, monkeypatch):
     assert set(found.rows["description"]) <= {"something red", "something green", None}
     assert found.rows["error"][3] == SILENT
     assert found.rows["exemplars"][0][0] in subject.dataset.ids
+
+
+def test_milan_retrieves_by_an_open_clip_network_of_random_weights(subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", {**open_clip.factory._MODEL_CONFIGS, "Tiny": TINY_CLIP})
+    torch.manual_seed(0)
+    peer = open_clip.create_model("Tiny").eval()
+    save_file(peer.state_dict(), tmp_path / "clip.safetensors")
+    (tmp_path / "phrases.txt").write_text("a red spot\nstripes\n")
+    spec = f"openclip:Tiny/{tmp_path}/clip.safetensors?classes={tmp_path}/phrases.txt"
+    rows = MILAN(layers="body", describer="retrieval", scorer=spec, quantile=0.9, k=3).find(subject).rows
+
+    scorer, place = load_model(spec), {name: i for i, name in enumerate(subject.dataset.ids)}
+    photos = torch.cat([batch.images for batch in subject.batches()])
+    exemplars = photos[[place[name] for name in rows["exemplars"][0]]]
+    inside = (exemplars[:, 0] > rows["threshold"][0])[:, None]
+    shown = F.interpolate(exemplars * torch.where(inside, 1.0, 0.25), (32, 32), mode="bicubic", antialias=True)
+    with torch.no_grad():
+        given = scorer(shown.clamp(0, 1)).double().mean(0).log_softmax(0)
+    said = rows["description"][0]
+    assert rows["log_p_given"][0] == pytest.approx(float(given[scorer.classes.index(said)]), abs=1e-4)
+    assert rows["error"] == [None, None, None, SILENT]
 
 
 @pytest.mark.parametrize(

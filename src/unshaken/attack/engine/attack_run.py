@@ -67,8 +67,9 @@ class AttackRun:
         rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)
         problem, logits = self.problem(rows, phase, rng, radius), self.clean[rows].clone()
         judge = self.oracle.beside(draws=phase.draws)
+        early = early and phase.search.stops_at_success and judge.draws == 1 and phase.surrogate is None
         outcome = drive(
-            ProblemSearch(phase.search, early=early and judge.draws == 1 and phase.surrogate is None),
+            ProblemSearch(phase.search, early=early),
             problem,
             judge.beside(phase.surrogate, precision=phase.precision),
             rng,

@@ -30,7 +30,8 @@ class Attack(BudgetedAttack, Generic[S]):
 
     A subclass writes `start`, `ask`, `tell`, `done`, `result` and `cost`. Checks, budgets, restarts, early leaving,
     float32 confirmation, counting and rows live in `BudgetedAttack` and in the driver. A queried point that fools the
-    model inside the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms.
+    model inside the budget ends a sample's search, unless `minimal` says that the attack goes on to smaller norms, or
+    `stops_at_success` that it goes on to its own end.
     """
 
     reads_clean: ClassVar[bool] = True
@@ -90,6 +91,11 @@ class Attack(BudgetedAttack, Generic[S]):
             rng: the samples' streams.
         """
         return Ball.of(clean, eps, norm)
+
+    @property
+    def stops_at_success(self) -> bool:
+        """Whether the first point that fools ends a sample's search; else `done` alone does."""
+        return True
 
     @property
     def runs(self) -> int:

@@ -28,6 +28,7 @@ class BudgetedAttack(Parameters):
     """
 
     room: ClassVar[str] = "attack"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     norms: ClassVar[tuple[str, ...]] = NORMS
     """Empty for an attack whose budget is not a norm, such as a rotation."""
@@ -179,6 +180,7 @@ class BudgetedAttack(Parameters):
         parts = []
         for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
             parts.append(_phase_rows(condition, one))
+            parts += self.further_rows(batch, condition, one, context)
             parts.append(
                 outcomes(
                     condition,
@@ -196,6 +198,17 @@ class BudgetedAttack(Parameters):
                 )
             )
         return parts
+
+    def further_rows(self, batch: Batch, condition: Condition, result: AttackResult, context: Context) -> list[Part]:
+        """Rows of a table of the attack's own, one a sample; by default there are none.
+
+        Args:
+            batch: the samples, unchanged.
+            condition: one budget.
+            result: under it.
+            context: of the run.
+        """
+        return []
 
 
 def _phase_rows(condition: Condition, one: AttackResult) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -17,9 +18,15 @@ from unshaken.core.state import State
 
 
 class Candidate(State):
-    """The result of a search before verification: points `[N, C, H, W]`."""
+    """The result of a search before verification.
+
+    Args:
+        x: points `[N, C, H, W]`.
+        notes: what else the search tells of each sample, by name, int64 `[N]`, 0 or more; None for nothing.
+    """
 
     x: Tensor
+    notes: dict[str, Tensor] | None = None
 
 
 class AttackResult(State):
@@ -38,6 +45,8 @@ class AttackResult(State):
         step: answers told before the success, int64 `[N]`, in the stage that succeeded or the last one.
         turn: the stage that succeeded, as its place in `turns`; -1 where none did or none was needed.
         turns: what each stage did.
+        notes: what the last search of each sample tells of it beside its end point, by name, int64 `[N]`; -1 where it
+            was not searched for.
     """
 
     images: Tensor
@@ -51,6 +60,7 @@ class AttackResult(State):
     step: Tensor
     turn: Tensor
     turns: tuple[PhaseRecord, ...] = ()
+    notes: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def breakers(self) -> list[str | None]:
         """The name of the phase that broke each sample; `clean` if misclassified from the start, None if unbroken."""
@@ -77,6 +87,7 @@ class Verdict(State):
     backwards: Tensor
     seconds: Tensor
     step: Tensor
+    notes: dict[str, Tensor] | None = None
 
 
 OUTWARDS = (1e-4, 1e-3, 1e-2)
@@ -127,6 +138,7 @@ def judge_end_points(
         outcome.backwards,
         outcome.seconds,
         outcome.steps,
+        outcome.result.notes,
     )
 
 
@@ -162,7 +174,9 @@ def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int)
     def put(old: Tensor, values: Tensor) -> Tensor:
         return old.index_copy(0, rows, values.to(old))
 
+    none = torch.full_like(result.step, -1)
     return result.replace(
+        notes=result.notes | {k: put(result.notes.get(k, none), v) for k, v in (new.notes or {}).items()},
         images=put(result.images, new.images),
         fooled=put(result.fooled, new.fooled),
         logits=put(result.logits, new.logits),

@@ -37,6 +37,7 @@ class FoolingSearch(Parameters, ABC):
     """
 
     room: ClassVar[str] = "attack"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
 
     @abstractmethod

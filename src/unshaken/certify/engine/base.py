@@ -41,6 +41,7 @@ class Certifier(Parameters):
     """Base class of methods that certify how far an input may change without changing the prediction."""
 
     room: ClassVar[str] = "certify"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     apart: ClassVar[str | None] = CERTIFICATE
     """Its outcomes are answers to the images as they are, and so no change that a model is tried with."""

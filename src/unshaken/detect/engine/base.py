@@ -32,6 +32,7 @@ class Detector(Parameters):
     """
 
     room: ClassVar[str] = "detect"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     labelled: ClassVar[bool] = False
     """Whether a fit needs the samples' classes."""

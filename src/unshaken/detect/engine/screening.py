@@ -34,6 +34,7 @@ class FittedStep(Parameters):
     """Base class of run steps with fitted detectors."""
 
     room: ClassVar[str] = "detect"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     apart: ClassVar[str] = DETECTOR
     """Its outcomes are answers of the model behind a detector, and no change that the model itself is tried with."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError, did_you_mean, is_out_of_memory
@@ -87,11 +88,48 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
     Raises:
         ModelError: the model cannot take images of this shape.
     """
-    found: list[tuple[str, tuple[int, ...]]] = []
-    handles = []
-    for name, module in model.net.named_modules():
-        if name:
-            handles.append(module.register_forward_hook(_Shape(name, found)))
+    return [(layer.name, layer.shape) for layer in layer_outputs(model, images)]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOutput:
+    """What a layer gave in a forward pass.
+
+    Args:
+        name: of the layer.
+        shape: of its output.
+        is_repeated: whether it handed on the output of an earlier layer, as a container, identity or dropout does.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    is_repeated: bool
+
+
+def layer_outputs(model: Classifier, images: Tensor) -> list[LayerOutput]:
+    """The outputs of all layers: see `layer_shapes`.
+
+    Args:
+        model: as in `layer_shapes`.
+        images: as in `layer_shapes`.
+
+    Raises:
+        ModelError: as `layer_shapes`.
+    """
+    found: list[LayerOutput] = []
+    seen: WeakValueDictionary[tuple[int, int], Tensor] = WeakValueDictionary()
+
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            key = id(output), output._version  # which a change in place makes another one
+            found.append(LayerOutput(name, tuple(output.shape), seen.get(key) is output))
+            seen[key] = output
+
+    handles = [
+        module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
+        for name, module in model.net.named_modules()
+        if name
+    ]
     try:
         with evaluating(model), torch.no_grad():
             model(images)
@@ -107,15 +145,3 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
         for handle in handles:
             handle.remove()
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """A hook that notes a layer's name and the shape of its output."""
-
-    name: str
-    found: list[tuple[str, tuple[int, ...]]]
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        if isinstance(output, Tensor):
-            self.found.append((self.name, tuple(output.shape)))

@@ -51,6 +51,22 @@ def missing_values(run: RunDir, name: str, metrics: Sequence[str]) -> list[str]:
     ]
 
 
+def constant_maps(rows: pa.Table) -> list[str]:
+    """A sentence on maps that rank no pixel, where there are any.
+
+    Args:
+        rows: `attributions` of one method.
+    """
+    made = rows["constant"].drop_null()
+    count = int(pc.sum(made).as_py() or 0)
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(made):,} maps are constant and rank no pixel: the score does not change with the image "
+        "there, as where a probability is saturated or a layer is 0 everywhere."
+    ]
+
+
 def differences(run: RunDir, name: str, control: str, metrics: Sequence[str]) -> dict[str, Figure]:
     """Each metric of a method minus that of a control, paired over samples.
 

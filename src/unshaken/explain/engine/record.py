@@ -19,7 +19,7 @@ class MethodRecord(BaseModel):
     Args:
         method: its registry name.
         params: its parameters.
-        group: `attribution`, `units`, `filters`, `biases` or `geometry`.
+        group: `attribution`, `units`, `filters`, `biases`, `geometry` or `textures`.
         table: of its rows.
         figures: name to a figure's fields.
         remarks: what a reader must know beside them.

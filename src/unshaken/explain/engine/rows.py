@@ -23,17 +23,25 @@ ATTRIBUTIONS = declare_table(
         ("prediction", pa.int64()),
         ("confidence", pa.float32()),
         ("gap", pa.float64()),
+        ("constant", pa.bool_()),
         *_PASSES,
         ("error", pa.string()),
     ],
 )
-"""`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have."""
+"""`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have;
+`constant`, whether it has one value everywhere and so ranks no pixel."""
 
 MAP_METRICS = declare_table(
     "map_metrics",
     [("id", pa.string()), *_KEY, ("metric", pa.string()), ("value", pa.float64()), *_PASSES, ("error", pa.string())],
 )
 """`condition` and `method` are those of the map; `metric` judges it."""
+
+OBJECT_MASKS = declare_table(
+    "object_masks",
+    [("id", pa.string()), *_KEY, ("object_size", pa.float64()), ("error", pa.string())],
+)
+"""`object_size` is the share of what the model sees that the mask covers."""
 
 UNITS = declare_table(
     "units",
@@ -110,6 +118,24 @@ GEOMETRY = declare_table(
     ],
 )
 """A quantity of the data (`layer` empty) or of a layer's representation of it, with its interval."""
+
+TEXTURES = declare_table(
+    "textures",
+    [
+        ("id", pa.string()),
+        *_KEY,
+        ("height", pa.int64()),
+        ("width", pa.int64()),
+        ("contrast", pa.float64()),
+        ("horizontal_seam", pa.float64()),
+        ("vertical_seam", pa.float64()),
+        ("seam_fault", pa.float64()),
+        ("border_energy", pa.float64()),
+        ("tile_score", pa.float64()),
+        ("error", pa.string()),
+    ],
+)
+"""How well each texture tiles, by two closed forms and, where there is a network, by its score."""
 
 
 def table_rows(table: str, condition: str, method: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:

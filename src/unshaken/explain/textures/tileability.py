@@ -1,14 +1,28 @@
-"""TexTile: how tileable a texture is, by a classifier that sees it tiled; it has a gradient and so is a loss, too."""
+"""TexTile: how tileable a texture is, by a classifier that sees it tiled; it has a gradient and so is a loss, too.
+
+The analysis `tileability` gives the score of every texture of a data set, beside the closed forms that need no network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.registry import register
+from unshaken.data.dataset import BadSample
+from unshaken.data.stream import stream
+from unshaken.explain.engine.analysis import Analysis, Findings, Subject
+from unshaken.explain.textures.seams import border_energy, seam_ratios
+from unshaken.measure import Figure, paired_difference, share
+from unshaken.stress.engine.hsv import luma
 
 SHARPNESS = 0.25
 
@@ -75,3 +89,138 @@ def tile_score(
     As a loss, `1 - tile_score(...)` needs a term beside it that keeps the content: a constant picture tiles perfectly.
     """
     return logistic(tile_logits(network, textures, tiles=tiles, side=side), sharpness)
+
+
+SMALLEST = 8
+"""Least side of a texture in pixels: the steps inside of fewer are no measure for the one over the seam."""
+FLAT = 1 / 512
+"""Contrast below which a texture is of one colour: half a level of 8 bits."""
+TWICE = 0.05
+"""Seam ratio below which the border may stand twice."""
+SHOWN = 4
+"""Best and worst textures of which pictures are kept."""
+
+
+@register("tileability", reference="Rodriguez-Pardo et al. 2024, arXiv:2403.12961")
+class Tileability(Analysis):
+    """Tileability: seam ratio and border energy of each texture, and TexTile's score where a network is named.
+
+    The network is the model of the command: one trained on textures that tile and that do not (architecture
+    `tile-net`), or the user's, with two classes of which the second tiles, or one logit. Textures are not cut to its
+    view, which would cut their seams off.
+    """
+
+    table: ClassVar[str] = "textures"
+    group: ClassVar[str] = "textures"
+    needs: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    score: bool = Field(False, description="score the textures by the model, a network that tells what tiles")
+    tiles: PositiveInt = Field(1, description="copies each way shown to it; 2 if it does not tile by itself", le=8)
+    side: int = Field(
+        0, description="side in pixels of the picture shown to it; 0 for its own input size", ge=0, le=4096
+    )
+    sharpness: NonNegativeFloat = Field(SHARPNESS, description="slope of the logistic of the score", le=1)
+    ratio: PositiveFloat = Field(1.5, description="largest seam ratio of a texture that tiles")
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Images, and a model where its score is asked for."""
+        return self.needs | ({"model"} if self.score else set())
+
+    def find(self, subject: Subject) -> Findings:
+        """Measure each texture; one that is too small is a row with an error.
+
+        Raises:
+            DataError: no texture can be measured.
+            ModelError: the network does not take the textures.
+            ParameterError: it has other classes than two.
+        """
+        rows = [self._measure(batch, subject) for batch in _textures(subject)]
+        good = [row for row in rows if row["error"] is None]
+        if not good:
+            raise DataError(f"none of {len(rows)} textures has {SMALLEST} x {SMALLEST} pixels or more")
+        remarks = []
+        if flat := sum(row["contrast"] < FLAT for row in good):
+            remarks.append(f"{flat:,} of {len(good):,} textures are of one colour: they tile, whatever they show.")
+        if twice := sum(row["contrast"] >= FLAT and min(_ratios(row)) < TWICE for row in good):
+            remarks.append(
+                f"{twice:,} of {len(good):,} textures have hardly a step over a seam: a border that stands twice looks "
+                "so."
+            )
+        if len(good) < len(rows):
+            remarks.append(f"{len(rows) - len(good):,} of {len(rows):,} textures are too small to be measured.")
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        kept = _pictures(subject, good)
+        arrays = {str(place): image for place, (_, image) in enumerate(kept)}
+        extra = {"kept": [name for name, _ in kept], "ratio": self.ratio}
+        forwards = len(good) if self.score else 0
+        return Findings(columns, self._figures(good), tuple(remarks), arrays, extra, forwards=forwards)
+
+    def _measure(self, batch: Batch, subject: Subject) -> dict[str, Any]:
+        images, (height, width) = batch.images, batch.images.shape[2:]
+        row: dict[str, Any] = {"id": batch.ids[0], "height": height, "width": width}
+        names = ("contrast", "horizontal_seam", "vertical_seam", "seam_fault", "border_energy", "tile_score", "error")
+        row |= dict.fromkeys(names)
+        if min(height, width) < SMALLEST:
+            row["error"] = f"{height} x {width} pixels: the minimum is {SMALLEST} x {SMALLEST}"
+            return row
+        ratios = seam_ratios(images)[0]
+        row["horizontal_seam"], row["vertical_seam"] = ratios.tolist()
+        row["seam_fault"] = float(ratios.log().abs().amax())
+        row["contrast"] = float(images.std((2, 3), correction=0).mean())
+        row["border_energy"] = float(border_energy(images)[0])
+        row["tile_score"] = self._score(images, subject) if self.score else None
+        return row
+
+    @torch.no_grad()
+    def _score(self, images: Tensor, subject: Subject) -> float:
+        view = subject.model.view
+        side = self.side or (None if view is None else view.height)
+        if view is not None:
+            images = luma(images) if view.channels == 1 else images.expand(-1, 3, -1, -1)
+        try:
+            scores = tile_score(subject.model, images, tiles=self.tiles, side=side, sharpness=self.sharpness)
+            return float(scores[0])
+        except RuntimeError as error:
+            shape = " x ".join(str(size) for size in images.shape[1:])
+            raise ModelError(
+                f"model {subject.model.name!r} does not take a texture of {shape} (channels x height x width): "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+    def _figures(self, rows: list[dict[str, Any]]) -> dict[str, Figure]:
+        found = {
+            "tiles_by_seam_ratio": share(sum(max(_ratios(row)) <= self.ratio for row in rows), len(rows)),
+            "border_energy": mean_figure(np.array([row["border_energy"] for row in rows])),
+        }
+        if self.score:
+            found["tile_score"] = mean_figure(np.array([row["tile_score"] for row in rows]))
+        return found
+
+
+def _ratios(row: Mapping[str, Any]) -> tuple[float, float]:
+    return row["horizontal_seam"], row["vertical_seam"]
+
+
+def mean_figure(values: np.ndarray[Any, np.dtype[np.float64]]) -> Figure:
+    """A mean over textures, with its bootstrap interval."""
+    return paired_difference(np.zeros(len(values)), values)
+
+
+def _textures(subject: Subject, indices: Sequence[int] | None = None) -> Iterator[Batch]:
+    """The textures one by one, each of its own size, as they are: no model's view cuts them."""
+    chosen = subject.indices if indices is None else indices
+    for part in stream(subject.samples, chosen, workers=subject.workers, batch_size=1, own_sizes=True):
+        if isinstance(part, BadSample):
+            subject.bad[part.id] = part.reason
+        else:
+            yield part.to(subject.device)
+
+
+def _pictures(subject: Subject, rows: list[dict[str, Any]]) -> list[tuple[str, Tensor]]:
+    """Ids and images `[C, H, W]` of the textures that tile worst, then of those that tile best."""
+    ranked = sorted(rows, key=lambda row: (row["tile_score"] or 0.0, -max(_ratios(row)), row["id"]))
+    wanted = list(dict.fromkeys(row["id"] for row in (*ranked[:SHOWN], *ranked[: -SHOWN - 1 : -1])))
+    place = {subject.samples.ids[index]: index for index in subject.indices}
+    found = {b.ids[0]: b.images[0].cpu() for b in _textures(subject, [place[i] for i in wanted])}
+    return [(name, found[name]) for name in wanted]

@@ -1,29 +1,30 @@
-"""`probe`: what excites each unit of some layers: its threshold, its images and where in them, in two passes.
+"""`probe`: what excites each unit of some layers: its threshold, its images and where in them, in one pass.
 
-The first pass gives the thresholds and the best images of all layers at once, the second the masks of the images that
-were chosen. Of an image only its place in the data is kept.
+The pass gives the thresholds of all layers at once, the best images, and the units' maps on these, from which masks are
+made when they are asked for. Of an image only its place in the data is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
+from unshaken.explain.units.best import Best
+from unshaken.explain.units.enlarge import enlarge
 from unshaken.explain.units.layers import read_units, unit_layers
-from unshaken.explain.units.packing import pack, unpack
-from unshaken.explain.units.sketch import UpperQuantile
+from unshaken.explain.units.packing import pack
+from unshaken.explain.units.sketch import QuantileSketch
 
 Rank = Literal["max", "mean", "area"]
 """What orders a unit's images: its largest activation, the mean over places, or the share of places above threshold."""
-PACKED_AT_ONCE = 1 << 25
+AT_ONCE = 1 << 22
 """Pixels of masks that are made before they are packed."""
 
 
@@ -34,11 +35,11 @@ class Exemplars:
     Args:
         layer: its name.
         thresholds: float32 `[U]`.
-        error: by which share of all places the rank of any threshold may be off at most; 0 for few images.
+        error: bound on the relative error of the thresholds, see `QuantileSketch`; 0 for few images.
         samples: places in the data, int64 `[U, k]`, best first; -1 where there are fewer.
         values: what ranked them, float32 `[U, k]`.
-        masks: where the unit is above its threshold, packed, uint8 `[U, k, bytes]`.
-        size: height and width of the masks.
+        maps: of the units on them, float32 `[U, k, h, w]`, no larger than masks are.
+        size: height and width of masks.
         broken: units with an activation that is not finite, bool `[U]`.
     """
 
@@ -47,100 +48,27 @@ class Exemplars:
     error: float
     samples: Tensor
     values: Tensor
-    masks: Tensor
+    maps: Tensor
     size: tuple[int, int]
     broken: Tensor
 
     def mask(self, unit: int) -> Tensor:
-        """The masks of a unit's exemplars, bool `[n, H, W]`."""
-        return unpack(self.masks[unit, self.samples[unit] >= 0], self.size)
+        """Where a unit, enlarged to the image, is above its threshold in its exemplars, bool `[n, H, W]`."""
+        return enlarge(self.maps[unit, self.samples[unit] >= 0], self.size) > self.thresholds[unit]
 
-    def is_silent(self, unit: int) -> bool:
-        """Whether a unit is nowhere above its threshold, as one that never speaks is not."""
-        return not bool(self.masks[unit].any())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Thresholds:
-    """The first pass over a layer: see `Exemplars`."""
-
-    thresholds: Tensor
-    error: float
-    broken: Tensor
-    best: Best
-
-
-class Best:
-    """The k largest values of each unit with the samples that they are of; the earlier one of equals.
-
-    Args:
-        units: how many.
-        k: how many values of each.
-    """
-
-    def __init__(self, units: int, k: int, device: str = "cpu") -> None:
-        self.k = k
-        self.values = torch.full((units, k), -torch.inf, device=device)
-        self.samples = torch.full((units, k), -1, dtype=torch.int64, device=device)
-
-    def add(self, values: Tensor, samples: Tensor) -> None:
-        """See further samples.
-
-        Args:
-            values: `[N, U]`.
-            samples: places in the data, int64 `[N]`.
-        """
-        both = torch.cat([self.values, values.T], 1)
-        places = torch.cat([self.samples, samples.expand(len(both), -1)], 1)
-        self.values, order = both.sort(dim=1, descending=True, stable=True)
-        self.values, self.samples = self.values[:, : self.k], places.gather(1, order[:, : self.k])
-
-
-def first_pass(
-    subject: Subject, layers: Sequence[str], *, quantile: float, k: int, rank: Rank = "max", resolution: int = 1024
-) -> tuple[dict[str, Thresholds], int]:
-    """Thresholds and best images of all units of some layers, in one pass; and the number of images.
-
-    Args:
-        subject: model and images.
-        layers: names, or patterns; see `unit_layers`.
-        quantile: of a unit's activations over all places of all images.
-        k: exemplars of a unit.
-        rank: see `Rank`; `area` is left to another pass.
-        resolution: of the quantiles; see `UpperQuantile`.
-
-    Raises:
-        ModelError: a layer is not there or has no units.
-        DataError: there is no readable image.
-    """
-    sketches: dict[str, UpperQuantile] = {}
-    best: dict[str, Best] = {}
-    finite: dict[str, Tensor] = {}
-    place = {name: i for i, name in enumerate(subject.dataset.ids if subject.dataset else ())}
-    seen = 0
-
-    def read(layer: str, maps: Tensor) -> None:
-        flat = maps.flatten(2)
-        finite[layer] &= flat.isfinite().all(2).all(0)
-        flat = flat.nan_to_num(0.0, 0.0, 0.0)
-        sketches[layer].add(flat.transpose(0, 1).flatten(1))
-        best[layer].add(flat.mean(2) if rank == "mean" else flat.amax(2), samples)
-
-    with track("thresholds of units", len(subject.indices)) as task:
-        for batch in subject.batches():
-            if not seen:
-                for name, (units, *_) in unit_layers(subject.model, batch.images, layers).items():
-                    sketches[name] = UpperQuantile(quantile, resolution)
-                    best[name] = Best(units, k, subject.device)
-                    finite[name] = torch.ones(units, dtype=torch.bool, device=subject.device)
-            samples = torch.tensor([place[i] for i in batch.ids], device=subject.device)
-            read_units(subject.model, batch.images, list(sketches), read)
-            seen += len(batch)
-            task.advance(len(batch))
-    if not seen:
-        raise DataError("no image could be read: units are described by images that excite them")
-    found = {n: Thresholds(s.value().float(), float(s.error().max()), ~finite[n], best[n]) for n, s in sketches.items()}
-    return found, seen
+    def packed_masks(self) -> Tensor:
+        """The masks of all exemplars in bits, uint8 `[U, k, bytes]`; see `pack`."""
+        per_unit = self.maps.shape[1] * self.size[0] * self.size[1]
+        several = max(1, AT_ONCE // per_unit)
+        return (
+            torch.cat(
+                [
+                    pack(enlarge(maps, self.size) > limits[:, None, None, None])
+                    for maps, limits in zip(self.maps.split(several), self.thresholds.split(several), strict=True)
+                ]
+            )
+            * (self.samples >= 0)[..., None].byte()
+        )
 
 
 def probe(
@@ -151,90 +79,99 @@ def probe(
     k: int = 15,
     rank: Rank = "max",
     mask_size: int | None = None,
-    resolution: int = 1024,
+    resolution: int = 32,
 ) -> tuple[dict[str, Exemplars], int]:
     """The exemplars of all units of some layers, by name of the layer; and the number of forward passes.
+
+    The maps of exemplars are held: `4 U k h w` bytes of a layer, with `h w` no larger than masks are.
 
     Args:
         subject: model and images.
         layers: names or patterns; see `unit_layers`.
-        quantile: as in `first_pass`.
-        k: as in `first_pass`.
+        quantile: of a unit's activations over all places of all images.
+        k: exemplars of a unit.
         rank: see `Rank`; `area` takes one pass more.
         mask_size: side of the masks in pixels; None for the size of the images. Maps are enlarged bilinearly.
-        resolution: as in `first_pass`.
+        resolution: of the quantiles; see `QuantileSketch`.
 
     Raises:
-        ModelError: as `first_pass`.
-        DataError: as `first_pass`.
+        ModelError: a layer is not there or has no units.
+        DataError: there is no readable image.
+        ParameterError: as `QuantileSketch`.
     """
-    found, passes = first_pass(subject, layers, quantile=quantile, k=k, rank=rank, resolution=resolution)
+    first = next(replace(subject, batch=1).batches(), None)
+    if first is None:
+        raise DataError("no image could be read: units are described by images that excite them")
+    size = (mask_size, mask_size) if mask_size else (first.images.shape[2], first.images.shape[3])
+    found = {
+        name: _Layer(units, (height, width), size, k, QuantileSketch(quantile, resolution), rank, subject.device)
+        for name, (units, height, width) in unit_layers(subject.model, first.images, layers).items()
+    }
+    seen = _read(subject, {name: layer.add for name, layer in found.items()}, "units")
     if rank == "area":
-        passes += _rank_by_area(subject, found, k)
-    masks, size, more = _masks(subject, found, mask_size)
-    exemplars = {
-        name: Exemplars(
-            name, one.thresholds.cpu(), one.error, one.best.samples.cpu(), one.best.values.cpu(), masks[name], size,
-            one.broken.cpu(),
-        )
-        for name, one in found.items()
-    }  # fmt: skip
-    return exemplars, passes + more
+        for layer in found.values():
+            layer.start_areas()
+        seen += _read(subject, {name: layer.add_areas for name, layer in found.items()}, "areas of units")
+    return {name: found.pop(name).exemplars(name) for name in list(found)}, seen
 
 
-def _rank_by_area(subject: Subject, found: dict[str, Thresholds], k: int) -> int:
-    place = {name: i for i, name in enumerate(subject.dataset.ids if subject.dataset else ())}
-    best = {name: Best(len(one.thresholds), k, subject.device) for name, one in found.items()}
+class _Layer:
+    """What is gathered of the units of a layer while their maps stream by."""
+
+    def __init__(
+        self, units: int, shape: tuple[int, int], size: tuple[int, int], k: int, sketch: QuantileSketch, rank: Rank,
+        device: str,
+    ) -> None:  # fmt: skip
+        self.shape, self.size, self.sketch, self.rank = shape, size, sketch, rank
+        self.best = Best(units, k, device)
+        self.finite = torch.ones(units, dtype=torch.bool, device=device)
+        if rank != "area":
+            self.best.keep_maps(shape, size)
+
+    def add(self, maps: Tensor, samples: Tensor) -> None:
+        """See the maps `[N, U, h, w]` of these samples."""
+        flat = maps.flatten(2)
+        sums = flat.sum(2)
+        if not bool(sums.isfinite().all()):  # perhaps the sum alone
+            self.finite &= flat.isfinite().all(2).all(0)
+            flat = flat.nan_to_num(0.0, 0.0, 0.0)
+            sums = flat.double().sum(2).float()
+        self.sketch.add(flat)
+        if self.rank != "area":
+            scores = sums / flat.shape[2] if self.rank == "mean" else flat.amax(2)
+            self.best.add(scores, samples, flat.view_as(maps))
+
+    def start_areas(self) -> None:
+        """Begin the second pass, which ranks by the share of places above the thresholds."""
+        self.thresholds = self.sketch.value()
+        self.best.keep_maps(self.shape, self.size)
+
+    def add_areas(self, maps: Tensor, samples: Tensor) -> None:
+        """As `add`, in the second pass."""
+        areas = (maps > self.thresholds[:, None, None]).float().mean((2, 3))
+        self.best.add(areas, samples, maps.nan_to_num(0.0, 0.0, 0.0))
+
+    def exemplars(self, name: str) -> Exemplars:
+        """What was gathered, on the CPU."""
+        best = self.best
+        return Exemplars(
+            name, self.sketch.value().cpu(), self.sketch.error(), best.samples.cpu(), best.values.cpu(),
+            best.maps.cpu(), self.size, ~self.finite.cpu(),
+        )  # fmt: skip
+
+
+def _read(subject: Subject, readers: Mapping[str, Callable[[Tensor, Tensor], None]], title: str) -> int:
+    """One pass over the images, whose maps are given to the layers' readers; and the number of images."""
+    place = {name: i for i, name in enumerate(subject.samples.ids)}
     seen = 0
+    with track(title, len(subject.indices)) as task:
+        for batch in subject.batches():
+            samples = torch.tensor([place[i] for i in batch.ids], device=subject.device)
 
-    def read(layer: str, maps: Tensor) -> None:
-        best[layer].add((maps > found[layer].thresholds[:, None, None]).float().mean((2, 3)), samples)
+            def read(name: str, maps: Tensor, samples: Tensor = samples) -> None:
+                readers[name](maps, samples)
 
-    for batch in subject.batches():
-        samples = torch.tensor([place[i] for i in batch.ids], device=subject.device)
-        read_units(subject.model, batch.images, list(found), read)
-        seen += len(batch)
-    for name, one in found.items():
-        one.best.values, one.best.samples = best[name].values, best[name].samples
-    return seen
-
-
-def _masks(
-    subject: Subject, found: dict[str, Thresholds], mask_size: int | None
-) -> tuple[dict[str, Tensor], tuple[int, int], int]:
-    """Packed masks by layer, their size, and passes: of the chosen images alone."""
-    chosen = {sample for one in found.values() for sample in one.best.samples.flatten().tolist()}
-    wanted = sorted(chosen - {-1})
-    place = {name: i for i, name in enumerate(subject.dataset.ids if subject.dataset else ())}
-    masks: dict[str, Tensor] = {}
-    size, seen = (0, 0), 0
-
-    def read(layer: str, maps: Tensor) -> None:
-        asked = [torch.nonzero(found[layer].best.samples == sample) for sample in samples]
-        image_of = torch.arange(len(samples)).repeat_interleave(torch.tensor([len(a) for a in asked]))
-        several = max(1, PACKED_AT_ONCE // (size[0] * size[1]))
-        whole = torch.cat([image_of[:, None].to(maps.device), torch.cat(asked)], 1)
-        for part in torch.split(whole, several):
-            image, unit, position = part.T
-            one, threshold = maps[image, unit], found[layer].thresholds[unit][:, None, None]
-            masks[layer][unit.cpu(), position.cpu()] = pack(enlarged(one[:, None], size)[:, 0] > threshold)
-
-    with track("masks of exemplars", len(wanted)) as task:
-        for batch in replace(subject, indices=wanted).batches():
-            if not masks:
-                size = (mask_size, mask_size) if mask_size else (batch.images.shape[2], batch.images.shape[3])
-                bytes_ = -(-size[0] * size[1] // 8)
-                for name, one in found.items():
-                    masks[name] = torch.zeros(*one.best.samples.shape, bytes_, dtype=torch.uint8)
-            samples = [place[i] for i in batch.ids]
-            read_units(subject.model, batch.images, list(found), read)
+            read_units(subject.model, batch.images, list(readers), read)
             seen += len(batch)
             task.advance(len(batch))
-    return masks, size, seen
-
-
-def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps `[N, D, h, w]` bilinearly as `[N, D, H, W]`; themselves where they have the size."""
-    if tuple(maps.shape[2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+    return seen

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, did_you_mean
-from unshaken.explain.engine.layers import layer_shapes
+from unshaken.explain.engine.layers import layer_outputs
 from unshaken.explain.units.layout import unit_maps
 
+PADDING = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
+PASSING = (*PADDING, nn.Identity, nn.Dropout, nn.Dropout2d)
+"""Layers that compute nothing of their own."""
 Reader = Callable[[str, Tensor], None]
 """Is given a layer's name and its maps `[N, D, h, w]`."""
 
@@ -25,17 +28,21 @@ def unit_layers(model: Classifier, images: Tensor, patterns: Sequence[str] = ())
     Args:
         model: a classifier.
         images: at least one, `[n, C, H, W]`.
-        patterns: names, or patterns such as `blocks.*.conv_pw`; `*` for all layers. Without any: the last layer of each
-            size of map, where a stage of the network ends.
+        patterns: names, or patterns such as `blocks.*.conv_pw`; `*` for all layers. Patterns pass over layers that have
+            no units of their own: padding, and those that hand on the output of another one. Without any: the last
+            layer of each size of map, where a stage of the network ends.
 
     Raises:
         ModelError: a name fits no layer, or one that runs several times in a pass or whose output has no units.
     """
-    shapes = layer_shapes(model, images[:1])
-    times = Counter(name for name, _ in shapes)
-    usable = {name: found for name, shape in shapes if times[name] == 1 and (found := _units(shape)) is not None}
+    outputs = layer_outputs(model, images[:1])
+    times = Counter(layer.name for layer in outputs)
+    single = [layer for layer in outputs if times[layer.name] == 1]
+    usable = {layer.name: found for layer in single if (found := _units(layer.shape)) is not None}
+    modules = dict(model.net.named_modules())
     if not patterns:
-        return _stage_ends(model, usable)
+        return _stage_ends(model, {n: found for n, found in usable.items() if not isinstance(modules[n], PASSING)})
+    own = {layer.name for layer in single if not layer.is_repeated and not isinstance(modules[layer.name], PADDING)}
     chosen: set[str] = set()
     for pattern in patterns:
         if pattern in usable:
@@ -44,7 +51,7 @@ def unit_layers(model: Classifier, images: Tensor, patterns: Sequence[str] = ())
         if pattern in times:
             why = "runs several times in a pass" if times[pattern] > 1 else "has no units in its output"
             raise ModelError(f"layer {pattern!r} of model {model.name!r} {why}: choose another one")
-        fits = {n for n in usable if fnmatchcase(n, pattern) and not _is_container(model.net.get_submodule(n))}
+        fits = {name for name in usable if name in own and fnmatchcase(name, pattern)}
         if not fits:
             raise ModelError(f"model {model.name!r} has no layer {pattern!r}; {did_you_mean(pattern, usable)}")
         chosen |= fits
@@ -68,11 +75,6 @@ def _stage_ends(model: Classifier, usable: dict[str, tuple[int, int, int]]) -> d
             f"{', '.join(list(usable)[-2:]) or 'none that it has'}"
         )
     return {name: found for name, found in usable.items() if name in last.values()}
-
-
-def _is_container(module: nn.Module) -> bool:
-    """Whether its output is that of its last child, which a pattern fits anyway."""
-    return isinstance(module, nn.Sequential)
 
 
 def read_units(model: Classifier, images: Tensor, layers: Sequence[str], reader: Reader) -> None:

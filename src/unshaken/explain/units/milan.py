@@ -68,7 +68,7 @@ class MILAN(Analysis):
     quantile: float = Field(0.99, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
     rank: Rank = Field("max", description="value that ranks images: maximum, mean, or area above the threshold")
     mask_size: NonNegativeInt = Field(0, description="side of the masks in pixels; 0 for the size of the images")
-    resolution: int = Field(1024, ge=16, description="values kept of a block of activations; see the documentation")
+    resolution: int = Field(32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128")
     concepts: str = Field(MADE, description="concept set: 'made', or a folder")
     images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
     scorer: str = Field("", description="retrieval: model SPEC whose classes are the phrases (openclip:...)")
@@ -97,7 +97,7 @@ class MILAN(Analysis):
         rows = _rows(found, words, effects, own)
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
         figures |= _mean("agreement", rows["agreement"])
-        arrays = {f"masks.{layer}": one.masks for layer, one in found.items()}
+        arrays = {f"masks.{layer}": one.packed_masks() for layer, one in found.items()}
         arrays |= page_pictures(reader, found, {n: [w.score for w in said] for n, said in words.items()})
         remarks = list(exemplar_remarks(list(found.values())))
         remarks.append("A description is a correlation: take the unit out to see what it is for.")
@@ -139,11 +139,11 @@ class MILAN(Analysis):
         """
         said = []
         for unit in range(len(found.thresholds)):
-            if bool(found.broken[unit]) or found.is_silent(unit):
+            masks = found.mask(unit).to(subject.device)
+            if bool(found.broken[unit]) or not bool(masks.any()):
                 said.append(UnitWords(error=NOT_FINITE if bool(found.broken[unit]) else SILENT))
                 continue
             samples = [s for s in found.samples[unit].tolist() if s >= 0]
-            masks = found.mask(unit).to(subject.device)
             images = reader.read(samples) if describer.needs_images else masks.new_zeros(0)
             keys = describer.keys(images, masks, [subject.samples.ids[s] for s in samples])
             best = best_phrase(describer.phrases(keys), self.strength)

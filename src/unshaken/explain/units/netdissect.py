@@ -16,6 +16,7 @@ from unshaken.explain.units.concepts import MADE, open_concepts
 from unshaken.explain.units.exemplars import Exemplars, probe
 from unshaken.explain.units.overlap import Overlap, count_overlap
 from unshaken.explain.units.pictures import ImageReader, page_pictures
+from unshaken.explain.units.sketch import OCTAVES
 from unshaken.measure import Figure, share
 
 Names = Annotated[
@@ -44,7 +45,7 @@ class NetDissect(Analysis):
     quantile: float = Field(0.995, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
     least: float = Field(0.04, ge=0, lt=1, description="IoU above which a unit is a detector")
     k: PositiveInt = Field(5, description="exemplars named for each unit")
-    resolution: int = Field(1024, ge=16, description="values kept of a block of activations; see the documentation")
+    resolution: int = Field(32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128")
 
     def find(self, subject: Subject) -> Findings:
         """See `Analysis.find`."""
@@ -122,6 +123,6 @@ def exemplar_remarks(found: Sequence[Exemplars]) -> tuple[str, ...]:
     """
     error = max(one.error for one in found)
     broken, units = sum(int(one.broken.sum()) for one in found), sum(len(one.broken) for one in found)
-    exact = f"Thresholds are quantiles to within {error:.2%} of all places." if error else ""
+    exact = f"Thresholds are exact to within {error:.1%}, or {2.0**-OCTAVES:.1%} of the largest activation."
     finite = f"{broken:,} of {units:,} units are infinite or NaN on some image and have no description."
-    return tuple(filter(None, (exact, finite if broken else "")))
+    return tuple(filter(None, (exact if error else "", finite if broken else "")))

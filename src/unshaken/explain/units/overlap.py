@@ -11,8 +11,11 @@ from torch import Tensor
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.units.concept_set import ConceptSet
-from unshaken.explain.units.exemplars import enlarged
+from unshaken.explain.units.enlarge import enlarge
 from unshaken.explain.units.layers import read_units
+
+AT_ONCE = 1 << 20
+"""Pixels of enlarged maps that are compared at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +58,13 @@ def count_overlap(
 
     def read(layer: str, maps: Tensor) -> None:
         limits = thresholds[layer].to(maps.device)[:, None, None]
+        several = max(1, AT_ONCE // (shape[0] * shape[1]))
         for i in range(len(maps)):
-            above = (enlarged(maps[i : i + 1], shape)[0] > limits).flatten(1).float()
-            both[layer].add_((above @ hot[i].T).double().cpu())
-            area = above.sum(1).double().cpu()
-            unit[layer].add_(area[:, None] * known[i].double())
+            for first in range(0, len(limits), several):
+                units = slice(first, first + several)
+                above = (enlarge(maps[i, units], shape) > limits[units]).flatten(1).float()
+                both[layer][units] += (above @ hot[i].T).double().cpu()
+                unit[layer][units] += above.sum(1).double().cpu()[:, None] * known[i].double()
 
     with track("overlap with concepts", len(subject.indices)) as task:
         for batch in subject.batches():

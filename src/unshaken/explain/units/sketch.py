@@ -1,119 +1,200 @@
-"""`UpperQuantile`: an upper quantile of many streams at once, in memory that does not grow with what was seen."""
+"""`QuantileSketch`: a quantile of many streams at once, in memory that does not grow with the number of values."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
 
-TAIL = 8.0
-"""The upper tail that half of the kept values stand for, as a multiple of `1 - q`."""
+EXACT = 1024
+"""Values of a stream up to which all are kept and the quantile is exact; later as many wait to be counted at once."""
+OCTAVES = 8
+"""Factors of two, below a stream's largest and above its smallest value, that have buckets of their own."""
+CHUNK = 1 << 16
+"""Values that are counted at once: few enough to stay in a processor's cache."""
+MANTISSA = 23
+"""Bits of a float32 below its exponent."""
 
 
-class UpperQuantile:
-    """The `q` quantile of each of D streams of equal length.
+class QuantileSketch:
+    """The `q` quantile of each of D streams of equal length, from counts of values in buckets of equal relative width.
 
-    Up to `resolution` values a stream are kept as they are, and the quantile is exact: with linear interpolation, as
-    `numpy.quantile` gives it. Beyond, blocks of values are each replaced by `resolution` of them, at fixed ranks of
-    which half lie in the upper tail around the quantile, and two such summaries are merged into one of the same size
-    (the binary counter of Munro & Paterson 1980, doi:10.1016/0304-3975(80)90061-4). Memory is
-    `D x resolution x log2(blocks)`.
+    Up to `EXACT` values of a stream are kept, and the quantile is that of `numpy.quantile`. More are counted: the first
+    bits of a float32 are the number of its bucket, so that every factor of two has `resolution` buckets (DDSketch,
+    Masson et al. 2019, doi:10.14778/3352063.3352135, with equal steps between powers of two). Buckets reach `OCTAVES`
+    factors of two down from the largest value, and as far from the smallest one if it is negative; a single bucket
+    holds what is between and stands for 0.
+
+    Error bound: the quantile lies between two neighbouring values of the sorted stream. Each is known to within the
+    larger of `1 / resolution` of itself and `2**-OCTAVES` of the stream's largest absolute value. Counts are whole
+    numbers that add up, so the answer does not depend on the order of the values or on their division into calls.
+    Memory: about `8 D (OCTAVES + 1 / 2) resolution` bytes.
 
     Args:
         q: in (0, 1), such as 0.99.
-        resolution: values kept of a block.
+        resolution: buckets of a factor of two; a power of two from 2 to 128.
 
     Attributes:
         n: values seen of each stream.
+
+    Raises:
+        ParameterError: one of these is out of its range.
     """
 
-    def __init__(self, q: float, resolution: int = 1024) -> None:
-        if not 0 < q < 1 or resolution < 16:
-            raise ParameterError(f"quantile {q} must be between 0 and 1, and resolution {resolution} 16 or more")
+    def __init__(self, q: float, resolution: int = 32) -> None:
+        if not 0 < q < 1:
+            raise ParameterError(f"quantile {q} must be between 0 and 1")
+        if resolution not in (2, 4, 8, 16, 32, 64, 128):
+            raise ParameterError(f"resolution {resolution} must be a power of two from 2 to 128")
         self.q, self.resolution, self.n = q, resolution, 0
-        tail, half = min(1.0, TAIL * (1 - q)), resolution // 2
-        below = torch.linspace(0, 1 - tail, resolution - half + 1, dtype=torch.float64)
-        above = torch.linspace(1 - tail, 1, half + 1, dtype=torch.float64)
-        edges = torch.cat([below[:-1], above]) if tail < 1 else torch.linspace(0, 1, resolution + 1).double()
-        self._shares = edges.diff()
-        self._middles = edges[:-1] + self._shares / 2
-        self._first = resolution - half if tail < 1 else 0
-        self._edge: Tensor | None = None  # the largest start of a tail, for each stream
-        self._off = 0.0  # ranks, in cells of the tail and of the rest
-        self._off_below = 0.0
-        self._plain: list[Tensor] = []
-        self._levels: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def error(self) -> Tensor:
-        """By which share of all values the rank of each stream's answer may be off at most, `[D]`.
-
-        It is small where the answer lay in the upper tail of every block, and larger where blocks are so unlike that
-        in one of them it did not.
-        """
-        answer = self.value()
-        if self._edge is None:
-            return torch.zeros_like(answer)
-        in_tail = answer >= self._edge
-        return torch.where(in_tail, self._off, self._off_below) / self.n
+        self._shift = MANTISSA + 1 - resolution.bit_length()
+        self._half = OCTAVES * resolution + resolution // 2
+        self._waiting: list[Tensor] = []
+        self._counted = 0
+        self._buckets: _Buckets | None = None
 
     def add(self, values: Tensor) -> None:
-        """See further values.
+        """Count further values.
 
         Args:
-            values: `[D, m]`, finite.
+            values: `N m` of each stream, float32 `[N, D, m]`, finite.
         """
-        self.n += values.shape[1]
-        if not self._levels and self.n <= self.resolution:
-            self._plain.append(values.detach().clone())
-            return
-        block = torch.cat([*self._plain, values], 1) if self._plain else values
-        self._plain = []
-        weights = torch.ones(block.shape[1], dtype=torch.float64, device=block.device)
-        summary = (
-            (block.sort(1).values, weights) if block.shape[1] <= self.resolution else self._reduced(block, weights)
-        )
-        level = 0
-        while level in self._levels:
-            other = self._levels.pop(level)
-            both = torch.cat([other[0], summary[0]], 1)
-            summary = self._reduced(both, torch.cat([other[1], summary[1]]))
-            level += 1
-        self._levels[level] = summary
+        self.n += values.shape[0] * values.shape[2]
+        if self.n - self._counted <= EXACT:
+            self._waiting.append(values.clone())
+        else:
+            self._waiting.append(values)
+            self._count_waiting()
 
     def value(self) -> Tensor:
-        """The quantile of each stream, `[D]`."""
-        if self._plain:
-            parts = [(values, torch.ones(values.shape[1], dtype=torch.float64)) for values in self._plain]
-        else:
-            parts = list(self._levels.values())
-        if not parts:
-            raise ParameterError("no value was seen: there is no quantile")
-        values, order = torch.cat([v for v, _ in parts], 1).sort(1)
-        weights = torch.cat([w.to(values.device) for _, w in parts])[order]
-        places = weights.cumsum(1) - weights / 2 - 0.5  # the middle of the ranks, from 0, that a value stands for
-        wanted = (self.n - 1) * self.q
-        right = torch.searchsorted(places, places.new_full((len(places), 1), wanted)).clamp(1, places.shape[1] - 1)
-        right = right if places.shape[1] > 1 else torch.zeros_like(right)
-        left = (right - 1).clamp(min=0)
-        low, high = values.gather(1, left), values.gather(1, right)
-        gap = places.gather(1, right) - places.gather(1, left)
-        share = ((wanted - places.gather(1, left)) / gap.clamp(min=1e-12)).clamp(0, 1).to(values)
-        return (low + (high - low) * share).squeeze(1)
+        """The quantile of each stream, float32 `[D]`.
 
-    def _reduced(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """`resolution` values at fixed ranks for values `[D, m]` that stand for `weights` each, `[m]`."""
-        ordered, order = values.sort(1)
-        total = float(weights.sum())
-        if bool((weights == 1).all()):
-            places = (self._middles.to(values.device) * total).ceil().long().clamp(1, values.shape[1]) - 1
-            kept = ordered[:, places]
+        Raises:
+            ParameterError: no value was seen.
+        """
+        if not self.n:
+            raise ParameterError("no value was seen: there is no quantile")
+        rank = (self.n - 1) * self.q
+        lower, upper = int(rank), min(int(rank) + 1, self.n - 1)
+        if self.n <= EXACT:
+            ordered = _by_stream(self._waiting).double().sort(1).values
+            below, above = ordered[:, lower], ordered[:, upper]
         else:
-            reached = weights[order].cumsum(1)
-            wanted = (self._middles.to(values.device) * total).expand(len(values), -1).contiguous()
-            kept = ordered.gather(1, torch.searchsorted(reached, wanted).clamp(max=values.shape[1] - 1))
-        self._off += total * float(self._shares[-1]) / 2 + 1
-        self._off_below += total * float(self._shares.max()) / 2 + 1
-        edge = kept[:, self._first]
-        self._edge = edge if self._edge is None else torch.maximum(self._edge, edge)
-        return kept, self._shares.to(values.device) * total
+            buckets = self._count_waiting()
+            below, above = buckets.ranked(lower), buckets.ranked(upper)
+        return (below + (above - below) * (rank - lower)).float()
+
+    def error(self) -> float:
+        """`1 / resolution`, the bound on the relative error that the class states; 0 while the quantile is exact."""
+        return 0.0 if self.n <= EXACT else 1 / self.resolution
+
+    def _count_waiting(self) -> _Buckets:
+        """The buckets, with all that was seen."""
+        buckets = self._buckets
+        if buckets is None:
+            buckets = _Buckets(self._waiting[0].shape[1], self._half, self._shift, self._waiting[0].device)
+        if self._waiting:
+            buckets.count(self._waiting[0] if len(self._waiting) == 1 else _by_stream(self._waiting)[None])
+        self._waiting, self._counted, self._buckets = [], self.n, buckets
+        return buckets
+
+
+def _by_stream(parts: Sequence[Tensor]) -> Tensor:
+    """Values `[N, D, m]` as `[D, n]`."""
+    return torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
+
+
+class _Buckets:
+    """Counts of the values of D streams, `[D, 2 half + 1]`, from the smallest to the largest; 0 is in the middle.
+
+    A value's key is a whole number that rises with it: the bits of the float32 without the last `shift`, from 0 on for
+    positive values, and -1 minus these bits for negative ones. Keys in `[under, over]` share the bucket in the middle.
+    """
+
+    def __init__(self, streams: int, half: int, shift: int, device: torch.device) -> None:
+        self.half, self.shift = half, shift
+        self.counts = torch.zeros(streams, 2 * half + 1, dtype=torch.int32, device=device)
+        self.total = 0
+        self.low = torch.full((streams,), torch.inf, device=device)
+        self.high = torch.full((streams,), -torch.inf, device=device)
+        self.under = torch.full((streams,), -1, dtype=torch.int16, device=device)
+        self.over = torch.zeros(streams, dtype=torch.int16, device=device)
+
+    def count(self, values: Tensor) -> None:
+        """Count values `[N, D, m]`."""
+        self._reach(values.amin((0, 2)), values.amax((0, 2)))
+        self.total += values.shape[0] * values.shape[2]
+        if self.total > torch.iinfo(torch.int32).max:
+            self.counts = self.counts.long()
+        several, streams, places = values.shape
+        width, step = self.counts.shape[1], min(streams, max(1, CHUNK // (several * places)))
+        whole = torch.empty(several, step, places, dtype=torch.int32, device=values.device)
+        halves = torch.empty(2, several, step, places, dtype=torch.int16, device=values.device)
+        first = torch.arange(step, dtype=torch.int32, device=values.device)[:, None] * width + self.half
+        for at in range(0, streams, step):
+            rows = slice(at, at + step)
+            counts = self.counts[rows]
+            index, keys, middle = whole[:, : len(counts)], halves[0, :, : len(counts)], halves[1, :, : len(counts)]
+            self._keys(values[:, rows], index, keys, middle)
+            torch.maximum(keys, self.under[rows, None], out=middle)
+            torch.minimum(middle, self.over[rows, None], out=middle)
+            keys -= middle
+            index.copy_(keys)
+            index += first[: len(counts)]
+            counts += torch.bincount(index.flatten(), minlength=counts.numel()).view_as(counts)
+
+    def ranked(self, rank: int) -> Tensor:
+        """About the value of this rank, from 0 for the smallest, of each stream; float64 `[D]`."""
+        reached = self.counts.cumsum(1)
+        bucket = torch.searchsorted(reached, torch.full_like(reached[:, :1], rank), right=True)
+        inside = self.counts.gather(1, bucket).double()
+        before = reached.gather(1, bucket).double() - inside
+        share = ((rank + 0.5 - before) / inside).squeeze(1)
+        steps = bucket.squeeze(1) - self.half
+        key = torch.where(steps > 0, self.over + steps, self.under + steps)
+        bits = torch.where(steps > 0, key, -1 - key)
+        start, end = self._edge(bits), self._edge(bits + 1)
+        value = torch.where(steps > 0, start + share * (end - start), share * (end - start) - end)
+        value = torch.where(steps == 0, 0.0, value)
+        return value.minimum(self.high.double()).maximum(self.low.double())
+
+    def _keys(self, values: Tensor, bits: Tensor, keys: Tensor, sign: Tensor) -> None:
+        """Write keys into `keys`; all but `values` are room of their shape, to be used again: int32, int16, int16."""
+        torch.bitwise_right_shift(values.view(torch.int32), self.shift, out=bits)
+        keys.copy_(bits)
+        torch.bitwise_right_shift(keys, 15, out=sign)
+        sign &= (1 << (31 - self.shift)) - 1
+        keys ^= sign
+
+    def _key(self, values: Tensor) -> Tensor:
+        """Keys of values, int16 of their shape."""
+        keys = torch.empty_like(values, dtype=torch.int16)
+        self._keys(values, torch.empty_like(values, dtype=torch.int32), keys, torch.empty_like(keys))
+        return keys
+
+    def _edge(self, bits: Tensor) -> Tensor:
+        """The smallest positive value with this key, float64."""
+        return (bits.int() << self.shift).view(torch.float32).double()
+
+    def _reach(self, low: Tensor, high: Tensor) -> None:
+        """Have buckets up to `high` and down to `low`: those nearest to 0 join the middle."""
+        self.low, self.high = self.low.minimum(low), self.high.maximum(high)
+        over, below = self._key(self.high) - self.half, -1 - self._key(self.low) - self.half
+        step = 1 << max(0, MANTISSA - self.shift - 1)  # half a factor of two, so that it rarely moves
+        over, under = (-(-cut // step * step).clamp(max=0) for cut in (over, below))
+        under = -1 - under
+        rows = (over > self.over).nonzero().squeeze(1)
+        self.counts[rows, self.half :] = _joined(self.counts[rows, self.half :], (over - self.over)[rows])
+        rows = (under < self.under).nonzero().squeeze(1)
+        below = self.counts[rows, : self.half + 1].flip(1)
+        self.counts[rows, : self.half + 1] = _joined(below, (self.under - under)[rows]).flip(1)
+        self.over, self.under = over, under
+
+
+def _joined(counts: Tensor, by: Tensor) -> Tensor:
+    """Counts `[D, 1 + half]`, outwards from the middle, of which the next `by` buckets, `[D]`, join the middle."""
+    places = torch.arange(counts.shape[1], device=counts.device) - by[:, None].long()
+    return torch.zeros_like(counts).scatter_add(1, places.clamp(min=0), counts)

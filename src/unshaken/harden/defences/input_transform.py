@@ -79,21 +79,37 @@ def resize_pad(images: Tensor, least: float, generator: torch.Generator) -> Tens
     return F.pad(small, (left, width - size[1] - left, top, height - size[0] - top))
 
 
+def standardise(images: Tensor, deviation: float) -> Tensor:
+    """Each channel of each image brought to mean 1/2 and a deviation, clipped to [0, 1]; a flat channel turns grey.
+
+    Args:
+        images: `[B, C, H, W]`.
+        deviation: of the pixels of a channel, above 0.
+
+    >>> standardise(torch.tensor([[[[0.0, 0.1]]]]), 0.25)
+    tensor([[[[0.2500, 0.7500]]]])
+    """
+    centred = images - images.mean((2, 3), keepdim=True)
+    spread = centred.square().mean((2, 3), keepdim=True).clamp(min=1e-10).sqrt()
+    return (0.5 + deviation * centred / spread).clamp(0, 1)
+
+
 @register("input-transform", reference="Guo et al. 2018, arXiv:1711.00117; Xu et al. 2018, arXiv:1704.01155")
 class InputTransform(Defence):
-    """Compress, coarsen, smooth, or resize and pad the image before the model sees it.
+    """Compress, coarsen, smooth, standardise, or resize and pad the image before the model sees it.
 
     JPEG and rounding have no useful gradient of their own. By default the guard lets the gradient through them as if
     they were not there (BPDA, Athalye et al. 2018): then an attack through the guard is an honest one.
     """
 
-    kind: Literal["jpeg", "bits", "median", "gaussian", "resize-pad"] = Field(
+    kind: Literal["jpeg", "bits", "median", "gaussian", "standardise", "resize-pad"] = Field(
         "jpeg", description="transformation to apply"
     )
     quality: int = Field(75, description="JPEG quality, 1 (worst) to 95", ge=1, le=95)
     bits: int = Field(4, description="levels of bits are 2 to this power", ge=1, le=8)
     window: int = Field(3, description="odd side of the median's window in pixels", ge=3, le=15)
     sigma: PositiveFloat = Field(1.0, description="deviation of the gaussian in pixels")
+    deviation: float = Field(0.25, description="deviation of each channel's pixels after standardise", gt=0, le=1)
     least: float = Field(0.8, description="smallest share of the side in resize-pad", gt=0, le=1)
     straight_through: bool = Field(True, description="let gradients pass jpeg and bits as if they were not there")
     seed: NonNegativeInt = Field(0, description="random seed of resize-pad")
@@ -130,6 +146,8 @@ class InputTransform(Defence):
             return median_smoothing(images, self.window)
         if self.kind == "gaussian":
             return gaussian_smoothing(images, self.sigma)
+        if self.kind == "standardise":
+            return standardise(images, self.deviation)
         return resize_pad(images, self.least, generator())
 
     def wrap(self, model: Classifier) -> GuardedModel:

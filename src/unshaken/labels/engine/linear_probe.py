@@ -34,12 +34,20 @@ def probe_probabilities(
         apart = torch.from_numpy(fold == part)
         mean, deviation = x[~apart].mean(0), x[~apart].std(0).clamp(min=1e-6)
         normal = (x - mean) / deviation
-        weight, bias = _softmax_regression(normal[~apart], y[~apart], classes, penalty)
+        weight, bias = softmax_regression(normal[~apart], y[~apart], classes, penalty)
         found[apart.numpy()] = (normal[apart] @ weight + bias).softmax(1).numpy()
     return found
 
 
-def _softmax_regression(x: Tensor, y: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+def softmax_regression(x: Tensor, y: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights `[D, K]` and biases `[K]` of a softmax regression, by L-BFGS.
+
+    Args:
+        x: `[N, D]`; standardise the columns first.
+        y: int64 `[N]` in 0..classes-1.
+        classes: K.
+        penalty: of `penalty / 2 |W|^2` beside the mean cross-entropy, above 0.
+    """
     weight = torch.zeros(x.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe")

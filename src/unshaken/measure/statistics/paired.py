@@ -47,11 +47,11 @@ class Comparison:
 
     def regressed(self, alpha: float = 0.05) -> bool:
         """The candidate is worse, and by more than chance at this level after correction."""
-        return self.lost > self.gained and self.p_holm < alpha
+        return self.difference.value < 0 and self.p_holm < alpha
 
     def improved(self, alpha: float = 0.05) -> bool:
         """The candidate is better, and by more than chance at this level after correction."""
-        return self.gained > self.lost and self.p_holm < alpha
+        return self.difference.value > 0 and self.p_holm < alpha
 
 
 def mcnemar(lost: int, gained: int) -> float:

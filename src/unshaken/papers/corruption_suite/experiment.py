@@ -10,7 +10,7 @@ from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
-from unshaken.papers.corruption_suite import JUDGED, NAMES, NETS, SEVERITIES, CorruptionSuitePaper
+from unshaken.papers.corruption_suite import JUDGED, NAMES, NETS, OTHERS, SEVERITIES, CorruptionSuitePaper
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import plan_training
 
@@ -25,26 +25,29 @@ def run(paper: CorruptionSuitePaper, context: Context) -> None:
             training = plan_training(paper.epochs, seed, lr=0.1, nesterov=True, held_out=1)
             recipes: list[str | Recipe] = [CropFlip(pad=2), *added]
             nets[label] = context.net(label, context.model, parts.training, training, recipes).model
-    show(context, nets, parts.testing.batch(), SEVERITIES)
+    show(context, nets, parts.testing.batch(), (*NAMES, *OTHERS), SEVERITIES)
     for place, spec in enumerate(paper.photo_nets if paper.photos else ()):
         model = context.load_model(spec)
         photos = context.datasets.read(None, paper.photo_data, view=model.view).stratified(paper.photos)
-        show(context, {f"photos.{place}": model}, photos.batch(), JUDGED)
+        show(context, {f"photos.{place}": model}, photos.batch(), NAMES, JUDGED)
 
 
-def show(context: Context, nets: Mapping[str, Classifier], batch: Batch, severities: Sequence[int]) -> None:
+def show(
+    context: Context, nets: Mapping[str, Classifier], batch: Batch, names: Sequence[str], severities: Sequence[int]
+) -> None:
     """Outcome rows of networks on clean images and on each corrupted form, which is made once for all of them.
 
     Args:
         context: of the run.
         nets: label to network.
         batch: clean images.
+        names: of the corruptions.
         severities: of each corruption.
     """
     for label, model in nets.items():
         context.predict(f"{label}.clean", model, batch)
-    with track("corruptions", len(NAMES) * len(severities)) as task:
-        for name in NAMES:
+    with track("corruptions", len(names) * len(severities)) as task:
+        for name in names:
             stressor = find_method(name).cls()
             for severity in severities:
                 left = {n: m for n, m in nets.items() if not context.has(f"{n}.{name}-{severity}")}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import paired_difference
-from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, NETS, SEVERITIES, CorruptionSuitePaper
+from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, NETS, OTHERS, SEVERITIES, CorruptionSuitePaper
 from unshaken.papers.frame import across_seeds
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
@@ -39,8 +39,13 @@ def small_networks(seeds: list[Rows]) -> dict[str, Any]:
         "error": {net: over(error, net, NAMES, low=0.0) for net in NETS},
         "group_error": {net: {g: over(error, net, names, low=0.0) for g, names in GROUPS.items()} for net in NETS},
         "by_severity": {net: {str(s): over(error, net, NAMES, [s], low=0.0) for s in SEVERITIES} for net in NETS},
-        "gain": {"mean": over(gain, NAMES), **{group: over(gain, names) for group, names in GROUPS.items()}},
-        "gain_by_corruption": {name: over(gain, (name,)) for name in NAMES},
+        "c_bar_error": {net: over(error, net, OTHERS, low=0.0) for net in NETS},
+        "gain": {
+            "mean": over(gain, NAMES),
+            "c_bar": over(gain, OTHERS),
+            **{group: over(gain, names) for group, names in GROUPS.items()},
+        },
+        "gain_by_corruption": {name: over(gain, (name,)) for name in (*NAMES, *OTHERS)},
         "noise_gains_more_than": {g: over(more, noise, names) for g, names in GROUPS.items() if g != "noise"},
         "rise": {
             group: {str(high): over(rise, names, low_, high) for low_, high in pairwise(JUDGED)}

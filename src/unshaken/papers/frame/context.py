@@ -20,7 +20,7 @@ from unshaken.models import fingerprint, load_model
 from unshaken.papers.frame.cache import digest_of
 from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.networks import Architecture, Net, Networks, Statistics
-from unshaken.papers.frame.outcomes import Examples, evaluated, predicted, read_examples, searched
+from unshaken.papers.frame.outcomes import Examples, Render, evaluated, predicted, read_examples, searched
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
 from unshaken.papers.frame.seen import digests_of
@@ -217,6 +217,7 @@ class Context:
     def evaluate(
         self, label: str, method: Any, model: Classifier, batch: Batch, *, severities: Sequence[int] = (),
         eps: Sequence[float] = (), norm: str = "linf", seed: int | None = None, keep_images: bool = False,
+        render: Render | None = None,
     ) -> None:  # fmt: skip
         """Rows of a registered method as `unshaken audit` makes them, under `<label>-...` as it names its conditions.
 
@@ -232,12 +233,14 @@ class Context:
             norm: `linf`, `l2` or `l1`.
             seed: of the method; default the run seed.
             keep_images: keep the changed images, for `examples`.
+            render: of objects, for attacks by viewpoint.
         """
         conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
         left = {c.id for c in conditions if not self.run.has_rows("outcomes", c.id, 0)}
         if left:
             self._note(label, batch)
-        parts = evaluated(conditions, method, model, batch, self.seed if seed is None else seed) if left else []
+        chosen = self.seed if seed is None else seed
+        parts = evaluated(conditions, method, model, batch, chosen, render) if left else []
         for part in (p for p in parts if p.condition.id in left):
             if keep_images and part.images is not None:
                 images = part.images(torch.arange(len(batch)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from unshaken.core.search_copy import search_copy
 from unshaken.run.rows import Condition, Context, Part, outcomes
 from unshaken.stress.engine.base import Stressor
 
+Render = Callable[[str, Tensor], Tensor]
+"""Renders a sample, by its id, from viewpoints; see `unshaken.run.rows.Context`."""
 LIMIT = 500
 """Images of one pass at most."""
 
@@ -109,7 +111,10 @@ def read_examples(images: Mapping[str, Tensor], rows: pa.Table, batch: Batch) ->
     return Examples(found, method, norm, eps, forwards.long(), backwards.long(), seconds)
 
 
-def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, batch: Batch, seed: int) -> list[Part]:
+def evaluated(
+    conditions: Sequence[Condition], method: Any, model: Classifier, batch: Batch, seed: int,
+    render: Render | None = None,
+) -> list[Part]:  # fmt: skip
     """The rows that a registered method makes of a model, as in an audit.
 
     An attack takes its budgets from small to large: what it finds in a smaller ball stands in the larger ones too.
@@ -118,5 +123,6 @@ def evaluated(conditions: Sequence[Condition], method: Any, model: Classifier, b
     with evaluating(model):
         quick = None if isinstance(method, Stressor) else search_copy(model, batch.images[:2])
         oracle = Oracle(model, search_copy=quick)
-        parts: list[Part] = method.evaluate(batch, conditions, Context(oracle, seed, oracle.exact(batch.images)))
+        context = Context(oracle, seed, oracle.exact(batch.images), render=render)
+        parts: list[Part] = method.evaluate(batch, conditions, context)
     return parts

@@ -26,6 +26,9 @@ SHARED: Mapping[str, str] = {
     "certificates": "unshaken.certify.engine.base",
     "verifications": "unshaken.certify.smt.smt",
     "looks": "unshaken.harden.engine._verdict",
+    "oracle_bounded": "unshaken.attack.semantic.oracle_rows",
+    "views": "unshaken.attack.viewpoint.base",
+    "view_mixtures": "unshaken.attack.viewpoint.saved_mixtures",
 }
 """Tables of the house that any row may write to under their own names, and the modules that declare them."""
 

@@ -18,7 +18,7 @@ from unshaken.explain.biases.frequency_bias import FrequencyBias
 from unshaken.explain.biases.input_kinds import InputKinds
 from unshaken.explain.biases.smoothness import Smoothness, convolutions
 from unshaken.explain.engine.analysis import Subject
-from unshaken.explain.units.exemplars import first_pass
+from unshaken.explain.units.exemplars import probe
 from unshaken.explain.units.made_concepts import made_concepts
 from unshaken.explain.units.netdissect import NetDissect
 from unshaken.explain.units.overlap import count_overlap
@@ -123,7 +123,7 @@ def detectors(
     rows: dict[str, list[Any]] = {"layer": [], "model": [], "quantity": [], "value": []}
     for name, model in models.items():
         own = Subject({name: model}, concepts.dataset, range(len(concepts.dataset)), seed=seed, batch=BATCH, workers=1)
-        found, _ = first_pass(own, blocks(model)[-2:], quantile=QUANTILE, k=1)
+        found, _ = probe(own, blocks(model)[-2:], quantile=QUANTILE, k=1)
         overlaps, _ = count_overlap(own, {layer: one.thresholds for layer, one in found.items()}, concepts)
         for layer, overlap in overlaps.items():
             kinds = [category for _, category, _ in NetDissect().labels(overlap, concepts)]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
 """Figures of attacks that look for the nearest example."""
 
+OBJECTS = ("map", "ap50")
+"""Figures of detectors of objects."""
+
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
 
@@ -29,6 +32,8 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
         ParameterError: there are none.
     """
     shown, aggregates = shown_gate(gate.text), summary["aggregates"]
+    if summary.get("objects") or gate.metric in OBJECTS:
+        return _of_objects(gate, shown, summary)
     if gate.name in ("clean", *aggregates) and (gate.selection or gate.metric != "accuracy"):
         raise ParameterError(f"gate {shown}: {gate.name!r} has no severity, eps, norm or consistency to choose by")
     if gate.name == "clean":
@@ -50,6 +55,29 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
     note = FEW_BROKEN if nearest else summary["notes"].get("accuracy")
     return [
         (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], _figure(c, gate.metric), gate.end, note))
+        for c in chosen
+    ]
+
+
+def _of_objects(gate: Gate, shown: str, summary: dict[str, Any]) -> Named:
+    """MAP or AP50 of unchanged images, or of conditions."""
+    objects = summary.get("objects")
+    if not objects:
+        raise ParameterError(f"gate {shown}: this run is none of a detector of objects, so it has no {gate.metric!r}")
+    if gate.metric not in OBJECTS:
+        raise ParameterError(f"gate {shown}: a detector of objects has no {gate.metric}; use '{gate.name}.map'")
+    clean = {"condition": "clean", "method": "clean", "norm": None, **{m: objects[m] for m in OBJECTS}}
+    every = [clean, *summary["conditions"]]
+    conditions = [c for c in every if gate.name in _names(c)]
+    if not conditions:
+        known = {n for c in every for n in _names(c)}
+        raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
+    chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
+    if not chosen:
+        have = ", ".join(c["condition"] for c in conditions)
+        raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
+    return [
+        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, None))
         for c in chosen
     ]
 

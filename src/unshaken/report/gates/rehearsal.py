@@ -93,6 +93,9 @@ def rehearse(config: RunConfig, conditions: Sequence[Condition], *, labelled: bo
 def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition], labelled: bool) -> None:
     ids, k = tuple(f"rehearsal/{i}" for i in range(SAMPLES)), max(2, len(config.classes))
     run.write_json(config.model_copy(update={"ids": list(ids), "beside": [], "inside": []}).to_json(), "run.json")
+    if config.task == "detection":
+        _write_objects(run, conditions, ids)
+        return
     labels = torch.arange(SAMPLES) % k
     batch = Batch(torch.zeros(SAMPLES, 1, 1, 1), labels if labelled else None, ids)
     for condition in (CLEAN, *conditions):
@@ -105,3 +108,15 @@ def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition],
             counts = {key: [0] for key in ("turn", "standing", "broken", "forwards", "backwards", "seconds")}
             turn = {"condition": [condition.id], "attack": [condition.method], **counts}
             run.write_rows(table_of(Part("turns", condition, turn)), "turns", condition.id, 0)
+
+
+def _write_objects(run: RunDir, conditions: Sequence[Condition], ids: Sequence[str]) -> None:
+    """One object in each image, found in each."""
+    n, box = len(ids), [0.0, 0.0, 8.0, 8.0]
+    boxes: dict[str, Any] = {"id": list(ids), "boxes": [box] * n, "classes": [[0]] * n}
+    there = boxes | {"crowd": [[False]] * n, "areas": [[64.0]] * n, "view": [[1.0, 1.0, 0.0, 0.0]] * n}
+    found = boxes | {"scores": [[0.9]] * n}
+    shared = {"id": list(ids), "prediction": [1] * n, "confidence": [0.9] * n, "loss": [0.0] * n}
+    for condition in (CLEAN, *conditions):
+        for table, columns in (("detections", found), ("objects", there), ("outcomes", shared)):
+            run.write_rows(table_of(Part(table, condition, columns)), table, condition.id, 0)

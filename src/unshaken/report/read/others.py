@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.compare import RunComparison, beside, compare_frames
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.read.frame import read_frame
+from unshaken.report.summary import Summary, build
 from unshaken.run import RunDir, read_config
-
-if TYPE_CHECKING:
-    from unshaken.report.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,10 @@ def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunCompariso
         except UnshakenError as error:
             note = f"not compared by pairs: {error}"
     figures = {}
+    if config.task == "detection":
+        data = build(place).data
+        figures = {row["condition"]: row["map"] for row in data["conditions"]}
+        return Other(config.model_name, str(place), figures | {"clean": data["clean"]}, comparison, note)
     for j in (0, *frame.natural, *frame.attacks, *frame.aside):
         figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)
         if figure is not None:

@@ -24,6 +24,7 @@ class AttackSection(Section):
     """What attacks found, stage by stage."""
 
     name = "attack"
+    task = "classification"
     order = 20
 
     def figures(self, source: Source) -> SectionFigures:

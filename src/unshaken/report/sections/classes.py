@@ -25,6 +25,7 @@ class Classes(Section):
     """The classes, the weakest first, and the calibration of the model."""
 
     name = "classes"
+    task = "classification"
     order = 60
 
     def blocks(self, report: Report) -> Sequence[Block]:

@@ -18,6 +18,7 @@ class Confusion(Section):
     """The most frequent confusions as a sentence, as matrices, and as a table."""
 
     name = "confusion"
+    task = "classification"
     order = 12
 
     def blocks(self, report: Report) -> Sequence[Block]:

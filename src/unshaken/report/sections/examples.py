@@ -14,6 +14,7 @@ class ExamplesOfChanges(Section):
     """The most damaging pictures of each change."""
 
     name = "examples"
+    task = "classification"
     order = 50
 
     def blocks(self, report: Report) -> Sequence[Block]:

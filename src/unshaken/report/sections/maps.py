@@ -25,6 +25,7 @@ class MapsBeforeAfter(Section):
     """The most damaging examples with their maps, before and after."""
 
     name = "maps"
+    task = "classification"
     order = 55
 
     def blocks(self, report: Report) -> Sequence[Block]:

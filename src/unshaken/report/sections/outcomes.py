@@ -26,6 +26,7 @@ class Outcomes(Section):
     """What the model gives on unchanged images and under every change."""
 
     name = "outcomes"
+    task = "classification"
     order = 10
 
     def figures(self, source: Source) -> SectionFigures:

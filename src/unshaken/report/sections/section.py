@@ -78,12 +78,14 @@ class Report:
 class Section(ABC):
     """A part of a report. `figures` reads rows; `blocks` arranges what it found for people.
 
-    A subclass says its `name`, the `table` of rows that it reads (without these rows it is left out), its `order` on
-    the page, and the `schema` of the parts of `summary.json` that it fills, with what these hold without it (`empty`).
+    A subclass says its `name`, the `table` of rows that it reads (without these rows it is left out), the `task` whose
+    runs it is for (None for all), its `order` on the page, and the `schema` of the parts of `summary.json` that it
+    fills, with what these hold without it (`empty`).
     """
 
     name: ClassVar[str]
     table: ClassVar[str] = "outcomes"
+    task: ClassVar[str | None] = None
     order: ClassVar[int] = 50
     schema: ClassVar[Mapping[str, Any]] = {}
     empty: ClassVar[Mapping[str, Any]] = {}

@@ -56,7 +56,7 @@ class Stressor(Parameters):
         if batch.boxes is None:
             return changed
         rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
-        return replace(changed, boxes=self.move_boxes(batch.boxes, *images.shape[2:], severity, rng))
+        return replace(changed, boxes=self.move_boxes(batch.boxes, images.shape[2], images.shape[3], severity, rng))
 
     @final
     def apply_pixels(

@@ -15,7 +15,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.oracle import Oracle, required
 from unshaken.data import Dataset
-from unshaken.data.boxes import seen_as, size_of
+from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.view_geometry import place_photo
 from unshaken.measure.object_detection.matching import box_iou, match
 from unshaken.run.flag import Flag
@@ -33,10 +33,14 @@ OBJECTS = declare_table(
     "objects",
     [
         *(("id", pa.string()), ("condition", pa.string()), *_BOXES),
-        *(("crowd", pa.list_(pa.bool_())), ("areas", pa.list_(pa.float32()))),
+        *(("crowd", pa.list_(pa.bool_())), ("areas", pa.list_(pa.float32())), ("view", pa.list_(pa.float32()))),
     ],
 )
-"""What there is in each image: of the unchanged ones, and of those in which objects have moved."""
+"""What there is in each image: of the unchanged ones, and of those in which objects have moved.
+
+`view` has four numbers: factors by which a pixel of the view is larger than one of the photo, across and down, and the
+photo's place of the view's left upper corner.
+"""
 SURE = 0.5
 """Score from which a detection counts as said, in the figures of single images."""
 Array = NDArray[np.float64]
@@ -56,7 +60,7 @@ class Detection(Task):
         self.dataset, self.view = dataset, seen_as(dataset, view)
         self._places = {name: i for i, name in enumerate(dataset.ids)}
 
-    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, **columns: Any) -> list[Part]:
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
         """Detections in pixels of the photos, objects where they are not those of the unchanged images, and outcomes.
 
         In `outcomes` the `loss` is 1 less the F1 score of an image's detections of score 0.5 and more at an overlap of
@@ -76,6 +80,7 @@ class Detection(Task):
         parts = [Part("outcomes", condition, shared, images, flags), Part("detections", condition, boxes)]
         if condition is CLEAN or self._moved(batch, objects):
             more = {"crowd": [one[:, 5] > 0 for one in objects], "areas": [one[:, 6] for one in objects]}
+            more["view"] = self._view(batch)
             parts.append(Part("objects", condition, self._columns(batch, objects) | more))
         return parts
 
@@ -88,19 +93,21 @@ class Detection(Task):
         boxes = []
         for name, one in zip(batch.ids, rows, strict=True):
             factor, corner = self._scale(self._places[name])
-            boxes.append(((one[:, :4] + corner) * factor).ravel())
+            boxes.append((one[:, :4] * factor + corner).ravel())
         return {"id": list(batch.ids), "boxes": boxes, "classes": [one[:, 4].astype(np.int32) for one in rows]}
+
+    def _view(self, batch: Batch) -> list[Array]:
+        return [np.concatenate([part[:2] for part in self._scale(self._places[name])]) for name in batch.ids]
 
     @lru_cache(maxsize=100_000)  # noqa: B019  # lives as long as the run
     def _scale(self, index: int) -> tuple[Array, Array]:
-        """From pixels of the view to those of a sample's photo: add the second, then multiply by the first."""
+        """Factor and offset, of (x, y, x, y), from pixels of the view to those of a sample's photo."""
         if self.view is None:
             return np.ones(4), np.zeros(4)
-        width, height = size_of(self.dataset, index)
+        width, height = photo_size(self.dataset, index)
         place = place_photo(width, height, self.view)
-        return np.array([width / place.width, height / place.height] * 2), np.array(
-            [float(place.left), float(place.top)] * 2
-        )
+        factor = np.array([width / place.width, height / place.height] * 2)
+        return factor, factor * [place.left, place.top, place.left, place.top]
 
     def _moved(self, batch: Batch, objects: Sequence[Array]) -> bool:
         """Whether objects are not where the data says."""

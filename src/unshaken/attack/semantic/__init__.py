@@ -1,0 +1,1 @@
+"""Attacks that are bounded by what an image still shows: by the answer of an oracle, not by a norm."""

@@ -1,0 +1,189 @@
+"""What a search that oracles bound is given, how it is prepared, and what it reports beside its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PrivateAttr
+from torch import Tensor, nn
+
+from unshaken.attack.engine.base import Attack, AttackResult
+from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.semantic._committee import Vote, fit_oracles, load_oracles
+from unshaken.attack.semantic._generators import OWN, find_space, space_of
+from unshaken.attack.semantic._lasso import lasso_mask
+from unshaken.attack.semantic._oracle_space import Given, OracleSpace, Tools
+from unshaken.attack.semantic.oracle_rows import BUDGET, REFUSED, UNFIT_ORACLE, VOID, OracleRecord, oracle_rows
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
+from unshaken.core.consent import is_code, unescape
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Context, Flag, Part
+
+SHOWN = 64
+"""Of the run's first images, those that the oracle is tried on before the search."""
+S = TypeVar("S", bound=State)
+
+
+class OracleSearch(Attack[S]):
+    """Base of searches that oracles bound: parameters, preparation and rows. A subclass writes the steps."""
+
+    norms: ClassVar[tuple[str, ...]] = ()
+
+    oracle: str = Field("", description="SPEC of the oracle, several with + between; empty for an unconstrained search")
+    map: str = Field("", description="file with a line for each oracle class: the model's class number, or -1; +")
+    vote: Vote = Field("mean", description="rule of several oracles: largest mean probability, majority, or all")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="least probability of the class for an approval")
+    held_out: str = Field("", description="SPECs of oracles asked about the last image only; + between")
+    held_out_map: str = Field("", description="as map, for held_out")
+    generator: str = Field(
+        "pixels", description="maker of the images: pixels, transform, or the SPEC of a generative model"
+    )
+    steps: NonNegativeInt = Field(50, description="largest number of steps B")
+    rule: Literal["adam", "sign", "normalised"] = Field("adam", description="step rule")
+    rate: NonNegativeFloat = Field(0.1, description="step size, in deviations of the image's start code")
+    tv: NonNegativeFloat = Field(10.0, description="for pixels: weight of the total variation, in nats")
+    noise: PositiveFloat = Field(0.1, description="for diffusion models: deviation of the noise taken away, in pixels")
+    latent_mask: Literal["none", "lasso"] = Field("none", description="change those coordinates that a lasso keeps")
+    penalty: PositiveFloat = Field(0.01, description="weight of the l1 norm in the lasso, on standardised coordinates")
+    together: NonNegativeFloat = Field(0.0, description="weight of the oracle's own loss, to attack it with the model")
+    early: bool = Field(False, description="end at the first image that fools the model, not at the last approved one")
+    _space: OracleSpace | None = PrivateAttr(None)
+    _given: Given = PrivateAttr(default_factory=Given)
+
+    def using(
+        self,
+        oracles: Sequence[Classifier] = (),
+        held_out: Sequence[Classifier] = (),
+        generator: nn.Module | None = None,
+    ) -> Self:
+        """The same search with models from memory, in the place of those that the parameters name.
+
+        Args:
+            oracles: in evaluation mode.
+            held_out: likewise.
+            generator: a generative model with codes, likewise; None for that of the parameters.
+        """
+        copy = self.model_copy()
+        copy._given = Given(tuple(oracles), tuple(held_out), generator)
+        return copy
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """Oracles, held out or not, and the generator where it is code."""
+        code = self.generator if is_code(self.generator) else ""
+        return tuple(unescape(s) for specs in (self.oracle, self.held_out, code) if specs for s in specs.split("+"))
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator where it is a file, and class maps."""
+        files = [f for maps in (self.map, self.held_out_map) for f in maps.split("+") if f]
+        return (*files, *(() if self.generator in OWN or is_code(self.generator) else (self.generator,)))
+
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
+        """One search, once oracles and generator have been tried.
+
+        Raises:
+            ParameterError: an oracle does not fit the model or the images, or there is nothing to attack together.
+            ModelError: the generator does not fit the images.
+        """
+        name, reference = self.info.name, context.reference
+        if reference is None or not len(reference):
+            raise ParameterError(f"{name}: there are no images to try oracle and generator on")
+        ready = self._ready(context.oracle, reference, context.classes, context.once)
+        phases, flags = [Phase(ready, name)], []
+        if not ready._search_space().committee:
+            flags = [VOID.flag(f"{name}: no oracle is named, so that nothing bounds the search")]
+        elif not context.once((name, "known", self), lambda: ready._knows_any(reference, context)):
+            n = min(SHOWN, len(reference))
+            flags = [UNFIT_ORACLE.flag(f"{name}: the oracle sees the class in none of the first {n} images")]
+        return phases, flags
+
+    def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
+        """The same.
+
+        Raises:
+            ParameterError: targets are given: the oracle is to see the true class, which the search then does not know.
+        """
+        if targeted:
+            raise ParameterError(f"{self.info.name}: it leaves the true class and takes no targets: omit them")
+        return self
+
+    def further_rows(self, batch: Batch, condition: Condition, result: AttackResult, context: Context) -> list[Part]:
+        """What oracles said in each search, or of the start where none was needed, and held-out ones at the end."""
+        reference = context.reference() if context.reference else batch
+        space = self._ready(context.oracle, reference, result.logits.shape[1], context.once)._search_space()
+        labels, images = required(batch.labels), batch.images.float()
+        none = torch.full_like(labels, -1)
+        stop, accepted, asked = (result.notes.get(name, none) for name in ("stop", "accepted", "asked"))
+        validated, rows = (stop == BUDGET) | (stop == REFUSED), (stop < 0).nonzero().flatten()
+        if len(rows):
+            shown = space.show(self._codes(space, batch[rows], context.seed), images[rows], labels[rows])
+            validated = validated.index_copy(0, rows, shown[1])
+        held = space.held_out
+        record = OracleRecord(
+            validated=validated,
+            searched=stop >= 0,
+            accepted=accepted.clamp_min(0),
+            stop=stop,
+            fooled=result.fooled,
+            early=self.early,
+            passes=torch.where(asked < 0, len(space.committee), asked),
+            held_out=held.approves(result.images, labels) if len(held) else None,
+            held_out_clean=held.approves(images, labels) if len(held) else None,
+            seconds=result.seconds,
+        )
+        return [oracle_rows(condition, batch.ids, record)]
+
+    def _ready(
+        self, oracle: Oracle, reference: Batch, classes: int, once: Callable[[Hashable, Callable[[], Any]], Any]
+    ) -> Self:
+        """The search with its oracles and its generator, which are loaded once a run."""
+        tools = once((self.info.name, "tools", self), lambda: self._load(reference.to(oracle.device), classes))
+        copy = self.model_copy()
+        copy._space = OracleSpace(tools, oracle, self.vote, self.min_confidence)
+        return copy
+
+    def _load(self, reference: Batch, classes: int) -> Tools:
+        name, shown = self.info.name, reference.images.float()
+        given = self._given
+        oracles = fit_oracles(given.oracles or load_oracles(self.oracle), self.map, classes, shown, name)
+        if self.together and not oracles:
+            raise ParameterError(f"{name}: together={self.together:g} attacks the oracle too: name an oracle")
+        if self.together and not all(o.differentiable for o in oracles):
+            raise ParameterError(f"{name}: together={self.together:g} needs gradients, which an oracle does not give")
+        others = given.held_out or load_oracles(self.held_out)
+        held_out = fit_oracles(others, self.held_out_map, classes, shown, name)
+        if given.generator is None:
+            space = find_space(self.generator, tv=self.tv, noise=self.noise)
+        else:
+            space = space_of(given.generator, type(given.generator).__name__, self.noise)
+        space = space.to(shown.device)
+        masked = self.latent_mask == "lasso"
+        tried = reference if masked else reference[:2]  # what does not fit is refused before any search
+        codes = space.start(tried.images.float(), SampleRng.of(0, name, tried.ids).to(shown.device))
+        mask = lasso_mask(codes, required(tried.labels), self.penalty, name) if masked else None
+        return Tools(space, oracles, held_out, mask)
+
+    def _codes(self, space: OracleSpace, batch: Batch, seed: int) -> Tensor:
+        """The codes that the search of samples starts from."""
+        rng = SampleRng.of(seed, self.info.name, batch.ids).to(batch.images.device).fold(0)
+        return space.space.start(batch.images.float(), rng)
+
+    def _knows_any(self, reference: Batch, context: AttackContext) -> bool:
+        """Whether the oracle sees the class in the reconstruction of any of the first images."""
+        space = self._search_space()
+        by_id = sorted(range(len(reference)), key=reference.ids.__getitem__)
+        shown = reference[torch.tensor(by_id[:SHOWN])].to(context.oracle.device)
+        codes = self._codes(space, shown, context.seed)
+        return bool(space.show(codes, shown.images.float(), required(shown.labels))[1].any())
+
+    def _search_space(self) -> OracleSpace:
+        if self._space is None:
+            raise ParameterError(f"{self.info.name}: it is prepared by attack(), not searched for one sample at a time")
+        return self._space

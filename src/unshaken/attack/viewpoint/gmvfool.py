@@ -1,0 +1,189 @@
+"""GMVFool: a mixture of Gaussians over viewpoints that a model fails from, learned for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.viewpoint._evolution import START, Evolution, Rates, evolve, populate
+from unshaken.attack.viewpoint._rendered_views import Render, RenderedViews
+from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack
+from unshaken.attack.viewpoint.mixture import ViewMixture, entropy
+from unshaken.attack.viewpoint.saved_mixtures import mixture_rows, read_mixtures
+from unshaken.core.batch import Batch
+from unshaken.core.driver import Outcome, drive
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Part
+
+FREE = {"all": (1, 1, 1, 1, 1, 1), "angles": (1, 1, 1, 0, 0, 0), "position": (0, 0, 0, 1, 1, 1)}
+"""Coordinates that are searched; the others stay at the centre of the box."""
+
+
+class MixtureState(State):
+    """State of the search, one row an object.
+
+    Args:
+        objects: number and label.
+        evolution: the mixture, and how it moves.
+        fitness: mean cross-entropy of the last population, `[N]`.
+        rng: the objects' streams.
+    """
+
+    objects: Objects
+    evolution: Evolution
+    fitness: Tensor
+    rng: SampleRng
+
+
+class MixtureResult(State):
+    """Result of the search.
+
+    Args:
+        mixture: of each object.
+        fitness: mean cross-entropy of the last population, in nats, `[N]`.
+    """
+
+    mixture: ViewMixture
+    fitness: Tensor
+
+
+class MixtureSearch:
+    """The search as the driver runs it.
+
+    Args:
+        attack: its settings.
+        render: makes pictures.
+        start: mixtures to go on from, in the order of all objects; None for fresh ones.
+    """
+
+    def __init__(self, attack: GMVFool, render: Render, start: ViewMixture | None = None) -> None:
+        self.attack, self.render, self.given = attack, render, start
+
+    def start(self, samples: Any, rng: SampleRng) -> MixtureState:
+        """The mixtures that were given, or means drawn from [-1, 1]."""
+        objects: Objects = samples
+        zero = torch.zeros_like(objects.labels)
+        if self.given is None:
+            mu = rng.fold("start").uniform(self.attack.components, 6, low=-1, high=1)
+            mixture = ViewMixture(mu, torch.full_like(mu, START), self.attack.component == "per_dim")
+        else:
+            mixture = self.given[objects.number]
+        evolution = Evolution(mixture, torch.zeros_like(mixture.mu), zero)
+        return MixtureState(objects, evolution, zero.float(), rng)
+
+    def ask(self, state: MixtureState) -> RenderedViews:
+        """The logits of the population."""
+        u = populate(state.evolution.mixture, state.rng.fold(state.evolution.step), self.attack.pairs).u
+        return RenderedViews(self.attack.views(u), state.objects.number, self.render)
+
+    def tell(self, state: MixtureState, answer: Answer) -> MixtureState:
+        """Follow the ranks of the cross-entropy."""
+        logits = required(answer.logits)
+        labels = state.objects.labels[:, None].expand(logits.shape[:2])
+        fitness = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+        population = populate(state.evolution.mixture, state.rng.fold(state.evolution.step), self.attack.pairs)
+        evolution = evolve(state.evolution, population, fitness, self.attack.rates)
+        return state.replace(evolution=evolution, fitness=fitness.mean(1))
+
+    def done(self, state: MixtureState) -> Tensor:
+        """All iterations made."""
+        return state.evolution.step >= self.attack.iterations
+
+    def result(self, state: MixtureState) -> MixtureResult:
+        """The mixtures."""
+        return MixtureResult(state.evolution.mixture, state.fitness)
+
+    def goal(self, state: MixtureState) -> None:
+        """None: a distribution is wanted, not one view that fools."""
+        return
+
+
+@register("gmvfool", reference="Ruan et al. 2023, arXiv:2307.10235")
+class GMVFool(ViewAttack):
+    """GMVFool: learns, for each object, a mixture of Gaussians over viewpoints that the model fails from.
+
+    An evolution strategy on the ranks of the cross-entropy, with an entropy term that keeps the mixture wide. No
+    gradient is needed, of the model or of the renderer. `views` then has draws of the mixture, `view_mixtures` the
+    mixture itself, which `start` takes up again: with `iterations=0` to show another model the same views. The
+    published code has 50 pairs, 50 iterations and a rate of 0.1, which is three times the renders.
+    """
+
+    components: PositiveInt = Field(5, le=64, description="K, Gaussians of the mixture")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in an iteration, beside the K means")
+    iterations: NonNegativeInt = Field(30, le=10_000, description="iterations of the search")
+    entropy: NonNegativeFloat = Field(0.05, description="weight of the mixture's entropy")
+    rate: PositiveFloat = Field(
+        0.2, description="learning rate of the means; a step grows with the pairs, so more pairs need a smaller one"
+    )
+    component: Literal["joint", "per_dim"] = Field(
+        "joint", description="draw one component a view, or one a coordinate as the published code does"
+    )
+    sigma_weight: Literal["multiply", "divide"] = Field(
+        "multiply", description="multiply the deviations' gradient by 1/K, as the published code, or divide by it"
+    )
+    search: Literal["all", "angles", "position"] = Field("all", description="coordinates that are searched")
+    start: str = Field("", description="run directory whose saved mixtures the search starts from; default none")
+
+    @property
+    def rates(self) -> Rates:
+        """How the mixture follows the ranks."""
+        return Rates(entropy=self.entropy, mu=self.rate, sigma_weight=self.sigma_weight)
+
+    @cached_property
+    def free(self) -> Tensor:
+        """Coordinates that are searched, bool `[6]`."""
+        return torch.tensor(FREE[self.search], dtype=torch.bool)
+
+    def views(self, u: Tensor) -> Tensor:
+        """Viewpoints of points `[..., 6]` of the search."""
+        return self.box.view(u * self.free.to(u))
+
+    def learn(
+        self, objects: Objects, render: Render, oracle: Oracle, rng: SampleRng, start: ViewMixture | None = None
+    ) -> Outcome[MixtureResult]:
+        """Learn a mixture for each object.
+
+        Args:
+            objects: numbered from 0 in their order.
+            render: makes pictures.
+            oracle: runs the model and counts its passes.
+            rng: the objects' streams.
+            start: mixtures to go on from.
+        """
+        width = max(1, oracle.limit // (self.components + 2 * self.pairs))
+        return drive(MixtureSearch(self, render, start), objects, oracle, rng, width=width)
+
+    def choose(
+        self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
+    ) -> tuple[ChosenViews, Any]:
+        """Learn the mixtures, and draw views from them."""
+        start = read_mixtures(self.start, ids, self.box).to(objects.labels.device) if self.start else None
+        found = self.learn(objects, render, oracle, rng, start)
+        u, k = found.result.mixture.draw(rng.fold("judged"), self.samples)
+        component = k[..., 0] if self.component == "joint" else torch.full_like(k[..., 0], -1)
+        return ChosenViews(self.views(u), component, found.forwards, found.seconds), found
+
+    def most_passes(self, classes: int) -> int:
+        """All populations, and the views that are judged."""
+        return self.iterations * (self.components + 2 * self.pairs) + self.samples
+
+    def extra_rows(self, condition: Condition, batch: Batch, mixture: Any) -> list[Part]:
+        """The mixtures, a row a component."""
+        found: Outcome[MixtureResult] = mixture
+        learned = found.result.mixture
+        return [
+            mixture_rows(
+                condition, batch.ids, learned, self.box, entropy=entropy(learned, self.box, self.free),
+                fitness=found.result.fitness, renders=found.forwards,
+            )
+        ]  # fmt: skip

@@ -1,0 +1,21 @@
+"""ViewFool: one Gaussian over viewpoints that a model fails from, learned for each object."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from unshaken.attack.viewpoint.gmvfool import GMVFool
+from unshaken.core.registry import register
+
+
+@register("viewfool", reference="Dong et al. 2022, arXiv:2210.03895")
+class ViewFool(GMVFool):
+    """ViewFool: learns, for each object, one Gaussian over viewpoints that the model fails from.
+
+    It is GMVFool with one component, fewer views an iteration, more iterations and a smaller entropy term.
+    """
+
+    components: PositiveInt = Field(1, le=64, description="Gaussians of the mixture; one in the paper")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in an iteration, beside the mean")
+    iterations: NonNegativeInt = Field(100, le=10_000, description="iterations of the search")
+    entropy: NonNegativeFloat = Field(0.01, description="weight of the Gaussian's entropy")

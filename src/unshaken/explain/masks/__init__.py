@@ -1,0 +1,1 @@
+"""Masks of objects, made from what a model looks at."""

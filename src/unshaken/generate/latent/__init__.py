@@ -1,0 +1,1 @@
+"""Generators with a latent code: their interface, codes of given images, and directions along which images change."""

@@ -1,0 +1,143 @@
+"""`load_latent_generator`: a generator with a latent code, by its name on the command line."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.generate.diffusion import Diffusion
+from unshaken.generate.from_diffusers import load_diffusers
+from unshaken.generate.latent.diffusion_codes import DiffusionCodes
+from unshaken.generate.latent.latent_generator import LatentGenerator, check_finite
+from unshaken.generate.latent.vae import VAE
+from unshaken.generate.saved import load_generator
+from unshaken.models.loaders.load import second_model
+from unshaken.models.loaders.weights import first_line
+
+TOLERANCE = 1e-3
+"""By which generated images may leave [0, 1]."""
+
+
+class UserGenerator(LatentGenerator):
+    """A module of the user's, from codes `[N, d]` to images `[N, C, H, W]` in [0, 1].
+
+    Its attribute `latents` is d. Methods `encode(images)` and `first_weight()` are used where it has them, and so are
+    `features(codes)` with `decode(features)`, the two parts of its forward pass.
+
+    Args:
+        net: the module.
+        name: what messages call it.
+
+    Raises:
+        ModelError: it has no `latents`, fails on codes, or gives no images in [0, 1].
+    """
+
+    def __init__(self, net: nn.Module, name: str) -> None:
+        super().__init__()
+        self.net, self._name = net, name
+        latents = getattr(net, "latents", None)
+        if not isinstance(latents, int) or isinstance(latents, bool) or latents < 1:
+            raise ModelError(f"the generator {name} needs an attribute latents, the length of a code, not {latents!r}")
+        self._latents = latents
+        self._parts = callable(getattr(net, "features", None)) and callable(getattr(net, "decode", None))
+        self._image = self._form()
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """See `LatentGenerator.image`."""
+        return self._image
+
+    @property
+    def latents(self) -> int:
+        """See `LatentGenerator.latents`."""
+        return self._latents
+
+    @property
+    def name(self) -> str:
+        """See `LatentGenerator.name`."""
+        return self._name
+
+    def features(self, codes: Tensor) -> Tensor:
+        """What its first part gives, or its images."""
+        found: Tensor = self.net.features(codes) if self._parts else self.net(codes)  # type: ignore[operator]
+        return found
+
+    def decode(self, features: Tensor) -> Tensor:
+        """What its second part makes of features."""
+        found: Tensor = self.net.decode(features) if self._parts else features  # type: ignore[operator]
+        return found
+
+    def encode(self, images: Tensor) -> Tensor | None:
+        """The codes that its encoder gives, where it has one."""
+        function = getattr(self.net, "encode", None)
+        if function is None:
+            return None
+        codes: Tensor = function(images)
+        if codes.shape != (len(images), self._latents):
+            raise ModelError(
+                f"the generator {self._name} encodes {len(images)} images as {tuple(codes.shape)}, not as "
+                f"({len(images)}, {self._latents})"
+            )
+        return codes
+
+    def first_weight(self) -> Tensor | None:
+        """The matrix that it names, where it does."""
+        function = getattr(self.net, "first_weight", None)
+        weight = None if function is None else function()
+        if weight is not None and (weight.ndim != 2 or weight.shape[1] != self._latents):
+            raise ModelError(
+                f"the first weight of the generator {self._name} is {tuple(weight.shape)}, not (M, {self._latents})"
+            )
+        return None if weight is None else weight.detach()
+
+    def _form(self) -> tuple[int, int, int]:
+        try:
+            with torch.no_grad():
+                images = self.generate(self.mean_code().expand(2, -1))
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"the generator {self._name} takes no codes of {self._latents} numbers: {first_line(error)}"
+            ) from None
+        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != 2:
+            form = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ModelError(f"the generator {self._name} makes {form} of two codes, not images (2, C, H, W)")
+        check_finite(images, "images", self._name)
+        low, high = float(images.min()), float(images.max())
+        if low < -TOLERANCE or high > 1 + TOLERANCE:
+            raise ModelError(
+                f"the generator {self._name} makes pixels from {low:.3g} to {high:.3g}, not within [0, 1]: map them "
+                "there in its forward pass"
+            )
+        return images.shape[1], images.shape[2], images.shape[3]
+
+
+def load_latent_generator(spec: str, *, steps: int = 6) -> LatentGenerator:
+    """A generator by its SPEC, in evaluation mode and without weight gradients.
+
+    Args:
+        spec: a file that `unshaken generate fit` wrote, `diffusers:DIR`, or `py:FILE_OR_MODULE:FACTORY`, whose factory
+            returns a `LatentGenerator` or what `UserGenerator` takes.
+        steps: levels of noise on the way of a diffusion model.
+
+    Raises:
+        ParameterError: nothing is named.
+        ModelError: it cannot be loaded, or has no latent code.
+    """
+    kind, _, rest = spec.partition(":")
+    if not spec or (kind in ("py", "diffusers") and not rest):
+        raise ParameterError(
+            f"generator {spec!r}: write a file of 'generate fit', diffusers:DIR, or py:FILE_OR_MODULE:FACTORY"
+        )
+    if kind == "py":
+        module = second_model(spec).net
+        found = module if isinstance(module, LatentGenerator) else UserGenerator(module, spec)
+    else:
+        model = load_diffusers(rest) if kind == "diffusers" else load_generator(spec)
+        if isinstance(model, VAE):
+            found = model
+        elif isinstance(model, Diffusion):
+            found = DiffusionCodes(model, steps)
+        else:
+            raise ModelError(f"the generator {spec} is a {model.kind}, which has no code of an image: fit a vae")
+    return found.eval().requires_grad_(False)

@@ -1,0 +1,62 @@
+"""Drops by attribute, from rows alone: paired by photo, over seeds first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from unshaken.papers.frame.rows import Numbers, Rows, mean_of
+from unshaken.papers.imagenet_e import EDITS, MIRRORED, NETS, ImageNetEPaper
+
+COMPARED = (
+    ("size10", "full"),
+    ("size05", "full"),
+    ("size05", "size10"),
+    ("size05", "random"),
+    ("position", "size05"),
+    ("direction", "size05"),
+)
+"""Pairs of edits, of which the first is expected to cost more."""
+
+
+def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
+    """Accuracy on the photos, drops by network and their mean, drops beyond the control, and what the edits did."""
+    lost = {str(net): {name: losses(paper, rows, str(net), name) for name in EDITS} for net in range(NETS)}
+    lost["mean"] = {name: np.mean([lost[str(net)][name] for net in range(NETS)], 0) for name in EDITS}
+    reasons = Counter(rows.table("choice", "all")["reason"].to_pylist())
+    return {
+        "edited": reasons.pop("", 0),
+        "left_out": dict(sorted(reasons.items())),
+        "accuracy": {str(net): rows.accuracy(f"{net}.photos") for net in range(NETS)},
+        "drop": {net: {name: mean_of(values) for name, values in own.items()} for net, own in lost.items()},
+        "mean_drop": {net: mean_of(np.mean(list(own.values()), 0)) for net, own in lost.items()},
+        "beyond": {
+            net: {name: mean_of(own[name] - own[MIRRORED]) for name in EDITS if name != MIRRORED}
+            for net, own in lost.items()
+        },
+        "costs_more_than": {
+            f"{one}_{other}": mean_of(lost["mean"][one] - lost["mean"][other]) for one, other in COMPARED
+        },
+        "object": {name: described(paper, rows, name) for name in EDITS},
+    }
+
+
+def labels_of(paper: ImageNetEPaper, rows: Rows, name: str, net: str = "") -> list[str]:
+    """The labels of an edit: one for each seed where it is drawn."""
+    label = f"{net}.{name}" if net else name
+    return [f"seed{seed}.{label}" for seed in rows.seeds(paper.seeds)] if EDITS[name].is_drawn else [label]
+
+
+def losses(paper: ImageNetEPaper, rows: Rows, net: str, name: str) -> Numbers:
+    """By how much each edited photo is classified correctly less often than the original, over seeds: `[N]`."""
+    return rows.shares(f"{net}.original") - rows.shares(*labels_of(paper, rows, name, net))
+
+
+def described(paper: ImageNetEPaper, rows: Rows, name: str) -> dict[str, float]:
+    """Means over photos and seeds: the object's share of the picture, and complexity over that of the original."""
+    tables = [rows.table("edits", label) for label in labels_of(paper, rows, name)]
+    size = np.mean([table["edited_size"].to_numpy().mean() for table in tables])
+    ratio = [np.mean(t["edited_complexity"].to_numpy() / t["complexity"].to_numpy()) for t in tables]
+    return {"size": float(size), "complexity_ratio": float(np.mean(ratio))}

@@ -1,0 +1,50 @@
+"""`solids:N`: other objects in each split, the same whenever they are made, drawn as their distances say."""
+
+import pytest
+import torch
+
+from unshaken.core.errors import DataError
+from unshaken.data import load_data
+from unshaken.data.viewpoint.distance_field import Part, box, render, sphere
+from unshaken.data.viewpoint.solids import CLASSES, cylinder, torus
+from unshaken.data.viewpoint.splat import sample_surface, splat
+
+VIEWS = torch.tensor([[0, 0, 70, 4, 0, 0], [5, 120, 30, 3.5, 0.1, -0.1]])
+
+
+def test_distances_by_hand():
+    points = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 0, 3], [2, 0, 3]])
+    assert cylinder(1, 2)(points).tolist() == pytest.approx([-1, 1, 1, 2**0.5])
+    assert torus(1, 0.25, axis=2)(points).tolist() == pytest.approx([0.75, 0.75, 10**0.5 - 0.25, 10**0.5 - 0.25])
+
+
+def test_a_cloud_of_points_looks_as_the_object():
+    parts = [Part(sphere(0.6), (0.9, 0.1, 0.2)), Part(box((0.9, 0.2, 0.2)), (0.1, 0.3, 0.8))]
+    surface = sample_surface(parts, 4000, torch.Generator().manual_seed(0))
+    distance = torch.stack([part.field(surface.points) for part in parts]).amin(0)
+    assert float(distance.abs().max()) < 5e-3
+    assert torch.allclose(surface.normals.norm(dim=1), torch.ones(4000), atol=1e-4)
+    cloud, exact = splat(surface, VIEWS, 32), render(parts, VIEWS, 32)
+    assert float((cloud.depth.isfinite() == exact.depth.isfinite()).float().mean()) > 0.95  # the rim differs
+    both = cloud.depth.isfinite() & exact.depth.isfinite()
+    assert float((cloud.depth - exact.depth)[both].abs().median()) < 0.05
+    assert float((cloud.images - exact.images).abs().mean()) < 0.03
+
+
+def test_splits_hold_other_objects_and_a_seed_decides_them():
+    train, again = load_data("solids:2"), load_data("solids:2?split=train")
+    test, other = load_data("solids:2?split=test"), load_data("solids:2:1")
+    assert len(train) == 2 * len(CLASSES)
+    assert train.ids[:3] == ("bottle/train-000", "bottle/train-001", "car/train-000")
+    assert not set(train.ids) & set(test.ids)
+    pictures = [torch.tensor(d.read(3)) for d in (train, again, test, other)]
+    assert pictures[0].shape == (32, 32, 3)
+    assert torch.equal(pictures[0], pictures[1])
+    assert all(not torch.equal(pictures[0], p) for p in pictures[2:])
+    assert train.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("spec", ["solids:0", "solids:x", "solids:2:-1", "solids:2?split=val", "solids:2?size=400"])
+def test_a_wrong_spec_is_refused(spec):
+    with pytest.raises(DataError, match=r"solids:N or solids:N:SEED|must be train or test|points leave holes"):
+        load_data(spec)

@@ -1,0 +1,45 @@
+"""Masks by a model's map as rows and files, which edits of attributes read."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from unshaken import audit, explain
+from unshaken.core import Classifier, View
+from unshaken.run import RunDir
+
+
+class BrightPatch(nn.Module):
+    """Logits from the mean of one map: the brightness; Grad-CAM's map is that brightness."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.constant_(self.conv.weight, 1 / 3)
+
+    def forward(self, x):
+        mean = self.conv(x).mean((2, 3))
+        return torch.cat([mean, -mean], 1)
+
+
+def test_masks_are_written_and_read_by_an_edit(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        photo = np.full((32, 48, 3), 10, np.uint8)
+        photo[8:24, 16 + 4 * i : 28 + 4 * i] = 250
+        Image.fromarray(photo).save(tmp_path / f"photos/{i}.png")
+    model = Classifier(BrightPatch(), name="bright", view=View(32, 32))
+    method = f"object-masks:map=cam,out={tmp_path / 'masks'}"
+    explain(method, model=model, data=f"folder:{tmp_path / 'photos'}", out=tmp_path / "run", workers=1)
+    rows = RunDir(tmp_path / "run").rows("object_masks").to_pylist()
+    assert [row["object_size"] for row in rows] == [16 * 12 / 32**2] * 3
+    with Image.open(tmp_path / "masks/1.png") as opened:
+        mask = np.asarray(opened) > 0
+    expected = np.zeros((32, 48), bool)
+    expected[8:24, 20:32] = True
+    assert np.array_equal(mask, expected)
+    plan = [{"method": "background-grey", "params": {"masks": str(tmp_path / "masks")}}]
+    audit(model, f"folder:{tmp_path / 'photos'}", plan=plan, out=tmp_path / "audit", workers=1)
+    edits = RunDir(tmp_path / "audit").rows("attribute_edits").to_pylist()
+    assert [(row["object_size"], row["error"]) for row in edits] == [(16 * 12 / 32**2, None)] * 3
