@@ -207,7 +207,9 @@ class NaTra(Attack[NaTraState]):
             ("natra", self), lambda: self.load(shown.images.float().to(context.oracle.device), context.seed)
         )
         flag = UNFILTERED.flag(f"natra: {edits.count} directions of the generator {edits.generator.name}, unfiltered")
-        return [Phase(self.with_edits(edits), "natra")], [] if self.directions or self._edits else [flag]
+        return [
+            Phase(self.with_edits(edits.to(context.oracle.device)), "natra")
+        ], [] if self.directions or self._edits else [flag]
 
     def start(self, problem: Problem, rng: SampleRng) -> NaTraState:
         """The clean image with its code and its loss."""

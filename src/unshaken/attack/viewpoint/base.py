@@ -193,7 +193,7 @@ class ViewAttack(Parameters):
 
 def _judge(oracle: Oracle, render: Render, number: int, views: Tensor) -> Tensor:
     found = []
-    for some in views.split(oracle.limit):
+    for some in torch.split(views, oracle.limit):
         with oracle.meter.method():
             images = render(number, some)
         found.append(oracle.exact(images))

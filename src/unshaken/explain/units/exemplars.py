@@ -64,7 +64,9 @@ class Exemplars:
             torch.cat(
                 [
                     pack(enlarge(maps, self.size) > limits[:, None, None, None])
-                    for maps, limits in zip(self.maps.split(several), self.thresholds.split(several), strict=True)
+                    for maps, limits in zip(
+                        torch.split(self.maps, several), torch.split(self.thresholds, several), strict=True
+                    )
                 ]
             )
             * (self.samples >= 0)[..., None].byte()

@@ -177,6 +177,12 @@ def _method(maps: Maps, level: float) -> str:
 
 
 def _centred(value: float, draws: Numbers, maps: Maps, level: float) -> Figure:
-    """The figure of a value from its draws, moved by its bias to the other side."""
+    """The figure of a value from its draws, moved by its bias to the other side.
+
+    Draws that are all alike are no certainty: images of another kind may be as many as n images can miss.
+    """
+    if np.ptp(draws) < 1e-9:
+        rare = 1 - (1 - level) ** (1 / maps.images)
+        return Figure(value, value - rare, value + rare, maps.images, f"none seen {percent(level)}")
     low, high = np.quantile(draws - (1 + BIAS) * (draws.mean() - value), [(1 - level) / 2, (1 + level) / 2])
     return Figure(value, float(min(low, value)), float(max(high, value)), maps.images, _method(maps, level))
