@@ -37,8 +37,8 @@ def _convolved(images: Tensor, filters: Tensor, groups: int, more: Inputs, attri
     """A convolution, then the operations that are fused with it, whose tensors are `more`."""
     stride, dilation = _window(attributes, "strides"), _window(attributes, "dilations", (1, 1, 1, 1))
     size = (filters.shape[2], filters.shape[3])
-    images = _padded(images, size, stride, dilation, attributes, 0.0)
-    out = F.conv2d(images, filters, None, stride, 0, dilation, groups).permute(0, 2, 3, 1)
+    images, border = _bordered(images, size, stride, dilation, attributes, 0.0)
+    out = F.conv2d(images, filters, None, stride, border, dilation, groups).permute(0, 2, 3, 1)
     rest = list(more)
     for name in attributes.texts("fused_ops"):
         if name == "BiasAdd":
@@ -53,8 +53,8 @@ def _convolved(images: Tensor, filters: Tensor, groups: int, more: Inputs, attri
 def max_pooling(inputs: Inputs, attributes: Attributes) -> Tensor:
     """`MaxPool`; borders of the padding `SAME` never win."""
     size, stride = _window(attributes, "ksize"), _window(attributes, "strides")
-    images = _padded(_seen(inputs[0]), size, stride, (1, 1), attributes, -torch.inf)
-    return F.max_pool2d(images, size, stride).permute(0, 2, 3, 1)
+    images, border = _bordered(_seen(inputs[0]), size, stride, (1, 1), attributes, -torch.inf)
+    return F.max_pool2d(images, size, stride, border).permute(0, 2, 3, 1)
 
 
 def resize_bilinear(inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -62,22 +62,11 @@ def resize_bilinear(inputs: Inputs, attributes: Attributes) -> Tensor:
     images, (height, width) = _seen(inputs[0]), whole_numbers(inputs[1], 2)
     corners, centres = attributes.flag("align_corners"), attributes.flag("half_pixel_centers")
     if corners or centres:
-        out = F.interpolate(images, (height, width), mode="bilinear", align_corners=corners)
-    else:
-        out = _between(_between(images, height, 2), width, 3)
+        return F.interpolate(images, (height, width), mode="bilinear", align_corners=corners).permute(0, 2, 3, 1)
+    # TensorFlow's old way: pixel i lies at i * old / new, as with aligned corners of an image that is one pixel larger.
+    larger = F.pad(images, (0, 1, 0, 1), mode="replicate")
+    out = F.interpolate(larger, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :-1, :-1]
     return out.permute(0, 2, 3, 1)
-
-
-def _between(images: Tensor, size: int, axis: int) -> Tensor:
-    """One axis resized where pixel i of the result lies at `i * old / new` of the image, TensorFlow's old way."""
-    old = images.shape[axis]
-    at = torch.arange(size, device=images.device) * (old / size)
-    low = at.long().clamp(max=old - 1)
-    shape = [1] * images.ndim
-    shape[axis] = size
-    share = (at - low).to(images.dtype).reshape(shape)
-    below, above = images.index_select(axis, low), images.index_select(axis, (low + 1).clamp(max=old - 1))
-    return below + (above - below) * share
 
 
 def pad(inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -155,27 +144,28 @@ def _window(attributes: Attributes, name: str, default: tuple[int, ...] | None =
     return numbers[1], numbers[2]
 
 
-def _padded(
+def _bordered(
     images: Tensor,
     size: tuple[int, int],
     stride: tuple[int, int],
     dilation: tuple[int, int],
     attributes: Attributes,
     value: float,
-) -> Tensor:
-    """Images with the border of the padding `SAME`; the odd pixel comes last."""
+) -> tuple[Tensor, tuple[int, int]]:
+    """Images, and the rows and columns to add at both ends, for the padding `SAME`; an odd pixel more comes last."""
     padding = attributes.text("padding", "")
     if padding == "VALID":
-        return images
+        return images, (0, 0)
     if padding != "SAME":
         raise ValueError(f"its padding is {padding!r}; SAME and VALID are read")
-    border: list[int] = []
-    for axis in (1, 0):
-        old = images.shape[2 + axis]
-        steps = -(-old // stride[axis])
-        more = max((steps - 1) * stride[axis] + (size[axis] - 1) * dilation[axis] + 1 - old, 0)
-        border += [more // 2, more - more // 2]
-    return F.pad(images, border, value=value) if any(border) else images
+    more = []
+    for old, window, step, gap in zip(images.shape[2:], size, stride, dilation, strict=True):
+        more.append(max((-(-old // step) - 1) * step + (window - 1) * gap + 1 - old, 0))
+    rows, columns = more
+    if rows % 2 == columns % 2 == 0:
+        return images, (rows // 2, columns // 2)
+    border = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
+    return F.pad(images, border, value=value), (0, 0)
 
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor, Attributes], Tensor]] = {
