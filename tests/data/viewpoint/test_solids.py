@@ -31,6 +31,14 @@ def test_a_cloud_of_points_looks_as_the_object():
     assert float((cloud.images - exact.images).abs().mean()) < 0.03
 
 
+def test_pictures_of_several_objects_are_those_of_each():
+    data = load_data("solids:2?size=24&mode=L")
+    together = data.images_each([3, 9], VIEWS)
+    assert together.shape == (2, 1, 24, 24)
+    each = torch.cat([data.images(i, VIEWS[j, None]) for j, i in enumerate((3, 9))])
+    assert float((together - each).abs().max()) <= 1 / 255 + 1e-6  # sums in another order
+
+
 def test_splits_hold_other_objects_and_a_seed_decides_them():
     train, again = load_data("solids:2"), load_data("solids:2?split=train")
     test, other = load_data("solids:2?split=test"), load_data("solids:2:1")

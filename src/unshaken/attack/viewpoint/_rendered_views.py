@@ -36,12 +36,12 @@ class RenderedViews(Query):
         n, count = self.points.shape[:2]
         found: list[Tensor] = []
         with torch.inference_mode():
-            for rows in torch.arange(n * count).split(passes.limit):
+            for rows in torch.split(torch.arange(n * count), passes.limit):
                 with passes.method():
                     images = torch.cat(
                         [
                             self.render(int(self.objects[i]), self.points[i, rows[rows // count == i] % count])
-                            for i in (rows // count).unique().tolist()
+                            for i in torch.unique(rows // count).tolist()
                         ]
                     )
                 total = passes.forward(images)[0]

@@ -170,8 +170,14 @@ def _joined(parts: Iterable[Any]) -> Mesh:
         colours.append(colour)
         corners.append(place)
         texture.append(np.full(n, number, np.int32))
-    joined = [np.concatenate(values) for values in (vertices, faces, colours, corners, texture)]
-    return Mesh(*joined, tuple(textures))
+    return Mesh(
+        np.concatenate(vertices),
+        np.concatenate(faces),
+        np.concatenate(colours),
+        np.concatenate(corners),
+        np.concatenate(texture),
+        tuple(textures),
+    )
 
 
 def _normalised(mesh: Mesh, up: str) -> Mesh:

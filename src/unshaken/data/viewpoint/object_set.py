@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,18 @@ class ObjectSet(Dataset):
             BadImage: the object cannot be used; the reason is one line.
         """
 
+    def render_each(self, indices: Sequence[int], views: Tensor) -> Tensor:
+        """One picture of each of several objects, uint8 `[n, H, W, 3]`.
+
+        Args:
+            indices: of the objects; one may stand twice.
+            views: `[n, 6]`, one for each.
+
+        Raises:
+            BadImage: an object cannot be used.
+        """
+        return torch.cat([self.render(i, views[j, None]) for j, i in enumerate(indices)])
+
     def fetch(self, index: int) -> NDArray[np.uint8]:
         """The pixels of the object seen from `FRONT`."""
         found: NDArray[np.uint8] = self.render(index, torch.tensor([FRONT]))[0].numpy()
@@ -79,9 +92,24 @@ class ObjectSet(Dataset):
         Raises:
             BadImage: the object cannot be used.
         """
-        pixels = self.render(index, views.detach().cpu()).numpy()
+        return self._shown(self.render(index, views.detach().cpu()), view)
+
+    def images_each(self, indices: Sequence[int], views: Tensor, view: View | None = None) -> Tensor:
+        """One picture of each of several objects, as `images` has them.
+
+        Args:
+            indices: of the objects.
+            views: `[n, 6]`, one for each.
+            view: how the model looks at photos.
+
+        Raises:
+            BadImage: an object cannot be used.
+        """
+        return self._shown(self.render_each(indices, views.detach().cpu()), view)
+
+    def _shown(self, pixels: Tensor, view: View | None) -> Tensor:
         size, mode = self.options.size, self.options.mode
-        frames = [pixels_of(open_image(one), view=view, size=size, mode=mode) for one in pixels]
+        frames = [pixels_of(open_image(one), view=view, size=size, mode=mode) for one in pixels.numpy()]
         return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 

@@ -163,7 +163,16 @@ class Solids(ObjectSet):
 
     def render(self, index: int, views: Tensor) -> Tensor:
         """Pictures `[n, H, W, 3]`."""
-        images = splat(self.surface(index), views, self.options.size or SMALL).images
+        return self._drawn(self.surface(index), views)
+
+    def render_each(self, indices: Sequence[int], views: Tensor) -> Tensor:
+        """One picture of each of several objects, all in one go."""
+        surfaces = [self.surface(i) for i in indices]
+        stacked = (torch.stack([getattr(s, name) for s in surfaces]) for name in ("points", "normals", "colours"))
+        return self._drawn(Surface(*stacked), views)
+
+    def _drawn(self, surface: Surface, views: Tensor) -> Tensor:
+        images = splat(surface, views, self.options.size or SMALL).images
         return images.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
 
     def content(self) -> Iterable[object]:

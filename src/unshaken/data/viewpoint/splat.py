@@ -23,9 +23,9 @@ class Surface(State):
     """Points of a surface.
 
     Args:
-        points: `[P, 3]`.
-        normals: outwards, of length 1, `[P, 3]`.
-        colours: `[P, 3]` in [0, 1].
+        points: `[P, 3]`, or `[N, P, 3]` where each view has an object of its own.
+        normals: outwards, of length 1, in the same shape.
+        colours: in [0, 1], in the same shape.
     """
 
     points: Tensor

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
-WIDTHS = (24, 48, 64)
+WIDTHS = (16, 48, 64)
 
 
 def grouped_convs(classes: int, channels: int, side: int) -> nn.Module:

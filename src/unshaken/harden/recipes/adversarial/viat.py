@@ -116,8 +116,7 @@ class VIAT(Recipe):
         objects, rng = self._opened(memory), step.rng[slice(0, 1)].fold("viat").generators()[0]
         numbers = _draw_objects(memory["labels"].numpy(), self.batch, rng)
         views = self._draw_views(memory, numbers, rng)
-        images = torch.cat([objects.images(i, views[j, None]) for j, i in enumerate(numbers.tolist())])
-        step.extra[IMAGES] = images.to(step.images.device)
+        step.extra[IMAGES] = objects.images_each(numbers.tolist(), views).to(step.images.device)
         step.extra[LABELS] = memory["labels"][torch.from_numpy(numbers)].to(step.labels.device)
 
     def loss(self, step: Step) -> Tensor:
@@ -149,7 +148,7 @@ class VIAT(Recipe):
         chosen = torch.arange(len(objects))
         if not first:
             order = streams.fold("turn").fresh(1)[:, 0].argsort()  # the first of each class in this order
-            chosen = torch.stack([order[(labels[order] == k).nonzero()[0, 0]] for k in labels.unique()])
+            chosen = torch.stack([order[(labels[order] == k).nonzero()[0, 0]] for k in torch.unique(labels)])
         attack = GMVFool(
             components=self.components,
             pairs=self.pairs,
