@@ -23,7 +23,7 @@ from unshaken.measure.statistics.intervals import percent
 AT_ONCE = 50
 """Halves computed at once."""
 BIAS = 2.0
-"""The bias of the whole over what halves add to it: it falls with the root of the number of images, or a little faster."""
+"""The bias of the whole over what halves add to it: it falls with the root of the number of images, or faster."""
 DOUBT = 1 / 3
 """The standard error of that bias, as a share of it."""
 SLOPE = 0.45
