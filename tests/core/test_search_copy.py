@@ -53,6 +53,33 @@ def test_it_is_made_once_for_the_same_weights():
     assert search_copy(model, torch.rand(2, 3, 8, 8)) is quick
 
 
+class Rectified(nn.Module):
+    """ReLUs after a convolution alone, after one that is read again, after a sum, and one that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.alone, self.again, self.sum, self.twice = nn.ReLU6(), nn.ReLU(), nn.ReLU(), nn.ReLU()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        first = self.alone(self.one(x))
+        second = self.two(first)
+        total = self.sum(self.again(second) + second)
+        return self.head(self.twice(self.three(self.twice(total))).mean((2, 3)))
+
+
+def test_activations_write_into_convolutions_that_nothing_else_reads():
+    model, images = Classifier(Rectified()).eval(), torch.rand(3, 3, 8, 8)
+    quick = search_copy(model, images)
+    places = {name: getattr(quick.net, name).inplace for name in ("alone", "again", "sum", "twice")}
+    assert places == {"alone": True, "again": False, "sum": False, "twice": False}
+    assert not model.net.alone.inplace
+    points = [images.clone().requires_grad_() for _ in range(2)]
+    gradients = [torch.autograd.grad(m(x)[:, 0].sum(), x)[0] for m, x in zip((model, quick), points, strict=True)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("what", ["step", "load", "statistics", "replaced"])
 def test_after_a_change_of_the_weights_it_is_made_again(what):
     """However small the change: a comparison of logits would not notice it."""

@@ -391,7 +391,7 @@ TINY: dict[str, Tiny] = {
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
     ),
     "imagenet-e": Tiny(
-        "photos=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
+        "photos=40,garments=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
         model=lambda folder: "demo:standard|demo:robust|demo:standard",
     ),
     "imagenet-mistakes": Tiny(

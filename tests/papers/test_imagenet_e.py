@@ -32,6 +32,7 @@ def measured():
         "costs_more_than": {pair: figure(0.011) for pair in PAIRS},
         "edited": 40,
         "left_out": {"misclassified": 9, "mask_too_small_or_large": 3},
+        "garments": {"robust_loses_more": figure(0.011)},
     }
 
 
@@ -42,7 +43,7 @@ def outcomes(measured):
 
 def test_all_parts_that_are_tried_are_shown(measured):
     found = outcomes(measured)
-    untried = {"complexity", "robust-networks", "remedies"}
+    untried = {"complexity", "remedies"}
     assert {name for name, outcome in found.items() if outcome == "not tried"} == untried
     assert {outcome for name, outcome in found.items() if name not in untried} == {"shown"}
     assert outcomes(Nested(flat(measured))) == found
@@ -70,6 +71,14 @@ def test_each_figure_decides_its_part_alone(measured, part, path):
             place = place[key]
         place[last] = figure(value)
         assert outcomes(changed) == {**outcomes(measured), part: outcome}
+
+
+def test_one_robust_network_can_show_and_not_contradict(measured):
+    for value in (0.009, -0.2):
+        measured["garments"]["robust_loses_more"] = figure(value)
+        assert outcomes(measured)["robust-networks"] == "not visible at this scale"
+    del measured["garments"]
+    assert outcomes(measured)["robust-networks"] == "not tried"
 
 
 def test_the_remark_counts_the_photos(measured):
@@ -122,14 +131,16 @@ def test_figures_come_from_rows(finished):
     for row in run.rows("outcomes").to_pylist():
         right.setdefault(row["condition"], {})[row["id"]] = row["correct"]
     drawn = sum(edit.is_drawn for edit in EDITS.values())
-    assert len(right) == NETS * (2 + len(EDITS) - drawn + 2 * drawn)
-    kept = {r["id"] for r in run.rows("imagenet_e_choice").to_pylist() if r["reason"] == ""}
+    assert len(right) == (NETS + 2) * (2 + len(EDITS) - drawn + 2 * drawn)
+    choice = [r for r in run.rows("imagenet_e_choice").to_pylist() if r["reason"] == ""]
+    kept = {r["id"] for r in choice if r["condition"] == "all"}
     assert len(kept) == measured["edited"] >= 2
     assert set(right["0.original"]) == set(right["2.grey"]) == set(right["seed1.1.noisy"]) == kept
     assert all(all(right[f"{net}.original"].values()) for net in range(NETS))
 
-    def lost(net, name):
-        labels = [f"seed{s}.{net}.{name}" for s in (0, 1)] if EDITS[name].is_drawn else [f"{net}.{name}"]
+    def lost(net, name, part=""):
+        drawn = EDITS[name].is_drawn
+        labels = [f"{part}seed{s}.{net}.{name}" for s in (0, 1)] if drawn else [f"{part}{net}.{name}"]
         return 1 - np.mean([np.mean(list(right[label].values())) for label in labels])
 
     for name in EDITS:
@@ -146,3 +157,6 @@ def test_figures_come_from_rows(finished):
     assert measured["object.size05.size"] == pytest.approx(np.mean(sizes))
     assert measured["object.size05.size"] < measured["object.size10.size"] < measured["object.full.size"]
     assert measured["object.simpler.complexity_ratio"] < 1 < measured["object.busier.complexity_ratio"]
+    assert set(right["garments.1.full"]) == {r["id"] for r in choice if r["condition"] == "garments.all"}
+    plain, robust = (np.mean([lost(net, name, "garments.") for name in EDITS]) for net in (0, 1))
+    assert measured["garments.robust_loses_more"]["value"] == pytest.approx(robust - plain)

@@ -211,9 +211,11 @@ def test_no_doubt_lacks_a_test():
     elsewhere = {"unknown-method"}  # tests/report/test_without_plugin.py
     elsewhere |= {
         "assumed-depth",
+        "assumed-object",
         "weak-substitute",
         "no-oracle",
         "unfit-oracle",
+        "unfiltered-directions",
         "flat-images",
         "repeated-images",
         "confident-on-nonsense",

@@ -15,7 +15,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, subset
-from unshaken.data.boxes import BoxTable
+from unshaken.data.box_files import read_box_table
 from unshaken.explain.engine.analysis import Analysis, Subject
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.metric import MapMetric
@@ -150,7 +150,7 @@ def load(request: Request) -> ExplainInputs:
         DataError: the data cannot be read, or its labels are of other classes than the model's.
     """
     options, needs = request.options, request.needs
-    truth = Truth(None if request.boxes is None else BoxTable.read(request.boxes), request.masks)
+    truth = Truth(None if request.boxes is None else read_box_table(request.boxes), request.masks)
     if "images" in needs and request.data is None:
         raise ParameterError(f"{request.first_that_needs('images')} looks at images: give data")
     if request.data is None:
@@ -166,6 +166,8 @@ def load(request: Request) -> ExplainInputs:
     inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
     models = {_name(request.models[0], 0): classifier, **_models(request, inputs.device, after=1)}
     _check_weights(request, models)
+    if truth.boxes is None and truth.masks is None:
+        truth = replace(truth, boxes=inputs.dataset.boxes)
     return ExplainInputs(
         _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth
     )

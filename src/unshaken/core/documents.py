@@ -37,7 +37,7 @@ def parse_json(data: bytes | str, where: str, error: type[UnshakenError], advice
         UnshakenError: of the type `error`: the text is no JSON, nested too deeply, or has a key twice.
     """
     try:
-        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+        return json.loads(data, parse_constant=refuse_constant, object_pairs_hook=check_distinct)
     except RecursionError:
         why = "it is nested too deeply"
     except ValueError as found:  # digits beyond what an int may have, and bytes that are no UTF-8, included
@@ -45,11 +45,21 @@ def parse_json(data: bytes | str, where: str, error: type[UnshakenError], advice
     raise error(f"{where} is damaged ({why}){advice and f'; {advice}'}")
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuse `NaN`, `Infinity` and `-Infinity`, which Python's reader of JSON takes by itself.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(f"{name} is no JSON")
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def check_distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of a JSON text from its keys and values.
+
+    Raises:
+        ValueError: a key stands twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

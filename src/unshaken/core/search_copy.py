@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
@@ -92,14 +93,15 @@ def _made(model: Classifier, fold: bool) -> Classifier | None:
 def _copied(model: Classifier, fold: bool) -> Classifier:
     quick = copy.deepcopy(model).eval().requires_grad_(False)
     if fold:
-        quick.net = folded(quick.net)
+        quick.net = traced = folded(quick.net)
+        rectify_in_place(traced)
     quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _keep_head(quick.net)
     thin_inputs(quick.net)
     return quick
 
 
-def folded(net: nn.Module) -> nn.Module:
+def folded(net: nn.Module) -> GraphModule:
     """The network with each batch norm that alone follows a convolution folded into it.
 
     Args:
@@ -130,6 +132,30 @@ def foldable(traced: GraphModule) -> list[tuple[Node, Node]]:
         if isinstance(modules.get(str(before.target)), nn.Conv2d) and len(before.users) == 1:
             found.append((node, before))
     return found
+
+
+def rectify_in_place(traced: GraphModule) -> None:
+    """Let each ReLU and ReLU6 write into its input where that is a convolution's output that nothing else reads.
+
+    Args:
+        traced: a network of its own: its layers are changed.
+    """
+    modules = dict(traced.named_modules())
+    calls: dict[str, list[Node]] = {}
+    for node in traced.graph.nodes:
+        if node.op == "call_module" and type(modules[str(node.target)]) in (nn.ReLU, nn.ReLU6):
+            calls.setdefault(str(node.target), []).append(node)
+    for name, nodes in calls.items():
+        before = [node.args[0] for node in nodes if node.args]
+        if len(before) == len(nodes) and all(_is_own_convolution(modules, node) for node in before):
+            modules[name].inplace = True
+
+
+def _is_own_convolution(modules: Mapping[str, nn.Module], node: object) -> bool:
+    """Whether a node is a convolution whose output is read once."""
+    if not isinstance(node, Node) or node.op != "call_module" or len(node.users) != 1:
+        return False
+    return type(modules[str(node.target)]) is nn.Conv2d
 
 
 class FloatHead(nn.Module):

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.boxes import OBJECT, stack_boxes
 from unshaken.core.classifier import View
-from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.numbers import parse_number, parse_whole
+from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, cut, form_of, open_image
-from unshaken.data.parquet_check import check_parquet
-from unshaken.data.spec import existing, reason_of
+from unshaken.data.spec import existing
 from unshaken.data.view_geometry import place_photo
-
-COLUMNS = ("id", "x", "y", "w", "h")
-LARGEST = 1 << 30
-"""Bytes of a CSV file of boxes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,29 +45,6 @@ class BoxTable:
             rows.setdefault(name, []).append(row)
         object.__setattr__(self, "rows", rows)
 
-    @classmethod
-    def read(cls, file: str) -> BoxTable:
-        """Read a parquet or CSV file with the columns `id, x, y, w, h`, and `class` where objects have one.
-
-        Raises:
-            DataError: the file cannot be read or lacks a column, or a box is empty or outside of its photo.
-        """
-        path = existing(file, file, folder=False)
-        try:
-            found = _from_csv(path) if path.suffix.lower() == ".csv" else _from_parquet(path, file)
-        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, ParameterError, ValueError) as error:
-            raise DataError(f"boxes in {file!r} cannot be read: {reason_of(error)}") from error
-        x, y, w, h = found.boxes.T
-        wrong = ~np.isfinite(found.boxes).all(1) | (w <= 0) | (h <= 0)
-        wrong |= (x + w / 2 <= 0) | (x - w / 2 >= 1) | (y + h / 2 <= 0) | (y - h / 2 >= 1)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f"boxes in {file!r}: row {row} (id {found.ids[row]!r}) is empty or outside of its photo: "
-                f"{found.boxes[row].tolist()}; write the centre x, y and the size w, h as shares of width and height"
-            )
-        return found
-
     def in_view(
         self, dataset: Dataset, indices: Sequence[int], view: View | None, *, labels: Sequence[int] | None = None
     ) -> list[Tensor]:
@@ -95,7 +63,7 @@ class BoxTable:
         Raises:
             DataError: no id of the table is a sample of the data, or labels were given and the boxes have no class.
         """
-        self.check_ids(dataset)
+        self.check(dataset)
         if labels is not None and self.classes is None:
             raise DataError("the table of boxes has no column class, so that boxes of one class cannot be chosen")
         found = []
@@ -127,11 +95,11 @@ class BoxTable:
             found.append(torch.from_numpy(rows.astype(np.float32)))
         return stack_boxes(found, OBJECT)
 
-    def check_ids(self, dataset: Dataset) -> None:
+    def check(self, dataset: Dataset) -> None:
         """Refuse a table of other data.
 
         Raises:
-            DataError: no id of the table is a sample of the data.
+            DataError: no id of the table is a sample of the data, or a class has no name in the data.
         """
         if not self.rows.keys() & set(dataset.ids):
             raise DataError(
@@ -139,6 +107,14 @@ class BoxTable:
                 f"are like {dataset.ids[0]!r}"
                 if self.ids
                 else "the table of boxes is empty"
+            )
+        if self.classes is None or not dataset.classes:
+            return
+        over = np.flatnonzero(self.classes >= len(dataset.classes))
+        if len(over):
+            raise DataError(
+                f"a box of {self.ids[over[0]]!r} is of class {self.classes[over[0]]}, and data "
+                f"{dataset.options.spec!r} has {len(dataset.classes)} classes, numbered from 0"
             )
 
 
@@ -192,10 +168,12 @@ def seen_as(dataset: Dataset, view: View | None) -> View | None:
 
 def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
     """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
-    try:
-        return form_of(dataset.fetch(index))[1]
-    except BadImage:
-        return 1, 1
+    if index not in dataset.photo_sizes:
+        try:
+            dataset.photo_sizes[index] = form_of(dataset.fetch(index))[1]
+        except BadImage:
+            return 1, 1
+    return dataset.photo_sizes[index]
 
 
 def _placed(
@@ -211,33 +189,3 @@ def _placed(
         moved = corners * ([place.width, place.height] * 2) - ([place.left, place.top] * 2)
     inside = np.clip(moved, 0, limits * 2)
     return inside, (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
-
-
-def _from_parquet(path: Path, file: str) -> BoxTable:
-    names = pq.read_schema(path).names
-    _check_columns(names)
-    wanted = [*COLUMNS, *({"class"} & set(names))]
-    check_parquet(path, wanted, file)
-    table = pq.read_table(path, columns=wanted, memory_map=False)
-    table.validate(full=True)
-    boxes = np.stack([table[c].cast(pa.float64()).to_numpy() for c in COLUMNS[1:]], 1)
-    classes = table["class"].cast(pa.int64()).to_numpy() if "class" in wanted else None
-    return BoxTable([str(name) for name in table["id"].to_pylist()], boxes, classes)
-
-
-def _from_csv(path: Path) -> BoxTable:
-    if path.stat().st_size > LARGEST:
-        raise ValueError("the file is too large: write it as parquet")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        rows, names = list(reader), list(reader.fieldnames or ())
-    _check_columns(names)
-    boxes = np.array([[parse_number(row[c] or "", c) for c in COLUMNS[1:]] for row in rows], np.float64).reshape(-1, 4)
-    classes = np.array([parse_whole(row["class"] or "") for row in rows]) if "class" in names else None
-    return BoxTable([row["id"] or "" for row in rows], boxes, classes)
-
-
-def _check_columns(names: Sequence[str]) -> None:
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        raise ValueError(f"the column {missing[0]} is missing; needed are {', '.join(COLUMNS)}, and class where known")

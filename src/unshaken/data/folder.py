@@ -15,7 +15,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.labels import read_class_lines
 from unshaken.data.links import FOLLOW, Links, check_no_loop
 from unshaken.data.magic import UNREADABLE, format_of_file, why_unreadable
-from unshaken.data.spec import Options, existing, reason_of, with_option
+from unshaken.data.spec import Options, check_split, existing, reason_of, with_option
 
 EXTENSIONS = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"),
@@ -91,9 +91,8 @@ def open_folder(target: str, options: Options) -> FolderDataset:
             folder is a symbolic link that is not to be followed; a folder cannot be read.
     """
     root = existing(target, options.spec, folder=True)
+    check_split(options, target)
     if options.split is not None:
-        if options.split in (".", "..") or "/" in options.split or "\\" in options.split:
-            raise DataError(f"data {options.spec!r}: split={options.split} must be the name of a folder in {target!r}")
         root = existing(str(root / options.split), options.spec, folder=True)
     files = list_images(root, options)
     if not files:

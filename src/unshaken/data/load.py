@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.errors import DataError, did_you_mean
-from unshaken.data.boxes import BoxTable
+from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
+from unshaken.data.coco import open_coco
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
@@ -23,11 +24,13 @@ from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
+from unshaken.data.published.samples import PublishedDataset
 from unshaken.data.python_data import open_python
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.viewpoint.mesh_folder import open_meshes
 from unshaken.data.viewpoint.solids import open_solids
+from unshaken.data.yolo import open_yolo
 from unshaken.data.zoo import open_zoo
 
 DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
@@ -46,6 +49,8 @@ EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 SOURCES: Mapping[str, Source] = {
     "folder": Source(open_folder, ("split", "links", "classes")),
     "masks": Source(open_masks, ("split", "links", "classes")),
+    "coco": Source(open_coco, ("split", "images", "links")),
+    "yolo": Source(open_yolo, ("split", "classes", "links")),
     "parquet": Source(open_parquet, ("split", "classes")),
     "idx": Source(open_idx),
     "torchvision": Source(open_zoo),
@@ -67,12 +72,16 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
+_CUT = "data {!r}: published files are cut photos, which boxes of the whole ones do not fit; corrupt the photos here"
+
+
 def load_data(spec: str, *, download: bool = False) -> Dataset:
     """Open data by its SPEC. No image is decoded yet.
 
     Args:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `masks:DIR` (images with a class
-            for each pixel), `parquet:FILE`, `idx:DIR`,
+            for each pixel), `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
+            `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
@@ -83,7 +92,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
             columns id and label that replaces labels, after all of these), `boxes` (a parquet or CSV file of objects'
-            boxes: `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds
+            boxes: `id, x, y, w, h`, and where known `class, crowd, area`; centre and size as shares of the photo's;
+            they take the place of the data's own), for folder, yolo, parquet and wds
             `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
             (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
@@ -108,8 +118,10 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     if dataset.options.labels is not None:
         dataset = with_labels(dataset, dataset.options.labels)
     if dataset.options.boxes is not None:
-        table = BoxTable.read(dataset.options.boxes)
-        table.check_ids(dataset)
+        if isinstance(dataset, PublishedDataset):
+            raise DataError(_CUT.format(spec))
+        table = read_box_table(dataset.options.boxes)
+        table.check(dataset)
         dataset = dataset.with_boxes(table)
     return dataset
 
@@ -127,7 +139,10 @@ def _opened(spec: str, *, download: bool) -> Dataset:
 
 def _clean(options: Options) -> Dataset | None:
     """The clean samples that published files were made of, where the SPEC names them."""
-    return load_data(options.clean, download=options.download) if options.clean else None
+    clean = load_data(options.clean, download=options.download) if options.clean else None
+    if clean is not None and clean.boxes is not None:
+        raise DataError(_CUT.format(options.spec))
+    return clean
 
 
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:

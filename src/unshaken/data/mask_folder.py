@@ -19,7 +19,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.decode import FORMATS, MAX_PIXELS, BadImage, Source, check_bytes, cut, form_of, open_image, pixels_of
 from unshaken.data.folder import ImageFile, list_images
 from unshaken.data.labels import read_classes
-from unshaken.data.spec import Options, existing, reason_of
+from unshaken.data.spec import Options, check_split, existing, reason_of
 
 IMAGES, MASKS = "images", "masks"
 """Names of the two folders."""
@@ -74,9 +74,8 @@ def open_masks(target: str, options: Options) -> MaskFolder:
     """
     spec = options.spec
     root = existing(target, spec, folder=True)
+    check_split(options, target)
     if options.split is not None:
-        if options.split in (".", "..") or "/" in options.split or "\\" in options.split:
-            raise DataError(f"data {spec!r}: split={options.split} must be the name of a folder in {target!r}")
         root = existing(str(root / options.split), spec, folder=True)
     images, masks = (list_images(existing(str(root / name), spec, folder=True), options) for name in (IMAGES, MASKS))
     if not images:

@@ -32,6 +32,7 @@ class Options:
         labels: a file of labels that replace those of the data, or None.
         boxes: a file of boxes of the objects in the images, or None.
         longtail: classes made ever smaller, as `RATIO[:SEED]`, or None.
+        images: the folder of the images that a file of annotations is about, or None.
         links: `follow`, or a folder into which symbolic links may lead, or None.
         clean: SPEC of the clean samples that published files were made of, or None.
         corruption: the one corruption of published files to read, or None.
@@ -44,6 +45,7 @@ class Options:
     size: int | None = None
     mode: Mode | None = None
     classes: str | None = None
+    images: str | None = None
     links: str | None = None
     clean: str | None = None
     corruption: str | None = None
@@ -114,6 +116,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         size=None if size is None else int(size),
         mode=None if mode is None else "L" if mode == "L" else "RGB",
         classes=raw.get("classes"),
+        images=raw.get("images"),
         links=raw.get("links"),
         clean=raw.get("clean"),
         corruption=raw.get("corruption"),
@@ -166,6 +169,21 @@ def existing(target: str, spec: str, *, folder: bool) -> Path:
     if not right:
         raise DataError(f"data {spec!r}: {target!r} is not a {what}")
     return path
+
+
+def check_split(options: Options, target: str) -> None:
+    """Check that the option `split`, if given, is the name of a folder.
+
+    Args:
+        options: of the SPEC.
+        target: the folder that it should stand in, for messages.
+
+    Raises:
+        DataError: it is a path.
+    """
+    split = options.split
+    if split is not None and (split in (".", "..") or "/" in split or "\\" in split):
+        raise DataError(f"data {options.spec!r}: split={split} must be the name of a folder in {target!r}")
 
 
 def is_bomb(size: int, packed: int) -> bool:

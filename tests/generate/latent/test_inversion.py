@@ -61,8 +61,18 @@ def test_no_stage_raises_what_is_made_small(vae):
     start, shift, codes, offset = found.objectives.values()
     assert float(shift.sum()) <= float(start.sum())
     assert bool((codes <= shift).all() and (offset <= codes).all())
+    errors = found.errors
+    assert float(errors["shift"].sum()) <= float(errors["start"].sum())
+    assert bool((errors["codes"] <= errors["shift"]).all() and (errors["offset"] <= errors["codes"]).all())
     assert float(found.errors["offset"].mean()) < 0.9 * float(found.errors["start"].mean())
     assert found.offset.shape == vae.features(found.codes).shape
+
+
+def test_a_weight_of_the_code_never_takes_an_image_away_from_what_its_encoder_reached(by_hand):
+    """From the code of least squares every shorter code has a larger error, though a smaller objective."""
+    settings = PLAIN.model_copy(update={"code": 1 / 3, "steps": 20})
+    found = invert(by_hand, X, settings, start=torch.tensor([[1.0, 1]]))
+    assert found.codes.tolist() == [[1, 1]]
 
 
 def test_an_image_is_inverted_the_same_in_any_company_without_a_shift(vae):

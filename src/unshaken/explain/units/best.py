@@ -71,4 +71,4 @@ class Best:
         now[row, position] = slots.gather(1, left)[left < k]  # as many of each unit as have come, and in its order
         self._slots[units] = now
         found = maps[kept[row, position] - k, units[row]]
-        self._maps[units[row], now[row, position]] = enlarge(found, tuple(self._maps.shape[2:]))
+        self._maps[units[row], now[row, position]] = enlarge(found, (self._maps.shape[2], self._maps.shape[3]))

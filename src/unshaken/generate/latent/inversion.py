@@ -37,7 +37,8 @@ class ImageCodes:
         codes: `[N, d]`.
         offset: of the features, `[N, ...]`; None where there was no such stage.
         errors: stage to the mean squared error of a pixel of each image after it, `[N]`.
-        objectives: stage to what was made small, `[N]`; it never rises from stage to stage.
+        objectives: stage to what was made small, `[N]`. For no image either rises from stage to stage, but for the
+            shift, where that holds of their means.
     """
 
     codes: Tensor
@@ -125,7 +126,8 @@ def _descend(
 ) -> _Best:  # fmt: skip
     """Adam on what is added to the codes, and on the offset of features where there is one.
 
-    Each image keeps the best that it met; of a shift, which they share, the batch keeps the best.
+    Each image keeps the best that it met whose error is not above that before; of a shift, which they share, the batch
+    keeps the best.
     """
     origin, found = state.codes, state
     for value in moved:
@@ -136,9 +138,10 @@ def _descend(
             codes, offset = origin + moved[0], moved[1] if len(moved) > 1 else None
             total, error = objective(codes, offset)
         with torch.no_grad():
-            better = total < found.objective
+            better = (total < found.objective) & (error <= state.error)
             if together:
-                better = (total.sum() < found.objective.sum()).expand(len(total))
+                both = (total.sum() < found.objective.sum()) & (error.sum() <= state.error.sum())
+                better = both.expand(len(total))
             found = _Best(
                 torch.where(better[:, None], codes, found.codes),
                 None if offset is None else _chosen(better, offset, found.offset),

@@ -1,4 +1,4 @@
-"""Photos edited once, and shown to every network."""
+"""Images edited once, and shown to every network."""
 
 from __future__ import annotations
 
@@ -17,10 +17,22 @@ from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.explain.engine.map_masks import find_objects
 from unshaken.papers.frame.context import Context
-from unshaken.papers.imagenet_e import EDITS, LEAST, MOST, NETS, RANDOM, Edit, ImageNetEPaper
+from unshaken.papers.imagenet_e import (
+    EDITS,
+    GARMENTS,
+    LEAST,
+    MOST,
+    NETS,
+    PLAIN,
+    RANDOM,
+    ROBUST,
+    Edit,
+    ImageNetEPaper,
+)
 from unshaken.stress.engine.attribute_edit import AttributeEdit, Edits, describe
 from unshaken.stress.engine.fill_holes import fill_holes
 from unshaken.stress.engine.object_layers import object_size, paste
+from unshaken.stress.engine.object_source import GREY, find_masks
 
 PIECE = 64
 """Photos that are edited at once."""
@@ -47,23 +59,42 @@ class Objects:
 
 
 def run(paper: ImageNetEPaper, context: Context) -> None:
-    """Choose the photos, edit them, and show every edit to all networks.
+    """Choose the photos, edit them, and show every edit to all networks; then the same with garments.
 
     Raises:
-        DataError: fewer than two photos are left to edit.
+        DataError: fewer than two images are left to edit.
     """
-    which = "three classifiers, of which the first gives the masks"
-    nets = context.load_models(NETS, which, ImageNetEPaper.model)
-    photos = context.datasets.read(None, view=nets[0].view).stratified(paper.photos).batch()
-    show(context, nets, "photos", photos)
-    objects = choose(paper, context, nets[0], photos)
+    nets = context.load_models(NETS, "three classifiers, of which the first gives the masks", ImageNetEPaper.model)
+    photos = in_order(context.datasets.read(None, view=nets[0].view).stratified(paper.photos).batch())
+    masks, _, _ = find_objects(
+        nets[0], photos.images, required(photos.labels), method=paper.map, threshold=paper.threshold,
+        grabcut=paper.grabcut, ids=photos.ids, seed=context.seed,
+    )  # fmt: skip
+    show_edits(paper, context, nets, Objects(photos, masks))
+    if paper.garments:
+        pair = [context.load_model(spec) for spec in (PLAIN, ROBUST)]
+        data = context.datasets.read(None, "demo", view=pair[0].view).stratified(paper.garments)
+        garments = in_order(data.batch())
+        found, _ = find_masks(GREY, garments.images, garments.ids)
+        show_edits(paper, context.within(GARMENTS), pair, Objects(garments, found[:, 0]))
+
+
+def in_order(batch: Batch) -> Batch:
+    """The samples in the order of their ids, in which columns of rows are read."""
+    return batch[torch.tensor(sorted(range(len(batch)), key=batch.ids.__getitem__))]
+
+
+def show_edits(paper: ImageNetEPaper, context: Context, nets: Sequence[Classifier], whole: Objects) -> None:
+    """Outcome rows of networks on images, and on every edit of those that can be edited."""
+    show(context, nets, "photos", whole.batch)
+    objects = choose(paper, context, len(nets), whole)
     show(context, nets, "original", objects.batch)
     filled = fill_holes(objects.batch.images, objects.masks[:, None])
     drawn = [(context.within(f"seed{seed}"), seed) for seed in context.seeds(paper.seeds)]
     with track("edits", len(EDITS)) as task:
         for name, edit in EDITS.items():
             for part, seed in drawn if edit.is_drawn else [(context, context.seed)]:
-                if not all(part.has(f"{net}.{name}") for net in range(NETS)):
+                if not all(part.has(f"{net}.{name}") for net in range(len(nets))):
                     show(part, nets, name, edit_photos(part, name, edit, objects, filled, seed), edit)
             task.advance()
 
@@ -79,29 +110,23 @@ def show(context: Context, nets: Sequence[Classifier], name: str, batch: Batch, 
         context.predict(f"{place}.{name}", net, batch.with_images(images), method=method, severity=severity)
 
 
-def choose(paper: ImageNetEPaper, context: Context, net: Classifier, photos: Batch) -> Objects:
-    """The photos that all networks classify correctly, with a mask of a fair size, and that every edit can edit."""
-    order = sorted(range(len(photos)), key=photos.ids.__getitem__)  # rows are read in the order of ids
-    photos = photos[torch.tensor(order)]
-    right = torch.from_numpy(context.rows().correct(*(f"{place}.photos" for place in range(NETS))))
-    masks, _, _ = find_objects(
-        net, photos.images, required(photos.labels), method=paper.map, threshold=paper.threshold,
-        grabcut=paper.grabcut, ids=photos.ids, seed=context.seed,
-    )  # fmt: skip
-    whole, shares = Objects(photos, masks), masks.double().mean((1, 2))
+def choose(paper: ImageNetEPaper, context: Context, count: int, whole: Objects) -> Objects:
+    """The images that all networks classify correctly, with a mask of a fair size, and that every edit can edit."""
+    right = torch.from_numpy(context.rows().correct(*(f"{place}.photos" for place in range(count))))
+    shares = whole.masks.double().mean((1, 2))
     fair = right & (shares >= LEAST) & (shares <= MOST)
     able = torch.zeros_like(fair)
     able[fair] = can_edit(whole[fair], context.seeds(paper.seeds))
     if int(able.sum()) < 2:
         raise DataError(
-            f"{paper.info.name}: of {len(photos)} photos {int(able.sum())} are classified correctly by all networks "
-            "and have a usable mask: give more photos, or networks that know their classes"
+            f"{paper.info.name}: of {len(whole)} images {int(able.sum())} are classified correctly by all networks "
+            "and have a usable mask: give more images, or networks that know their classes"
         )
     if not context.has("all", "choice"):
         stages = zip(right.tolist(), fair.tolist(), able.tolist(), strict=True)
         reasons = ["misclassified" if not r else UNFAIR if not f else "" if a else "not_editable" for r, f, a in stages]
-        sizes = [object_size(mask) for mask in masks]
-        context.write("choice", "all", {"id": list(photos.ids), "object_size": sizes, "reason": reasons})
+        sizes = [object_size(mask) for mask in whole.masks]
+        context.write("choice", "all", {"id": list(whole.batch.ids), "object_size": sizes, "reason": reasons})
     return whole[able]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
-from unshaken.papers.imagenet_e import EDITS, MIRRORED, NETS, ImageNetEPaper
+from unshaken.papers.imagenet_e import EDITS, GARMENTS, MIRRORED, NETS, ImageNetEPaper
 
 COMPARED = (
     ("size10", "full"),
@@ -22,24 +23,43 @@ COMPARED = (
 
 
 def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
-    """Accuracy on the photos, drops by network and their mean, drops beyond the control, and what the edits did."""
-    lost = {str(net): {name: losses(paper, rows, str(net), name) for name in EDITS} for net in range(NETS)}
-    lost["mean"] = {name: np.mean([lost[str(net)][name] for net in range(NETS)], 0) for name in EDITS}
+    """Of the photos and, where they were shown, of the garments."""
+    lost = losses_of(paper, rows, NETS)
+    found = {
+        **described_losses(paper, rows, lost),
+        "costs_more_than": {
+            f"{one}_{other}": mean_of(lost["mean"][one] - lost["mean"][other]) for one, other in COMPARED
+        },
+        "object": {name: described(paper, rows, name) for name in EDITS},
+    }
+    if not paper.garments:
+        return found
+    part = rows.within(GARMENTS)
+    lost = losses_of(paper, part, 2)
+    plain, robust = (np.mean(list(lost[str(net)].values()), 0) for net in range(2))
+    return {**found, GARMENTS: {**described_losses(paper, part, lost), "robust_loses_more": mean_of(robust - plain)}}
+
+
+def losses_of(paper: ImageNetEPaper, rows: Rows, count: int) -> dict[str, dict[str, Numbers]]:
+    """What every edited image costs, `[N]`: by network and edit, and the mean of the networks."""
+    lost = {str(net): {name: losses(paper, rows, str(net), name) for name in EDITS} for net in range(count)}
+    mean = {name: np.asarray(np.mean([own[name] for own in lost.values()], 0), np.float64) for name in EDITS}
+    return {**lost, "mean": mean}
+
+
+def described_losses(paper: ImageNetEPaper, rows: Rows, lost: Mapping[str, Mapping[str, Numbers]]) -> dict[str, Any]:
+    """How many images were edited; accuracy on all; drops, their means over edits, and drops beyond the control."""
     reasons = Counter(rows.table("choice", "all")["reason"].to_pylist())
     return {
         "edited": reasons.pop("", 0),
         "left_out": dict(sorted(reasons.items())),
-        "accuracy": {str(net): rows.accuracy(f"{net}.photos") for net in range(NETS)},
+        "accuracy": {net: rows.accuracy(f"{net}.photos") for net in lost if net != "mean"},
         "drop": {net: {name: mean_of(values) for name, values in own.items()} for net, own in lost.items()},
         "mean_drop": {net: mean_of(np.mean(list(own.values()), 0)) for net, own in lost.items()},
         "beyond": {
             net: {name: mean_of(own[name] - own[MIRRORED]) for name in EDITS if name != MIRRORED}
             for net, own in lost.items()
         },
-        "costs_more_than": {
-            f"{one}_{other}": mean_of(lost["mean"][one] - lost["mean"][other]) for one, other in COMPARED
-        },
-        "object": {name: described(paper, rows, name) for name in EDITS},
     }
 
 

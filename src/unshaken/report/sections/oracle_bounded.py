@@ -52,7 +52,7 @@ class OracleBoundedSection(Section):
         for condition in pc.unique(table["condition"]).to_pylist():
             rows = table.filter(pc.equal(table["condition"], condition)).to_pylist()
             after = _correct(source, condition)
-            rows = [r for r in rows if clean.get(r["id"]) is not None and after.get(r["id"]) is not None]
+            rows = [r for r in rows if r["id"] in clean and r["id"] in after]
             if not rows:
                 continue
             record: Row = {"condition": condition, **dict.fromkeys(PARTS), **_held_out(rows)}
@@ -102,9 +102,10 @@ class OracleBoundedSection(Section):
         return Heading("Robustness as far as an oracle sees", "oracle", "Oracle"), Prose(text), table
 
 
-def _correct(source: Source, condition: str) -> dict[str, bool | None]:
-    rows = source.run.rows("outcomes", ["id", "correct"], condition=condition)
-    return dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
+def _correct(source: Source, condition: str) -> dict[str, bool]:
+    """Whether each sample that has an outcome is classified correctly, by id."""
+    rows = source.run.rows("outcomes", ["id", "correct"], condition=condition).to_pylist()
+    return {row["id"]: row["correct"] for row in rows if row["correct"] is not None}
 
 
 def _held_out(rows: Sequence[Row]) -> dict[str, Any]:
