@@ -30,8 +30,8 @@ def open_yolo(target: str, options: Options) -> ObjectFiles:
 
     `split` names a folder inside both, or one that holds the two. A line of a file is `class x y w h`; an image without
     a file, or with an empty one, has no objects. Class names come from the option `classes` (a file with one name a
-    line), or else from `names` in `data.yaml`, or from `classes.txt` there or beside the labels; without any, classes are called
-    by their numbers.
+    line), or else from `names` in `data.yaml`, or from `classes.txt` there or beside the labels; without any, classes
+    are called by their numbers.
 
     An image of which a line cannot be used is a bad sample.
 
