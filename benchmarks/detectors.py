@@ -3,11 +3,11 @@
     python benchmarks/detectors.py cost --limit 64
     python benchmarks/detectors.py figures --limit 32
 
-`cost`: the same images, decoded by the same loader in batches of the same size, in one process on one thread. By turns,
-in rounds: the passes alone on images that are decoded already; a loop by hand that decodes, passes and keeps the
-detections; and `unshaken.audit(detector, data, plan=[])`, of which the run (the seconds in its summary's `cost`) and the
-whole call, with the figures' intervals and the report, are told apart. The loop's scores and those that the audit kept
-are compared: the ratio counts only where they are the same.
+`cost`: the same images, decoded by the same loader in batches of the same size, in one process on one thread. By
+turns, in rounds: the passes alone on images that are decoded already; a loop by hand that decodes, passes and keeps the
+detections; and `unshaken.audit(detector, data, plan=[])`, of which the run (the seconds in its summary's `cost`) and
+the whole call, with the figures' intervals and the report, are told apart. The loop's scores and those that the audit
+kept are compared: the ratio counts only where they are the same.
 
 `figures`: mAP by the same audits, clean and under the fifteen common corruptions at one severity, with
 intervals. coco128 holds training images of both detectors: read differences, not levels.
