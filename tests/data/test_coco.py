@@ -161,7 +161,7 @@ WRONG = {
     "two images": (document(images=[image(), image(file_name="b.png")]), "two images have the id 1: give each"),
     "a file twice": (document(images=[image(), image(id=2)]), "id 'a.png' occurs 2 times"),
     "no file name": (document(images=[{"id": 1, "width": 1}]), "images, item 0: file_name: Field required"),
-    "half a character": (document(images=[image(file_name="\ud800.png")]), "images, item 0: file_name: Input should be"),
+    "half a character": (document(images=[image(file_name="\ud800.png")]), "item 0: file_name: Input should be"),
     "no width": (document(images=[image(width=0)]), "width: Input should be greater than or equal to 1"),
     "out of the folder": (document(images=[image(), image(id=2, file_name="../val2017/b.png")]), "has no part '..'"),
     "two categories": (document(categories=[CATEGORIES[0]] * 2), "two categories have the id 90"),

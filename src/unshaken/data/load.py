@@ -25,6 +25,7 @@ from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.published.samples import PublishedDataset
+from unshaken.data.python_data import open_python
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.viewpoint.mesh_folder import open_meshes
@@ -58,6 +59,7 @@ SOURCES: Mapping[str, Source] = {
     "cifar10n": Source(open_cifar10n),
     "meshes": Source(open_meshes),
     "solids": Source(open_solids),
+    "py": Source(open_python, ()),
     "cifar-c": Source(
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
@@ -83,7 +85,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
-            (objects that can be seen from any viewpoint; see docs/viewpoints.md), or a named set such as
+            (objects that can be seen from any viewpoint; see docs/viewpoints.md), `py:FILE_OR_MODULE:FACTORY` (the data
+            set that your own function returns, such as one of objects with your own renderer), or a named set such as
             `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in
             pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),

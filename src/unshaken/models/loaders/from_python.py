@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
 
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError, ParameterError, UnshakenError, did_you_mean
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.user_code import call_factory
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.source import mark_source
 from unshaken.models.loaders.spec import ModelSpec
-from unshaken.models.loaders.weights import first_line
 from unshaken.models.networks.box_output import BoxOutput
 from unshaken.models.networks.torchvision_detectors import is_detector, with_boxes
 
@@ -46,22 +38,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if task not in TASKS:
         raise ParameterError(f"model {str(spec)!r}: there is no task {task!r}; {did_you_mean(task, TASKS)}")
     where = f"py:{spec.name}"
-    with _working_folder():
-        return _build(place, factory, where, task)
-
-
-def _build(place: str, factory: str, where: str, task: str) -> Classifier:
-    """The classifier that a factory makes; see `load`."""
-    module = _import(place, where)
-    if not callable(getattr(module, factory, None)):
-        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise ModelError(f"{where}: no callable {factory!r} in {place!r}; {did_you_mean(factory, names)}")
-    try:
-        net = getattr(module, factory)()
-    except UnshakenError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{where}: the factory raised {type(error).__name__}: {first_line(error)}") from error
+    net, source = call_factory(place, factory)
     if not isinstance(net, nn.Module):
         raise ModelError(f"{where}: the factory returned a {type(net).__name__}, not an nn.Module")
     classifier = net if isinstance(net, Classifier) else Classifier(net, name=where)
@@ -69,57 +46,6 @@ def _build(place: str, factory: str, where: str, task: str) -> Classifier:
         classifier.net = with_boxes(classifier.net)
     elif task != classifier.task:
         classifier.net = BoxOutput(classifier.net)
-    if source := getattr(module, "__file__", None):
-        mark_source(classifier.net, hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    if source is not None:
+        mark_source(classifier.net, hashlib.sha256(source.read_bytes()).hexdigest())
     return classifier
-
-
-@contextmanager
-def _working_folder() -> Iterator[None]:
-    """Let the user's modules in the working folder be imported, for as long as the user's code is being loaded."""
-    folder = os.getcwd()
-    if sys.flags.safe_path or folder in sys.path or "" in sys.path:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def _import(place: str, where: str) -> ModuleType:
-    path = Path(place)
-    is_file = place.endswith(".py") or "/" in place
-    if is_file and not path.is_file():
-        raise ModelError(f"{where}: no file {place!r}")
-    try:
-        return _from_file(path) if is_file else importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if not is_file and error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
-            raise ModelError(
-                f"{where}: no module {place!r} on the Python path; for a file write its .py name"
-            ) from None
-        raise ModelError(f"{where}: importing it failed: {first_line(error)}") from error
-    except Exception as error:
-        raise ModelError(f"{where}: importing it raised {type(error).__name__}: {first_line(error)}") from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    """Run a file as a module under a name of its own; pickles and dataclasses find it by that name."""
-    name = f"unshaken_user_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not Python source")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.remove(str(path.resolve().parent))
-    return module
