@@ -87,7 +87,7 @@ class GraphNet(nn.Module):
         """
         if tuple(images.shape[1:]) != (3, *self.size):
             raise ModelError(f"{self.where} takes images of 3 x {self.size[0]} x {self.size[1]}, not {_shape(images)}")
-        parts = images.split(1) if self.one_by_one else (images,)
+        parts = torch.split(images, 1) if self.one_by_one else (images,)
         found = [self._run(part.permute(0, 2, 3, 1) if self.channels_last else part) for part in parts]
         return {name: torch.cat([one[name] for one in found]) for name in self.outputs}
 
