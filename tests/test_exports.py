@@ -46,13 +46,15 @@ EXPORTS = {
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
-    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
-    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
-    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
-    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition ObjectSize Overexposure "
-    "PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise "
-    "Silhouette SingleFrequencyGreyscale Snow Sparkles Spatter SpeckleNoise Translation TransverseChromaticAbberation "
-    "Underexposure XyMotionBlur ZMotionBlur ZoomBlur",
+    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "
+    "CheckerboardCutout CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast "
+    "CyclicTranslation DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost "
+    "GaussianBlur GaussianNoise GlassBlur Handmake ImpulseNoise InverseSparkles IsoNoise "
+    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition "
+    "ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
+    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette "
+    "SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo Translation "
+    "TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 
