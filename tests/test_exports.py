@@ -14,9 +14,10 @@ EXPORTS = {
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
-    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM GMVFool HopSkipJump "
-    "JSMA MIFGSM NaTra NaturalViews OracleBound PGD Patch PatchFool RandomViews SPSA Spatial Square Substitution "
-    "Transfer UniversalPatch ViewFool",
+    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DAG DeepFool DetectionPGD DetectionPatch "
+    "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication "
+    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool RandomViews SPSA "
+    "Spatial Square Substitution Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "

@@ -183,16 +183,18 @@ class _Annotations:
         owners = np.array([place[key] for key in self.keys], np.int64)[image]
         order = {id: k for k, id in enumerate(sorted(self.categories))}
         kinds = list(self._kinds)
-        corner, size, area = numbers[:, :2], numbers[:, 2:4], numbers[:, 4]
-        whole = sizes[owners]
+        corner, size, area, whole = numbers[:, :2], numbers[:, 2:4], numbers[:, 4], sizes[owners]
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers that no photo has
+            boxes = np.concatenate([(corner + size / 2) / whole, size / whole], 1)
+            areas = np.where(np.isnan(area), size.prod(1), area)
         return FoundObjects(
             owners,
-            np.concatenate([(corner + size / 2) / whole, size / whole], 1),
+            boxes,
             np.array([order.get(id, -1) for id in kinds], np.int64)[kind],
             lambda row: f"annotations, item {entry[row]}",
             lambda row: f"its category {shorten(kinds[kind[row]])} is not in categories",
             crowd > 0,
-            np.where(np.isnan(area), size.prod(1), area),
+            areas,
         )
 
 
