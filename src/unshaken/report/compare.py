@@ -15,7 +15,6 @@ from unshaken.report.read.overlaps import paired_mious
 from unshaken.report.read.paired_maps import paired_maps
 from unshaken.run import Condition, RunConfig, RunDir, read_config
 
-
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
 

@@ -266,4 +266,3 @@ class _Ascent:
     def goal(self, state: PixelState) -> Goal | None:
         """None: an attack on pixels goes on to its own end."""
         return None
-
