@@ -16,7 +16,7 @@ EXPORTS = {
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DAG DeepFool DetectionPGD DetectionPatch "
     "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication "
-    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool RandomViews SPSA "
+    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool PixelPGD RandomViews SPSA "
     "Spatial Square Substitution Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
