@@ -393,6 +393,10 @@ TINY: dict[str, Tiny] = {
     "generated-datasets": Tiny(
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
     ),
+    "hyperspherical": Tiny(
+        "images=180,test=60,novel=2,splits=1,seeds=2,epochs=1,draws=2",
+        partial(make_tints, train=180, test=60, classes=6), "draws=3",
+    ),
     "imagenet-e": Tiny(
         "photos=40,garments=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
         model=lambda folder: "demo:standard|demo:robust|demo:standard",
