@@ -4,6 +4,7 @@ import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
+from unshaken.harden import DiceLoss
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.training import Training
 from unshaken.models.networks.unet import UNet
@@ -42,7 +43,7 @@ def test_both_stages_are_trained_by_the_loop():
     torch.manual_seed(0)
     training = Training(epochs=1, batch_size=6, lr=0.01, held_out=2, check_images=2, select="last")
     first = Classifier(UNet(2, 1, widths=(4, 8)))
-    first = fit(first, scenes.images, scenes.labels, ["dice"], training, classes=2).model
+    first = fit(first, scenes.images, scenes.labels, [DiceLoss()], training, classes=2).model
     second = Classifier(TwoStage(first.net, 4))
     before = second.net.head[-1].weight.detach().clone()
     fitted = fit(second, scenes.images, scenes.labels, [CentreDepth()], training, classes=2)

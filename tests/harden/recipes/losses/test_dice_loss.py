@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.harden import Dice
-from unshaken.harden.recipes.losses.dice import dice_loss, foreground
+from unshaken.harden import DiceLoss
+from unshaken.harden.recipes.losses.dice_loss import dice_loss, foreground
 
 P = torch.tensor([[[[0.9, 0.2], [0.1, 0.6]]]])
 G = torch.eye(2)[None, None]
@@ -61,7 +61,7 @@ def test_ignored_pixels_and_the_background_count_for_nothing():
 
 
 def test_the_recipe_adds_cross_entropy_where_asked_and_refuses_other_shapes():
-    assert Dice(cross_entropy=0.5).cross_entropy == 0.5
+    assert DiceLoss(cross_entropy=0.5).cross_entropy == 0.5
     with pytest.raises(ParameterError, match="both be"):
         dice_loss(P, G[0])
     with pytest.raises(ParameterError, match=r"\[0, 1\]"):

@@ -84,8 +84,8 @@ def foreground(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return logits[:, 1:] - logits[:, :1], (masks[:, None] == kinds).to(logits), (masks == IGNORED)[:, None]
 
 
-@register("dice", reference="Milletari et al. 2016, arXiv:1606.04797; Kumar et al. 2024, arXiv:2403.20318")
-class Dice(Recipe):
+@register("dice-loss", reference="Milletari et al. 2016, arXiv:1606.04797; Kumar et al. 2024, arXiv:2403.20318")
+class DiceLoss(Recipe):
     """Dice: masks are learned by the overlap of whole maps, so that a large object's pixels pull less each.
 
     Class 0 is the background; a class's map is its logit less that of the background.
