@@ -14,7 +14,8 @@ from unshaken.core.progress import track
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training
-from unshaken.papers.hyperspherical import ALL, ARMS, NORMALISED, SHOTS, HypersphericalPaper
+from unshaken.papers.hyperspherical import ALL, ARMS, NORMALISED, SHOTS, SMALL, HypersphericalPaper
+from unshaken.papers.hyperspherical.nets import EmbeddingCNN
 from unshaken.tasks.few_shot import PrototypeHead, head_of
 from unshaken.tasks.few_shot.extend import embed
 
@@ -75,8 +76,9 @@ def arm_of(paper: HypersphericalPaper, context: Context, arm: str, recipe: str, 
         return
     options = {"lr": 2e-3, "optimizer": "adam", "weight_decay": 0.0, "held_out": 1, "check_images": 2}
     net = context.net(
-        arm, context.model, data.base, plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else []
-    )
+        arm, EmbeddingCNN if context.model == SMALL else context.model, data.base,
+        plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else [],
+    )  # fmt: skip
     context.write("training", arm, {"id": ["epoch"], "seconds": [net.seconds / paper.epochs]})
     for number, (shots, table) in enumerate(tested(paper, context.seed, net, arm, data).items()):
         context.write("tests", arm, {"id": data.testing.ids, "shots": shots, **table}, shard=len(SHOTS) - 1 - number)
