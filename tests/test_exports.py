@@ -16,7 +16,7 @@ EXPORTS = {
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DAG DeepFool DetectionPGD DetectionPatch "
     "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication "
-    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool RandomViews SPSA "
+    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool PixelPGD RandomViews SPSA "
     "Spatial Square Substitution Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
@@ -36,8 +36,8 @@ EXPORTS = {
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
     "VAESettings karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
-    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
-    "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
+    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise DiceLoss Distillation DivideMix Dverge ELR "
+    "ELRPlus EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
     "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
     "NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL "
     "RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature "
