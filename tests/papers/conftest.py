@@ -395,7 +395,8 @@ TINY: dict[str, Tiny] = {
     ),
     "hyperspherical": Tiny(
         "images=180,test=60,novel=2,splits=1,seeds=2,epochs=1,draws=2",
-        partial(make_tints, train=180, test=60, classes=6), "draws=3",
+        partial(make_tints, train=180, test=60, classes=6),
+        "draws=3",
     ),
     "imagenet-e": Tiny(
         "photos=40,garments=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",

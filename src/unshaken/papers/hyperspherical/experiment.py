@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,48 +81,52 @@ def arm_of(paper: HypersphericalPaper, context: Context, arm: str, recipe: str, 
         plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else [],
     )  # fmt: skip
     context.write("training", arm, {"id": ["epoch"], "seconds": [net.seconds / paper.epochs]})
-    for number, (shots, table) in enumerate(tested(paper, context.seed, net, arm, data).items()):
-        context.write("tests", arm, {"id": data.testing.ids, "shots": shots, **table}, shard=len(SHOTS) - 1 - number)
+    context.write("tests", arm, tested(paper, context.seed, net, arm, data))
 
 
-def tested(
-    paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided
-) -> dict[int, dict[str, Tensor | Sequence[bool]]]:
+def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided) -> dict[str, list[Any]]:
     """For each number of examples, the share of draws in which each test image is classified correctly.
 
     Returns:
-        Columns `disjoint` (new classes compete, NaN for images of old ones), `joint` (all compete) and `before` (old
-        ones alone, NaN for images of new ones).
+        Columns of rows, one an image and number of examples: `disjoint` (new classes compete, NaN for images of old
+        ones), `joint` (all compete) and `before` (old ones alone, NaN for images of new ones) among them.
     """
     labels, asked = data.testing.labels, embed(net.model, data.testing.images, cache=False)
     examples = embed(net.model, data.training.images, cache=False)
     by_class = [examples[data.training.labels == c] for c in range(data.training.classes)]
-    base = base_head(net, arm, by_class[: data.old], data.names[: data.old])
+    names, new = data.names[: data.old], data.names[data.old :]
     old = labels < data.old
-    before = (base.predict(asked) == labels).double().where(old, torch.nan)
-    found: dict[int, dict[str, Tensor | Sequence[bool]]] = {}
+    before = (base_head(net, arm, by_class, names).predict(asked) == labels).double().where(old, torch.nan)
+    found: dict[str, list[Any]] = {}
     for shots in SHOTS:
         rng = np.random.default_rng([seed, shots])
         drawn = []
         for _ in range(1 if shots == ALL else paper.draws):
-            head = base_head(net, arm, by_class[: data.old], data.names[: data.old])
-            for c in range(data.old, len(by_class)):
-                head.add_class(data.names[c], some(by_class[c], shots, rng))
-            new = data.names[data.old :]
+            head = base_head(net, arm, by_class, names)
+            for name, features in zip(new, by_class[data.old :], strict=True):
+                head.add_class(name, some(features, shots, rng))
             drawn.append(torch.stack([head.predict(asked, among=new) == labels, head.predict(asked) == labels]))
         disjoint, joint = torch.stack(drawn).double().mean(0)
-        found[shots] = {
-            "old": old.tolist(), "disjoint": disjoint.where(~old, torch.nan), "joint": joint, "before": before,
-        }  # fmt: skip
+        columns = {"id": list(data.testing.ids), "shots": [shots] * len(labels), "old": old, "joint": joint}
+        columns |= {"disjoint": disjoint.where(~old, torch.nan), "before": before}
+        for column, values in columns.items():
+            found.setdefault(column, []).extend(values.tolist() if isinstance(values, Tensor) else values)
     return found
 
 
 def base_head(net: Net, arm: str, examples: Sequence[Tensor], names: Sequence[str]) -> PrototypeHead:
-    """The old classes: trained directions after the normalised softmax loss, else mean directions of their images."""
+    """The old classes: trained directions after the normalised softmax loss, else mean directions of their images.
+
+    Args:
+        net: trained by the loss of the arm.
+        arm: its name.
+        examples: features by class, those of old classes first.
+        names: of the old classes.
+    """
     if arm == NORMALISED:
         return head_of(net.model)
     head = PrototypeHead(examples[0].shape[1])
-    for name, features in zip(names, examples, strict=True):
+    for name, features in zip(names, examples, strict=False):
         head.add_class(name, features)
     return head
 
