@@ -14,9 +14,10 @@ EXPORTS = {
     "read_config run_shard",
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
-    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DeepFool Direct FAB FGSM GMVFool HopSkipJump "
-    "JSMA MIFGSM NaTra NaturalViews OracleBound PGD Patch PatchFool RandomViews SPSA Spatial Square Substitution "
-    "Transfer UniversalPatch ViewFool",
+    "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DAG DeepFool DetectionPGD DetectionPatch "
+    "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication "
+    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool PixelPGD RandomViews SPSA "
+    "Spatial Square Substitution Transfer UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
@@ -49,13 +50,15 @@ EXPORTS = {
     "evaluate load_encoder measure_queries perturb rank_queries read_collection read_qrels read_report read_run "
     "read_texts read_wordnet sort_by_score table_lines write_run",
     "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
-    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise CausticRefraction CheckerboardCutout "
-    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
-    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur ImpulseNoise InverseSparkles IsoNoise "
-    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition ObjectSize Overexposure "
-    "PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise "
-    "Silhouette SingleFrequencyGreyscale Snow Sparkles Spatter SpeckleNoise Translation TransverseChromaticAbberation "
-    "Underexposure XyMotionBlur ZMotionBlur ZoomBlur",
+    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "
+    "CheckerboardCutout CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast "
+    "CyclicTranslation DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost "
+    "GaussianBlur GaussianNoise GlassBlur Handmake ImpulseNoise InverseSparkles IsoNoise "
+    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition "
+    "ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
+    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette "
+    "SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo Translation "
+    "TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

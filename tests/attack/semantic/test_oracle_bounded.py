@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from unshaken.attack import OracleBound
+from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.measure import fmr
@@ -138,6 +141,13 @@ def test_more_steps_never_lose_less_and_leave_validation_as_it_is(spec):
     assert (wrong[0], wrong[-1]) == (0, 4)
 
 
+def test_no_step_size_leaves_the_reconstruction(spec):
+    batch = pixel(0.504, 0.9)
+    found, _ = attacked(OracleBound(oracle=spec("above_0"), steps=3, rate=0, tv=0), batch)
+    assert torch.equal(found.images, (batch.images * 255).round() / 255)
+    assert found.notes["accepted"].tolist() == [3, 3]
+
+
 def test_what_is_stored_is_what_the_oracle_saw(make, spec):
     """Searches that the oracle ended: it sees the class in every stored image, which has 256 levels."""
     images = torch.rand(6, 1, 3, 3, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.4
@@ -170,6 +180,15 @@ def test_rows_say_what_the_oracles_said(spec):
     found = fmr((clean.argmax(1) == 0).numpy(), rows["correct"], own["validated"], own["accepted"])
     assert (found.standard.value, found.fmr.value) == (2 / 3, 0)
     assert CLEAN.id not in own["condition"]
+
+
+def test_reasons_in_words():
+    yes, no = torch.tensor([True] * 5), torch.tensor([False] * 5)
+    stop = torch.tensor([0, 1, 2, 3, -1])
+    record = OracleRecord(yes, stop >= 0, stop, stop, yes, False, stop, None, None, stop.double())
+    assert record.reasons() == ["budget", "oracle", "start", "not-finite", "misclassified"]
+    assert replace(record, early=True).reasons()[:2] == ["fooled", "oracle"]
+    assert replace(record, early=True, fooled=no).reasons()[0] == "budget"
 
 
 def test_attacking_the_oracle_too_takes_other_steps(make, tmp_path):
