@@ -15,13 +15,12 @@ def test_kernels_by_hand():
     """Two words of the query, three of the vocabulary, one document."""
     cosines = np.array([[1.0, 0.2, -0.4], [0.3, 0.9, 0.0]], np.float32)
     tf = np.array([[1.0, 2.0, 1.0]], np.float32)
-    expected = [
-        0.01 * sum(
-            math.log(max(1e-10, sum(t * math.exp(-((m - mu) ** 2) / (2 * s * s)) for m, t in zip(row, tf[0], strict=True))))
-            for row in cosines.astype(float)
-        )
-        for mu, s in KERNELS
-    ]  # fmt: skip
+
+    def kernel(row, mu, s):
+        pairs = zip(row.astype(float), tf[0], strict=True)
+        return math.log(max(1e-10, sum(t * math.exp(-((m - mu) ** 2) / (2 * s * s)) for m, t in pairs)))
+
+    expected = [0.01 * sum(kernel(row, mu, s) for row in cosines) for mu, s in KERNELS]
     assert len(KERNELS) == 11
     assert pool_kernels(cosines, tf)[0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 

@@ -26,8 +26,9 @@ def test_a_swap_at_the_same_place_restores_the_word():
 
 def test_as_many_words_as_asked_are_misspelt_and_no_stop_words():
     rng = np.random.default_rng(0)
-    found = misspell("these wings carry birds through storms", rng, typo="substitute", words=3).split()
-    changed = [a != b for a, b in zip(found, "these wings carry birds through storms".split(), strict=True)]
+    query = "these wings carry birds through storms"
+    found = misspell(query, rng, typo="substitute", words=3).split()
+    changed = [a != b for a, b in zip(found, query.split(), strict=True)]
     assert sum(changed) == 3
     assert not changed[0]  # a stop word
     assert not changed[4]

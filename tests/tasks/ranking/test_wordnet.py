@@ -5,7 +5,8 @@ from unshaken.tasks.ranking import as_collection, read_wordnet
 
 NOUN = (
     "  1 licence\n"
-    '00000001 05 n 02 bird 0 winged_thing 0 001 @ 00000002 n 0000 | warm-blooded and feathered; "the bird sang at dawn"; "a"\n'
+    "00000001 05 n 02 bird 0 winged_thing 0 001 @ 00000002 n 0000 | "
+    'warm-blooded and feathered; "the bird sang at dawn"; "a"\n'
     "00000002 05 n 01 animal 0 001 ~ 00000001 n 0000 | a living organism\n"
 )
 ADJ = '00000003 00 s 01 afloat(p) 0 000 | borne on the water; "the boat is afloat now"\n'

@@ -1,4 +1,4 @@
-"""What a change does to a ranking: Kendall's tau, rank-biased overlap, ranks gained."""
+"""Changes of a ranking: Kendall's tau and rank-biased overlap."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ def encode_unit(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:
     distinct = list(dict.fromkeys(texts))
     found = np.asarray(encode(distinct), np.float32)
     if found.ndim != 2 or len(found) != len(distinct):
-        raise ModelError(f"the encoder gave an array of shape {list(found.shape)} for {len(distinct)} texts, not [M, E]")
+        raise ModelError(
+            f"the encoder gave an array of shape {list(found.shape)} for {len(distinct)} texts, not [M, E]"
+        )
     if not np.isfinite(found).all():
         raise ModelError("the encoder gave numbers that are not finite")
     found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

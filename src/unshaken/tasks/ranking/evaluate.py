@@ -120,7 +120,11 @@ class RankingReport:
         p_values = [permutation_test(columns[one], columns[other]) for one, other in pairs]
         corrected = holm(p_values) if pairs else []
         return {
-            pair: {"difference": paired_difference(columns[pair[0]], columns[pair[1]]), "p_value": p, "p_holm": float(h)}
+            pair: {
+                "difference": paired_difference(columns[pair[0]], columns[pair[1]]),
+                "p_value": p,
+                "p_holm": float(h),
+            }
             for pair, p, h in zip(pairs, p_values, corrected, strict=True)
         }
 

@@ -62,7 +62,9 @@ class RankSVM:
         """See `Learner.fit`."""
         counts = TermCounts(list(training.documents.values()))
         candidates = draw_candidates(training, seed)
-        return LinearRanker(fit_linear(lambda q, rows: word_features(counts.terms(q, rows)), candidates, c=self.c, seed=seed))
+        return LinearRanker(
+            fit_linear(lambda q, rows: word_features(counts.terms(q, rows)), candidates, c=self.c, seed=seed)
+        )
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,11 @@ class KernelIndex:
         scores = []
         for query, text in zip(queries, texts, strict=True):
             counts = Counter(split_words(text))
-            cosines = self._cosines(query, encode_unit(self.vectors, list(counts))) if counts else np.zeros((1, 0), np.float32)
+            cosines = (
+                self._cosines(query, encode_unit(self.vectors, list(counts)))
+                if counts
+                else np.zeros((1, 0), np.float32)
+            )
             tf = np.array([list(counts.values())], np.float32)
             scores.append((pool_kernels(cosines, tf) @ self.weights)[0])
         return np.array(scores, np.float32)

@@ -35,7 +35,9 @@ def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
     return places
 
 
-def sort_by_score(ids: Sequence[str], scores: ArrayLike, *, depth: int = DEPTH, ties: NDArray[np.int64] | None = None) -> Ranking:  # fmt: skip # noqa: E501
+def sort_by_score(
+    ids: Sequence[str], scores: ArrayLike, *, depth: int = DEPTH, ties: NDArray[np.int64] | None = None
+) -> Ranking:
     """Documents in order of their scores in float32; of equal scores the document with the larger id is first.
 
     So do trec_eval and pytrec_eval, and a run that is written and read again stays as it is. The order of the documents

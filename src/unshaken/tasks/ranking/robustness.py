@@ -110,8 +110,9 @@ def rank_queries(index: Index, collection: Collection, queries: Mapping[str, str
 
 
 def ranking_rows(
-    rankers: Mapping[str, Ranker | Learner], test: RankingTest, *, measure: str = "nDCG@10", changes: Changes | None = None,
-    seed: int = 0, prefix: str = "", finished: Callable[[str], bool] = lambda condition: False,
+    rankers: Mapping[str, Ranker | Learner], test: RankingTest, *, measure: str = "nDCG@10",
+    changes: Changes | None = None, seed: int = 0, prefix: str = "",
+    finished: Callable[[str], bool] = lambda condition: False,
 ) -> Iterator[Part]:  # fmt: skip
     """Rows of the table `rankings`: the five tasks for each ranker, one part a condition.
 
@@ -194,14 +195,15 @@ class _Tasks:
         return self._part(
             name, condition, task, collection, ranked, change=condition if change else "",
             tau=[shared_tau(*pair) for pair in pairs], overlap=[head_overlap(*pair) for pair in pairs],
-            first_changed=[one[0] != other[0] for one, other in pairs], text=list((texts or collection.queries).values()),
+            first_changed=[one[0] != other[0] for one, other in pairs],
+            text=list((texts or collection.queries).values()),
         )  # fmt: skip
 
     def _part(
         self, name: str, condition: str, task: str, collection: Collection, ranked: RankedQueries, *, change: str = "",
         **columns: Any,
     ) -> Part:  # fmt: skip
-        judged = f"Judged@{10}"
+        judged = "Judged@10"
         found = measure_queries(ranked.rankings, collection.qrels, [self.measure, judged])
         ids = list(collection.queries)
         return part_of(

@@ -137,13 +137,10 @@ def read_collection(folder: str | os.PathLike[str]) -> Collection:
     qrels = read_qrels(place / "qrels.txt")
     if not qrels.keys() & queries.keys():
         raise DataError(f"{place}: qrels.txt judges none of the queries of queries.tsv; do their ids agree?")
-    judged = {q for q, grades in qrels.items() if any(grade > 0 for grade in grades.values())}
     types = read_texts(place / "types.tsv") if (place / "types.tsv").exists() else {}
-    kept = {q: text for q, text in queries.items() if q in judged}
-    return Collection(
-        documents, kept, {q: g for q, g in qrels.items() if q in kept or q not in queries and q in judged},
-        {q: t for q, t in types.items() if q in kept or q not in queries},
-    )  # fmt: skip
+    without = {q for q in queries if not any(grade > 0 for grade in qrels.get(q, {}).values())}
+    kept = [{q: value for q, value in table.items() if q not in without} for table in (queries, qrels, types)]
+    return Collection(documents, *kept)  # type: ignore[arg-type]
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:

@@ -54,7 +54,9 @@ def read_wordnet(folder: str | os.PathLike[str] | None = None) -> list[Synset]:
     for letter, part in PARTS.items():
         file = place / f"data.{part}"
         if not file.is_file():
-            raise DataError(f"{file} is absent: apt-get install wordnet-base, or name the folder of WordNet's data files")
+            raise DataError(
+                f"{file} is absent: apt-get install wordnet-base, or name the folder of WordNet's data files"
+            )
         for number, line in enumerate(file.read_text(encoding="latin-1").splitlines(), start=1):
             if line.strip() and not line.startswith(" "):  # the licence stands before the data
                 found.append(_parse(line, letter, part, f"{file}, line {number}"))

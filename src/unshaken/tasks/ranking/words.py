@@ -6,13 +6,14 @@ import re
 
 WORD = re.compile(r"[^\W_]+")
 """A run of letters and digits of any script."""
-STOP_WORDS = frozenset(
+_STOP = (
     "a about above after again all am an and any are as at be because been before being below between both but by can "
     "could did do does doing down during each few for from further had has have having he her here hers him his how i "
     "if in into is it its just me more most my no nor not now of off on once only or other our out over own same she "
     "should so some such than that the their them then there these they this those through to too under until up very "
-    "was we were what when where which while who why will with would you your".split()
+    "was we were what when where which while who why will with would you your"
 )
+STOP_WORDS = frozenset(_STOP.split())
 
 
 def split_words(text: str) -> list[str]:
