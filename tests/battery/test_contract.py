@@ -20,7 +20,9 @@ ROOMS = [m for m in list_methods() if m.room in ("stress", "attack", "certify")]
 STRESS = [m for m in ROOMS if m.room == "stress"]
 OF_OBJECTS = {m.name for m in ROOMS if getattr(m.cls, "needs_objects", False)}
 """They take no images; their contract is in tests/attack/viewpoint."""
-RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate") and m.name not in OF_OBJECTS]
+OTHER_TASKS = {m.name for m in ROOMS if "classification" not in getattr(m.cls, "tasks", ("classification",))}
+"""Their contract is beside their tests, as in tests/attack/detection/test_contract.py."""
+RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate") and m.name not in OF_OBJECTS | OTHER_TASKS]
 ATTACK = [m for m in RUNNABLE if m.room == "attack"]
 EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5}
 CONTINUOUS = {"logits", "confidence", "loss", "distance", "p_lower"}

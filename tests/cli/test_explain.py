@@ -151,12 +151,14 @@ def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
     start = "explain gradient edge-detector --data folder:photos?size=8 --model py:net.py:build --metric mask-share"
     assert unshaken(f"{start} --boxes boxes.csv --metric pointing-game --out boxes").code in (0, 3)
     assert unshaken(f"{start} --masks masks --out masks-run").code in (0, 3)
+    own = start.replace("size=8", "size=8&boxes=boxes.csv")
+    assert unshaken(f"{own} --metric pointing-game --out own").code in (0, 3)
     shares = [
         [r["value"] for r in rows_of(run, "map_metrics", "gradient") if r["metric"] == "mask-share"]
-        for run in ("boxes", "masks-run")
+        for run in ("boxes", "masks-run", "own")
     ]
     assert len(shares[0]) > 3
-    assert shares[0] == shares[1]
+    assert shares[0] == shares[1] == shares[2]
     record = json.loads((place / "boxes/explain.json").read_text())
     assert set(record["found"]) == {"gradient", "edge-detector", "random-map"}
     assert "mask-share" in record["found"]["gradient"]["extra"]["over_control"]

@@ -5,11 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
+from unshaken.api import write_corrupted
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
 from unshaken.data.box_files import read_box_table
 from unshaken.data.boxes import object_masks
+from unshaken.data.long_tail import with_long_tail
 from unshaken.data.stream import stream
 
 HEAD = "id,x,y,w,h,class\n"
@@ -112,3 +114,96 @@ def test_what_does_not_belong_together_is_told(photos):
         object_masks(str(photos / "photos" / ".."), data, [0], None)
     with pytest.raises(DataError, match="of 2 sizes"):
         object_masks(str(photos / "masks"), data, [1, 2], None)
+
+
+def table(photos, text, name="mine.csv"):
+    (photos / name).write_text(text)
+    return f"folder:{photos / 'photos'}?boxes={photos / name}"
+
+
+def test_crowd_and_area_are_read(photos):
+    rows = {"id": ["a.png", "a.png"], "x": [0.5] * 2, "y": [0.5] * 2, "w": [0.5] * 2, "h": [0.5] * 2}
+    more = {"class": [1, 0], "crowd": [False, True], "area": [7, 250.5]}
+    pq.write_table(pa.table({**rows, **more}), photos / "crowd.parquet")
+    columns = {**rows, **more, "crowd": [0, 1]}
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    (photos / "crowd.csv").write_text("\n".join([",".join(columns), *lines]))
+    for name in ("crowd.parquet", "crowd.csv"):
+        data = load_data(f"folder:{photos / 'photos'}?boxes={photos / name}")
+        first = data.boxes.objects(data, [0], None)[0]
+        assert first.tolist() == [[10, 7.5, 30, 22.5, 1, 0, 7], [10, 7.5, 30, 22.5, 0, 1, 250.5]]
+
+
+FULL = "id,x,y,w,h,class,crowd,area\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEAD + "a.png,0.5,0.5,-0.1,0.1,1", "row 0 .* has a width or height below 0"),
+        (HEAD + "a.png,0.5,0.5,40,30,1", "row 0 .* is more than twice as large as its photo"),
+        (HEAD + "a.png,0.9,0.5,0.5,0.1,1\n" * 12, "12 of 12 boxes leave their photos; write the centre x, y"),
+        (HEAD + "a.png,0.5,0.5,0.1", "row 0, h: '' is not a number"),
+        (HEAD + "a.png,0.5,0.5,0.1,0.1,-1", "'-1' is out of range"),
+        (HEAD + "a.png,0.5,0.5,0.1,0.1,cat", "'cat' is not a whole number"),
+        (HEAD + ",0.5,0.5,0.1,0.1,1", "row 0: the value of id is absent"),
+        (FULL + "a.png,0.5,0.5,0.1,0.1,1,2,5", "'2' is out of range: write a whole number from 0 to 1"),
+        (FULL + "a.png,0.5,0.5,0.1,0.1,1,0,-5", "row 0: the area -5.0 is no number of pixels"),
+        (FULL + "a.png,0.5,0.5,0.1,0.1,1,0,", "row 0, area: '' is not a number"),
+        (HEAD, "the table of boxes is empty"),
+    ],
+)
+def test_a_table_that_is_wrong_is_told(photos, text, words):
+    with pytest.raises(DataError, match=words):
+        load_data(table(photos, text))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("class", [0, None], "row 1: the value of class is null"),
+        ("class", [0, -3], "row 1: the class -3 is not from 0 to"),
+        ("class", ["cat", "dog"], "cannot be read: Failed to parse"),
+        ("x", [0.5, None], "row 1: the value of x is null"),
+        ("x", [0.5, float("nan")], "row 1 .* is not finite"),
+        ("id", ["a.png", None], "row 1: the value of id is null"),
+        ("crowd", [0, 5], "row 1: crowd is 5; write 1 for a region"),
+        ("area", [1.0, float("inf")], "row 1: the area inf is no number of pixels"),
+    ],
+)
+def test_a_parquet_table_that_is_wrong_is_told(photos, monkeypatch, column, values, words):
+    monkeypatch.setattr("unshaken.data.box_files.check_parquet", lambda *_: None)  # it starts a process
+    rows = {"id": ["a.png", "a.png"], "x": [0.5] * 2, "y": [0.5] * 2, "w": [0.5] * 2, "h": [0.5] * 2}
+    pq.write_table(pa.table({**rows, column: values}), photos / "wrong.parquet")
+    with pytest.raises(DataError, match=words):
+        read_box_table(str(photos / "wrong.parquet"))
+
+
+def test_a_class_without_a_name_is_told(photos):
+    for name in ("a", "b"):
+        (photos / "classes" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(photos / "classes" / name / "x.png")
+    (photos / "mine.csv").write_text(HEAD + "a/x.png,0.5,0.5,0.1,0.1,2")
+    with pytest.raises(DataError, match=r"a box of 'a/x\.png' is of class 2, and data .* has 2 classes"):
+        load_data(f"folder:{photos / 'classes'}?boxes={photos / 'mine.csv'}")
+    (photos / "mine.csv").write_text(HEAD + "a/x.png,0.5,0.5,0.1,0.1,1")
+    spec = f"folder:{photos / 'classes'}?boxes={photos / 'mine.csv'}"
+    data = load_data(spec)
+    assert with_long_tail(data, "1").boxes is data.boxes
+    other = data.renumbered(data.labels[::-1].copy(), ["b", "a"])
+    assert other.boxes.classes is None
+    assert other.boxes.ids == data.boxes.ids
+    with pytest.raises(DataError, match="a mix does not keep the boxes of its parts"):
+        load_data(f"mix:folder:{photos / 'classes'}+{spec}@1")
+    with pytest.raises(DataError, match="has boxes of objects, which the layout does not hold"):
+        write_corrupted(spec, photos / "out", corruptions=["fog"])
+
+
+def test_a_photo_is_fetched_once_for_its_pixels_and_boxes(photos, monkeypatch):
+    """Else data that is read forwards would be read from its start again for each batch."""
+    data = load_data(f"folder:{photos / 'photos'}?boxes={photos / 'boxes.csv'}")
+    fetched, fetch = [], type(data).fetch
+    monkeypatch.setattr(type(data), "fetch", lambda self, index: fetched.append(index) or fetch(self, index))
+    batches = list(stream(data, view=View(8, 8), batch_size=2))
+    assert fetched == [0, 1, 2, 3]
+    assert all(batch.boxes is not None for batch in batches)

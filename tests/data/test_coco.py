@@ -113,6 +113,7 @@ BAD = {
     "three numbers": (obj(bbox=(1, 2, 3)), "item 0: bbox: List should have at least 4 items"),
     "text": (obj(bbox=("1", 2, 3, 4)), "bbox.0: Input should be a valid number"),
     "huge": (obj(bbox=(10**400, 2, 3, 4)), "bbox.0: "),
+    "beyond floats": (obj(bbox=(1.7e308, 1.7e308, 1.7e308, 1.7e308)), "item 0: its box is not finite"),
     "boolean": (obj(bbox=(True, 2, 3, 4)), "bbox.0: Input should be a valid number"),
     "polygon": (
         {"image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]},
@@ -160,6 +161,7 @@ WRONG = {
     "two images": (document(images=[image(), image(file_name="b.png")]), "two images have the id 1: give each"),
     "a file twice": (document(images=[image(), image(id=2)]), "id 'a.png' occurs 2 times"),
     "no file name": (document(images=[{"id": 1, "width": 1}]), "images, item 0: file_name: Field required"),
+    "half a character": (document(images=[image(file_name="\ud800.png")]), "item 0: file_name: Input should be"),
     "no width": (document(images=[image(width=0)]), "width: Input should be greater than or equal to 1"),
     "out of the folder": (document(images=[image(), image(id=2, file_name="../val2017/b.png")]), "has no part '..'"),
     "two categories": (document(categories=[CATEGORIES[0]] * 2), "two categories have the id 90"),

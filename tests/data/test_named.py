@@ -1,6 +1,8 @@
 """Where a named set is looked for, and in which order."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from unshaken.core.errors import DataError
@@ -83,3 +85,17 @@ def test_a_found_but_broken_set_is_not_passed_over(tmp_path, make, monkeypatch):
 def test_an_option_that_is_unknown_is_refused():
     with pytest.raises(DataError, match="has no option 'splt'; did you mean 'split'"):
         load_data("cifar10?splt=train")
+
+
+def test_boxes_beside_the_images_come_along(tmp_path, make, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    (tmp_path / "coco128").mkdir()
+    make.table(tmp_path / "coco128/images.parquet", [make.encode(make.noise())] * 2, id=["9", "25"])
+    (tmp_path / "coco128/classes.txt").write_text("person\ncar\n")
+    assert load_data("coco128").boxes is None
+    boxes = {"id": ["25"], "x": [0.5], "y": [0.5], "w": [0.25], "h": [1.0], "class": [1]}
+    pq.write_table(pa.table(boxes), tmp_path / "coco128/boxes.parquet")
+    data = load_data("coco128")
+    assert data.boxes.objects(data, [1], None)[0, 0].tolist() == [4.5, 0, 7.5, 10, 1, 0, 30]
+    (tmp_path / "mine.csv").write_text("id,x,y,w,h,class\n9,0.5,0.5,1,1,0\n")
+    assert list(load_data(f"coco128?boxes={tmp_path / 'mine.csv'}").boxes.ids) == ["9"]

@@ -166,6 +166,8 @@ def load(request: Request) -> ExplainInputs:
     inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
     models = {_name(request.models[0], 0): classifier, **_models(request, inputs.device, after=1)}
     _check_weights(request, models)
+    if truth.boxes is None and truth.masks is None:
+        truth = replace(truth, boxes=inputs.dataset.boxes)
     return ExplainInputs(
         _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth
     )

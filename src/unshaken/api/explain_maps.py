@@ -65,7 +65,7 @@ class Truth:
             if "labels" in metric.needs and not labelled:
                 raise ParameterError(f"{name} needs labels, and the data has none")
             if "boxes" in metric.needs and self.boxes is None:
-                raise ParameterError(f"{name} needs boxes: give --boxes FILE")
+                raise ParameterError(f"{name} needs boxes: give --boxes FILE, or data that has them")
             if "truth" in metric.needs and self.boxes is None and self.masks is None:
                 raise ParameterError(f"{name} needs to know where the objects are: give --boxes FILE or --masks DIR")
 

@@ -53,3 +53,9 @@ def cell(value: object) -> object:
         return value
     text = printable(value)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or value[:1] in ("\t", "\r") else text
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, 200 characters at most, or its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

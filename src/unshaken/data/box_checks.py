@@ -22,7 +22,7 @@ def faults_of(boxes: NDArray[np.float64]) -> dict[int, str]:
         boxes: `[n, 4]` as in `BoxTable`, of strangers.
     """
     x, y, w, h = boxes.T
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         tests = {
             "is not finite": ~np.isfinite(boxes).all(1),
             "has a width or height below 0": (w < 0) | (h < 0),

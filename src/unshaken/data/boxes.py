@@ -168,10 +168,12 @@ def seen_as(dataset: Dataset, view: View | None) -> View | None:
 
 def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
     """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
-    try:
-        return form_of(dataset.fetch(index))[1]
-    except BadImage:
-        return 1, 1
+    if index not in dataset.photo_sizes:
+        try:
+            dataset.photo_sizes[index] = form_of(dataset.fetch(index))[1]
+        except BadImage:
+            return 1, 1
+    return dataset.photo_sizes[index]
 
 
 def _placed(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, UnshakenError
+from unshaken.core.masks import IGNORED
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import Options
 
@@ -77,6 +78,7 @@ class Dataset(ABC):
             option `noise`; None otherwise.
         labels_version: name of labels that were corrected, by the option `labels` or in the file; None otherwise.
         boxes: of the objects in the images; None where not known.
+        photo_sizes: upright width and height in pixels of photos that were looked at, by index.
     """
 
     true_labels: NDArray[np.int64] | None = None
@@ -96,6 +98,7 @@ class Dataset(ABC):
         _check_ids(ids, options.spec)
         self.ids, self.labels, self.classes = tuple(ids), labels, tuple(classes)
         self.root, self.options, self.bad = root, options, dict(bad or {})
+        self.photo_sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -220,7 +223,7 @@ class Dataset(ABC):
         return None
 
     def renumbered(self, labels: NDArray[np.int64], classes: Sequence[str]) -> Self:
-        """The same data, with the same fingerprint, whose labels number other classes.
+        """The same data, with the same fingerprint, whose labels number other classes; boxes lose theirs.
 
         Args:
             labels: int64 `[N]`, -1 where bad.
@@ -228,6 +231,8 @@ class Dataset(ABC):
         """
         fingerprint, other = self.fingerprint, copy.copy(self)
         other.labels, other.classes = labels, tuple(classes)
+        if self.boxes is not None and other.classes != self.classes:
+            other.boxes = replace(self.boxes, classes=None)  # they number the classes that were
         other.__dict__["fingerprint"] = fingerprint  # of the content, which is what it was
         return other
 
@@ -259,8 +264,12 @@ class Dataset(ABC):
         """
         other = copy.copy(self)
         if self.labels is not None:
-            over = np.flatnonzero(self.labels >= classes)
-            found = {int(i): f"label {self.labels[i]} is out of range: the model has {classes} classes" for i in over}
+            masks = self.labels.ndim > 1
+            over = (self.labels >= classes) & ~(masks & (self.labels == IGNORED))
+            rows = np.flatnonzero(over.any((1, 2)) if masks else over)
+            what = "its mask: class" if masks else "label"
+            labels = {int(i): self.labels[i][over[i]].max() if masks else self.labels[i] for i in rows}
+            found = {i: f"{what} {k} is out of range: the model has {classes} classes" for i, k in labels.items()}
             other.bad = {**found, **self.bad}
         return other
 

@@ -24,6 +24,8 @@ from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
+from unshaken.data.published.samples import PublishedDataset
+from unshaken.data.python_data import open_python
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.viewpoint.mesh_folder import open_meshes
@@ -57,6 +59,7 @@ SOURCES: Mapping[str, Source] = {
     "cifar10n": Source(open_cifar10n),
     "meshes": Source(open_meshes),
     "solids": Source(open_solids),
+    "py": Source(open_python, ()),
     "cifar-c": Source(
         lambda target, options: open_cifar_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "classes"),
@@ -69,22 +72,28 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
+_CUT = "data {!r}: published files are cut photos, which boxes of the whole ones do not fit; corrupt the photos here"
+
+
 def load_data(spec: str, *, download: bool = False) -> Dataset:
     """Open data by its SPEC. No image is decoded yet.
 
     Args:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `masks:DIR` (images with a class
-            for each pixel), `parquet:FILE`, `idx:DIR`,
+            for each pixel), `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
+            `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
-            (objects that can be seen from any viewpoint; see docs/viewpoints.md), or a named set such as
+            (objects that can be seen from any viewpoint; see docs/viewpoints.md), `py:FILE_OR_MODULE:FACTORY` (the data
+            set that your own function returns, such as one of objects with your own renderer), or a named set such as
             `cifar10`; options after `?`, as in `folder:photos?size=224&mode=RGB`: `split`, `size` (short side in
             pixels, then the centre square), `mode` (RGB or L), `noise` (wrong labels made on purpose,
             `MODEL:RATE[:SEED]` with the models `symmetric`, `uniform`, `pair`, `asymmetric`, `class-frequency`),
             `longtail` (classes made ever smaller before that, `RATIO[:SEED]`), `labels` (a parquet or CSV file with the
             columns id and label that replaces labels, after all of these), `boxes` (a parquet or CSV file of objects'
-            boxes: `id, x, y, w, h, class`, centre and size as shares of the photo's), for folder, parquet and wds
+            boxes: `id, x, y, w, h`, and where known `class, crowd, area`; centre and size as shares of the photo's;
+            they take the place of the data's own), for folder, yolo, parquet and wds
             `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
             (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
         download: True allows a download where the SPEC's source has one.
@@ -109,6 +118,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     if dataset.options.labels is not None:
         dataset = with_labels(dataset, dataset.options.labels)
     if dataset.options.boxes is not None:
+        if isinstance(dataset, PublishedDataset):
+            raise DataError(_CUT.format(spec))
         table = read_box_table(dataset.options.boxes)
         table.check(dataset)
         dataset = dataset.with_boxes(table)
@@ -128,7 +139,10 @@ def _opened(spec: str, *, download: bool) -> Dataset:
 
 def _clean(options: Options) -> Dataset | None:
     """The clean samples that published files were made of, where the SPEC names them."""
-    return load_data(options.clean, download=options.download) if options.clean else None
+    clean = load_data(options.clean, download=options.download) if options.clean else None
+    if clean is not None and clean.boxes is not None:
+        raise DataError(_CUT.format(options.spec))
+    return clean
 
 
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:

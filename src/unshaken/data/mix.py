@@ -105,14 +105,16 @@ def mix_datasets(
         options: as of a SPEC; default none.
 
     Raises:
-        DataError: a part has no labels, classes or sizes of images differ, there are too few generated images of a
-            class, or the ratio is no number of 0 or more.
+        DataError: a part has boxes or no labels, classes or sizes of images differ, there are too few generated images
+            of a class, or the ratio is no number of 0 or more.
     """
     options = Options(spec="<mix>") if options is None else options
     spec = options.spec
     if not 0 <= ratio < math.inf:
         raise DataError(f"data {spec!r}: the ratio must be a number of 0 or more: generated images for each real one")
     labels = _labels(real, spec), _labels(made, spec)
+    if real.boxes is not None or made.boxes is not None:
+        raise DataError(f"data {spec!r}: a mix does not keep the boxes of its parts: give the mix a file of boxes")
     k = max(len(real.classes), int(labels[0].max(initial=-1)) + 1)
     if real.classes and made.classes and real.classes != made.classes:
         raise DataError(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.data.box_files import read_box_table
 from unshaken.data.dataset import Dataset
 from unshaken.data.idx import PREFIXES, find, open_idx
 from unshaken.data.parquet import open_parquet
@@ -42,6 +43,7 @@ class NamedSet:
         split_column: for a file whose splits are values of a column.
         packages: gives the folders where an installed package may have put it.
         torchvision: class name in `torchvision.datasets`, or None.
+        boxes: parquet file of the objects' boxes, beside that of the images; empty for none.
         photos: the collection from whose training photos it may have been taken, such as `ImageNet`; empty for none.
     """
 
@@ -52,6 +54,7 @@ class NamedSet:
     split_column: str | None = None
     packages: Callable[[], list[Path]] = list
     torchvision: str | None = None
+    boxes: str = ""
     photos: str = ""
 
 
@@ -113,7 +116,8 @@ NAMED: Mapping[str, NamedSet] = {
     "coco128": NamedSet(
         layout="parquet",
         parts={"train": "images.parquet"},
-        get="put images.parquet into $UNSHAKEN_DATA/coco128",
+        boxes="boxes.parquet",
+        get="put images.parquet, boxes.parquet and classes.txt into $UNSHAKEN_DATA/coco128",
     ),
 }
 
@@ -154,7 +158,11 @@ def open_named(name: str, options: Options) -> Dataset:
         for folder in folders:
             if (folder / file).is_file():
                 column = entry.split_column or "split"
-                return open_parquet(str(folder / file), options, split_column=column, classes=entry.classes)
+                found = open_parquet(str(folder / file), options, split_column=column, classes=entry.classes)
+                own_boxes = folder / entry.boxes
+                if options.boxes is None and own_boxes.is_file():
+                    return found.with_boxes(read_box_table(str(own_boxes)))
+                return found
     if entry.torchvision is not None:
         if options.split == "t10k":
             options = replace(options, split="test")

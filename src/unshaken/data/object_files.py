@@ -68,7 +68,7 @@ class ObjectFiles(Dataset):
             BadImage: the photo is not of the size that its annotations are for.
         """
         path = Path(self._files[index].path)
-        if self._sizes is not None:
+        if self._sizes is not None and index not in self.photo_sizes:
             width, height = form_of(path)[1]
             wide, high = self._sizes[index].tolist()
             if (width, height) != (wide, high):
@@ -76,6 +76,7 @@ class ObjectFiles(Dataset):
                     f"it has {width} x {height} pixels (EXIF orientation applied), and its annotations are for "
                     f"{wide} x {high}: its boxes do not fit"
                 )
+            self.photo_sizes[index] = width, height
         return path
 
     def content(self) -> Iterable[object]:

@@ -30,7 +30,7 @@ class Selection(Dataset):
             options=whole.options,
             bad={place[i]: why for i, why in whole.bad.items() if i in place},
         )
-        self.whole, self.rows = whole, rows
+        self.whole, self.rows, self.boxes = whole, rows, whole.boxes
 
     def fetch(self, index: int) -> Source:
         """The sample's input in the whole data set."""
@@ -39,6 +39,8 @@ class Selection(Dataset):
     def content(self) -> Iterable[object]:
         """The whole data's, and which samples are taken."""
         yield from self.whole.content()
+        if self.boxes is not None:
+            yield self.whole.fingerprint
         yield hashlib.blake2b(np.ascontiguousarray(self.rows).tobytes(), digest_size=16).hexdigest()
 
     def corrupted(self, name: str, severity: int) -> Dataset | None:

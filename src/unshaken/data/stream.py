@@ -17,7 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
-from unshaken.data.decode import BadImage, Pixels, Source, open_image, pixels_of
+from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import with_option
 
 
@@ -121,7 +121,10 @@ def _fetch(dataset: Dataset, index: int) -> Source | Reason:
     if index in dataset.bad:
         return Reason(dataset.bad[index])
     try:
-        return dataset.fetch(index)
+        source = dataset.fetch(index)
+        if dataset.boxes is not None and index not in dataset.photo_sizes:  # else it is fetched again, out of order
+            dataset.photo_sizes[index] = form_of(source)[1]
+        return source
     except BadImage as error:
         return Reason(error.reason)
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.core.errors import DataError
+from unshaken.attack import GMVFool
+from unshaken.core.errors import DataError, RunError
 from unshaken.run.store import RunDir
 
 TINY = "gmvfool:components=2,pairs=2,iterations=2,samples=5"
@@ -33,6 +34,8 @@ def test_a_run_has_rows_a_globe_and_the_hardest_views(tmp_path):
     run = RunDir(tmp_path / "run")
     assert len(run.rows("view_mixtures")) == 16
     assert 'id="viewpoints"' in (tmp_path / "run" / "report.html").read_text()
+    assert audit.summary["attacks"][0]["turns"][0]["accuracy"]["value"] == one["held"]["value"]
+    assert audit.summary["aggregates"]["worst_natural"] is None  # the search is an attacker
     condition = next(c for c in audit.summary["conditions"] if c["condition"] == "gmvfool")
     assert condition["accuracy"]["value"] == one["held"]["value"]
     assert all(i.shape == (3, 12, 12) for i in run.examples("gmvfool").values())
@@ -40,6 +43,28 @@ def test_a_run_has_rows_a_globe_and_the_hardest_views(tmp_path):
     next((tmp_path / "run" / "rows" / "outcomes").glob("gmvfool-*")).unlink()
     unshaken.attack(ByBrightness(8), "solids:1?size=12", TINY, out=tmp_path / "run", save_examples=8, resume=True)
     assert RunDir(tmp_path / "run").rows("views").to_pylist() == before
+
+
+def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole = unshaken.attack(ByBrightness(8), "solids:1?size=12", TINY, out=tmp_path / "whole").run
+    monkeypatch.setattr("unshaken.run.journal.Journal.__init__.__kwdefaults__", {"alive": lambda: None, "every": 0.0})
+    learn, searched = GMVFool.learn, []
+
+    def killed(self, objects, *rest):
+        searched.append(len(objects))
+        if len(searched) == 3:
+            raise KeyboardInterrupt
+        return learn(self, objects, *rest)
+
+    monkeypatch.setattr(GMVFool, "learn", killed)
+    monkeypatch.setattr(GMVFool, "width", lambda self, limit: 2)
+    out = {"out": tmp_path / "run"}
+    with pytest.raises(RunError, match="interrupted"):
+        unshaken.attack(ByBrightness(8), "solids:1?size=12", TINY, **out)
+    again = unshaken.attack(ByBrightness(8), "solids:1?size=12", TINY, **out, resume=True).run
+    assert searched == [2, 2, 2, 2, 2]  # the first four objects once, the others after the kill
+    for table in ("views", "view_mixtures"):
+        assert again.rows(table).to_pylist() == whole.rows(table).to_pylist()
 
 
 def test_a_bad_mesh_is_a_row(tmp_path):

@@ -10,7 +10,7 @@ from unshaken.core.errors import MissingExtra, ModelError, ParameterError, Unsha
 from unshaken.models import list_kinds, load_model
 from unshaken.models.loaders.options import read_lines
 
-CONTRACT = {"demo", "py", "torchvision", "timm", "hf", "openclip", "run", "onnx", "weights"}
+CONTRACT = {"demo", "py", "torchvision", "timm", "hf", "openclip", "run", "onnx", "weights", "tfjs"}
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_loading_leaves_the_random_state_and_draws_the_same_weights():
         ("demo?classes=/no/such/file", ParameterError, "cannot read '/no/such/file' as text"),
         ("demo?channels=2", ParameterError, "channels=2 must be 1 or 3"),
         ("torchvision:resnet18?weights=none&mean=1,2&std=1,2,3", ParameterError, "2 means but 3 stds"),
-        ("torchvision:resnet17", ParameterError, "torchvision has no classifier 'resnet17'; did you mean"),
+        ("torchvision:resnet17", ParameterError, "torchvision has no classifier or detector 'resnet17'; did you mean"),
         ("torchvision:resnet18@IMAGENET1K_V9", ParameterError, "no weights 'IMAGENET1K_V9'; did you"),
-        ("torchvision:fcn_resnet50", ParameterError, "torchvision has no classifier 'fcn_resnet50'"),
+        ("torchvision:fcn_resnet50", ParameterError, "torchvision has no classifier or detector 'fcn_resnet50'"),
         ("timm:resnt18", ParameterError, "timm has no model 'resnt18'; did you mean"),
         ("timm:resnet18.a9_in1k", ParameterError, "timm has no weights 'resnet18.a9_in1k'; did you mean"),
         ("imagenet:efficientnet-lite9", ParameterError, "did you mean"),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar, Literal, final
 
-import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from unshaken.attack.viewpoint._rendered_views import Render
+from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -21,32 +22,14 @@ from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.data.viewpoint.camera import ViewBox
-from unshaken.run.rows import Condition, Context, Part, declare_table, outcomes
+from unshaken.run.rows import Condition, Context, Journal, Part, outcomes
 
-COORDINATES = ("psi", "theta", "phi", "r", "dx", "dy")
 BOXES = {
     "natural": ViewBox((3, 45, 10, 0.25, 0.1, 0.1), (0, 0, 70, 4, 0, 0)),
     "upright": ViewBox((5, 180, 30, 0.5, 0.1, 0.1), (0, 0, 50, 4, 0, 0)),
     "whole": ViewBox(),
 }
 """Viewpoints: those of usual photos; all azimuths, 10 to 70 degrees above the horizon; and the published box."""
-VIEWS = declare_table(
-    "views",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("number", pa.int32()),
-        ("component", pa.int32()),
-        *((name, pa.float64()) for name in COORDINATES),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("confidence", pa.float64()),
-        ("correct", pa.bool_()),
-        ("loss", pa.float64()),
-        ("error", pa.string()),
-    ],
-)
 
 
 class Objects(State):
@@ -59,22 +42,6 @@ class Objects(State):
 
     number: Tensor
     labels: Tensor
-
-
-class ChosenViews(State):
-    """The views of each object that are judged.
-
-    Args:
-        views: `[N, Q, 6]`.
-        component: of a mixture, int64 `[N, Q]`; -1 where there is none, or each coordinate has its own.
-        forwards: passes that the choice cost, int64 `[N]`; as many pictures were rendered.
-        seconds: float64 `[N]`.
-    """
-
-    views: Tensor
-    component: Tensor
-    forwards: Tensor
-    seconds: Tensor
 
 
 class ViewAttack(Parameters):
@@ -125,19 +92,34 @@ class ViewAttack(Parameters):
     @abstractmethod
     def choose(
         self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
-    ) -> tuple[ChosenViews, Any]:
-        """The views to judge, and a mixture that they were drawn from, or None.
+    ) -> ChosenViews:
+        """The views to judge.
 
         Args:
-            objects: of a shard.
+            objects: some of a shard, numbered from 0.
             ids: of the objects.
             render: makes pictures.
             oracle: runs the model and counts its passes.
             rng: the objects' streams.
         """
 
-    def extra_rows(self, condition: Condition, batch: Batch, mixture: Any) -> list[Part]:
-        """Rows of a further table."""
+    def width(self, limit: int) -> int:
+        """Number of objects whose views are chosen together.
+
+        Args:
+            limit: images of one pass at most.
+        """
+        return limit
+
+    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:
+        """Rows of further tables.
+
+        Args:
+            condition: the attack.
+            batch: the objects.
+            chosen: their views.
+            broken: bool `[N]`: misclassified in one of them at least.
+        """
         return []
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
@@ -169,9 +151,8 @@ class ViewAttack(Parameters):
         def render(number: int, views: Tensor) -> Tensor:
             return given(batch.ids[number], views)
 
-        objects = Objects(torch.arange(len(batch), device=batch.images.device), batch.labels)
-        rng = SampleRng.of(context.seed, name, batch.ids).to(batch.images.device)
-        chosen, mixture = self.choose(objects, batch.ids, render, context.oracle, rng)
+        journal = None if context.journal is None else context.journal(condition.id)
+        chosen = self._choose_all(batch, given, context, journal)
         logits = torch.stack(
             [_judge(context.oracle, render, i, views) for i, views in enumerate(chosen.views)]
         )  # [N, Q, K]
@@ -188,7 +169,34 @@ class ViewAttack(Parameters):
             broken_by=[name if w else None for w in wrong.any(1).tolist()],
             images=lambda some: torch.cat([render(i, chosen.views[i, hardest[i], None]) for i in some.tolist()]),
         )
-        return [_view_rows(condition, batch, chosen, logits, loss), *self.extra_rows(condition, batch, mixture), part]
+        return [
+            view_rows(condition, batch, chosen, logits, loss),
+            *self.extra_rows(condition, batch, chosen, wrong.any(1)),
+            part,
+        ]
+
+    def _choose_all(
+        self, batch: Batch, render: Callable[[str, Tensor], Tensor], context: Context, journal: Journal | None
+    ) -> ChosenViews:
+        """The views of all objects; those of an interrupted run are taken from its journal."""
+        records = {} if journal is None else journal.found()
+        left = [i for i, name in enumerate(batch.ids) if name not in records]
+        rng, device = SampleRng.of(context.seed, self.info.name, batch.ids), batch.images.device
+        found = {name: ChosenViews.from_record(record).to(device) for name, record in records.items()}
+        for rows in torch.split(torch.tensor(left, dtype=torch.int64), max(1, self.width(context.oracle.limit))):
+            ids = [batch.ids[i] for i in rows.tolist()]
+            objects = Objects(torch.arange(len(ids), device=device), required(batch.labels)[rows.to(device)])
+            draw = partial(_render_named, render, ids)
+            chosen = self.choose(objects, ids, draw, context.oracle, rng[rows].to(device))
+            for i, name in enumerate(ids):
+                found[name] = chosen[slice(i, i + 1)]
+                if journal is not None:
+                    journal.keep(name, found[name].to_record())
+        return ChosenViews.concat([found[name] for name in batch.ids])
+
+
+def _render_named(render: Callable[[str, Tensor], Tensor], ids: Sequence[str], number: int, views: Tensor) -> Tensor:
+    return render(ids[number], views)
 
 
 def _judge(oracle: Oracle, render: Render, number: int, views: Tensor) -> Tensor:
@@ -198,21 +206,3 @@ def _judge(oracle: Oracle, render: Render, number: int, views: Tensor) -> Tensor
             images = render(number, some)
         found.append(oracle.exact(images))
     return torch.cat(found)
-
-
-def _view_rows(condition: Condition, batch: Batch, chosen: ChosenViews, logits: Tensor, loss: Tensor) -> Part:
-    n, count = logits.shape[:2]
-    labels, prediction = required(batch.labels)[:, None].expand(n, count), predict(logits)
-    views = chosen.views.double().flatten(0, 1).cpu()
-    columns: dict[str, Any] = {
-        "id": [i for i in batch.ids for _ in range(count)],
-        "number": list(range(count)) * n,
-        "component": [c if c >= 0 else None for c in chosen.component.flatten().tolist()],
-        **{name: views[:, j].numpy() for j, name in enumerate(COORDINATES)},
-        "label": labels.flatten().cpu().numpy(),
-        "prediction": prediction.flatten().cpu().numpy(),
-        "confidence": logits.double().softmax(-1).amax(-1).flatten().cpu().numpy(),
-        "correct": (prediction == labels).flatten().cpu().numpy(),
-        "loss": loss.double().flatten().cpu().numpy(),
-    }
-    return Part("views", condition, columns)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from unshaken.attack.viewpoint._evolution import START, Evolution, Rates, evolve, populate
 from unshaken.attack.viewpoint._rendered_views import Render, RenderedViews
-from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack
+from unshaken.attack.viewpoint.base import Objects, ViewAttack
+from unshaken.attack.viewpoint.chosen_views import ChosenViews
 from unshaken.attack.viewpoint.mixture import ViewMixture, entropy
 from unshaken.attack.viewpoint.saved_mixtures import mixture_rows, read_mixtures
 from unshaken.core.batch import Batch
@@ -160,30 +161,47 @@ class GMVFool(ViewAttack):
             rng: the objects' streams.
             start: mixtures to go on from.
         """
-        width = max(1, oracle.limit // (self.components + 2 * self.pairs))
-        return drive(MixtureSearch(self, render, start), objects, oracle, rng, width=width)
+        return drive(MixtureSearch(self, render, start), objects, oracle, rng, width=self.width(oracle.limit))
+
+    def width(self, limit: int) -> int:
+        """As many as give one pass of a population each."""
+        return max(1, limit // (self.components + 2 * self.pairs))
 
     def choose(
         self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
-    ) -> tuple[ChosenViews, Any]:
+    ) -> ChosenViews:
         """Learn the mixtures, and draw views from them."""
         start = read_mixtures(self.start, ids, self.box).to(objects.labels.device) if self.start else None
         found = self.learn(objects, render, oracle, rng, start)
         u, k = found.result.mixture.draw(rng.fold("judged"), self.samples)
         component = k[..., 0] if self.component == "joint" else torch.full_like(k[..., 0], -1)
-        return ChosenViews(self.views(u), component, found.forwards, found.seconds), found
+        result = found.result
+        return ChosenViews(self.views(u), component, found.forwards, found.seconds, result.mixture, result.fitness)
 
     def most_passes(self, classes: int) -> int:
         """All populations, and the views that are judged."""
         return self.iterations * (self.components + 2 * self.pairs) + self.samples
 
-    def extra_rows(self, condition: Condition, batch: Batch, mixture: Any) -> list[Part]:
-        """The mixtures, a row a component."""
-        found: Outcome[MixtureResult] = mixture
-        learned = found.result.mixture
+    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:
+        """The mixtures, a row a component, and what the search broke."""
+        mixture, fitness = chosen.mixture, chosen.fitness
+        if mixture is None or fitness is None:
+            return []
+        width = entropy(mixture, self.box, self.free)
+        turn = {
+            "condition": [condition.id],
+            "turn": [0],
+            "attack": [self.info.name],
+            "gradients": [False],
+            "standing": [len(batch)],
+            "broken": [int(broken.sum())],
+            "forwards": [int(chosen.forwards.sum())],
+            "backwards": [0],
+            "seconds": [float(chosen.seconds.sum())],
+        }
         return [
+            Part("turns", condition, turn),
             mixture_rows(
-                condition, batch.ids, learned, self.box, entropy=entropy(learned, self.box, self.free),
-                fitness=found.result.fitness, renders=found.forwards,
-            )
-        ]  # fmt: skip
+                condition, batch.ids, mixture, self.box, entropy=width, fitness=fitness, renders=chosen.forwards
+            ),
+        ]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from unshaken.attack.viewpoint._rendered_views import Render
-from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack
+from unshaken.attack.viewpoint.base import Objects, ViewAttack
+from unshaken.attack.viewpoint.chosen_views import ChosenViews
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -18,13 +19,13 @@ class UniformViews(ViewAttack):
 
     def choose(
         self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
-    ) -> tuple[ChosenViews, None]:
+    ) -> ChosenViews:
         """Draw the views; the model is not asked."""
         spread = rng.fold("views").uniform(self.samples, 6, low=-1, high=1)
         views = spread * spread.new_tensor(self.box.a) + spread.new_tensor(self.box.b)
         none = torch.zeros_like(objects.labels)
         component = none[:, None].expand(-1, self.samples) - 1
-        return ChosenViews(views, component, none, none.double()), None
+        return ChosenViews(views, component, none, none.double())
 
     def most_passes(self, classes: int) -> int:
         """One pass a view."""

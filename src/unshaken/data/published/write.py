@@ -36,13 +36,18 @@ class Writer(ABC):
         rows: which of them, int64 `[N]`.
 
     Raises:
-        DataError: a sample has no label, or the folder is not empty.
+        DataError: a sample has no label, the data has boxes, or the folder is not empty.
     """
 
     def __init__(self, root: Path, dataset: Dataset, rows: NDArray[np.int64]) -> None:
         labels = dataset.labels
         if labels is None:
             raise DataError(f"data {dataset.options.spec!r} has no labels, and the layout has a class for each image")
+        if dataset.boxes is not None:
+            raise DataError(
+                f"data {dataset.options.spec!r} has boxes of objects, which the layout does not hold: leave the option "
+                "boxes out, or audit the data itself"
+            )
         bad = next((int(i) for i in rows if int(i) in dataset.bad), None)
         if bad is not None:
             raise DataError(

@@ -60,17 +60,9 @@ class Exemplars:
         """The masks of all exemplars in bits, uint8 `[U, k, bytes]`; see `pack`."""
         per_unit = self.maps.shape[1] * self.size[0] * self.size[1]
         several = max(1, AT_ONCE // per_unit)
-        return (
-            torch.cat(
-                [
-                    pack(enlarge(maps, self.size) > limits[:, None, None, None])
-                    for maps, limits in zip(
-                        torch.split(self.maps, several), torch.split(self.thresholds, several), strict=True
-                    )
-                ]
-            )
-            * (self.samples >= 0)[..., None].byte()
-        )
+        parts = zip(torch.split(self.maps, several), torch.split(self.thresholds, several), strict=True)
+        packed = torch.cat([pack(enlarge(maps, self.size) > limits[:, None, None, None]) for maps, limits in parts])
+        return packed * (self.samples >= 0)[..., None].byte()
 
 
 def probe(

@@ -1,9 +1,9 @@
-"""`hf:NAME`: image classifiers of transformers, from a local folder or the hub's cache."""
+"""`hf:NAME`: image classifiers and object detectors of transformers, from a local folder or the hub's cache."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.documents import parse_json, read_text
 from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.models.loaders.hub import file_of_repository, offline
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import first_line, read_weights, refuse_disguised
+from unshaken.models.networks.box_output import BoxOutput, number_labels
+from unshaken.models.networks.query_detector import QueryDetector
 
 _RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
@@ -37,24 +40,29 @@ class LogitsOnly(nn.Module):
 
 @model_kind("hf", form="hf:FOLDER|OWNER/NAME")
 def load(spec: ModelSpec, download: bool) -> Classifier:
-    """An image classifier of transformers, with its image processor's mean, std and size and its class names.
+    """An image classifier or an object detector of transformers, with its image processor's settings and class names.
 
-    Code that a repository brings is never run.
+    A detector is known by its configuration (`architectures`). Photos are resized whole to the size of its processor,
+    or to the square of the short side where that is what the processor states. Code that a repository brings is never
+    run.
 
     Raises:
         MissingExtra: transformers is absent.
-        ModelError: the model is absent, damaged, no image classifier, or lacks weights.
+        ModelError: the model is absent, damaged, of another kind, or lacks weights.
     """
     why = f"model {str(spec)!r}"
     transformers = need("transformers", "transformers", "models", why)
     local = Path(spec.name).is_dir()
     if local:
         _look_at(Path(spec.name))
+        config = Path(spec.name, "config.json")
     else:
-        file_of_repository(spec.name, ("config.json",), spec, download=download)
+        config = file_of_repository(spec.name, ("config.json",), spec, download=download)
+    detects = _is_detector(config, why)
+    kind = transformers.AutoModelForObjectDetection if detects else transformers.AutoModelForImageClassification
     with offline(spec, unless=download and not local), _quiet(transformers):
         try:
-            model, notes = transformers.AutoModelForImageClassification.from_pretrained(
+            model, notes = kind.from_pretrained(
                 spec.name,
                 trust_remote_code=False,
                 local_files_only=local or not download,
@@ -67,18 +75,42 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if absent:
         raise ModelError(
             f"{why}: {len(absent)} weights are missing from its file ({', '.join(absent[:3])}): it is not a trained "
-            "classifier"
+            f"{'detector' if detects else 'classifier'}"
         )
     mean, std = _normalisation(look)
-    names = model.config.id2label
+    labels = [str(model.config.id2label[i]) for i in range(len(model.config.id2label))]
+    classes: Sequence[str] = labels
+    net: nn.Module = LogitsOnly(model.float())
+    if detects:
+        classes, numbers = number_labels(labels)
+        net = BoxOutput(QueryDetector(model.float(), len(numbers)), numbers=numbers)
     return Classifier(
-        LogitsOnly(model.float()),
+        net,
         mean=mean,
         std=std,
-        classes=[str(names[i]) for i in range(len(names))],
-        view=_view(look, getattr(model.config, "num_channels", 3)),
+        classes=classes,
+        view=_whole_view(look) if detects else _view(look, getattr(model.config, "num_channels", 3)),
         name=f"hf:{spec.name}",
     )
+
+
+def _is_detector(config: Path, why: str) -> bool:
+    """Whether a configuration is that of a detector of objects."""
+    try:
+        found = parse_json(read_text(config), f"{why}: config.json", ModelError)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{why}: config.json cannot be read: {error}") from None
+    names = found.get("architectures") if isinstance(found, dict) else None
+    return any(str(name).endswith("ForObjectDetection") for name in (names if isinstance(names, list) else ()))
+
+
+def _whole_view(look: dict[str, Any]) -> View | None:
+    """A detector's view: the whole photo, in the size or the square of the short side that its processor states."""
+    size = look.get("size") or {}
+    height = size.get("height") or size.get("shortest_edge") or size.get("max_height")
+    width = size.get("width") or size.get("shortest_edge") or size.get("max_width")
+    interpolation = _RESAMPLE.get(int(look.get("resample") or 2), "bicubic")
+    return View(height, width, interpolation=interpolation, whole=True) if height and width else None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unshaken.core.errors import ModelError
+from unshaken.core.texts import first_line as first_line
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -137,12 +138,6 @@ def check_digest(path: Path, digest: str, command: str) -> None:
             f"{path} is damaged or another file: its SHA-256 begins {found[: len(digest)]}, not {digest}; "
             f"delete it and download it again: {command}"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, 200 characters at most, or its class where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ from unshaken.core.errors import ModelError
 
 MOST = 100
 """Detections of an image that are kept, the best scored ones, as COCO's figures count them."""
+NO_CLASS = ("__background__", "no person", "N/A")
+"""Names of published detectors for labels that are no class of objects."""
 KEYS = ("boxes", "labels", "scores")
 
 
@@ -25,13 +27,16 @@ class BoxOutput(nn.Module):
         net: takes images `[N, C, H, W]` and returns for each a dict of `boxes` `[d, 4]` as (left, top, right, bottom)
             in pixels of the image, `labels` `[d]` and `scores` `[d]`, as torchvision's detectors do.
         most: detections of an image that are kept.
+        numbers: the class of each of the net's labels, -1 where it stands for none; None where labels are classes.
     """
 
     task: ClassVar[str] = "detection"
+    numbers: Tensor | None
 
-    def __init__(self, net: nn.Module, most: int = MOST) -> None:
+    def __init__(self, net: nn.Module, most: int = MOST, numbers: Sequence[int] | None = None) -> None:
         super().__init__()
         self.net, self.most = net, most
+        self.register_buffer("numbers", None if numbers is None else torch.tensor(numbers), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Detections by falling score, filled up with empty rows.
@@ -51,10 +56,28 @@ class BoxOutput(nn.Module):
         return torch.stack([torch.cat([row, empty[len(row) :]]) for row, empty in zip(rows, out, strict=True)])
 
     def _rows(self, one: Mapping[str, Tensor]) -> Tensor:
-        scores = one["scores"].float()
+        boxes, labels, scores = one["boxes"].float(), one["labels"].long(), one["scores"].float()
+        if self.numbers is not None:
+            if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.numbers):
+                raise ModelError(f"a detector gave a label that is not one of 0 to {len(self.numbers) - 1}")
+            labels = self.numbers[labels]
+            boxes, labels, scores = boxes[labels >= 0], labels[labels >= 0], scores[labels >= 0]
         best = scores.argsort(descending=True, stable=True)[: self.most]
-        labels = one["labels"][best].float()
-        return torch.cat([one["boxes"][best].float(), labels[:, None], scores[best][:, None]], 1)
+        return torch.cat([boxes[best], labels[best, None].float(), scores[best, None]], 1)
+
+
+def number_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
+    """The names that are classes of objects, and the number among them of each name; see `BoxOutput`.
+
+    Args:
+        names: by label; those of `NO_CLASS` stand for none.
+
+    >>> number_labels(["__background__", "person", "N/A", "car"])
+    (('person', 'car'), [-1, 0, -1, 1])
+    """
+    classes = tuple(name for name in names if name not in NO_CLASS)
+    places = iter(range(len(classes)))
+    return classes, [-1 if name in NO_CLASS else next(places) for name in names]
 
 
 def _fits(one: Any) -> bool:

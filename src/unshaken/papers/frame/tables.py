@@ -27,7 +27,7 @@ SHARED: Mapping[str, str] = {
     "verifications": "unshaken.certify.smt.smt",
     "looks": "unshaken.harden.engine._verdict",
     "oracle_bounded": "unshaken.attack.semantic.oracle_rows",
-    "views": "unshaken.attack.viewpoint.base",
+    "views": "unshaken.attack.viewpoint.chosen_views",
     "view_mixtures": "unshaken.attack.viewpoint.saved_mixtures",
 }
 """Tables of the house that any row may write to under their own names, and the modules that declare them."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken import measure
-from unshaken.attack.viewpoint.base import VIEWS
+from unshaken.attack.viewpoint.chosen_views import VIEWS
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.run import RunDir
 

@@ -67,6 +67,7 @@ class Detection(Task):
         0.5; `prediction` is their number, `confidence` the highest score.
         """
         images, flags = columns.pop("images", None), tuple(columns.pop("flags", ()))
+        distance: Tensor | None = columns.pop("distance", None)
         found, objects = rows_of(outputs), rows_of(required(batch.boxes))
         sure = [one[one[:, 5] >= SURE] for one in found]
         shared = {
@@ -74,6 +75,7 @@ class Detection(Task):
             "prediction": [len(one) for one in sure],
             "confidence": [float(one[:, 5].max(initial=0)) for one in found],
             "loss": [1 - f1(one, truth) for one, truth in zip(sure, objects, strict=True)],
+            **({} if distance is None else {"distance": distance.double().cpu().numpy()}),
             **cost_columns(len(batch), **columns),
         }
         boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}

@@ -1,0 +1,1 @@
+"""Attacks on detectors of objects: objects vanish, appear, change their class or place."""

@@ -1,0 +1,313 @@
+"""`DetectionAttack`: what all attacks on detectors of objects share: a projected ascent, its judgement, its rows."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.detection.overlap import with_a_row
+from unshaken.attack.engine.ball import NORMS, Ball, distance
+from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.driver import drive
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.query import Answer, Goal, Gradient, Objective
+from unshaken.core.registry import Parameters
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Context, Part
+
+
+class DetectionProblem(State):
+    """What an attack on a detector knows of each sample.
+
+    Args:
+        ball: the budget.
+        objects: those of the image, `[N, M, 7]`, M at least 1; see `unshaken.core.boxes`.
+        found: detections of the unchanged image, `[N, D, 6]`.
+        shift: what an attack adds to a class to reach another one, 1 to K - 1, int64 `[N]`; 0 where there is none.
+        classes: number K of the detector's classes; 0 where their names are not known.
+    """
+
+    ball: Ball
+    objects: Tensor
+    found: Tensor
+    shift: Tensor
+    classes: int
+
+
+class DetectionState(State):
+    """One row a sample: its problem, the current point, and the best one so far with its objective."""
+
+    problem: DetectionProblem
+    x: Tensor
+    best: Tensor
+    value: Tensor
+    step: Tensor
+
+
+class DetectionEnd(State):
+    """Where a search ended: the last point, and the best one that was asked about."""
+
+    last: Tensor
+    best: Tensor
+
+
+class DetectionResult(State):
+    """Result of an attack on each sample, in the order of the batch.
+
+    Args:
+        images: `[N, C, H, W]`, inside the budget and [0, 1].
+        outputs: of the exact model by a fresh float32 pass on them, `[N, D, 6]`.
+        value: the attack's objective on these outputs, `[N]`; never below that of the unchanged image.
+        distance: norm of the change, float64 `[N]`.
+        forwards: passes of this budget, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+    """
+
+    images: Tensor
+    outputs: Tensor
+    value: Tensor
+    distance: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+class DetectionAttack(Parameters):
+    """Base class of attacks on detectors of objects: projected ascent on an objective of the detections.
+
+    A subclass says what rises. Gradients reach the scores and corners of detections that the model puts out: what its
+    threshold or its suppression of overlapping boxes has removed gives none. Of all points of the search the best and
+    the last are judged by fresh float32 passes of the exact model, and that of the larger objective stands, or the
+    unchanged image if it is neither.
+    """
+
+    room: ClassVar[str] = "attack"
+    tasks: ClassVar[tuple[str, ...]] = ("detection",)
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    norms: ClassVar[tuple[str, ...]] = NORMS
+    needs_labels: ClassVar[bool] = False
+    minimal: ClassVar[bool] = False
+
+    steps: PositiveInt = Field(20, description="gradient steps")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
+
+    @abstractmethod
+    def objective(self, problem: DetectionProblem) -> Objective:
+        """What is to rise: from an answer whose `logits` are detections `[N, D, 6]` to `[N]`, with gradients."""
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """The set that is searched."""
+        return Ball.of(clean, eps, norm)
+
+    def most_passes(self, classes: int) -> int | None:
+        """Forward and backward passes that one budget spends on a sample at most."""
+        return 2 * self.steps + 2
+
+    @final
+    def attack(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        *,
+        norm: str | None = None,
+        eps: Sequence[float] = (),
+        seed: int = 0,
+        clean: Tensor | None = None,
+    ) -> list[DetectionResult]:
+        """Attack every sample under each budget.
+
+        Budgets are taken from small to large; what was found in a smaller ball stands in the larger too.
+
+        Args:
+            oracle: runs the model and counts its passes; the model in evaluation mode.
+            batch: images in [0, 1] with their objects.
+            norm: one of the attack's `norms`; None for an attack that has none.
+            eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms.
+            seed: the run seed.
+            clean: detections of the images, when already paid for.
+
+        Returns:
+            One record a budget, in the order of `eps`.
+
+        Raises:
+            ParameterError: norm or eps are not allowed, or the objects are not known.
+            ModelError: the model gives no gradients.
+        """
+        radii = self._check_budgets(norm, eps)
+        oracle.check_gradients()
+        if batch.boxes is None:
+            raise ParameterError(f"{self.info.name}: the data has no boxes; give a file of them by the option boxes")
+        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
+        found = oracle.exact(batch.images) if clean is None else clean
+        results: dict[float, DetectionResult] = {}
+        previous = None
+        for radius in sorted(set(radii)):
+            previous = results[radius] = self._under(oracle, batch, norm or "linf", radius, seed, found, previous)
+        return [results[radius] for radius in radii]
+
+    def _under(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        norm: str,
+        radius: float,
+        seed: int,
+        found: Tensor,
+        previous: DetectionResult | None,
+    ) -> DetectionResult:
+        """Search under one budget, and judge: the unchanged image, the smaller budget's, the best and the last."""
+        clean, rng = batch.images, SampleRng.of(seed, self.info.name, batch.ids).to(batch.images.device)
+        ball = self.ball(clean, torch.full((len(batch),), radius, device=clean.device), norm, rng)
+        count = len(oracle.model.classes)
+        shift = rng.fold("class").integers(1, count, 1)[:, 0] if count > 1 else torch.zeros_like(rng.keys)
+        problem = DetectionProblem(ball, with_a_row(required(batch.boxes)), found, shift, count)
+        nothing = torch.zeros(len(batch), dtype=torch.int64, device=clean.device)
+        objective = self.objective(problem)
+        with torch.no_grad():
+            value = objective(Answer(logits=found)).nan_to_num(-math.inf)
+        result = previous or DetectionResult(clean, found, value, nothing.double(), nothing, nothing, nothing.double())
+        result = result.replace(forwards=nothing, backwards=nothing, seconds=nothing.double())
+        if not len(batch) or radius == 0:
+            return result
+        outcome = drive(_Ascent(self), problem, oracle, rng)
+        for x in (outcome.result.last, outcome.result.best):
+            outputs = oracle.exact(x)
+            with torch.no_grad():
+                value = objective(Answer(logits=outputs)).nan_to_num(-math.inf)
+            better = (value > result.value) & ball.contains(x)
+            result = result.replace(
+                images=torch.where(_wide(better, x), x, result.images),
+                outputs=torch.where(_wide(better, outputs), outputs, result.outputs),
+                value=torch.where(better, value, result.value),
+            )
+        return result.replace(
+            distance=distance(result.images, clean, norm),
+            forwards=outcome.forwards + 2,
+            backwards=outcome.backwards,
+            seconds=outcome.seconds,
+        )
+
+    def start(self, problem: DetectionProblem, rng: SampleRng) -> DetectionState:
+        """A random point of the ball, or the unchanged image."""
+        x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
+        none = torch.full_like(problem.ball.eps, -math.inf)
+        return DetectionState(problem, x, problem.ball.clean, none, torch.zeros_like(problem.shift))
+
+    def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
+        """The next point: a step along the norm's steepest direction, back into the ball."""
+        ball = state.problem.ball
+        return ball.project(state.x + self.step_size * ball.radius * ball.steepest(gradient, state.x))
+
+    def finished(self, state: DetectionState, outputs: Tensor) -> Tensor:
+        """Bool `[N]`: nothing more to gain at the current point, whose detections are given."""
+        return torch.zeros_like(state.step, dtype=torch.bool)
+
+    def _check_budgets(self, norm: str | None, eps: Sequence[float]) -> list[float]:
+        name = self.info.name
+        if not self.norms:
+            if eps:
+                raise ParameterError(f"{name}: has no eps; its budget is set by its own parameters: omit eps")
+            return [math.inf]
+        if norm not in self.norms:
+            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
+        if not eps:
+            raise ParameterError(f"{name}: give eps, such as [8/255]")
+        for radius in eps:
+            if not (radius >= 0 and math.isfinite(radius)):
+                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
+        return list(eps)
+
+    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+
+    @final
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a budget; one for an attack without norms.
+
+        Raises:
+            ParameterError: norm or eps is not allowed, or severities are given.
+        """
+        if severities:
+            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
+        radii = self._check_budgets(norm if self.norms else None, eps)
+        if not self.norms:
+            return [Condition(label, self.info.name)]
+        return [Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm) for e in radii]
+
+    @final
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard, by the task of the model: its detections on the attacked images."""
+        found = self.attack(
+            context.oracle,
+            batch,
+            norm=conditions[0].norm if self.norms else None,
+            eps=[c.eps for c in conditions if c.eps is not None],
+            seed=context.seed,
+            clean=context.clean,
+        )
+        parts = []
+        for condition, one in zip(conditions, found, strict=True):
+            parts += context.rows(
+                condition,
+                batch,
+                one.outputs,
+                forwards=one.forwards,
+                backwards=one.backwards,
+                seconds=one.seconds,
+                distance=one.distance if self.norms else None,
+                images=one.images.__getitem__,
+            )
+        return parts
+
+
+class _Ascent:
+    """A `DetectionAttack` as a search of the driver."""
+
+    def __init__(self, attack: DetectionAttack) -> None:
+        self.attack = attack
+
+    def start(self, samples: DetectionProblem, rng: SampleRng) -> DetectionState:
+        """Each sample's first state."""
+        return self.attack.start(samples, rng)
+
+    def ask(self, state: DetectionState) -> Gradient:
+        """The gradient of the objective at the current point."""
+        return Gradient(state.x, of=self.attack.objective(state.problem))
+
+    def tell(self, state: DetectionState, answer: Answer) -> DetectionState:
+        """The best point so far, and the next one."""
+        value = required(answer.value).nan_to_num(-math.inf)
+        better = value > state.value
+        over = self.attack.finished(state, required(answer.logits))
+        x = self.attack.move(state, required(answer.gradient).nan_to_num(0.0))
+        return state.replace(
+            x=torch.where(_wide(over, x), state.x, x),
+            best=torch.where(_wide(better, x), state.x, state.best),
+            value=torch.where(better, value, state.value),
+            step=torch.where(over, self.attack.steps, state.step + 1),
+        )
+
+    def done(self, state: DetectionState) -> Tensor:
+        """All steps made."""
+        return state.step >= self.attack.steps
+
+    def result(self, state: DetectionState) -> DetectionEnd:
+        """The last point, and the best one."""
+        return DetectionEnd(state.x, state.best)
+
+    def goal(self, state: DetectionState) -> Goal | None:
+        """None: an attack on detections goes on to its own end."""
+        return None
+
+
+def _wide(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.view(-1, *(1,) * (like.ndim - 1))

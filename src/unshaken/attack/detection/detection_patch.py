@@ -1,0 +1,44 @@
+"""Adversarial patch against a detector: some pixels are free, all others stay."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
+from unshaken.attack.detection.detection_pgd import SoftF1Loss
+from unshaken.attack.engine.ball import Ball
+from unshaken.core.registry import register
+from unshaken.core.rng import SampleRng
+from unshaken.stress.patch.patch_corruption import cell_masks, cell_side
+
+
+@register("detection-patch", reference="Lee & Kolter 2019, arXiv:1906.11897")
+class DetectionPatch(DetectionAttack):
+    """Detection patch: signed gradient ascent on the pixels of a patch, which need not cover an object.
+
+    Its place is drawn for each sample, a cell of a grid or several; the loss is that of `detection-pgd`.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ()
+
+    steps: PositiveInt = Field(50, description="gradient steps")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, in units of the pixel range")
+    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    cells: PositiveInt = Field(1, description="number of cells to attack")
+
+    def objective(self, problem: DetectionProblem) -> SoftF1Loss:
+        """See `SoftF1Loss`."""
+        return SoftF1Loss(problem.objects)
+
+    def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
+        """All images that differ from the clean one under the patch alone.
+
+        Raises:
+            ParameterError: the patch does not fit into the images.
+        """
+        height, width = clean.shape[2:]
+        mask = cell_masks(rng, height, width, side=cell_side(self.size, height, width), cells=self.cells)
+        return Ball.region(clean, mask.to(clean.device))

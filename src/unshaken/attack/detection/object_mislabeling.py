@@ -1,0 +1,44 @@
+"""Object mislabeling: objects are found under other classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
+from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Objective
+from unshaken.core.registry import register
+
+
+class WrongClass(Objective):
+    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones.
+
+    Args:
+        objects: `[N, M, 7]`.
+    """
+
+    objects: Tensor
+
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`, in nats."""
+        boxes = required(answer.logits)
+        there, same = fits(boxes, self.objects) & is_there(self.objects)[:, None], of_same_class(boxes, self.objects)
+        right = (there & same).any(2)
+        wrong = there.any(2) & ~right
+        zero = torch.zeros_like(boxes[..., 5])
+        return (torch.where(wrong, log_score(boxes), zero) + torch.where(right, log_absence(boxes), zero)).sum(1)
+
+
+@register("object-mislabeling", reference="Chow et al. 2020, arXiv:2004.04320")
+class ObjectMislabeling(DetectionAttack):
+    """Object mislabeling: raises detections of wrong classes that fit objects, and lowers those of the right class.
+
+    A detector that puts out only the best class of each place shows its other classes once they have won; until then
+    the right class falls, as under `object-vanishing`, but only where it fits an object.
+    """
+
+    def objective(self, problem: DetectionProblem) -> WrongClass:
+        """See `WrongClass`."""
+        return WrongClass(problem.objects)

@@ -1,0 +1,1 @@
+"""Graph models of TensorFlow.js as torch modules: `read_graph` reads the files, `GraphNet` computes."""
