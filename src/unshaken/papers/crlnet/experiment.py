@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.progress import track
@@ -117,7 +118,7 @@ def last_maps(model: Classifier, images: Tensor) -> str:
 def changed(split: Split, condition: str, seed: int) -> Tensor:
     """Images under a condition, uint8."""
     name, severity = CONDITIONS[condition]
-    batch = find_method(name).cls().apply(split.batch(), severity, seed)
+    batch: Batch = find_method(name).cls().apply(split.batch(), severity, seed)
     return batch.images.mul(255).round().byte()
 
 

@@ -101,8 +101,8 @@ def features_of_task(model: Classifier, training: Split, testing: Split, *, ever
     learned = [layer_features(model, images, [*names, last]) for images in pixels]
     found = {
         CNN: kind_of(learned, last),
-        PIXELS: Kind(*(unit(s.images.flatten(1).numpy() / 255) for s in (training, testing))),
-        HOG: Kind(*(unit(hog_features(s.images)) for s in (training, testing))),
+        PIXELS: Kind(pixel_features(training.images), pixel_features(testing.images)),
+        HOG: Kind(unit(hog_features(training.images)), unit(hog_features(testing.images))),
     }
     for i, layer in enumerate(sweep):
         found[f"layer{i}"] = kind_of(learned, layer.name, layer.depth)
@@ -117,10 +117,15 @@ def several_views(model: Classifier, training: Split, testing: Split) -> dict[st
     last, made = last_layer(model.net) + INPUT, []
     for split in (training, testing):
         views = sixteen_views(split.images)[:, list(FOUR)].flatten(0, 1)
-        found = layer_features(model, prepared(model, views), [last])[last].unflatten(0, (-1, len(FOUR)))
-        made.append(unit(found.numpy()))
+        found = layer_features(model, prepared(model, views), [last])[last]
+        made.append(unit(found.view(len(split), len(FOUR), -1).numpy()))
     powered = [signed_power(v) for v in made]
     return {PLAIN: Kind(made[0][:, 0], made[1][:, 0]), AUGMENTED: Kind(powered[0], powered[1])}
+
+
+def pixel_features(images: Tensor) -> Features:
+    """All values of each image, uint8 `[N, C, H, W]`, as a unit vector."""
+    return unit(images.flatten(1).numpy() / 255)
 
 
 def kind_of(found: list[dict[str, Tensor]], layer: str, depth: float = WHOLE) -> Kind:
