@@ -25,7 +25,7 @@ from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Entry, Job, RunConfig, RunDir
-from unshaken.run.align import align, align_boxes
+from unshaken.run.align import align, align_boxes, align_masks
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
@@ -37,6 +37,7 @@ from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
 from unshaken.run.task import CLASSIFICATION
 from unshaken.tasks.find import make_task
+from unshaken.tasks.segmentation.task import Segmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +137,12 @@ def prepare_run(
 
 
 def _align(inputs: Inputs, *, needed: bool) -> tuple[Inputs, LabelRecord | None]:
-    """Inputs whose labels, or whose boxes, are of the model's classes, and how they became so."""
+    """Inputs whose labels, boxes or masks are of the model's classes, and how they became so."""
     classifier, dataset = inputs.classifier, inputs.dataset
     name = f"model {classifier.name!r}"
+    if classifier.task == Segmentation.name:
+        dataset, record = align_masks(dataset, classifier.classes, model=name)
+        return replace(inputs, dataset=dataset.within(inputs.outputs)), record
     if classifier.task != CLASSIFICATION.name:
         dataset, record = align_boxes(dataset, classifier.classes, model=name)
         outputs = inputs.outputs or len(dataset.classes)
@@ -166,7 +170,7 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     check_model(classifier, first)
     images = first.to(device)
     outputs = len(classifier.classes)
-    if classifier.task == "classification":
+    if classifier.task in (CLASSIFICATION.name, Segmentation.name):
         with evaluating(classifier), torch.no_grad():
             outputs = int(classifier(images[:1]).shape[1])
     return Inputs(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, UnshakenError
+from unshaken.core.masks import IGNORED
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import Options
 
@@ -263,8 +264,12 @@ class Dataset(ABC):
         """
         other = copy.copy(self)
         if self.labels is not None:
-            over = np.flatnonzero(self.labels >= classes)
-            found = {int(i): f"label {self.labels[i]} is out of range: the model has {classes} classes" for i in over}
+            masks = self.labels.ndim > 1
+            over = (self.labels >= classes) & ~(masks & (self.labels == IGNORED))
+            rows = np.flatnonzero(over.any((1, 2)) if masks else over)
+            what = "its mask: class" if masks else "label"
+            labels = {int(i): self.labels[i][over[i]].max() if masks else self.labels[i] for i in rows}
+            found = {i: f"{what} {k} is out of range: the model has {classes} classes" for i, k in labels.items()}
             other.bad = {**found, **self.bad}
         return other
 

@@ -53,8 +53,8 @@ def aside(title: str, note: str = "") -> Column:
 
 
 def metric(row: Mapping[str, Any]) -> Row | None:
-    """The figure that pages show: mAP of a detector, accuracy, or without labels consistency with the prediction."""
-    figure: Row | None = row.get("map") or row.get("accuracy") or row.get("consistency")
+    """The figure that pages show: mAP or mIoU, accuracy, or without labels consistency with the prediction."""
+    figure: Row | None = row.get("map") or row.get("miou") or row.get("accuracy") or row.get("consistency")
     return figure
 
 

@@ -11,8 +11,12 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
+from unshaken.report.read.overlaps import paired_mious
 from unshaken.report.read.paired_maps import paired_maps
 from unshaken.run import Condition, RunConfig, RunDir, read_config
+
+PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
+"""What pairs two runs of each task but classification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +209,8 @@ def compare_frames(
         name = new.conditions[j].id
         try:
             first, second, paired[name] = (
-                paired_maps(RunDir(baseline), old, RunDir(candidate), new, name, complete_only=complete_only)
-                if after.task == "detection"
+                PAIRED[after.task](RunDir(baseline), old, RunDir(candidate), new, name, complete_only=complete_only)
+                if after.task in PAIRED
                 else _paired_accuracy(old, places[name], new, j, complete_only=complete_only)
             )
         except ParameterError as error:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
+from unshaken.core.masks import IGNORED
 from unshaken.data import Dataset
 from unshaken.models.class_names import ClassNames, is_wordnet_id
 from unshaken.run.label_record import LabelRecord
@@ -100,6 +101,31 @@ def align_boxes(dataset: Dataset, classes: Sequence[str], *, model: str = "the m
         raise DataError(f"a box of data {spec!r} is of class {int(labels.max())}; {model} has {len(classes)} classes")
     other = dataset.renumbered_boxes(labels, classes or dataset.classes)
     return other, record
+
+
+def align_masks(dataset: Dataset, classes: Sequence[str], *, model: str = "the model") -> tuple[Dataset, LabelRecord]:
+    """Renumber the classes of a data set's masks as the model numbers its own; see `align`.
+
+    Args:
+        dataset: with masks, whose classes number its own `classes`.
+        classes: the model's, in logit order; empty when unknown.
+        model: what messages call it.
+
+    Raises:
+        DataError: the data has no masks, or a class that stands at a pixel is none of the model's.
+    """
+    spec, masks = dataset.options.spec, dataset.labels
+    if masks is None or masks.ndim < 3:
+        raise DataError(
+            f"{model} gives a class for each pixel and data {spec!r} has no masks: give a folder that holds images and "
+            "masks, as masks:FOLDER"
+        )
+    there = np.unique(masks)
+    found = align(dataset.renumbered(there[there != IGNORED].astype(np.int64), dataset.classes), classes, model=model)
+    record = found.record or LabelRecord(by="positions", why="the classes of the masks are numbers without names")
+    table = np.arange(256, dtype=masks.dtype)
+    table[there[there != IGNORED]] = required_labels(found.dataset)
+    return dataset.renumbered(table[masks], classes or dataset.classes), record
 
 
 def required_labels(dataset: Dataset) -> NDArray[np.int64]:

@@ -7,8 +7,9 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.data import Dataset
 from unshaken.run.task import CLASSIFICATION, Task
 from unshaken.tasks.detection.task import Detection
+from unshaken.tasks.segmentation.task import Segmentation
 
-TASKS = (CLASSIFICATION.name, Detection.name)
+TASKS = (CLASSIFICATION.name, Detection.name, Segmentation.name)
 
 
 def make_task(name: str, dataset: Dataset, view: View | None) -> Task:
@@ -26,4 +27,6 @@ def make_task(name: str, dataset: Dataset, view: View | None) -> Task:
         return CLASSIFICATION
     if name == Detection.name:
         return Detection(dataset, view)
+    if name == Segmentation.name:
+        return Segmentation()
     raise ParameterError(f"there is no task {name!r}; {did_you_mean(name, TASKS)}")

@@ -54,7 +54,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
                     f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}: "
                     f"{type(error).__name__}: {first_line(error)}{_hint(classifier, batch)}"
                 ) from error
-            _check_output(classifier, output, len(batch))
+            _check_output(classifier, output, batch)
 
 
 def fingerprint(classifier: Classifier) -> str:
@@ -111,10 +111,13 @@ def _hint(classifier: Classifier, batch: Tensor) -> str:
     return "; it takes one image alone: use --batch-size 1"
 
 
-def _check_output(classifier: Classifier, output: Any, n: int) -> None:
+def _check_output(classifier: Classifier, output: Any, images: Tensor) -> None:
+    n = len(images)
     if classifier.task == "detection":  # `BoxOutput` has checked its form
         return
-    what = f"model {classifier.name!r} must return logits, a float tensor [N, K]; it returns"
+    pixels = classifier.task == "segmentation"
+    form = "[N, K, H, W]" if pixels else "[N, K]"
+    what = f"model {classifier.name!r} must return logits, a float tensor {form}; it returns"
     if isinstance(output, Mapping):
         raise ModelError(f"{what} a {type(output).__name__} with keys {list(output)}: return {_likely(output)}")
     if isinstance(output, tuple | list):
@@ -123,8 +126,13 @@ def _check_output(classifier: Classifier, output: Any, n: int) -> None:
         raise ModelError(f"{what} a {type(output).__name__}")
     if not output.is_floating_point():
         raise ModelError(f"{what} {output.dtype}: return logits, not labels or anything complex")
-    if output.ndim != 2 or len(output) != n:
-        raise ModelError(f"{what} shape {tuple(output.shape)} for {n} image{'s' * (n > 1)}")
+    if pixels:
+        _check_size(what, output, images)
+    elif output.ndim != 2 or len(output) != n:
+        hint = ""
+        if output.ndim == 4 and output.shape[2:] == images.shape[2:]:
+            hint = ": for a class for each pixel give the net an attribute task = 'segmentation'"
+        raise ModelError(f"{what} shape {tuple(output.shape)} for {n} image{'s' * (n > 1)}{hint}")
     if output.shape[1] < 2:
         raise ModelError(
             f"{what} {output.shape[1]} logit per sample; the minimum is 2: return one logit for each class"
@@ -132,6 +140,18 @@ def _check_output(classifier: Classifier, output: Any, n: int) -> None:
     if classifier.classes and len(classifier.classes) != output.shape[1]:
         raise ModelError(
             f"model {classifier.name!r} gives {output.shape[1]} logits, but {len(classifier.classes)} classes are named"
+        )
+
+
+def _check_size(what: str, output: Tensor, images: Tensor) -> None:
+    """Refuse logits of pixels that are not as large as the images.
+
+    Raises:
+        ModelError: naming both shapes.
+    """
+    if output.ndim != 4 or (len(output), *output.shape[2:]) != (len(images), *images.shape[2:]):
+        raise ModelError(
+            f"{what} shape {tuple(output.shape)} for images {tuple(images.shape)}: return logits as large as the images"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ class UNet(Small):
     Source: Ronneberger et al. 2015, arXiv:1505.04597.
     """
 
+    task: ClassVar[str] = "segmentation"
     telling = ("head.weight", "down.0.0.0.weight")
 
     def __init__(

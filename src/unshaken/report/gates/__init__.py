@@ -22,7 +22,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
 from unshaken.report.compare import RunComparison
 from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
-from unshaken.report.gates.figures import NEAREST, NON_FINITE, OBJECTS, figures_of, shown_gate
+from unshaken.report.gates.figures import NEAREST, NON_FINITE, OF_TASKS, figures_of, shown_gate
 
 NO_REGRESSION = "no-regression"
 
@@ -39,7 +39,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b and not _same(a, b),
     "==": _same,
 }
-_METRICS = ("accuracy", "consistency", *OBJECTS, *NEAREST, *DETECTOR)
+_METRICS = ("accuracy", "consistency", *(m for names in OF_TASKS.values() for m in names), *NEAREST, *DETECTOR)
 _ENDS = ("value", "low", "high")
 _KEYS = ("severity", "eps", "norm")
 _WORDS = ("norm", "group", "set")
@@ -78,7 +78,8 @@ class Gate:
         text: as written.
         name: what it is about; `no-regression` for the comparison with a baseline.
         selection: `severity`, `eps` and `norm` that a condition must have, `group` and `set` of abnormal images.
-        metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of nearest examples `median`,
+        metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of pixels `miou` or
+            `boundary_iou`, of nearest examples `median`,
             `median_of_broken`, `mean_of_broken` or `success`, or of a detector one of `DETECTOR`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.

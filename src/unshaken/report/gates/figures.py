@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
 """Figures of attacks that look for the nearest example."""
 
-OBJECTS = ("map", "ap50")
-"""Figures of detectors of objects."""
+OF_TASKS = {"objects": ("map", "ap50"), "segmentation": ("miou", "boundary_iou")}
+"""Figures of other tasks than classification, by the part of a summary that holds those of unchanged images."""
+TASKS = {"objects": "detector of objects", "segmentation": "model that gives a class for each pixel"}
+"""Which model has them."""
 
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
@@ -32,8 +34,9 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
         ParameterError: there are none.
     """
     shown, aggregates = shown_gate(gate.text), summary["aggregates"]
-    if summary.get("objects") or gate.metric in OBJECTS:
-        return _of_objects(gate, shown, summary)
+    for part, metrics in OF_TASKS.items():
+        if summary.get(part) or gate.metric in metrics:
+            return _of_task(part, gate, shown, summary)
     if gate.name in ("clean", *aggregates) and (gate.selection or gate.metric != "accuracy"):
         raise ParameterError(f"gate {shown}: {gate.name!r} has no severity, eps, norm or consistency to choose by")
     if gate.name == "clean":
@@ -59,14 +62,14 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
     ]
 
 
-def _of_objects(gate: Gate, shown: str, summary: dict[str, Any]) -> Named:
-    """MAP or AP50 of unchanged images, or of conditions."""
-    objects = summary.get("objects")
-    if not objects:
-        raise ParameterError(f"gate {shown}: this run is none of a detector of objects, so it has no {gate.metric!r}")
-    if gate.metric not in OBJECTS:
-        raise ParameterError(f"gate {shown}: a detector of objects has no {gate.metric}; use '{gate.name}.map'")
-    clean = {"condition": "clean", "method": "clean", "norm": None, **{m: objects[m] for m in OBJECTS}}
+def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Named:
+    """A figure such as mAP or mIoU of unchanged images, or of conditions."""
+    found, metrics = summary.get(part), OF_TASKS[part]
+    if not found:
+        raise ParameterError(f"gate {shown}: this run is none of a {TASKS[part]}, so it has no {gate.metric!r}")
+    if gate.metric not in metrics:
+        raise ParameterError(f"gate {shown}: a {TASKS[part]} has no {gate.metric}; use '{gate.name}.{metrics[0]}'")
+    clean = {"condition": "clean", "method": "clean", "norm": None, **{m: found[m] for m in metrics}}
     every = [clean, *summary["conditions"]]
     conditions = [c for c in every if gate.name in _names(c)]
     if not conditions:

@@ -93,8 +93,8 @@ def rehearse(config: RunConfig, conditions: Sequence[Condition], *, labelled: bo
 def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition], labelled: bool) -> None:
     ids, k = tuple(f"rehearsal/{i}" for i in range(SAMPLES)), max(2, len(config.classes))
     run.write_json(config.model_copy(update={"ids": list(ids), "beside": [], "inside": []}).to_json(), "run.json")
-    if config.task == "detection":
-        _write_objects(run, conditions, ids)
+    if config.task in WRITERS:
+        WRITERS[config.task](run, conditions, ids)
         return
     labels = torch.arange(SAMPLES) % k
     batch = Batch(torch.zeros(SAMPLES, 1, 1, 1), labels if labelled else None, ids)
@@ -120,3 +120,18 @@ def _write_objects(run: RunDir, conditions: Sequence[Condition], ids: Sequence[s
     for condition in (CLEAN, *conditions):
         for table, columns in (("detections", found), ("objects", there), ("outcomes", shared)):
             run.write_rows(table_of(Part(table, condition, columns)), table, condition.id, 0)
+
+
+def _write_overlaps(run: RunDir, conditions: Sequence[Condition], ids: Sequence[str]) -> None:
+    """One class at each of 64 pixels, predicted as labelled."""
+    n = len(ids)
+    names = [f"{near}{name}" for near in ("", "boundary_") for name in ("intersection", "predicted", "labelled")]
+    counts = {"id": list(ids), **{name: [[64]] * n for name in names}}
+    shared = {"id": list(ids), "prediction": [64] * n, "confidence": [0.9] * n, "loss": [0.0] * n}
+    for condition in (CLEAN, *conditions):
+        for table, columns in (("overlaps", counts), ("outcomes", shared)):
+            run.write_rows(table_of(Part(table, condition, columns)), table, condition.id, 0)
+
+
+WRITERS = {"detection": _write_objects, "segmentation": _write_overlaps}
+"""What writes the rows of a rehearsal for each task but classification."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import UnshakenError
+from unshaken.report.cells import metric
 from unshaken.report.compare import RunComparison, beside, compare_frames
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.read.frame import read_frame
 from unshaken.report.summary import Summary, build
 from unshaken.run import RunDir, read_config
+from unshaken.run.task import CLASSIFICATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunCompariso
         except UnshakenError as error:
             note = f"not compared by pairs: {error}"
     figures = {}
-    if config.task == "detection":
+    if config.task != CLASSIFICATION.name:
         data = build(place).data
-        figures = {row["condition"]: row["map"] for row in data["conditions"]}
+        figures = {row["condition"]: metric(row) or {} for row in data["conditions"]}
         return Other(config.model_name, str(place), figures | {"clean": data["clean"]}, comparison, note)
     for j in (0, *frame.natural, *frame.attacks, *frame.aside):
         figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)

@@ -14,8 +14,8 @@ from unshaken.report.sections.section import Report
 
 def measured(report: Report) -> str:
     """What the figures of a report are, at the start of a sentence."""
-    if report.source.config.task == "detection":
-        return "mAP"
+    if (name := {"detection": "mAP", "segmentation": "mIoU"}.get(report.source.config.task)) is not None:
+        return name
     return "Accuracy" if report.data["clean"] else "Share of predictions that stay as on the unchanged image"
 
 

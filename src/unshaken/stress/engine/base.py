@@ -53,9 +53,14 @@ class Stressor(Parameters):
         with torch.no_grad():
             images = self.for_samples(batch.ids).run(batch.images.float(), severity, rng)
         changed = batch.with_images(images.to(batch.images))
-        if batch.boxes is None:
+        masks = batch.labels if batch.labels is not None and batch.labels.ndim == 3 else None
+        if masks is None and batch.boxes is None:
             return changed
         rng = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).to(batch.images.device)
+        if masks is not None:
+            changed = replace(changed, labels=self.move_masks(masks, severity, rng))
+        if batch.boxes is None:
+            return changed
         return replace(changed, boxes=self.move_boxes(batch.boxes, images.shape[2], images.shape[3], severity, rng))
 
     @final
@@ -102,6 +107,16 @@ class Stressor(Parameters):
         """
         return boxes
 
+    def move_masks(self, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        """The class of each pixel of the changed images: as it was, unless the method moves pixels.
+
+        Args:
+            masks: `[N, H, W]`; see `unshaken.core.masks`.
+            severity: as of `run`.
+            rng: gives the draws that `run` was given.
+        """
+        return masks
+
     def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
         """A picture `[H, W, C]` of 8 bits, changed at one severity: `run`, rounded, or a shorter way to the same."""
         return to_pixels(self.run(to_planes(pixels)[None], severity, rng())[0])
@@ -128,15 +143,15 @@ class Stressor(Parameters):
         if (found := context.files(condition, batch)) is not None:
             return [_rows_of_files(condition, *found, context)]
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
-        outputs, boxes, size = [], [], oracle.limit
+        outputs, truths, size = [], [], oracle.limit
         for first in range(0, len(batch), size):
             with oracle.meter.method():
                 changed = self.apply(batch[slice(first, first + size)], severity, context.seed)
             outputs.append(oracle.exact(changed.images))
-            boxes += [] if changed.boxes is None else [changed.boxes]
+            truths.append((changed.labels, changed.boxes))
         return context.rows(
             condition,
-            replace(batch, boxes=join_boxes(boxes)) if boxes else batch,
+            _with_truth(batch, truths),
             torch.cat(outputs),
             seconds=(time.perf_counter() - began) / len(batch),
             images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
@@ -152,6 +167,16 @@ class Stressor(Parameters):
     def _check_severity(self, severity: int) -> None:
         if severity not in self.severities:
             raise ParameterError(f"{self.info.name}: severity {severity!r} is not one of {list(self.severities)}")
+
+
+def _with_truth(batch: Batch, truths: Sequence[tuple[Tensor | None, Tensor | None]]) -> Batch:
+    """The samples with the labels and boxes of their changed images, given piece by piece."""
+    labels, boxes = ([one[place] for one in truths if one[place] is not None] for place in (0, 1))
+    return replace(
+        batch,
+        labels=torch.cat([x for x in labels if x is not None]) if labels else batch.labels,
+        boxes=join_boxes([x for x in boxes if x is not None]) if boxes else batch.boxes,
+    )
 
 
 def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str, str], context: Context) -> Part:

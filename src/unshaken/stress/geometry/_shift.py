@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.boxes import shift_boxes
+from unshaken.core.masks import IGNORED
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Stressor
 
@@ -41,10 +42,20 @@ def _source(shift: Tensor, size: int, fill: str) -> Tensor:
 class Shift(Stressor):
     """A move by `severity` pixels to one of the eight neighbours, drawn for each sample."""
 
+    @property
+    def filling(self) -> str:
+        """How the part that enters the image is filled; see `gather`."""
+        return "wrap"
+
     def moves(self, severity: int, rng: SampleRng) -> tuple[Tensor, Tensor]:
         """Pixels down and to the right, int64 `[N]` each."""
         steps = torch.tensor(NEIGHBOURS, device=rng.keys.device)[rng.fold("direction").integers(0, len(NEIGHBOURS))]
         return steps[:, 0] * severity, steps[:, 1] * severity
+
+    def move_masks(self, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        """Classes move with the pixels, and enter with them; what enters black has none."""
+        dy, dx = (step.to(masks.device) for step in self.moves(severity, rng))
+        return gather(masks[:, None] - IGNORED, dy, dx, self.filling)[:, 0] + IGNORED
 
     def move_boxes(self, boxes: Tensor, height: int, width: int, severity: int, rng: SampleRng) -> Tensor:
         """Objects move with the pixels; what leaves the image is cut off, also where it enters on the other side."""

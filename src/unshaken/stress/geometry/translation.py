@@ -71,6 +71,11 @@ class Translation(Shift):
 
     fill: Fill = Field("edge", description="fill for new pixels: repeat the border, mirror the image, or black")
 
+    @property
+    def filling(self) -> str:
+        """The parameter `fill`."""
+        return self.fill
+
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """See `translation`."""
         dy, dx = self.moves(severity, rng)

@@ -1,0 +1,1 @@
+"""Searches against models that give a class for each pixel."""

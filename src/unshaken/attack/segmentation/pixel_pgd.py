@@ -1,0 +1,268 @@
+"""PGD on a class for each pixel: projected ascent on the mean cross-entropy of an image's pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from unshaken.attack.engine.ball import NORMS, Ball, distance
+from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.driver import drive
+from unshaken.core.errors import ParameterError
+from unshaken.core.masks import IGNORED
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
+from unshaken.core.query import Answer, Goal, Gradient, Objective
+from unshaken.core.registry import Parameters, register
+from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
+from unshaken.run.rows import Condition, Context, Part
+
+
+def wrong_pixels(logits: Tensor, masks: Tensor) -> Tensor:
+    """Share of the labelled pixels of each image that are given another class, `[N]`; 0 where none is labelled.
+
+    Args:
+        logits: `[N, K, H, W]`.
+        masks: int64 `[N, H, W]`; pixels of `IGNORED` are left out.
+    """
+    known = masks != IGNORED
+    wrong = (predict(logits.movedim(1, -1)) != masks) & known
+    return wrong.flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
+
+
+class PixelCrossEntropy(Objective):
+    """Mean cross-entropy over the labelled pixels, with pixels that are wrong already weighed apart.
+
+    Args:
+        masks: int64 `[N, H, W]`.
+        weight: of pixels that are wrong, in [0, 1], `[N]`; those that are right weigh one less it. None for the plain
+            mean.
+    """
+
+    masks: Tensor
+    weight: Tensor | None = None
+
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`, in nats."""
+        logits = required(answer.logits)
+        losses = F.cross_entropy(logits, self.masks, reduction="none", ignore_index=IGNORED)
+        if self.weight is not None:
+            weight = self.weight.to(losses).view(-1, 1, 1)
+            losses = losses * torch.where(logits.argmax(1) == self.masks, 1 - weight, weight)
+        return losses.flatten(1).sum(1) / (self.masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+
+
+class PixelProblem(State):
+    """What the attack knows of each sample: its budget and its masks `[N, H, W]`."""
+
+    ball: Ball
+    masks: Tensor
+
+
+class PixelState(State):
+    """One row a sample: its problem, the current point, the most damaging one so far, and the share wrong there."""
+
+    problem: PixelProblem
+    x: Tensor
+    best: Tensor
+    wrong: Tensor
+    step: Tensor
+
+
+class PixelEnd(State):
+    """Where a search ended: the last point, and the most damaging one that was asked about."""
+
+    last: Tensor
+    best: Tensor
+
+
+class PixelResult(State):
+    """Result of an attack on each sample, in the order of the batch.
+
+    Args:
+        images: `[N, C, H, W]`, inside the budget and [0, 1].
+        logits: of the exact model by a fresh float32 pass on them, `[N, K, H, W]`.
+        wrong: share of the labelled pixels that are wrong, `[N]`; never below that of the unchanged image.
+        distance: norm of the change, float64 `[N]`.
+        forwards: passes of this budget, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: float64 `[N]`.
+    """
+
+    images: Tensor
+    logits: Tensor
+    wrong: Tensor
+    distance: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+
+
+@register("pixel-pgd", reference="Madry et al. 2018, arXiv:1706.06083; Gu et al. 2022, arXiv:2207.12391 (SegPGD)")
+class PixelPGD(Parameters):
+    """PGD on pixels' classes: raises the mean cross-entropy, so that as many pixels as possible become wrong.
+
+    `segpgd` begins with the pixels that are right and lets the others count more from step to step, at last as much.
+    Of all points the last and the one with most wrong pixels are judged by fresh float32 passes; the worse one stands,
+    or what a smaller budget found, or the unchanged image.
+    """
+
+    room: ClassVar[str] = "attack"
+    tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    norms: ClassVar[tuple[str, ...]] = NORMS
+    needs_labels: ClassVar[bool] = True
+    minimal: ClassVar[bool] = False
+
+    steps: PositiveInt = Field(20, description="gradient steps")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
+    loss: Literal["ce", "segpgd"] = Field(
+        "segpgd", description="loss to maximise: the plain mean over pixels, or that of SegPGD"
+    )
+
+    def most_passes(self, classes: int) -> int | None:
+        """Forward and backward passes that one budget spends on a sample at most."""
+        return 2 * self.steps + 2
+
+    def attack(
+        self, oracle: Oracle, batch: Batch, *, norm: str, eps: Sequence[float], seed: int = 0,
+        clean: Tensor | None = None,
+    ) -> list[PixelResult]:  # fmt: skip
+        """Attack every sample under each budget, from small to large.
+
+        Args:
+            oracle: runs the model and counts its passes; the model in evaluation mode.
+            batch: images in [0, 1] with masks.
+            norm: `linf`, `l2` or `l1`.
+            eps: budgets, in [0, 1] pixel units under the norm.
+            seed: the run seed.
+            clean: logits of the images, when already paid for.
+
+        Returns:
+            One record a budget, in the order of `eps`.
+
+        Raises:
+            ParameterError: norm or eps are not allowed, or the labels are no masks.
+            ModelError: the model gives no gradients.
+        """
+        radii = self._check_budgets(norm, eps)
+        oracle.check_gradients()
+        if batch.labels is None or batch.labels.ndim != 3:
+            raise ParameterError(f"{self.info.name}: the data has no masks; give a class for each pixel, as masks:DIR")
+        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
+        logits = oracle.exact(batch.images) if clean is None else clean
+        zeros = torch.zeros(len(batch), dtype=torch.int64, device=batch.images.device)
+        wrong = wrong_pixels(logits, batch.labels)
+        result = PixelResult(batch.images, logits, wrong, zeros.double(), zeros, zeros, zeros.double())
+        found: dict[float, PixelResult] = {}
+        for radius in sorted(set(radii)):
+            result = result.replace(forwards=zeros, backwards=zeros, seconds=zeros.double())
+            found[radius] = result = self._under(oracle, batch, norm, radius, seed, result)
+        return [found[radius] for radius in radii]
+
+    def _under(
+        self, oracle: Oracle, batch: Batch, norm: str, radius: float, seed: int, result: PixelResult
+    ) -> PixelResult:
+        """Search under one budget, and judge."""
+        if radius == 0 or not len(batch):
+            return result
+        clean, masks = batch.images, required(batch.labels)
+        ball = Ball.of(clean, torch.full((len(batch),), radius, device=clean.device), norm)
+        rng = SampleRng.of(seed, self.info.name, batch.ids).to(clean.device)
+        outcome = drive(_Ascent(self), PixelProblem(ball, masks), oracle, rng)
+        for x in (outcome.result.last, outcome.result.best):
+            logits = oracle.exact(x)
+            wrong = wrong_pixels(logits, masks)
+            better = ((wrong > result.wrong) & ball.contains(x)).view(-1, 1, 1, 1)
+            result = result.replace(
+                images=torch.where(better, x, result.images),
+                logits=torch.where(better, logits, result.logits),
+                wrong=torch.where(better.flatten(), wrong, result.wrong),
+            )
+        return result.replace(
+            distance=distance(result.images, clean, norm), forwards=outcome.forwards + 2,
+            backwards=outcome.backwards, seconds=outcome.seconds,
+        )  # fmt: skip
+
+    def _check_budgets(self, norm: str, eps: Sequence[float]) -> list[float]:
+        name = self.info.name
+        if norm not in self.norms:
+            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
+        if not eps:
+            raise ParameterError(f"{name}: give eps, such as [8/255]")
+        for radius in eps:
+            if not (radius >= 0 and math.isfinite(radius)):
+                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
+        return list(eps)
+
+    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+        """One condition a budget.
+
+        Raises:
+            ParameterError: norm or eps is not allowed, or severities are given.
+        """
+        if severities:
+            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
+        radii = self._check_budgets(norm, eps)
+        return [Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm) for e in radii]
+
+    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+        """Rows of one shard, by the task of the model: its classes of pixels on the attacked images."""
+        budgets = [0.0 if c.eps is None else c.eps for c in conditions]
+        norm = conditions[0].norm or "linf"
+        found = self.attack(context.oracle, batch, norm=norm, eps=budgets, seed=context.seed, clean=context.clean)
+        parts: list[Part] = []
+        for condition, one in zip(conditions, found, strict=True):
+            parts += context.rows(
+                condition, batch, one.logits, forwards=one.forwards, backwards=one.backwards, seconds=one.seconds,
+                distance=one.distance, images=one.images.__getitem__,
+            )  # fmt: skip
+        return parts
+
+
+class _Ascent:
+    """The attack as a search of the driver."""
+
+    def __init__(self, attack: PixelPGD) -> None:
+        self.attack = attack
+
+    def start(self, samples: PixelProblem, rng: SampleRng) -> PixelState:
+        """A random point of the ball, or the unchanged image."""
+        ball = samples.ball
+        x = ball.random_point(rng) if self.attack.random_start else ball.clean
+        none = torch.full_like(ball.eps, -1.0)
+        return PixelState(samples, x, ball.clean, none, torch.zeros_like(rng.keys))
+
+    def ask(self, state: PixelState) -> Gradient:
+        """The gradient of the loss; step t of T weighs wrong pixels by `t / 2T`."""
+        weight = state.step / (2 * self.attack.steps) if self.attack.loss == "segpgd" else None
+        return Gradient(state.x, of=PixelCrossEntropy(state.problem.masks, weight))
+
+    def tell(self, state: PixelState, answer: Answer) -> PixelState:
+        """The most damaging point so far, and a step along the norm's steepest direction, back into the ball."""
+        ball, wrong = state.problem.ball, wrong_pixels(required(answer.logits), state.problem.masks)
+        better = wrong > state.wrong
+        gradient = required(answer.gradient).nan_to_num(0.0)
+        x = ball.project(state.x + self.attack.step_size * ball.radius * ball.steepest(gradient, state.x))
+        best = torch.where(better.view(-1, 1, 1, 1), state.x, state.best)
+        return state.replace(x=x, best=best, wrong=torch.where(better, wrong, state.wrong), step=state.step + 1)
+
+    def done(self, state: PixelState) -> Tensor:
+        """All steps made, or every pixel wrong at a point that was asked about."""
+        return (state.step >= self.attack.steps) | (state.wrong >= 1)
+
+    def result(self, state: PixelState) -> PixelEnd:
+        """The last point, and the most damaging one."""
+        return PixelEnd(state.x, state.best)
+
+    def goal(self, state: PixelState) -> Goal | None:
+        """None: an attack on pixels goes on to its own end."""
+        return None

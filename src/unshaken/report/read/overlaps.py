@@ -1,0 +1,81 @@
+"""Counts of pixels by image and class of a run, condition by condition, and two runs paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import Comparison, Figure
+from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.run import RunDir
+
+COUNTS = ("intersection", "predicted", "labelled")
+Counts = Mapping[str, Numbers]
+"""A sample's id to its counts `[3, K]`."""
+
+
+def read_counts(run: RunDir, condition: str, ids: tuple[str, ...], *, boundary: bool = False) -> Counts:
+    """The counts of the images of a condition that have rows, in the order of `ids`.
+
+    Args:
+        run: its directory.
+        condition: whose rows.
+        ids: samples.
+        boundary: those within the bands along boundaries, instead of all pixels.
+    """
+    names = [f"boundary_{name}" for name in COUNTS] if boundary else list(COUNTS)
+    table = run.rows("overlaps", condition=condition)
+    columns = [table[name].to_pylist() for name in names]
+    places = {name: i for i, name in enumerate(table["id"].to_pylist())}
+    found = {name: places[name] for name in ids if name in places}
+    return {name: np.array([column[i] for column in columns], np.float64) for name, i in found.items()}
+
+
+def stacked(counts: Counts) -> Numbers:
+    """The counts of all images, `[N, 3, K]`."""
+    return np.stack(list(counts.values())) if counts else np.zeros((0, 3, 1))
+
+
+def read_losses(run: RunDir, condition: str) -> dict[str, float]:
+    """One less the mean intersection over union of each image."""
+    table = read_outcomes(run, condition, shards_of(run, condition), ["id", "loss"])
+    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
+
+
+def paired_mious(
+    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str, *, complete_only: bool
+) -> tuple[Figure, Figure, Comparison]:
+    """Both mIoUs under a condition, and what changed; `lost` and `gained` are images whose own fell or rose.
+
+    Args:
+        baseline: its run.
+        old: its outcomes.
+        candidate: its run.
+        new: its outcomes.
+        condition: that both have.
+        complete_only: compare on the images that both have, instead of raising when some are missing.
+
+    Raises:
+        ParameterError: images are missing on a side, or the two have different numbers of classes.
+    """
+    sides = [read_counts(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
+    both = [name for name in sides[1] if name in sides[0]]
+    if not complete_only and not len(both) == len(sides[0]) == len(sides[1]):
+        raise ParameterError(f"{len(both)} images are in both, of {len(sides[0])} and {len(sides[1])}")
+    kept = [stacked({name: side[name] for name in both}) for side in sides]
+    if kept[0].shape != kept[1].shape:
+        raise ParameterError(f"the models have {kept[0].shape[2]} and {kept[1].shape[2]} classes")
+    a, b = (resampled_miou(counts) for counts in kept)
+    difference = miou_difference(a, b)
+    before, after = read_losses(baseline, condition), read_losses(candidate, condition)
+    change = np.array([after[i] - before[i] for i in both])
+    lost, gained = int((change > 1e-9).sum()), int((change < -1e-9).sum())
+    spread = float((b.draws - a.draws).std())
+    p = 1.0 if difference.value == 0 else float(2 * scipy.stats.norm.sf(abs(difference.value) / max(spread, 1e-12)))
+    level = len(both) - lost - gained
+    return miou_figure(a), miou_figure(b), Comparison(len(both), level, lost, gained, 0, difference, p, p)

@@ -1,0 +1,192 @@
+"""Segmentation: mIoU and boundary IoU on unchanged and changed images, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
+from unshaken.measure.segmentation.overlap import iou
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Prose, Span, Table, Text, Tile
+from unshaken.report.cells import Row
+from unshaken.report.read.methods import ATTACK, OTHER
+from unshaken.report.read.overlaps import read_counts, stacked
+from unshaken.report.sections import _strengths as strengths
+from unshaken.report.sections.objects import EMPTY
+from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.run.rows import CLEAN
+
+
+class Segments(Section):
+    """How well pixels are given their class, unchanged and under every change."""
+
+    name = "segmentation"
+    task = "segmentation"
+    order = 10
+    schema = {
+        "segmentation": {
+            "type": ["object", "null"],
+            "description": "Figures of a model that gives a class for each pixel; null for others.",
+        }
+    }
+    empty = {"segmentation": None}
+
+    def figures(self, source: Source) -> SectionFigures:
+        """MIoU and boundary IoU of every condition, with intervals from the bootstrap of images."""
+        frame, names = source.frame, source.config.classes
+        counts, near = (
+            {c.id: stacked(read_counts(source.run, c.id, frame.ids, boundary=b)) for c in frame.conditions}
+            for b in (False, True)
+        )
+        counts = {name: one for name, one in counts.items() if len(one)}
+        try:
+            clean = resampled_miou(counts[CLEAN.id])
+        except (KeyError, ParameterError) as error:
+            nothing: Row = {"clean": None, "conditions": [], "segmentation": None}
+            return SectionFigures({**EMPTY, **nothing}, {"miou": f"no mIoU: {error}"}, complete=False)
+        rows = []
+        for one in frame.conditions:
+            if one.id == CLEAN.id or one.id not in counts:
+                continue
+            family = ATTACK if one.id in frame.attacked else source.methods.family(one.method) or OTHER
+            spent, own = frame.spent[one.id], resampled_miou(counts[one.id])
+            strength: Row = {} if one.severity is None else {"severity": one.severity}
+            if one.eps is not None:
+                strength["eps"] = one.eps
+            same = own.images == clean.images
+            rows.append(
+                {
+                    "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": family,
+                    "accuracy": None, "consistency": None, "miou": miou_figure(own).to_json(),
+                    "boundary_iou": _figure(near[one.id]),
+                    "difference": miou_difference(clean, own).to_json() if same else None,
+                    "forwards": spent.forwards, "backwards": spent.backwards, "seconds": spent.seconds,
+                }
+            )  # fmt: skip
+        figure = miou_figure(clean).to_json()
+        found = {
+            "miou": figure,
+            "boundary_iou": _figure(near[CLEAN.id]),
+            "images": clean.images,
+            "classes": _by_class(counts, names),
+        }
+        lacking = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
+        data = {**EMPTY, "clean": figure, "conditions": rows, "segmentation": found}
+        return SectionFigures(data, lacking, not frame.unfinished and not lacking)
+
+    def lead(self, report: Report) -> Sequence[Text]:
+        """MIoU on unchanged images, and the strongest change."""
+        found, clean = report.data["segmentation"], report.data["clean"]
+        if not clean:
+            return ()
+        source = Span(report.data["provenance"]["data"], "code")
+        texts: list[Text] = [
+            (
+                f"The mIoU on {found['images']} unchanged images of ", source, " is ",
+                Span(wording.percent(clean["value"]), "strong"), f" ({wording.span(clean)}).",
+            )
+        ]  # fmt: skip
+        if worst := cells.worst_of(report.data["conditions"]):
+            name = Span(wording.condition_name(worst), "strong")
+            left = Span(wording.percent(worst["miou"]["value"]), "strong")
+            texts.append((name, " lowers it most: ", left, " are left."))
+        return texts
+
+    def tiles(self, report: Report) -> Sequence[Tile]:
+        """Unchanged, its boundaries, and under the strongest change."""
+        clean, found = report.data["clean"], report.data["segmentation"]
+        if not clean:
+            return ()
+        tiles = [Tile("mIoU, unchanged", wording.percent(clean["value"]), wording.span(clean))]
+        if near := found["boundary_iou"]:
+            tiles.append(Tile("boundary IoU, unchanged", wording.percent(near["value"]), wording.span(near)))
+        if worst := cells.worst_of(report.data["conditions"]):
+            value = wording.percent(worst["miou"]["value"])
+            tiles.append(Tile("worst change", value, wording.condition_name(worst), bad=True))
+        return tiles
+
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """Curves by strength, tables of conditions and classes."""
+        data = report.data
+        if not data["clean"]:
+            return ()
+        curves, heats = strengths.curves(report), strengths.heat_maps(report)
+        blocks: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
+        if curves:
+            text = "mIoU against the strength of the change, in per cent; the shade is the 95 % interval."
+            blocks += [Prose(text), *curves]
+        found = data["segmentation"]
+        facts = Facts((("images", f"{found['images']:,}"),))
+        return [*blocks, *heats, _conditions(data), facts, Details("Classes", (_classes(found),))]
+
+
+def _figure(counts: Numbers) -> Row | None:
+    """MIoU of some counts; None where no pixel counts."""
+    try:
+        return miou_figure(resampled_miou(counts)).to_json()
+    except ParameterError:
+        return None
+
+
+def _by_class(counts: Mapping[str, Numbers], names: Sequence[str]) -> list[Row]:
+    """Intersection over union of each class that is there, unchanged and the mean over all changes; the weakest first.
+
+    Args:
+        counts: by condition, `[N, 3, K]`.
+        names: of the classes.
+    """
+    values = {name: iou(one.sum(0)) for name, one in counts.items()}
+    others = [v for name, v in values.items() if name != CLEAN.id]
+    pixels = counts[CLEAN.id][:, 2].sum(0)
+    found = [
+        {
+            "class": k,
+            "name": names[k] if k < len(names) else str(k),
+            "pixels": int(pixels[k]),
+            "iou": float(value),
+            "iou_changed": float(sum(v[k] for v in others) / len(others)) if others else None,
+        }
+        for k, value in enumerate(values[CLEAN.id])
+        if pixels[k]
+    ]
+    return sorted(found, key=lambda row: (row["iou"], row["class"]))
+
+
+def _conditions(data: Mapping[str, Any]) -> Table:
+    heads = cells.columns("condition", "mIoU", "boundary IoU", "difference", cells.aside("forwards an image"))
+    clean = data["segmentation"]
+    rows: list[tuple[Cell | Text, ...]] = [
+        ("unchanged", cells.share(clean["miou"], bar=True), cells.share(clean["boundary_iou"]), "", "1")
+    ]
+    rows += [
+        (
+            wording.condition_name(row),
+            cells.share(row["miou"], bar=True),
+            cells.share(row["boundary_iou"]),
+            cells.points(row["difference"]),
+            wording.number(row["forwards"] / clean["images"]),
+        )
+        for row in data["conditions"]
+    ]
+    caption = (
+        "mIoU (mean over classes of the intersection over union of all images' pixels), the same within a band of 2 % "
+        "of the diagonal along boundaries, and the paired difference to the unchanged images in points, with 95 % "
+        "intervals from the bootstrap of images."
+    )
+    return Table(caption, heads, tuple(rows))
+
+
+def _classes(found: Mapping[str, Any]) -> Table:
+    heads = cells.columns("class", "IoU", "mean under changes", "labelled pixels")
+    rows = tuple((r["name"], _share(r["iou"]), _share(r["iou_changed"]), f"{r['pixels']:,}") for r in found["classes"])
+    return Table("Intersection over union of each labelled class, in per cent, the weakest first.", heads, rows)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+section = Segments()

@@ -1,0 +1,1 @@
+"""Bird's-eye view: noise of depth losses, maps and depth, boxes in metres and their average precision."""

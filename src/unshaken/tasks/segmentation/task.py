@@ -1,0 +1,72 @@
+"""`Segmentation`: the task of a model that gives a class for each pixel. Its rows hold counts of pixels by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from unshaken.core.batch import Batch
+from unshaken.core.masks import IGNORED
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
+from unshaken.measure.segmentation.boundary import band_width, image_counts
+from unshaken.measure.segmentation.miou_figures import mean_iou
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.run.flag import Flag
+from unshaken.run.rows import Condition, Part, cost_columns, declare_table
+from unshaken.run.task import Task
+from unshaken.tasks.segmentation.flags import check_masks
+
+COUNTS = ("intersection", "predicted", "labelled")
+BOUNDARY = tuple(f"boundary_{name}" for name in COUNTS)
+"""The same counts within a band along the boundary of each mask."""
+OVERLAPS = declare_table(
+    "overlaps",
+    [("id", pa.string()), ("condition", pa.string()), *((name, pa.list_(pa.int64())) for name in (*COUNTS, *BOUNDARY))],
+)
+"""Numbers of pixels in each image, one for each class."""
+
+
+class Segmentation(Task):
+    """A class for each pixel, from logits `[N, K, H, W]`, beside masks `[N, H, W]`."""
+
+    name = "segmentation"
+
+    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
+        """Counts of pixels by class, and outcomes.
+
+        In `outcomes` the `loss` is 1 less the mean intersection over union of the image's classes; `prediction` is the
+        number of pixels that are right, `confidence` the mean probability of the pixels' likeliest classes.
+        """
+        images, flags = columns.pop("images", None), tuple(columns.pop("flags", ()))
+        distance: Tensor | None = columns.pop("distance", None)
+        logits = outputs.detach().float().cpu()
+        predicted, labels = predict(logits.movedim(1, -1)).numpy(), required(batch.labels).cpu().numpy()
+        classes, width = logits.shape[1], band_width(*labels.shape[1:])
+        counts = image_counts(predicted, labels, classes, ignored=IGNORED)
+        near = image_counts(predicted, labels, classes, width=width, ignored=IGNORED)
+        shared = {
+            "id": list(batch.ids),
+            "prediction": counts[:, 0].sum(1).astype(np.int64),
+            "confidence": logits.softmax(1).amax(1).mean((1, 2)).numpy(),
+            "loss": 1 - np.nan_to_num(mean_iou(counts), nan=1.0),
+            **({} if distance is None else {"distance": distance.double().cpu().numpy()}),
+            **cost_columns(len(batch), **columns),
+        }
+        named = {**_lists(COUNTS, counts), **_lists(BOUNDARY, near)}
+        return [
+            Part("outcomes", condition, shared, images, flags),
+            Part("overlaps", condition, {"id": list(batch.ids), **named}),
+        ]
+
+    def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
+        """See `check_masks`."""
+        return check_masks(batch, outputs)
+
+
+def _lists(names: Sequence[str], counts: Numbers) -> dict[str, list[Any]]:
+    return {name: list(counts[:, i].astype(np.int64)) for i, name in enumerate(names)}

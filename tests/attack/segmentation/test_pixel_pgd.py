@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from tests.tasks.segmentation.scenes import scenes, segmenter
+from unshaken.attack import PixelPGD
+from unshaken.attack.segmentation.pixel_pgd import PixelCrossEntropy, wrong_pixels
+from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import Oracle
+from unshaken.core.query import Answer
+from unshaken.data import stream
+
+
+def batch(n=4):
+    (found,) = stream(scenes(n), list(range(n)), batch_size=n)
+    return found
+
+
+@pytest.mark.parametrize(("loss", "norm"), [("ce", "linf"), ("segpgd", "linf"), ("segpgd", "l2")])
+def test_the_margin_of_a_net_that_is_linear_in_each_pixel_is_met_exactly(loss, norm):
+    """A coloured pixel, 200/255, becomes background below 0.5; a black one coloured above 0.5."""
+    margin, data = 200 / 255 - 0.5, batch()
+    attack, oracle = PixelPGD(steps=20, loss=loss), Oracle(segmenter())
+    pixels = (data.labels != 255).flatten(1).sum(1)
+    if norm == "linf":
+        eps = [0.99 * margin, 1.01 * margin]
+        short, enough = attack.attack(oracle, data, norm=norm, eps=eps)
+        assert (short.wrong == 0).all()
+        torch.testing.assert_close(enough.wrong, ((data.labels == 1) | (data.labels == 2)).flatten(1).sum(1) / pixels)
+    else:
+        (found,) = attack.attack(oracle, data, norm=norm, eps=[0.99 * margin])
+        assert (found.wrong == 0).all()
+        assert (found.distance <= 0.99 * margin * (1 + 1e-6)).all()
+
+
+def test_larger_budgets_keep_what_smaller_ones_found_and_all_is_counted():
+    data, oracle = batch(), Oracle(segmenter())
+    found = PixelPGD(steps=5, random_start=False).attack(oracle, data, norm="linf", eps=[0.6, 0.3, 0.0])
+    assert (found[0].wrong >= found[1].wrong).all()
+    assert (found[2].wrong == 0).all()
+    spent = sum(int(one.forwards.sum()) for one in found) + len(data)
+    assert spent == oracle.meter.forwards
+    assert sum(int(one.backwards.sum()) for one in found) == oracle.meter.backwards
+    for one in found:
+        torch.testing.assert_close(one.wrong, wrong_pixels(oracle.exact(one.images), data.labels))
+
+
+def test_the_result_depends_on_the_sample_alone():
+    data, attack = batch(), PixelPGD(steps=3)
+    (whole,) = attack.attack(Oracle(segmenter()), data, norm="linf", eps=[0.3])
+    (alone,) = attack.attack(Oracle(segmenter(), limit=1), data[torch.tensor([2])], norm="linf", eps=[0.3])
+    torch.testing.assert_close(alone.images[0], whole.images[2])
+
+
+def test_ignored_pixels_have_no_loss_and_wrong_ones_weigh_as_told():
+    logits, masks = torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]])
+    logits[0, 0] = 1.0
+    right, wrong = torch.log1p(torch.exp(torch.tensor([-1.0, 1.0])))
+    plain = PixelCrossEntropy(masks)(Answer(logits=logits))
+    torch.testing.assert_close(plain, ((right + wrong) / 2)[None])
+    weighed = PixelCrossEntropy(masks, torch.tensor([0.25]))(Answer(logits=logits))
+    torch.testing.assert_close(weighed, ((0.75 * right + 0.25 * wrong) / 2)[None])
+
+
+def test_what_is_wrong_is_named():
+    data = batch(2)
+    with pytest.raises(ParameterError, match="the data has no masks"):
+        PixelPGD().attack(Oracle(segmenter()), Batch(data.images, None, data.ids), norm="linf", eps=[0.1])
+    with pytest.raises(ParameterError, match="norm 'l7'"):
+        PixelPGD().attack(Oracle(segmenter()), data, norm="l7", eps=[0.1])
+    with pytest.raises(ParameterError, match="give eps"):
+        PixelPGD().conditions(label="x", severities=[], eps=[], norm="linf")
