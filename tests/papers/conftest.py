@@ -322,9 +322,6 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
-    "coco-o": Tiny(
-        "seeds=2,scenes=10,tested=4,garments=6,epochs=1+2,batch_size=5", make_rows, "epochs=1+3"
-    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
