@@ -331,6 +331,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
+    "crlnet": Tiny(
+        "base=16,supports=3,queries=3,channels=8,hidden=8,steps=2,pairs=4,episodes=4,seeds=2",
+        partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),
+    ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny(
         "photos=20,images=160,epochs=2,seeds=1,steps=3,system_images=160,system_epochs=1,system_photos=6,"
@@ -366,6 +370,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
             **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
         },
+    ),
+    "features-off-the-shelf": Tiny(
+        "far=parquet:{folder}/tints.parquet,images=60,train=50,test=40,views=40,seeds=2",
+        partial(make_tints, train=60), "train=49", model=untrained_cnn(3), needs=("sklearn", "skimage"),
     ),
     "fgsm-cw-distillation": Tiny(
         "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
