@@ -264,6 +264,19 @@ def make_halves(folder: Path) -> str:
     return f"parquet:{folder}/halves.parquet"
 
 
+def make_meanings(folder: Path) -> str:
+    """Files of WordNet's form: meanings with an example each, in the files of artefacts and of communication."""
+    words = ("bird", "engine", "river", "guitar", "castle", "lemon", "window", "planet", "hammer", "letter", "garden")
+    for letter, part in zip("nvar", ("noun", "verb", "adj", "adv"), strict=True):
+        lines = [
+            f"{i:08d} {6 if i < 14 else 10:02d} {letter} 01 {words[i % 11]}_{part}{i} 0 000 | of the {words[i * i % 11]}; "
+            f'"the {words[i % 11]} is {part}{i} near a {words[i * 7 % 11]}"'
+            for i in range(28)
+        ]  # fmt: skip
+        (folder / f"data.{part}").write_text("\n".join(lines) + "\n")
+    return f"folder:{folder}"
+
+
 def small_perceptron(width: int) -> dict[str, float]:
     """How the perceptrons of `smt-verification` are trained quickly."""
     return {"width": width, "epochs": 5, "lr": 2e-2, "batch_size": 32, "eps": 0.05}
@@ -440,6 +453,10 @@ TINY: dict[str, Tiny] = {
     "natra": Tiny(
         "images=100,reference=80,epochs=2,fitting=3,latents=3,directions=2,draws=1,attacked=2,inverted=4,inversion=8,"
         "test=20,seeds=2", make_tints, "draws=2",
+    ),
+    "ranking-robustness": Tiny(
+        "seeds=2,tested=3,learned=4,documents=60,trees=2", make_meanings, "trees=3",
+        model=lambda folder: "hashed-pieces", needs=("ir_measures", "sklearn"),
     ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",
