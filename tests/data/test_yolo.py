@@ -68,7 +68,9 @@ def test_names_of_classes(folder):
     write(folder / "data.yaml", "nc: 2\nnames: [chat, chien]\n")
     assert load_data(f"yolo:{folder}").classes == ("chat", "chien")
     (folder / "data.yaml").unlink()
-    (folder / "classes.txt").unlink()
+    (folder / "classes.txt").rename(folder / "labels" / "classes.txt")
+    assert load_data(f"yolo:{folder}").classes == ("cat", "dog")
+    (folder / "labels" / "classes.txt").unlink()
     assert load_data(f"yolo:{folder}").classes == ("0", "1")
 
 

@@ -322,6 +322,9 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
+    "coco-o": Tiny(
+        "seeds=2,scenes=10,tested=4,garments=6,epochs=1+2,batch_size=5", make_rows, "epochs=1+3"
+    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
@@ -389,6 +392,11 @@ TINY: dict[str, Tiny] = {
     ),
     "generated-datasets": Tiny(
         "seeds=2,images=60,corpus=120,components=3,epochs=2,test=30", partial(make_tints, brighter=15), "test=29"
+    ),
+    "hyperspherical": Tiny(
+        "images=180,test=60,novel=2,splits=1,seeds=2,epochs=1,draws=2",
+        partial(make_tints, train=180, test=60, classes=6),
+        "draws=3",
     ),
     "imagenet-e": Tiny(
         "photos=40,garments=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",

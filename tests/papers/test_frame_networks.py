@@ -12,10 +12,11 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.distillation import Distillation
 from unshaken.models import load_model
 from unshaken.papers.frame import networks
-from unshaken.papers.frame.cache import cache_dir, cached, digest_of
+from unshaken.papers.frame.cache import cached, digest_of
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Networks, saved, together
 from unshaken.papers.frame.record import Record
+from unshaken.run.cache_dir import cache_dir
 from unshaken.run.store import RunDir
 
 TRAINING = Training(epochs=1, held_out=4, batch_size=16, select="last", check_images=2, check_steps=1)

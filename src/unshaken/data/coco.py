@@ -127,9 +127,9 @@ class _Annotations:
                 f"{self.where} has no {missing[0]}: needed is a table of COCO's form, with the lists {', '.join(LISTS)}"
             )
         self.keys = list(self._numbers)
-        for key in self.keys:
-            if key not in self.images:
-                raise DataError(f"{self.where}: an annotation is of the image {shorten(key)}, which is not in images")
+        for image in self.keys:
+            if image not in self.images:
+                raise DataError(f"{self.where}: an annotation is of the image {shorten(image)}, which is not in images")
         if len(set(self.categories.values())) < len(self.categories):
             names = list(self.categories.values())
             raise DataError(f"{self.where}: two categories have the name {shorten(max(names, key=names.count))}")
@@ -153,7 +153,7 @@ class _Annotations:
             one = CocoObject.model_validate(value)
         except ValidationError as error:
             owner, why = value.get("image_id") if isinstance(value, dict) else None, first_problem(error)
-            if type(owner) not in (int, str):
+            if not isinstance(owner, int | str):
                 raise DataError(f"{self.where}: annotations, item {number}: {why}") from None
             self.faults.setdefault(self._number(owner), f"annotations, item {number}: {why}")
             return

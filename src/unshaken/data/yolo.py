@@ -30,7 +30,8 @@ def open_yolo(target: str, options: Options) -> ObjectFiles:
 
     `split` names a folder inside both, or one that holds the two. A line of a file is `class x y w h`; an image without
     a file, or with an empty one, has no objects. Class names come from the option `classes` (a file with one name a
-    line), or else from `names` in `data.yaml`, or from `classes.txt`; without any, classes are called by their numbers.
+    line), or else from `names` in `data.yaml`, or from `classes.txt` there or beside the labels; without any, classes
+    are called by their numbers.
 
     An image of which a line cannot be used is a bad sample.
 
@@ -47,7 +48,7 @@ def open_yolo(target: str, options: Options) -> ObjectFiles:
     files = list_images(images, options)
     if not files:
         raise DataError(f"data {spec!r}: no images in {str(images)!r}")
-    names = _class_names(root, options)
+    names = _class_names(root, labels, options)
     bad = {i: file.bad for i, file in enumerate(files) if file.bad}
     found = _Lines(len(names) or MAX_CLASSES, labels, Links.of(str(labels), options))
     written = {_name(path.relative_to(labels).as_posix()): path for path in _text_files(labels)}
@@ -163,7 +164,7 @@ def _name(id: str) -> str:
     return normalize("NFC", str(PurePosixPath(id).with_suffix("")))
 
 
-def _class_names(root: Path, options: Options) -> Sequence[str]:
+def _class_names(root: Path, labels: Path, options: Options) -> Sequence[str]:
     """The names of classes; empty where no file has them.
 
     Raises:
@@ -172,7 +173,7 @@ def _class_names(root: Path, options: Options) -> Sequence[str]:
     spec = options.spec
     if options.classes:
         return read_classes(Path(options.classes), spec)
-    path = next((root / name for name in NAMES if (root / name).is_file()), None)
+    path = next(filter(Path.is_file, [*(root / name for name in NAMES), labels / NAMES[-1]]), None)
     if path is None or path.suffix == ".txt":
         return () if path is None else read_classes(path, spec)
     value = read_yaml(path, f"data {spec!r}: {path.name}", DataError)

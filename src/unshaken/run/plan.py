@@ -38,6 +38,9 @@ COMMON_3D = (
 )
 """Nine of the twelve of ImageNet-3DCC; the three others are faults of coded video."""
 
+COCO_O = ("sketch", "cartoon", "painting", "weather", "handmake", "tattoo")
+"""The six domains of COCO-O, as filters."""
+
 
 class Entry(BaseModel):
     """One line of a plan: a method with its parameters and its severities or budgets.
@@ -132,6 +135,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "c-bar": _at_all_severities(IMAGENET_C_BAR),
     "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
     "3dcc": _at_all_severities(COMMON_3D),
+    "coco-o": [{"method": m, "severities": [5]} for m in COCO_O],
     "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
 }

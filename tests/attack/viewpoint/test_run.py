@@ -34,6 +34,8 @@ def test_a_run_has_rows_a_globe_and_the_hardest_views(tmp_path):
     run = RunDir(tmp_path / "run")
     assert len(run.rows("view_mixtures")) == 16
     assert 'id="viewpoints"' in (tmp_path / "run" / "report.html").read_text()
+    assert audit.summary["attacks"][0]["turns"][0]["accuracy"]["value"] == one["held"]["value"]
+    assert audit.summary["aggregates"]["worst_natural"] is None  # the search is an attacker
     condition = next(c for c in audit.summary["conditions"] if c["condition"] == "gmvfool")
     assert condition["accuracy"]["value"] == one["held"]["value"]
     assert all(i.shape == (3, 12, 12) for i in run.examples("gmvfool").values())

@@ -250,7 +250,7 @@ class DetectionAttack(Parameters):
             context.oracle,
             batch,
             norm=conditions[0].norm if self.norms else None,
-            eps=[required(c.eps) for c in conditions] if self.norms else (),
+            eps=[c.eps for c in conditions if c.eps is not None],
             seed=context.seed,
             clean=context.clean,
         )

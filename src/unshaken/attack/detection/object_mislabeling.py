@@ -13,7 +13,7 @@ from unshaken.core.registry import register
 
 
 class WrongClass(Objective):
-    """`sum_d log(s_d / 0.001)` over detections that fit objects of other classes alone, and `log(1 - s_d)` over right ones.
+    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones.
 
     Args:
         objects: `[N, M, 7]`.

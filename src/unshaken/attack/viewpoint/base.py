@@ -111,8 +111,15 @@ class ViewAttack(Parameters):
         """
         return limit
 
-    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews) -> list[Part]:
-        """Rows of a further table."""
+    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:
+        """Rows of further tables.
+
+        Args:
+            condition: the attack.
+            batch: the objects.
+            chosen: their views.
+            broken: bool `[N]`: misclassified in one of them at least.
+        """
         return []
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
@@ -162,7 +169,11 @@ class ViewAttack(Parameters):
             broken_by=[name if w else None for w in wrong.any(1).tolist()],
             images=lambda some: torch.cat([render(i, chosen.views[i, hardest[i], None]) for i in some.tolist()]),
         )
-        return [view_rows(condition, batch, chosen, logits, loss), *self.extra_rows(condition, batch, chosen), part]
+        return [
+            view_rows(condition, batch, chosen, logits, loss),
+            *self.extra_rows(condition, batch, chosen, wrong.any(1)),
+            part,
+        ]
 
     def _choose_all(
         self, batch: Batch, render: Callable[[str, Tensor], Tensor], context: Context, journal: Journal | None

@@ -182,14 +182,26 @@ class GMVFool(ViewAttack):
         """All populations, and the views that are judged."""
         return self.iterations * (self.components + 2 * self.pairs) + self.samples
 
-    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews) -> list[Part]:
-        """The mixtures, a row a component."""
+    def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:
+        """The mixtures, a row a component, and what the search broke."""
         mixture, fitness = chosen.mixture, chosen.fitness
         if mixture is None or fitness is None:
             return []
         width = entropy(mixture, self.box, self.free)
+        turn = {
+            "condition": [condition.id],
+            "turn": [0],
+            "attack": [self.info.name],
+            "gradients": [False],
+            "standing": [len(batch)],
+            "broken": [int(broken.sum())],
+            "forwards": [int(chosen.forwards.sum())],
+            "backwards": [0],
+            "seconds": [float(chosen.seconds.sum())],
+        }
         return [
+            Part("turns", condition, turn),
             mixture_rows(
                 condition, batch.ids, mixture, self.box, entropy=width, fitness=fitness, renders=chosen.forwards
-            )
+            ),
         ]

@@ -62,3 +62,30 @@ def queue_info_nce(queries: Tensor, keys: Tensor, queue: Tensor, tau: float = 0.
     negatives = (q @ queue.T / tau).masked_fill((queue == 0).all(1), -torch.inf)
     logits = torch.cat([(q * k).sum(1, keepdim=True) / tau, negatives], 1)
     return F.cross_entropy(logits, logits.new_zeros(len(q), dtype=torch.int64), reduction="none")
+
+
+def triplet(features: Tensor, labels: Tensor, margin: float = 0.2, *, semi_hard: bool = False) -> Tensor:
+    """The mean of `d(a, p) - d(a, n) + margin` over the triplets of a batch where it is above 0; d is `2 - 2 cos`.
+
+    Args:
+        features: `[B, D]`, of any length.
+        labels: int64 `[B]`: a and p are two samples of one class, n is of another one.
+        margin: above 0.
+        semi_hard: count only the triplets whose n is further than their p.
+
+    Returns:
+        A number; 0, with a graph, where no triplet counts.
+
+    Source: Schroff et al. 2015, arXiv:1503.03832; all triplets of a batch: Hermans et al. 2017, arXiv:1703.07737.
+    """
+    u = F.normalize(features.float(), dim=1)
+    distance = 2 - 2 * u @ u.T
+    same = labels[:, None] == labels[None]
+    anchors, positives = (same & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
+    near = distance[anchors, positives][:, None]
+    losses = (near - distance[anchors] + margin)[~same[anchors]]
+    counts = losses > 0
+    if semi_hard:
+        counts &= losses < margin
+    chosen = losses[counts]
+    return chosen.mean() if len(chosen) else 0 * distance.sum()

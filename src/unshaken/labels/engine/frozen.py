@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
-from unshaken.core.oracle import Oracle
 from unshaken.data.resident import Samples
 from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.run.layer_features import features_of_batches
 
 PIECE = 256
 
@@ -31,9 +31,8 @@ def features_of(model: Classifier, samples: Samples, rows: NDArray[np.int64]) ->
     head = Anatomy.of(model, first.images.to(device)).head
     if head is None:
         raise ModelError(f"model {model.name!r} has no linear last layer: give an architecture instead")
-    layer, oracle, found = head + INPUT, Oracle(model), []
-    with evaluating(model), torch.no_grad():
-        for _, images, _ in samples.batches(rows, PIECE):
-            found.append(oracle.forward(images.to(device), (layer,))[1][layer].flatten(1).float().cpu())
-    features: NDArray[np.float32] = torch.cat(found).numpy()
+    layer, batches = head + INPUT, (images for _, images, _ in samples.batches(rows, PIECE))
+    features: NDArray[np.float32] = features_of_batches(model, batches, [layer], pool="flat", count=len(rows))[
+        layer
+    ].numpy()
     return features

@@ -197,6 +197,32 @@ def _match_image(
 ) -> tuple[Indices, Numbers, Flags, Flags]:
     """Class, score, hit and ignored of one image's detections that count."""
     _check(found, objects, classes)
+    order, none = assign(found, objects, thresholds=thresholds, most=most)
+    outside = _outside(areas_of(found.boxes[order]))[:, None]
+    free = none < 0
+    off = _not_counted(objects)
+    skipped = np.zeros_like(free) if not off.shape[1] else np.take_along_axis(
+        np.broadcast_to(off[:, None], (*none.shape[:2], off.shape[1])), np.maximum(none, 0), -1
+    )  # fmt: skip
+    ignored = np.where(free, outside, skipped)
+    return found.classes[order], found.scores[order], ~free & ~ignored, ignored
+
+
+def assign(
+    found: Detections, objects: Objects, *, thresholds: Numbers = THRESHOLDS, most: int = MOST
+) -> tuple[Indices, Indices]:
+    """The object of each detection of one image.
+
+    Args:
+        found: detections.
+        objects: of the same image.
+        thresholds: `[T]`, of the intersection over union.
+        most: detections of one class that count, the best scored ones.
+
+    Returns:
+        The detections that count by falling score, int64 `[d]`, and the object of each of these, int64 `[A, T, d]`; -1
+        where it has none.
+    """
     order = np.argsort(-found.scores, kind="stable")
     rank = np.empty(len(order), np.int64)
     for label in np.unique(found.classes):
@@ -204,20 +230,13 @@ def _match_image(
         rank[own] = np.arange(own.sum())
     order = order[rank < most]
     boxes, labels = found.boxes[order], found.classes[order]
-    none = np.full((len(AREAS), len(thresholds), len(order)), -1)
+    taken = np.full((len(AREAS), len(thresholds), len(order)), -1)
     for label in np.unique(objects.classes):
         d, g = np.flatnonzero(labels == label), np.flatnonzero(objects.classes == label)
         ious = box_iou(boxes[d], objects.boxes[g], objects.crowd[g])
         of = match(ious, objects.crowd[g], _not_counted(objects)[:, g], thresholds)
-        none[..., d] = np.where(of >= 0, g[of], -1) if len(d) else none[..., d]
-    outside = _outside(areas_of(boxes))[:, None]
-    free = none < 0
-    off = _not_counted(objects)
-    skipped = np.zeros_like(free) if not off.shape[1] else np.take_along_axis(
-        np.broadcast_to(off[:, None], (*none.shape[:2], off.shape[1])), np.maximum(none, 0), -1
-    )  # fmt: skip
-    ignored = np.where(free, outside, skipped)
-    return labels, found.scores[order], ~free & ~ignored, ignored
+        taken[..., d] = np.where(of >= 0, g[of], -1) if len(d) else taken[..., d]
+    return order, taken
 
 
 def _outside(areas: Numbers) -> Flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,16 +78,17 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
             f"{'detector' if detects else 'classifier'}"
         )
     mean, std = _normalisation(look)
-    names = [str(model.config.id2label[i]) for i in range(len(model.config.id2label))]
+    labels = [str(model.config.id2label[i]) for i in range(len(model.config.id2label))]
+    classes: Sequence[str] = labels
     net: nn.Module = LogitsOnly(model.float())
     if detects:
-        names, numbers = number_labels(names)
+        classes, numbers = number_labels(labels)
         net = BoxOutput(QueryDetector(model.float(), len(numbers)), numbers=numbers)
     return Classifier(
         net,
         mean=mean,
         std=std,
-        classes=names,
+        classes=classes,
         view=_whole_view(look) if detects else _view(look, getattr(model.config, "num_channels", 3)),
         name=f"hf:{spec.name}",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ def decode_distances(logits: Tensor, height: int, width: int, stride: int) -> Te
     Returns:
         `[..., P, 4]` as (left, top, right, bottom) in pixels, inside of the image.
     """
-    bins = logits.unflatten(-1, (4, -1)).softmax(-1)
+    bins = logits.reshape(*logits.shape[:-1], 4, -1).softmax(-1)
     distances = bins @ torch.arange(bins.shape[-1], device=bins.device, dtype=bins.dtype) * stride
     rows, columns = (torch.arange(-(-side // stride), device=logits.device) + 0.5 for side in (height, width))
     y, x = torch.meshgrid(rows * stride, columns * stride, indexing="ij")
@@ -116,7 +116,7 @@ def _levels(shapes: Shapes) -> list[tuple[str, str]]:
     return pairs
 
 
-def _natural(name: str) -> Sequence[object]:
+def _natural(name: str) -> list[tuple[int, str]]:
     """A key by which `out_2` comes before `out_10`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 

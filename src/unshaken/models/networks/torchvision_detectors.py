@@ -25,7 +25,7 @@ LABELS = 91
 
 def list_detectors() -> list[str]:
     """Names of all detectors of torchvision."""
-    return models.list_models(module=models.detection)
+    return list(models.list_models(module=models.detection))
 
 
 def is_detector(net: nn.Module) -> bool:

@@ -28,9 +28,9 @@ class Attributes:
         Raises:
             ValueError: it is absent without a default, or no such list.
         """
-        found = self._value(name, "list", default)
-        if found is default and default is not None:
+        if default is not None and name not in self._values:
             return default
+        found = self._value(name, "list", None)
         items = found.get("i", []) if isinstance(found, Mapping) else None
         if not isinstance(items, list) or len(items) > 16:
             raise ValueError(f"its attribute {name} is no list of whole numbers")

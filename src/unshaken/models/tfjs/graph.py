@@ -73,6 +73,10 @@ class GraphNet(nn.Module):
                 self._keep(node.name, file)
             elif node.op != "Placeholder":
                 self._plan(node)
+        last = {name: step.name for step in self._steps for name, _ in step.inputs if name not in self.outputs}
+        self._done: dict[str, list[str]] = {}
+        for name, step_name in last.items():
+            self._done.setdefault(step_name, []).append(name)
         self.shapes = self._traced()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -83,7 +87,7 @@ class GraphNet(nn.Module):
         """
         if tuple(images.shape[1:]) != (3, *self.size):
             raise ModelError(f"{self.where} takes images of 3 x {self.size[0]} x {self.size[1]}, not {_shape(images)}")
-        parts = images.split(1) if self.one_by_one else (images,)
+        parts = torch.split(images, 1) if self.one_by_one else (images,)
         found = [self._run(part.permute(0, 2, 3, 1) if self.channels_last else part) for part in parts]
         return {name: torch.cat([one[name] for one in found]) for name in self.outputs}
 
@@ -144,6 +148,8 @@ class GraphNet(nn.Module):
         values.update((name, self.weights[place]) for name, place in self._places.items())
         for step in self._steps:
             values[step.name] = step.compute([_part(values[name], place) for name, place in step.inputs])
+            for name in self._done.get(step.name, ()):  # nobody needs it any more
+                del values[name]
         return {name: _part(values[name], 0) for name in self.outputs}
 
     def _traced(self) -> dict[str, tuple[int, ...]]:

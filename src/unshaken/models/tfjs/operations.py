@@ -94,7 +94,7 @@ def concatenate(inputs: Inputs, attributes: Attributes) -> Tensor:
 
 def split(inputs: Inputs, attributes: Attributes) -> tuple[Tensor, ...]:
     """`SplitV` into parts of stated sizes along an axis."""
-    return inputs[0].split(whole_numbers(inputs[1]), whole_numbers(inputs[2], 1)[0])
+    return torch.split(inputs[0], whole_numbers(inputs[1]), whole_numbers(inputs[2], 1)[0])
 
 
 def mean(inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -168,6 +168,10 @@ def _bordered(
     return F.pad(images, border, value=value), (0, 0)
 
 
+def _of_one(function: Callable[[Tensor, Attributes], Tensor]) -> Operation:
+    return lambda inputs, attributes: function(inputs[0], attributes)
+
+
 ACTIVATIONS: Mapping[str, Callable[[Tensor, Attributes], Tensor]] = {
     "Relu": lambda x, _: x.relu(),
     "Relu6": lambda x, _: x.clamp(0, 6),
@@ -178,7 +182,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor, Attributes], Tensor]] = {
 }
 """Functions of one tensor, also fused with convolutions."""
 OPERATIONS: Mapping[str, Operation] = {
-    **{name: (lambda inputs, attributes, f=f: f(inputs[0], attributes)) for name, f in ACTIVATIONS.items()},
+    **{name: _of_one(function) for name, function in ACTIVATIONS.items()},
     "Identity": lambda inputs, _: inputs[0],
     **dict.fromkeys(("Add", "AddV2", "BiasAdd"), lambda inputs, _: inputs[0] + inputs[1]),
     "Sub": lambda inputs, _: inputs[0] - inputs[1],

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import platformdirs
 from safetensors import safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.papers.frame.record import now
+from unshaken.run.cache_dir import cache_dir
 from unshaken.run.config import provenance
 from unshaken.run.store import RunDir
 
@@ -35,12 +33,6 @@ class Weights:
     notes: Mapping[str, Any]
     cached: bool
     made: Mapping[str, Any]
-
-
-def cache_dir() -> Path:
-    """Where trained networks are kept: `$UNSHAKEN_CACHE`, else the user's cache folder."""
-    own = os.environ.get("UNSHAKEN_CACHE")
-    return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("unshaken"))
 
 
 def digest_of(key: Any) -> str:

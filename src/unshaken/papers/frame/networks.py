@@ -20,11 +20,12 @@ from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
 from unshaken.models.networks.architectures import build
-from unshaken.papers.frame.cache import Weights, cache_dir, cached, digest_of, digest_tensors
+from unshaken.papers.frame.cache import Weights, cached, digest_of, digest_tensors
 from unshaken.papers.frame.code import code_digest
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.seen import digests_of
+from unshaken.run.cache_dir import cache_dir
 
 Architecture = str | Callable[[int, int, int], nn.Module]
 """The name of an architecture, or what builds a net from classes K, channels and side in pixels."""

@@ -1,0 +1,1 @@
+"""Figures of episodes: accuracy with an interval over episodes and classes."""

@@ -1,0 +1,1 @@
+"""How rankings change, and how evenly a ranker serves its queries."""

@@ -1,0 +1,216 @@
+"""`evaluate`: rankers on the five tasks, with figures, intervals and tests paired by query."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.measure import Figure, holm, paired_difference, share
+from unshaken.measure.retrieval.spread import figure_of_means, permutation_test, spread
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.run.lock import locked
+from unshaken.run.rows import table_of
+from unshaken.run.store import RunDir
+from unshaken.tasks.ranking.ranker import Learner, Ranker
+from unshaken.tasks.ranking.robustness import Changes, RankingTest, ranking_rows
+from unshaken.tasks.ranking.rows import RANKINGS
+
+TOP = 10
+"""Places that a changed document should reach to count as lifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankingReport:
+    """What was measured of rankers.
+
+    Args:
+        rows: of the table `rankings`.
+    """
+
+    rows: pa.Table
+
+    def rankers(self) -> list[str]:
+        """Names, in order of their rows."""
+        return list(dict.fromkeys(self.rows["ranker"].to_pylist()))
+
+    def column(self, ranker: str, condition: str, name: str = "effectiveness") -> Numbers:
+        """A column of a ranker under a condition, `[Q]`, in order of query ids.
+
+        Args:
+            ranker: its name.
+            condition: such as `clean` or `swap-1`, without the ranker's name.
+            name: of the column.
+
+        Raises:
+            ParameterError: there are no such rows.
+        """
+        mask = pa.compute.equal(self.rows["condition"], f"{ranker}.{condition}")
+        found = self.rows.filter(mask).sort_by("id")[name].to_pylist()
+        if not found:
+            raise ParameterError(f"there are no rows of the ranker {ranker!r} under {condition!r}")
+        return np.array(found, np.float64)
+
+    def conditions(self, ranker: str) -> dict[str, str]:
+        """Conditions of a ranker, without its name, and the task of each."""
+        rows = self.rows.filter(pa.compute.equal(self.rows["ranker"], ranker)).select(["condition", "task"]).to_pylist()
+        return {row["condition"].removeprefix(f"{ranker}."): row["task"] for row in rows}
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Ranker to its figures, each with its interval over queries.
+
+        Returns:
+            `mean`, `variance`, `variation` (deviation over mean) and `worst` (the worst tenth); `drop` by condition of
+            the tasks `query-type`, `corpus` and `query`: the share of effectiveness lost, negative for a loss; and by
+            condition of the task `document`: `first_changed` (share of queries), `lifted` (share whose document entered
+            the first ten), `gain` (ranks) and `overlap`. A drop from an effectiveness of 0 is undefined: None.
+        """
+        return {ranker: self._figures(ranker) for ranker in self.rankers()}
+
+    def _figures(self, ranker: str) -> dict[str, Any]:
+        clean = self.column(ranker, "clean")
+        moments = np.stack([clean, clean**2], 1)
+        even = spread(clean)
+        found: dict[str, Any] = {
+            "mean": figure_of_means(moments, lambda m: m[..., 0]),
+            "variance": figure_of_means(moments, variance_of),
+            "variation": None if even.variation is None else figure_of_means(moments, variation_of),
+            "worst": even.worst,
+            "drop": {},
+        }
+        for condition, task in self.conditions(ranker).items():
+            if task == "document":
+                found[condition] = self._lifted(ranker, condition)
+            elif condition in ("type-unseen", "corpus-unseen"):
+                seen = self.column(ranker, condition.replace("unseen", "seen"))
+                found["drop"][condition] = drop_figure(seen, self.column(ranker, condition))
+            elif task == "query":
+                found["drop"][condition] = drop_figure(clean, self.column(ranker, condition))
+        return found
+
+    def _lifted(self, ranker: str, condition: str) -> dict[str, Figure]:
+        changed = self.column(ranker, condition, "first_changed")
+        before, after = (self.column(ranker, condition, f"rank_{when}") for when in ("before", "after"))
+        zeros = np.zeros(len(before))
+        return {
+            "first_changed": share(int(changed.sum()), len(changed)),
+            "lifted": share(int(((after <= TOP) & (before > TOP)).sum()), len(after)),
+            "gain": paired_difference(zeros, before - after),
+            "overlap": paired_difference(zeros, self.column(ranker, condition, "overlap")),
+        }
+
+    def comparisons(self, condition: str = "clean") -> dict[tuple[str, str], dict[str, Any]]:
+        """Every two rankers under a condition, by effectiveness, paired by query.
+
+        Args:
+            condition: as for `column`.
+
+        Returns:
+            Both names to `difference` (second less first, a figure), `p_value` of the permutation test, and `p_holm`,
+            corrected for the number of pairs.
+        """
+        columns = {ranker: self.column(ranker, condition) for ranker in self.rankers()}
+        pairs = list(combinations(columns, 2))
+        p_values = [permutation_test(columns[one], columns[other]) for one, other in pairs]
+        corrected = holm(p_values) if pairs else []
+        return {
+            pair: {
+                "difference": paired_difference(columns[pair[0]], columns[pair[1]]),
+                "p_value": p,
+                "p_holm": float(h),
+            }
+            for pair, p, h in zip(pairs, p_values, corrected, strict=True)
+        }
+
+
+def variance_of(means: Numbers) -> Numbers:
+    """The variance from the means of values and of their squares, `[..., 2]`."""
+    return np.asarray(np.maximum(means[..., 1] - means[..., 0] ** 2, 0.0))
+
+
+def variation_of(means: Numbers) -> Numbers:
+    """The coefficient of variation, likewise."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(variance_of(means)) / means[..., 0])
+
+
+def drop_of(means: Numbers) -> Numbers:
+    """The drop rate from the means of clean and changed effectiveness, `[..., 2]`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(means[..., 1] / means[..., 0] - 1)
+
+
+def drop_figure(clean: Numbers, changed: Numbers) -> Figure | None:
+    """The drop rate with its interval over queries; None where the clean effectiveness is 0."""
+    return figure_of_means(np.stack([clean, changed], 1), drop_of) if clean.mean() > 0 else None
+
+
+def evaluate(
+    rankers: Mapping[str, Ranker | Learner], test: RankingTest, *, measure: str = "nDCG@10",
+    changes: Changes | None = None, seed: int = 0, out: str | os.PathLike[str] | None = None,
+) -> RankingReport:  # fmt: skip
+    """Evaluate rankers on the five tasks of robustness; see `ranking_rows` for what each is.
+
+    Args:
+        rankers: name to ranker: anything with `index`, or with `fit` if it learns.
+        test: queries and documents.
+        measure: of effectiveness, such as `nDCG@10`, `AP` or `RR@100`.
+        changes: of queries and documents.
+        seed: of what is drawn.
+        out: a new run directory for the rows; None keeps them in memory.
+
+    Raises:
+        ParameterError: a name, the measure or a change is not allowed.
+        ModelError: a ranker does not give finite scores, one a document.
+        RunError: the directory holds rows of rankings already.
+    """
+    if not rankers:
+        raise ParameterError("there is no ranker to evaluate; give one, as in {'bm25': BM25()}")
+    parts = ranking_rows(rankers, test, measure=measure, changes=changes, seed=seed)
+    if out is None:
+        return RankingReport(pa.concat_tables([RANKINGS.empty_table(), *map(table_of, parts)]))
+    run = RunDir(out)
+    with locked(run):
+        if run.names("rows", "rankings"):
+            raise RunError(f"{run}: holds rows of rankings already; choose another directory")
+        for part in parts:
+            run.write_rows(table_of(part), part.table, part.condition.id, 0)
+    return read_report(run)
+
+
+def read_report(out: RunDir | str | os.PathLike[str]) -> RankingReport:
+    """The report of a run directory that `evaluate` wrote, from its rows.
+
+    Raises:
+        RunError: it holds no rows of rankings.
+    """
+    run = out if isinstance(out, RunDir) else RunDir(out)
+    rows = run.rows("rankings")
+    if not len(rows):
+        raise RunError(f"{run}: holds no rows of rankings; is it a directory that evaluate wrote?")
+    return RankingReport(rows)
+
+
+def table_lines(report: RankingReport, conditions: Sequence[str] = ("swap-1", "append-1")) -> list[str]:
+    """A short table: each ranker's mean and variation, its drop under changed queries, and how often the first changes.
+
+    Args:
+        report: of rankers.
+        conditions: of the tasks `query` and `document` that are shown.
+    """
+    lines = []
+    for name, found in report.figures().items():
+        cells = [f"{name:14}", f"mean {found['mean'].value:.3f}"]
+        for condition in conditions:
+            if condition in found["drop"] and found["drop"][condition] is not None:
+                cells.append(f"{condition} {found['drop'][condition].value:+.1%}")
+            elif condition in found:
+                cells.append(f"{condition} first changed {found[condition]['first_changed'].value:.2f}")
+        lines.append("  ".join(cells))
+    return lines

@@ -1,0 +1,85 @@
+"""What a ranker is: it scores documents for queries, by text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.core.errors import ModelError
+from unshaken.tasks.ranking.collection import Collection
+
+Scores = NDArray[np.float32]
+
+
+class Index(Protocol):
+    """A ranker that has read a collection's documents."""
+
+    def score(self, queries: Sequence[str]) -> Scores:
+        """Scores float32 `[Q, D]` of all documents for each query."""
+
+    def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
+        """Scores float32 `[M]` of the m-th text for the m-th query.
+
+        The texts need not be documents of the collection; what is counted over a collection, such as how rare a word
+        is, stays as it was: so a changed document is scored that stands in the place of one of very many.
+        """
+
+
+class Ranker(Protocol):
+    """Whatever can read documents."""
+
+    def index(self, documents: Sequence[str]) -> Index:
+        """Read documents, in their order."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A ranker that learns from queries and judgements."""
+
+    def fit(self, training: Collection, seed: int) -> Ranker:
+        """Learn from a collection.
+
+        Args:
+            training: documents, queries and judgements.
+            seed: of what is drawn.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFunction:
+    """Any function as a ranker, such as a cross-encoder.
+
+    Args:
+        function: from queries and texts, M each, to M scores, higher is better.
+        batch: pairs of one call at most.
+    """
+
+    function: Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+    batch: int = 256
+
+    def index(self, documents: Sequence[str]) -> _FunctionIndex:
+        """Keep the documents: each query is scored with every one of them."""
+        return _FunctionIndex(self, tuple(documents))
+
+
+@dataclass(frozen=True, slots=True)
+class _FunctionIndex:
+    ranker: ScoreFunction
+    documents: tuple[str, ...]
+
+    def score(self, queries: Sequence[str]) -> Scores:
+        return np.stack([self.score_pairs([query] * len(self.documents), self.documents) for query in queries])
+
+    def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
+        parts = []
+        for first in range(0, len(texts), self.ranker.batch):
+            rows = slice(first, first + self.ranker.batch)
+            part = np.asarray(self.ranker.function(queries[rows], texts[rows]), np.float32)
+            if part.shape != (len(texts[rows]),):
+                raise ModelError(f"the ranker gave scores of shape {list(part.shape)} for {len(texts[rows])} pairs")
+            parts.append(part)
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)

@@ -1,0 +1,161 @@
+"""The five tasks on a small collection: controls that change nothing, learners, refusals, run directories."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from tests.tasks.ranking.toy import collection
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.tasks.ranking import (
+    BM25,
+    KNRM,
+    Changes,
+    Collection,
+    DenseRanker,
+    HashedPieces,
+    LambdaMART,
+    QueryLikelihood,
+    RankingTest,
+    RankSVM,
+    ScoreFunction,
+    TwoTower,
+    evaluate,
+    rank_queries,
+    read_report,
+    table_lines,
+)
+from unshaken.tasks.ranking.robustness import fixed_targets
+
+PIECES = HashedPieces(64)
+CONTROL = Changes(queries=[("drop-stop-words", 1)], documents=[("none", 1), ("append", 2)], position=5)
+
+
+@pytest.fixture(scope="module")
+def report():
+    rankers = {
+        "bm25": BM25(), "ql": QueryLikelihood(), "dense": DenseRanker(PIECES), "svm": RankSVM(),
+        "mart": LambdaMART(trees=3, leaves=3), "knrm": KNRM(PIECES.word_vectors), "towers": TwoTower(PIECES, epochs=2),
+    }  # fmt: skip
+    test = RankingTest(collection(), collection(20, 12, "t"), collection(40, 8, "e"), collection(60, 6, "f"))
+    return evaluate(rankers, test, changes=CONTROL, measure="RR@10")
+
+
+@pytest.fixture(scope="module")
+def measured(report):
+    return report.figures()
+
+
+def test_what_changes_nothing_changes_no_ranking(report, measured):
+    """BM25 does not read stop words; a document that stays as it is gains no rank."""
+    figures = measured["bm25"]
+    assert figures["drop"]["drop-stop-words-1"].value == 0
+    assert (report.column("bm25", "drop-stop-words-1", "tau") == 1).all()
+    assert report.column("bm25", "drop-stop-words-1", "overlap") == pytest.approx(1)
+    for ranker in report.rankers():
+        control = measured[ranker]["none-1"]
+        assert (control["first_changed"].value, control["gain"].value) == (0, 0), ranker
+
+
+def test_a_ranker_that_does_not_learn_loses_nothing_by_what_is_left_out(measured):
+    for ranker in ("bm25", "ql", "dense"):
+        drop = measured[ranker]["drop"]
+        assert (drop["type-unseen"].value, drop["corpus-unseen"].value) == (0, 0)
+
+
+def test_the_words_of_the_query_lift_a_document_for_bm25(measured):
+    figures = measured["bm25"]["append-2"]
+    assert figures["first_changed"].value == 1
+    assert figures["gain"].value == 4  # from the fifth place to the first
+    assert measured["bm25"]["mean"].value == 1
+
+
+def test_learners_find_what_the_queries_ask_for(measured):
+    for ranker in ("svm", "mart", "towers"):
+        assert measured[ranker]["mean"].value > 0.8, ranker
+
+
+def test_every_two_rankers_are_compared_with_correction(report):
+    found = report.comparisons()
+    assert len(found) == 21
+    assert all(0 <= one["p_value"] <= one["p_holm"] <= 1 for one in found.values())
+    assert all(len(line) > 20 for line in table_lines(report, ["drop-stop-words-1", "append-2"]))
+
+
+def test_rows_are_kept_and_read_again(tmp_path):
+    test = RankingTest(collection())
+    kept = evaluate({"bm25": BM25()}, test, out=tmp_path / "run")
+    assert kept.figures() == read_report(tmp_path / "run").figures()
+    assert kept.figures() == evaluate({"bm25": BM25()}, test).figures()
+    with pytest.raises(RunError, match="already"):
+        evaluate({"bm25": BM25()}, test, out=tmp_path / "run")
+    with pytest.raises(RunError, match="no rows of rankings"):
+        read_report(tmp_path / "other")
+
+
+def test_the_order_of_documents_decides_nothing():
+    one = collection()
+    ids = list(one.documents)
+    random.Random(0).shuffle(ids)
+    other = dataclasses.replace(one, documents={i: one.documents[i] for i in ids})
+    rankings = [rank_queries(BM25().index(list(c.documents.values())), c).rankings for c in (one, other)]
+    assert all(rankings[0][q].ids == rankings[1][q].ids for q in one.queries)
+    assert fixed_targets(one, 10) == fixed_targets(other, 10)
+
+
+def test_any_function_is_a_ranker():
+    def shared(queries, texts):
+        return [len(set(q.split()) & set(t.split())) for q, t in zip(queries, texts, strict=True)]
+
+    test = RankingTest(collection())
+    index = ScoreFunction(shared, batch=7).index(list(test.collection.documents.values()))
+    assert index.score(["bird singing"])[0].max() == 2
+    assert evaluate({"shared": ScoreFunction(shared)}, test).figures()["shared"]["mean"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("ranker", "words"),
+    [
+        (ScoreFunction(lambda q, t: [float("nan")] * len(q)), "not finite"),
+        (ScoreFunction(lambda q, t: [1.0]), "shape"),
+        (DenseRanker(lambda texts: np.zeros(3)), "not .M, E."),
+        (DenseRanker(lambda texts: np.full((len(texts), 2), np.inf)), "not finite"),
+    ],
+)
+def test_bad_scores_are_refused(ranker, words):
+    with pytest.raises((ModelError, ParameterError), match=words):
+        evaluate({"bad": ranker}, RankingTest(collection()))
+
+
+def test_wrong_use_is_refused():
+    test = RankingTest(collection())
+    for rankers, options, words in (
+        ({}, {}, "no ranker"),
+        ({"My Ranker": BM25()}, {}, "choose a name"),
+        ({"svm": RankSVM()}, {}, "learns: give a training"),
+        ({"bm25": BM25()}, {"measure": "foo"}, "measure"),
+        ({"bm25": BM25()}, {"changes": Changes(documents=[("stuff", 1)])}, "no change of documents"),
+        ({"bm25": BM25()}, {"changes": Changes(position=0)}, "position"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            evaluate(rankers, test, **options)
+    with pytest.raises(ParameterError, match="among those of training"):
+        RankingTest(collection(), collection())
+    with pytest.raises(ParameterError, match="both"):
+        RankingTest(collection(), elsewhere=collection(40))
+
+
+@pytest.mark.parametrize(
+    ("documents", "queries", "qrels", "words"),
+    [
+        ({}, {"q": "bird"}, {"q": {"a": 1}}, "no document"),
+        ({"a": "bird"}, {}, {}, "no query"),
+        ({"a b": "bird"}, {"q": "bird"}, {"q": {"a b": 1}}, "hold space"),
+        ({"a": "bird"}, {"q": "bird"}, {}, "without a relevant"),
+        ({"a": "bird"}, {"q": "bird"}, {"q": {"a": 1}, "p": {"a": 1}}, "judged queries"),
+    ],
+)
+def test_collections_that_do_not_hold_together_are_refused(documents, queries, qrels, words):
+    with pytest.raises(DataError, match=words):
+        Collection(documents, queries, qrels)
