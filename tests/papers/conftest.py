@@ -486,6 +486,9 @@ TINY: dict[str, Tiny] = {
         "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
         make_faint_tints, "steps=30", wall_times=("seconds",),
     ),
+    "seabird": Tiny(
+        "seeds=2,scenes=10,tested=6,choosing=4,epochs=1,batch_size=5,photos=20,runs=20", make_rows, "epochs=2"
+    ),
     "shape-simplicity-bias": Tiny(
         "seeds=2,images=120,epochs=1,tested=40,attacked=6,steps=1,garments=parquet:{folder}/tints.parquet,outlines=60,"
         "outline_tests=30,outline_epochs=1,composites=12",
