@@ -85,7 +85,7 @@ class CrlNetPaper(Paper):
 
     base: PositiveInt = Field(300, description="training images of the base classes")
     supports: PositiveInt = Field(10, description="examples of each new class")
-    queries: PositiveInt = Field(20, description="queries of each new class, in every condition")
+    queries: PositiveInt = Field(15, description="queries of each new class, in every condition")
     channels: PositiveInt = Field(64, description="of the maps, a multiple of 8")
     hidden: PositiveInt = Field(256, description="units of the head's hidden layers")
     steps: PositiveInt = Field(200, description="optimizer steps of each head")
