@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from unshaken.tasks.bev.boxes import rasterise
 
 LENGTHS = (4.0, 8.0, 12.0, 16.0, 20.0, 24.0)
 """Ends of the bins of length along depth, in cells."""
+CLUTTER = 0.25
+"""Weight of a photo that is laid over a scene."""
 LEAST = (28, 24)
 """Rows and columns that a map has at least."""
 
@@ -43,7 +46,7 @@ class Scenes:
 
 def draw_scenes(
     count: int, seed: int, *, shape: tuple[int, int] = (64, 32), noise: float = 2.0, blur: float = 2.0,
-    grain: float = 0.15, turn: float = 0.0,
+    grain: float = 0.15, turn: float = 0.0, clutter: Tensor | None = None,
 ) -> Scenes:  # fmt: skip
     """Draw scenes with one to three objects that do not share a column.
 
@@ -54,6 +57,7 @@ def draw_scenes(
         noise: deviation of the labels' depth at the middle of the map, in cells; it grows with the range.
         blur: deviation of the blur along depth at the middle, in cells; it grows with the range.
         grain: deviation of the noise of pixels, in [0, 1] units.
+        clutter: photos, uint8 `[P, C, h, w]`, one of which is laid faintly over each scene; None for none.
         turn: largest yaw of an object in radians; objects that are turned may share columns.
 
     Raises:
@@ -73,7 +77,8 @@ def draw_scenes(
         mask = rasterise(own, kinds, shape)
         off = own.copy()
         off[:, 0] = np.clip(off[:, 0] + shifts, 1, height - 1)
-        images.append(_seen(mask, blur, grain, rng))
+        photo = None if clutter is None else clutter[int(rng.integers(len(clutter)))]
+        images.append(_seen(mask, blur, grain, rng, photo))
         masks.append(mask)
         labels.append(rasterise(off, kinds, shape))
         scene += [i] * len(own)
@@ -100,10 +105,15 @@ def _place(rng: np.random.Generator, height: int, width: int, turn: float) -> Nu
     return np.array(found)
 
 
-def _seen(mask: NDArray[np.uint8], blur: float, grain: float, rng: np.random.Generator) -> Numbers:
-    """The map blurred along depth, more so far away, with noise."""
+def _seen(
+    mask: NDArray[np.uint8], blur: float, grain: float, rng: np.random.Generator, photo: Tensor | None
+) -> Numbers:
+    """The map blurred along depth, more so far away, with noise and a faint photo."""
     height = len(mask)
     near, far = (scipy.ndimage.gaussian_filter1d(mask.astype(float), s, axis=0) for s in (0.25 * blur, 2 * blur))
     share = ((height - np.arange(height) - 0.5) / height)[:, None]
     pixels = 0.15 + 0.7 * (share * far + (1 - share) * near) + rng.normal(0, grain, mask.shape)
+    if photo is not None:
+        grey = photo.float().mean(0)[None, None] / 255
+        pixels += CLUTTER * F.interpolate(grey, mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
     return np.asarray(np.clip(pixels, 0, 1))
