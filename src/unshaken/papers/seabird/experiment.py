@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
@@ -29,6 +31,8 @@ from unshaken.tasks.bev.scenes import Scenes, draw_scenes
 unet = partial(UNet, widths=(8, 16, 32))
 """29,562 parameters for one channel and two classes."""
 PIECE = 64
+Map = NDArray[Any]
+"""A class for each cell, `[H, W]`."""
 
 
 def run(paper: SeaBirdPaper, context: Context) -> None:
@@ -108,7 +112,7 @@ def write_objects(context: Context, label: str, arm: str, model: Classifier, sce
     context.write("objects", label, columns)
 
 
-def regressed_maps(logits: Tensor, scenes: Scenes) -> list[Numbers]:
+def regressed_maps(logits: Tensor, scenes: Scenes) -> list[Map]:
     """For each object a map of the object alone, with its known size, where the mean depth of its columns puts it."""
     depths, shape = column_depths(logits).numpy(), tuple(scenes.masks.shape[1:])
     found = []
@@ -119,7 +123,7 @@ def regressed_maps(logits: Tensor, scenes: Scenes) -> list[Numbers]:
     return found
 
 
-def object_overlaps(maps: Sequence[Numbers], scenes: Scenes) -> list[float]:
+def object_overlaps(maps: Sequence[Map], scenes: Scenes) -> list[float]:
     """Intersection over union of maps with true ones, in the columns of each object."""
     found = []
     for predicted, i, box in zip(maps, scenes.scene, scenes.boxes, strict=True):
