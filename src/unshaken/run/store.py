@@ -213,7 +213,8 @@ class RunDir:
             except pa.ArrowException as error:
                 why = str(error).partition("\n")[0]
                 raise RunError(f"{self.path}: files of rows/{name} disagree ({why}); start a new run") from None
-        empty = SCHEMAS[name].empty_table()
+        known = SCHEMAS.get(name, pa.schema([(column, pa.null()) for column in columns or ()]))
+        empty = known.empty_table()
         return empty.select(columns) if columns else empty
 
     def write_examples(self, images: Tensor, ids: list[str], condition: str, shard: int) -> None:

@@ -13,6 +13,7 @@ from unshaken.measure.object_detection.matching import Detections, Matches, Obje
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.run import RunDir
 from unshaken.run.rows import CLEAN
+from unshaken.tasks.detection.task import DETECTIONS as DETECTIONS  # declares the tables that are read here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
