@@ -10,8 +10,9 @@ from unshaken.tasks.ranking.measures import measure_queries
 from unshaken.tasks.ranking.neural import KNRM, EncoderMemory, TwoTower
 from unshaken.tasks.ranking.order import Ranking, sort_by_score
 from unshaken.tasks.ranking.perturbations import perturb
+from unshaken.tasks.ranking.ranked_queries import rank_queries
 from unshaken.tasks.ranking.ranker import ScoreFunction
-from unshaken.tasks.ranking.robustness import Changes, RankingTest, rank_queries
+from unshaken.tasks.ranking.setting import Changes, RankingTest
 from unshaken.tasks.ranking.trec import read_collection, read_qrels, read_run, read_texts, write_run
 from unshaken.tasks.ranking.wordnet import as_collection, read_wordnet
 
