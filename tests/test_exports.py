@@ -15,9 +15,9 @@ EXPORTS = {
     "unshaken.report": "Comparisons ConditionComparison Gate GateResult RunComparison Summary build check_gates "
     "compare_runs schema write_comparison write_report",
     "unshaken.attack": "APGD Ascent Auto AutoAttack CarliniWagner Cppn DAG DeepFool DetectionPGD DetectionPatch "
-    "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication "
-    "ObjectMislabeling ObjectVanishing OracleBound PGD Patch PatchFool PixelPGD RandomViews SPSA "
-    "Spatial Square Substitution Transfer UniversalPatch ViewFool",
+    "Direct FAB FGSM GMVFool HopSkipJump JSMA MIFGSM NaTra NaturalViews ObjectFabrication ObjectMislabeling "
+    "ObjectVanishing OracleBound PGD Patch PatchFool PixelPGD RandomViews SPSA Spatial Square Substitution Transfer "
+    "UniversalPatch ViewFool",
     "unshaken.certify": "AdaptiveSmoothing AdaptiveSmoothingAttack CROWN CropSelection DualSmoothing "
     "DualSmoothingAttack IBP SMT SequentialSmoothing Smoothing SmoothingAttack",
     "unshaken.detect": "ASH DCTWatermarkDetector DICE Detector DetectorSet Energy EnsembleDisagreement Entropy "
@@ -36,29 +36,28 @@ EXPORTS = {
     "unshaken.generate": "ClassGaussianSettings DDPM DDPMSettings EDM EDMSettings Fitting UNet UNetSettings "
     "VAESettings karras_grid load load_generator save",
     "unshaken.harden": "ADELE ADL ADP AWP AdvProp AdversarialTraining AugMix BalancedSampling ClassBalanced "
-    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise Distillation DivideMix Dverge ELR ELRPlus "
-    "EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise InputTransform "
-    "KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo MultiResolution "
-    "NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression PLS PLSLSA PLSLSAPlus PixMix Proximal Purify RCAL "
-    "RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection SmoothAdv TAP Temperature "
-    "TestTimeAugmentation ThreeHeads TrAct Trades VIAT WorstClass",
+    "CoTeaching Consistency Corruptions CropFlip CrossMax CutMix Denoise DiceLoss Distillation DivideMix Dverge ELR "
+    "ELRPlus EMA EnsembleAT FgsmRs FreeAT FrequencyPrompt GAL GCE GaussianAugmented GradAlign HalfNoise "
+    "InputTransform KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo "
+    "MultiResolution NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression NormalisedSoftmax PLS PLSLSA PLSLSAPlus "
+    "PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection "
+    "SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
-    "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction SentenceEncoder TwoTower as_collection "
-    "evaluate load_encoder measure_queries perturb rank_queries read_collection read_qrels read_report read_run "
-    "read_texts read_wordnet sort_by_score table_lines write_run",
+    "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART QueryLikelihood "
+    "RankSVM Ranking RankingReport RankingTest ScoreFunction SentenceEncoder TwoTower as_collection "
+    "evaluate image_vectors load_encoder measure_queries perturb rank_images rank_queries read_collection "
+    "read_qrels read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
+    "write_run",
     "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
-    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "
-    "CheckerboardCutout CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast "
-    "CyclicTranslation DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost "
-    "GaussianBlur GaussianNoise GlassBlur Handmake ImpulseNoise InverseSparkles IsoNoise "
-    "JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition "
-    "ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl "
-    "Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette "
-    "SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo Translation "
-    "TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
+    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction CheckerboardCutout "
+    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
+    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur Handmake ImpulseNoise InverseSparkles "
+    "IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition ObjectSize "
+    "Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate "
+    "Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo "
+    "Translation TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

@@ -335,9 +335,6 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
-    "coco-o": Tiny(
-        "seeds=2,scenes=10,tested=4,garments=6,epochs=1+2,batch_size=5", make_rows, "epochs=1+3"
-    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
@@ -346,6 +343,10 @@ TINY: dict[str, Tiny] = {
             **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
+    ),
+    "crlnet": Tiny(
+        "base=16,supports=3,queries=3,channels=8,hidden=8,steps=2,pairs=4,episodes=4,seeds=2",
+        partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny(
@@ -383,6 +384,10 @@ TINY: dict[str, Tiny] = {
             **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
         },
     ),
+    "features-off-the-shelf": Tiny(
+        "far=parquet:{folder}/tints.parquet,images=60,train=50,test=40,views=40,seeds=2",
+        partial(make_tints, train=60), "train=49", model=untrained_cnn(3), needs=("sklearn", "skimage"),
+    ),
     "fgsm-cw-distillation": Tiny(
         "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
         partial(make_tints, classes=6),
@@ -408,7 +413,8 @@ TINY: dict[str, Tiny] = {
     ),
     "hyperspherical": Tiny(
         "images=180,test=60,novel=2,splits=1,seeds=2,epochs=1,draws=2",
-        partial(make_tints, train=180, test=60, classes=6), "draws=3",
+        partial(make_tints, train=180, test=60, classes=6),
+        "draws=3",
     ),
     "imagenet-e": Tiny(
         "photos=40,garments=40,seeds=2,map=gradcam", lambda folder: "demo", "photos=39",
@@ -479,6 +485,9 @@ TINY: dict[str, Tiny] = {
     "rrcm": Tiny(
         "unlabelled=120,test=45,per_class=4,epochs=2,steps=20,seeds=2,sigmas=0.1+0.2,images=3,n=60,denoiser_steps=3",
         make_faint_tints, "steps=30", wall_times=("seconds",),
+    ),
+    "seabird": Tiny(
+        "seeds=2,scenes=10,tested=6,choosing=4,epochs=1,batch_size=5,photos=20,runs=20", make_rows, "epochs=2"
     ),
     "shape-simplicity-bias": Tiny(
         "seeds=2,images=120,epochs=1,tested=40,attacked=6,steps=1,garments=parquet:{folder}/tints.parquet,outlines=60,"

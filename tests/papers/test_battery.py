@@ -40,6 +40,7 @@ CHOOSING = {
     "rcal",
     "rigid",
     "robust-weight-signatures",
+    "seabird",
     "shape-simplicity-bias",
     "synthetic-scaling",
     "tract",

@@ -222,6 +222,7 @@ def test_no_doubt_lacks_a_test():
     }  # tests of their methods
     elsewhere |= {"not-kept"}  # tests of repairs
     elsewhere |= {"no-detections", "other-classes", "high-threshold"}  # tests/tasks/detection/test_flags.py
+    elsewhere |= {"one-class-of-pixels", "other-classes-of-pixels", "pixels-without-class"}  # tests/tasks/segmentation
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     importlib.import_module("unshaken.api.fool")  # and those of verbs that have tables of their own
     importlib.import_module("unshaken.api.generate")

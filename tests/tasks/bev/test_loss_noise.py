@@ -83,7 +83,7 @@ def test_sgd_moves_as_far_as_the_variance_says(loss, length, predicted):
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(ParameterError, match="no loss 'dise'.*dice"):
+    with pytest.raises(ParameterError, match=r"no loss 'dise'.*dice"):
         loss_noise("dise", 1.0)
     with pytest.raises(ParameterError, match="sigma=0"):
         loss_noise("l1", 0)

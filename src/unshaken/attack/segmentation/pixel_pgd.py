@@ -160,7 +160,7 @@ class PixelPGD(Parameters):
         batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
         logits = oracle.exact(batch.images) if clean is None else clean
         zeros = torch.zeros(len(batch), dtype=torch.int64, device=batch.images.device)
-        wrong = wrong_pixels(logits, batch.labels)
+        wrong = wrong_pixels(logits, required(batch.labels))
         result = PixelResult(batch.images, logits, wrong, zeros.double(), zeros, zeros, zeros.double())
         found: dict[float, PixelResult] = {}
         for radius in sorted(set(radii)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from unshaken.core.progress import track
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training
-from unshaken.papers.hyperspherical import ALL, ARMS, NORMALISED, SHOTS, HypersphericalPaper
+from unshaken.papers.hyperspherical import ALL, ARMS, MEANS, NORMALISED, SHOTS, SMALL, HypersphericalPaper
+from unshaken.papers.hyperspherical.nets import EmbeddingCNN
 from unshaken.tasks.few_shot import PrototypeHead, head_of
 from unshaken.tasks.few_shot.extend import embed
 
@@ -73,53 +75,60 @@ def arm_of(paper: HypersphericalPaper, context: Context, arm: str, recipe: str, 
     """Train a network by one loss, and write how each test image is classified."""
     if context.has(arm, "tests"):
         return
-    options = {"lr": 2e-3, "optimizer": "adam", "weight_decay": 0.0, "held_out": 1, "check_images": 2}
+    options = {"lr": 3e-3, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0, "held_out": 1, "check_images": 2}
     net = context.net(
-        arm, context.model, data.base, plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else []
-    )
+        arm, EmbeddingCNN if context.model == SMALL else context.model, data.base,
+        plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else [],
+    )  # fmt: skip
     context.write("training", arm, {"id": ["epoch"], "seconds": [net.seconds / paper.epochs]})
-    for number, (shots, table) in enumerate(tested(paper, context.seed, net, arm, data).items()):
-        context.write("tests", arm, {"id": data.testing.ids, "shots": shots, **table}, shard=len(SHOTS) - 1 - number)
+    if arm == NORMALISED:
+        context.write("tests", MEANS, tested(paper, context.seed, net, MEANS, data))
+    context.write("tests", arm, tested(paper, context.seed, net, arm, data))
 
 
-def tested(
-    paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided
-) -> dict[int, dict[str, Tensor | Sequence[bool]]]:
+def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided) -> dict[str, list[Any]]:
     """For each number of examples, the share of draws in which each test image is classified correctly.
 
     Returns:
-        Columns `disjoint` (new classes compete, NaN for images of old ones), `joint` (all compete) and `before` (old
-        ones alone, NaN for images of new ones).
+        Columns of rows, one an image and number of examples: `disjoint` (new classes compete, NaN for images of old
+        ones), `joint` (all compete) and `before` (old ones alone, NaN for images of new ones) among them.
     """
     labels, asked = data.testing.labels, embed(net.model, data.testing.images, cache=False)
     examples = embed(net.model, data.training.images, cache=False)
     by_class = [examples[data.training.labels == c] for c in range(data.training.classes)]
-    base = base_head(net, arm, by_class[: data.old], data.names[: data.old])
+    names, new = data.names[: data.old], data.names[data.old :]
     old = labels < data.old
-    before = (base.predict(asked) == labels).double().where(old, torch.nan)
-    found: dict[int, dict[str, Tensor | Sequence[bool]]] = {}
+    before = (base_head(net, arm, by_class, names).predict(asked) == labels).double().where(old, torch.nan)
+    found: dict[str, list[Any]] = {}
     for shots in SHOTS:
         rng = np.random.default_rng([seed, shots])
         drawn = []
         for _ in range(1 if shots == ALL else paper.draws):
-            head = base_head(net, arm, by_class[: data.old], data.names[: data.old])
-            for c in range(data.old, len(by_class)):
-                head.add_class(data.names[c], some(by_class[c], shots, rng))
-            new = data.names[data.old :]
+            head = base_head(net, arm, by_class, names)
+            for name, features in zip(new, by_class[data.old :], strict=True):
+                head.add_class(name, some(features, shots, rng))
             drawn.append(torch.stack([head.predict(asked, among=new) == labels, head.predict(asked) == labels]))
         disjoint, joint = torch.stack(drawn).double().mean(0)
-        found[shots] = {
-            "old": old.tolist(), "disjoint": disjoint.where(~old, torch.nan), "joint": joint, "before": before,
-        }  # fmt: skip
+        columns = {"id": list(data.testing.ids), "shots": [shots] * len(labels), "old": old, "joint": joint}
+        columns |= {"disjoint": disjoint.where(~old, torch.nan), "before": before}
+        for column, values in columns.items():
+            found.setdefault(column, []).extend(values.tolist() if isinstance(values, Tensor) else values)
     return found
 
 
 def base_head(net: Net, arm: str, examples: Sequence[Tensor], names: Sequence[str]) -> PrototypeHead:
-    """The old classes: trained directions after the normalised softmax loss, else mean directions of their images."""
+    """The old classes: trained directions in the arm of the normalised softmax loss, else means of their images.
+
+    Args:
+        net: trained by the loss of the arm.
+        arm: its name.
+        examples: features by class, those of old classes first.
+        names: of the old classes.
+    """
     if arm == NORMALISED:
         return head_of(net.model)
     head = PrototypeHead(examples[0].shape[1])
-    for name, features in zip(names, examples, strict=True):
+    for name, features in zip(names, examples, strict=False):
         head.add_class(name, features)
     return head
 

@@ -78,7 +78,8 @@ class Gate:
         text: as written.
         name: what it is about; `no-regression` for the comparison with a baseline.
         selection: `severity`, `eps` and `norm` that a condition must have, `group` and `set` of abnormal images.
-        metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of pixels `miou` or `boundary_iou`, of nearest examples `median`,
+        metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of pixels `miou` or
+            `boundary_iou`, of nearest examples `median`,
             `median_of_broken`, `mean_of_broken` or `success`, or of a detector one of `DETECTOR`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.

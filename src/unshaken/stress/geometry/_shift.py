@@ -44,7 +44,7 @@ class Shift(Stressor):
 
     @property
     def filling(self) -> str:
-        """What enters the image; see `gather`."""
+        """How the part that enters the image is filled; see `gather`."""
         return "wrap"
 
     def moves(self, severity: int, rng: SampleRng) -> tuple[Tensor, Tensor]:

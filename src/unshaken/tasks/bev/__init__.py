@@ -1,1 +1,1 @@
-"""Bird's-eye view: noise of depth losses, segmentation by the dice loss, boxes in metres and their average precision."""
+"""Bird's-eye view: noise of depth losses, maps and depth, boxes in metres and their average precision."""

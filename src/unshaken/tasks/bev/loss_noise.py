@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def _integrals(
     ends = [e for e in ends if -reach <= e <= reach]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     total = np.zeros(3)
-    for start, stop in zip(ends, ends[1:], strict=False):
+    for start, stop in itertools.pairwise(ends):
         edges = np.linspace(start, stop, PANELS + 1)
         half = np.diff(edges)[:, None] / 2
         v = edges[:-1, None] + half * (nodes + 1)

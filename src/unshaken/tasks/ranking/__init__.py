@@ -4,6 +4,7 @@ from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.dense import DenseRanker
 from unshaken.tasks.ranking.encoders import HashedPieces, SentenceEncoder, load_encoder
 from unshaken.tasks.ranking.evaluate import RankingReport, evaluate, read_report, table_lines
+from unshaken.tasks.ranking.images import image_vectors, rank_images, same_class
 from unshaken.tasks.ranking.learned import LambdaMART, RankSVM
 from unshaken.tasks.ranking.lexical import BM25, QueryLikelihood
 from unshaken.tasks.ranking.measures import measure_queries
@@ -35,9 +36,11 @@ __all__ = [
     "TwoTower",
     "as_collection",
     "evaluate",
+    "image_vectors",
     "load_encoder",
     "measure_queries",
     "perturb",
+    "rank_images",
     "rank_queries",
     "read_collection",
     "read_qrels",
@@ -45,6 +48,7 @@ __all__ = [
     "read_run",
     "read_texts",
     "read_wordnet",
+    "same_class",
     "sort_by_score",
     "table_lines",
     "write_run",

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
+from unshaken.core.errors import ModelError
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.dense import DenseRanker, Encode, encode_unit
 from unshaken.tasks.ranking.pairwise import draw_candidates, fit_linear
@@ -55,7 +56,7 @@ class KernelIndex:
         self, documents: Sequence[str], vectors: Callable[[Sequence[str]], ArrayLike], weights: Numbers | None = None
     ) -> None:
         self.counts, self.vectors = TermCounts(documents), vectors
-        self.weights: Numbers = np.zeros(len(KERNELS)) if weights is None else weights
+        self.weights = weights
         self.tf = self.counts.by_row.astype(np.float32)
         self.words: NDArray[np.float32] = encode_unit(vectors, list(self.counts.place))
 
@@ -69,7 +70,7 @@ class KernelIndex:
 
     def score(self, queries: Sequence[str]) -> Scores:
         """See `Index.score`."""
-        return np.stack([self.features(query) @ self.weights for query in queries]).astype(np.float32)
+        return np.stack([self.features(query) @ self._learned for query in queries]).astype(np.float32)
 
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
         """See `Index.score_pairs`."""
@@ -82,8 +83,14 @@ class KernelIndex:
                 else np.zeros((1, 0), np.float32)
             )
             tf = np.array([list(counts.values())], np.float32)
-            scores.append((pool_kernels(cosines, tf) @ self.weights)[0])
+            scores.append((pool_kernels(cosines, tf) @ self._learned)[0])
         return np.array(scores, np.float32)
+
+    @property
+    def _learned(self) -> Numbers:
+        if self.weights is None:
+            raise ModelError("the weights of the kernels are not learned yet: fit the ranker first")
+        return self.weights
 
     def _cosines(self, query: str, words: NDArray[np.float32]) -> NDArray[np.float32]:
         return encode_unit(self.vectors, split_words(query)) @ words.T

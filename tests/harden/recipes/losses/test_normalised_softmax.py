@@ -71,6 +71,16 @@ def test_the_gradient_is_orthogonal_to_the_feature():
     assert float((slope * h).detach().sum(1).abs().max()) < 1e-6
 
 
+def test_an_embedding_layer_may_stand_before_the_head(bands):
+    model = NormalisedSoftmax(embedding=5).rebuild(bands.net())
+    head = find_unit_head(model.net)
+    assert head.weight.shape[1] == 5
+    assert NormalisedSoftmax(embedding=5).rebuild(model) is model
+    torch.testing.assert_close(
+        model.eval()(bands.data()[0][:3] / 255).abs().amax(1) <= 10, torch.ones(3, dtype=torch.bool)
+    )
+
+
 def test_classes_that_share_a_direction_are_equally_probable():
     head = head_with(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     first, second, _ = head(torch.tensor([[0.3, 0.7]])).detach().softmax(1)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import nn
 
 from unshaken.core.classifier import Classifier
@@ -22,6 +22,9 @@ class NormalisedSoftmax(Recipe):
     The last linear layer is replaced by one without bias whose rows and inputs have fixed lengths; the loss is the
     usual cross-entropy. `unshaken.tasks.few_shot.PrototypeHead` adds classes to what comes out, without training.
 
+    Features must have both signs: those that come from a ReLU lie in one corner of the sphere, where new classes look
+    like all others. `embedding` puts a linear layer before the head, for networks that have none.
+
     A low scale cannot fit many classes: the smallest loss is `log(1 + (K - 1) exp(-s K / (K - 1)))`.
     """
 
@@ -30,6 +33,9 @@ class NormalisedSoftmax(Recipe):
     scale: PositiveFloat = Field(10.0, description="s, by which cosines are multiplied; 10 to 20 are usual")
     constraint: Constraint = Field(
         "project", description="how class weights keep length 1: projected after each step, or learned as v / ||v||"
+    )
+    embedding: NonNegativeInt = Field(
+        0, description="numbers of a linear layer put before the head; 0 for none, 64 for features of a ReLU"
     )
     seed: int = Field(0, ge=0, description="random seed of the class weights")
 
@@ -45,7 +51,10 @@ class NormalisedSoftmax(Recipe):
         old = cast(nn.Linear, model.net.get_submodule(name))
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
-            head = UnitHead(old.in_features, old.out_features, self.scale, self.constraint)
+            width = self.embedding or old.in_features
+            head: nn.Module = UnitHead(width, old.out_features, self.scale, self.constraint)
+            if self.embedding:
+                head = nn.Sequential(nn.Linear(old.in_features, width), head)
         model.net.set_submodule(name, head.to(old.weight.device))
         return model
 

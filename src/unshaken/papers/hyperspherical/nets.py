@@ -1,0 +1,31 @@
+"""The network of the row: features of both signs, before the last layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from unshaken.models.networks.small_cnn import SmallCNN
+
+NUMBERS = 64
+"""Of a feature."""
+
+
+class EmbeddingCNN(SmallCNN):
+    """`SmallCNN` with a linear layer before its last one: what has passed a ReLU fills but a corner of the sphere.
+
+    Args:
+        classes: number of logits K.
+        channels: of the images.
+        side: any will do.
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 3, side: int = 32) -> None:
+        super().__init__(classes, channels, side)
+        width = self.head.in_features
+        del self.head  # the last layer is to be registered last
+        self.embedding, self.head = nn.Linear(width, NUMBERS), nn.Linear(NUMBERS, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
+        logits: Tensor = self.head(self.embedding(self.body(images).mean((2, 3))))
+        return logits

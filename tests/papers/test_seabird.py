@@ -1,0 +1,98 @@
+"""The rule by hand, what is measured of an object, and figures against rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.seabird import SeaBirdPaper
+from unshaken.papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
+from unshaken.papers.seabird.figures import mean_within
+from unshaken.run.store import RunDir
+from unshaken.tasks.bev.scenes import draw_scenes
+
+
+def figure(value, half=0.01):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+@pytest.fixture
+def measured():
+    """Figures with which every part that is tried is shown."""
+    part = {"departure": 1e-12, "largest_ratio_to_l1": 0.07, "sgd": figure(0.02)}
+    gains = {name: figure(0.02) for name in ("slope", "long", "dice_over_bce")}
+    return {"theory": {"4": part, "12": dict(part)}, "crossing": {"4": 0.25, "12": 1 / 12}, **gains}
+
+
+def outcomes(measured):
+    paper = SeaBirdPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured))}
+
+
+def test_all_parts_that_are_tried_are_shown(measured):
+    found = outcomes(measured)
+    assert {found.pop("published-data"), found.pop("two-stage")} == {"not tried"}
+    assert {*found.values()} == {"shown"}
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "outcome"),
+    [
+        ({"departure": 1e-3}, "variance", "not visible at this scale"),
+        ({"largest_ratio_to_l1": 1.1}, "variance", "contradicted"),
+        ({"sgd": figure(-0.02)}, "sgd", "contradicted"),
+    ],
+)
+def test_one_length_decides_the_theorem(measured, change, part, outcome):
+    before = outcomes(measured)
+    measured["theory"]["12"] |= change
+    assert outcomes(measured) == {**before, part: outcome}
+
+
+def test_a_crossing_elsewhere_is_no_reproduction(measured):
+    measured["crossing"]["4"] = 0.26
+    assert outcomes(measured)["variance"] == "not visible at this scale"
+
+
+@pytest.mark.parametrize(("name", "part"), [("slope", "slope"), ("long", "long"), ("dice_over_bce", "dice-over-bce")])
+def test_gains_are_judged_by_their_intervals(measured, name, part):
+    measured[name] = figure(0.005)
+    assert outcomes(measured)[part] == "not visible at this scale"
+    measured[name] = figure(-0.02)
+    assert outcomes(measured)[part] == "contradicted"
+
+
+def test_true_maps_and_true_depths_have_an_overlap_of_one():
+    scenes = draw_scenes(8, 0)
+    truth = list(scenes.masks.numpy()[scenes.scene])
+    assert object_overlaps(truth, scenes) == [1.0] * len(scenes.scene)
+    logits = torch.zeros(8, 2, *scenes.masks.shape[1:])
+    for i, box in zip(scenes.scene, scenes.boxes, strict=True):
+        columns, row = columns_of(box, scenes.masks.shape[2]), int(box[0])
+        logits[i, 1, row, columns] = 40 + np.log(1 - (box[0] - row - 0.5) if box[0] > row + 0.5 else 1)
+    found = np.array(object_overlaps(regressed_maps(logits, scenes), scenes))
+    assert found.min() > 0.7  # within half a cell of the truth
+    assert np.mean(found) > 0.9
+    moved = [np.roll(m, 64, 0) * 0 for m in truth]
+    assert object_overlaps(moved, scenes) == [0.0] * len(scenes.scene)
+
+
+def test_means_within_bins():
+    values, lengths = np.array([1.0, 2.0, 4.0]), np.array([5.0, 8.0, 11.0])
+    assert (mean_within(values, lengths, 4, 8), mean_within(values, lengths, 8, 12)) == (1, 3)
+
+
+def test_figures_against_rows(finished):
+    run = finished("seabird")
+    rows = RunDir(run.out).rows("seabird_objects").to_pylist()
+    named = {}
+    for row in rows:
+        named.setdefault(row["condition"], []).append(row["iou"])
+    means = []
+    for seed in (0, 1):
+        best = max((0.003, 0.01), key=lambda r, s=seed: np.mean(named[f"seed{s}.bce-{r:g}.choosing"]))
+        means.append(np.mean(named[f"seed{seed}.bce-{best:g}.test"]))
+    assert run.result.measured["iou.bce"]["value"] == pytest.approx(np.mean(means))
+    assert run.result.measured["crossing.4"] == pytest.approx(0.25, abs=1e-6)
