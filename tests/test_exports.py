@@ -45,10 +45,11 @@ EXPORTS = {
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
-    "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART QueryLikelihood "
-    "RankSVM Ranking RankingReport RankingTest ScoreFunction SentenceEncoder TwoTower as_collection "
-    "evaluate image_vectors load_encoder measure_queries perturb rank_images rank_queries read_collection "
-    "read_qrels read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
+    "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
+    "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
+    "SentenceEncoder TwoTower as_collection evaluate image_vectors load_encoder "
+    "measure_queries perturb rank_images rank_queries read_collection read_qrels "
+    "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
     "write_run",
     "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
     "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction CheckerboardCutout "
