@@ -46,9 +46,11 @@ EXPORTS = {
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
     "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
-    "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction SentenceEncoder TwoTower as_collection "
-    "evaluate load_encoder measure_queries perturb rank_queries read_collection read_qrels read_report read_run "
-    "read_texts read_wordnet sort_by_score table_lines write_run",
+    "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
+    "SentenceEncoder TwoTower as_collection evaluate image_vectors load_encoder "
+    "measure_queries perturb rank_images rank_queries read_collection read_qrels "
+    "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
+    "write_run",
     "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
     "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction CheckerboardCutout "
     "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "

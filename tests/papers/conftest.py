@@ -269,8 +269,7 @@ def make_meanings(folder: Path) -> str:
     words = ("bird", "engine", "river", "guitar", "castle", "lemon", "window", "planet", "hammer", "letter", "garden")
     for letter, part in zip("nvar", ("noun", "verb", "adj", "adv"), strict=True):
         lines = [
-            f"{i:08d} {6 if i < 14 else 10:02d} {letter} 01 {words[i % 11]}_{part}{i} 0 000 | of "
-            f"the {words[i * i % 11]}; "
+            f"{i:08d} {6 if i < 14 else 10:02d} {letter} 01 {words[i % 11]}_{part}{i} 0 000 | a {words[i * i % 11]}; "
             f'"the {words[i % 11]} is {part}{i} near a {words[i * 7 % 11]}"'
             for i in range(28)
         ]  # fmt: skip

@@ -14,13 +14,16 @@ ADJ = '00000003 00 s 01 afloat(p) 0 000 | borne on the water; "the boat is afloa
 
 @pytest.fixture
 def folder(tmp_path):
+    tmp_path = tmp_path / "wordnet"
+    tmp_path.mkdir()
     for part, text in {"noun": NOUN, "adj": ADJ, "verb": "", "adv": ""}.items():
         (tmp_path / f"data.{part}").write_text(text)
     return tmp_path
 
 
-def test_meanings_are_documents_and_examples_are_queries(folder):
-    synsets = read_wordnet(folder)
+def test_meanings_are_documents_and_examples_are_queries(folder, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(folder.parent))
+    synsets = read_wordnet()
     assert [s.text for s in synsets] == [
         "bird, winged thing: warm-blooded and feathered", "animal: a living organism", "afloat: borne on the water"
     ]  # fmt: skip

@@ -19,8 +19,9 @@ from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 from unshaken.run.store import RunDir
 from unshaken.tasks.ranking.ranker import Learner, Ranker
-from unshaken.tasks.ranking.robustness import Changes, RankingTest, ranking_rows
+from unshaken.tasks.ranking.robustness import ranking_rows
 from unshaken.tasks.ranking.rows import RANKINGS
+from unshaken.tasks.ranking.setting import Changes, RankingTest
 
 TOP = 10
 """Places that a changed document should reach to count as lifted."""
@@ -118,12 +119,12 @@ class RankingReport:
         columns = {ranker: self.column(ranker, condition) for ranker in self.rankers()}
         pairs = list(combinations(columns, 2))
         p_values = [permutation_test(columns[one], columns[other]) for one, other in pairs]
-        corrected: Sequence[float] = list(holm(p_values)) if pairs else []
+        corrected: Sequence[float] = holm(p_values).tolist() if pairs else []
         return {
             pair: {
                 "difference": paired_difference(columns[pair[0]], columns[pair[1]]),
                 "p_value": p,
-                "p_holm": float(h),
+                "p_holm": h,
             }
             for pair, p, h in zip(pairs, p_values, corrected, strict=True)
         }

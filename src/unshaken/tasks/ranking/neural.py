@@ -55,7 +55,8 @@ class KernelIndex:
     def __init__(
         self, documents: Sequence[str], vectors: Callable[[Sequence[str]], ArrayLike], weights: Numbers | None = None
     ) -> None:
-        self.counts, self.vectors, self.weights = TermCounts(documents), vectors, weights
+        self.counts, self.vectors = TermCounts(documents), vectors
+        self.weights = weights
         self.tf = self.counts.by_row.astype(np.float32)
         self.words: NDArray[np.float32] = encode_unit(vectors, list(self.counts.place))
 
@@ -163,7 +164,9 @@ class TwoTower:
         optimizer = torch.optim.Adam(towers, lr=self.lr)
         order = torch.Generator().manual_seed(seed)
         for _ in range(self.epochs):
-            for rows in torch.split(torch.randperm(len(pairs), generator=order), self.batch):
+            drawn = torch.randperm(len(pairs), generator=order)
+            for first in range(0, len(pairs), self.batch):
+                rows = drawn[first : first + self.batch]
                 asked, found = (
                     F.normalize(x[rows] @ w.T, dim=1) for x, w in zip((queries, documents), towers, strict=True)
                 )

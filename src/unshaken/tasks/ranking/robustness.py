@@ -4,109 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.core.rng import SampleRng
-from unshaken.measure.retrieval.rank_change import kendall_tau, rank_biased_overlap
 from unshaken.run.rows import Part
 from unshaken.tasks.ranking.collection import Collection
-from unshaken.tasks.ranking.lexical import BM25
 from unshaken.tasks.ranking.manipulations import find_manipulation
 from unshaken.tasks.ranking.measures import measure_queries, parse_measure
-from unshaken.tasks.ranking.order import Ranking, rank_among, sort_by_score, tie_order
+from unshaken.tasks.ranking.order import Ranking, rank_among
 from unshaken.tasks.ranking.perturbations import perturb
-from unshaken.tasks.ranking.ranker import Index, Learner, Ranker, Scores
+from unshaken.tasks.ranking.ranked_queries import RankedQueries, fixed_targets, head_overlap, rank_queries, shared_tau
+from unshaken.tasks.ranking.ranker import Learner, Ranker
 from unshaken.tasks.ranking.rows import part_of
+from unshaken.tasks.ranking.setting import SEARCHED_DOCUMENT, SEARCHED_QUERY, Changes, RankingTest
+from unshaken.tasks.ranking.text_search import raised_documents, worst_queries
 
-COMPARED = 100
-"""Documents at the head of a ranking that Kendall's tau and the overlap compare."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What is done to queries and documents.
-
-    Args:
-        queries: name of a change and the words it is made to, as in `("swap", 1)`; see `perturb`.
-        documents: name of a change and how often, as in `("append", 3)`; see `MANIPULATIONS`.
-        position: the place, from 1, of the changed document in the list of BM25, the same document for all rankers.
-        synonyms: word to others, for the change `synonym`.
-    """
-
-    queries: Sequence[tuple[str, int]] = (("swap", 1), ("swap", 2))
-    documents: Sequence[tuple[str, int]] = (("append", 1), ("append", 3))
-    position: int = 10
-    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RankingTest:
-    """What rankers are tested on.
-
-    Args:
-        collection: the test queries, with their types for the task of unseen types.
-        training: what learners learn from; its queries are none of the test queries.
-        elsewhere: test queries of another corpus; None leaves the task of unseen corpora out.
-        elsewhere_training: what learners learn from in that corpus.
-    """
-
-    collection: Collection
-    training: Collection | None = None
-    elsewhere: Collection | None = None
-    elsewhere_training: Collection | None = None
-
-    def __post_init__(self) -> None:
-        for test, training in ((self.collection, self.training), (self.elsewhere, self.elsewhere_training)):
-            if test is not None and training is not None and (shared := test.queries.keys() & training.queries.keys()):
-                raise ParameterError(f"{len(shared)} test queries are among those of training, such as "
-                                     f"{shorten(min(shared))}; take them out of one")  # fmt: skip
-        if (self.elsewhere is None) != (self.elsewhere_training is None):
-            raise ParameterError("another corpus needs both its test queries and its training queries")
-
-
-@dataclass(frozen=True, slots=True)
-class RankedQueries:
-    """A ranker's scores on a collection.
-
-    Args:
-        index: the ranker.
-        ids: of the documents.
-        ties: `[D]`, see `tie_order`.
-        scores: `[Q, D]`.
-        rankings: query id to its documents in order.
-        seconds: of the scoring.
-    """
-
-    index: Index
-    ids: tuple[str, ...]
-    ties: NDArray[np.int64]
-    scores: Scores
-    rankings: Mapping[str, Ranking]
-    seconds: float
-
-
-def rank_queries(index: Index, collection: Collection, queries: Mapping[str, str] | None = None) -> RankedQueries:
-    """Rank all documents for each query.
-
-    Args:
-        index: a ranker that has read the collection's documents.
-        collection: has them.
-        queries: id to text; default, those of the collection.
-    """
-    texts = collection.queries if queries is None else queries
-    ids, began = tuple(collection.documents), time.perf_counter()
-    scores = np.asarray(index.score(list(texts.values())), np.float32)
-    seconds, ties = time.perf_counter() - began, tie_order(ids)
-    rankings = {q: sort_by_score(ids, row, ties=ties) for q, row in zip(texts, scores, strict=True)}
-    return RankedQueries(index, ids, ties, scores, rankings, seconds)
 
 
 def ranking_rows(
@@ -187,15 +104,18 @@ class _Tasks:
         task, change, count = self._fixed_conditions()[condition]
         if task == "document":
             return self._document(name, condition, clean, change, count)
-        collection, texts = self.test.collection, None
-        if task == "query":
+        collection, texts, calls = self.test.collection, None, None
+        if task == "query" and change == SEARCHED_QUERY:
+            worst = worst_queries(clean.index, collection, words=count, seed=self.seed)
+            texts, calls = {q: found.text for q, found in worst.items()}, [found.calls for found in worst.values()]
+        elif task == "query":
             texts = perturb(collection.queries, change, self.seed, words=count, synonyms=self.changes.synonyms)
         ranked = clean if texts is None else rank_queries(clean.index, collection, texts)
         pairs = [(clean.rankings[q].ids, ranked.rankings[q].ids) for q in collection.queries]
         return self._part(
             name, condition, task, collection, ranked, change=condition if change else "",
             tau=[shared_tau(*pair) for pair in pairs], overlap=[head_overlap(*pair) for pair in pairs],
-            first_changed=[one[0] != other[0] for one, other in pairs],
+            first_changed=[one[0] != other[0] for one, other in pairs], calls=calls or 1,
             text=list((texts or collection.queries).values()),
         )  # fmt: skip
 
@@ -209,22 +129,23 @@ class _Tasks:
         return part_of(
             f"{self.prefix}{name}.{condition}", name, task, change, ids, measure=self.measure,
             effectiveness=[found[self.measure][q] for q in ids], judged=[found[judged][q] for q in ids],
-            calls=1, seconds=ranked.seconds / len(ids), **columns,
+            seconds=ranked.seconds / len(ids), **{"calls": 1, **columns},
         )  # fmt: skip
 
     def _document(self, name: str, condition: str, clean: RankedQueries, change: str, count: int) -> Part:
         """The document at a fixed place of BM25's list, changed for each query."""
-        collection, manipulate = self.test.collection, find_manipulation(change)
+        collection, calls = self.test.collection, [1] * len(self.test.collection.queries)
         queries, place = list(collection.queries), {d: i for i, d in enumerate(clean.ids)}
         targets = fixed_targets(collection, self.changes.position)
         began = time.perf_counter()
-        texts = [
-            manipulate(
-                collection.documents[targets[q]], collection.queries[q],
-                collection.documents[clean.rankings[q].ids[0]], count,
-            )
-            for q in queries
-        ]  # fmt: skip
+        originals = {q: collection.documents[targets[q]] for q in queries}
+        if change == SEARCHED_DOCUMENT:
+            worst = raised_documents(clean.index, collection.queries, originals, rounds=count, seed=self.seed)
+            texts, calls = [found.text for found in worst.values()], [found.calls for found in worst.values()]
+        else:
+            manipulate = find_manipulation(change)
+            heads = {q: collection.documents[clean.rankings[q].ids[0]] for q in queries}
+            texts = [manipulate(originals[q], collection.queries[q], heads[q], count) for q in queries]
         scores = clean.index.score_pairs([collection.queries[q] for q in queries], texts)
         seconds = (time.perf_counter() - began) / len(queries)
         before, after, taus, overlaps, changed = [], [], [], [], []
@@ -241,7 +162,7 @@ class _Tasks:
         return part_of(
             f"{self.prefix}{name}.{condition}", name, "document", condition, queries, tau=taus, overlap=overlaps,
             first_changed=changed, document=[targets[q] for q in queries], rank_before=before, rank_after=after,
-            text=texts, calls=1, seconds=seconds,
+            text=texts, calls=calls, seconds=seconds,
         )  # fmt: skip
 
     def _types(self, name: str, ranker: Ranker | Learner) -> Iterator[Part]:
@@ -287,32 +208,3 @@ class _Tasks:
                 ranked = rank_queries(fitted.index(list(elsewhere.documents.values())), elsewhere)
                 change = condition.removeprefix("corpus-")
                 yield self._part(name, condition, "corpus", elsewhere, ranked, change=change)
-
-
-def fixed_targets(collection: Collection, position: int) -> dict[str, str]:
-    """The document at a place of BM25's list for each query, for changes that are the same for all rankers.
-
-    Args:
-        collection: queries and documents.
-        position: from 1; the last where there are fewer documents.
-
-    Raises:
-        ParameterError: the position is below 1.
-    """
-    if position < 1:
-        raise ParameterError(f"position must be at least 1, not {position}")
-    ranked = rank_queries(BM25().index(list(collection.documents.values())), collection)
-    return {q: ranking.ids[min(position, len(ranking.ids)) - 1] for q, ranking in ranked.rankings.items()}
-
-
-def shared_tau(before: Sequence[str], after: Sequence[str]) -> float:
-    """Kendall's tau of the documents that the heads of both rankings have; see `COMPARED`."""
-    one, other = before[:COMPARED], after[:COMPARED]
-    shared = set(one) & set(other)
-    return kendall_tau([d for d in one if d in shared], [d for d in other if d in shared])
-
-
-def head_overlap(before: Sequence[str], after: Sequence[str]) -> float:
-    """Rank-biased overlap of the heads of two rankings, p = 0.9; see `COMPARED`."""
-    depth = min(COMPARED, len(before), len(after))
-    return rank_biased_overlap(before[:depth], after[:depth])

@@ -13,7 +13,9 @@ from unshaken.tasks.ranking.collection import Collection
 
 PARTS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 """Part of speech to the name of its file."""
-PLACES = ("/usr/share/wordnet",)
+DATA_FOLDER = "UNSHAKEN_DATA"
+"""Variable of the folder of data sets; WordNet is looked for in its `wordnet` first."""
+DEBIAN = Path("/usr/share/wordnet")
 """Where Debian's package `wordnet-base` puts WordNet 3.0."""
 _EXAMPLE = re.compile(r'"([^"]*)"')
 _LEAST_WORDS = 4
@@ -44,12 +46,14 @@ def read_wordnet(folder: str | os.PathLike[str] | None = None) -> list[Synset]:
     """All meanings of WordNet.
 
     Args:
-        folder: with `data.noun`, `data.verb`, `data.adj` and `data.adv`; default, where Debian puts them.
+        folder: with `data.noun`, `data.verb`, `data.adj` and `data.adv`; default, `$UNSHAKEN_DATA/wordnet`, else
+            where Debian puts them.
 
     Raises:
         DataError: a file is absent, or not of WordNet's form.
     """
-    place = Path(folder) if folder is not None else next((p for p in map(Path, PLACES) if p.is_dir()), Path(PLACES[0]))
+    known = [Path(os.environ[DATA_FOLDER]) / "wordnet"] if os.environ.get(DATA_FOLDER) else []
+    place = Path(folder) if folder is not None else next((p for p in (*known, DEBIAN) if p.is_dir()), DEBIAN)
     found = []
     for letter, part in PARTS.items():
         file = place / f"data.{part}"
