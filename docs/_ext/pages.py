@@ -51,10 +51,15 @@ def methods_page() -> str:
     return "\n".join([head, *(f"## {room}\n\n" + "\n".join(map(entry, group)) for room, group in rooms)])
 
 
+FRAME = "unshaken.papers.frame"
+"""Of the papers the frame alone is an API: each row has a page of its own."""
+
+
 def packages_of(package: str) -> list[str]:
     """A package and the public packages below it, by full name: those with methods first, machinery last."""
     found = importlib.import_module(package)
     inner = [m.name for m in pkgutil.iter_modules(found.__path__, f"{package}.") if m.ispkg and is_public(m.name)]
+    inner = [name for name in inner if package != FRAME.rpartition(".")[0] or name == FRAME]
     inner.sort(key=lambda name: (name.endswith(".engine"), name))
     return [package, *(name for below in inner for name in packages_of(below))]
 

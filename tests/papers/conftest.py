@@ -264,6 +264,20 @@ def make_halves(folder: Path) -> str:
     return f"parquet:{folder}/halves.parquet"
 
 
+def make_meanings(folder: Path) -> str:
+    """Files of WordNet's form: meanings with an example each, in the files of artefacts and of communication."""
+    words = ("bird", "engine", "river", "guitar", "castle", "lemon", "window", "planet", "hammer", "letter", "garden")
+    for letter, part in zip("nvar", ("noun", "verb", "adj", "adv"), strict=True):
+        lines = [
+            f"{i:08d} {6 if i < 14 else 10:02d} {letter} 01 {words[i % 11]}_{part}{i} 0 000 | of "
+            f"the {words[i * i % 11]}; "
+            f'"the {words[i % 11]} is {part}{i} near a {words[i * 7 % 11]}"'
+            for i in range(28)
+        ]  # fmt: skip
+        (folder / f"data.{part}").write_text("\n".join(lines) + "\n")
+    return f"folder:{folder}"
+
+
 def small_perceptron(width: int) -> dict[str, float]:
     """How the perceptrons of `smt-verification` are trained quickly."""
     return {"width": width, "epochs": 5, "lr": 2e-2, "batch_size": 32, "eps": 0.05}
@@ -322,9 +336,6 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
-    "coco-o": Tiny(
-        "seeds=2,scenes=10,tested=4,garments=6,epochs=1+2,batch_size=5", make_rows, "epochs=1+3"
-    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
@@ -333,6 +344,10 @@ TINY: dict[str, Tiny] = {
             **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
+    ),
+    "crlnet": Tiny(
+        "base=16,supports=3,queries=3,channels=8,hidden=8,steps=2,pairs=4,episodes=4,seeds=2",
+        partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
     "crossmax-ensemble": Tiny(
@@ -369,6 +384,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
             **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
         },
+    ),
+    "features-off-the-shelf": Tiny(
+        "far=parquet:{folder}/tints.parquet,images=60,train=50,test=40,views=40,seeds=2",
+        partial(make_tints, train=60), "train=49", model=untrained_cnn(3), needs=("sklearn", "skimage"),
     ),
     "fgsm-cw-distillation": Tiny(
         "train=200,test=40,attacked=16,nearest=6,epochs=2,longer=2,cw_steps=20,cw_searches=3,seeds=1",
@@ -435,6 +454,10 @@ TINY: dict[str, Tiny] = {
     "natra": Tiny(
         "images=100,reference=80,epochs=2,fitting=3,latents=3,directions=2,draws=1,attacked=2,inverted=4,inversion=8,"
         "test=20,seeds=2", make_tints, "draws=2",
+    ),
+    "ranking-robustness": Tiny(
+        "seeds=2,tested=3,learned=4,documents=60,trees=2", make_meanings, "trees=3",
+        model=lambda folder: "hashed-pieces", needs=("ir_measures", "sklearn"),
     ),
     "rcal": Tiny(
         "seeds=2,largest=60,ratio=4,test=60,choosing=30,pretraining=2,epochs=2", make_bands, "test=59",

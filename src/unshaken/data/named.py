@@ -117,6 +117,7 @@ NAMED: Mapping[str, NamedSet] = {
         layout="parquet",
         parts={"train": "images.parquet"},
         boxes="boxes.parquet",
+        photos="COCO",
         get="put images.parquet, boxes.parquet and classes.txt into $UNSHAKEN_DATA/coco128",
     ),
 }

@@ -23,6 +23,12 @@ def test_two_points_on_a_line(c, w):
     assert 0.5 * w**2 + c * 2 * max(0, 1 - w) == pytest.approx(0.5 if w == 1 else 0.18, abs=1e-6)
 
 
+def test_the_squared_hinge_by_hand():
+    """x = +-1: w^2 / 2 + 2 C (1 - w)^2 is least at w = 4 C / (1 + 4 C)."""
+    machine = fit_svm(np.array([[1.0], [-1.0]]), np.array([1, 0]), c=0.5, loss="squared-hinge")
+    assert machine.fitted.coef_.item() == pytest.approx(2 / 3, abs=1e-3)
+
+
 @pytest.mark.parametrize("mode", ["one-vs-all", "one-vs-one"])
 def test_it_is_scikit_learns(mode):
     svm, multiclass = pytest.importorskip("sklearn.svm"), pytest.importorskip("sklearn.multiclass")

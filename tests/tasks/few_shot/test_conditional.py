@@ -39,6 +39,12 @@ def test_the_parameters_are_those_of_the_publication(channels, side, hidden, exp
     assert size(head) == expected
 
 
+@pytest.mark.parametrize(("channels", "side", "millions"), [(2048, 7, 96.54), (384, 1, 11.29), (320, 7, 9.78)])
+def test_the_parameters_for_other_networks(channels, side, millions):
+    with torch.device("meta"):
+        assert round(size(ConditionalHead(channels, side)) / 1e6, 2) == millions
+
+
 @pytest.mark.parametrize(("channels", "expected"), [(640, 6_729_088), (384, 3_055_232)])
 def test_the_parameters_of_cross_attention(channels, expected):
     with torch.device("meta"):

@@ -35,7 +35,7 @@ _CLASS, _LOCATION, _BOTH, _DUPLICATE, _BACKGROUND = range(5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Errors:
-    """Mistakes of the detections of many images.
+    """The errors among the detections of many images.
 
     Args:
         matched: at the threshold of a hit alone; the order of detections and objects is its.
@@ -195,7 +195,7 @@ def _of_image(
 
 
 def _best(target: Indices, scores: Numbers, able: Flags) -> Flags:
-    """The best scored of the able detections about each object; of equal ones the first."""
+    """Choose the best scored of the able detections about each object; of equal ones the first."""
     chosen = np.zeros(len(target), bool)
     order = np.flatnonzero(able)[np.argsort(-scores[able], kind="stable")]
     _, first = np.unique(target[order], return_index=True)

@@ -55,7 +55,7 @@ def spread(values: ArrayLike) -> Spread:
 
 
 def drop_rate(clean: ArrayLike, changed: ArrayLike) -> float:
-    """What a change costs, as a share: `(mean changed - mean clean) / mean clean`; negative is a loss.
+    """The cost of a change, as a share: `(mean changed - mean clean) / mean clean`; negative is a loss.
 
     Args:
         clean: `[Q]`, effectiveness before.

@@ -27,7 +27,9 @@ from unshaken.models.networks.torchvision_detectors import (
 
 def learned(spec: ModelSpec) -> str:
     """The photos that the published weights of a SPEC learned from."""
-    return "" if spec.name.partition("@")[0] in list_detectors() else learned_imagenet(spec)
+    if spec.name.partition("@")[0] not in list_detectors():
+        return learned_imagenet(spec)
+    return "" if "weights" in spec.options else "COCO"
 
 
 @model_kind("torchvision", form="torchvision:NAME[@WEIGHTS]", options=("weights",), learned=learned)

@@ -22,6 +22,7 @@ SHARED: Mapping[str, str] = {
     "outcomes": "unshaken.run.rows",
     "flags": "unshaken.run.rows",
     "turns": "unshaken.run.rows",
+    "rankings": "unshaken.tasks.ranking.rows",
     "scores": "unshaken.detect.engine.rows",
     "certificates": "unshaken.certify.engine.base",
     "verifications": "unshaken.certify.smt.smt",

@@ -15,7 +15,7 @@ from unshaken.core.progress import track
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training
-from unshaken.papers.hyperspherical import ALL, ARMS, NORMALISED, SHOTS, SMALL, HypersphericalPaper
+from unshaken.papers.hyperspherical import ALL, ARMS, MEANS, NORMALISED, SHOTS, SMALL, HypersphericalPaper
 from unshaken.papers.hyperspherical.nets import EmbeddingCNN
 from unshaken.tasks.few_shot import PrototypeHead, head_of
 from unshaken.tasks.few_shot.extend import embed
@@ -75,12 +75,14 @@ def arm_of(paper: HypersphericalPaper, context: Context, arm: str, recipe: str, 
     """Train a network by one loss, and write how each test image is classified."""
     if context.has(arm, "tests"):
         return
-    options = {"lr": 2e-3, "optimizer": "adam", "weight_decay": 0.0, "held_out": 1, "check_images": 2}
+    options = {"lr": 3e-3, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0, "held_out": 1, "check_images": 2}
     net = context.net(
         arm, EmbeddingCNN if context.model == SMALL else context.model, data.base,
         plan_training(paper.epochs, context.seed, **options), [recipe] if recipe else [],
     )  # fmt: skip
     context.write("training", arm, {"id": ["epoch"], "seconds": [net.seconds / paper.epochs]})
+    if arm == NORMALISED:
+        context.write("tests", MEANS, tested(paper, context.seed, net, MEANS, data))
     context.write("tests", arm, tested(paper, context.seed, net, arm, data))
 
 
@@ -115,7 +117,7 @@ def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divi
 
 
 def base_head(net: Net, arm: str, examples: Sequence[Tensor], names: Sequence[str]) -> PrototypeHead:
-    """The old classes: trained directions after the normalised softmax loss, else mean directions of their images.
+    """The old classes: trained directions in the arm of the normalised softmax loss, else means of their images.
 
     Args:
         net: trained by the loss of the arm.

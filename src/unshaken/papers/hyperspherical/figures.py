@@ -9,7 +9,17 @@ import numpy as np
 
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.seed_errors import standard_error
-from unshaken.papers.hyperspherical import ALL, ARMS, ERRORS, NORMALISED, PLAIN, SHOTS, TRIPLET, HypersphericalPaper
+from unshaken.papers.hyperspherical import (
+    ALL,
+    ARMS,
+    ERRORS,
+    MEANS,
+    NORMALISED,
+    PLAIN,
+    SHOTS,
+    TRIPLET,
+    HypersphericalPaper,
+)
 
 Figures = dict[str, dict[int, float]]
 """Figure to number of examples to value, of one network."""
@@ -18,7 +28,7 @@ Figures = dict[str, dict[int, float]]
 def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
     """Each loss, and the normalised softmax beside the others, paired by split and seed."""
     parts = rows.repetitions(paper.splits * paper.seeds)
-    made = {arm: [accuracies(part, arm) for part in parts.values()] for arm in ARMS}
+    made = {arm: [accuracies(part, arm) for part in parts.values()] for arm in (*ARMS, MEANS)}
     seconds = {
         arm: [float(part.table("training", arm)["seconds"][0].as_py()) for part in parts.values()] for arm in ARMS
     }
@@ -35,7 +45,7 @@ def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
                 name: {str(shots): over(lambda i, a=arm, n=name, s=shots: made[a][i][n][s]) for shots in of}  # type: ignore[misc]
                 for name, of in made[arm][0].items()
             }
-            for arm in ARMS
+            for arm in made
         },
         "joint_gain": {str(shots): gain("joint", shots, TRIPLET) for shots in SHOTS},
         "disjoint_gain": {str(shots): gain("disjoint", shots, TRIPLET) for shots in SHOTS},

@@ -119,7 +119,7 @@ def regressed_maps(logits: Tensor, scenes: Scenes) -> list[Map]:
     for i, box in zip(scenes.scene, scenes.boxes, strict=True):
         moved = box.copy()
         moved[0] = depths[i, columns_of(box, shape[1])].mean()
-        found.append(rasterise(moved[None], np.ones(1, np.int64), (shape[0], shape[1])))
+        found.append(np.asarray(rasterise(moved[None], np.ones(1, np.int64), (shape[0], shape[1])), np.float64))
     return found
 
 

@@ -16,6 +16,7 @@ from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.tasks.features.transforms import Features
 
 Mode = Literal["one-vs-all", "one-vs-one"]
+Loss = Literal["hinge", "squared-hinge"]
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Values of C to choose from, for unit vectors."""
 
@@ -59,6 +60,7 @@ def fit_svm(
     *,
     c: float = 1.0,
     mode: Mode = "one-vs-all",
+    loss: Loss = "hinge",
     classes: int | None = None,
 ) -> LinearSVM:
     """Minimise `|w|^2 / 2 + C sum max(0, 1 - y w.x)` for each class, or each pair of classes; there is no intercept.
@@ -68,6 +70,7 @@ def fit_svm(
         labels: int `[N]`, from 0.
         c: C, above 0.
         mode: `one-vs-all`; or `one-vs-one`, in which pairs vote and summed margins break ties.
+        loss: `hinge`; or `squared-hinge`, whose solver works in the primal and always ends, for many samples.
         classes: K; default the largest label and one.
 
     Raises:
@@ -83,7 +86,8 @@ def fit_svm(
         raise DataError(f"{len(features)} features and {len(labels)} labels of {there} classes: two are needed")
     svm: Any = need("sklearn.svm", "scikit-learn", "labels", "a linear SVM")
     multiclass: Any = need("sklearn.multiclass", "scikit-learn", "labels", "a linear SVM")
-    machine = svm.LinearSVC(C=c, loss="hinge", fit_intercept=False, max_iter=20_000, random_state=0)
+    own = {"loss": loss.replace("-", "_"), "dual": loss == "hinge"}
+    machine = svm.LinearSVC(C=c, **own, fit_intercept=False, max_iter=20_000, random_state=0)
     if mode == "one-vs-one" and there > 2:
         machine = multiclass.OneVsOneClassifier(machine)
     if features.ndim == 3:
@@ -98,6 +102,7 @@ def choose_c(
     *,
     grid: Sequence[float] = GRID,
     mode: Mode = "one-vs-all",
+    loss: Loss = "hinge",
     held_out: float = 0.2,
     seed: int = 0,
 ) -> float:
@@ -108,6 +113,7 @@ def choose_c(
         labels: likewise.
         grid: values to choose from.
         mode: as in `fit_svm`.
+        loss: likewise.
         held_out: share that is not learned from, stratified.
         seed: of the split.
 
@@ -123,6 +129,6 @@ def choose_c(
         raise DataError(f"the samples cannot be split to choose C: {error}") from None
     found = []
     for c in sorted(grid):
-        machine = fit_svm(features[learned], labels[learned], c=c, mode=mode, classes=int(labels.max()) + 1)
+        machine = fit_svm(features[learned], labels[learned], c=c, mode=mode, loss=loss, classes=int(labels.max()) + 1)
         found.append((mean_class_accuracy(labels[apart], machine.predict(features[apart])), -c))
     return -max(found)[1]

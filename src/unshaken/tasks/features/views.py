@@ -73,4 +73,5 @@ def augmented_features(
         cache: as in `layer_features`.
     """
     views = sixteen_views(images, angle=angle).flatten(0, 1)
-    return layer_features(model, views, [layer], pool=pool, cache=cache)[layer].unflatten(0, (len(images), VIEWS))
+    found = layer_features(model, views, [layer], pool=pool, cache=cache)[layer]
+    return found.view(len(images), VIEWS, *found.shape[1:])

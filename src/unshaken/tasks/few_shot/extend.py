@@ -17,7 +17,7 @@ from unshaken.tasks.few_shot.head import PrototypeHead
 
 
 def embed(model: Classifier, images: Tensor, *, cache: bool = True) -> Tensor:
-    """What a model's last linear layer is given: float32 `[N, D]`, in evaluation mode, see `layer_features`.
+    """Compute the features that a model's last linear layer weighs, float32 `[N, D]`; see `layer_features`.
 
     Args:
         model: with a linear last layer.

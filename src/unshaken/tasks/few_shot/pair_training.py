@@ -58,10 +58,11 @@ def train_pairs(
     Raises:
         DataError: there is one class only, or lengths differ.
     """
-    if len(supports) != len(labels) or len(queries) != len(labels) or len(labels.unique()) < 2:
+    classes = len(set(labels.tolist()))
+    if len(supports) != len(labels) or len(queries) != len(labels) or classes < 2:
         raise DataError(
             f"{len(supports)} support maps, {len(queries)} query maps and {len(labels)} labels of "
-            f"{len(labels.unique())} classes: lengths must be equal, and two classes are needed"
+            f"{classes} classes: lengths must be equal, and two classes are needed"
         )
     kept = [(m, m.training) for m in head.modules()]
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)

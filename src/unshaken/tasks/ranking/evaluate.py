@@ -118,7 +118,7 @@ class RankingReport:
         columns = {ranker: self.column(ranker, condition) for ranker in self.rankers()}
         pairs = list(combinations(columns, 2))
         p_values = [permutation_test(columns[one], columns[other]) for one, other in pairs]
-        corrected = holm(p_values) if pairs else []
+        corrected: Sequence[float] = list(holm(p_values)) if pairs else []
         return {
             pair: {
                 "difference": paired_difference(columns[pair[0]], columns[pair[1]]),

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
+from unshaken.core.errors import ModelError
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.dense import DenseRanker, Encode, encode_unit
 from unshaken.tasks.ranking.pairwise import draw_candidates, fit_linear
@@ -68,7 +69,7 @@ class KernelIndex:
 
     def score(self, queries: Sequence[str]) -> Scores:
         """See `Index.score`."""
-        return np.stack([self.features(query) @ self.weights for query in queries]).astype(np.float32)
+        return np.stack([self.features(query) @ self._learned for query in queries]).astype(np.float32)
 
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
         """See `Index.score_pairs`."""
@@ -81,8 +82,14 @@ class KernelIndex:
                 else np.zeros((1, 0), np.float32)
             )
             tf = np.array([list(counts.values())], np.float32)
-            scores.append((pool_kernels(cosines, tf) @ self.weights)[0])
+            scores.append((pool_kernels(cosines, tf) @ self._learned)[0])
         return np.array(scores, np.float32)
+
+    @property
+    def _learned(self) -> Numbers:
+        if self.weights is None:
+            raise ModelError("the weights of the kernels are not learned yet: fit the ranker first")
+        return self.weights
 
     def _cosines(self, query: str, words: NDArray[np.float32]) -> NDArray[np.float32]:
         return encode_unit(self.vectors, split_words(query)) @ words.T
@@ -156,7 +163,7 @@ class TwoTower:
         optimizer = torch.optim.Adam(towers, lr=self.lr)
         order = torch.Generator().manual_seed(seed)
         for _ in range(self.epochs):
-            for rows in torch.randperm(len(pairs), generator=order).split(self.batch):
+            for rows in torch.split(torch.randperm(len(pairs), generator=order), self.batch):
                 asked, found = (
                     F.normalize(x[rows] @ w.T, dim=1) for x, w in zip((queries, documents), towers, strict=True)
                 )

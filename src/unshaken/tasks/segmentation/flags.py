@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
@@ -41,9 +42,9 @@ def check_masks(batch: Batch, outputs: Tensor) -> list[Flag]:
     if bool((said == NO_CLASS).any()):
         share = float((said == NO_CLASS).double().mean())
         flags.append(NO_PIXEL_CLASS.flag(f"{share:.1%} of the labelled pixels of the first {len(batch)} images"))
-    if not len(wanted) or bool((wanted == wanted[0]).all()):
+    if len(torch.unique(wanted)) < 2:
         return flags
-    if bool((said == said[0]).all()):
+    if len(torch.unique(said)) == 1:
         flags.append(ONE_CLASS.flag(f"class {int(said[0])} at every pixel of the first {len(batch)} images"))
         return flags
     right = float((said == wanted).double().mean())
