@@ -3,7 +3,7 @@ import torch
 
 from tests.tasks.segmentation.scenes import scenes, segmenter
 from unshaken.attack import PixelPGD
-from unshaken.attack.segmentation.pixel_pgd import PixelCrossEntropy, wrong_pixels
+from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle

@@ -56,8 +56,8 @@ def gradient(loss: str | Loss, eta: Numbers, length: float) -> Numbers:
     Raises:
         ParameterError: there is no loss of that name.
 
-    >>> gradient("dice", np.array([-5.0, -1.0, 0.5, 3.0]), 4.0).tolist()
-    [0.0, -0.25, 0.25, 0.25]
+    >>> gradient("dice", np.array([-1.0, 0.5, 3.0, 5.0]), 4.0).tolist()
+    [-0.25, 0.25, 0.25, 0.0]
     """
     function = _loss(loss)
     points = torch.from_numpy(np.asarray(eta, np.float64).copy()).requires_grad_()
