@@ -102,7 +102,8 @@ def _kinds(cls: type[BaseModel]) -> dict[str, tuple[frozenset[Any], bool, bool]]
         if leaves & {int, float}:
             bounded = any(getattr(m, "le", None) is not None or getattr(m, "lt", None) is not None for m in marks)
             infinite = any(isinstance(m, AllowInfNan) and m.allow_inf_nan for m in marks)
-            kinds[field.alias or name] = frozenset(leaves - {type(None)}), bounded, infinite
+            kind = frozenset(leaves - {type(None)}), bounded, infinite
+            kinds |= {name: kind, field.alias or name: kind}  # either may be written
     return kinds
 
 

@@ -111,14 +111,15 @@ def test_masks_of_images_that_are_decoded_on_the_way(squares):
     assert torch.equal(samples.whole(samples.good[:4]).labels, masks[:4].long())
 
 
-def test_only_training_takes_masks(squares, tmp_path):
+def test_masks_need_a_model_of_masks(squares, tmp_path):
     data = InMemory(*squares, classes=["none", "grey", "bright"])
     with pytest.raises(DataError, match="is labelled with masks, which are not resized with its images"):
         unshaken.audit("demo:standard", data, out=tmp_path / "run")
     with pytest.raises(DataError, match="is labelled with masks: one class an image is needed here"):
         unshaken.audit(fresh("small-cnn", squares[0], classes=3, seed=0), data, out=tmp_path / "other")
-    with pytest.raises(ModelError, match=r"must return logits, a float tensor \[N, K\]"):
-        unshaken.audit(unet(squares[0]), data, out=tmp_path / "third")
+    found = unshaken.audit(unet(squares[0]), data, [], out=tmp_path / "third")
+    assert 0 <= found.summary["clean"]["value"] <= 1
+    assert found.summary["segmentation"] is not None
 
 
 def test_a_batch_takes_masks_of_the_size_of_its_images():
