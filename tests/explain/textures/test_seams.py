@@ -57,3 +57,9 @@ def test_both_have_a_gradient():
     texture = torch.rand(2, 3, 9, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(border_energy, texture)
     assert torch.autograd.gradcheck(seam_ratios, texture)
+
+
+@pytest.mark.parametrize("value", [77 / 255, 1 / 3, 1.0, 0.0])
+def test_one_colour_has_no_energy_whatever_is_left_by_rounding(value):
+    noise = 2e-7 * value * torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert border_energy(value + noise).tolist() == [0, 0, 0]

@@ -5,6 +5,7 @@ from tests.tasks.detection.scenes import detector
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import stack_boxes
 from unshaken.core.oracle import Oracle
+from unshaken.run.flags import NON_FINITE
 from unshaken.tasks.detection.flags import HIGH_THRESHOLD, NO_DETECTIONS, OTHER_CLASSES, check_detections
 
 
@@ -27,6 +28,8 @@ def names(objects, detections):
         ([0], [(1, 0.9)] * 12 + [(1, 0.01)], {OTHER_CLASSES.name}),
         ([0], [(1, 0.9)] * 9 + [(1, 0.01)], set()),
         ([0], [(1, 0.9)] * 9 + [(0, 0.9), (1, 0.01)], set()),
+        ([0], [(0, float("nan")), (0, 0.01)], {NON_FINITE.name}),
+        ([0], [(0, float("nan"))], {NON_FINITE.name, NO_DETECTIONS.name}),
     ],
 )
 def test_each_doubt_is_raised_where_it_should_be(objects, detections, raised):

@@ -132,3 +132,11 @@ def test_a_gate_on_a_condition_that_will_not_be_there_is_refused_before_the_run(
         unshaken.audit(detector(), scenes(), PLAN[:1], gates=["fog.map >= 0.5"], out=tmp_path / "run")
     held = unshaken.audit(detector(), scenes(), PLAN[:1], gates=["contrast.map >= 0.0"], out=tmp_path / "run")
     assert held.held
+
+
+def test_a_box_that_is_not_finite_is_left_out_and_flagged(tmp_path):
+    odd = detector()
+    odd.net.net.weight.data.fill_(float("nan"))
+    found = unshaken.audit(odd, scenes(), [], out=tmp_path / "run")
+    assert found.summary["clean"]["value"] == 0
+    assert "non-finite" in {flag["name"] for flag in found.summary["flags"]}

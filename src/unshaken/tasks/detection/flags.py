@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.boxes import NONE
 from unshaken.core.oracle import Oracle, required
 from unshaken.measure.object_detection.matching import box_iou
 from unshaken.run.flag import Flag, FlagKind
+from unshaken.run.flags import NON_FINITE
 
 NO_DETECTIONS = FlagKind(
     "no-detections",
@@ -40,6 +42,10 @@ def check_detections(oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag
         outputs: of these, `[N, D, 6]`.
     """
     objects, there = required(batch.boxes), outputs[..., 4] >= 0
+    strange = int((there & ~outputs.isfinite().all(-1)).sum())
+    if strange:
+        text = f"{strange} boxes of the first {len(batch)} images have a number that is not finite; they are left out"
+        return [NON_FINITE.flag(text), *check_detections(oracle, batch, _finite(outputs))]
     if not bool((objects[..., 4] >= 0).any()):
         return []
     if not bool(there.any()):
@@ -52,6 +58,13 @@ def check_detections(oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag
     if fitting >= 10 and right < 0.1 * fitting:
         flags.append(OTHER_CLASSES.flag(f"of {fitting} boxes that fit an object {right} have its class"))
     return flags
+
+
+def _finite(outputs: Tensor) -> Tensor:
+    """Outputs whose rows with numbers that are not finite are empty."""
+    rows = torch.nan_to_num(outputs, 0.0, 0.0, 0.0)
+    rows[..., 4] = torch.where(outputs.isfinite().all(-1), outputs[..., 4], NONE)
+    return rows
 
 
 def _agreement(outputs: Tensor, objects: Tensor) -> tuple[int, int]:

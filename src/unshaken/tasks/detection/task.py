@@ -80,7 +80,7 @@ class Detection(Task):
         }
         boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}
         parts = [Part("outcomes", condition, shared, images, flags), Part("detections", condition, boxes)]
-        if condition is CLEAN or self._moved(batch, objects):
+        if condition.id == CLEAN.id or self._moved(batch, objects):
             more = {"crowd": [one[:, 5] > 0 for one in objects], "areas": [one[:, 6] for one in objects]}
             more["view"] = self._view(batch)
             parts.append(Part("objects", condition, self._columns(batch, objects) | more))
@@ -121,8 +121,9 @@ class Detection(Task):
 
 
 def rows_of(boxes: Tensor) -> list[Array]:
-    """The rows of each image that are not empty, float64."""
-    return [one[one[:, 4] >= 0] for one in boxes.detach().double().cpu().numpy()]
+    """The rows of each image that are not empty and whose numbers are finite, float64."""
+    rows = boxes.detach().double().cpu().numpy()
+    return [one[(one[:, 4] >= 0) & np.isfinite(one).all(1)] for one in rows]
 
 
 def f1(found: Array, objects: Array) -> float:
