@@ -17,6 +17,8 @@ from unshaken.run import Condition, RunConfig, RunDir, read_config
 
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
+MEASURED = {"detection": "mAP", "segmentation": "mIoU"}
+"""What is compared of each task; of the others it is accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class RunComparison:
         only_baseline: conditions that the candidate lacks.
         only_candidate: conditions that the baseline lacks.
         notes: what a reader should know, such as another seed.
+        measure: what is compared.
     """
 
     baseline: str
@@ -68,6 +71,12 @@ class RunComparison:
     only_baseline: tuple[str, ...]
     only_candidate: tuple[str, ...]
     notes: tuple[str, ...]
+    measure: str = "accuracy"
+
+    @property
+    def test(self) -> str:
+        """The test behind the p-values, in words."""
+        return "McNemar's exact test" if self.measure == "accuracy" else "the spread of paired resamples of the images"
 
     def count(self, verdict: str) -> int:
         """How many conditions have a verdict."""
@@ -112,6 +121,7 @@ class RunComparison:
             "only_baseline": list(self.only_baseline),
             "only_candidate": list(self.only_candidate),
             "notes": list(self.notes),
+            "measure": self.measure,
         }
 
 
@@ -238,6 +248,7 @@ def compare_frames(
         only_baseline=tuple(c for c in places if c not in known),
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
         notes=tuple(notes),
+        measure=MEASURED.get(after.task, "accuracy"),
     )
 
 

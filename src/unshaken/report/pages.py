@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MADE = (
     "Made by unshaken from the rows of this run alone; ",
     Span("unshaken report DIR", "code"),
-    " makes it again. Intervals are 95 %: Clopper–Pearson for shares, the bootstrap for all else.",
+    " makes it again. Intervals are 95 %: Clopper–Pearson for shares, resampled images for all else.",
 )
 
 

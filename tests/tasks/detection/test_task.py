@@ -97,6 +97,10 @@ def test_two_detectors_are_compared_by_pairs(audit, tmp_path):
     assert other.summary["comparison"]["conditions"][0]["verdict"] == "no significant difference"
     page = Path(str(other.run), "report.html").read_text()
     assert "condition by condition" in page
+    assert "Difference of the mAP in percentage points" in page
+    assert "paired resamples of the images" in page
+    assert "McNemar" not in page
+    assert comparison.to_json()["measure"] == "mAP"
 
 
 def test_a_detector_and_a_classifier_have_no_figure_in_common(audit, tmp_path):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unshaken.attack.detection.overlap import with_a_row
 from unshaken.attack.engine.ball import NORMS, Ball, distance
+from unshaken.attack.engine.budgets import check_budgets, conditions_of
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
@@ -143,7 +144,7 @@ class DetectionAttack(Parameters):
             ParameterError: norm or eps are not allowed, or the objects are not known.
             ModelError: the model gives no gradients.
         """
-        radii = self._check_budgets(norm, eps)
+        radii = check_budgets(self.info.name, self.norms, norm, eps)
         oracle.check_gradients()
         if batch.boxes is None:
             raise ParameterError(f"{self.info.name}: the data has no boxes; give a file of them by the option boxes")
@@ -212,21 +213,6 @@ class DetectionAttack(Parameters):
         """Bool `[N]`: nothing more to gain at the current point, whose detections are given."""
         return torch.zeros_like(state.step, dtype=torch.bool)
 
-    def _check_budgets(self, norm: str | None, eps: Sequence[float]) -> list[float]:
-        name = self.info.name
-        if not self.norms:
-            if eps:
-                raise ParameterError(f"{name}: has no eps; its budget is set by its own parameters: omit eps")
-            return [math.inf]
-        if norm not in self.norms:
-            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
-        if not eps:
-            raise ParameterError(f"{name}: give eps, such as [8/255]")
-        for radius in eps:
-            if not (radius >= 0 and math.isfinite(radius)):
-                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
-        return list(eps)
-
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
     @final
@@ -236,12 +222,7 @@ class DetectionAttack(Parameters):
         Raises:
             ParameterError: norm or eps is not allowed, or severities are given.
         """
-        if severities:
-            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
-        radii = self._check_budgets(norm if self.norms else None, eps)
-        if not self.norms:
-            return [Condition(label, self.info.name)]
-        return [Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm) for e in radii]
+        return conditions_of(self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm)
 
     @final
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:

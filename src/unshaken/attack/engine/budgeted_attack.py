@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.attack_run import AttackRun, run_budget, run_minimal_norm
 from unshaken.attack.engine.ball import NORMS
+from unshaken.attack.engine.budgets import check_budgets, conditions_of
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.core.batch import Batch, in_unit_range
@@ -117,19 +118,7 @@ class BudgetedAttack(Parameters):
         return [found[e] for e in radii], [*flags, *attack_run.flags()]
 
     def _check_budgets(self, norm: str | None, eps: Sequence[float]) -> list[float]:
-        name = self.info.name
-        if not self.norms:
-            if eps:
-                raise ParameterError(f"{name}: has no eps; its budget is set by its own parameters: omit eps")
-            return [math.inf]
-        if norm not in self.norms:
-            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
-        if not eps:
-            raise ParameterError(f"{name}: give eps, such as [8/255]")
-        for radius in eps:
-            if not (radius >= 0 and (math.isfinite(radius) or self.minimal)):
-                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
-        return list(eps)
+        return check_budgets(self.info.name, self.norms, norm, eps, minimal=self.minimal)
 
     def _labels_or_targets(self, batch: Batch, targets: Tensor | None) -> Tensor:
         """The labels to leave, or the targets to reach."""
@@ -150,19 +139,9 @@ class BudgetedAttack(Parameters):
         Raises:
             ParameterError: norm or eps is not allowed, or severities are given.
         """
-        if severities:
-            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
-        if not self.norms:
-            self._check_budgets(None, eps)
-            return [Condition(label, self.info.name)]
-        if self.minimal:
-            eps = [*(e for e in eps if e < math.inf), math.inf]
-        return [
-            Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm)
-            if e < math.inf
-            else Condition(f"{label}-{norm}", self.info.name, norm=norm)
-            for e in self._check_budgets(norm, eps)
-        ]
+        return conditions_of(
+            self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm, minimal=self.minimal
+        )
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         """Rows of one shard: the exact prediction on the attacked image, and what each stage bought."""

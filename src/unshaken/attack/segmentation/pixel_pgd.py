@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.engine.ball import NORMS, Ball, distance
+from unshaken.attack.engine.budgets import check_budgets, conditions_of
 from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.driver import drive
@@ -117,7 +117,7 @@ class PixelPGD(Parameters):
             ParameterError: norm or eps are not allowed, or the labels are no masks.
             ModelError: the model gives no gradients.
         """
-        radii = self._check_budgets(norm, eps)
+        radii = check_budgets(self.info.name, self.norms, norm, eps)
         oracle.check_gradients()
         if batch.labels is None or batch.labels.ndim != 3:
             raise ParameterError(f"{self.info.name}: the data has no masks; give a class for each pixel, as masks:DIR")
@@ -156,27 +156,13 @@ class PixelPGD(Parameters):
             backwards=outcome.backwards, seconds=outcome.seconds,
         )  # fmt: skip
 
-    def _check_budgets(self, norm: str, eps: Sequence[float]) -> list[float]:
-        name = self.info.name
-        if norm not in self.norms:
-            raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(self.norms)}")
-        if not eps:
-            raise ParameterError(f"{name}: give eps, such as [8/255]")
-        for radius in eps:
-            if not (radius >= 0 and math.isfinite(radius)):
-                raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
-        return list(eps)
-
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
         """One condition a budget.
 
         Raises:
             ParameterError: norm or eps is not allowed, or severities are given.
         """
-        if severities:
-            raise ParameterError(f"{self.info.name}: an attack has eps, not severities")
-        radii = self._check_budgets(norm, eps)
-        return [Condition(f"{label}-{norm}-{e:.6g}", self.info.name, eps=e, norm=norm) for e in radii]
+        return conditions_of(self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm)
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         """Rows of one shard, by the task of the model: its classes of pixels on the attacked images."""

@@ -30,7 +30,8 @@ class Comparison:
         gained: samples that only the candidate predicts correctly.
         both_wrong: samples that neither predicts correctly.
         difference: the candidate's accuracy minus the baseline's, in [-1, 1].
-        p_value: exact two-sided McNemar test that `lost` and `gained` are equally likely.
+        p_value: exact two-sided McNemar test that `lost` and `gained` are equally likely; of a figure of the whole set,
+            such as mAP, that of the difference in units of the spread of its draws.
         p_holm: `p_value` corrected for all comparisons of its family; equal to it in a family of one.
         family: the number of comparisons corrected for.
     """

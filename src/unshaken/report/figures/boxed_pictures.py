@@ -17,8 +17,8 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Details, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import BUDGET
-from unshaken.report.read.frame import read_outcomes, shards_of
 from unshaken.report.read.objects import Scene
+from unshaken.report.read.paired_images import read_losses
 from unshaken.report.sections.section import Source
 from unshaken.run.rows import CLEAN
 
@@ -42,11 +42,11 @@ def boxed_galleries(source: Source, scenes: Scenes, conditions: Sequence[Mapping
     """
     clean, left = source.run.examples(CLEAN.id), BUDGET
     found: list[Details] = []
-    before = _losses(source, CLEAN.id)
+    before = read_losses(source.run, CLEAN.id)
     for row in sorted(conditions, key=lambda row: float((cells.metric(row) or {"value": 1})["value"])):
         name = row["condition"]
         images = {i: x for i, x in source.run.examples(name).items() if i in clean and i in scenes[name]}
-        after, exhibits = _losses(source, name), list[Exhibit]()
+        after, exhibits = read_losses(source.run, name), list[Exhibit]()
         for i in sorted(images, key=lambda i: before[i] - after[i])[:SHOWN]:
             pictures = (
                 _picture(clean[i], scenes[CLEAN.id][i], "unchanged", source.config.classes),
@@ -62,11 +62,6 @@ def boxed_galleries(source: Source, scenes: Scenes, conditions: Sequence[Mapping
             note = f"{len(exhibits)} of {len(images)} that were kept"
             found.append(Details(wording.condition_name(dict(row)), (Gallery(tuple(exhibits)),), note, not found))
     return found
-
-
-def _losses(source: Source, condition: str) -> dict[str, float]:
-    table = read_outcomes(source.run, condition, shards_of(source.run, condition), ["id", "loss"])
-    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
 
 
 def _picture(image: Tensor, scene: Scene, label: str, classes: Sequence[str]) -> Picture:

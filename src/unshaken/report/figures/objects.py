@@ -12,6 +12,7 @@ from unshaken.measure.object_detection.average_precision import average_precisio
 from unshaken.measure.object_detection.map_figures import Maps, map_difference, map_figure, resampled_map, shifted_map
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report.cells import Row
+from unshaken.report.figures.means import mean_there
 from unshaken.run.rows import CLEAN
 
 RESAMPLES = 200
@@ -71,7 +72,7 @@ def by_class(matches: Mapping[str, Matches], names: Sequence[str]) -> list[Row]:
             "name": names[k] if k < len(names) else str(k),
             "objects": int(counts[k]),
             "ap": float(value),
-            "ap_changed": float(np.mean([v[k] for v in others])) if others else None,
+            "ap_changed": mean_there([float(v[k]) for v in others]),
         }
         for k, value in enumerate(values[CLEAN.id])
         if not np.isnan(value)

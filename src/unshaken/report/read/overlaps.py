@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure
 from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.report.read.frame import Frame
+from unshaken.report.read.paired_images import compare_images, shared_images
 from unshaken.run import RunDir
 
 COUNTS = ("intersection", "predicted", "labelled")
@@ -41,12 +41,6 @@ def stacked(counts: Counts) -> Numbers:
     return np.stack(list(counts.values())) if counts else np.zeros((0, 3, 1))
 
 
-def read_losses(run: RunDir, condition: str) -> dict[str, float]:
-    """One less the mean intersection over union of each image."""
-    table = read_outcomes(run, condition, shards_of(run, condition), ["id", "loss"])
-    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
-
-
 def paired_mious(
     baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str, *, complete_only: bool
 ) -> tuple[Figure, Figure, Comparison]:
@@ -64,18 +58,10 @@ def paired_mious(
         ParameterError: images are missing on a side, or the two have different numbers of classes.
     """
     sides = [read_counts(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
-    both = [name for name in sides[1] if name in sides[0]]
-    if not complete_only and not len(both) == len(sides[0]) == len(sides[1]):
-        raise ParameterError(f"{len(both)} images are in both, of {len(sides[0])} and {len(sides[1])}")
-    kept = [stacked({name: side[name] for name in both}) for side in sides]
+    both = shared_images(*sides, complete_only=complete_only)
+    kept = [stacked(part) for part in both]
     if kept[0].shape != kept[1].shape:
         raise ParameterError(f"the models have {kept[0].shape[2]} and {kept[1].shape[2]} classes")
     a, b = (resampled_miou(counts) for counts in kept)
-    difference = miou_difference(a, b)
-    before, after = read_losses(baseline, condition), read_losses(candidate, condition)
-    change = np.array([after[i] - before[i] for i in both])
-    lost, gained = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    spread = float((b.draws - a.draws).std())
-    p = 1.0 if difference.value == 0 else float(2 * scipy.stats.norm.sf(abs(difference.value) / max(spread, 1e-12)))
-    level = len(both) - lost - gained
-    return miou_figure(a), miou_figure(b), Comparison(len(both), level, lost, gained, 0, difference, p, p)
+    change = compare_images(baseline, candidate, condition, list(both[1]), miou_difference(a, b), b.draws - a.draws)
+    return miou_figure(a), miou_figure(b), change

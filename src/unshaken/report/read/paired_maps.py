@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy
-
-from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure
 from unshaken.measure.object_detection.map_figures import map_difference, map_figure, resampled_map
-from unshaken.report.read.frame import Frame, read_outcomes, shards_of
+from unshaken.report.read.frame import Frame
 from unshaken.report.read.objects import count_classes, match_scenes, read_scenes
+from unshaken.report.read.paired_images import compare_images, shared_images
 from unshaken.run import RunDir
 
 RESAMPLES = 1000
@@ -33,21 +30,7 @@ def paired_maps(
         ParameterError: images are missing on a side, or there is no object.
     """
     sides = [read_scenes(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
-    both = [name for name in sides[1] if name in sides[0]]
-    if not complete_only and not len(both) == len(sides[0]) == len(sides[1]):
-        raise ParameterError(f"{len(both)} images are in both, of {len(sides[0])} and {len(sides[1])}")
-    kept = ({name: side[name] for name in both} for side in sides)
+    kept = shared_images(*sides, complete_only=complete_only)
     a, b = (resampled_map(match_scenes(part, count_classes(part)), resamples=RESAMPLES) for part in kept)
-    difference = map_difference(a, b)
-    before, after = _losses(baseline, condition), _losses(candidate, condition)
-    change = np.array([after[i] - before[i] for i in both])
-    lost, gained = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    spread = float((b.draws - a.draws).std())
-    p = 1.0 if difference.value == 0 else float(2 * scipy.stats.norm.sf(abs(difference.value) / max(spread, 1e-12)))
-    level = len(both) - lost - gained
-    return map_figure(a), map_figure(b), Comparison(len(both), level, lost, gained, 0, difference, p, p)
-
-
-def _losses(run: RunDir, condition: str) -> dict[str, float]:
-    table = read_outcomes(run, condition, shards_of(run, condition), ["id", "loss"])
-    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
+    change = compare_images(baseline, candidate, condition, list(kept[1]), map_difference(a, b), b.draws - a.draws)
+    return map_figure(a), map_figure(b), change

@@ -50,8 +50,8 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
     """The table of a comparison, and its notes; `brief` where it is what a page is about."""
     first, second = comparison.baseline_name, comparison.candidate_name
     caption = (
-        f"{second} against {first}, on the same {comparison.n} images. Difference in percentage points with its "
-        "interval; p by McNemar's exact test after Holm's correction."
+        f"{second} against {first}, on the same {comparison.n} images. Difference of the {comparison.measure} in "
+        f"percentage points with its interval; p by {comparison.test} after Holm's correction."
     )
     heads = cells.columns("condition", first, second, "difference", cells.aside("lost / gained"), "p (Holm)", "verdict")
     rows = tuple(
@@ -93,8 +93,9 @@ def difference_strips(comparison: RunComparison) -> Strips:
         lane = Lane("", (Dot(place(d.value), text, word != "level"),), place(d.low), place(d.high), word)
         strips.append(Strip(wording.name_of(one.condition), "", (lane,), text, (word,)))
     caption = (
-        "Change of the accuracy in percentage points, with its 95 % interval; to the right is better. Filled dots are "
-        "better or worse by more than chance explains; a hollow dot is level: no significant difference."
+        f"Change of the {comparison.measure} in percentage points, with its 95 % interval; to the right is better. "
+        "Filled dots are better or worse by more than chance explains; a hollow dot is level: no significant "
+        "difference."
     )
     ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
     return Strips(caption, ("condition", "points"), ticks, tuple(strips), 50)

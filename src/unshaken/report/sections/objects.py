@@ -8,35 +8,16 @@ from typing import Any
 from unshaken.core.errors import ParameterError
 from unshaken.measure.object_detection.map_figures import resampled_map
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Prose, Span, Table, Text, Tile
+from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import objects, plots
 from unshaken.report.figures.boxed_pictures import boxed_galleries
-from unshaken.report.read.methods import ATTACK, OTHER
 from unshaken.report.read.objects import match_scenes, read_scenes
 from unshaken.report.sections import _strengths as strengths
+from unshaken.report.sections._task_tables import CLASSIFICATION, condition_row, conditions_table, hundredths, lacking
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run.rows import CLEAN
-
-AGGREGATES = (
-    *("mean_error", "mce", "relative_mce", "worst_case", "worst_natural", "worst_attack", "ece", "brier"),
-    "non_finite",
-)
-EMPTY: Mapping[str, Any] = {
-    "aggregates": dict.fromkeys(AGGREGATES),
-    "attacks": [],
-    "norms": [],
-    "worst_case": None,
-    "robust": [],
-    "budgets": [],
-    "calibration": None,
-    "classes": [],
-    "headline": None,
-    "confusion": [],
-    "minimal_norms": [],
-}
-"""What `summary.json` holds of classification, where there is none."""
 
 
 class DetectedObjects(Section):
@@ -63,24 +44,13 @@ class DetectedObjects(Section):
             maps = {name: resampled_map(one, resamples=objects.RESAMPLES) for name, one in matches.items()}
         except ParameterError as error:
             nothing: Row = {"clean": None, "conditions": [], "objects": None}
-            return SectionFigures({**EMPTY, **nothing}, {"map": f"no mAP: {error}"}, complete=False)
+            return SectionFigures({**CLASSIFICATION, **nothing}, {"map": f"no mAP: {error}"}, complete=False)
         clean, rows = objects.of_clean(matches[CLEAN.id]), []
         for one in frame.conditions:
             if one.id == CLEAN.id or one.id not in maps:
                 continue
-            family = ATTACK if one.id in frame.attacked else source.methods.family(one.method) or OTHER
-            spent = frame.spent[one.id]
-            strength: Row = {} if one.severity is None else {"severity": one.severity}
-            if one.eps is not None:
-                strength["eps"] = one.eps
-            rows.append(
-                {
-                    "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": family,
-                    "accuracy": None, "consistency": None,
-                    **objects.of_condition(maps[CLEAN.id], maps[one.id], matches[one.id]),
-                    "forwards": spent.forwards, "backwards": spent.backwards, "seconds": spent.seconds,
-                }
-            )  # fmt: skip
+            own = objects.of_condition(maps[CLEAN.id], maps[one.id], matches[one.id])
+            rows.append(condition_row(source, one, own))
         changed = [maps[row["condition"]] for row in rows]
         worst = min(rows, key=lambda row: float(row["map"]["value"]), default=None)
         shown = [CLEAN.id, *([worst["condition"]] if worst else [])]
@@ -92,9 +62,9 @@ class DetectedObjects(Section):
             "classes": objects.by_class(matches, names),
             "curves": [{"condition": name, "precision": objects.mean_curve(matches[name])} for name in shown],
         }
-        lacking = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
-        data = {**EMPTY, "clean": clean["map"], "conditions": rows, "objects": found}
-        return SectionFigures(data, lacking, not frame.unfinished and not lacking, scenes)
+        gaps = lacking(source)
+        data = {**CLASSIFICATION, "clean": clean["map"], "conditions": rows, "objects": found}
+        return SectionFigures(data, gaps, not frame.unfinished and not gaps, scenes)
 
     def lead(self, report: Report) -> Sequence[Text]:
         """MAP on unchanged images, the strongest change, and the mean."""
@@ -159,26 +129,8 @@ class DetectedObjects(Section):
 
 
 def _conditions(data: Mapping[str, Any]) -> Table:
-    heads = cells.columns("condition", "mAP", "AP50", "difference", cells.aside("forwards an image"))
-    clean = data["objects"]
-    rows: list[tuple[Cell | Text, ...]] = [
-        ("unchanged", cells.share(clean["map"], bar=True), cells.share(clean["ap50"]), "", "1")
-    ]
-    rows += [
-        (
-            wording.condition_name(row),
-            cells.share(row["map"], bar=True),
-            cells.share(row["ap50"]),
-            cells.points(row["difference"]),
-            wording.number(row["forwards"] / clean["images"]),
-        )
-        for row in data["conditions"]
-    ]
-    caption = (
-        "mAP (mean over overlaps of .50 to .95 and classes), AP50, and the paired difference to the unchanged images "
-        "in points, with 95 % intervals from halves of the images."
-    )
-    return Table(caption, heads, tuple(rows))
+    about = "mAP (mean over overlaps of .50 to .95 and classes) and AP50, with 95 % intervals from halves of the images"
+    return conditions_table(data, data["objects"], {"map": "mAP", "ap50": "AP50"}, about)
 
 
 def _facts(found: Mapping[str, Any]) -> Facts:
@@ -215,12 +167,10 @@ def _precision(found: Mapping[str, Any]) -> Plots:
 
 def _classes(found: Mapping[str, Any]) -> Table:
     heads = cells.columns("class", "AP", "mean under changes", "objects")
-    rows = tuple((r["name"], _share(r["ap"]), _share(r["ap_changed"]), str(r["objects"])) for r in found["classes"])
+    rows = tuple(
+        (r["name"], hundredths(r["ap"]), hundredths(r["ap_changed"]), str(r["objects"])) for r in found["classes"]
+    )
     return Table("Average precision of each class that has objects, in per cent, the weakest first.", heads, rows)
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 section = DetectedObjects()

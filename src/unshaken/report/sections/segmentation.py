@@ -10,12 +10,18 @@ from unshaken.measure.segmentation.miou_figures import miou_difference, miou_fig
 from unshaken.measure.segmentation.overlap import iou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Prose, Span, Table, Text, Tile
+from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
-from unshaken.report.read.methods import ATTACK, OTHER
+from unshaken.report.figures.means import mean_there
 from unshaken.report.read.overlaps import read_counts, stacked
 from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections.objects import EMPTY
+from unshaken.report.sections._task_tables import (
+    CLASSIFICATION,
+    condition_row,
+    conditions_table,
+    hundredths,
+    lacking,
+)
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run.rows import CLEAN
 
@@ -46,26 +52,18 @@ class Segments(Section):
             clean = resampled_miou(counts[CLEAN.id])
         except (KeyError, ParameterError) as error:
             nothing: Row = {"clean": None, "conditions": [], "segmentation": None}
-            return SectionFigures({**EMPTY, **nothing}, {"miou": f"no mIoU: {error}"}, complete=False)
+            return SectionFigures({**CLASSIFICATION, **nothing}, {"miou": f"no mIoU: {error}"}, complete=False)
         rows = []
         for one in frame.conditions:
             if one.id == CLEAN.id or one.id not in counts:
                 continue
-            family = ATTACK if one.id in frame.attacked else source.methods.family(one.method) or OTHER
-            spent, own = frame.spent[one.id], resampled_miou(counts[one.id])
-            strength: Row = {} if one.severity is None else {"severity": one.severity}
-            if one.eps is not None:
-                strength["eps"] = one.eps
-            same = own.images == clean.images
-            rows.append(
-                {
-                    "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": family,
-                    "accuracy": None, "consistency": None, "miou": miou_figure(own).to_json(),
-                    "boundary_iou": _figure(near[one.id]),
-                    "difference": miou_difference(clean, own).to_json() if same else None,
-                    "forwards": spent.forwards, "backwards": spent.backwards, "seconds": spent.seconds,
-                }
-            )  # fmt: skip
+            own = resampled_miou(counts[one.id])
+            figures = {
+                "miou": miou_figure(own).to_json(),
+                "boundary_iou": _figure(near[one.id]),
+                "difference": miou_difference(clean, own).to_json() if own.images == clean.images else None,
+            }
+            rows.append(condition_row(source, one, figures))
         figure = miou_figure(clean).to_json()
         found = {
             "miou": figure,
@@ -73,9 +71,9 @@ class Segments(Section):
             "images": clean.images,
             "classes": _by_class(counts, names),
         }
-        lacking = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
-        data = {**EMPTY, "clean": figure, "conditions": rows, "segmentation": found}
-        return SectionFigures(data, lacking, not frame.unfinished and not lacking)
+        gaps = lacking(source)
+        data = {**CLASSIFICATION, "clean": figure, "conditions": rows, "segmentation": found}
+        return SectionFigures(data, gaps, not frame.unfinished and not gaps)
 
     def lead(self, report: Report) -> Sequence[Text]:
         """MIoU on unchanged images, and the strongest change."""
@@ -147,7 +145,7 @@ def _by_class(counts: Mapping[str, Numbers], names: Sequence[str]) -> list[Row]:
             "name": names[k] if k < len(names) else str(k),
             "pixels": int(pixels[k]),
             "iou": float(value),
-            "iou_changed": float(sum(v[k] for v in others) / len(others)) if others else None,
+            "iou_changed": mean_there([float(v[k]) for v in others]),
         }
         for k, value in enumerate(values[CLEAN.id])
         if pixels[k]
@@ -156,37 +154,19 @@ def _by_class(counts: Mapping[str, Numbers], names: Sequence[str]) -> list[Row]:
 
 
 def _conditions(data: Mapping[str, Any]) -> Table:
-    heads = cells.columns("condition", "mIoU", "boundary IoU", "difference", cells.aside("forwards an image"))
-    clean = data["segmentation"]
-    rows: list[tuple[Cell | Text, ...]] = [
-        ("unchanged", cells.share(clean["miou"], bar=True), cells.share(clean["boundary_iou"]), "", "1")
-    ]
-    rows += [
-        (
-            wording.condition_name(row),
-            cells.share(row["miou"], bar=True),
-            cells.share(row["boundary_iou"]),
-            cells.points(row["difference"]),
-            wording.number(row["forwards"] / clean["images"]),
-        )
-        for row in data["conditions"]
-    ]
-    caption = (
+    about = (
         "mIoU (mean over classes of the intersection over union of all images' pixels), the same within a band of 2 % "
-        "of the diagonal along boundaries, and the paired difference to the unchanged images in points, with 95 % "
-        "intervals from the bootstrap of images."
+        "of the diagonal along boundaries, with 95 % intervals from the bootstrap of images"
     )
-    return Table(caption, heads, tuple(rows))
+    return conditions_table(data, data["segmentation"], {"miou": "mIoU", "boundary_iou": "boundary IoU"}, about)
 
 
 def _classes(found: Mapping[str, Any]) -> Table:
     heads = cells.columns("class", "IoU", "mean under changes", "labelled pixels")
-    rows = tuple((r["name"], _share(r["iou"]), _share(r["iou_changed"]), f"{r['pixels']:,}") for r in found["classes"])
+    rows = tuple(
+        (r["name"], hundredths(r["iou"]), hundredths(r["iou_changed"]), f"{r['pixels']:,}") for r in found["classes"]
+    )
     return Table("Intersection over union of each labelled class, in per cent, the weakest first.", heads, rows)
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 section = Segments()

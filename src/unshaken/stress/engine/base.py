@@ -20,7 +20,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.run.published import with_errors
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Condition, Context, Part
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes
 
@@ -141,7 +141,7 @@ class Stressor(Parameters):
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         if (found := context.files(condition, batch)) is not None:
-            return [_rows_of_files(condition, *found, context)]
+            return _rows_of_files(condition, *found, context)
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
         outputs, truths, size = [], [], oracle.limit
         for first in range(0, len(batch), size):
@@ -179,7 +179,7 @@ def _with_truth(batch: Batch, truths: Sequence[tuple[Tensor | None, Tensor | Non
     )
 
 
-def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str, str], context: Context) -> Part:
+def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str, str], context: Context) -> list[Part]:
     """Rows of samples that were changed by others and read from files.
 
     Args:
@@ -189,12 +189,12 @@ def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str
         context: of the shard.
     """
     if changed is None:
-        return with_errors(Part("outcomes", condition, {"id": []}), bad)
+        return [with_errors(Part("outcomes", condition, {"id": []}), bad)]
     began = time.perf_counter()
-    logits = context.oracle.exact(changed.images)
+    outputs = context.oracle.exact(changed.images)
     seconds = (time.perf_counter() - began) / len(changed)
-    part = outcomes(condition, changed, logits, seconds=seconds, images=lambda rows: changed.images[rows])
-    return with_errors(part, bad)
+    parts = context.rows(condition, changed, outputs, seconds=seconds, images=lambda rows: changed.images[rows])
+    return [with_errors(part, bad) if part.table == "outcomes" else part for part in parts]
 
 
 class Severities:

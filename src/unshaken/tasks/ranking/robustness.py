@@ -92,7 +92,7 @@ class _Tasks:
         if self.test.collection.types and len(set(self.test.collection.types.values())) > 1:
             yield from self._types(name, ranker)
         if self.test.elsewhere is not None:
-            yield from self._corpus(name, ranker)
+            yield from self._corpus(name, ranker, self.test.elsewhere)
 
     def _fixed_conditions(self) -> dict[str, tuple[str, str, int]]:
         """Condition to its task, change and how much of it."""
@@ -197,10 +197,8 @@ class _Tasks:
         ids = list(training.queries)
         return training.select(ids[i] for i in sorted(drawn.argsort()[: len(others)].tolist()))
 
-    def _corpus(self, name: str, ranker: Ranker | Learner) -> Iterator[Part]:
+    def _corpus(self, name: str, ranker: Ranker | Learner, elsewhere: Collection) -> Iterator[Part]:
         """Another corpus, under a learner of this one and one of that."""
-        elsewhere = self.test.elsewhere
-        assert elsewhere is not None
         sources = {"corpus-unseen": self.test.training, "corpus-seen": self.test.elsewhere_training}
         for condition, training in sources.items():
             if not self.finished(f"{self.prefix}{name}.{condition}"):

@@ -1,0 +1,99 @@
+"""Rows and tables that reports of tasks other than classification share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Cell, Table, Text
+from unshaken.report.cells import Row
+from unshaken.report.read.methods import ATTACK, OTHER
+from unshaken.report.sections.section import Source
+from unshaken.run import Condition
+
+CLASSIFICATION: Mapping[str, Any] = {
+    "aggregates": dict.fromkeys(
+        (
+            "mean_error",
+            "mce",
+            "relative_mce",
+            "worst_case",
+            "worst_natural",
+            "worst_attack",
+            "ece",
+            "brier",
+            "non_finite",
+        )
+    ),
+    "attacks": [],
+    "norms": [],
+    "worst_case": None,
+    "robust": [],
+    "budgets": [],
+    "calibration": None,
+    "classes": [],
+    "headline": None,
+    "confusion": [],
+    "minimal_norms": [],
+}
+"""What `summary.json` holds of classification, where there is none."""
+
+
+def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None]) -> Row:
+    """A condition of `summary.json`.
+
+    Args:
+        source: of the figures.
+        one: the condition.
+        figures: of the task, by name.
+    """
+    family = ATTACK if one.id in source.frame.attacked else source.methods.family(one.method) or OTHER
+    spent = source.frame.spent[one.id]
+    strength: Row = {} if one.severity is None else {"severity": one.severity}
+    if one.eps is not None:
+        strength["eps"] = one.eps
+    return {
+        "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": family,
+        "accuracy": None, "consistency": None, **figures,
+        "forwards": spent.forwards, "backwards": spent.backwards, "seconds": spent.seconds,
+    }  # fmt: skip
+
+
+def lacking(source: Source) -> dict[str, str]:
+    """Conditions that lack rows of good samples, in words."""
+    frame = source.frame
+    return {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
+
+
+def conditions_table(data: Mapping[str, Any], found: Mapping[str, Any], titles: Mapping[str, str], about: str) -> Table:
+    """Unchanged images and every condition: two figures, the difference of the first, passes an image.
+
+    Args:
+        data: `summary.json`.
+        found: figures of the unchanged images, and `images`.
+        titles: of two figures, by their names.
+        about: what they are, at the start of the caption.
+    """
+    (first, second), heads = titles, cells.columns(
+        "condition", *titles.values(), "difference", cells.aside("forwards an image")
+    )  # fmt: skip
+    rows: list[tuple[Cell | Text, ...]] = [
+        ("unchanged", cells.share(found[first], bar=True), cells.share(found[second]), "", "1")
+    ]
+    rows += [
+        (
+            wording.condition_name(row),
+            cells.share(row[first], bar=True),
+            cells.share(row[second]),
+            cells.points(row["difference"]),
+            wording.number(row["forwards"] / found["images"]),
+        )
+        for row in data["conditions"]
+    ]
+    return Table(f"{about}, and the paired difference to the unchanged images in points.", heads, tuple(rows))
+
+
+def hundredths(value: float | None) -> str:
+    """A share in per cent, without its sign; empty for none."""
+    return "" if value is None else f"{100 * value:.1f}"
