@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unshaken.api.tracking import log_comparison
 from unshaken.report import Comparisons, compare_runs
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
@@ -19,10 +20,16 @@ class CompareResult(Comparisons):
         return render_notebook(comparison_page(self))
 
 
-def compare(*runs: str | Path | RunDir) -> CompareResult:
+def compare(*runs: str | Path | RunDir, track: str | None = None) -> CompareResult:
     """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions.
 
     Args:
         runs: two or more run directories; the first is what the others are compared with.
+        track: log differences and page as a run of MLflow (a folder or a tracking URI), Weights & Biases
+            (`wandb:PROJECT`) or event files (`tensorboard:DIR`).
     """
-    return CompareResult(compare_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs]).runs)
+    given = [r if isinstance(r, RunDir) else RunDir(r) for r in runs]
+    result = CompareResult(compare_runs(given).runs)
+    names = [str(r).rstrip("/").rpartition("/")[2] or "run" for r in given]
+    log_comparison(track, f"compare-{'-'.join(names)}"[:120], result)
+    return result

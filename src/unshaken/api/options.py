@@ -38,6 +38,10 @@ class Options:
         workers: threads that decode; default the number of cores.
         strict_batch: fail instead of halving the batch size.
         name: of the model in reports and comparisons; default its SPEC or class.
+        track: log the finished run to MLflow (a folder or a tracking URI), Weights & Biases (`wandb:PROJECT`) or
+            event files (`tensorboard:DIR`).
+        register: `NAME@ALIAS` in the registry of models there: a new version, and the alias moves to it only if all
+            gates held.
     """
 
     limit: int | None = None
@@ -57,6 +61,8 @@ class Options:
     workers: int | None = None
     strict_batch: bool = False
     name: str | None = None
+    track: str | None = None
+    register: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ("local", "ray"):
@@ -103,3 +109,5 @@ class RunOptions(TypedDict, total=False):
     workers: int | None
     strict_batch: bool
     name: str | None
+    track: str | None
+    register: str | None

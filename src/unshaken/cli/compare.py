@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options.shared import Json, Track
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
@@ -29,6 +29,7 @@ def compare(
             metavar="DIR", help="Folder for the comparison page. Default: beside the last run.", show_default=False
         ),
     ] = None,
+    track: Track = None,
     json: Json = False,
 ) -> int:
     """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
@@ -36,7 +37,7 @@ def compare(
     from unshaken.report import write_comparison
     from unshaken.run import RunDir
 
-    result = api.compare(*directories)
+    result = api.compare(*directories, track=track)
     place = out or beside_last(directories)
     page = write_comparison(RunDir(place), result)
     if json:
