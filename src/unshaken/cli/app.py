@@ -12,6 +12,7 @@ import typer
 from unshaken.cli import (
     attack,
     audit,
+    card,
     certify,
     compare,
     corrupt,
@@ -23,6 +24,7 @@ from unshaken.cli import (
     harden,
     labels,
     papers,
+    plan,
     query,
     report,
 )
@@ -82,6 +84,7 @@ for name, command in {
     "doctor": doctor.doctor,
     "corrupt": corrupt.corrupt,
     "fool": fool.fool,
+    "card": card.card,
 }.items():
     app.command(name, epilog=epilog(name))(command)
 app.add_typer(detect.app, name="detect")
@@ -89,6 +92,7 @@ app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
 app.add_typer(labels.app, name="labels")
 app.add_typer(papers.app, name="papers")
+app.add_typer(plan.app, name="plan")
 
 
 @cache
