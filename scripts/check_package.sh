@@ -21,4 +21,6 @@ python3 -m venv "$work/user"
 
 "$work/tools/bin/cyclonedx-py" environment --pyproject pyproject.toml --output-reproducible \
   --output-file "$out/sbom.cdx.json" "$work/user/bin/python"
-"$work/tools/bin/pip-audit" --path "$(echo "$work"/user/lib/python3*/site-packages)" --skip-editable
+# Strict: a package of which nothing is known (an index without such data) is a failure, not a pass.
+"$work/user/bin/pip" freeze --exclude unshaken >"$work/installed.txt"
+"$work/tools/bin/pip-audit" --strict --no-deps --disable-pip --requirement "$work/installed.txt"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator
 from unshaken.measure import find_leakage
@@ -45,6 +46,11 @@ class GeneratedSet:
     drawn: int
     refused: dict[str, int]
     leaked: tuple[tuple[int, str], ...]
+
+    def _repr_html_(self) -> str:
+        refused = {f"drawn again: {reason}": f"{n:,}" for reason, n in self.refused.items()}
+        facts = {"drawn": f"{self.drawn:,}", **refused, "copies of held-out images": f"{len(self.leaked):,}"}
+        return facts_card(f"{len(self.images):,} generated images of {len(self.labels.unique())} classes", facts)
 
 
 @dataclass(frozen=True, slots=True)
