@@ -145,9 +145,8 @@ def summary(file: Path) -> None:
         print(f"{folder:32s} {count['fell']:4d} of {count.total():4d} fell")
     fell = sum(c["fell"] for c in by.values())
     late = sum(row.get("how") == "time" for row in rows)
-    print(
-        f"{'all':32s} {fell:4d} of {len(rows):4d} fell: {fell / max(1, len(rows)):.1%}; {late} of them by the time limit"
-    )
+    share = fell / max(1, len(rows))
+    print(f"{'all':32s} {fell:4d} of {len(rows):4d} fell: {share:.1%}; {late} of them by the time limit")
     for row in rows:
         if row["by"] == "survived":
             print(f"  {row['file']}:{row['line']}: {row['old']}  ->  {row['new']}")
