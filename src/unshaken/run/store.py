@@ -90,6 +90,35 @@ class RunDir:
             finally:
                 os.close(folder)
 
+    def create(self, data: bytes, *parts: str) -> bool:
+        """Write a file whole where there is none; of several that try at once one does.
+
+        Returns:
+            Whether it was written; False where a file is there.
+
+        Raises:
+            RunError: the disk is full or the place is not writable.
+        """
+        path = self.at(*parts)
+        check_writable(self.fs, self.path)
+        with self.explained():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            try:
+                if not self.local:
+                    self.fs.pipe_file(path, data, mode="create")
+                    return True
+                temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
+                try:
+                    with open(temporary, "xb") as file:
+                        file.write(data)
+                    os.link(temporary, path)
+                finally:
+                    if os.path.exists(temporary):
+                        os.unlink(temporary)
+            except FileExistsError:
+                return False
+            return True
+
     def read(self, *parts: str) -> bytes:
         """A file's bytes.
 
