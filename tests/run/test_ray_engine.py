@@ -12,7 +12,8 @@ from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import Job, RunDir, execute, load_plan
-from unshaken.run.ray_engine import Worker
+from unshaken.run.engine import read_engine
+from unshaken.run.worker import Worker
 
 PLAN = [
     {"method": "gaussian_noise", "severities": [3]},
@@ -37,7 +38,7 @@ def made(folder: str, data: str, shard_size: int, engine: str) -> Job:
     return replace(
         job,
         config=job.config.model_copy(update={"shard_size": shard_size}),
-        engine="ray" if engine == "stop" else engine,
+        engine=read_engine("ray" if engine == "stop" else engine),
         remake=partial(made, folder, data, shard_size, engine),
     )
 

@@ -33,6 +33,16 @@ class Lock(Protocol):
         """Say that the holder lives; call it now and then."""
 
 
+class NoLock:
+    """For a directory that several processes write to on purpose."""
+
+    def renew(self) -> None:
+        """Nothing is held."""
+
+
+NO_LOCK = NoLock()
+
+
 class FileLock:
     """A lock of the operating system.
 
