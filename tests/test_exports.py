@@ -41,7 +41,7 @@ EXPORTS = {
     "InputTransform KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo "
     "MultiResolution NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression NormalisedSoftmax PLS PLSLSA PLSLSAPlus "
     "PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection "
-    "SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
+    "SmoothAdv SwAV TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
