@@ -7,6 +7,7 @@ import pytest
 import unshaken
 from tests.tasks.detection.scenes import SIDE, detector, scenes
 from unshaken.core.errors import DataError
+from unshaken.measure.object_detection.errors import KINDS
 from unshaken.report import schema
 
 PLAN = [
@@ -144,3 +145,18 @@ def test_a_box_that_is_not_finite_is_left_out_and_flagged(tmp_path):
     found = unshaken.audit(odd, scenes(), [], out=tmp_path / "run")
     assert found.summary["clean"]["value"] == 0
     assert "non-finite" in {flag["name"] for flag in found.summary["flags"]}
+
+
+def test_kinds_of_errors_are_rows_and_costs_are_figures(audit, tmp_path):
+    data = audit.summary
+    assert data["objects"]["errors"]["counts"] == dict.fromkeys(KINDS, 0)
+    pale = {row["condition"]: row for row in data["conditions"]}["contrast-5"]["errors"]
+    found = [row for (condition, _), row in rows(audit, "detections").items() if condition == "contrast-5"]
+    assert sum(row["missed"] for row in found) == pale["counts"]["missed"] > 0
+    swapped = unshaken.audit(detector(0, ("green", "red")), scenes(), [], out=tmp_path / "run")
+    errors = swapped.summary["objects"]["errors"]
+    kinds = [kind for row in rows(swapped, "detections").values() for kind in row["kinds"]]
+    assert {kind: kinds.count(kind) for kind in KINDS if kind != "missed"} | {"missed": 0} == errors["counts"]
+    assert errors["costs"]["class"]["value"] > 0.5  # where squares of two colours overlap the place is wrong first
+    page = Path(str(swapped.run), "report.html").read_text()
+    assert "On unchanged images errors of the kind &#39;wrong class&#39; cost most" in page
