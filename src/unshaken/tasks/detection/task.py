@@ -103,7 +103,10 @@ class Detection(Task):
         boxes = []
         for name, one in zip(batch.ids, rows, strict=True):
             factor, corner = self._scale(self._places[name])
-            boxes.append((one[:, :4] * factor + corner).ravel())
+            own = one[:, :4] * factor + corner
+            if self.view is not None and self.view.fit == "letterbox":  # nothing of the photo is in the padding
+                own = np.clip(own, 0, np.tile(photo_size(self.dataset, self._places[name]), 2))
+            boxes.append(own.ravel())
         return {"id": list(batch.ids), "boxes": boxes, "classes": [one[:, 4].astype(np.int32) for one in rows]}
 
     def _view(self, batch: Batch) -> list[Array]:
