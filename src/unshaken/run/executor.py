@@ -90,7 +90,7 @@ def compute(
 
 
 def weight_left(job: Job, shard: int, finished: Finished) -> float:
-    """What a shard adds to the progress, less what is finished of it."""
+    """The progress that a shard still brings, without what is finished of it."""
     done = {condition for condition, _ in finished}
     return len(job.config.shard_ids(shard)) * sum(w for c, w in job.weights().items() if c not in done)
 

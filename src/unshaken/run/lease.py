@@ -45,7 +45,7 @@ class Lease:
 
     @property
     def stamp(self) -> bytes:
-        """What is written into the file now."""
+        """The stamp that is written into the file now."""
         return make_stamp(self.token, self.clock())
 
     def renew(self) -> None:

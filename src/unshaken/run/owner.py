@@ -1,4 +1,4 @@
-"""Who holds a lock or a lease: the stamp in its file, and whether the process that wrote it still lives."""
+"""The holder of a lock or a lease: the stamp in its file, and whether the process that wrote it still lives."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def is_running(owner: Owner) -> bool:
 
 
 def busy(run: object, owner: Owner) -> RunError:
-    """What is said where another holds the directory.
+    """The error that tells of another holder.
 
     Args:
         run: the directory.

@@ -125,7 +125,7 @@ class Job:
         return {(c, shard) for c, shard in self.run.finished() if (label.get(c, c), shard) in spent}
 
     def finished_of(self, shard: int) -> Finished:
-        """As `finished`, of one shard, as the directory is now."""
+        """The conditions of one shard with their rows, as the directory is now; see `finished`."""
         label = {c.id: s.label for s in self.steps() for c in s.conditions}
         return {
             (c, shard)
