@@ -48,7 +48,7 @@ class RunTracker:
         self.keep()
 
     def consequence(self) -> str:
-        """What a failure means, as its warning says it."""
+        """The consequence of a failure, in the words of its warning."""
         return "the run directory has everything; the same command with --resume logs it again"
 
     def attempt(self, act: Callable[[Sink], None]) -> None:
@@ -85,6 +85,6 @@ class RunTracker:
 
 
 def _why(error: BaseException) -> str:
-    """What failed, in one line without a password."""
+    """The reason of a failure in one line, without a password."""
     message = bare(" ".join(str(error).split()) or type(error).__name__)
     return message if len(message) <= 300 else message[:297] + "..."
