@@ -24,17 +24,20 @@ LARGEST = 120_000
 """Bytes of a picture."""
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 
-COMMANDS = """
-audit --plan quick --limit 200 --out audit
-attack --model demo:robust --data demo --attack auto --eps 0.1 --limit 40 --budget 300 --out attack
-certify --model demo:robust --data demo --method smoothing-sequential:sigma=0.25,n=2000 --limit 20 --not-attacked --out certify
-detect fit --model demo --data demo --method energy --method knn --method vim --limit 500 --out detectors
-detect score --model demo --data demo --detectors detectors --shift fog-3 --shift gaussian_noise-5 --not-attacked --limit 200 --out detect
-explain gradcam integrated-gradients --metric insertion --model demo --data demo --limit 12 --out explain
-harden --model small --data demo --recipe at:eps=0.1,steps=3 --epochs 4 --out harden
-labels find --data demo --epochs 3 --folds 3 --out labels
-compare audit audit/robust --out compare
-"""
+ON_DEMO = "--model demo --data demo"
+COMMANDS = (
+    "audit --plan quick --limit 200 --out audit",
+    "attack --model demo:robust --data demo --attack auto --eps 0.1 --limit 40 --budget 300 --out attack",
+    "certify --model demo:robust --data demo --method smoothing-sequential:sigma=0.25,n=2000 --limit 20 --not-attacked "
+    "--out certify",
+    f"detect fit {ON_DEMO} --method energy --method knn --method vim --limit 500 --out detectors",
+    f"detect score {ON_DEMO} --detectors detectors --shift fog-3 --shift gaussian_noise-5 --not-attacked --limit 200 "
+    "--out detect",
+    f"explain gradcam integrated-gradients --metric insertion {ON_DEMO} --limit 12 --out explain",
+    "harden --model small --data demo --recipe at:eps=0.1,steps=3 --epochs 4 --out harden",
+    "labels find --data demo --epochs 3 --folds 3 --out labels",
+    "compare audit audit/robust --out compare",
+)
 PAGES = {
     "audit": "audit/report.html",
     "attack": "attack/report.html",
@@ -70,7 +73,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        for line in COMMANDS.strip().splitlines():
+        for line in COMMANDS:
             print("unshaken", line, flush=True)
             if (code := unshaken([*line.split(), "--quiet"])) not in (0, 3):
                 return code

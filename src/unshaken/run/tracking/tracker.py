@@ -58,10 +58,11 @@ class RunTracker:
         start = time.monotonic()
         try:
             act(self.sink)
-        except self.sink.failures as error:
+        except (*self.sink.failures, RunError) as error:
             now = time.monotonic()
             self.again = now + PATIENCE * (now - start)
-            warnings.warn(f"track {self.uri!r}: {_why(error)}; {self.consequence()}", RuntimeWarning, stacklevel=3)
+            why = str(error) if isinstance(error, RunError) else f"track {self.uri!r}: {_why(error)}"
+            warnings.warn(f"{why}; {self.consequence()}", RuntimeWarning, stacklevel=3)
 
     def close(self, status: str) -> None:
         """End the run there.
