@@ -20,6 +20,7 @@ from unshaken.stress.engine.background_diffusion import TIMESTEPS, blend_by_diff
 from unshaken.stress.engine.complexity import climb_complexity
 from unshaken.stress.engine.misleading import Push
 
+DIFFUSERS = "diffusers:"
 GROWTH = (0.5, 1.0, 1.5)
 """Share of the guidance at severities 1 to 3; the benchmark has that of severity 2."""
 CHANGE = 0.01
@@ -43,6 +44,12 @@ class BackgroundComplexity(BackgroundEdit):
         "", description="saved ddpm model, or diffusers:FOLDER; empty for gradient steps on pixels in its place"
     )
     steps: PositiveInt = Field(25, description="diffusion steps of 100, or gradient steps", le=TIMESTEPS)
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of masks, and the generator's file or folder."""
+        generator = self.generator.removeprefix(DIFFUSERS)
+        return (*super().further_files, *([generator] if generator else []))
 
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """See `blend_by_diffusion` and `climb_complexity`; one image at a time, so that no other one counts.
@@ -82,8 +89,8 @@ def load_ddpm(generator: str) -> DDPM:
     Raises:
         ModelError: it is absent, or another kind of model.
     """
-    if generator.startswith("diffusers:"):
-        return load_diffusers(Path(generator.removeprefix("diffusers:")))
+    if generator.startswith(DIFFUSERS):
+        return load_diffusers(Path(generator.removeprefix(DIFFUSERS)))
     model = load_generator(Path(generator))
     if not isinstance(model, DDPM):
         raise ModelError(f"generator {generator!r} is a model of the kind {model.kind}: give one of the kind ddpm")
