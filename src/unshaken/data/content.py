@@ -1,4 +1,4 @@
-"""What files and folders hold, in few digits, whatever they are called and wherever they lie."""
+"""Digits of the content of a file or a folder, whatever its name and wherever it lies."""
 
 from __future__ import annotations
 

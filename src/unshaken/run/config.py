@@ -192,7 +192,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _differences(key: str, there: Any, now: Any) -> list[str]:
-    """What differs in one field, in words; of a field with entries by name, those that differ."""
+    """The difference of one field in words; of a field with entries by name, of each that differs."""
     if isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
         return [f"{key}: the content of {n!r} is another one" for n in there if there[n] != now[n]]
     return [f"{key}: {_short(there)} there, {_short(now)} now"]
