@@ -36,11 +36,11 @@ def generators(channels: int, side: int) -> Iterator[tuple[Generator, tuple[int 
         yield cls(UNet(UNetSettings(image=image), seed=0)).eval(), STEPS[cls.kind]
 
 
-def passes_of(model: Generator, steps: int | None) -> int:
-    """Passes of the network that make one image."""
+def passes_of(model: Generator, steps: int | None) -> int | str:
+    """Passes of the network of noise that make one image; empty for a kind without."""
     net, count = getattr(model, "net", None), 0
     if net is None:
-        return 1
+        return ""
 
     def note(*_: object) -> None:
         nonlocal count
