@@ -58,7 +58,7 @@ EXPORTS = {
     "Handmake ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus "
     "ObjectDirection ObjectPosition ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise "
     "PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch "
-    "Snow Sparkles Spatter SpeckleNoise Tattoo Translation TransverseChromaticAbberation Underexposure Weather "
+    "Snow Sparkles Spatter SpeckleNoise Tattoo Translation TransverseChromaticAbberation Underexposure Untile Weather "
     "XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
