@@ -41,10 +41,16 @@ EXPORTS = {
     "InputTransform KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo "
     "MultiResolution NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression NormalisedSoftmax PLS PLSLSA PLSLSAPlus "
     "PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection "
-    "SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
+    "SmoothAdv SwAV TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
+    "unshaken.tasks.image_text": "BASELINES AppendText ChangeBoth ChangeImage ClassCaptionVectors Dilution Floors "
+    "FusionClassifier FusionHead FusionTraining ImageFeatureMemory ImageTextReport ImageTextSet "
+    "InsertionWriter MaskedModel MatchScore Material ModelWriter PerturbText Relevance "
+    "TemplateWriter TopicModel describe_pictures evaluate filler fit_fusion gather_material "
+    "image_keywords keywords mislead_loss nearest_texts read_samples soft_words table_lines "
+    "tag_keywords text_keywords write_repeats write_urls written_by",
     "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
     "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
     "SentenceEncoder TwoTower as_collection evaluate image_vectors load_encoder "
