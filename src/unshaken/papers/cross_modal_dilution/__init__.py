@@ -112,7 +112,7 @@ class CrossModalDilutionPaper(Paper):
     epochs: PositiveInt = Field(6, description="epochs of the image network")
     steps: PositiveInt = Field(800, description="optimizer steps of each head")
     candidates: int = Field(10, ge=2, description="candidates of each test image")
-    filler: PositiveInt = Field(16, description="words of the filler")
+    filler: PositiveInt = Field(18, description="words of the filler")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
