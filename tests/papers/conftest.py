@@ -349,6 +349,10 @@ TINY: dict[str, Tiny] = {
         partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
+    "cross-modal-dilution": Tiny(
+        "seeds=2,images=120,samples=60,test=30,epochs=1,steps=20,candidates=3", make_tints, "candidates=4",
+        model=lambda folder: "hashed-pieces",
+    ),
     "crossmax-ensemble": Tiny(
         "photos=20,images=160,epochs=2,seeds=1,steps=3,system_images=160,system_epochs=1,system_photos=6,"
         "system_steps=2,draws=2",
