@@ -8,6 +8,8 @@ from typing import Any
 from unshaken.core.errors import RunError
 from unshaken.report.explain_page import write_explain_report
 from unshaken.report.holistic_page import write_holistic_report
+from unshaken.report.image_text_page import RECORD as IMAGE_TEXT
+from unshaken.report.image_text_page import write_image_text_report
 from unshaken.report.label_kinds_page import write_kinds_report
 from unshaken.report.label_versions_page import RECORD as VERSIONS
 from unshaken.report.label_versions_page import write_label_versions
@@ -56,5 +58,6 @@ _WRITERS: dict[str, Callable[[RunDir], object]] = {
     "explain.json": write_explain_report,
     VERSIONS: write_label_versions,
     "labels.json": _write_search,
+    IMAGE_TEXT: write_image_text_report,
 }
 """The record that a command leaves in its folder, and what makes its page."""
