@@ -335,6 +335,10 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
+    "clip-holistic": Tiny(
+        "images=60,passes=60,tuning=60,test=24,choosing=16,encoder=hashed-pieces,seeds=1", make_tints, "tuning=120",
+        patches={"unshaken.papers.clip_holistic.experiment.OTHERS": ()},
+    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
