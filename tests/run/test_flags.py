@@ -212,6 +212,7 @@ def test_no_doubt_lacks_a_test():
     elsewhere |= {
         "assumed-depth",
         "assumed-object",
+        "lost-frame",
         "weak-substitute",
         "no-oracle",
         "unfit-oracle",

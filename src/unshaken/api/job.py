@@ -30,6 +30,7 @@ from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
+from unshaken.run.engine import read_engine
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import PLANS, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
@@ -130,7 +131,8 @@ def prepare_run(
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, inputs.images) if options.eot == 1 and task is CLASSIFICATION else None,
-        engine=options.engine,
+        engine=read_engine(options.engine),
+        shared=options.share,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
         task=task,
     )

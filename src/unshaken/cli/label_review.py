@@ -42,6 +42,7 @@ def review(
     A second call resumes the review. Needs the extra serve.
     """
     from unshaken.serve.app import create_app
+    from unshaken.serve.review.part import review_part
     from unshaken.serve.run import LOOPBACK, is_loopback, serve
 
     names = [part.strip() for part in readers.split(",") if part.strip()] if readers else []
@@ -59,7 +60,12 @@ def review(
             raise ParameterError(
                 f"host {host} can be reached by others, so readers need tokens: name them by --readers"
             )
-        app = create_app(store, reader=LOCAL if local else None, hosts={*LOOPBACK, host} if local else None)
+        app = create_app(
+            [review_part(store)],
+            readers=store,
+            local=LOCAL if local else None,
+            hosts={*LOOPBACK, host} if local else None,
+        )
 
         def ready(address: str) -> None:
             done = store.progress(name).done

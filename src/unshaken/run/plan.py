@@ -36,7 +36,8 @@ COMMON_3D = (
     *("near_focus", "far_focus", "color_quant", "flash", "fog_3d", "iso_noise", "low_light"),
     *("xy_motion_blur", "z_motion_blur"),
 )
-"""Nine of the twelve of ImageNet-3DCC; the three others are faults of coded video."""
+COMMON_3D_VIDEO = ("bit_error", "h265_abr", "h265_crf")
+"""Nine of the twelve of ImageNet-3DCC, and the three others, which are faults of coded video and need an extra."""
 
 COCO_O = ("sketch", "cartoon", "painting", "weather", "handmake", "tattoo")
 """The six domains of COCO-O, as filters."""
@@ -135,6 +136,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "c-bar": _at_all_severities(IMAGENET_C_BAR),
     "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
     "3dcc": _at_all_severities(COMMON_3D),
+    "3dcc-video": _at_all_severities(COMMON_3D_VIDEO),
     "coco-o": [{"method": m, "severities": [5]} for m in COCO_O],
     "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],

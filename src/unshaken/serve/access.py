@@ -39,22 +39,24 @@ class Session:
         reader: name, as verdicts record it.
         form_token: what every form of this reader carries, so that no other site can send one.
         local: there is no log-in, and so no log-out.
+        places: where the reader may go, (text, address), for the navigation.
     """
 
     reader: str
     form_token: str
     local: bool
+    places: tuple[tuple[str, str], ...] = ()
 
 
 class Access:
     """Who may read, and as whom verdicts are recorded.
 
     Args:
-        readers: by token, in a cookie that a log-in sets.
+        readers: by token, in a cookie that a log-in sets; None where nobody can log in.
         local: the name of the only reader where there is no log-in, for the loopback address; None for log-in.
     """
 
-    def __init__(self, readers: Readers, local: str | None = None) -> None:
+    def __init__(self, readers: Readers | None, local: str | None = None) -> None:
         self.readers, self.local = readers, local
         self._secret = secrets.token_bytes(32)
         self._attempts = Attempts()
@@ -65,13 +67,14 @@ class Access:
         Raises:
             NotLoggedIn: it has no cookie, or one of nobody.
         """
+        places: tuple[tuple[str, str], ...] = request.app.state.places
         if self.local is not None:
-            return Session(self.local, _sign(self._secret), local=True)
+            return Session(self.local, _sign(self._secret), True, places)
         token = request.cookies.get(COOKIE, "")
         reader = self._reader_of(token)
         if reader is None:
             raise NotLoggedIn
-        return Session(reader, _sign(token.encode()), local=False)
+        return Session(reader, _sign(token.encode()), False, places)
 
     def log_in(self, request: Request, token: str, response: Response) -> str | None:
         """Set the cookie of the reader with a token, and return the reader's name; None where nobody has it.
@@ -94,7 +97,9 @@ class Access:
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
     def _reader_of(self, token: str) -> str | None:
-        return self.readers.reader_of(token) if 0 < len(token) <= LONGEST_TOKEN and token.isascii() else None
+        if self.readers is None or not (0 < len(token) <= LONGEST_TOKEN and token.isascii()):
+            return None
+        return self.readers.reader_of(token)
 
 
 def _sign(key: bytes) -> str:

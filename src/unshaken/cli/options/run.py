@@ -121,7 +121,18 @@ Workers = Annotated[
 ]
 Engine = Annotated[
     str,
-    _execution(metavar="local|ray", help="Execution engine: this process, or the workers of a Ray cluster."),
+    _execution(
+        metavar="local|local:N|ray",
+        help="Execution engine: this process, N processes of this machine, or the workers of a Ray cluster.",
+    ),
+]
+Share = Annotated[
+    bool,
+    _execution(
+        "--share",
+        help="Work on the run in --out together with other processes or machines that run the same command.",
+        show_default=False,
+    ),
 ]
 
 
@@ -142,6 +153,7 @@ def run_options(
     strict_batch: StrictBatch = False,
     workers: Workers = None,
     engine: Engine = "local",
+    share: Share = False,
     download: Download = False,
     allow_code: AllowCode = None,
 ) -> RunOptions:
@@ -163,5 +175,6 @@ def run_options(
         "strict_batch": strict_batch,
         "workers": workers,
         "engine": engine,
+        "share": share,
         "download": download,
     }

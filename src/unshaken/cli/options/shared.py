@@ -23,7 +23,7 @@ Plan = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE.yaml",
-        help="What to run: quick, corruptions, c-bar, 3dcc, low-light, attacks, full, or a YAML file.",
+        help="What to run: quick, corruptions, c-bar, 3dcc, 3dcc-video, low-light, attacks, full, or a YAML file.",
         autocompletion=complete_plan,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What each kind of a detector's errors costs, with intervals from halves of the images."""
+"""The cost of each kind of a detector's errors, with intervals from halves of the images."""
 
 from __future__ import annotations
 
