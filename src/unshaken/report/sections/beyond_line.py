@@ -9,7 +9,7 @@ import numpy as np
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Group, Heading, Prose, Table, TableRow, Text
-from unshaken.report.drawings import Plot, Plots
+from unshaken.report.drawings import Plot, Plots, Point
 from unshaken.report.effective import MapLine, RobustnessGroup
 from unshaken.report.figures import plots
 
@@ -44,7 +44,7 @@ def _table(groups: Sequence[RobustnessGroup]) -> Table:
     )
     rows: list[TableRow] = []
     for group in groups:
-        rows.append(Group(f"{group.name}: {cells.counted(len(group.conditions), 'condition')}, {words(group.line)}"))
+        rows.append(Group(f"{group.name}: {cells.counted(len(group.conditions), 'condition')}, {formula(group.line)}"))
         for row in group.rows:
             values: tuple[Cell | Text, ...] = (
                 row.name,
@@ -61,10 +61,10 @@ def _table(groups: Sequence[RobustnessGroup]) -> Table:
     return Table(caption, heads, tuple(rows), brief=True)
 
 
-def words(line: MapLine) -> str:
+def formula(line: MapLine) -> str:
     """A line as a formula.
 
-    >>> words(MapLine(0.45)), words(MapLine(0.5, -0.01, 4))
+    >>> formula(MapLine(0.45)), formula(MapLine(0.5, -0.01, 4))
     ('line 0.45 x', 'line 0.5 x - 1 points')
     """
     if not line.intercept:
@@ -74,26 +74,36 @@ def words(line: MapLine) -> str:
 
 
 def _picture(groups: Sequence[RobustnessGroup]) -> Plots:
-    """Mean mAP under each group of changes against the clean one, with the line."""
+    """Mean mAP under each group of changes against the clean one, with the line; all on one scale."""
+    clean = [x for g in groups for x in (*(row.clean.value for row in g.rows), *(x for x, _ in g.family))]
+    widest = max(*clean, 0.05) * 1.2
+    means = [y for g in groups for y in (*(row.shifts.mean.high for row in g.rows), *(y for _, y in g.family))]
+    means += [float(g.line(np.array([widest]))[0]) for g in groups]
+    along, ticks = plots.linear_axis(100 * widest)
+    height, rows = plots.value_axis(0.0, 100 * max(*means, 0.05))
     drawn = []
+
+    def mark(x: float, y: float, text: str, ends: tuple[float, float] | None = None) -> Point:
+        low, high = ends or (y, y)
+        return Point(round(along(100 * x), 2), *(height(100 * v) for v in (y, low, high)), text)
+
     for group in groups:
-        ends = [row.clean.value for row in group.rows] + [x for x, _ in group.family]
-        place, ticks = plots.linear_axis(100 * max(*ends, 0.1) * 1.2)
-        xs = np.array([0.0, max(*ends, 0.1) * 1.2])
-        heights = np.clip(group.line(xs), 0, 1)
-        marks = [plots.point(place(100 * x), _flat(float(y)), "line") for x, y in zip(xs, heights, strict=True)]
-        traces = [plots.curve("line", 0, marks, marked=False)]
+        ends = [(x, float(group.line(np.array([x]))[0])) for x in (_first(group.line), widest)]
+        traces = [plots.curve("line", 0, [mark(x, y, "line") for x, y in ends], marked=False)]
         if group.family:
-            points = [plots.point(place(100 * x), _flat(y), f"baseline: {100 * y:.1f} %") for x, y in group.family]
+            points = [mark(x, y, f"baseline: {wording.percent(y)}") for x, y in group.family]
             traces.append(replace(plots.curve("family", 1, points), line=""))
         for style, row in enumerate(group.rows, 2):
-            mean = row.shifts.mean.to_json()
-            point = plots.point(place(100 * row.clean.value), mean, f"{row.name}: {wording.percent(mean['value'])}")
+            mean = row.shifts.mean
+            point = mark(
+                row.clean.value, mean.value, f"{row.name}: {wording.percent(mean.value)}", (mean.low, mean.high)
+            )
             traces.append(replace(plots.curve(row.name, style, [point]), whiskers=True))
         text = f"Mean mAP under {group.name} against the clean mAP, in per cent."
-        drawn.append(Plot(f"{group.name}, %", "clean mAP, %", ticks, tuple(traces), None, text))
+        drawn.append(Plot(f"{group.name}, %", "clean mAP, %", ticks, tuple(traces), None, text, rows))
     return Plots(tuple(drawn), "half")
 
 
-def _flat(value: float) -> dict[str, float]:
-    return dict.fromkeys(("value", "low", "high"), value)
+def _first(line: MapLine) -> float:
+    """The clean mAP from which a rising line is drawn: where it is 0, or 0."""
+    return max(0.0, -line.intercept / line.slope) if line.slope > 0 else 0.0
