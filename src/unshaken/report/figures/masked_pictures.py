@@ -56,9 +56,9 @@ def masked_galleries(source: Source, conditions: Sequence[Mapping[str, Any]]) ->
         for i in sorted(masks, key=lambda i: before[i] - after[i])[:SHOWN]:
             pictures = (
                 _picture(clean[i], truth[i][1], "labelled", classes),
-                _picture(clean[i], truth[i][0], "unchanged", classes),
+                _picture(clean[i], truth[i][0], "predicted before", classes),
                 Picture(address(images[i]), f"The image under {wording.condition_name(dict(row))}", "changed image"),
-                _picture(images[i], masks[i][0], "changed", classes),
+                _picture(images[i], masks[i][0], "predicted after", classes),
             )
             left -= sum(len(p.address) for p in pictures)
             if left < 0:
