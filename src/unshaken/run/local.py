@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from unshaken.core.errors import RunError
 from unshaken.core.progress import Task, track
 from unshaken.run.class_order import check_order_of_classes
 from unshaken.run.config import NAME, RunConfig, check_same, read_config
+from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
 from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
 from unshaken.run.flag import FlagKind
@@ -22,10 +24,10 @@ from unshaken.run.in_process import InProcess
 from unshaken.run.lease import Lease, take
 from unshaken.run.lock import NO_LOCK, Lock, locked
 from unshaken.run.masking import check_masking
+from unshaken.run.on_pool import OnPool, shards_of
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
-from unshaken.run.processes import Processes
-from unshaken.run.ray_engine import OnRay
+from unshaken.run.pool import open_pool
 from unshaken.run.rows import CLEAN
 from unshaken.run.shard import Job, write_flags
 from unshaken.run.store import RunDir
@@ -117,14 +119,14 @@ def _begin(job: Job, resume: bool) -> None:
 
 @contextmanager
 def _executor(job: Job, progress: Task, alive: Callable[[], None]) -> Iterator[Executor]:
-    if job.engine.kind == "ray":
-        with OnRay(job, progress) as on_ray:
-            yield on_ray
-    elif job.engine.processes > 1:
-        with Processes(job, job.engine.processes, progress) as processes:
-            yield processes
-    else:
+    if job.engine == LOCAL:
         yield InProcess(job, progress, alive)
+        return
+    if job.remake is None:
+        raise RunError(f"{job.run}: this run cannot be made anew in another process; use --engine local")
+    remake, gpu = partial(shards_of, job.remake, job.config), job.config.device.startswith("cuda")
+    with open_pool(job.engine, job.run, remake, gpu=gpu) as pool:
+        yield OnPool(job, pool, progress)
 
 
 class Interrupted(RunError):

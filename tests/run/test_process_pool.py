@@ -12,15 +12,15 @@ from tests.processes import SERVER
 from tests.run.small_run import made, made_to_die
 from tests.run.test_local import same
 from unshaken.core.errors import DataError, RunError
-from unshaken.run import RunDir, execute, local
+from unshaken.run import RunDir, execute, local, pool
 from unshaken.run import executor as executors
-from unshaken.run.processes import Processes
+from unshaken.run.process_pool import ProcessPool
 
 
 @pytest.fixture(autouse=True)
 def quick_start(monkeypatch):
     """Processes from the tests' server, which has imported the package."""
-    monkeypatch.setattr(local, "Processes", partial(Processes, context=SERVER))
+    monkeypatch.setattr(pool, "ProcessPool", partial(ProcessPool, context=SERVER))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_killed_process_is_replaced_a_few_times(data, rows_of, tmp_path, times
         execute(job)
         assert len(rows_of(job.run)) == 3 * 39 + 1
     else:
-        with pytest.raises(RunError, match=r"3 processes ended while they computed shard \d \(the last with signal 9"):
+        with pytest.raises(RunError, match=r"3 processes ended over the same work \(the last with signal 9"):
             execute(job)
 
 

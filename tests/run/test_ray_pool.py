@@ -12,6 +12,7 @@ from tests.run.small_run import made
 from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import RunDir, execute
+from unshaken.run.on_pool import shards_of
 from unshaken.run.worker import Worker
 
 
@@ -62,9 +63,9 @@ def test_a_worker_refuses_to_compute_with_other_settings(make, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     data = make.data(20, side=28)
     job = made(str(tmp_path / "run"), data)
-    worker = Worker(partial(made, str(tmp_path / "run"), data, 8), job.config, str(tmp_path), [])
+    worker = Worker(partial(shards_of, partial(made, str(tmp_path / "run"), data, 8), job.config), str(tmp_path), [])
     with pytest.raises(RunError, match="shard_size: 16 there, 8 now"):
-        worker.run(0, set())
+        worker.run((0, frozenset()))
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
