@@ -348,6 +348,10 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
+    "coco-o": Tiny(
+        "seeds=2,scenes=10,tested=6,garments=6,steps=2+3,batch_size=5,width=16,layer=body.0", make_rows, "batch_size=4",
+        model=untrained_cnn(4),
+    ),
     "crlnet": Tiny(
         "base=16,supports=3,queries=3,channels=8,hidden=8,steps=2,pairs=4,episodes=4,seeds=2",
         partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),

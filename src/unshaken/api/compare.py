@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,19 @@ class CompareResult(Comparisons):
         return render_notebook(comparison_page(self))
 
 
-def compare(*runs: str | Path | RunDir) -> CompareResult:
+def compare(
+    *runs: str | Path | RunDir, family: Sequence[str | Path | RunDir] = (), slope: float | None = None
+) -> CompareResult:
     """Compare runs on the same samples: paired differences with intervals, corrected for the number of conditions.
+
+    Runs of detectors of objects are also measured against a line from the mAP on unchanged images to that under
+    changes: what a detector has beyond it is its effective robustness.
 
     Args:
         runs: two or more run directories; the first is what the others are compared with.
+        family: runs of baseline detectors on the same data and plan, through which the line is fitted.
+        slope: of a line through 0 in the place of a family; without both it is COCO-O's 0.45.
     """
-    return CompareResult(compare_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs]).runs)
+    own, baselines = ([r if isinstance(r, RunDir) else RunDir(r) for r in some] for some in (runs, family))
+    found = compare_runs(own, family=baselines, slope=slope)
+    return CompareResult(found.runs, found.robustness)
