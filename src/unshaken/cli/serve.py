@@ -25,17 +25,17 @@ def serve(
 
     Needs the extra serve.
     """
-    from unshaken.serve.site.part import open_site
+    from unshaken.serve.site.part import open_site, site_part
 
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
         listen(
-            site.parts,
+            [site_part(site)],
             site.store,
             readers=split_names(readers),
             host=host,
             port=port,
-            started=lambda address: f"{site.describe()}: {address}  (Ctrl-C ends)",
+            started=lambda address: f"runs in {', '.join(site.index.roots)}: {address}  (Ctrl-C ends)",
             browser=browser,
             read_only=read_only,
         )
