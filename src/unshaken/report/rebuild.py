@@ -7,12 +7,14 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.report.explain_page import write_explain_report
+from unshaken.report.fairness_page import write_fairness_report
 from unshaken.report.label_kinds_page import write_kinds_report
 from unshaken.report.label_versions_page import RECORD as VERSIONS
 from unshaken.report.label_versions_page import write_label_versions
 from unshaken.report.labels_page import write_labels_report
 from unshaken.report.write import write_images_report, write_report, write_training_report
 from unshaken.run import RunDir
+from unshaken.tasks.fairness.figures import RECORD as FAIRNESS
 
 
 def rebuild_report(run: RunDir) -> dict[str, Any]:
@@ -52,6 +54,7 @@ _WRITERS: dict[str, Callable[[RunDir], object]] = {
     "harden.json": write_training_report,
     "explain.json": write_explain_report,
     VERSIONS: write_label_versions,
+    FAIRNESS: write_fairness_report,
     "labels.json": _write_search,
 }
 """The record that a command leaves in its folder, and what makes its page."""
