@@ -12,9 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from unshaken.serve.guard import comes_from_another_site
-
 from unshaken.serve.attempts import Attempts
+from unshaken.serve.guard import comes_from_another_site
 
 COOKIE = "unshaken_reader"
 LONGEST_TOKEN = 200

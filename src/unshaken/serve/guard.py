@@ -89,9 +89,9 @@ class Guard:
         host = headers.get("host", "")
         if self.hosts is not None and _name_of(host) not in self.hosts:
             return 400, "This server is not called by that name. Open the address that it printed when it started."
-        if scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope):
-            if comes_from_another_site(headers):
-                return 403, "The form was sent from another site."
+        acts = scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope)
+        if acts and comes_from_another_site(headers):
+            return 403, "The form was sent from another site."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "The length of the request is not a number."
