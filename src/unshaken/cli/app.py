@@ -25,6 +25,7 @@ from unshaken.cli import (
     papers,
     query,
     report,
+    serve,
 )
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
@@ -82,6 +83,7 @@ for name, command in {
     "doctor": doctor.doctor,
     "corrupt": corrupt.corrupt,
     "fool": fool.fool,
+    "serve": serve.serve,
 }.items():
     app.command(name, epilog=epilog(name))(command)
 app.add_typer(detect.app, name="detect")

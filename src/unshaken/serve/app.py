@@ -42,6 +42,7 @@ def create_app(
     readers: Readers | None = None,
     local: str | None = None,
     hosts: Collection[str] | None = None,
+    read_only: bool = False,
 ) -> FastAPI:
     """The web application.
 
@@ -50,13 +51,14 @@ def create_app(
         readers: who log in with their token; None where nobody can.
         local: name of the only reader, who needs no log-in, for a server that only this machine can reach.
         hosts: names that a request may call the server by; None for any.
+        read_only: refuse every act, but for a log-in.
     """
     app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_opened(parts))
     app.state.access = Access(readers, local)
     app.state.places = tuple(place for part in parts for place in part.nav)
     app.state.programs = tuple(beginning for part in parts for beginning in part.programs)
     most = {beginning: size for part in parts for beginning, size in part.most_bytes.items()}
-    app.add_middleware(Guard, hosts=hosts, most=most, programs=app.state.programs)
+    app.add_middleware(Guard, hosts=hosts, most=most, programs=app.state.programs, read_only=read_only)
     app.include_router(log_in)
     for part in parts:
         setattr(app.state, part.name, part.state)

@@ -43,6 +43,10 @@ HEADERS = {
 """Headers of every answer that does not set them itself."""
 
 
+LOG_IN = ("/log-in", "/log-out")
+"""Forms that a server takes that is only read."""
+
+
 class Guard:
     """Check the host, the origin and the size of a request, and set the security headers of its answer.
 
@@ -52,6 +56,7 @@ class Guard:
             keeps out a web page whose name was made to lead to this machine (DNS rebinding).
         most: bytes of a request's body, by the beginning of its address; elsewhere `MOST_BYTES`.
         programs: beginnings of addresses where the origin of a request is not checked.
+        read_only: refuse every request that could change something, but for a log-in and for `programs`.
     """
 
     def __init__(
@@ -61,8 +66,10 @@ class Guard:
         hosts: Collection[str] | None = None,
         most: Mapping[str, int] | None = None,
         programs: tuple[str, ...] = (),
+        read_only: bool = False,
     ) -> None:
         self.app, self.hosts, self.most, self.programs = app, hosts, dict(most or {}), programs
+        self.read_only = read_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -92,6 +99,8 @@ class Guard:
         acts = scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope)
         if acts and comes_from_another_site(headers):
             return 403, "The form was sent from another site."
+        if acts and self.read_only and scope["path"] not in LOG_IN:
+            return 403, "This server was started with --read-only: it takes no act."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "The length of the request is not a number."
