@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from unshaken.serve.score.batcher import Batcher, DeadlinePassed, QueueFull
+from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull
 from unshaken.serve.score.rate import Rate
 
 
@@ -94,7 +94,7 @@ def test_a_cancelled_request_and_one_that_is_late_are_not_run():
         cancelled, late, kept = ask(batcher, "cancelled"), ask(batcher, "late", seconds=0.02), ask(batcher, "kept")
         await asyncio.sleep(0.01)
         cancelled.cancel()
-        with pytest.raises(DeadlinePassed):
+        with pytest.raises(PastDeadline):
             await late
         gate.opened.set()
         await asyncio.gather(first, kept)
@@ -148,7 +148,7 @@ def test_after_the_end_nothing_runs_and_the_thread_is_gone():
         gate.opened.set()
         await closing
         assert await first == "FIRST"
-        with pytest.raises(DeadlinePassed):
+        with pytest.raises(PastDeadline):
             await waiting
         return gate.batches, batcher.is_alive
 

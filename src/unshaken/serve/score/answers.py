@@ -9,7 +9,7 @@ from torch import Tensor
 from unshaken.core.state import State
 
 
-class Detected(State):
+class DetectorVerdicts(State):
     """What one detector says of images.
 
     Args:
@@ -56,7 +56,7 @@ class Answers(State):
     logits: Tensor
     probabilities: Tensor
     predictions: Tensor
-    detected: dict[str, Detected] = field(default_factory=dict)
+    detected: dict[str, DetectorVerdicts] = field(default_factory=dict)
     accepted: Tensor | None = None
     certificates: Certificates | None = None
     perturbed: Tensor | None = None

@@ -31,7 +31,7 @@ class QueueFull(Exception):
         self.seconds = seconds
 
 
-class DeadlinePassed(Exception):
+class PastDeadline(Exception):
     """A request's deadline passed before its answer was there."""
 
 
@@ -133,7 +133,7 @@ class Batcher(Generic[In, Out]):
             kind: only requests of one kind are run together.
 
         Raises:
-            DeadlinePassed: there was no answer by then.
+            PastDeadline: there was no answer by then.
         """
         loop = asyncio.get_running_loop()
         job: _Job[In, Out] = _Job(work, images, passes, kind, deadline, loop, loop.create_future())
@@ -143,7 +143,7 @@ class Batcher(Generic[In, Out]):
         try:
             return await asyncio.wait_for(job.future, deadline - self.clock())
         except TimeoutError:
-            raise DeadlinePassed from None
+            raise PastDeadline from None
         finally:
             job.dropped = True
 

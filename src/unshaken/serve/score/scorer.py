@@ -20,7 +20,7 @@ from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.screen import DetectorScores, screen_with_logits
 from unshaken.measure.detection.conformal import Threshold, conformal_p_values
 from unshaken.models import check_model
-from unshaken.serve.score.answers import Answers, Detected
+from unshaken.serve.score.answers import Answers, DetectorVerdicts
 from unshaken.serve.score.calibration import Calibration
 from unshaken.serve.score.checks import certify, perturb
 from unshaken.serve.score.options import ScoreOptions
@@ -130,11 +130,11 @@ class Scorer:
             perturb(self.oracle, batch, options.perturbations, self.seed) if options.perturbations else None,
         )
 
-    def _detected(self, label: str, score: Tensor) -> Detected:
+    def _detected(self, label: str, score: Tensor) -> DetectorVerdicts:
         calibration = self._calibrations[label]
         known = score.nan_to_num(torch.inf, torch.inf)  # what has no score is as abnormal as can be
         p_values = conformal_p_values(calibration, known.clamp(max=torch.finfo(torch.float64).max).numpy())
-        return Detected(score, score <= self.own[label].value, torch.from_numpy(p_values))
+        return DetectorVerdicts(score, score <= self.own[label].value, torch.from_numpy(p_values))
 
 
 def _thresholds(detectors: DetectorSet | None, accept: float) -> dict[str, Threshold]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from unshaken.serve.attempts import Attempts
 from unshaken.serve.score.answers import Answers
-from unshaken.serve.score.batcher import Batcher, DeadlinePassed, QueueFull
+from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull
 from unshaken.serve.score.history import History
 from unshaken.serve.score.limits import Limits
 from unshaken.serve.score.metrics import Metrics
@@ -117,7 +117,7 @@ class ScoreService:
             if not submitted.done():
                 raise HTTPException(CLIENT_GONE, "The client did not wait for the answer.")
             found = submitted.result()
-        except DeadlinePassed:
+        except PastDeadline:
             raise HTTPException(504, "The deadline passed before there was an answer.") from None
         except HTTPException:
             raise
