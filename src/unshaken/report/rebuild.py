@@ -15,6 +15,8 @@ from unshaken.report.label_kinds_page import write_kinds_report
 from unshaken.report.label_versions_page import RECORD as VERSIONS
 from unshaken.report.label_versions_page import write_label_versions
 from unshaken.report.labels_page import write_labels_report
+from unshaken.report.read.service import RECORD as SERVICE
+from unshaken.report.service_page import write_service_report
 from unshaken.report.write import write_images_report, write_report, write_training_report
 from unshaken.run import RunDir
 from unshaken.tasks.fairness.figures import RECORD as FAIRNESS
@@ -62,5 +64,6 @@ _WRITERS: dict[str, Callable[[RunDir], object]] = {
     FAIRNESS: write_fairness_report,
     "labels.json": _write_search,
     IMAGE_TEXT: write_image_text_report,
+    SERVICE: write_service_report,
 }
 """The record that a command leaves in its folder, and what makes its page."""

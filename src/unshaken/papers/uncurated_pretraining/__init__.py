@@ -40,8 +40,8 @@ class UncuratedPretrainingPaper(Paper):
             statement="Features from uncurated images without labels are more robust than supervised ones.",
             rule="Relative accuracy is that of a probe on changed images over that on clean ones: the mean of that "
             "over unseen domains and of that over 15 corruptions at severity 3. Shown if it exceeds that of the "
-            "supervised arm by the interval over the seeds, and mean clean accuracy that of random weights by more than "
-            f"{GAIN}; contradicted if either is lower.",
+            "supervised arm by the interval over the seeds, and mean clean accuracy that of random weights by more "
+            f"than {GAIN}; contradicted if either is lower.",
         ),
         "diversity": ClaimPart(
             statement="They are more robust than those of the same method on curated images.",
