@@ -27,6 +27,7 @@ from unshaken.cli import (
     plan,
     query,
     report,
+    serve,
 )
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
@@ -84,6 +85,7 @@ for name, command in {
     "doctor": doctor.doctor,
     "corrupt": corrupt.corrupt,
     "fool": fool.fool,
+    "serve": serve.serve,
     "card": card.card,
 }.items():
     app.command(name, epilog=epilog(name))(command)

@@ -29,6 +29,24 @@ def compare(
             metavar="DIR", help="Folder for the comparison page. Default: beside the last run.", show_default=False
         ),
     ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family",
+            metavar="DIR",
+            help="Run of a baseline detector; effective robustness is measured from the line through all. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    slope: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="Slope of that line, through 0, in the place of a family. Default: 0.45.",
+            show_default=False,
+        ),
+    ] = None,
     track: Track = None,
     json: Json = False,
 ) -> int:
@@ -37,7 +55,7 @@ def compare(
     from unshaken.report import write_comparison
     from unshaken.run import RunDir
 
-    result = api.compare(*directories, track=track)
+    result = api.compare(*directories, family=family or (), slope=slope, track=track)
     place = out or beside_last(directories)
     page = write_comparison(RunDir(place), result)
     if json:
