@@ -53,7 +53,7 @@ EXPORTS = {
     "tag_keywords text_keywords write_repeats write_urls written_by",
     "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
     "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
-    "SentenceEncoder TwoTower as_collection evaluate image_vectors load_encoder "
+    "SentenceEncoder TwoTower as_collection attack_queries evaluate image_vectors load_encoder "
     "measure_queries perturb rank_images rank_queries read_collection read_qrels "
     "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
     "write_run",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator
 from unshaken.generate.throughput import Throughput
@@ -49,6 +50,11 @@ class GeneratedSet:
     refused: dict[str, int]
     leaked: tuple[tuple[int, str], ...]
     speed: Throughput
+
+    def _repr_html_(self) -> str:
+        refused = {f"drawn again: {reason}": f"{n:,}" for reason, n in self.refused.items()}
+        facts = {"drawn": f"{self.drawn:,}", **refused, "copies of held-out images": f"{len(self.leaked):,}"}
+        return facts_card(f"{len(self.images):,} generated images of {len(self.labels.unique())} classes", facts)
 
 
 @dataclass(frozen=True, slots=True)
