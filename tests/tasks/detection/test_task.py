@@ -154,11 +154,11 @@ def test_kinds_of_errors_are_rows_and_costs_are_figures(audit, tmp_path):
     data = audit.summary
     assert data["objects"]["errors"]["counts"] == dict.fromkeys(KINDS, 0)
     pale = {row["condition"]: row for row in data["conditions"]}["contrast-5"]["errors"]
-    found = [row for (condition, _), row in rows(audit, "detections").items() if condition == "contrast-5"]
+    found = [row for (condition, _), row in rows(audit, "object_errors").items() if condition == "contrast-5"]
     assert sum(row["missed"] for row in found) == pale["counts"]["missed"] > 0
     swapped = unshaken.audit(detector(0, ("green", "red")), scenes(), [], out=tmp_path / "run")
     errors = swapped.summary["objects"]["errors"]
-    kinds = [kind for row in rows(swapped, "detections").values() for kind in row["kinds"]]
+    kinds = [kind for row in rows(swapped, "object_errors").values() for kind in row["kinds"]]
     assert {kind: kinds.count(kind) for kind in KINDS if kind != "missed"} | {"missed": 0} == errors["counts"]
     assert errors["costs"]["class"]["value"] > 0.5  # where squares of two colours overlap the place is wrong first
     page = Path(str(swapped.run), "report.html").read_text()

@@ -115,7 +115,7 @@ def _write_objects(run: RunDir, conditions: Sequence[Condition], ids: Sequence[s
     n, box = len(ids), [0.0, 0.0, 8.0, 8.0]
     boxes: dict[str, Any] = {"id": list(ids), "boxes": [box] * n, "classes": [[0]] * n}
     there = boxes | {"crowd": [[False]] * n, "areas": [[64.0]] * n, "view": [[1.0, 1.0, 0.0, 0.0]] * n}
-    found = boxes | {"scores": [[0.9]] * n, "kinds": [[""]] * n, "missed": [0] * n}
+    found = boxes | {"scores": [[0.9]] * n}
     shared = {"id": list(ids), "prediction": [1] * n, "confidence": [0.9] * n, "loss": [0.0] * n}
     for condition in (CLEAN, *conditions):
         for table, columns in (("detections", found), ("objects", there), ("outcomes", shared)):

@@ -27,16 +27,15 @@ from unshaken.tasks.detection.flags import check_detections
 _BOXES = (("boxes", pa.list_(pa.float32())), ("classes", pa.list_(pa.int32())))
 DETECTIONS = declare_table(
     "detections",
-    [
-        *(("id", pa.string()), ("condition", pa.string()), *_BOXES, ("scores", pa.list_(pa.float32()))),
-        *(("kinds", pa.list_(pa.string())), ("missed", pa.int32())),
-    ],
+    [("id", pa.string()), ("condition", pa.string()), *_BOXES, ("scores", pa.list_(pa.float32()))],
 )
-"""What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo.
-
-`kinds` has the kind of error of each detection, empty where it is right or does not count; `missed` is the number of
-objects that are missed.
-"""
+"""What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo."""
+ERRORS = declare_table(
+    "object_errors",
+    [("id", pa.string()), ("condition", pa.string()), ("kinds", pa.list_(pa.string())), ("missed", pa.int32())],
+)
+"""The kind of error of each detection, in their order, empty where it is right or does not count; and the number of
+objects that are missed."""
 OBJECTS = declare_table(
     "objects",
     [
@@ -86,8 +85,13 @@ class Detection(Task):
             **({} if distance is None else {"distance": distance.double().cpu().numpy()}),
             **cost_columns(len(batch), **columns),
         }
-        boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]} | _errors(found, objects)
-        parts = [Part("outcomes", condition, shared, images, flags), Part("detections", condition, boxes)]
+        boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}
+        errors = {"id": list(batch.ids), **_errors(found, objects)}
+        parts = [
+            Part("outcomes", condition, shared, images, flags),
+            Part("object_errors", condition, errors),
+            Part("detections", condition, boxes),
+        ]
         if condition.id == CLEAN.id or self._moved(batch, objects):
             more = {"crowd": [one[:, 5] > 0 for one in objects], "areas": [one[:, 6] for one in objects]}
             more["view"] = self._view(batch)
