@@ -517,6 +517,12 @@ TINY: dict[str, Tiny] = {
         "train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,adam_rates=0.002+0.01,vit_epochs=1,vit_rates=0.001,"
         "seeds=2", make_tints, "ridge=0.2",
     ),
+    "uncurated-pretraining": Tiny(
+        "images=96,epochs=1,batch=16,prototypes=4,sources=parquet:{folder}/tints.parquet?split=train|"
+        "parquet:{folder}/tints.parquet?split=test&size=16,transfer=parquet:{folder}/tints.parquet,domains=train|test,"
+        "probe=40,test=20,copied=3,seeds=2",
+        partial(make_tints, train=240, classes=6), "copied=4", needs=("sklearn",),
+    ),
     "unsafebench": Tiny(
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
         "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
