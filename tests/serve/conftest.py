@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from unshaken.data.dataset import Dataset
 from unshaken.data.in_memory import InMemory
 from unshaken.serve.app import create_app
+from unshaken.serve.review.part import review_part
 from unshaken.serve.review.records import NewItem
 from unshaken.serve.review.store import ReviewStore
 
@@ -110,8 +111,8 @@ def open_client(reviews: ReviewStore, data: Dataset) -> Iterator[Callable[..., T
     clients = []
 
     def make(**options: Any) -> TestClient:
-        options.setdefault("reader", "ann")
-        app = create_app(reviews, images_of=lambda review: data, **options)
+        local, hosts = options.pop("reader", "ann"), options.pop("hosts", None)
+        app = create_app([review_part(reviews, lambda review: data)], readers=reviews, local=local, hosts=hosts)
         clients.append(TestClient(app, base_url="http://localhost"))
         return clients[-1]
 

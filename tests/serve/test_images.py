@@ -89,8 +89,9 @@ def test_data_that_cannot_be_opened_costs_the_pictures_only(reviews):
     from starlette.testclient import TestClient
 
     from unshaken.serve.app import create_app
+    from unshaken.serve.review.part import review_part
 
-    with TestClient(create_app(reviews, reader="ann"), base_url="http://localhost") as client:
+    with TestClient(create_app([review_part(reviews)], local="ann"), base_url="http://localhost") as client:
         assert client.get("/reviews/night/items/1/image.img").status_code == 404
         assert client.get("/reviews/night/items/1").status_code == 200
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from unshaken.serve.attempts import Attempts
+from unshaken.serve.guard import comes_from_another_site
 
 COOKIE = "unshaken_reader"
 LONGEST_TOKEN = 200
@@ -39,22 +40,24 @@ class Session:
         reader: name, as verdicts record it.
         form_token: what every form of this reader carries, so that no other site can send one.
         local: there is no log-in, and so no log-out.
+        places: where the reader may go, (text, address), for the navigation.
     """
 
     reader: str
     form_token: str
     local: bool
+    places: tuple[tuple[str, str], ...] = ()
 
 
 class Access:
     """Who may read, and as whom verdicts are recorded.
 
     Args:
-        readers: by token, in a cookie that a log-in sets.
+        readers: by token, in a cookie that a log-in sets; None where nobody can log in.
         local: the name of the only reader where there is no log-in, for the loopback address; None for log-in.
     """
 
-    def __init__(self, readers: Readers, local: str | None = None) -> None:
+    def __init__(self, readers: Readers | None, local: str | None = None) -> None:
         self.readers, self.local = readers, local
         self._secret = secrets.token_bytes(32)
         self._attempts = Attempts()
@@ -65,13 +68,34 @@ class Access:
         Raises:
             NotLoggedIn: it has no cookie, or one of nobody.
         """
+        places: tuple[tuple[str, str], ...] = request.app.state.places
         if self.local is not None:
-            return Session(self.local, _sign(self._secret), local=True)
+            return Session(self.local, _sign(self._secret), True, places)
         token = request.cookies.get(COOKIE, "")
         reader = self._reader_of(token)
         if reader is None:
             raise NotLoggedIn
-        return Session(reader, _sign(token.encode()), local=False)
+        return Session(reader, _sign(token.encode()), False, places)
+
+    def caller(self, request: Request) -> str:
+        """The name of whoever calls as a program: by a bearer token, or the only reader; cookies are not read.
+
+        Raises:
+            HTTPException: 401, without a token of somebody; 403, from the page of another site, where no token is
+                needed; 429, after too many wrong tokens from one address.
+        """
+        if self.local is not None:
+            if comes_from_another_site(request.headers):
+                raise HTTPException(403, "The request was sent from the page of another site.")
+            return self.local
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        reader = self._reader_of(token.strip()) if kind.lower() == "bearer" else None
+        if reader is not None:
+            return reader
+        if token:
+            self._count_attempt(request)
+        why = "The bearer token is nobody's." if token else "Send a token: Authorization: Bearer TOKEN."
+        raise HTTPException(401, why, {"www-authenticate": 'Bearer realm="unshaken"'})
 
     def log_in(self, request: Request, token: str, response: Response) -> str | None:
         """Set the cookie of the reader with a token, and return the reader's name; None where nobody has it.
@@ -79,10 +103,7 @@ class Access:
         Raises:
             HTTPException: 429, after too many attempts from one address.
         """
-        wait = self._attempts.wait(request.client.host if request.client else "")
-        if wait:
-            headers = {"retry-after": str(int(wait) + 1)}
-            raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
+        self._count_attempt(request)
         reader = None if self.local is not None else self._reader_of(token)
         if reader is not None:
             secure = request.url.scheme == "https"
@@ -93,8 +114,16 @@ class Access:
         """Take the cookie away."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
+    def _count_attempt(self, request: Request) -> None:
+        wait = self._attempts.wait(request.client.host if request.client else "")
+        if wait:
+            headers = {"retry-after": str(int(wait) + 1)}
+            raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
+
     def _reader_of(self, token: str) -> str | None:
-        return self.readers.reader_of(token) if 0 < len(token) <= LONGEST_TOKEN and token.isascii() else None
+        if self.readers is None or not (0 < len(token) <= LONGEST_TOKEN and token.isascii()):
+            return None
+        return self.readers.reader_of(token)
 
 
 def _sign(key: bytes) -> str:

@@ -1,8 +1,9 @@
-"""`create_app`: the web application over a store of reviews."""
+"""`create_app`: a web application of parts: the review of labels, the pages of runs, the score endpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import cast
 from urllib.parse import quote
 
@@ -12,16 +13,14 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteException
 
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.data.dataset import Dataset
-from unshaken.data.load import load_data
-from unshaken.serve.access import Access, NotLoggedIn
+from unshaken.core.numbers import shorten
+from unshaken.serve.access import Access, NotLoggedIn, Readers
 from unshaken.serve.guard import Guard
 from unshaken.serve.log_in import router as log_in
 from unshaken.serve.pages import answer, static_files
-from unshaken.serve.review.pages import agreement, grid, images, items, listing, log, progress, settle, versions
-from unshaken.serve.review.pages.context import Application
-from unshaken.serve.review.records import Review
-from unshaken.serve.review.store import ReviewStore
+from unshaken.serve.part import Part
+from unshaken.serve.problem import problem
+from unshaken.serve.refusals import log_refusal
 
 TITLES = {
     400: "The request is not understood",
@@ -37,37 +36,35 @@ TITLES = {
 }
 
 
-def open_data(review: Review) -> Dataset:
-    """Open the data set of a review by its SPEC.
-
-    Raises:
-        DataError: it cannot be opened.
-    """
-    return load_data(review.data)
-
-
 def create_app(
-    store: ReviewStore,
+    parts: Sequence[Part],
     *,
-    images_of: Callable[[Review], Dataset] = open_data,
-    reader: str | None = None,
+    readers: Readers | None = None,
+    local: str | None = None,
     hosts: Collection[str] | None = None,
+    read_only: bool = False,
 ) -> FastAPI:
     """The web application.
 
     Args:
-        store: of the reviews.
-        images_of: the data set with the images of a review.
-        reader: name of the only reader, who needs no log-in, for a server that only this machine can reach; None for
-            readers who log in with their token.
+        parts: what it serves; its first page leads to the first entry of their navigation.
+        readers: who log in with their token; None where nobody can.
+        local: name of the only reader, who needs no log-in, for a server that only this machine can reach.
         hosts: names that a request may call the server by; None for any.
+        read_only: refuse every act, but for a log-in.
     """
-    app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.application = Application(store, Access(store, reader), images_of)
-    app.add_middleware(Guard, hosts=hosts)
-    pages = (listing, images, items, grid, settle, progress, agreement, versions, log)
-    for router in (log_in, *(page.router for page in pages)):
-        app.include_router(router)
+    app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_opened(parts))
+    app.state.access = Access(readers, local)
+    app.state.places = tuple(place for part in parts for place in part.nav)
+    app.state.programs = tuple(beginning for part in parts for beginning in part.programs)
+    most = {beginning: size for part in parts for beginning, size in part.most_bytes.items()}
+    app.add_middleware(Guard, hosts=hosts, most=most, programs=app.state.programs, read_only=read_only)
+    app.include_router(log_in)
+    for part in parts:
+        setattr(app.state, part.name, part.state)
+        for router in part.routers:
+            app.include_router(router)
+    app.add_api_route("/", _first_page, include_in_schema=False)
     app.add_api_route("/static/{digest}/{name}", _static, include_in_schema=False)
     app.add_exception_handler(NotLoggedIn, _to_log_in)
     app.add_exception_handler(StarletteException, _refused)
@@ -76,21 +73,47 @@ def create_app(
     return app
 
 
+def _opened(parts: Sequence[Part]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for part in parts:
+                if part.lifespan is not None:
+                    await stack.enter_async_context(part.lifespan())
+            yield
+
+    return lifespan
+
+
+def _first_page(request: Request) -> Response:
+    places = request.app.state.places
+    if not places:
+        raise HTTPException(404, "There is no such page.")
+    return RedirectResponse(places[0][1], 303)
+
+
 def _static(digest: str, name: str) -> Response:
     if name not in static_files():
         raise HTTPException(404, "There is no such file.")
     return static_files()[name]
 
 
+def _is_for_programs(request: Request) -> bool:
+    programs: tuple[str, ...] = request.app.state.programs
+    return request.url.path.startswith(programs)
+
+
 def _trouble(request: Request, status: int, why: str, headers: dict[str, str] | None = None) -> Response:
-    title = TITLES.get(status, "Not possible")
-    found = answer("trouble", status=status, title=title, why=why)
+    log_refusal(request.scope, status, why)
+    if _is_for_programs(request):
+        return problem(status, why, headers)
+    found = answer("trouble", status=status, title=TITLES.get(status, "Not possible"), why=why)
     found.headers.update(headers or {})
     return found
 
 
 def _to_log_in(request: Request, error: Exception) -> Response:
-    if request.method == "GET" and not request.url.path.endswith(".img"):
+    if not _is_for_programs(request) and request.method == "GET" and not request.url.path.endswith(".img"):
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/log-in?next={quote(here, safe='')}", 303)
     return _trouble(request, 403, "Log in first.")
@@ -104,6 +127,10 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _not_valid(request: Request, error: Exception) -> Response:
+    if _is_for_programs(request):
+        wrong = cast(RequestValidationError, error).errors()[0]
+        place = ".".join(str(part) for part in wrong["loc"][1:])
+        return _trouble(request, 400, f"{shorten(place)} in the {wrong['loc'][0]}: {wrong['msg']}.")
     return _trouble(request, 404, "There is no such page: a number or a word of its address is not known.")
 
 

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from unshaken.serve.forms import read_form
 from unshaken.serve.pages import answer
-from unshaken.serve.review.pages.context import Here, Sent
+from unshaken.serve.session import Doorkeeper, Sent
 
 router = APIRouter()
 
@@ -19,21 +19,21 @@ def show(next: str = "/") -> Response:
 
 
 @router.post("/log-in")
-async def log_in(request: Request, here: Here) -> Response:
+async def log_in(request: Request, access: Doorkeeper) -> Response:
     """Log in with a token."""
     form = await read_form(request)
     to = _local(form.one("next", "/"))
     found = RedirectResponse(to, 303)
-    if here.access.log_in(request, form.one("token", "").strip(), found) is None:
+    if access.log_in(request, form.one("token", "").strip(), found) is None:
         return answer("log_in", status=403, title="Log in", next=to, trouble="No reader has this token.")
     return found
 
 
 @router.post("/log-out")
-def log_out(here: Here, sent: Sent) -> Response:
+def log_out(access: Doorkeeper, sent: Sent) -> Response:
     """Log out."""
     found = RedirectResponse("/log-in", 303)
-    here.access.log_out(found)
+    access.log_out(found)
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from unshaken.serve.app import create_app
+from unshaken.serve.review.part import review_part
 
 pytestmark = pytest.mark.browser
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -20,7 +21,7 @@ NIGHT = "/reviews/night"
 @pytest.fixture
 def address(reviews, data) -> Iterator[str]:
     """The address of a server of the reviews, for the local reader ann."""
-    app = create_app(reviews, images_of=lambda review: data, reader="ann")
+    app = create_app([review_part(reviews, lambda review: data)], local="ann")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()

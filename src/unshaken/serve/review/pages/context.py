@@ -1,4 +1,4 @@
-"""What every page of a review starts from: the application, the reader, the form that was sent, the review by name."""
+"""What every page of a review starts from: the application, the reader, the review by name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from unshaken.core.errors import ParameterError
 from unshaken.data.dataset import Dataset
-from unshaken.serve.access import Access, Session, check_form_token
-from unshaken.serve.forms import Form, read_form
+from unshaken.serve.access import Session
 from unshaken.serve.images import Pictures
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.review.records import ItemView, Review
 from unshaken.serve.review.store import ReviewStore
+from unshaken.serve.session import Reader
 
 NAV = (
     ("Review", "next"),
@@ -37,12 +37,10 @@ class Application:
 
     Args:
         store: of the reviews.
-        access: who may read.
         open_data: opens the data set of a review.
     """
 
     store: ReviewStore
-    access: Access
     open_data: Callable[[Review], Dataset]
     _pictures: dict[str, Pictures] = field(default_factory=dict)
     _classes: dict[str, ClassNames] = field(default_factory=dict)
@@ -67,24 +65,10 @@ ItemNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 def _application(request: Request) -> Application:
-    return cast(Application, request.app.state.application)
-
-
-def _session(request: Request) -> Session:
-    return _application(request).access.session(request)
+    return cast(Application, request.app.state.review)
 
 
 Here = Annotated[Application, Depends(_application)]
-Reader = Annotated[Session, Depends(_session)]
-
-
-async def _sent(request: Request, session: Reader) -> Form:
-    form = await read_form(request)
-    check_form_token(session, form.one("form", ""))
-    return form
-
-
-Sent = Annotated[Form, Depends(_sent)]
 
 
 @dataclass(frozen=True, slots=True)

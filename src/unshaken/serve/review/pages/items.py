@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse, Response
 
 from unshaken.core.errors import ParameterError
 from unshaken.labels.review.verdict import Category, Severity, VerdictKind
-from unshaken.serve.review.pages.context import InReview, ItemNumber, ReviewContext, Sent
+from unshaken.serve.review.pages.context import InReview, ItemNumber, ReviewContext
 from unshaken.serve.review.pages.keys import CHOICES, HELP
 from unshaken.serve.review.pages.verdicts import DID, in_words, is_model_wrong, verdict_of
 from unshaken.serve.review.records import Dispute, ItemView
+from unshaken.serve.session import Sent
 
 router = APIRouter(prefix="/reviews/{name}")
 After = Annotated[int | None, Query(ge=0, le=2**31 - 1)]

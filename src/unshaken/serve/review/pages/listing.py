@@ -1,4 +1,4 @@
-"""The first page: all reviews."""
+"""The list of all reviews."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from unshaken.serve.pages import answer
-from unshaken.serve.review.pages.context import Here, Reader, ReviewContext
+from unshaken.serve.review.pages.context import Here, ReviewContext
+from unshaken.serve.session import Reader
 
 router = APIRouter()
 
 
-@router.get("/")
+@router.get("/reviews")
 def show(here: Here, session: Reader) -> Response:
     """The list of reviews."""
     reviews = [

@@ -1,0 +1,35 @@
+"""`review_part`: the review of labels as a part of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from unshaken.data.dataset import Dataset
+from unshaken.data.load import load_data
+from unshaken.serve.part import Part
+from unshaken.serve.review.pages import agreement, grid, images, items, listing, log, progress, settle, versions
+from unshaken.serve.review.pages.context import Application
+from unshaken.serve.review.records import Review
+from unshaken.serve.review.store import ReviewStore
+
+
+def open_data(review: Review) -> Dataset:
+    """Open the data set of a review by its SPEC.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    return load_data(review.data)
+
+
+def review_part(store: ReviewStore, images_of: Callable[[Review], Dataset] = open_data) -> Part:
+    """The pages of a store's reviews.
+
+    Args:
+        store: of the reviews.
+        images_of: the data set with the images of a review.
+    """
+    pages = (listing, images, items, grid, settle, progress, agreement, versions, log)
+    return Part(
+        "review", Application(store, images_of), [page.router for page in pages], nav=(("Reviews", "/reviews"),)
+    )
