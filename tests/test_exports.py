@@ -57,14 +57,15 @@ EXPORTS = {
     "measure_queries perturb rank_images rank_queries read_collection read_qrels "
     "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
     "write_run",
-    "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
-    "BackgroundRandom BitError BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction CheckerboardCutout "
-    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
-    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur H265ABR H265CRF Handmake ImpulseNoise "
-    "InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition "
-    "ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple "
-    "Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo "
-    "Translation TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
+    "unshaken.stress": "BackgroundAdversarial BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror "
+    "BackgroundNoise BackgroundRandom BitError BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "
+    "CheckerboardCutout CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation "
+    "DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur H265ABR H265CRF "
+    "Handmake ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus "
+    "ObjectDirection ObjectPosition ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise "
+    "PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch "
+    "Snow Sparkles Spatter SpeckleNoise Tattoo Translation TransverseChromaticAbberation Underexposure Untile Weather "
+    "XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

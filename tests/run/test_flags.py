@@ -213,6 +213,7 @@ def test_no_doubt_lacks_a_test():
         "assumed-depth",
         "assumed-object",
         "lost-frame",
+        "no-guide",
         "weak-substitute",
         "no-oracle",
         "unfit-oracle",

@@ -25,7 +25,8 @@ from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.explain.engine.record import RECORD, ExplainRecord, MethodRecord
 from unshaken.explain.engine.rows import table_rows
-from unshaken.report.explain_page import write_explain_report
+from unshaken.report.explain_page import explain_page, write_explain_report
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir
 from unshaken.run.config import provenance
 from unshaken.run.engine import LOCAL, read_engine
@@ -48,6 +49,9 @@ class ExplainResult:
 
     run: RunDir
     record: ExplainRecord
+
+    def _repr_html_(self) -> str:
+        return render_notebook(explain_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 @of_arguments

@@ -21,7 +21,7 @@ from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.run import RunDir
 from unshaken.run.align import align
-from unshaken.tasks.zero_shot.candidates import Opened, embed_images
+from unshaken.tasks.zero_shot.candidates import LoadedCandidate, embed_images
 from unshaken.tasks.zero_shot.captions import Captions
 from unshaken.tasks.zero_shot.choices import Choose, ask, confusing_options
 from unshaken.tasks.zero_shot.outcomes import read_outcomes
@@ -81,7 +81,7 @@ class Steps:
     aspects: Aspects
     options: Options
 
-    def all(self, opened: Opened, record: ModelRecord) -> None:
+    def all(self, opened: LoadedCandidate, record: ModelRecord) -> None:
         """Every aspect of a model."""
         self._audits(opened, record)
         if self.aspects.against:
@@ -91,7 +91,7 @@ class Steps:
         self._rows("prompts", opened.key, lambda: self._prompts(opened))
         self._rows("retrievals", opened.key, lambda: self._retrievals(opened))
 
-    def _shared(self, place: RunDir, opened: Opened) -> dict[str, Any]:
+    def _shared(self, place: RunDir, opened: LoadedCandidate) -> dict[str, Any]:
         o, begun = self.options, place.exists("run.json")
         return {
             "out": str(place), "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
@@ -99,7 +99,7 @@ class Steps:
             "on_error": o.on_error,
         }  # fmt: skip
 
-    def _audits(self, opened: Opened, record: ModelRecord) -> None:
+    def _audits(self, opened: LoadedCandidate, record: ModelRecord) -> None:
         place = beneath(self.run, opened.key, AUDIT)
         audit(opened.classifier, self.aspects.dataset, list(self.aspects.plan), **self._shared(place, opened))
         for name, dataset in self.aspects.shifts.items():
@@ -109,7 +109,7 @@ class Steps:
             if own is not None and 0 < len(own.classes) < len(opened.classifier.classes):
                 record.within[name] = tuple(sorted(own.classes.values()))
 
-    def _detect(self, opened: Opened) -> None:
+    def _detect(self, opened: LoadedCandidate) -> None:
         """MCM for zero-shot models, on raw cosines; MSP for others."""
         place = beneath(self.run, opened.key, DETECT)
         detectors = os.path.join(str(beneath(self.run, opened.key)), "detectors")
@@ -126,7 +126,7 @@ class Steps:
             **self._shared(place, opened),
         )  # fmt: skip
 
-    def _cues(self, opened: Opened, cues: CueConflict) -> None:
+    def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
             cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=str(place),
@@ -141,7 +141,7 @@ class Steps:
         if columns is not None:
             write_rows(self.run, table, condition, columns)
 
-    def _prompts(self, opened: Opened) -> dict[str, Any] | None:
+    def _prompts(self, opened: LoadedCandidate) -> dict[str, Any] | None:
         if opened.encoder is None:
             return None
         data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
@@ -155,7 +155,7 @@ class Steps:
         ids = [i for i, k in zip(found.ids, kept.tolist(), strict=True) if k]
         return {"id": ids, "label": found.labels[kept].tolist(), "alone": alone.tolist(), "correct": together.tolist()}
 
-    def _retrievals(self, opened: Opened) -> dict[str, Any] | None:
+    def _retrievals(self, opened: LoadedCandidate) -> dict[str, Any] | None:
         captions = self.aspects.captions
         if opened.encoder is None or captions is None:
             return None
@@ -172,13 +172,13 @@ class Steps:
                 column.extend(value)
         return columns
 
-    def choices(self, opened: Opened) -> None:
+    def choices(self, opened: LoadedCandidate) -> None:
         """Ask the language model about some images, with what this model confuses as options."""
         if self.aspects.choose is not None:
             choose = self.aspects.choose
             self._rows("choices", CHOICES, lambda: self._choices(opened, choose))
 
-    def _choices(self, opened: Opened, choose: Choose) -> dict[str, Any]:
+    def _choices(self, opened: LoadedCandidate, choose: Choose) -> dict[str, Any]:
         known = read_outcomes(beneath(self.run, opened.key, AUDIT))
         if known is None:
             raise RunError(f"{self.run}: there are no labelled outcomes to make options of")

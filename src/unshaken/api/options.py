@@ -41,6 +41,10 @@ class Options:
         workers: threads that decode; default the number of cores.
         strict_batch: fail instead of halving the batch size.
         name: of the model in reports and comparisons; default its SPEC or class.
+        track: log the finished run to MLflow (a folder or a tracking URI), Weights & Biases (`wandb:PROJECT`) or
+            event files (`tensorboard:DIR`).
+        register: `NAME@ALIAS` in the registry of models there: a new version, and the alias moves to it only if all
+            gates held.
     """
 
     limit: int | None = None
@@ -61,6 +65,8 @@ class Options:
     workers: int | None = None
     strict_batch: bool = False
     name: str | None = None
+    track: str | None = None
+    register: str | None = None
 
     def __post_init__(self) -> None:
         read_engine(self.engine)
@@ -107,3 +113,5 @@ class RunOptions(TypedDict, total=False):
     workers: int | None
     strict_batch: bool
     name: str | None
+    track: str | None
+    register: str | None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options.shared import Json, Track
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
@@ -47,6 +47,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    track: Track = None,
     json: Json = False,
 ) -> int:
     """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
@@ -54,7 +55,7 @@ def compare(
     from unshaken.report import write_comparison
     from unshaken.run import RunDir
 
-    result = api.compare(*directories, family=family or (), slope=slope)
+    result = api.compare(*directories, family=family or (), slope=slope, track=track)
     place = out or beside_last(directories)
     page = write_comparison(RunDir(place), result)
     if json:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
+from unshaken.cli.listen import listen, split_names
 from unshaken.cli.options import review as opt
 from unshaken.cli.options.shared import Download, Run
-from unshaken.cli.session import Session
-from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
@@ -18,13 +15,9 @@ if TYPE_CHECKING:
     from unshaken.serve.review.records import Review
     from unshaken.serve.review.store import ReviewStore
 
-LOCAL = "local"
-"""The only reader of a server that asks for no log-in."""
-
 
 @verb
 def review(
-    session: Session,
     run: Run,
     db: opt.Database = None,
     name: opt.Name = "review",
@@ -41,39 +34,19 @@ def review(
 
     A second call resumes the review. Needs the extra serve.
     """
-    from unshaken.serve.app import create_app
     from unshaken.serve.review.part import review_part
-    from unshaken.serve.run import LOOPBACK, is_loopback, serve
 
-    names = [part.strip() for part in readers.split(",") if part.strip()] if readers else []
+    names = split_names(readers)
     with open_store(run, db) as store:
         found = _begun(
             store, run, name, items, blind, per_item or (2 if names else 1), given=per_item, download=download
         )
-        for one in names:
-            if one not in store.readers():
-                print_line(f"token of {one}, shown only now: {store.add_reader(one)}")
-        local = is_loopback(host) and not names
-        if local:
-            store.ensure_reader(LOCAL)
-        elif not names and not [one for one in store.readers() if one != LOCAL]:
-            raise ParameterError(
-                f"host {host} can be reached by others, so readers need tokens: name them by --readers"
-            )
-        app = create_app(
-            [review_part(store)],
-            readers=store,
-            local=LOCAL if local else None,
-            hosts={*LOOPBACK, host} if local else None,
-        )
 
-        def ready(address: str) -> None:
+        def started(address: str) -> str:
             done = store.progress(name).done
-            print_line(f"{found.items:,} labels to review, {done:,} done: {address}  (Ctrl-C ends)")
-            if browser:
-                typer.launch(address)
+            return f"{found.items:,} labels to review, {done:,} done: {address}  (Ctrl-C ends)"
 
-        serve(app, host=host, port=port, ready=ready)
+        listen([review_part(store)], store, readers=names, host=host, port=port, started=started, browser=browser)
     return 0
 
 

@@ -220,18 +220,19 @@ class DualEncoder:
 
 
 def with_classes(model: Classifier, weights: Tensor, classes: Sequence[str]) -> Classifier:
-    """The same images' embeddings compared with other classes; the weights of the encoder are shared.
+    """A model's image embeddings compared with other classes; the weights of the encoder are shared.
 
     Args:
-        model: a zero-shot classifier.
+        model: a zero-shot classifier, or one whose net has `encode_image` and `logit_scale`.
         weights: one vector of length 1 a class, `[K, D]`.
         classes: their K names.
 
     Raises:
-        ModelError: the model is none.
+        ModelError: the model has no image embeddings.
     """
-    if not isinstance(model.net, ZeroShot):
+    encoder = model.net.encoder.model if isinstance(model.net, ZeroShot) else model.net
+    if not hasattr(encoder, "encode_image"):
         raise ModelError(f"model {model.name!r} is no zero-shot model (openclip:...): it has no image embeddings")
-    means = [None if v is None else v.flatten().tolist() for v in (model.mean, model.std)]
-    net = ZeroShot(model.net.encoder.model, weights)
-    return Classifier(net, mean=means[0], std=means[1], classes=classes, view=model.view, name=model.name).eval()
+    mean, std = (None if v is None else v.flatten().tolist() for v in (model.mean, model.std))
+    net = ZeroShot(encoder, weights)
+    return Classifier(net, mean=mean, std=std, classes=classes, view=model.view, name=model.name).eval()

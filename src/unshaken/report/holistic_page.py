@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Headline, Page, Prose, Table, TableRow, Text
-from unshaken.report.drawings import Plot, Plots, Trace
-from unshaken.report.figures.plots import outline, point
+from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Headline, Page, Table, TableRow, Text
+from unshaken.report.holistic_shifts import shift_blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
 from unshaken.tasks.zero_shot.across import FIGURES, read_figures
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF
-from unshaken.tasks.zero_shot.lines import LEAST
 from unshaken.tasks.zero_shot.model_factors import FACTORS
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord
 
 TITLE = "Models over six aspects of robustness"
-SHOWN_PLOTS = 12
 Found = Mapping[str, Any]
 Show = Callable[[Found | None], Cell]
 
@@ -56,7 +53,7 @@ def holistic_page(record: HolisticRecord, figures: Found) -> Page:
     if not record.finished:
         lead.append("The comparison is not complete: go on with resume=True.")
     blocks: list[Block] = [Headline(TITLE, tuple(lead), brief=True), _factors(record, models)]
-    blocks += _visual(models, figures["shifted"])
+    blocks += _part("Visual factors and shifts", "visual", *shift_blocks(models, figures["shifted"]))
     blocks += _table(
         models, "shape", "Shape bias", "Images whose shape belongs to one class and whose texture to another.",
         {"bias": ("shape / (shape + texture)", cells.share), "cue_share": ("decided for either", cells.share)},
@@ -81,7 +78,11 @@ def _rows(models: Found, aspect: str, line: Callable[[Found], Sequence[Cell | Te
 
 
 def _part(title: str, anchor: str, *blocks: Block) -> list[Block]:
-    return [Heading(title, anchor, title), *blocks]
+    return [Heading(title, anchor, title), *blocks] if blocks else []
+
+
+def _texts(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, number=False) for name in names)
 
 
 def _table(models: Found, aspect: str, title: str, caption: str, shown: Mapping[str, tuple[str, Show]]) -> list[Block]:
@@ -102,67 +103,10 @@ def _factors(record: HolisticRecord, models: Found) -> Table:
     )
     return Table(
         "Models and the factors of their design, as declared.",
-        cells.columns("model", "accuracy", "family", *heads),
+        cells.columns("model", "accuracy", *_texts("family", *heads)),
         rows,
         brief=True,
     )
-
-
-def _visual(models: Found, shifted: Found) -> list[Block]:
-    """Accuracy, error ratio and effective robustness by factor, and a scatter with the lines of families."""
-    factors = list(dict.fromkeys(f for found in models.values() for f in found.get("visual", {})))
-    blocks: list[Block] = []
-    if factors:
-        rows = _rows(models, "visual", lambda own: [cells.share((own.get(f) or {}).get("accuracy")) for f in factors])
-        caption = "Accuracy on the images of each factor."
-        blocks.append(Table(caption, cells.columns("model", *factors), rows, brief=True))
-        rows = _rows(
-            models, "visual", lambda own: [cells.value((own.get(f) or {}).get("error_ratio")) for f in factors]
-        )
-        caption = "Error on the images of each factor over the error on all images: above 1 is harder."
-        blocks.append(Table(caption, cells.columns("model", *factors), rows))
-    beyond = {name: own["effective"] for name, own in shifted.items() if own["effective"]}
-    if beyond:
-        rows = tuple(
-            (name, *(cells.points((own.get(name) or {}).get("rho")) for own in beyond.values())) for name in models
-        )
-        caption = (
-            "Effective robustness in points: accuracy less what Huber's line of the baseline models foretells; the "
-            "interval is that of the line."
-        )
-        blocks.append(Table(caption, cells.columns("model", *beyond), rows))
-        drawn = [_scatter(name, models, own) for name, own in list(shifted.items())[:SHOWN_PLOTS]]
-        blocks.append(Plots(tuple(drawn), "half"))
-    elif shifted:
-        blocks.append(
-            Prose(f"Lines and effective robustness need {LEAST} other models of different accuracy at least.")
-        )
-    return _part("Visual factors and shifts", "visual", *blocks) if blocks else []
-
-
-def _scatter(name: str, models: Found, own: Found) -> Plot:
-    """Accuracy under a shift against accuracy, and a line for each family."""
-    traces, words = [], []
-    left = set(own["accuracy"])
-    for style, (family, line) in enumerate([*own["lines"].items(), ("other models", None)]):
-        members = [m for m in own["accuracy"] if m in left and (line is None or m in line["models"])]
-        left -= set(members)
-        marks = tuple(_mark(m, models, own["accuracy"][m]) for m in members)
-        ends = ""
-        if line is not None:
-            at = [(100 * x, 100 * (1 - min(max(line["intercept"] + line["slope"] * x, 0.0), 1.0))) for x in (0.0, 1.0)]
-            ends = outline(at)
-            words.append(f"{family}: {line['intercept']:.3f} + {line['slope']:.3f} accuracy")
-        if marks:
-            traces.append(Trace(family, style % 6, marks, ends))
-    ticks = tuple((float(t), str(t)) for t in range(0, 101, 25))
-    title = f"Accuracy: {name}, %"
-    return Plot(title, "accuracy on all images, %", ticks, tuple(traces), None, f"{title}. {'; '.join(words)}")
-
-
-def _mark(name: str, models: Found, value: float) -> Any:
-    x = models[name]["accuracy"]["value"]
-    return point(100 * x, {"value": value, "low": value, "high": value}, f"{name}: {value:.1%} at {x:.1%}")
 
 
 def _abnormal(record: HolisticRecord, models: Found) -> list[Block]:
@@ -178,7 +122,9 @@ def _abnormal(record: HolisticRecord, models: Found) -> list[Block]:
     heads = [head for s in sets for head in (f"{s}: AUROC", f"{s}: FPR at 95 %")]
     caption = "Abnormal images: MCM is the softmax of raw cosines at temperature 1, MSP that of the logits."
     return _part(
-        "Abnormal images", "abnormal", Table(caption, cells.columns("model", "score", *heads), rows, brief=True)
+        "Abnormal images",
+        "abnormal",
+        Table(caption, cells.columns("model", *_texts("score"), *heads), rows, brief=True),
     )
 
 
@@ -191,7 +137,7 @@ def _calibration(models: Found) -> list[Block]:
     known = {name: found["calibration"] for name, found in models.items() if found.get("calibration")}
     if not known:
         return []
-    heads = cells.columns("model", "set", "T", "ECE", "ECE with T", "NLL", "NLL with T")
+    heads = cells.columns("model", *_texts("set"), "T", "ECE", "ECE with T", "NLL", "NLL with T")
     plain, further = list[TableRow](), list[TableRow]()
     for name, own in known.items():
         corrupted = set(own["sets"]) - {JUDGED_HALF} - set(own.get("shifts", ()))
@@ -260,7 +206,7 @@ def _groups(groups: Sequence[Found]) -> list[Block]:
         "Groups of models by a factor, at the same accuracy: differences with intervals over models. Groups differ in "
         "other factors as well, so this tells no cause."
     )
-    table = Table(caption, cells.columns("factor", "groups", "figure", "difference"), rows)
+    table = Table(caption, (*_texts("factor", "groups", "figure"), Column("difference")), rows)
     return _part("Factors of design", "groups", table) if rows else []
 
 

@@ -42,12 +42,15 @@ READ = (
     "another class may change what the right answer is: let people judge a part of them."
 )
 HEADS = (
-    Column("change", number=False), Column("macro F1"), Column("relative drop"), Column("lost", brief=False),
-    Column("gained", brief=False), Column("p", "exact McNemar", brief=False), Column("relevance", "to the text"),
-    Column("relevance", "to the image"), Column("topics apart", "bits", brief=False),
-    Column("words added", brief=False), Column("changed", "of all samples", brief=False),
-    Column("queries", "in all", brief=False),
+    Column("change", number=False), Column("macro F1"), Column("relative drop", "%"), Column("lost", brief=False),
+    Column("gained", brief=False), Column("p", "exact McNemar", brief=False),
 )  # fmt: skip
+ADDED = (
+    Column("change", number=False), Column("relevance", "to the text"), Column("relevance", "to the image"),
+    Column("topics apart", "bits"), Column("words added"), Column("self-BLEU-2", brief=False),
+    Column("changed", "of all samples", brief=False), Column("queries", "in all", brief=False),
+)  # fmt: skip
+MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "words_added", "self_bleu")
 SHOWN_BAD = 20
 Rows = list[dict[str, Any]]
 
@@ -70,7 +73,7 @@ def write_image_text_report(run: RunDir) -> Page:
 def image_text_page(run: RunDir) -> Page:
     """The page: a table of all classifiers and changes, then every change with samples to read."""
     record, rows = run.read_json(RECORD), run.rows("dilutions")
-    blocks: list[Block] = [Headline(TITLE, _lead(record), brief=True), _table(record, rows)]
+    blocks: list[Block] = [Headline(TITLE, _lead(record), brief=True), _table(record, rows), _added(record, rows)]
     blocks += [Heading("Samples to read", "read", "Samples"), Prose(READ, "note")]
     blocks += _galleries(run, record, rows)
     if record["bad"]:
@@ -106,7 +109,7 @@ def _table(record: dict[str, Any], rows: pa.Table) -> Table:
         lines += [_line(change, _select(rows, classifier, change), record) for change in record["changes"]]
     caption = (
         "Macro F1 under each change, with 95 % intervals over samples; the drop is relative to macro F1 without a "
-        "change. Relevance is the cosine of vectors."
+        "change."
     )
     return Table(caption, HEADS, tuple(lines), brief=True)
 
@@ -120,13 +123,23 @@ def _line(change: str, rows: pa.Table, record: dict[str, Any]) -> tuple[Cell | T
     if change == "clean":
         return (change, f1, *[""] * (len(HEADS) - 2))
     drop = Cell("undefined") if found.drop is None else cells.points(found.drop.to_json())
-    kept = rows["kept"].to_numpy(zero_copy_only=False)
-    return (
-        change, f1, drop, f"{found.comparison.lost:,}", f"{found.comparison.gained:,}",
-        wording.number(found.comparison.p_value), *(_mean(rows, name) for name in
-        ("relevance_text", "relevance_image", "topic_divergence", "words_added")),
-        wording.percent(float(kept.mean())), f"{pc.sum(rows['queries']).as_py():,}",
-    )  # fmt: skip
+    lost, gained = found.comparison.lost, found.comparison.gained
+    return change, f1, drop, f"{lost:,}", f"{gained:,}", wording.number(found.comparison.p_value)
+
+
+def _added(record: dict[str, Any], rows: pa.Table) -> Table:
+    """What is known of each change, whichever classifier is shown it."""
+    lines: list[TableRow] = []
+    for change in record["changes"][1:]:
+        own = _select(rows, record["classifiers"][0], change)
+        adds = pc.max(own["words_added"]).as_py() > 0
+        kept = own["kept"].to_numpy(zero_copy_only=False)
+        lines.append((
+            change, *(_mean(own, name) if adds else Cell("") for name in MEASURES),
+            wording.percent(float(kept.mean())), f"{pc.sum(own['queries']).as_py():,}",
+        ))  # fmt: skip
+    caption = "What is added, by change: means over samples. Relevance is the cosine of vectors."
+    return Table(caption, ADDED, tuple(lines), brief=True)
 
 
 def _mean(rows: pa.Table, name: str) -> Cell:
@@ -143,12 +156,14 @@ def _cut(rows: pa.Table) -> str:
 
 
 def _galleries(run: RunDir, record: dict[str, Any], rows: pa.Table) -> list[Block]:
-    """One gallery a change; the first is open."""
+    """One gallery a change; the one that the first classifier loses most under is open."""
     clean, shown = run.examples("clean"), record["shown"]
     some = rows.filter(pc.is_in(rows["id"], value_set=pa.array(shown, pa.string())))
-    found: list[Block] = []
+    first = record["classifiers"][0]
+    lost = {c: _accuracy(_select(rows, first, c)) for c in record["changes"][1:]}
+    worst, found = min(lost, key=lambda c: lost[c]), list[Block]()
     for change in (c for c in record["changes"] if c != "clean"):
-        changed = run.examples(f"{record['classifiers'][0]}.{change}")
+        changed = run.examples(f"{first}.{change}")
         by_classifier = {
             name: {row["id"]: row for row in _select(some, name, change).to_pylist()} for name in record["classifiers"]
         }
@@ -161,8 +176,12 @@ def _galleries(run: RunDir, record: dict[str, Any], rows: pa.Table) -> list[Bloc
             exhibits.append(Exhibit(tuple(pictures), tuple(_lines(answers, record["classes"]))))
         small = max(clean[shown[0]].shape[1:]) < SIDE
         note = f"{len(shown):,} of {record['samples']:,} samples"
-        found.append(Details(change, (Gallery(tuple(exhibits), small),), note, not found))
+        found.append(Details(change, (Gallery(tuple(exhibits), small, beside=True),), note, change == worst))
     return found
+
+
+def _accuracy(rows: pa.Table) -> float:
+    return float(pc.mean(pc.equal(rows["label"], rows["changed_prediction"])).as_py())
 
 
 def _lines(answers: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> list[Text]:

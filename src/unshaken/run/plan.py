@@ -201,9 +201,14 @@ def further_models(entries: Sequence[Entry]) -> list[str]:
 
 
 def further_files(entries: Sequence[Entry]) -> list[str]:
-    """Files that methods of a plan name, such as generators, as far as they exist; each once."""
+    """Files and folders that methods of a plan name, such as generators or masks, if they exist; each once."""
     named = {name for step in prepare(entries) for name in getattr(step.method, "further_files", ())}
-    return sorted(name for name in named if Path(name).is_file())
+    return sorted(name for name in named if Path(name).exists())
+
+
+def further_data(entries: Sequence[Entry]) -> list[str]:
+    """SPECs of data that methods of a plan name, such as pictures of backgrounds; each once."""
+    return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_data", ())})
 
 
 def _entry(line: Any, number: int, source: str) -> Entry:

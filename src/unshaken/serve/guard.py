@@ -10,6 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unshaken.serve.problem import problem
+from unshaken.serve.refusals import log_refusal
+
 MOST_BYTES = 64 << 10
 """Bytes of a request's body where no part says otherwise: a form of a few short fields."""
 
@@ -40,6 +43,10 @@ HEADERS = {
 """Headers of every answer that does not set them itself."""
 
 
+LOG_IN = ("/log-in", "/log-out")
+"""Forms that a server takes that is only read."""
+
+
 class Guard:
     """Check the host, the origin and the size of a request, and set the security headers of its answer.
 
@@ -49,6 +56,7 @@ class Guard:
             keeps out a web page whose name was made to lead to this machine (DNS rebinding).
         most: bytes of a request's body, by the beginning of its address; elsewhere `MOST_BYTES`.
         programs: beginnings of addresses where the origin of a request is not checked.
+        read_only: refuse every request that could change something, but for a log-in and for `programs`.
     """
 
     def __init__(
@@ -58,8 +66,10 @@ class Guard:
         hosts: Collection[str] | None = None,
         most: Mapping[str, int] | None = None,
         programs: tuple[str, ...] = (),
+        read_only: bool = False,
     ) -> None:
         self.app, self.hosts, self.most, self.programs = app, hosts, dict(most or {}), programs
+        self.read_only = read_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -72,22 +82,36 @@ class Guard:
         answer = _with_headers(send)
         if refusal is not None:
             status, why = refusal
-            await PlainTextResponse(why, status)(scope, receive, answer)
+            log_refusal(scope, status, why)
+            refused = problem(status, why) if self._is_for_programs(scope) else PlainTextResponse(why, status)
+            await refused(scope, receive, answer)
         else:
             await self.app(scope, _counted(receive, most), answer)
+
+    def _is_for_programs(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return path.startswith(self.programs)
 
     def _refusal(self, scope: Scope, headers: Headers, most: int) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if self.hosts is not None and _name_of(host) not in self.hosts:
             return 400, "This server is not called by that name. Open the address that it printed when it started."
-        if scope["method"] not in ("GET", "HEAD") and not (self.programs and scope["path"].startswith(self.programs)):
-            origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-            if (origin is not None and urlsplit(origin).netloc != host) or site not in ("same-origin", "none"):
-                return 403, "The form was sent from another site."
+        acts = scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope)
+        if acts and comes_from_another_site(headers):
+            return 403, "The form was sent from another site."
+        if acts and self.read_only and scope["path"] not in LOG_IN:
+            return 403, "This server was started with --read-only: it takes no act."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "The length of the request is not a number."
         return (413, _too_large(most)) if len(length) > 12 or int(length) > most else None
+
+
+def comes_from_another_site(headers: Headers) -> bool:
+    """Whether a browser sends a request from the page of another site."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+    own = origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    return not own or site not in ("same-origin", "none")
 
 
 def _too_large(most: int) -> str:

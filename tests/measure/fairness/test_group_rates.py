@@ -57,6 +57,15 @@ def test_the_interval_of_a_gap_holds_it_in_simulation():
     assert held >= 89  # of 95 expected; 88 or fewer have a probability below one in a hundred
 
 
+def test_groups_without_a_hit_may_differ_all_the_same():
+    found = group_rates([0] * 10, ["a"] * 4 + ["b"] * 6)
+    assert (found.gap.value, found.gap.low) == (0, 0)
+    assert 0.2 < found.gap.high < 0.6  # Clopper and Pearson: up to 0.60 of four and 0.46 of six
+    people = mean_by_subject([1] * 40, np.arange(4).repeat(10))
+    assert people.low < 0.7
+    assert people.high == 1
+
+
 def test_values_between_0_and_1_and_a_group_of_nothing():
     found = group_rates([0.2, 0.4, 0.0, 0.0], ["a", "a", "b", "b"])
     assert found.rates["a"].value == pytest.approx(0.3)

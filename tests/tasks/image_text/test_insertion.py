@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.tasks.tiny_bert import make_bert
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.tasks.image_text import InsertionWriter, MaskedModel, Material
 from unshaken.tasks.image_text.insertion import insert_rounds
@@ -59,18 +60,7 @@ def test_a_writer_by_insertion_mixes_both_modalities_and_a_wrong_class():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A network of two thousand weights that nobody trained."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
-
-    place = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ship", "old", "near", "##s", "."]
-    (place / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(str(place / "vocab.txt")).save_pretrained(place)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=140, **sizes)).save_pretrained(place)
-    return place
+    return make_bert(tmp_path_factory.mktemp("bert"), masked=True)
 
 
 def test_a_masked_model_gives_whole_words_by_their_probability(folder):

@@ -31,6 +31,14 @@ Download = Annotated[
     bool,
     typer.Option("--download", help="Allow downloading the model and the data from their source.", show_default=False),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Log to MLflow (a folder or tracking URI), to wandb:PROJECT, or to tensorboard:DIR.",
+        show_default=False,
+    ),
+]
 Run = Annotated[str, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
 MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE, or another model SPEC."
 Model = Annotated[

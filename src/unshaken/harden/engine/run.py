@@ -23,7 +23,6 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
-from unshaken.harden.engine._trackers import sink_of
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
@@ -39,6 +38,7 @@ from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
+from unshaken.run.tracking import sink_of
 
 FREE = {"provenance", "result", "model", "data"}
 """What may differ on resuming."""

@@ -161,4 +161,19 @@ def _resampled(sums: Numbers, sizes: Numbers, resamples: int, seed: int) -> Numb
         columns = np.concatenate([sums[own], sizes[own]], 1)
         totals += own.sum() * bootstrap_means(columns, resamples=resamples, seed=seed + stratum)
     hits, counts = np.split(totals, 2, axis=1)
-    return np.asarray(hits / counts, np.float64)
+    return _spread_out(np.asarray(hits / counts, np.float64), sums, sizes, seed)
+
+
+def _spread_out(draws: Numbers, sums: Numbers, sizes: Numbers, seed: int) -> Numbers:
+    """The draws, where those of a group whose subjects are all alike come from Jeffreys' Beta: resamples do not differ.
+
+    Four misses of four do not show that the rate is 0.
+    """
+    rng = np.random.default_rng(seed)
+    for g in range(sums.shape[1]):
+        own = sizes[:, g] > 0
+        each = sums[own, g] / sizes[own, g]
+        if np.ptp(each) == 0:
+            n = int(own.sum())
+            draws[:, g] = rng.beta(n * each[0] + 0.5, n * (1 - each[0]) + 0.5, len(draws))
+    return draws

@@ -18,14 +18,17 @@ BATCH = 256
 """Samples of one call."""
 
 
-def ask(predict: Predict, images: Tensor, texts: Sequence[str], classes: int) -> Numbers:
+def ask(
+    predict: Predict, images: Tensor, texts: Sequence[str], classes: int, *, rows: Sequence[int] | None = None
+) -> Numbers:
     """Probabilities of samples, in batches, checked.
 
     Args:
         predict: what is evaluated.
-        images: uint8 `[N, C, H, W]`.
+        images: uint8 `[M, C, H, W]`.
         texts: N of them.
         classes: number of classes K.
+        rows: the image of each text; None where M is N and each has its own.
 
     Returns:
         float64 `[N, K]`.
@@ -37,8 +40,9 @@ def ask(predict: Predict, images: Tensor, texts: Sequence[str], classes: int) ->
     found = []
     for first in range(0, len(texts), BATCH):
         part = slice(first, first + BATCH)
+        shown = images[part] if rows is None else images[torch.tensor(rows[part])]
         with torch.no_grad():
-            answer = predict(images[part].float() / 255, list(texts[part]))
+            answer = predict(shown.float() / 255, list(texts[part]))
         given = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer, np.float64)
         wanted = (len(texts[part]), classes)
         if given.shape != wanted:

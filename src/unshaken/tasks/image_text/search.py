@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unshaken.core.errors import DataError, ParameterError
@@ -108,26 +108,28 @@ class Dilution:
         owners = [i for i, own in enumerate(written) for _ in own]
         texts = [text for own in written for text in own]
         reasons = self._refuse(samples, owners, texts, relevance)
-        left: dict[int, list[int]] = {}
-        for place, (owner, reason) in enumerate(zip(owners, reasons, strict=True)):
-            if not reason:
-                left.setdefault(owner, []).append(place)
-        asked = [place for places in left.values() if len(places) > 1 for place in places]
-        chosen = {owner: places[0] for owner, places in left.items()}
-        if asked:
-            rows = [owners[place] for place in asked]
-            full = [add_text(samples.texts[owners[p]], texts[p], self.position) for p in asked]
-            found = ask(predict, samples.images[rows], full, len(samples.classes))
-            chances = dict(zip(asked, true_probability(found, samples.labels[rows]).tolist(), strict=True))
-            for owner, places in left.items():
-                if len(places) > 1:
-                    chosen[owner] = min(places, key=lambda place: chances[place])
-        added = [texts[chosen[i]] if i in chosen else "" for i in range(len(samples))]
+        left: list[list[int]] = [[] for _ in samples.ids]
+        for place, owner in enumerate(owners):
+            if not reasons[place]:
+                left[owner].append(place)
+        asked = [place for places in left if len(places) > 1 for place in places]
+        chances = self._ask(samples, predict, {place: (owners[place], texts[place]) for place in asked})
+        chosen = [min(places, key=lambda place: chances.get(place, 0.0), default=None) for places in left]
+        added = ["" if place is None else texts[place] for place in chosen]
         return ChangeResult(
             tuple(add_text(t, d, self.position) for t, d in zip(samples.texts, added, strict=True)), samples.images,
-            tuple(added), tuple(len(left.get(i, ())) if len(left.get(i, ())) > 1 else 0 for i in range(len(samples))),
-            tuple(i in chosen for i in range(len(samples))), _summaries(len(samples), owners, reasons), self.position,
+            tuple(added), tuple(len(places) if len(places) > 1 else 0 for places in left),
+            tuple(place is not None for place in chosen), _summaries(len(samples), owners, reasons), self.position,
         )  # fmt: skip
+
+    def _ask(self, samples: ImageTextSet, predict: Predict, asked: Mapping[int, tuple[int, str]]) -> dict[int, float]:
+        """The probability of the true class under candidates, by their places, from their samples and texts."""
+        if not asked:
+            return {}
+        rows = [row for row, _ in asked.values()]
+        texts = [add_text(samples.texts[row], text, self.position) for row, text in asked.values()]
+        found = ask(predict, samples.images, texts, len(samples.classes), rows=rows)
+        return dict(zip(asked, true_probability(found, samples.labels[rows]).tolist(), strict=True))
 
     def _refuse(
         self, samples: ImageTextSet, owners: Sequence[int], texts: Sequence[str], relevance: Relevance | None

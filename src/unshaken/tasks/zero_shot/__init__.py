@@ -1,7 +1,7 @@
 """Zero-shot classifiers: prompts, and models compared over six aspects of robustness by six factors of their design."""
 
 from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights
-from unshaken.tasks.zero_shot.calibration import Calibrated, calibrate, fitting_half, within_classes
+from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.candidates import Candidate, embed_images
 from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options, top_options
@@ -15,12 +15,12 @@ from unshaken.tasks.zero_shot.prompts import (
     prompt_figures,
     prompt_hits,
 )
-from unshaken.tasks.zero_shot.retrieval import Retrieved, recalls, retrieve
+from unshaken.tasks.zero_shot.retrieval import RetrievalRanks, recalls, retrieve
 from unshaken.tasks.zero_shot.visual_factors import FactorFigures, error_ratio, factor_figures, read_factors
 
 __all__ = [
     "FACTORS",
-    "Calibrated",
+    "CalibrationFigures",
     "Candidate",
     "Captions",
     "Choice",
@@ -30,7 +30,7 @@ __all__ = [
     "ImageTower",
     "ModelFactors",
     "PromptFigures",
-    "Retrieved",
+    "RetrievalRanks",
     "ask",
     "calibrate",
     "class_weights",

@@ -13,12 +13,12 @@ from unshaken.measure import Figure, auroc, fpr95_id_accept, paired_difference, 
 from unshaken.run import RunDir, read_config
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN
-from unshaken.tasks.zero_shot.calibration import Calibrated, calibrate, fitting_half, within_classes
+from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.choices import Choice, compare_choices
 from unshaken.tasks.zero_shot.outcomes import Outcomes, conditions_of, read_outcomes
 from unshaken.tasks.zero_shot.prompts import prompt_figures
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord, ModelRecord, beneath
-from unshaken.tasks.zero_shot.retrieval import Retrieved, recalls
+from unshaken.tasks.zero_shot.retrieval import RetrievalRanks, recalls
 from unshaken.tasks.zero_shot.rows import read_rows
 from unshaken.tasks.zero_shot.visual_factors import factor_figures
 
@@ -109,7 +109,7 @@ def calibration(run: RunDir, record: HolisticRecord, model: ModelRecord, clean: 
     }
 
 
-def calibrated_fields(figures: Calibrated) -> list[tuple[str, Figure | None]]:
+def calibrated_fields(figures: CalibrationFigures) -> list[tuple[str, Figure | None]]:
     """The figures of a set by name."""
     return [(name, getattr(figures, name)) for name in ("ece", "nll", "ece_scaled", "nll_scaled")]
 
@@ -177,7 +177,7 @@ def retrieval(run: RunDir, model: ModelRecord) -> Found:
     found = {}
     for direction in pc.unique(table["direction"]).to_pylist():
         rows = table.filter(pc.equal(table["direction"], direction))
-        own = Retrieved(
+        own = RetrievalRanks(
             direction, tuple(rows["id"].to_pylist()), tuple(rows["image"].to_pylist()),
             tuple(rank or 0 for rank in rows["rank"].to_pylist()), rows["depth"][0].as_py(),
         )  # fmt: skip

@@ -17,7 +17,7 @@ BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibrationFigures:
     """Calibration of one set of images, before and after the temperature.
 
     Args:
@@ -76,7 +76,7 @@ def within_classes(logits: ArrayLike, labels: ArrayLike, classes: Sequence[int])
 
 def calibrate(
     logits: ArrayLike, labels: ArrayLike, sets: Mapping[str, tuple[ArrayLike, ArrayLike]], *, resamples: int = 1000
-) -> tuple[Temperature, dict[str, Calibrated]]:
+) -> tuple[Temperature, dict[str, CalibrationFigures]]:
     """Fit a temperature, and judge it on other samples.
 
     Args:
@@ -93,7 +93,7 @@ def calibrate(
     for name, (z, y) in sets.items():
         raw = np.asarray(z, np.float64)
         scaled = _figures(raw / temperature.value, y, resamples) if temperature.inside else (None, None)
-        found[name] = Calibrated(*_figures(raw, y, resamples), *scaled)
+        found[name] = CalibrationFigures(*_figures(raw, y, resamples), *scaled)
     return temperature, found
 
 

@@ -44,7 +44,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class LoadedCandidate:
     """A candidate that was loaded.
 
     Args:
@@ -95,7 +95,7 @@ def key_of(place: int, name: str) -> str:
 
 def open_candidate(
     place: int, name: str, candidate: Candidate, classes: Sequence[str], *, download: bool = False
-) -> Opened:
+) -> LoadedCandidate:
     """Load a model.
 
     Args:
@@ -116,18 +116,18 @@ def open_candidate(
     if not isinstance(model, DualEncoder):
         filled = factors.model_copy(update={"prompts": 0 if factors.prompts is None else factors.prompts})
         classifier = as_classifier(model, download=download).eval()
-        return Opened(name, key_of(place, name), classifier, None, (), filled)
+        return LoadedCandidate(name, key_of(place, name), classifier, None, (), filled)
     if not classes:
         raise DataError(
             f"model {name!r} needs names of the classes for its prompts, and the data has none: give classes"
         )
     templates = load_templates(candidate.templates)
     filled = factors.model_copy(update={"prompts": len(templates)})
-    return Opened(name, key_of(place, name), model.classifier(classes, templates), model, templates, filled)
+    return LoadedCandidate(name, key_of(place, name), model.classifier(classes, templates), model, templates, filled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class Embeddings:
     """Images of a data set as a model embeds them.
 
     Args:
@@ -143,7 +143,7 @@ class Embedded:
 
 def embed_images(
     model: Classifier, dataset: Dataset, indices: Sequence[int], *, batch: int = 64, workers: int | None = None
-) -> Embedded:
+) -> Embeddings:
     """The image embeddings of a zero-shot model, one pass an image.
 
     Args:
@@ -178,7 +178,7 @@ def embed_images(
         yield from parts
 
     found = features_of_batches(model, whole(), [IMAGES], count=len(indices))[IMAGES]
-    return Embedded(tuple(ids), unit(found, "image"), torch.cat(labels))
+    return Embeddings(tuple(ids), unit(found, "image"), torch.cat(labels))
 
 
 def _labels(part: Batch) -> Tensor:

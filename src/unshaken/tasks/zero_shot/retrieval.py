@@ -20,7 +20,7 @@ TO_TEXT, TO_IMAGE = "image-to-text", "text-to-image"
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieved:
+class RetrievalRanks:
     """The first hit of each query of one direction.
 
     Args:
@@ -55,7 +55,7 @@ class Retrieved:
 
 def retrieve(
     images: ArrayLike, ids: Sequence[str], texts: ArrayLike, captions: Captions, *, depth: int = max(DEPTHS)
-) -> tuple[Retrieved, Retrieved]:
+) -> tuple[RetrievalRanks, RetrievalRanks]:
     """Rank all captions for each image, and all images for each caption, by cosine.
 
     An image is found by any of its captions: its hit is the first of them. The caption of another image is a miss, even
@@ -93,8 +93,8 @@ def retrieve(
     to_image = [_first({f"image {n}"}, by_text[q].ids) for n, q in zip(captions.images, texts_ids, strict=True)]
     numbers = tuple(str(i) for i in range(len(said)))
     return (
-        Retrieved(TO_TEXT, tuple(asked), tuple(asked), tuple(to_text), depth),
-        Retrieved(TO_IMAGE, numbers, captions.images, tuple(to_image), depth),
+        RetrievalRanks(TO_TEXT, tuple(asked), tuple(asked), tuple(to_text), depth),
+        RetrievalRanks(TO_IMAGE, numbers, captions.images, tuple(to_image), depth),
     )
 
 
@@ -110,6 +110,6 @@ def _first(wanted: set[str], ranked: Sequence[str]) -> int:
     return next((rank for rank, name in enumerate(ranked, 1) if name in wanted), 0)
 
 
-def recalls(found: Retrieved, depths: Sequence[int] = DEPTHS) -> dict[str, Figure]:
+def recalls(found: RetrievalRanks, depths: Sequence[int] = DEPTHS) -> dict[str, Figure]:
     """Recall at several depths, those that were kept."""
     return {f"recall_{k}": found.recall(k) for k in depths if k <= found.depth}

@@ -60,7 +60,7 @@ class SwAV(ContrastivePretraining):
     prototypes: int = Field(64, ge=2, le=1 << 20, description="number of clusters K; 3000 is usual for ImageNet")
     tau: PositiveFloat = Field(0.1, description="temperature of the predictions")
     eps: PositiveFloat = Field(0.05, description="smoothness of the codes; small ones are nearly hard")
-    iterations: PositiveInt = Field(3, description="rounds of the Sinkhorn algorithm")
+    iterations: PositiveInt = Field(3, description="iterations of the Sinkhorn algorithm")
     alpha: NonNegativeFloat = Field(
         0.0, description="exponent of the clusters' sizes, 1 / (k + 1)^alpha; 0 for equal sizes"
     )

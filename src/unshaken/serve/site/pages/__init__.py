@@ -1,0 +1,1 @@
+"""The pages of runs, each with the forms that it takes."""
