@@ -33,7 +33,13 @@ def load_net(path: str) -> torch.nn.Module:
 
 def decode(data: bytes, side: int) -> torch.Tensor:
     """Pixels of a JPEG in [0, 1], `[3, side, side]`."""
-    image = Image.open(io.BytesIO(data)).convert("RGB").resize((side, side))
+    return pixels_of(Image.open(io.BytesIO(data)), side)
+
+
+def pixels_of(image: Image.Image, side: int) -> torch.Tensor:
+    """Pixels of an image in [0, 1], `[3, side, side]`."""
+    image = image.convert("RGB")
+    image = image if image.size == (side, side) else image.resize((side, side))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
@@ -49,30 +55,12 @@ def answers(net: torch.nn.Module, images: list[torch.Tensor]) -> list[dict[str, 
 
 
 def litserve(path: str, port: int, batch: int, side: int) -> None:
-    """Serve by LitServe; it takes JSON."""
+    """Serve by LitServe; it takes JSON, and makes `Lit` anew in its worker from the settings in the environment."""
+    os.environ |= {"SCORE_LIT": path, "SCORE_SIDE": str(side)}
+    import _score_peers
     import litserve as ls
 
-    class Api(ls.LitAPI):
-        def setup(self, device: str) -> None:
-            torch.set_num_threads(1)
-            self.net = load_net(path)
-
-        def decode_request(self, request: dict) -> torch.Tensor:
-            return decode(base64.b64decode(request["image"]), side)
-
-        def batch(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-            return inputs
-
-        def predict(self, inputs: Any) -> Any:
-            return answers(self.net, inputs)
-
-        def unbatch(self, output: list[Any]) -> list[Any]:
-            return output
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
-    api = Api(max_batch_size=batch, batch_timeout=WAIT, api_path="/predict")
+    api = _score_peers.Lit(max_batch_size=batch, batch_timeout=WAIT, api_path="/predict")
     ls.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=30).run(port=port, generate_client_file=False)
 
 
@@ -83,6 +71,38 @@ def bentoml(path: str, port: int, batch: int, side: int) -> None:
     command = [sys.executable, "-m", "bentoml", "serve", f"{module.removesuffix('.py')}:Bento", "--port", str(port)]
     os.chdir(folder)
     os.execv(sys.executable, command)
+
+
+if "SCORE_LIT" in os.environ:
+    import litserve as lit
+
+    class Lit(lit.LitAPI):
+        """The service."""
+
+        def setup(self, device: str) -> None:
+            """In the worker."""
+            torch.set_num_threads(1)
+            self.net = load_net(os.environ["SCORE_LIT"])
+
+        def decode_request(self, request: dict) -> torch.Tensor:
+            """Pixels."""
+            return decode(base64.b64decode(request["image"]), int(os.environ["SCORE_SIDE"]))
+
+        def batch(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+            """`predict` stacks them."""
+            return inputs
+
+        def predict(self, inputs: list[torch.Tensor]) -> list[dict[str, Any]]:
+            """Class and probabilities."""
+            return answers(self.net, inputs)
+
+        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            """One an image."""
+            return output
+
+        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+            """As it is."""
+            return output
 
 
 if "SCORE_NET" in os.environ:
@@ -99,9 +119,7 @@ if "SCORE_NET" in os.environ:
         @bento.api(batchable=True, max_batch_size=int(os.environ["SCORE_BATCH"]), max_latency_ms=30_000)
         def predict(self, images: list[Image.Image]) -> list[dict[str, Any]]:
             """Class and probabilities."""
-            side = int(os.environ["SCORE_SIDE"])
-            pixels = [np.array(one.convert("RGB").resize((side, side))) for one in images]
-            return answers(self.net, [torch.from_numpy(p).permute(2, 0, 1).float() / 255 for p in pixels])
+            return answers(self.net, [pixels_of(one, int(os.environ["SCORE_SIDE"])) for one in images])
 
 
 if __name__ == "__main__":
