@@ -41,7 +41,7 @@ def serve(
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
     from unshaken.serve.refusals import log_to
-    from unshaken.serve.site.part import open_site
+    from unshaken.serve.site.part import open_site, site_part
 
     if refusal_log is not None:
         log_to(refusal_log)
@@ -63,12 +63,12 @@ def serve(
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
         listen(
-            [*site.parts, *more],
+            [site_part(site), *more],
             site.store,
             readers=split_names(readers),
             host=host,
             port=port,
-            started=lambda address: f"{site.describe()}: {address}  (Ctrl-C ends)",
+            started=lambda address: f"runs in {', '.join(site.index.roots)}: {address}  (Ctrl-C ends)",
             browser=browser,
             read_only=read_only,
         )

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import io
+import textwrap
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+from fastapi import Request
+from fastapi.responses import Response
+from markupsafe import escape
 from PIL import Image
 
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.numbers import shorten
+from unshaken.core.texts import printable
 from unshaken.data.dataset import Dataset
 
 SIDES = {"thumbnail": 160, "image": 768}
 """Pixels of the longer side at most, by use."""
+LINE = 28
+"""Characters of a line of a placeholder."""
+HOUR = "private, max-age=3600"
 SMALL = 96
 """Images whose longer side has no more pixels than this keep every one of them, as PNG."""
 
@@ -70,14 +80,47 @@ class Pictures:
 
     def _encoded(self, id: str, side: int) -> Picture:
         if id not in self._rows:
-            raise DataError(f"{self.dataset.options.spec} has no sample {shorten(id)}: is it the data of this review?")
-        pixels = self.dataset.read(self._rows[id])
-        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        file, kind = io.BytesIO(), "png" if max(image.size) <= SMALL else "jpeg"
-        if kind == "png":
-            image.save(file, "PNG")
-        else:
-            image.thumbnail((side, side), Image.Resampling.LANCZOS)
-            image.save(file, "JPEG", quality=88)
-        data = file.getvalue()
-        return Picture(data, f"image/{kind}", f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"')
+            raise DataError(f"{self.dataset.options.spec} has no sample {shorten(id)}: is it the same data?")
+        return encode_picture(self.dataset.read(self._rows[id]), side)
+
+
+def encode_picture(pixels: Any, side: int) -> Picture:
+    """A picture of pixels.
+
+    Args:
+        pixels: uint8 `[H, W, C]`, 1 or 3 channels.
+        side: pixels of the longer side at most; small images keep every one of theirs.
+    """
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    file, kind = io.BytesIO(), "png" if max(image.size) <= SMALL else "jpeg"
+    if kind == "png":
+        image.save(file, "PNG")
+    else:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image.save(file, "JPEG", quality=88)
+    data = file.getvalue()
+    return Picture(data, f"image/{kind}", f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"')
+
+
+def answer_picture(request: Request, make: Callable[[], Picture]) -> Response:
+    """A picture, or one that says why there is none; browsers show it whatever the status of the answer.
+
+    Args:
+        request: for it; a browser that has the picture already gets it not again.
+        make: gives the picture; what it raises of this package is told in its place.
+    """
+    try:
+        picture = make()
+    except UnshakenError as error:
+        return Response(_placeholder(str(error)), 404, media_type="image/svg+xml")
+    headers = {"etag": picture.tag, "cache-control": HOUR}
+    if picture.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(picture.data, media_type=picture.media_type, headers=headers)
+
+
+def _placeholder(why: str) -> str:
+    lines = textwrap.wrap(f"No picture: {why}", LINE, max_lines=7)
+    spans = "".join(f'<tspan x="80" dy="1.3em">{escape(printable(line))}</tspan>' for line in lines)
+    words = f'<text y="24" font-family="sans-serif" font-size="10" text-anchor="middle" fill="#7a8694">{spans}</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160">{words}</svg>'

@@ -12,12 +12,12 @@ from alembic.migration import MigrationContext
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.serve.review import _schema
-from unshaken.serve.review._database import Database
+from unshaken.serve.review._database import open_database
 from unshaken.serve.review.store import ReviewStore
 
 
 def test_the_migrations_make_the_tables_of_the_schema(address):
-    database = Database(address)
+    database = open_database(address)
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), _schema.metadata) == []
     database.close()
@@ -42,12 +42,12 @@ def test_several_open_a_new_store_at_once(address):
 
 
 def test_a_store_of_a_newer_version_is_refused(address):
-    database = Database(address)
+    database = open_database(address)
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
     with pytest.raises(RunError, match="newer version of unshaken"):
-        Database(address)
+        open_database(address)
 
 
 def test_a_path_and_its_address_are_one(tmp_path):
@@ -91,7 +91,7 @@ def test_what_is_no_store_is_refused(tmp_path):
 
 
 def test_sqlite_keeps_what_it_acknowledged(tmp_path):
-    database = Database(tmp_path / "r.db")
+    database = open_database(tmp_path / "r.db")
     with database.reading() as connection:
         values = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")

@@ -1,9 +1,7 @@
-"""Opening the database of a store, its migrations and its transactions; whatever goes wrong there is one line."""
+"""`open_database`: the database of a store of reviews, its tables brought up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,119 +9,26 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from unshaken.core.errors import MissingExtra, ParameterError, RunError
-from unshaken.core.numbers import shorten
+from unshaken.core.errors import RunError
+from unshaken.serve.database import Database, writes
 
-PATIENCE = 30
-"""Seconds that a writer waits for another one."""
-POSTGRES = "postgresql+psycopg"
 _LOCK = 7_042_118
 """Number of PostgreSQL's advisory lock for migrations."""
 
 
-class Database:
-    """Connections to one database.
+def open_database(url: str | Path) -> Database:
+    """Open the database of a store; its tables are made or brought up to date.
 
     Args:
-        url: `sqlite:///PATH`, a path, or `postgresql+psycopg://...`; tables are made or brought up to date.
+        url: `sqlite:///PATH`, a path, or `postgresql+psycopg://...`.
 
     Raises:
         ParameterError: the address is of another form.
         RunError: the database cannot be opened, or was made by a newer version.
         MissingExtra: the driver is absent.
     """
-
-    def __init__(self, url: str | Path) -> None:
-        address = _address(url)
-        self.name = address.database or "" if _is_sqlite(address) else address.render_as_string(hide_password=True)
-        self.is_sqlite = _is_sqlite(address)
-        try:
-            self.engine = _engine(address)
-        except ModuleNotFoundError:
-            raise MissingExtra("psycopg[binary]", "serve", "a review in PostgreSQL") from None
-        try:
-            with self._explained():
-                _migrate(self.engine, self.name)
-        except BaseException:
-            self.close()
-            raise
-
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the database and changes nothing."""
-        with self._explained(), self.engine.connect() as connection:
-            level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-            with connection.execution_options(**level).begin():
-                yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is committed whole at the end, or not at all."""
-        with self._explained(), self.engine.connect() as connection, _writes(connection):
-            yield connection
-
-    def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            why = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-            raise RunError(f"the store of reviews {self.name}: {why}") from error
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite"
-
-
-def _address(url: str | Path) -> URL:
-    text = str(url)
-    if "://" not in text:
-        return URL.create("sqlite", database=str(Path(text).expanduser()))
-    advice = "write sqlite:///PATH, a path, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-    try:
-        address = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ParameterError(
-            f"{shorten(text.partition('://')[0] + '://...')} is no address of a store: {advice}"
-        ) from None
-    if address.drivername == "postgresql":
-        address = address.set(drivername=POSTGRES)
-    if address.drivername == POSTGRES and address.database:
-        return address
-    if address.drivername == "sqlite" and address.database and address.database != ":memory:":
-        return address
-    raise ParameterError(f"{address.render_as_string(hide_password=True)!r} is no address of a store: {advice}")
-
-
-def _engine(url: URL) -> sa.Engine:
-    if not _is_sqlite(url):
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": PATIENCE})
-    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE}, poolclass=sa.QueuePool)
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver begins no transaction: `_begin` does
-        for line in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768"):
-            connection.execute(f"PRAGMA {line}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("unshaken_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _writes(connection: sa.Connection) -> sa.RootTransaction:
-    """Begin a transaction that takes SQLite's lock at once; a lock taken later could be refused."""
-    return connection.execution_options(unshaken_writes=True).begin()
+    return Database(url, what="the store of reviews", prepare=_migrate)
 
 
 def _migrate(engine: sa.Engine, name: str) -> None:
@@ -135,8 +40,8 @@ def _migrate(engine: sa.Engine, name: str) -> None:
     with engine.connect() as connection, connection.begin():
         if _revision(connection) == head:
             return
-    with engine.connect() as connection, _writes(connection):
-        if not _is_sqlite(engine.url):
+    with engine.connect() as connection, writes(connection):
+        if engine.dialect.name != "sqlite":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         there = _revision(connection)
         known = {script.revision for script in scripts.walk_revisions()}

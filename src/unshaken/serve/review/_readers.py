@@ -10,8 +10,8 @@ from typing import Self
 import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError
+from unshaken.serve.database import Database
 from unshaken.serve.review import _schema as t
-from unshaken.serve.review._database import Database
 from unshaken.serve.review._log import now
 from unshaken.serve.review._rows import checked_name, find_reader, reader_number
 

@@ -13,7 +13,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import MAX_CLASSES, in_range
 from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
 from unshaken.serve.review import _schema as t
-from unshaken.serve.review._database import Database
+from unshaken.serve.review._database import open_database
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
 from unshaken.serve.review._pages import MOST_ITEMS, disputes_of, next_id, page_of, view_of
 from unshaken.serve.review._readers import new_token
@@ -44,7 +44,7 @@ class ReviewStore(Versions):
             RunError: the database cannot be opened.
             MissingExtra: a package of the extra `serve` is absent.
         """
-        return cls(Database(url))
+        return cls(open_database(url))
 
     @property
     def address(self) -> str:

@@ -3,58 +3,91 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
+from unshaken.core.errors import UnshakenError
+from unshaken.run import RunDir
 from unshaken.run.cache_dir import cache_dir
 from unshaken.serve.part import Part
 from unshaken.serve.review.store import ReviewStore
-from unshaken.serve.site.pages import runs
+from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.jobs import Jobs
+from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
+from unshaken.serve.site.state import Site
 
-
-@dataclass(frozen=True)
-class Site:
-    """A place to look at every run.
-
-    Args:
-        directories: that hold runs.
-        store: of readers and their reviews.
-        read_only: nothing is changed or started.
-    """
-
-    directories: tuple[str, ...]
-    store: ReviewStore
-    read_only: bool
-
-    @property
-    def parts(self) -> list[Part]:
-        """The parts of a server."""
-        return [Part("site", self, [runs.router], nav=(("Runs", "/runs"),))]
-
-    def describe(self) -> str:
-        """What is served, in a few words."""
-        return f"runs in {', '.join(self.directories)}"
+EVERY = 30.0
+"""Seconds between two looks at the directories."""
 
 
 @contextmanager
 def open_site(
-    directories: Sequence[str], db: str | None, *, allow: Sequence[str] = (), read_only: bool = False
+    directories: Sequence[str], db: str | None = None, *, allow: Sequence[str] = (), read_only: bool = False
 ) -> Iterator[Site]:
-    """Open a site over run directories.
+    """Open a place to look at every run below some folders. Jobs that it started end with it.
 
     Args:
-        directories: folders or fsspec addresses that hold runs.
-        db: address of the database; None for a file in the cache.
+        directories: folders or fsspec addresses that hold runs; runs that are started go to the first on this machine.
+        db: address of the database of the list, the readers and their reviews; None for a file in the cache.
         allow: SPECs that started runs may use, besides those of the listed runs.
         read_only: nothing is changed or started.
+
+    Raises:
+        ParameterError: the address of the database is of another form.
+        RunError: the database cannot be opened.
     """
-    with ReviewStore.open(db or _database_of(directories)) as store:
-        yield Site(tuple(directories), store, read_only)
+    url = db or _database_of(directories)
+    with ExitStack() as stack:
+        store = stack.enter_context(ReviewStore.open(url))
+        index = stack.enter_context(RunIndex(url, directories))
+        started = None if read_only else Jobs(_folder_of(directories))
+        if started is not None:
+            stack.callback(started.close)
+        yield Site(index, store, started, tuple(allow))
+
+
+def site_part(site: Site, *, every: float = EVERY) -> Part:
+    """The pages of a site.
+
+    Args:
+        site: with the list of runs.
+        every: seconds between two looks at the directories, as long as the server runs.
+    """
+
+    @asynccontextmanager
+    async def refreshed() -> AsyncIterator[None]:
+        ended = threading.Event()
+        thread = threading.Thread(target=_refresh, args=(site.index, ended, every), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+
+    pages = (runs, run, samples, compare, papers) + (() if site.read_only else (jobs,))
+    nav = (("Runs", "/runs"), ("Papers", "/papers")) + (() if site.read_only else (("Jobs", "/jobs"),))
+    return Part("site", site, [page.router for page in pages], nav=nav, lifespan=refreshed)
+
+
+def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
+    while True:
+        with suppress(UnshakenError):  # of a database that fails now and may answer later; pages say so meanwhile
+            index.refresh()
+        if ended.wait(every):
+            return
+
+
+def _folder_of(directories: Sequence[str]) -> Path:
+    """The first of the folders that is on this machine; `runs` where none is."""
+    found = (run for run in map(RunDir, directories) if run.local)
+    return Path(next((run.root for run in found), "runs"))
 
 
 def _database_of(directories: Sequence[str]) -> str:
     folder = cache_dir() / "serve"
     folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.blake2b("\n".join(sorted(directories)).encode(), digest_size=8).hexdigest()
+    places = sorted(RunDir(directory).root for directory in directories)
+    digest = hashlib.blake2b("\n".join(places).encode(), digest_size=8).hexdigest()
     return str(folder / f"{digest}.db")

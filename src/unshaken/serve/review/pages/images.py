@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
-from markupsafe import escape
 
-from unshaken.core.errors import UnshakenError
-from unshaken.core.texts import printable
+from unshaken.serve.images import answer_picture
 from unshaken.serve.review.pages.context import InReview, ItemNumber, ReviewContext
 
 router = APIRouter(prefix="/reviews/{name}/items/{item}")
-LINE = 28
-"""Characters of a line of a placeholder."""
-HOUR = "private, max-age=3600"
 
 
 @router.get("/{use}.img")
@@ -38,19 +32,4 @@ def show_reference(
 
 
 def _picture(here: ReviewContext, request: Request, sample: str, use: str) -> Response:
-    try:
-        picture = here.application.pictures(here.review).picture(sample, use)
-    except UnshakenError as error:
-        return Response(_placeholder(str(error)), 404, media_type="image/svg+xml")
-    headers = {"etag": picture.tag, "cache-control": HOUR}
-    if picture.tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(picture.data, media_type=picture.media_type, headers=headers)
-
-
-def _placeholder(why: str) -> str:
-    """An image that says why there is no picture; browsers show it whatever the status of the answer."""
-    lines = textwrap.wrap(f"No picture: {why}", LINE, max_lines=7)
-    spans = "".join(f'<tspan x="80" dy="1.3em">{escape(printable(line))}</tspan>' for line in lines)
-    words = f'<text y="24" font-family="sans-serif" font-size="10" text-anchor="middle" fill="#7a8694">{spans}</text>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160">{words}</svg>'
+    return answer_picture(request, lambda: here.application.pictures(here.review).picture(sample, use))

@@ -1,0 +1,45 @@
+"""The tables of the list of runs. Rows of `run` can be read again from the directories; those of `tag` cannot."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+run = sa.Table(
+    "site_run_1", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("record", sa.String(32), nullable=False),
+    sa.Column("mark", sa.Text, nullable=False),
+    sa.Column("modified", sa.Float(53), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("trouble", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("model_spec", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("data_key", sa.String(64), nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),
+    sa.Column("conditions", sa.Integer, nullable=False),
+    sa.Column("clean", sa.Float(53), nullable=False),  # -1 where there is none, so that every run has a place in order
+    sa.Column("worst", sa.Float(53), nullable=False),
+    sa.Column("flags", sa.Integer, nullable=False),
+    sa.Column("bad", sa.Integer, nullable=False),
+    sa.Column("search", sa.Text, nullable=False),
+    *(sa.Index(f"site_run_1_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
+    sa.Index("site_run_1_data", "data_key"),
+)  # fmt: skip
+
+tag = sa.Table(
+    "site_tag", metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("tag", sa.String(40), primary_key=True),
+)  # fmt: skip
+
+ABSENT = -1.0
+"""An accuracy that a run does not have."""

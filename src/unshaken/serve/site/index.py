@@ -1,0 +1,180 @@
+"""`RunIndex`: the list of runs in a database, kept up to date with their directories."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.core.texts import first_line
+from unshaken.run import RunDir
+from unshaken.serve.database import Database, writes
+from unshaken.serve.site import _schema as t
+from unshaken.serve.site.records import RunRecord, clip, read_record
+from unshaken.serve.site.walk import FoundRun, find_runs
+
+TOGETHER = 200
+"""Runs that are entered in one transaction, so that a list grows while it is read."""
+LONGEST_TAG = 40
+MOST_TAGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a look at the directories changed.
+
+    Args:
+        found: runs that are there.
+        read: runs whose records were read, because they are new or changed.
+        gone: runs that were taken from the list.
+        troubles: folders that could not be read, in a line each.
+    """
+
+    found: int
+    read: int
+    gone: int
+    troubles: tuple[str, ...] = ()
+
+
+class RunIndex:
+    """The list of the runs below some folders. All methods may be called from several threads at once.
+
+    Args:
+        url: of the database, as for `Database`.
+        roots: folders or fsspec addresses that hold runs.
+
+    Raises:
+        ParameterError: the address of the database is of another form.
+        RunError: the database cannot be opened.
+    """
+
+    def __init__(self, url: str | Path, roots: Sequence[str]) -> None:
+        self.roots = tuple(_whole(root) for root in roots)
+        self.last = Refreshed(0, 0, 0)
+        self._database = Database(url, what="the list of runs", prepare=_make_tables)
+        self._refreshing = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._database.close()
+
+    def refresh(self) -> Refreshed:
+        """Look at the directories: read what is new or changed, and forget what is gone."""
+        with self._refreshing:
+            parts = [self._refresh_root(root) for root in self.roots]
+            troubles = tuple(line for part in parts for line in part.troubles)
+            self.last = Refreshed(*(sum(getattr(p, k) for p in parts) for k in ("found", "read", "gone")), troubles)
+            return self.last
+
+    def connect(self) -> Any:
+        """A transaction that reads."""
+        return self._database.reading()
+
+    def mine(self) -> sa.ColumnElement[bool]:
+        """The condition under which a row of `run` belongs to these folders."""
+        return t.run.c.root.in_(self.roots)
+
+    def tag(self, place: str, tag: str) -> None:
+        """Put a tag on a run.
+
+        Args:
+            place: of the run.
+            tag: 1 to 40 printable characters.
+
+        Raises:
+            ParameterError: it is no tag, or the run has too many.
+        """
+        tag = " ".join(tag.split())
+        if not tag or len(tag) > LONGEST_TAG or not tag.isprintable():
+            raise ParameterError(f"a tag has 1 to {LONGEST_TAG} printable characters")
+        with self._database.writing() as connection:
+            there = list(connection.execute(sa.select(t.tag.c.tag).where(t.tag.c.place == place)).scalars())
+            if tag in there:
+                return
+            if len(there) >= MOST_TAGS:
+                raise ParameterError(f"the run has {MOST_TAGS} tags already: remove one first")
+            connection.execute(t.tag.insert().values(place=place, tag=tag))
+
+    def untag(self, place: str, tag: str) -> None:
+        """Take a tag off a run, if it has it."""
+        with self._database.writing() as connection:
+            connection.execute(t.tag.delete().where(t.tag.c.place == place, t.tag.c.tag == tag))
+
+    def _refresh_root(self, root: str) -> Refreshed:
+        with self._database.reading() as connection:
+            known = dict(
+                connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root)).tuples().all()
+            )
+        seen, read, waiting = set[str](), 0, list[dict[str, Any]]()
+        try:
+            for found in find_runs(root):
+                seen.add(found.place)
+                if known.get(found.place) != found.mark:
+                    waiting.append(_row(root, found, read_record(RunDir(found.place), found.record)))
+                    read += 1
+                if len(waiting) == TOGETHER:
+                    self._enter(waiting)
+                    waiting = []
+        except RunError as error:
+            return Refreshed(len(known), 0, 0, (clip(first_line(error)),))
+        except (UnshakenError, OSError) as error:
+            return Refreshed(len(known), read, 0, (clip(first_line(error)),))
+        self._enter(waiting)
+        gone = sorted(known.keys() - seen)
+        for start in range(0, len(gone), TOGETHER):
+            with self._database.writing() as connection:
+                some = gone[start : start + TOGETHER]
+                connection.execute(t.run.delete().where(t.run.c.root == root, t.run.c.place.in_(some)))
+        return Refreshed(len(seen), read, len(gone))
+
+    def _enter(self, rows: list[dict[str, Any]]) -> None:
+        """Enter rows; a run that is there already keeps its number."""
+        if not rows:
+            return
+        with self._database.writing() as connection:
+            places = [row["place"] for row in rows]
+            there = set(connection.execute(sa.select(t.run.c.place).where(t.run.c.place.in_(places))).scalars())
+            for row in rows:
+                if row["place"] in there:
+                    connection.execute(t.run.update().where(t.run.c.place == row["place"]).values(**row))
+            if new := [row for row in rows if row["place"] not in there]:
+                connection.execute(t.run.insert(), new)
+
+
+def _whole(root: str) -> str:
+    """A folder as the list knows it, whatever the working directory: a whole path, or an address."""
+    run = RunDir(root)
+    return run.root if run.local else root.rstrip("/")
+
+
+def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
+    values = asdict(record)
+    del values["words"]
+    for name in ("clean", "worst"):
+        values[name] = t.ABSENT if values[name] is None else values[name]
+    values["state"] = record.state.value
+    name = clip(found.name)
+    return {
+        "root": root,
+        "place": found.place,
+        "name": name,
+        "record": found.record,
+        "mark": found.mark,
+        "modified": found.modified,
+        "search": f"{name.casefold()} {record.search}",
+        **values,
+    }
+
+
+def _make_tables(engine: sa.Engine, name: str) -> None:
+    with engine.connect() as connection, writes(connection):
+        if engine.dialect.name != "sqlite":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(7_042_119)))
+        t.metadata.create_all(connection)

@@ -1,0 +1,175 @@
+"""`Launch`: from the fields of a form to the arguments of a command, with nothing in it that was not allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from unshaken.core.consent import refuse_code
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
+from unshaken.core.registry import Method, find_method, list_methods, parse_method
+from unshaken.run.plan import PLANS
+
+MOST_SAMPLES = 1_000_000
+"""Samples that a run started here may have."""
+NORMS = ("linf", "l2", "l1")
+
+
+class Verb(StrEnum):
+    """Commands that can be started."""
+
+    AUDIT = "audit"
+    ATTACK = "attack"
+    CERTIFY = "certify"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A parameter of a method, as a form offers it.
+
+    Args:
+        name: of the parameter.
+        about: what it is.
+        default: as text; empty where it has none.
+        values: those that are allowed; empty for numbers.
+        whole: it is a whole number.
+    """
+
+    name: str
+    about: str
+    default: str
+    values: tuple[str, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """What started runs may use.
+
+    Args:
+        models: SPECs.
+        data: SPECs.
+    """
+
+    models: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+def allowed_specs(listed: tuple[Sequence[str], Sequence[str]], allow: Sequence[str]) -> Specs:
+    """The SPECs of listed runs and those that the operator allowed; code only where it was allowed.
+
+    Args:
+        listed: SPECs of models, and of data.
+        allow: SPECs of either kind.
+    """
+    kept = [[spec for spec in specs if not _names_code(spec)] for specs in listed]
+    return Specs(*(tuple(sorted({*specs, *allow, "demo"})) for specs in kept))
+
+
+def methods_of(verb: Verb) -> list[Method]:
+    """The methods that a command can be started with; none for an audit, which has plans."""
+    return [] if verb is Verb.AUDIT else list_methods(verb.value)
+
+
+def choices_of(method: Method) -> list[Choice]:
+    """The parameters of a method that a form offers: numbers, switches, and words of a list.
+
+    A parameter that is free text is not offered, for it may name a file or a model.
+    """
+    found = []
+    for name, schema in method.parameters().items():
+        kinds = [schema, *schema.get("anyOf", ())]
+        words = next((kind["enum"] for kind in kinds if "enum" in kind), ())
+        types = {kind.get("type") for kind in kinds}
+        values = tuple(str(word) for word in words) or (("true", "false") if "boolean" in types else ())
+        if values or types & {"integer", "number"}:
+            default, about = schema.get("default"), str(schema.get("description", ""))
+            shown = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+            found.append(Choice(name, about, shown, values, "number" not in types))
+    return found
+
+
+def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str]]:
+    """The title and the arguments of a run.
+
+    Args:
+        fields: of a form; a parameter of a method is called `p-NAME`.
+        specs: what it may use.
+
+    Raises:
+        ParameterError: a field has a value that is not allowed.
+    """
+    verb = _one_of("verb", fields.get("verb", ""), list(Verb))
+    model = _one_of("model", fields.get("model", ""), specs.models)
+    data = _one_of("data", fields.get("data", ""), specs.data)
+    limit = str(parse_whole(fields.get("limit", "200"), least=1, most=MOST_SAMPLES))
+    seed = str(parse_whole(fields.get("seed", "0"), least=0, most=LARGEST_SEED))
+    found = [f"--model={model}", f"--data={data}", f"--limit={limit}", f"--seed={seed}"]
+    if verb == Verb.AUDIT:
+        what = _one_of("plan", fields.get("plan", ""), list(PLANS))
+        found.append(f"--plan={what}")
+    else:
+        what, text = _method(verb, fields)
+        found.append(f"--{'attack' if verb == Verb.ATTACK else 'method'}={text}")
+        found += _sizes(verb, fields)
+    return f"{verb} {what}: {model} on {data}", [verb, *found]
+
+
+def _method(verb: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """The name of a method, and its text with the parameters that are not left at their defaults.
+
+    Raises:
+        ParameterError: a parameter has a value that is not allowed.
+    """
+    name = fields.get("method", "")
+    method = find_method(name, verb)
+    given = []
+    for choice in choices_of(method):
+        value = fields.get(f"p-{choice.name}", "").strip()
+        if not value or value == choice.default:
+            continue
+        if choice.values:
+            _one_of(choice.name, value, choice.values)
+        else:
+            parse_number(value, choice.name)
+        given.append(f"{choice.name}={value}")
+    text = f"{name}:{','.join(given)}" if given else name
+    parse_method(text, verb)
+    return name, text
+
+
+def _sizes(verb: str, fields: Mapping[str, str]) -> list[str]:
+    """The norm and the sizes of changes, each at its default where it is left blank.
+
+    Raises:
+        ParameterError: one of them is no norm or no size.
+    """
+    found = []
+    norm, eps, radius = (fields.get(key, "").strip() for key in ("norm", "eps", "radius"))
+    if verb == Verb.ATTACK and norm:
+        found.append(f"--norm={_one_of('norm', norm, NORMS)}")
+    for option, text in (("eps", eps),) if verb == Verb.ATTACK else (("radius", radius),):
+        if text:
+            if not 0 < parse_number(text, option) < 1e6:
+                raise ParameterError(f"{option}={shorten(text)} must be above 0")
+            found.append(f"--{option}={text}")
+    return found
+
+
+def _one_of(what: str, value: str, known: Sequence[Any]) -> str:
+    if value not in known:
+        raise ParameterError(
+            f"{what} {shorten(value)} is not allowed here; {did_you_mean(value[:100], map(str, known))}"
+        )
+    return str(value)
+
+
+def _names_code(spec: str) -> bool:
+    try:
+        refuse_code(spec, "a listed run")
+    except ModelError:
+        return True
+    return False

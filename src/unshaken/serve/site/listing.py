@@ -1,0 +1,208 @@
+"""`list_runs`: a page of the list, with filters, in an order, from where the page before ended."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import shorten
+from unshaken.serve.site import _schema as t
+from unshaken.serve.site.index import RunIndex
+
+LIMIT = 50
+"""Runs of a page."""
+
+
+class Order(StrEnum):
+    """Orders of the list."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    CLEAN = "clean"
+    WORST = "worst"
+    SAMPLES = "samples"
+
+
+COLUMNS = {
+    Order.NEWEST: ("modified", True),
+    Order.OLDEST: ("modified", False),
+    Order.NAME: ("name", False),
+    Order.CLEAN: ("clean", True),
+    Order.WORST: ("worst", True),
+    Order.SAMPLES: ("samples", True),
+}
+"""Column of each order, and whether its largest values come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a reader wants to see; empty texts filter nothing.
+
+    Args:
+        search: words that must all stand in a run's line.
+        kind: of the command that made it.
+        state: how far it came.
+        tag: that it has.
+        data_key: fingerprint of its data.
+    """
+
+    search: str = ""
+    kind: str = ""
+    state: str = ""
+    tag: str = ""
+    data_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run of the list.
+
+    Args:
+        id: its number, by which pages know it.
+        values: the columns of `run` by name.
+        tags: in order.
+    """
+
+    id: int
+    values: dict[str, Any]
+    tags: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of the list.
+
+    Args:
+        runs: in order.
+        next: where the next page begins; empty on the last one.
+        total: runs that fit the filters.
+    """
+
+    runs: tuple[ListedRun, ...] = ()
+    next: str = ""
+    total: int = 0
+
+
+def list_runs(
+    index: RunIndex, asked: Asked, *, order: Order = Order.NEWEST, after: str = "", limit: int = LIMIT
+) -> RunPage:
+    """A page of the list.
+
+    Args:
+        index: of the runs.
+        asked: filters.
+        order: of the list.
+        after: where the page before ended (its `next`); empty for the first.
+        limit: runs of a page.
+
+    Raises:
+        ParameterError: `after` is no end of a page in this order.
+    """
+    fits = _conditions(index, asked)
+    name, down = COLUMNS[order]
+    column = t.run.c[name]
+    query = sa.select(t.run).where(*fits)
+    if after:
+        value, number = _read_place(after, column.type.python_type)
+        beyond = column < value if down else column > value
+        query = query.where(sa.or_(beyond, sa.and_(column == value, t.run.c.id > number)))
+    query = query.order_by(column.desc() if down else column, t.run.c.id).limit(limit + 1)
+    with index.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+        total = connection.execute(sa.select(sa.func.count()).select_from(t.run).where(*fits)).scalar_one()
+        found = _with_tags(connection, rows[:limit])
+    last = found[-1] if len(rows) > limit else None
+    return RunPage(tuple(found), _write_place(last.values[name], last.id) if last else "", int(total))
+
+
+def run_of(index: RunIndex, number: int) -> ListedRun:
+    """A run by its number.
+
+    Raises:
+        ParameterError: the list has none.
+    """
+    with index.connect() as connection:
+        row = connection.execute(sa.select(t.run).where(index.mine(), t.run.c.id == number)).mappings().one_or_none()
+        if row is None:
+            raise ParameterError(f"the list has no run {number}: it may have been deleted")
+        return _with_tags(connection, [row])[0]
+
+
+def all_tags(index: RunIndex) -> list[str]:
+    """Every tag that a listed run has."""
+    query = sa.select(t.tag.c.tag).distinct().where(t.tag.c.place.in_(sa.select(t.run.c.place).where(index.mine())))
+    with index.connect() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
+def all_specs(index: RunIndex) -> tuple[list[str], list[str]]:
+    """The SPECs of the models, and those of the data, of all listed runs that can be read."""
+    with index.connect() as connection:
+        found = [
+            connection.execute(
+                sa.select(column).distinct().where(index.mine(), column != "", t.run.c.record == "run.json").limit(1000)
+            ).scalars()
+            for column in (t.run.c.model_spec, t.run.c.data)
+        ]
+        return sorted(found[0]), sorted(found[1])
+
+
+def _conditions(index: RunIndex, asked: Asked) -> list[sa.ColumnElement[bool]]:
+    fits = [index.mine()]
+    for word in asked.search.casefold().split()[:10]:
+        fits.append(t.run.c.search.contains(word, autoescape=True))
+    for column, wanted in (
+        (t.run.c.kind, asked.kind),
+        (t.run.c.state, asked.state),
+        (t.run.c.data_key, asked.data_key),
+    ):
+        if wanted:
+            fits.append(column == wanted)
+    if asked.tag:
+        fits.append(t.run.c.place.in_(sa.select(t.tag.c.place).where(t.tag.c.tag == asked.tag)))
+    return fits
+
+
+def _with_tags(connection: sa.Connection, rows: Any) -> list[ListedRun]:
+    places = [row["place"] for row in rows]
+    tags: dict[str, list[str]] = {}
+    if places:
+        query = sa.select(t.tag.c.place, t.tag.c.tag).where(t.tag.c.place.in_(places)).order_by(t.tag.c.tag)
+        for place, tag in connection.execute(query):
+            tags.setdefault(place, []).append(tag)
+    return [ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ()))) for row in rows]
+
+
+def _write_place(value: object, number: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([value, number]).encode()).decode().rstrip("=")
+
+
+def _read_place(text: str, kind: type) -> tuple[Any, int]:
+    """The end of a page: a value and the number of a run.
+
+    Raises:
+        ParameterError: it is none of this kind.
+    """
+    try:
+        value, number = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        wanted = (int, float) if kind is float else kind
+        fine = isinstance(value, wanted) and not isinstance(value, bool) and isinstance(number, int)
+        if fine and 0 <= number < 2**31 and (isinstance(value, str) or (math.isfinite(value) and abs(value) < 2**53)):
+            return value, number
+    except (ValueError, TypeError):
+        pass
+    raise ParameterError(f"{shorten(text)} is no place in this list: begin with its first page")

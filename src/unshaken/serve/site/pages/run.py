@@ -1,0 +1,130 @@
+"""A run: what it is, its figures in brief, its tags; and its report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.report.blocks import Block, Prose
+from unshaken.report.render.html import render_blocks
+from unshaken.report.wording import percent
+from unshaken.run import RunDir
+from unshaken.serve.pages import answer_blocks
+from unshaken.serve.session import Sent
+from unshaken.serve.site.pages.context import InRun, RunContext
+from unshaken.serve.site.wording import show_time
+
+router = APIRouter(prefix="/runs/{number}")
+SANDBOX = "; ".join(
+    ("sandbox", "default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", "frame-ancestors 'none'")
+)
+"""The Content-Security-Policy of a page that a run brought with it: no script, no form, no origin, no network."""
+MOST_CONDITIONS = 500
+
+
+@router.get("")
+def show(here: InRun) -> Response:
+    """What the run is."""
+    conditions, trouble = [], ""
+    try:
+        conditions = _conditions(here)
+    except UnshakenError as error:
+        trouble = f"{error}."
+    facts = [(name, value) for name, value in _facts(here) if value not in ("", "0")]
+    more = max(0, len(conditions) - MOST_CONDITIONS)
+    return here.answer(
+        "run",
+        here.listed.name,
+        "",
+        facts=facts,
+        conditions=conditions[:MOST_CONDITIONS],
+        more=more,
+        trouble=trouble,
+        reviews=(),
+    )
+
+
+@router.get("/report")
+def report(here: InRun) -> Response:
+    """The report, made again of the rows; where that would take long, a link to the file that the run holds."""
+    notes: list[Block] = []
+    try:
+        blocks = here.site.report(here.listed)
+    except (UnshakenError, ValueError, LookupError) as error:
+        if not isinstance(error, UnshakenError):
+            error = RunError("its rows do not fit its configuration")
+        blocks, notes = None, [Prose(f"The report cannot be made from the rows: {error}.", "bad")]
+    if blocks is None:
+        there = RunDir(here.listed.place).exists("report.html")
+        return here.answer(
+            "report", "Report", "report", notes=render_blocks(notes), file=here.address("report.html") if there else ""
+        )
+    return answer_blocks(**here.layout("Report", "report"), blocks=blocks)
+
+
+@router.get("/report.html")
+def report_file(here: InRun) -> Response:
+    """The report as the run holds it, in a sandbox: whoever made the run may have written anything into it."""
+    run = RunDir(here.listed.place)
+    if not run.exists("report.html"):
+        raise HTTPException(404, "The run holds no report.html.")
+    headers = {"content-security-policy": SANDBOX}
+    return Response(run.read("report.html"), media_type="text/html; charset=utf-8", headers=headers)
+
+
+@router.post("/tags")
+def change_tags(here: InRun, sent: Sent) -> Response:
+    """Put a tag on the run, or take one off."""
+    index, place = here.site.index, here.listed.place
+    try:
+        if sent.one("remove", ""):
+            index.untag(place, sent.one("remove"))
+        else:
+            index.tag(place, sent.one("tag"))
+    except ParameterError as error:
+        raise HTTPException(400, f"{error}.") from None
+    return here.go()
+
+
+def _facts(here: RunContext) -> list[tuple[str, str]]:
+    run = here.listed
+    return [
+        ("Kind", run.kind),
+        ("Model", run.model),
+        ("Model SPEC", run.model_spec if run.model_spec != run.model else ""),
+        ("Data", run.data),
+        ("Plan", run.plan),
+        ("Task", run.task),
+        ("Samples", f"{run.samples:,}"),
+        ("Bad samples", f"{run.bad:,}"),
+        ("Flags", f"{run.flags:,}"),
+        ("Clean", percent(run.clean) if run.clean >= 0 else ""),
+        ("Worst case", percent(run.worst) if run.worst >= 0 else ""),
+        ("State", run.state),
+        ("Changed", f"{show_time(run.modified)} UTC"),
+    ]
+
+
+def _conditions(here: RunContext) -> list[dict[str, Any]]:
+    """The conditions of an evaluation with their figures, as far as its summary has them."""
+    if here.listed.record != "run.json" or here.listed.state == "damaged":
+        return []
+    run = here.opened.run
+    summary = run.read_json("summary.json") if run.exists("summary.json") else {}
+    rows = summary.get("conditions") if isinstance(summary, dict) else None
+    found = {row["condition"]: row for row in rows or () if isinstance(row, dict) and "condition" in row}
+    found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
+    return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
+
+
+def _figure(row: dict[str, Any]) -> dict[str, Any]:
+    """The figure of a condition: its value, and its interval in words."""
+    figure = next((row[k] for k in ("map", "miou", "accuracy", "consistency") if isinstance(row.get(k), dict)), {})
+    value, low, high = (
+        figure.get(k) if isinstance(figure.get(k), int | float) else None for k in ("value", "low", "high")
+    )
+    span = f"{percent(low)} to {percent(high)}" if low is not None and high is not None else ""
+    return {"value": percent(value), "span": span, "bar": None if value is None else max(0.0, min(1.0, value))}

@@ -1,0 +1,146 @@
+"""The samples of a run: a grid with filters, and a page for each sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.responses import Response
+
+from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.numbers import parse_number
+from unshaken.run.rows import CLEAN
+from unshaken.serve.images import Picture, answer_picture
+from unshaken.serve.site.grid import GridFilters, GridOrder, GridPage, Outcome
+from unshaken.serve.site.listing import Asked, list_runs
+from unshaken.serve.site.opened import TABLES, check_condition
+from unshaken.serve.site.pages.context import LARGEST, Field, InRun, RunContext
+
+router = APIRouter(prefix="/runs/{number}")
+OTHERS = 12
+"""Other runs on the same data in which a sample is looked up, the newest first."""
+WORDS = {Outcome.ANY: "any", Outcome.BROKEN: "right before, wrong now", Outcome.WRONG: "wrong", Outcome.RIGHT: "right"}
+ORDERS = {
+    GridOrder.WORST: "most damaged first",
+    GridOrder.CONFIDENT: "most confident first",
+    GridOrder.UNSURE: "least confident first",
+    GridOrder.GIVEN: "as in the data",
+}
+
+E = TypeVar("E", Outcome, GridOrder)
+SampleNumber = Annotated[int, Path(ge=0, le=LARGEST)]
+
+
+@router.get("/classes")
+def search_classes(here: InRun, q: Annotated[str, Query(max_length=200)] = "") -> list[str]:
+    """Names of classes that hold a text."""
+    return here.classes.search(q)
+
+
+@router.get("/samples")
+def grid(
+    here: InRun, condition: Field = "", outcome: Field = "", label: Field = "", predicted: Field = "", low: Field = "",
+    high: Field = "", flag: Field = "", order: Field = "", after: Field = "",
+) -> Response:  # fmt: skip
+    """A page of samples under a condition."""
+    asked = {
+        "condition": condition, "outcome": outcome, "label": label, "predicted": predicted, "low": low, "high": high,
+        "flag": flag, "order": order,
+    }  # fmt: skip
+    page, trouble, flags, known = GridPage(), "", (), list[str]()
+    try:
+        known = here.opened.conditions
+        asked["condition"] = check_condition(known, condition) if condition else _first(known)
+        samples = here.opened.grid(asked["condition"])
+        flags = samples.flags
+        page = samples.page(_filters(here, asked), order=_choose(GridOrder, order or GridOrder.WORST), after=after)
+    except UnshakenError as error:
+        trouble = f"{error}."
+    shown = {
+        "asked": asked, "page": page, "conditions": known, "flags": flags, "words": WORDS, "orders": ORDERS,
+        "first": here.address("samples", **asked) if after else "",
+        "more": here.address("samples", **asked, after=page.next) if page.next else "",
+    }  # fmt: skip
+    found = here.answer("samples", "Samples", "samples", trouble=trouble, **shown)
+    found.status_code = 400 if trouble else 200
+    return found
+
+
+@router.get("/samples/{n}")
+def sample(here: InRun, n: SampleNumber) -> Response:
+    """What a sample went through in this run, and in the newest other runs on the same data."""
+    id, opened = _id(here, n), here.opened
+    runs, troubles = [(here, n, opened.rows_of(n))], list[str]()
+    if here.listed.data_key:
+        same = list_runs(here.site.index, Asked(data_key=here.listed.data_key), limit=OTHERS + 1).runs
+        for other in (RunContext(here.site, here.session, run) for run in same if run.id != here.listed.id):
+            try:
+                place = other.opened.places.get(id)
+                if place is not None:
+                    runs.append((other, place, other.opened.rows_of(place)))
+            except UnshakenError as error:
+                troubles.append(f"{error}.")
+    tables = {name: rows for name in TABLES if (rows := opened.rows_of(n, name))}
+    return here.answer(
+        "sample",
+        f"Sample {n}",
+        "samples",
+        n=n,
+        id=id,
+        kept=[c for c in opened.kept(n) if c != CLEAN.id],
+        runs=runs,
+        tables=tables,
+        troubles=troubles,
+        last=len(opened.config.ids) - 1,
+    )
+
+
+@router.get("/samples/{n}/{use}.img")
+def picture(
+    here: InRun, request: Request, n: SampleNumber, use: Literal["shown", "image"], condition: Field = CLEAN.id
+) -> Response:
+    """What the model saw of a sample under a condition; in a grid the unchanged image where that was not kept."""
+    _id(here, n)
+    check_condition(here.opened.conditions, condition)
+
+    def make() -> Picture:
+        small = use == "shown"
+        seen = CLEAN.id if small and here.opened.example(n, condition) is None else condition
+        return here.opened.picture(n, "thumbnail" if small else "image", seen)
+
+    return answer_picture(request, make)
+
+
+def _id(here: RunContext, n: int) -> str:
+    ids = here.opened.config.ids
+    if n >= len(ids):
+        raise HTTPException(404, f"The run has no sample {n}.")
+    return ids[n]
+
+
+def _first(known: list[str]) -> str:
+    """The condition that a grid begins with: the first that changes images."""
+    return next((c for c in known if c != CLEAN.id), CLEAN.id)
+
+
+def _filters(here: RunContext, asked: dict[str, str]) -> GridFilters:
+    """The filters that a form asks for.
+
+    Raises:
+        ParameterError: a field has a value that is not allowed.
+    """
+    return GridFilters(
+        outcome=_choose(Outcome, asked["outcome"]),
+        label=here.classes.number(asked["label"]) if asked["label"].strip() else None,
+        prediction=here.classes.number(asked["predicted"]) if asked["predicted"].strip() else None,
+        low=parse_number(asked["low"], "confidence") if asked["low"].strip() else None,
+        high=parse_number(asked["high"], "confidence") if asked["high"].strip() else None,
+        flag=asked["flag"],
+    )
+
+
+def _choose(kind: type[E], text: str) -> E:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ParameterError(f"there is no such choice; choose {', '.join(kind)}") from None

@@ -1,0 +1,198 @@
+"""`RunRecord`: what the list says of a run, read from its directory with little trust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unshaken.core.documents import parse_json, validate
+from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.texts import first_line, printable
+from unshaken.run import RunDir
+
+KINDS = {
+    "run.json": "audit",
+    "harden.json": "harden",
+    "explain.json": "explain",
+    "labels.json": "labels",
+    "result.json": "paper",
+}
+"""The record that a command leaves in its folder, and what the list calls such a run; the first that is there wins."""
+SUMMARY = "summary.json"
+LONGEST = 300
+"""Characters that the list keeps of a text."""
+M = TypeVar("M", bound=BaseModel)
+
+
+class State(StrEnum):
+    """How far a run came, and whether its files can be read."""
+
+    FINISHED = "finished"
+    UNFINISHED = "unfinished"
+    DAMAGED = "damaged"
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class _Method(_Lenient):
+    room: str = ""
+
+
+class _Step(_Lenient):
+    method: str = ""
+    conditions: list[str] = Field(default_factory=list)
+
+
+class _Config(_Lenient):
+    model: str = ""
+    model_name: str = ""
+    data: str = ""
+    data_fingerprint: str = ""
+    plan_name: str = ""
+    task: str = "classification"
+    seed: int = 0
+    ids: list[str] = Field(default_factory=list)
+    methods: dict[str, _Method] = Field(default_factory=dict)
+    steps: list[_Step] = Field(default_factory=list)
+
+
+class _Figure(_Lenient):
+    value: float | None = None
+
+
+class _Summary(_Lenient):
+    complete: bool = True
+    clean: _Figure | None = None
+    aggregates: dict[str, _Figure | None] = Field(default_factory=dict)
+    flags: list[Any] = Field(default_factory=list)
+    bad_samples: list[Any] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run in a line of the list.
+
+    Args:
+        kind: of the command that made it, such as `audit`, `attack` or `harden`.
+        state: how far it came.
+        trouble: why it is damaged; empty otherwise.
+        model: name of the model.
+        data: SPEC of the data.
+        model_spec: SPEC of the model.
+        data_key: fingerprint of the data: runs that share it can be compared sample by sample.
+        plan: name of the plan.
+        task: what the model's outputs mean.
+        samples: of the run.
+        conditions: of the run.
+        clean: accuracy on unchanged images, or what takes its place; None where there is none.
+        worst: worst-case accuracy; None where there is none.
+        flags: reasons to doubt a figure.
+        bad: samples that could not be used.
+    """
+
+    kind: str
+    state: State = State.FINISHED
+    trouble: str = ""
+    model: str = ""
+    data: str = ""
+    model_spec: str = ""
+    data_key: str = ""
+    plan: str = ""
+    task: str = ""
+    samples: int = 0
+    conditions: int = 0
+    clean: float | None = None
+    worst: float | None = None
+    flags: int = 0
+    bad: int = 0
+    words: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def search(self) -> str:
+        """Everything that a search looks at, in lower case."""
+        shown = (self.kind, self.state, self.model, self.model_spec, self.data, self.plan, self.task, *self.words)
+        return " ".join(part for part in shown if part).casefold()
+
+
+def read_record(run: RunDir, name: str) -> RunRecord:
+    """The record of a run; one that is damaged says so and is no error.
+
+    Args:
+        run: the directory.
+        name: of its record, a key of `KINDS`.
+    """
+    try:
+        return _read_run(run) if name == "run.json" else _read_other(run, name)
+    except UnshakenError as error:
+        return RunRecord(KINDS[name], State.DAMAGED, clip(first_line(error)))
+
+
+def clip(text: str) -> str:
+    """A text of a stranger as the list keeps it: printable, one line, not long."""
+    line = printable(" ".join(text.split())).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _read_run(run: RunDir) -> RunRecord:
+    config = _parse(run, "run.json", _Config)
+    there = run.exists(SUMMARY)
+    summary = _parse(run, SUMMARY, _Summary) if there else _Summary(complete=False)
+    worst = summary.aggregates.get("worst_case") or summary.aggregates.get("worst_natural")
+    return RunRecord(
+        kind=_kind_of(config),
+        state=State.FINISHED if summary.complete else State.UNFINISHED,
+        model=clip(config.model_name or config.model),
+        data=_spec(config.data),
+        model_spec=_spec(config.model),
+        data_key=config.data_fingerprint[:64],
+        plan=clip(config.plan_name),
+        task=clip(config.task),
+        samples=len(config.ids),
+        conditions=1 + sum(len(step.conditions) for step in config.steps),
+        clean=summary.clean.value if summary.clean else None,
+        worst=worst.value if worst else None,
+        flags=len(summary.flags),
+        bad=len(summary.bad_samples),
+        words=tuple(clip(name) for name in [*config.methods][:50]),
+    )
+
+
+def _spec(text: str) -> str:
+    """A SPEC as it stands, for runs that are started with it; empty where the list would have to change it."""
+    return text if clip(text) == text else ""
+
+
+def _read_other(run: RunDir, name: str) -> RunRecord:
+    """The record of a run that is no evaluation: what it names of a model and data is shown, whatever else it holds."""
+    value = parse_json(run.read(name), f"{run}: {name}", RunError)
+    found = value if isinstance(value, dict) else {}
+    if name == "result.json" and "slug" not in found:
+        raise RunError(f"{run}: {name} is damaged (it names no paper)")
+
+    def text(*keys: str) -> str:
+        return next((clip(v) for key in keys if isinstance(v := found.get(key), str)), "")
+
+    done = run.exists("report.html") or name == "result.json"
+    return RunRecord(
+        kind=KINDS[name],
+        state=State.FINISHED if done else State.UNFINISHED,
+        model=text("model_name", "model", "arch"),
+        model_spec=_spec(text("model", "arch")),
+        data=_spec(text("data")),
+        plan=text("slug", "recipe", "method", "kind"),
+    )
+
+
+def _kind_of(config: _Config) -> str:
+    """`attack`, `certify` or `detect` where all methods are of that room; else `audit`."""
+    rooms = {method.room for method in config.methods.values()}
+    return rooms.pop() if len(rooms) == 1 and rooms <= {"attack", "certify", "detect"} else "audit"
+
+
+def _parse(run: RunDir, name: str, model: type[M]) -> M:
+    return validate(model, parse_json(run.read(name), f"{run}: {name}", RunError), f"{run}: {name}", RunError)
