@@ -25,12 +25,12 @@ def serve(
 
     Needs the extra serve.
     """
-    from unshaken.serve.site.part import open_site, site_part
+    from unshaken.serve.site.part import open_site, site_parts
 
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
         listen(
-            [site_part(site)],
+            site_parts(site),
             site.store,
             readers=split_names(readers),
             host=host,
