@@ -172,3 +172,24 @@ def address(request) -> str:
     if request.param == "postgresql":
         return request.getfixturevalue("database")
     return f"sqlite:///{request.getfixturevalue('quick_folder')}/reviews.db"
+
+
+@pytest.fixture
+def open_tab(browser: Any, served: str) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the server `served`, which the tests define, at a size; notes what goes wrong."""
+    contexts = []
+
+    def open_it(path: str, *, width: int = 1280, **more: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 844}, base_url=served, **more)
+        contexts.append(context)
+        tab, troubles = context.new_page(), list[str]()
+        tab.set_default_timeout(10_000)
+        tab.on("console", lambda m: troubles.append(m.text))
+        tab.on("pageerror", lambda e: troubles.append(str(e)))
+        tab.on("request", lambda r: troubles.append(r.url) if not r.url.startswith((served, "data:")) else None)
+        tab.goto(path)
+        return tab, troubles
+
+    yield open_it
+    for context in contexts:
+        context.close()
