@@ -16,7 +16,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "docstrings",
     "pages",
+    "quick_references",
 ]
+toc_object_entries = False  # the navigation of each page would hold every function of the API
 exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300

@@ -81,21 +81,21 @@ def tests_of(path: Path) -> tuple[list[str], list[str]]:
     return own, [f"tests/{inside.parts[0]}", "tests/battery"]
 
 
-def falls(python: str, where: list[str], keyword: str | None, timeout: float) -> bool:
-    """Whether a test falls; false where there is none."""
+def falls(python: str, where: list[str], keyword: str | None, timeout: float) -> str:
+    """`fell` where a test falls, `time` where the tests do not end; empty where all pass, and where there is none."""
     if not where:
-        return False
+        return ""
     command = [python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *where]
     command += ["-k", keyword] if keyword else []
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        return True
-    return done.returncode not in (0, 5)
+        return "time"
+    return "" if done.returncode in (0, 5) else "fell"
 
 
 def judge(python: str, path: Path, mutation: Any, timeout: float) -> dict[str, Any]:
-    """What became of a mutant: the tests that fell, or `survived`."""
+    """What became of a mutant: the tests that fell, and how; or `survived`."""
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
 
@@ -107,10 +107,20 @@ def judge(python: str, path: Path, mutation: Any, timeout: float) -> dict[str, A
         "room": (room, None, 10 * timeout),
     }
     with use_mutation(path, operator, mutation.occurrence) as (before, after):
-        fate = next((stage for stage, asked in stages.items() if falls(python, *asked)), "survived")
+        fate, how = next(
+            ((stage, how) for stage, asked in stages.items() if (how := falls(python, *asked))), ("survived", "")
+        )
     line = mutation.start_pos[0]
     old, new = (text.splitlines()[line - 1].strip() for text in (before, after))
-    return {"file": str(path), "line": line, "operator": mutation.operator_name, "old": old, "new": new, "by": fate}
+    return {
+        "file": str(path),
+        "line": line,
+        "operator": mutation.operator_name,
+        "old": old,
+        "new": new,
+        "by": fate,
+        "how": how,
+    }
 
 
 def draws(folders: list[str], seed: int) -> Iterator[tuple[Path, Any]]:
@@ -134,7 +144,9 @@ def summary(file: Path) -> None:
     for folder, count in sorted(by.items()):
         print(f"{folder:32s} {count['fell']:4d} of {count.total():4d} fell")
     fell = sum(c["fell"] for c in by.values())
-    print(f"{'all':32s} {fell:4d} of {len(rows):4d} fell: {fell / max(1, len(rows)):.1%}")
+    late = sum(row.get("how") == "time" for row in rows)
+    share = fell / max(1, len(rows))
+    print(f"{'all':32s} {fell:4d} of {len(rows):4d} fell: {share:.1%}; {late} of them by the time limit")
     for row in rows:
         if row["by"] == "survived":
             print(f"  {row['file']}:{row['line']}: {row['old']}  ->  {row['new']}")

@@ -13,6 +13,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is first imported
 
+pytest_plugins = ["pytester"]
+
 ALLOWED_SKIPS = (
     "no CUDA device",
     "no MPS device",

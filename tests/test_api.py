@@ -8,6 +8,7 @@ import typing
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -15,6 +16,7 @@ import unshaken
 from unshaken import api, detect
 from unshaken.api.options import Options, RunOptions
 from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.data import subset
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
 from unshaken.models.networks.small import SmallNet
@@ -149,6 +151,30 @@ def test_mode_and_budget_become_parameters(options, params, monkeypatch):
     )
     unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
     assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]
+
+
+def test_a_run_is_not_resumed_with_other_masks(tmp_path):
+    """Masks decide the rows of an edit as the images do: by what is in the files, not by their folder's name."""
+    (folder := tmp_path / "masks").mkdir()
+    data = unshaken.load_data("demo")
+
+    def write(columns):
+        for name in [data.ids[i] for i in subset(data, 3, 0)]:
+            mask = Image.new("L", (28, 28))
+            mask.paste(255, (4, 4, columns, 20))
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            mask.save((folder / name).with_suffix(".png"))
+
+    def audit(**options):
+        plan = [{"method": "background-grey", "params": {"masks": str(folder)}}]
+        return unshaken.audit("demo:standard", "demo", plan, limit=3, out=tmp_path / "run", **options)
+
+    write(20)
+    audit()
+    audit(resume=True)
+    write(21)
+    with pytest.raises(RunError, match=r"another configuration \(further_models: the content of '.*masks' is another"):
+        audit(resume=True)
 
 
 def test_a_run_is_not_resumed_with_another_surrogate(tmp_path):

@@ -41,24 +41,31 @@ EXPORTS = {
     "InputTransform KnowledgeDistillation LayerHeadsRecipe Mart MaskedAutoencoding MixingNetwork Mixture Mixup MoCo "
     "MultiResolution NFgsm NaTraTraining Noise Noise2Net NoiseSelfRegression NormalisedSoftmax PLS PLSLSA PLSLSAPlus "
     "PixMix Proximal Purify RCAL RepresentationConsistency RepresentationTuning SCE SimCLR SmallLossSelection "
-    "SmoothAdv TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
+    "SmoothAdv SwAV TAP Temperature TestTimeAugmentation ThreeHeads TrAct Trades Triplet VIAT WorstClass",
     "unshaken.labels": "AUM ConfidenceWeightedEntropy ConfidentLearning EarlyLearning Evidence Finder ImageBoxes "
     "KNNAgreement LabelScores LinearSeparation NormalizedMargin Probabilities SelfConfidence SmallLoss find_boxes "
     "find_masks find_multi_label",
+    "unshaken.tasks.image_text": "BASELINES AppendText ChangeBoth ChangeImage ClassCaptionVectors Dilution Floors "
+    "FusionClassifier FusionHead FusionTraining ImageFeatureMemory ImageTextReport ImageTextSet "
+    "InsertionWriter MaskedModel MatchScore Material ModelWriter PerturbText Relevance "
+    "TemplateWriter TopicModel describe_pictures evaluate filler fit_fusion gather_material "
+    "image_keywords keywords mislead_loss nearest_texts read_samples soft_words table_lines "
+    "tag_keywords text_keywords write_repeats write_urls written_by",
     "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
     "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
-    "SentenceEncoder TwoTower as_collection evaluate image_vectors load_encoder "
+    "SentenceEncoder TwoTower as_collection attack_queries evaluate image_vectors load_encoder "
     "measure_queries perturb rank_images rank_queries read_collection read_qrels "
     "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
     "write_run",
-    "unshaken.stress": "BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror BackgroundNoise "
-    "BackgroundRandom BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction CheckerboardCutout "
-    "CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation DefocusBlur ElasticTransform "
-    "FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur Handmake ImpulseNoise InverseSparkles "
-    "IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus ObjectDirection ObjectPosition ObjectSize "
-    "Overexposure Painting PatchCorruption PerlinNoise PhaseNoise PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate "
-    "Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch Snow Sparkles Spatter SpeckleNoise Tattoo "
-    "Translation TransverseChromaticAbberation Underexposure Weather XyMotionBlur ZMotionBlur ZoomBlur",
+    "unshaken.stress": "BackgroundAdversarial BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror "
+    "BackgroundNoise BackgroundRandom BitError BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "
+    "CheckerboardCutout CircularMotionBlur CocentricSineWaves ColorQuant Contour Contrast CyclicTranslation "
+    "DefocusBlur ElasticTransform FarFocus Flash Fog Fog3D Frost GaussianBlur GaussianNoise GlassBlur H265ABR H265CRF "
+    "Handmake ImpulseNoise InverseSparkles IsoNoise JpegCompression Lines LowLight MotionBlur NearFocus "
+    "ObjectDirection ObjectPosition ObjectSize Overexposure Painting PatchCorruption PerlinNoise PhaseNoise "
+    "PinchAndTwirl Pixelate PlasmaNoise Ripple Saturate Scramble ShotNoise Silhouette SingleFrequencyGreyscale Sketch "
+    "Snow Sparkles Spatter SpeckleNoise Tattoo Translation TransverseChromaticAbberation Underexposure Untile Weather "
+    "XyMotionBlur ZMotionBlur ZoomBlur",
 }
 
 

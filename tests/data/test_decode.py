@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from unshaken.core.classifier import View
+from unshaken.core.classifier import PADDING, View
 from unshaken.data import BadSample, decode, load_data
 from unshaken.data.decode import BadImage, cut, looks_like, open_image, pixels_of
 from unshaken.data.modes import grey_or_rgb
@@ -194,6 +194,17 @@ def test_size_takes_the_place_of_the_views_cut_and_mode_comes_before_its_channel
     assert got.shape == (8, 8, 3)
     assert (got[..., 0] == got[..., 2]).all()
     assert pixels_of(image, view=View(8, 8, channels=1)).shape == (8, 8, 1)
+
+
+def test_a_letterbox_keeps_the_proportions_and_is_grey_around(make):
+    image = Image.fromarray(make.noise(20, 40))
+    got = pixels_of(image, view=View(32, 30, fit="letterbox"))
+    assert got.shape == (32, 30, 3)
+    small = np.asarray(image.resize((30, 15), Image.Resampling.BILINEAR))
+    assert (got[8:23] == small).all()
+    assert (got[:8] == PADDING).all()
+    assert (got[23:] == PADDING).all()
+    assert (pixels_of(Image.new("L", (10, 10)), view=View(4, 8, fit="letterbox"))[:, 0] == PADDING).all()
 
 
 def test_luminance_is_that_of_rec_601():

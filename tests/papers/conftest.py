@@ -335,6 +335,10 @@ TINY: dict[str, Tiny] = {
         patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
+    "clip-holistic": Tiny(
+        "images=60,passes=60,tuning=60,test=24,choosing=16,encoder=hashed-pieces,seeds=1", make_tints, "tuning=120",
+        patches={"unshaken.papers.clip_holistic.experiment.OTHERS": ()},
+    ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
@@ -344,11 +348,19 @@ TINY: dict[str, Tiny] = {
             "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
+    "coco-o": Tiny(
+        "seeds=2,scenes=10,tested=6,garments=6,steps=2+3,batch_size=5,width=16,layer=body.0", make_rows, "batch_size=4",
+        model=untrained_cnn(4),
+    ),
     "crlnet": Tiny(
         "base=16,supports=3,queries=3,channels=8,hidden=8,steps=2,pairs=4,episodes=4,seeds=2",
         partial(make_tints, train=24, test=36, side=16, classes=4), "steps=3", model=untrained_cnn(4),
     ),
     "crop-selection": Tiny("photos=40", lambda folder: "demo", "photos=39", model=lambda folder: "demo:standard"),
+    "cross-modal-dilution": Tiny(
+        "seeds=2,images=120,samples=60,test=30,epochs=1,steps=20,candidates=3", make_tints, "candidates=4",
+        model=lambda folder: "hashed-pieces",
+    ),
     "crossmax-ensemble": Tiny(
         "photos=20,images=160,epochs=2,seeds=1,steps=3,system_images=160,system_epochs=1,system_photos=6,"
         "system_steps=2,draws=2",
@@ -516,6 +528,12 @@ TINY: dict[str, Tiny] = {
     "tract": Tiny(
         "train=200,test=27,choosing=13,epochs=3,rates=0.05+0.2,adam_rates=0.002+0.01,vit_epochs=1,vit_rates=0.001,"
         "seeds=2", make_tints, "ridge=0.2",
+    ),
+    "uncurated-pretraining": Tiny(
+        "images=96,epochs=1,batch=16,prototypes=4,sources=parquet:{folder}/tints.parquet?split=train|"
+        "parquet:{folder}/tints.parquet?split=test&size=16,transfer=parquet:{folder}/tints.parquet,domains=train|test,"
+        "probe=40,test=20,copied=3,seeds=2",
+        partial(make_tints, train=240, classes=6), "copied=4", needs=("sklearn",),
     ),
     "unsafebench": Tiny(
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"

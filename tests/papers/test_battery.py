@@ -29,6 +29,7 @@ from unshaken.run.store import RunDir
 
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
 CHOOSING = {
+    "clip-holistic",
     "detection-suite",
     "early-learning-regularization",
     "adaptive-smoothing",

@@ -67,6 +67,12 @@ def test_another_configuration_is_refused_with_the_difference(run, change, words
     assert "choose another --out" in str(caught.value)
 
 
+def test_what_was_named_and_has_another_content_is_named_again(run):
+    before = config(further_models={"demo": "x", "masks": "1"})
+    with pytest.raises(RunError, match=r"\(further_models: the content of 'masks' is another one\)"):
+        check_same(run, before, config(further_models={"demo": "x", "masks": "2"}))
+
+
 def test_two_differences_are_both_named(run):
     with pytest.raises(RunError, match=r"\(seed: 0 there, 1 now; shard_size: 4 there, 5 now\)"):
         check_same(run, config(), config(seed=1, shard_size=5))

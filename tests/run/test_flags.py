@@ -212,6 +212,8 @@ def test_no_doubt_lacks_a_test():
     elsewhere |= {
         "assumed-depth",
         "assumed-object",
+        "lost-frame",
+        "no-guide",
         "weak-substitute",
         "no-oracle",
         "unfit-oracle",

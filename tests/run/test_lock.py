@@ -17,7 +17,8 @@ from tests.processes import SERVER, process
 from tests.run.writer import write_when_told
 from unshaken.core.errors import RunError
 from unshaken.run import RunDir
-from unshaken.run.lock import NAME, STALE_SECONDS, locked
+from unshaken.run.lock import NAME, locked
+from unshaken.run.owner import STALE_SECONDS
 
 
 @pytest.fixture(params=["local", "memory"])

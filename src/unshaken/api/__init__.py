@@ -13,6 +13,7 @@ from unshaken.api.generate import GenerateResult, fit_generator, sample_generato
 from unshaken.api.generate_measure import measure_generated
 from unshaken.api.generate_set import generate_set
 from unshaken.api.harden import harden
+from unshaken.api.holistic import Holistic, holistic
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
 from unshaken.api.natural import NaturalDirections, find_natural_directions
@@ -27,6 +28,7 @@ __all__ = [
     "ExplainResult",
     "FoolResult",
     "GenerateResult",
+    "Holistic",
     "NaturalDirections",
     "Options",
     "RepairResult",
@@ -46,6 +48,7 @@ __all__ = [
     "fool",
     "generate_set",
     "harden",
+    "holistic",
     "mark",
     "measure_generated",
     "plan_repair",

@@ -10,6 +10,7 @@ from torch import nn
 
 from unshaken.api.job import default_out, prepare_run
 from unshaken.api.options import Options, RunOptions
+from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
@@ -87,7 +88,9 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     if options.gates:  # they are of the second run
         lines = load_plan(plan)
         check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
-    robust = run_plan("demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None))
+    robust = run_plan(
+        "demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None, register=None)
+    )
     beside = [str(robust.run).removeprefix(f"{out}/")]
     return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
 
@@ -103,12 +106,13 @@ def run_plan(
 ) -> Audit:
     """Run a plan and write its report: what every verb with one model and one data set ends in."""
     run = RunDir(options.out or default_out(model, data, name or plan))
-    baseline = check_gates_early(options)
+    baseline, log = check_gates_early(options), open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
     check_gates_planned(job, options)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
+    log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
 

@@ -12,6 +12,7 @@ from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.job import as_list
 from unshaken.api.options import Options, RunOptions
 from unshaken.api.screening import screen_run
+from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
@@ -53,10 +54,11 @@ def detect(
         options: see `Options`.
     """
     chosen = Options(**options)
-    baseline = check_gates_early(chosen)
+    baseline, log = check_gates_early(chosen), open_log(chosen, model)
     run = screen_run(
         model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
     )  # fmt: skip
     made = make_report(run, baseline=baseline, gates=chosen.gates)
+    log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)

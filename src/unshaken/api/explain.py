@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unshaken.api.explain_inputs import CONTROL, ExplainInputs, Request, load
-from unshaken.api.explain_maps import MapsOf, MapWork
+from unshaken.api.explain_inputs import CONTROL, Request, load
+from unshaken.api.explain_maps import MapsOf
+from unshaken.api.explain_processes import make_maps, map_work
 from unshaken.api.job import default_out
 from unshaken.api.options import Options
 from unshaken.core.consent import of_arguments
@@ -24,9 +25,11 @@ from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.explain.engine.record import RECORD, ExplainRecord, MethodRecord
 from unshaken.explain.engine.rows import table_rows
-from unshaken.report.explain_page import write_explain_report
+from unshaken.report.explain_page import explain_page, write_explain_report
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir
 from unshaken.run.config import provenance
+from unshaken.run.engine import LOCAL, read_engine
 from unshaken.run.lock import locked
 from unshaken.run.tensor_file import TensorFile
 
@@ -47,6 +50,9 @@ class ExplainResult:
     run: RunDir
     record: ExplainRecord
 
+    def _repr_html_(self) -> str:
+        return render_notebook(explain_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
+
 
 @of_arguments
 def explain(
@@ -66,6 +72,7 @@ def explain(
     device: str = "auto",
     batch_size: int | Literal["auto"] = "auto",
     workers: int | None = None,
+    engine: str = "local",
     download: bool = False,
 ) -> ExplainResult:
     """Explain the decisions of a model by maps, or analyse its units, filters, biases and data.
@@ -86,6 +93,8 @@ def explain(
         device: `auto`, `cpu`, `cuda`, `mps`.
         batch_size: images in one pass at most, or `auto`.
         workers: threads that decode.
+        engine: who makes maps: `local`, this process; `local:N`, N processes of this machine; `ray`, the workers of a
+            cluster. Analyses are made by this process.
         download: whether model and data may be fetched.
 
     Raises:
@@ -96,14 +105,20 @@ def explain(
     """
     options = Options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
-        save_examples=keep_maps, download=download,
+        save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip
     request = Request.of(methods, model, data, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
     run = RunDir(out or default_out(request.models[0], request.data, next(iter({**request.analyses, **request.maps}))))
-    with locked(run):
+    with locked(run) as lock:
         loaded = load(request)
         record = _begin(run, loaded.settings(request), resume=resume)
-        _make_maps(run, request, loaded, record)
+        work = map_work(run, request, loaded)
+        if work is not None:
+            if read_engine(engine) != LOCAL:
+                make_maps(work, request, loaded.settings(request), lock)
+            for name, method in request.maps.items():
+                record.found[name] = _entry(method, "attribution", work.run_method(MapsOf(name, method)))
+            _compare(run, record, request.maps, list(request.metrics))
         for name, analysis in request.analyses.items():
             if name not in record.found:
                 record.found[name] = _entry(analysis, analysis.group, _findings(run, name, analysis, loaded.subject))
@@ -114,19 +129,6 @@ def explain(
         record.write(run)
         write_explain_report(run)
     return ExplainResult(run, record)
-
-
-def _make_maps(run: RunDir, request: Request, loaded: ExplainInputs, record: ExplainRecord) -> None:
-    """Maps by each method, then each beside the control and beside each other."""
-    if not request.maps or loaded.inputs is None:
-        return
-    work = MapWork(
-        run, loaded.inputs, loaded.subject, request.metrics, loaded.truth, request.explained,
-        request.options.save_examples,
-    )  # fmt: skip
-    for name, method in request.maps.items():
-        record.found[name] = _entry(method, "attribution", work.run_method(MapsOf(name, method)))
-    _compare(run, record, request.maps, list(request.metrics))
 
 
 def _findings(run: RunDir, name: str, analysis: Analysis, subject: Subject) -> dict[str, Any]:

@@ -102,17 +102,48 @@ class MapWork:
             ParameterError: a metric or `explained` needs what the data does not have.
             DataError: a map is not finite.
         """
+        self.check()
+        with track(f"explain {maps.name}", len(self.subject.indices)) as task:
+            for shard in range(self.shards):
+                self.run_shard(maps, shard)
+                task.advance(self.samples(shard))
+        return self.summary(maps)
+
+    def check(self) -> None:
+        """Refuse what needs what is not there.
+
+        Raises:
+            ParameterError: a metric or `explained` does.
+        """
         if self.explained == "label" and self.inputs.dataset.labels is None:
             raise ParameterError("explained='label' needs labels, and the data has none")
         self.truth.check(self.metrics, self.inputs.dataset.labels is not None)
-        indices = self.subject.indices
-        with track(f"explain {maps.name}", len(indices)) as task, evaluating(self.inputs.classifier):
-            for shard, start in enumerate(range(0, len(indices), SHARD)):
-                part = indices[start : start + SHARD]
-                if not self.run.has_rows("attributions", maps.name, shard):
-                    self._shard(maps, shard, [int(i) for i in part], kept=start < self.kept or self.kept < 0)
-                task.advance(len(part))
-        return self._summary(maps.name, maps.method.remarks)
+
+    @property
+    def shards(self) -> int:
+        """How many shards the samples make."""
+        return -(-len(self.subject.indices) // SHARD)
+
+    def samples(self, shard: int) -> int:
+        """How many samples a shard has."""
+        return min(SHARD, len(self.subject.indices) - shard * SHARD)
+
+    def is_whole(self, maps: MapsOf, shard: int) -> bool:
+        """Whether the rows of a shard are there."""
+        return self.run.has_rows("attributions", maps.name, shard)
+
+    def run_shard(self, maps: MapsOf, shard: int) -> None:
+        """Make and judge the maps of one shard's samples, unless their rows are there.
+
+        Raises:
+            DataError: a map is not finite.
+        """
+        if self.is_whole(maps, shard):
+            return
+        start = shard * SHARD
+        indices = [int(i) for i in self.subject.indices[start : start + SHARD]]
+        with evaluating(self.inputs.classifier):
+            self._shard(maps, shard, indices, kept=start < self.kept or self.kept < 0)
 
     def _shard(self, maps: MapsOf, shard: int, indices: list[int], *, kept: bool) -> None:
         """One shard: maps, then the rows of each metric, and last those of the method: they say that it is whole."""
@@ -178,8 +209,9 @@ class MapWork:
         rows = table_rows("map_metrics", maps.name, maps.method.info.name, columns)
         self.run.write_rows(rows, "map_metrics", f"{maps.name}-{name}", shard)
 
-    def _summary(self, name: str, remarks: tuple[str, ...]) -> dict[str, Any]:
+    def summary(self, maps: MapsOf) -> dict[str, Any]:
         """What the record says of a method, from its rows and its own remarks alone."""
+        name, remarks = maps.name, maps.method.remarks
         table = self.run.rows("attributions", ["id", "condition", "constant", "forwards", "backwards", "error"])
         rows = table.filter(pc.equal(table["condition"], name))
         bad = rows.filter(pc.is_valid(rows["error"]))

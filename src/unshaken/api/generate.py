@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from unshaken.generate.generator import Generator
 from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.rows import generated_rows
 from unshaken.generate.saved import load_generator, save
+from unshaken.generate.throughput import Throughput
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.write import write_images_report
@@ -153,17 +155,20 @@ def sample_generator(
     folder = None if out is None else RunDir(out)
     if folder is not None and folder.exists(RECORD):
         raise RunError(f"{out}: holds generated images already; choose another --out")
-    diffusion = load_generator(model).to(choose_device(device))
+    place = choose_device(device)
+    diffusion = load_generator(model).to(place)
     if classes is not None and not diffusion.classes:
         raise ParameterError(f"{model} was trained without classes: leave classes out")
     labels = None
     if diffusion.classes:
         wanted = torch.tensor(list(range(diffusion.classes)) if classes is None else list(classes))
         labels = wanted[torch.arange(n) % len(wanted)]
+    began = time.perf_counter()
     images = diffusion.sample(n, steps=steps, seed=seed, labels=labels, guidance=guidance, batch_size=batch_size).cpu()
+    speed = Throughput(n, time.perf_counter() - began, diffusion.usual_steps if steps is None else steps, place)
     if folder is not None:
         about = {"model": str(model), "method": diffusion.kind, "n": n, "seed": seed, "guidance": guidance}
-        _write(folder, images, labels, {"schema": 1, **about, "steps": steps})
+        _write(folder, images, labels, {"schema": 1, **about, "steps": steps}, speed)
     return GenerateResult(images, labels, folder)
 
 
@@ -196,7 +201,7 @@ def images_in_memory(
     return torch.cat(images), torch.cat(labels) if labels else None, tuple(ids)
 
 
-def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[str, Any]) -> None:
+def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[str, Any], speed: Throughput) -> None:
     """The PNG files, rows and report, then the record."""
     names = list[str]()
     for i, image in enumerate(images):
@@ -205,8 +210,9 @@ def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[s
         names.append("/".join(place))
     condition = Condition(record["method"], record["method"])
     part = generated_rows(condition, images, labels, names)
-    folder.write_rows(table_of(part), part.table, condition.id, 0)
+    for one in (part, speed.to_rows(condition)):
+        folder.write_rows(table_of(one), one.table, condition.id, 0)
     if part.flags:
         write_flags(folder, condition.id, 0, list(part.flags))
     write_images_report(folder)
-    folder.write_json({**record, "images": names}, RECORD)
+    folder.write_json({**record, "images": names, "speed": speed.to_json()}, RECORD)

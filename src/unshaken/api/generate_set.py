@@ -21,6 +21,8 @@ from unshaken.generate.generator import Generator
 from unshaken.generate.labelled_set import write_labelled_set
 from unshaken.generate.saved import load_generator
 from unshaken.models import load_model
+from unshaken.report.generated_set import write_set_record
+from unshaken.run import RunDir
 
 
 @keywords()
@@ -44,6 +46,9 @@ def generate_set(
     download: bool = False,
 ) -> GeneratedSet:
     """Make a labelled set by a generator that `fit_generator` wrote, and write it as one parquet file.
+
+    Beside FILE.parquet stand FILE.generated.json and a page, FILE.generated.html: the same facts, and how many images a
+    second were made, which is no part of the set.
 
     Place i is of class `classes[i % len(classes)]`. What a filter refuses is drawn again for its place, under the next
     free number. Image number j follows from the seed and j, so that the same arguments give the same bytes.
@@ -97,7 +102,7 @@ def generate_set(
         judge = load_model(filter_model, download=download).to(chosen).eval()
 
         def unsure(images: Tensor, given: Tensor) -> Tensor:
-            share = predicted(judge, images, batch_size)
+            share = predicted(judge, images.to(chosen), batch_size).cpu()
             if int(given.max()) >= share.shape[1]:
                 raise ParameterError(f"{filter_model} has {share.shape[1]} classes, class {int(given.max())} is needed")
             return share.gather(1, given[:, None])[:, 0] < confidence
@@ -122,6 +127,9 @@ def generate_set(
             "condition": [condition] * n,
         }  # fmt: skip
         write_labelled_set(out, made.images, made.labels, columns, about)
+        counts = {str(k): int((made.labels == k).sum()) for k in sorted({*wanted})}
+        record = {"schema": 1, "file": Path(out).name, **about, "by_class": counts, "speed": made.speed.to_json()}
+        write_set_record(RunDir(Path(out).parent), Path(out).stem, record)
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.api.tracking import log_training
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import of_arguments
@@ -60,7 +61,8 @@ def harden(
         nodes: machines.
         workers: threads that decode.
         download: whether model and data may be fetched.
-        track: tell each epoch to MLflow (a folder or a tracking URI), or write event files (`tensorboard:DIR`).
+        track: log each epoch, and at the end files and model, to MLflow (a folder or a tracking URI), Weights & Biases
+            (`wandb:PROJECT`) or event files (`tensorboard:DIR`).
         validation: figure in [0, 1] of a classifier on the held-out images; it chooses the checkpoint in the place of
             the option `select`, and the starting weights are a candidate.
         reference: figures of the starting weights in the place of those on held-out images, which they know.
@@ -92,6 +94,7 @@ def harden(
     )
     if done.result:  # the first of several processes has it
         write_training_report(done.run)
+        log_training(track, done.run)
     return done
 
 

@@ -19,7 +19,7 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
-from unshaken.data.dataset import file_mark
+from unshaken.data.content import content_mark
 from unshaken.data.first import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
@@ -30,8 +30,9 @@ from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
 from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
+from unshaken.run.engine import read_engine
 from unshaken.run.label_record import LabelRecord
-from unshaken.run.plan import PLANS, further_files, further_models, prepare
+from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
@@ -130,7 +131,8 @@ def prepare_run(
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
         search=search_copy(classifier, inputs.images) if options.eot == 1 and task is CLASSIFICATION else None,
-        engine=options.engine,
+        engine=read_engine(options.engine),
+        shared=options.share,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
         task=task,
     )
@@ -207,7 +209,8 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         provenance=provenance(),
         further_models={
             **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
-            **{name: str(file_mark(Path(name))[-1]) for name in further_files(plan)},
+            **{name: content_mark(Path(name)) for name in further_files(plan)},
+            **{spec: as_dataset(spec, download=options.download).fingerprint for spec in further_data(plan)},
         },
         methods=record_methods(plan),
         steps=record_steps(plan),

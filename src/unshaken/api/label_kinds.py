@@ -19,7 +19,8 @@ from unshaken.labels.find.boxes import BoxScores, find_boxes
 from unshaken.labels.find.masks import MaskScores, find_masks
 from unshaken.labels.find.multi_label import MultiLabelScores, find_multi_label
 from unshaken.measure.statistics.columns import Flags
-from unshaken.report.label_kinds_page import write_kinds_report
+from unshaken.report.label_kinds_page import kinds_page, write_kinds_report
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
@@ -46,6 +47,9 @@ class KindResult:
     ids: tuple[str, ...]
     found: MultiLabelScores | BoxScores | MaskScores
     record: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return render_notebook(kinds_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 def find_labels_of_kind(

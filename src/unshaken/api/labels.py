@@ -26,7 +26,8 @@ from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
-from unshaken.report.labels_page import write_labels_report
+from unshaken.report.labels_page import labels_page, write_labels_report
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
@@ -55,6 +56,9 @@ class LabelsResult:
     ids: tuple[str, ...]
     found: dict[str, LabelScores]
     record: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return render_notebook(labels_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 @of_arguments

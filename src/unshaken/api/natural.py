@@ -22,6 +22,7 @@ from unshaken.generate.latent.label_filter import MOST_CHANGED, changed_shares, 
 from unshaken.generate.latent.loading import load_latent_generator
 from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
 from unshaken.models import load_model
+from unshaken.report.render.notebook import pictures_card
 from unshaken.run.store import RunDir
 
 DRAWN, COLUMNS = 3, (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -43,6 +44,11 @@ class NaturalDirections:
     statistics: dict[str, Tensor]
     grid: Tensor
     images: int
+
+    def _repr_html_(self) -> str:
+        kept = int(self.directions.kept.sum())
+        title = f"{kept} of {len(self.directions.kept)} directions kept, on {self.images:,} images"
+        return pictures_card(title, self.grid[None].mul(255).round().byte().cpu(), side=512)
 
     def table(self) -> list[dict[str, object]]:
         """One record a direction: eigenvalue, scale, share of changed classes, whether it is kept, its statistic."""

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
-from unshaken.run.ray_engine import load_ray
+from unshaken.run.engine import read_engine
 
 LONGEST_NAME = 100
 """Characters of a model's name in reports."""
@@ -30,7 +30,10 @@ class Options:
             counts when it fools most of as many fresh passes.
         precision: `fp32`, or `bf16` for the search of attacks; every judgement is float32.
         batch_size: images in one pass at most, or `auto`; halved when memory runs out.
-        engine: `local`: this process; `ray`: the workers of a Ray cluster (extra `ray`).
+        engine: `local`: this process; `local:4`: four processes of this machine; `ray`: the workers of a Ray cluster
+            (extra `ray`).
+        share: work on the run of `out` together with other processes and machines that see it, each with the same call:
+            a shard is done by one of them.
         gates: such as `clean.accuracy >= 0.9`.
         baseline: a run to compare with.
         save_examples: pictures kept a condition; -1 for all.
@@ -38,6 +41,10 @@ class Options:
         workers: threads that decode; default the number of cores.
         strict_batch: fail instead of halving the batch size.
         name: of the model in reports and comparisons; default its SPEC or class.
+        track: log the finished run to MLflow (a folder or a tracking URI), Weights & Biases (`wandb:PROJECT`) or
+            event files (`tensorboard:DIR`).
+        register: `NAME@ALIAS` in the registry of models there: a new version, and the alias moves to it only if all
+            gates held.
     """
 
     limit: int | None = None
@@ -50,6 +57,7 @@ class Options:
     precision: Literal["fp32", "bf16"] = "fp32"
     batch_size: int | Literal["auto"] = "auto"
     engine: str = "local"
+    share: bool = False
     gates: Sequence[str] = ()
     baseline: str | Path | None = None
     save_examples: int = 20
@@ -57,12 +65,13 @@ class Options:
     workers: int | None = None
     strict_batch: bool = False
     name: str | None = None
+    track: str | None = None
+    register: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ("local", "ray"):
-            raise ParameterError(f"engine {self.engine!r} is not one of local, ray")
-        if self.engine == "ray":
-            load_ray()
+        read_engine(self.engine)
+        if self.share and self.out is None:
+            raise ParameterError("a shared run needs an --out that all processes see")
         for name, number, least, most in (
             ("limit", self.limit, 1, LARGEST_SEED),
             ("seed", self.seed, 0, LARGEST_SEED),
@@ -96,6 +105,7 @@ class RunOptions(TypedDict, total=False):
     precision: Literal["fp32", "bf16"]
     batch_size: int | Literal["auto"]
     engine: str
+    share: bool
     gates: Sequence[str]
     baseline: str | Path | None
     save_examples: int
@@ -103,3 +113,5 @@ class RunOptions(TypedDict, total=False):
     workers: int | None
     strict_batch: bool
     name: str | None
+    track: str | None
+    register: str | None

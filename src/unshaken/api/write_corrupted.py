@@ -16,6 +16,7 @@ from unshaken.core.classifier import View
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.notebook import facts_card
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
@@ -46,6 +47,10 @@ class WrittenCorruptions:
     layout: Layout
     corruptions: tuple[str, ...]
     samples: int
+
+    def _repr_html_(self) -> str:
+        facts = {"corruptions": ", ".join(self.corruptions), "samples": f"{self.samples:,}", "data": self.spec}
+        return facts_card(f"Corrupted images in {self.folder}", facts)
 
     @property
     def spec(self) -> str:

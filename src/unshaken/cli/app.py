@@ -12,6 +12,7 @@ import typer
 from unshaken.cli import (
     attack,
     audit,
+    card,
     certify,
     compare,
     corrupt,
@@ -23,6 +24,7 @@ from unshaken.cli import (
     harden,
     labels,
     papers,
+    plan,
     query,
     report,
     serve,
@@ -84,6 +86,7 @@ for name, command in {
     "corrupt": corrupt.corrupt,
     "fool": fool.fool,
     "serve": serve.serve,
+    "card": card.card,
 }.items():
     app.command(name, epilog=epilog(name))(command)
 app.add_typer(detect.app, name="detect")
@@ -91,6 +94,7 @@ app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
 app.add_typer(labels.app, name="labels")
 app.add_typer(papers.app, name="papers")
+app.add_typer(plan.app, name="plan")
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options.shared import Json, Track
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
@@ -29,6 +29,25 @@ def compare(
             metavar="DIR", help="Folder for the comparison page. Default: beside the last run.", show_default=False
         ),
     ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family",
+            metavar="DIR",
+            help="Run of a baseline detector; effective robustness is measured from the line through all. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    slope: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="Slope of that line, through 0, in the place of a family. Default: 0.45.",
+            show_default=False,
+        ),
+    ] = None,
+    track: Track = None,
     json: Json = False,
 ) -> int:
     """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
@@ -36,7 +55,7 @@ def compare(
     from unshaken.report import write_comparison
     from unshaken.run import RunDir
 
-    result = api.compare(*directories)
+    result = api.compare(*directories, family=family or (), slope=slope, track=track)
     place = out or beside_last(directories)
     page = write_comparison(RunDir(place), result)
     if json:

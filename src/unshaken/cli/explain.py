@@ -8,6 +8,7 @@ import typer
 
 from unshaken.cli.options import explain as opt
 from unshaken.cli.options.detectors import BatchSize, Device, Limit, Seed, Workers
+from unshaken.cli.options.run import Engine
 from unshaken.cli.options.shared import AllowCode, Download, Json
 from unshaken.cli.outcome import BAD_SAMPLES, FEW
 from unshaken.cli.progress import progress
@@ -35,6 +36,7 @@ def explain(
     resume: opt.Resume = False,
     batch_size: BatchSize = None,
     workers: Workers = None,
+    engine: Engine = "local",
     device: Device = "auto",
     download: Download = False,
     allow_code: AllowCode = None,
@@ -63,7 +65,8 @@ def explain(
         result = api.explain(
             names, model, data, metrics=metric or (),
             boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
-            resume=resume, batch_size=batch_size or "auto", workers=workers, device=device, download=download,
+            resume=resume, batch_size=batch_size or "auto", workers=workers, engine=engine, device=device,
+            download=download,
         )  # fmt: skip
     record = result.record
     if json:

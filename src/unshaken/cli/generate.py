@@ -156,10 +156,15 @@ def dataset_(
         )  # fmt: skip
     if json:
         leaked = [{"number": number, "copy_of": name} for number, name in made.leaked]
-        print_json({"file": out, "n": n, "drawn": made.drawn, "refused": made.refused, "leaked": leaked})
+        print_json(
+            {
+                "file": out, "n": n, "drawn": made.drawn, "refused": made.refused, "leaked": leaked,
+                "speed": made.speed.to_json(),
+            }
+        )  # fmt: skip
     else:
         refused = ", ".join(f"{name} {count}" for name, count in made.refused.items())
-        print_line(f"labelled set: {out} ({n} images, {made.drawn} drawn; refused: {refused})")
+        print_line(f"labelled set: {out} ({n} images, {made.drawn} drawn; refused: {refused}); {made.speed}")
     return 0
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,15 @@ from unshaken.core.errors import ModelError, did_you_mean
 HALF = (torch.bfloat16, torch.float16)
 INPUT = ":in"
 """Ends the name of a layer whose input is meant."""
+Fit = Literal["cut", "whole", "letterbox"]
+"""How photos are fitted into a model's view; see `View`."""
+PADDING = 114
+"""Grey, of 255, around a photo in a letterbox, as detectors of the YOLO family are trained with."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The model's input view of a photo: resize the short side, then crop the centre.
+    """The model's input view of a photo: resize the short side, then crop the centre, or as `fit` says.
 
     Args:
         height: rows of the cut in pixels.
@@ -28,7 +33,8 @@ class View:
         resize: short side in pixels before the cut, or None to resize straight to the cut's own short side.
         interpolation: `bilinear`, `bicubic` or `nearest`, on 8-bit pixels with antialiasing, as Pillow does.
         channels: 1 (luminance) or 3.
-        whole: resize the whole photo to `height` and `width`, whatever its own shape, and cut nothing off.
+        fit: how a photo of another shape fits: `cut` as above; `whole` resizes all of it to `height` and `width`,
+            whatever its own shape; `letterbox` keeps its shape, and fills the rest with grey (`PADDING`).
     """
 
     height: int
@@ -36,7 +42,7 @@ class View:
     resize: int | None = None
     interpolation: str = "bilinear"
     channels: int = 3
-    whole: bool = False
+    fit: Fit = "cut"
 
     def __str__(self) -> str:
         """In words, for reports.
@@ -46,8 +52,11 @@ class View:
         """
         short = min(self.height, self.width) if self.resize is None else self.resize
         colour = "grayscale" if self.channels == 1 else "RGB"
-        if self.whole:
+        if self.fit == "whole":
             return f"resized to {self.height} x {self.width} ({self.interpolation}), {colour}"
+        if self.fit == "letterbox":
+            size = f"{self.height} x {self.width}"
+            return f"resized to fit into {size} ({self.interpolation}), the rest grey {PADDING}, {colour}"
         cut = f"centre {self.height} x {self.width} cut"
         return f"short side resized to {short} px ({self.interpolation}), {cut}, {colour}"
 

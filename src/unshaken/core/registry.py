@@ -52,7 +52,12 @@ class Parameters(BaseModel):
 
     @property
     def further_files(self) -> tuple[str, ...]:
-        """Files whose content also decides the rows, such as a generator."""
+        """Files, or folders of files, whose content also decides the rows, such as a generator or masks."""
+        return ()
+
+    @property
+    def further_data(self) -> tuple[str, ...]:
+        """SPECs of further data whose content also decides the rows."""
         return ()
 
     @classmethod

@@ -149,7 +149,9 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
                 f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels and its photo {size[0]} x {size[1]}"
                 ": make masks of the photos' sizes"
             )
-        found.append(np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"))) > 0)
+        found.append(
+            np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"), padding=0)) > 0
+        )
     shapes = {mask.shape for mask in found if mask is not None}
     if len(shapes) != 1:
         raise DataError(

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from unshaken.core.classifier import View
+from unshaken.core.classifier import PADDING, View
 from unshaken.data.modes import GREY, SIDEWAYS, as_array, grey_or_rgb
 from unshaken.data.modes import BadImage as BadImage
 from unshaken.data.modes import Pixels as Pixels
@@ -149,10 +149,15 @@ def pixels_of(
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-def cut(image: Image.Image, view: View) -> Image.Image:
-    """Resize the short side with antialiasing, then cut the centre; where the cut is larger, the rest is black.
+def cut(image: Image.Image, view: View, *, padding: int = PADDING) -> Image.Image:
+    """Resize a photo with antialiasing and cut it as a view says; where a cut is larger, the rest is black.
 
     See `place_photo`.
+
+    Args:
+        image: of any mode.
+        view: how it is seen.
+        padding: what a letterbox is filled with, from 0 to 255.
 
     Raises:
         BadImage: the resized image would pass the limit of pixels.
@@ -168,6 +173,10 @@ def cut(image: Image.Image, view: View) -> Image.Image:
         image = image.resize((place.width, place.height), _FILTERS[view.interpolation])
     if image.size == (view.width, view.height):
         return image
+    if view.fit == "letterbox":
+        box = Image.new(image.mode, (view.width, view.height), (padding,) * len(image.getbands()))
+        box.paste(image, (-place.left, -place.top))
+        return box
     return image.crop((place.left, place.top, place.left + view.width, place.top + view.height))
 
 

@@ -24,16 +24,17 @@ RESIDENT_BYTES = 2**31
 
 
 class Samples:
-    """The labelled samples of a data set that training may see.
+    """The samples of a data set that training may see.
 
     Args:
-        dataset: labelled.
+        dataset: labelled, but where `unlabelled` says that it need not be.
         view: how the model looks at photos.
         classes: number of classes K.
         workers: threads that decode.
         limit: take so many: seeded, stratified.
         seed: the run seed.
         sparse: whether classes may be without any image, as when a model of many classes is tuned on a few.
+        unlabelled: whether the data may be without labels; each image then has the label 0, which says nothing.
 
     Raises:
         DataError: no labels, or a class without any image.
@@ -49,17 +50,20 @@ class Samples:
         limit: int | None = None,
         seed: int = 0,
         sparse: bool = False,
+        unlabelled: bool = False,
     ) -> None:
-        if dataset.labels is None:
+        self.labelled = dataset.labels is not None
+        if dataset.labels is None and not unlabelled:
             raise DataError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
         self.dataset, self.view, self.classes, self.workers = dataset, view, classes, workers
-        self.labels = torch.from_numpy(dataset.labels)
+        given = np.zeros(len(dataset), np.int64) if dataset.labels is None else dataset.labels
+        self.labels = torch.from_numpy(given)
         self.bad: dict[int, str] = dict(dataset.bad)
         self.resident: Tensor | None = None
         self.place = torch.zeros(0)
         good = np.array([i for i in subset(dataset, limit, seed).tolist() if i not in self.bad], np.int64)
         self.good = self._loaded(good)
-        if sparse:
+        if sparse or not self.labelled:
             return
         counts = self._counts(classes)
         if len(absent := (counts == 0).nonzero().flatten().tolist()):

@@ -36,11 +36,17 @@ def place_photo(width: int, height: int, view: View) -> Placement:
 
     >>> place_photo(400, 300, View(224, 224, resize=256))
     Placement(width=341, height=256, left=58, top=16)
-    >>> place_photo(400, 300, View(416, 416, whole=True))
+    >>> place_photo(400, 300, View(416, 416, fit="whole"))
     Placement(width=416, height=416, left=0, top=0)
+    >>> place_photo(400, 300, View(416, 416, fit="letterbox"))
+    Placement(width=416, height=312, left=0, top=-52)
     """
-    if view.whole:
+    if view.fit == "whole":
         return Placement(view.width, view.height, 0, 0)
+    if view.fit == "letterbox":
+        factor = min(view.width / width, view.height / height)
+        width, height = (max(1, round(side * factor)) for side in (width, height))
+        return Placement(width, height, -((view.width - width) // 2), -((view.height - height) // 2))
     short = view.resize or min(view.height, view.width)
     if min(width, height) != short:
         long = int(short * max(width, height) / min(width, height))

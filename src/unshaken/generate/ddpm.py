@@ -158,6 +158,11 @@ class DDPM(Diffusion):
             x_t = ddim_step(x_t, x, float(self.alpha_bar[t]), float(self.alpha_bar[s]), noise, eta=eta)
         return self.predict(x_t, timesteps[-1], labels, guidance, clip=clip)
 
+    @property
+    def usual_steps(self) -> int:
+        """See `Generator.usual_steps`: the whole chain."""
+        return len(self.alpha_bar)
+
     def sample(
         self, n: int, *, steps: int | None = None, eta: float = 1.0, clip: bool = True, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,
@@ -166,7 +171,7 @@ class DDPM(Diffusion):
 
         The option eta is 1 for ancestral sampling and 0 for DDIM; clip keeps each predicted x within [-1, 1].
         """
-        most = len(self.alpha_bar)
+        most = self.usual_steps
         steps = most if steps is None else steps
         if not (1 <= steps <= most and 0 <= eta <= 1):
             raise ParameterError(f"steps={steps} must be 1 to {most}, eta={eta:g} in [0, 1]")

@@ -89,6 +89,11 @@ class EDM(Diffusion):
         if not 0 < 2 * sigma <= LARGEST:
             raise ParameterError(f"sigma {sigma:g} must be above 0 and at most {LARGEST / 2:g}")
 
+    @property
+    def usual_steps(self) -> int:
+        """See `Generator.usual_steps`."""
+        return STEPS
+
     def sample(
         self,
         n: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator
+from unshaken.generate.throughput import Throughput
 from unshaken.measure import find_leakage
 
 CONDITIONS = ("label", "image", "both")
@@ -36,6 +39,7 @@ class GeneratedSet:
         drawn: images drawn for the set.
         refused: reason to the number of images that were drawn again for it: `flat`, `confidence`, `leakage`.
         leaked: pairs of the number of a drawn image and the id of the held-out image that it copies.
+        speed: of the generator, checks left out.
     """
 
     images: Tensor
@@ -45,6 +49,12 @@ class GeneratedSet:
     drawn: int
     refused: dict[str, int]
     leaked: tuple[tuple[int, str], ...]
+    speed: Throughput
+
+    def _repr_html_(self) -> str:
+        refused = {f"drawn again: {reason}": f"{n:,}" for reason, n in self.refused.items()}
+        facts = {"drawn": f"{self.drawn:,}", **refused, "copies of held-out images": f"{len(self.leaked):,}"}
+        return facts_card(f"{len(self.images):,} generated images of {len(self.labels.unique())} classes", facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +142,21 @@ def fill_set(
     images = torch.empty(len(labels), *generator.image)
     numbers = torch.zeros(len(labels), dtype=torch.int64)
     refused, leaked = dict.fromkeys([*checks, *(["leakage"] if copies else [])], 0), list[tuple[int, str]]()
-    left, drawn = torch.arange(len(labels)), 0
+    left, drawn, seconds = torch.arange(len(labels)), 0, 0.0
     for _ in range(ROUNDS):
+        began = time.perf_counter()
         asked = labels[left] if condition != "image" and generator.classes else None
         if photos is None:
             made = generator.sample(len(left), first=drawn, labels=asked, **options)
         else:
             start = photos.images[photos.places[left]].float() / 255
             made = generator.vary(start, strength, first=drawn, labels=asked, **options)
-        made = made.mul(255).round().div(255)  # as the file holds them
+        device = made.device.type
+        made = made.mul(255).round().div(255).cpu()  # as the file holds them; a device has finished by then
+        seconds += time.perf_counter() - began
         bad = torch.zeros(len(left), dtype=torch.bool)
         for name, check in checks.items():
-            found = check(made, labels[left].to(made.device)).cpu() & ~bad
+            found = check(made, labels[left]).cpu() & ~bad
             refused[name] += int(found.sum())
             bad |= found
         for i, copied in enumerate(copies.find_copies(made) if copies else []):
@@ -151,13 +164,15 @@ def fill_set(
                 bad[i] = True
                 refused["leakage"] += 1
                 leaked.append((drawn + i, copied))
-        images[left[~bad]] = made.cpu()[~bad]
+        images[left[~bad]] = made[~bad]
         numbers[left[~bad]] = drawn + torch.nonzero(~bad)[:, 0]
         left, drawn = left[bad], drawn + len(bad)
         if not len(left):
             sources = [None] * len(labels) if photos is None else [photos.ids[j] for j in photos.places.tolist()]
+            steps = generator.usual_steps if options.get("steps") is None else options["steps"]
+            speed = Throughput(drawn, seconds, steps, device)
             return GeneratedSet(
-                images, labels, tuple(numbers.tolist()), tuple(sources), drawn, refused, tuple(sorted(leaked))
+                images, labels, tuple(numbers.tolist()), tuple(sources), drawn, refused, tuple(sorted(leaked)), speed
             )
     counts = ", ".join(f"{name} {count}" for name, count in refused.items())
     raise RunError(

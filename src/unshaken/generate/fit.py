@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.notebook import facts_card
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.generate.diffusion import Diffusion
@@ -46,6 +47,10 @@ class TrainedModel(Generic[M]):
 
     model: M
     losses: tuple[float, ...]
+
+    def _repr_html_(self) -> str:
+        ends = {"first loss": f"{self.losses[0]:.4g}", "last loss": f"{self.losses[-1]:.4g}"} if self.losses else {}
+        return facts_card(f"Trained {type(self.model).__name__}", {"steps": f"{len(self.losses):,}", **ends})
 
 
 def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting | None = None) -> TrainedModel[L]:

@@ -37,6 +37,11 @@ class Generator(nn.Module, ABC):
     def classes(self) -> int:
         """Number of classes K that it can be asked for; 0 for none."""
 
+    @property
+    def usual_steps(self) -> int | None:
+        """Levels of noise where none are named; None for a generator without."""
+        return None
+
     @abstractmethod
     def sample(
         self, n: int, *, steps: int | None = None, seed: int = 0, first: int = 0, labels: Tensor | None = None,

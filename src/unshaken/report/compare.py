@@ -9,6 +9,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
+from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.read.overlaps import paired_mious
@@ -131,21 +132,35 @@ class Comparisons:
 
     Args:
         runs: one for each candidate; the p-values of all are corrected together.
+        robustness: of detectors, what they have beyond a line; see `effective_robustness`.
     """
 
     runs: tuple[RunComparison, ...]
+    robustness: tuple[RobustnessGroup, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As in `compare.json`."""
-        return {"schema": 1, "comparisons": [r.to_json() for r in self.runs]}
+        return {
+            "schema": 1,
+            "comparisons": [r.to_json() for r in self.runs],
+            "effective_robustness": [group.to_json() for group in self.robustness],
+        }
 
 
-def compare_runs(runs: Sequence[RunDir], *, complete_only: bool = False) -> Comparisons:
+def compare_runs(
+    runs: Sequence[RunDir],
+    *,
+    complete_only: bool = False,
+    family: Sequence[RunDir] = (),
+    slope: float | None = None,
+) -> Comparisons:
     """Compare runs on the same samples, condition by condition; the first is the baseline.
 
     Args:
         runs: two or more.
         complete_only: compare on the samples that both sides have, instead of raising when some are missing.
+        family: of detectors, runs of baseline detectors through which the line of effective robustness is fitted.
+        slope: of that line in the place of a family; see `effective_robustness`.
 
     Raises:
         ParameterError: fewer than two runs; runs on different samples or data; no labels.
@@ -156,8 +171,8 @@ def compare_runs(runs: Sequence[RunDir], *, complete_only: bool = False) -> Comp
     read = [(str(run), config := read_config(run), read_frame(run, config)) for run in runs]
     first = read[0]
     pairs = [compare_frames(*first, *other, complete_only=complete_only) for other in read[1:]]
-    family = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
-    corrected = holm_corrected(family)
+    paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
+    corrected = holm_corrected(paired)
     return Comparisons(
         tuple(
             replace(
@@ -165,8 +180,22 @@ def compare_runs(runs: Sequence[RunDir], *, complete_only: bool = False) -> Comp
                 conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
             )
             for i, pair in enumerate(pairs)
-        )
+        ),
+        _robustness(runs, pairs, first[1].task, family, slope),
     )
+
+
+def _robustness(
+    runs: Sequence[RunDir], pairs: Sequence[RunComparison], task: str, family: Sequence[RunDir], slope: float | None
+) -> tuple[RobustnessGroup, ...]:
+    """Effective robustness of detectors on all samples; none of other models, or of detectors that find nothing."""
+    if task != "detection":
+        if family or slope is not None:
+            raise ParameterError(f"runs of {task} have no line of effective robustness: it is for detectors of objects")
+        return ()
+    shared = set.intersection(*({c.condition.id for c in pair.conditions} for pair in pairs))
+    blind = any(c.value == 0 for pair in pairs for c in (pair.conditions[0].baseline, pair.conditions[0].candidate))
+    return () if blind else effective_robustness(runs, sorted(shared), family=family, slope=slope)
 
 
 def compare_frames(

@@ -185,10 +185,17 @@ class Exhibit:
 
 @dataclass(frozen=True, slots=True)
 class Gallery(Block):
-    """Exhibits beside each other; `pixels`: small pictures, shown enlarged pixel by pixel."""
+    """Exhibits beside each other.
+
+    Args:
+        exhibits: in order.
+        pixels: small pictures, shown enlarged pixel by pixel.
+        beside: lines stand beside the pictures, for texts to read, and not below them.
+    """
 
     exhibits: tuple[Exhibit, ...]
     pixels: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,16 +36,21 @@ def write_kinds_report(run: RunDir) -> Page:
     Raises:
         RunError: it holds no finished search, or the pages cannot be written.
     """
+    page = kinds_page(run)
+    run.write(render_markdown(page).encode(), "report.md")
+    run.write(render_html(page).encode(), "report.html")
+    return page
+
+
+def kinds_page(run: RunDir) -> Page:
+    """The page of such a search; see `write_kinds_report`."""
     record = run.read_json("labels.json")
     title = TITLES[record["kind"]]
     found: list[Block] = [Headline(title, tuple(_lead(record)), brief=True), *_classes(record), *_pairs(record)]
     found += _worst(run, record)
     facts = [(name, value) for name, value in record["settings"].items()]
     found += [Heading("How it was found", level=2), Facts(tuple(facts))]
-    page = Page(title, tuple(found), "Made by unshaken from the rows of this folder alone.")
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+    return Page(title, tuple(found), "Made by unshaken from the rows of this folder alone.")
 
 
 def _lead(record: dict[str, Any]) -> list[Text]:

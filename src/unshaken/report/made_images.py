@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unshaken.generate.throughput import SAMPLING
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Doubt, Facts, Flags, Headline, Page, Table, TableRow
 from unshaken.run import RunDir
@@ -39,7 +40,8 @@ def _page(run: RunDir, name: str, title: str) -> Page:
     doubts = _doubts(run.rows("flags").to_pylist())
     found += [Flags(doubts, brief=True)] if doubts else []
     found.append(Table(caption, cells.columns(*names), lines, brief=True))
-    cost = run.rows("cost").to_pylist()
+    cost = [{k: v for k, v in r.items() if k != "condition"} for r in run.rows(SAMPLING).to_pylist()]
+    cost += run.rows("cost").to_pylist()
     found += [Facts(tuple((k.replace("_", " "), _text(v)) for k, v in c.items() if v is not None)) for c in cost]
     return Page(title, tuple(found), "Made by unshaken from the rows of this folder alone.")
 

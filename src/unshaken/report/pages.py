@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Text, Tiles
 from unshaken.report.read.others import read_others
+from unshaken.report.sections.beyond_line import robustness_blocks
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def comparison_page(comparisons: Comparisons) -> Page:
             Details("All figures of this comparison", comparison_blocks(one, brief=True)),
             Facts(places),
         ]
+    found += robustness_blocks(comparisons.robustness)
     footer = (
         "Made by unshaken. Differences are paired on the sample ids; the p-values of all conditions and runs are "
         "corrected together."

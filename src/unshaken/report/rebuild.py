@@ -7,12 +7,20 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.report.explain_page import write_explain_report
+from unshaken.report.fairness_page import write_fairness_report
+from unshaken.report.holistic_page import write_holistic_report
+from unshaken.report.image_text_page import RECORD as IMAGE_TEXT
+from unshaken.report.image_text_page import write_image_text_report
 from unshaken.report.label_kinds_page import write_kinds_report
 from unshaken.report.label_versions_page import RECORD as VERSIONS
 from unshaken.report.label_versions_page import write_label_versions
 from unshaken.report.labels_page import write_labels_report
+from unshaken.report.read.service import RECORD as SERVICE
+from unshaken.report.service_page import write_service_report
 from unshaken.report.write import write_images_report, write_report, write_training_report
 from unshaken.run import RunDir
+from unshaken.tasks.fairness.figures import RECORD as FAIRNESS
+from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC
 
 
 def rebuild_report(run: RunDir) -> dict[str, Any]:
@@ -50,8 +58,12 @@ def _write_search(run: RunDir) -> object:
 
 _WRITERS: dict[str, Callable[[RunDir], object]] = {
     "harden.json": write_training_report,
+    HOLISTIC: write_holistic_report,
     "explain.json": write_explain_report,
     VERSIONS: write_label_versions,
+    FAIRNESS: write_fairness_report,
     "labels.json": _write_search,
+    IMAGE_TEXT: write_image_text_report,
+    SERVICE: write_service_report,
 }
 """The record that a command leaves in its folder, and what makes its page."""

@@ -40,8 +40,8 @@ class RunConfig(BaseModel):
         device: where it ran; results do not depend on it but for rounding.
         save_examples: pictures kept a condition; -1 for all.
         model_fingerprint: of weights and code.
-        further_models: SPECs of models and names of files that methods name, such as a surrogate, and their
-            fingerprints.
+        further_models: SPECs of models and of data, and names of files and folders, that methods name, such as a
+            surrogate or masks, and the fingerprint of each.
         data_fingerprint: of the content, labels included.
         labels_version: name of the labels that replaced those of the data (`?labels=FILE`), such as of a review; None
             otherwise.
@@ -168,11 +168,10 @@ def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
         RunError: with each difference named.
     """
     before, now = old.to_json(), new.to_json()
-    differences = [
-        f"{key}: {_short(before[key])} there, {_short(now[key])} now"
-        for key in before
-        if key not in MAY_DIFFER and before[key] != now[key]
-    ]
+    differences = list[str]()
+    for key in before:
+        if key not in MAY_DIFFER and before[key] != now[key]:
+            differences += _differences(key, before[key], now[key])
     if differences:
         raise RunError(
             f"{run}: cannot resume with another configuration ({'; '.join(differences)}); choose another --out"
@@ -190,6 +189,13 @@ def provenance() -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _differences(key: str, there: Any, now: Any) -> list[str]:
+    """The difference of one field in words; of a field with entries by name, of each that differs."""
+    if isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
+        return [f"{key}: the content of {n!r} is another one" for n in there if there[n] != now[n]]
+    return [f"{key}: {_short(there)} there, {_short(now)} now"]
 
 
 def _short(value: Any) -> str:

@@ -1,8 +1,11 @@
-"""A run from its first row to its last: its shards, in this process or on Ray, then what needs all rows."""
+"""A run from its first row to its last: its shards, by an executor, then what needs all rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +15,21 @@ from unshaken.core.errors import RunError
 from unshaken.core.progress import Task, track
 from unshaken.run.class_order import check_order_of_classes
 from unshaken.run.config import NAME, RunConfig, check_same, read_config
+from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
+from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
 from unshaken.run.flag import FlagKind
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
-from unshaken.run.lock import locked
+from unshaken.run.in_process import InProcess
+from unshaken.run.lease import Lease, take
+from unshaken.run.lock import NO_LOCK, Lock, locked
 from unshaken.run.masking import check_masking
+from unshaken.run.on_pool import OnPool, shards_of
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
-from unshaken.run.ray_engine import run_on_ray
+from unshaken.run.pool import open_pool
 from unshaken.run.rows import CLEAN
-from unshaken.run.shard import Finished, Job, run_shard, write_flags
+from unshaken.run.shard import Job, write_flags
 from unshaken.run.store import RunDir
 
 NOT_RUN = FlagKind(
@@ -32,56 +40,93 @@ NOT_RUN = FlagKind(
 )
 
 
+FINISH = "finish"
+"""The lease of the work that needs all rows."""
+
+
 def execute(job: Job, *, resume: bool = False) -> None:
     """Compute every shard that is not there yet, then finish the run.
 
     Args:
         job: the run.
-        resume: go on with a run that is there; its configuration must be the same.
+        resume: go on with a run that is there; its configuration must be the same. A shared run needs no such word.
 
     Raises:
         RunError: the directory holds another run, is locked or cannot be written, or the run was interrupted (the
             message says how to go on).
     """
-    run, config = job.run, job.config
-    with locked(run) as lock:
-        if run.exists(NAME):
-            if not resume:
-                raise RunError(
-                    f"{run}: this directory already holds a run; add --resume to continue it, or choose another --out"
-                )
-            check_same(run, read_config(run), config)
-        else:
-            run.write_json(config.to_json(), NAME)
-        run.sweep()
-        run.check_marks()
-        _flag_start(job)
+    with _alone(job) as lock:
+        _begin(job, resume)
         finished = job.finished()
-        total = len(config.ids) * sum(job.weights().values())
+        total = len(job.config.ids) * sum(job.weights().values())
+        leases: dict[int, Lease] = {}
+
+        def alive() -> None:
+            for held in (lock, *leases.values()):
+                held.renew()
+
         try:
-            with track(f"{config.model_name}: {config.plan_name}", total) as task:
-                if job.engine == "ray":
-                    run_on_ray(job, _by_shard(finished), task, lock.renew)
-                else:
-                    _run_here(job, finished, task, lock.renew)
-            _finish(job)
+            name = f"{job.config.model_name}: {job.config.plan_name}"
+            with track(name, total) as task, _executor(job, task, alive) as executor:
+                compute(job, executor, finished, task, leases, alive)
+            with _alone(job, FINISH):
+                _finish(job)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"{run}: interrupted; finished results are saved: run the same command with --resume"
+                f"{job.run}: interrupted; finished results are saved: run the same command with --resume"
             ) from None
+        finally:
+            for lease in leases.values():
+                lease.release()
 
 
-def _run_here(job: Job, finished: Finished, progress: Task, alive: Callable[[], None]) -> None:
-    for shard in range(job.config.shards):
-        run_shard(job, shard, finished, progress, alive)
-        alive()
+@contextmanager
+def _alone(job: Job, part: str = "") -> Iterator[Lock]:
+    """Hold the directory; where the run is shared with other processes, hold only a part of the work, one by one.
+
+    Args:
+        job: the run.
+        part: of a shared run; empty for what all may do at once.
+    """
+    if not job.shared:
+        with locked(job.run) if not part else nullcontext(NO_LOCK) as lock:
+            yield lock
+    elif not part:
+        yield NO_LOCK
+    else:
+        while (lease := take(job.run, LEASES, part)) is None:
+            time.sleep(POLL_SECONDS)
+        try:
+            yield lease
+        finally:
+            lease.release()
 
 
-def _by_shard(finished: Finished) -> dict[int, Finished]:
-    found: dict[int, Finished] = {}
-    for condition, shard in finished:
-        found.setdefault(shard, set()).add((condition, shard))
-    return found
+def _begin(job: Job, resume: bool) -> None:
+    """Write the configuration, or check that it is the one that is there; clean up, and write the first flags."""
+    run, config = job.run, job.config
+    if not run.create_json(config.to_json(), NAME):
+        if not (resume or job.shared):
+            raise RunError(
+                f"{run}: this directory already holds a run; add --resume to continue it, or choose another --out"
+            )
+        check_same(run, read_config(run), config)
+    if not job.shared:  # what a temporary file belongs to may be at work
+        run.sweep()
+    run.check_marks()
+    _flag_start(job)
+
+
+@contextmanager
+def _executor(job: Job, progress: Task, alive: Callable[[], None]) -> Iterator[Executor]:
+    if job.engine == LOCAL:
+        yield InProcess(job, progress, alive)
+        return
+    if job.remake is None:
+        raise RunError(f"{job.run}: this run cannot be made anew in another process; use --engine local")
+    remake, gpu = partial(shards_of, job.remake, job.config), job.config.device.startswith("cuda")
+    with open_pool(job.engine, job.run, remake, gpu=gpu) as pool:
+        yield OnPool(job, pool, progress)
 
 
 class Interrupted(RunError):

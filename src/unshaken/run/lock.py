@@ -2,80 +2,69 @@
 
 On a local disk the lock is the operating system's (`flock` on the file `run.lock`), held for as long as the process
 lives: it cannot be stale, and of two that want it one gets it. The stamp in the file says who holds it, for messages
-and for other machines that see the same disk. Object stores have no such lock: there the stamp is all, and two that
-start within the same second may both get in.
+and for other machines that see the same disk. Elsewhere, as on an object store, the file is a lease: see `lease.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from unshaken.core.documents import parse_json
-from unshaken.core.errors import RunError
 from unshaken.run.address import check_writable
+from unshaken.run.lease import RENEW_SECONDS, read_file, take
+from unshaken.run.owner import Owner, busy, forget, hold, is_here, is_recent, is_running, make_stamp, read_stamp
 from unshaken.run.store import RunDir
 
-if sys.platform != "win32":  # where there is no flock, the stamp is all
+if sys.platform != "win32":  # where there is no flock, the lease has to do
     import fcntl
 
 NAME = "run.lock"
-STALE_SECONDS = 600.0
-"""A lock of another machine that has not been renewed for so long is stale."""
-
-_tokens: set[str] = set()
-"""Of the locks that this process holds."""
 
 
-class Lock:
-    """A held lock; call `renew` now and then.
+class Lock(Protocol):
+    """A held lock."""
+
+    def renew(self) -> None:
+        """Say that the holder lives; call it now and then."""
+
+
+class NoLock:
+    """For a directory that several processes write to on purpose."""
+
+    def renew(self) -> None:
+        """Nothing is held."""
+
+
+NO_LOCK = NoLock()
+
+
+class FileLock:
+    """A lock of the operating system.
 
     Args:
+        file: descriptor of the lock file.
         run: what is locked.
-        file: descriptor of the lock file, on a local disk.
     """
 
-    def __init__(self, run: RunDir, file: int | None) -> None:
-        self.run, self._file, self._last, self._token = run, file, 0.0, uuid.uuid4().hex
-        self.stamp()
-        _tokens.add(self._token)
+    def __init__(self, file: int, run: RunDir) -> None:
+        self.run, self.token, self._file, self._last = run, uuid.uuid4().hex, file, 0.0
+        self.renew()
+        hold(self.token)
 
     def renew(self) -> None:
         """Write a new time stamp, at most every 20 seconds."""
-        if time.time() - self._last > 20:
-            self.stamp()
-
-    def stamp(self) -> None:
-        """Write who holds the lock, and when that was true."""
-        self._last = time.time()
-        owner = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": _start_of(os.getpid()),
-            "time": self._last,
-            "token": self._token,
-        }
-        data = json.dumps(owner).encode()
-        if self._file is None:
-            self.run.write(data, NAME)
+        if time.time() - self._last <= RENEW_SECONDS:
             return
+        self._last = time.time()
+        data = make_stamp(self.token, self._last)
         with self.run.explained():
             os.pwrite(self._file, data, 0)
             os.ftruncate(self._file, len(data))
-
-    def forget(self) -> None:
-        """This process no longer holds the lock."""
-        _tokens.discard(self._token)
-
-    def is_own(self) -> bool:
-        """Whether the stamp that is there is this lock's."""
-        return _owner(self.run).get("token") == self._token
 
 
 @contextmanager
@@ -86,7 +75,7 @@ def locked(run: RunDir) -> Iterator[Lock]:
         RunError: another live process writes there, or nothing can be written there.
     """
     check_writable(run.fs, str(run))
-    with _held_file(run) if run.local and sys.platform != "win32" else _held_stamp(run) as lock:
+    with _held_file(run) if run.local and sys.platform != "win32" else _held_lease(run) as lock:
         yield lock
 
 
@@ -94,29 +83,28 @@ def locked(run: RunDir) -> Iterator[Lock]:
 def _held_file(run: RunDir) -> Iterator[Lock]:
     file = _open_exclusively(run)
     try:
-        _check_stamp(run, _owner(run), by_system=True)
-        lock = Lock(run, file)
+        owner = _owner(run)
+        if _is_held(owner):
+            raise busy(run, owner)
+        lock = FileLock(file, run)
         try:
             yield lock
         finally:
-            lock.forget()
+            forget(lock.token)
             run.remove(NAME)  # before the file is let go, so that nobody locks a file that is about to vanish
     finally:
         os.close(file)
 
 
 @contextmanager
-def _held_stamp(run: RunDir) -> Iterator[Lock]:
-    _check_stamp(run, _owner(run), by_system=False)
-    lock = Lock(run, None)
-    if not lock.is_own():  # another wrote its stamp just after
-        raise RunError(f"{run}: another process began to write here just now; choose another --out")
+def _held_lease(run: RunDir) -> Iterator[Lock]:
+    lease = take(run, NAME)
+    if lease is None:
+        raise busy(run, _owner(run))
     try:
-        yield lock
+        yield lease
     finally:
-        lock.forget()
-        if lock.is_own():
-            run.remove(NAME)
+        lease.release()
 
 
 def _open_exclusively(run: RunDir) -> int:
@@ -133,7 +121,7 @@ def _open_exclusively(run: RunDir) -> int:
         except BlockingIOError:
             if _is_at(file, path):
                 os.close(file)
-                raise _busy(run, _owner(run)) from None
+                raise busy(run, _owner(run)) from None
         except OSError:  # a file system without locks: the stamp has to do
             return file
         os.close(file)  # its holder removed it while this process opened it: try the new one
@@ -147,59 +135,15 @@ def _is_at(file: int, path: str) -> bool:
         return False
 
 
-def _owner(run: RunDir) -> dict[str, object]:
-    try:
-        owner = parse_json(run.read(NAME), NAME, RunError)
-    except RunError:
-        return {}
-    return owner if isinstance(owner, dict) else {}
+def _owner(run: RunDir) -> Owner:
+    return read_stamp(read_file(run, (NAME,)))
 
 
-def _check_stamp(run: RunDir, owner: dict[str, object], *, by_system: bool) -> None:
-    """Refuse where the stamp is of a writer that lives.
+def _is_held(owner: Owner) -> bool:
+    """Whether the stamp is of a writer that lives, now that the operating system's lock is held.
 
-    Args:
-        run: what is to be locked.
-        owner: the stamp.
-        by_system: whether the operating system's lock is held already: then a stamp of this machine with a token is
-            of a process that has ended, whatever has its number now.
-
-    Raises:
-        RunError: it is.
+    A stamp of this machine with a token is of a process that has ended, whatever has its number now.
     """
-    pid, stamp = owner.get("pid"), owner.get("time")
-    if owner.get("host") == socket.gethostname() and isinstance(pid, int):
-        if not (by_system and "token" in owner) and _is_running(pid, owner):
-            raise _busy(run, owner)
-    elif isinstance(stamp, int | float) and time.time() - stamp < STALE_SECONDS:
-        raise _busy(run, owner)
-
-
-def _busy(run: RunDir, owner: dict[str, object]) -> RunError:
-    who = f"process {owner['pid']} on {owner.get('host')}" if "pid" in owner else "another process"
-    return RunError(f"{run}: {who} is writing here; wait for it, or choose another --out")
-
-
-def _is_running(pid: int, owner: dict[str, object]) -> bool:
-    """Whether the process lives that wrote a stamp, and not another one that has its number now."""
-    if pid == os.getpid():
-        return owner.get("token") in _tokens
-    started = owner.get("started")
-    if started is not None and started != _start_of(pid):
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _start_of(pid: int) -> int | None:
-    """When a process of this machine started, in ticks since the machine did; None where nothing tells."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+    if is_here(owner):
+        return "token" not in owner and is_running(owner)
+    return is_recent(owner)

@@ -36,7 +36,8 @@ COMMON_3D = (
     *("near_focus", "far_focus", "color_quant", "flash", "fog_3d", "iso_noise", "low_light"),
     *("xy_motion_blur", "z_motion_blur"),
 )
-"""Nine of the twelve of ImageNet-3DCC; the three others are faults of coded video."""
+COMMON_3D_VIDEO = ("bit_error", "h265_abr", "h265_crf")
+"""Nine of the twelve of ImageNet-3DCC, and the three others, which are faults of coded video and need an extra."""
 
 COCO_O = ("sketch", "cartoon", "painting", "weather", "handmake", "tattoo")
 """The six domains of COCO-O, as filters."""
@@ -135,6 +136,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "c-bar": _at_all_severities(IMAGENET_C_BAR),
     "cifar-c-bar": _at_all_severities(CIFAR_C_BAR),
     "3dcc": _at_all_severities(COMMON_3D),
+    "3dcc-video": _at_all_severities(COMMON_3D_VIDEO),
     "coco-o": [{"method": m, "severities": [5]} for m in COCO_O],
     "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
@@ -199,9 +201,14 @@ def further_models(entries: Sequence[Entry]) -> list[str]:
 
 
 def further_files(entries: Sequence[Entry]) -> list[str]:
-    """Files that methods of a plan name, such as generators, as far as they exist; each once."""
+    """Files and folders that methods of a plan name, such as generators or masks, if they exist; each once."""
     named = {name for step in prepare(entries) for name in getattr(step.method, "further_files", ())}
-    return sorted(name for name in named if Path(name).is_file())
+    return sorted(name for name in named if Path(name).exists())
+
+
+def further_data(entries: Sequence[Entry]) -> list[str]:
+    """SPECs of data that methods of a plan name, such as pictures of backgrounds; each once."""
+    return sorted({spec for step in prepare(entries) for spec in getattr(step.method, "further_data", ())})
 
 
 def _entry(line: Any, number: int, source: str) -> Entry:

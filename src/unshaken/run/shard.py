@@ -24,6 +24,7 @@ from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
+from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
@@ -51,8 +52,9 @@ class Job:
         workers: threads that decode; None for the number of cores.
         stop_on_bad: raise on the first bad sample.
         search: a quicker copy of the model for searches; see `search_copy`.
-        engine: `local` or `ray`: which executor computes the shards.
-        remake: makes the same job in another process; the Ray executor needs it.
+        engine: which executor computes the shards.
+        shared: whether other processes may work on the same run now: each shard is done under a lease.
+        remake: makes the same job in another process; executors with other processes need it.
         inside: whether it belongs to another run on the same data, whose larger sample judges the unchanged images.
         task: what the model's outputs mean.
     """
@@ -66,7 +68,8 @@ class Job:
     workers: int | None = None
     stop_on_bad: bool = False
     search: Classifier | None = None
-    engine: str = "local"
+    engine: Engine = LOCAL
+    shared: bool = False
     remake: Callable[[], Job] | None = field(default=None, repr=False)
     inside: bool = False
     task: Task = CLASSIFICATION
@@ -120,6 +123,15 @@ class Job:
         spent = self.run.finished("cost")
         label = {c.id: s.label for s in self.steps() for c in s.conditions}
         return {(c, shard) for c, shard in self.run.finished() if (label.get(c, c), shard) in spent}
+
+    def finished_of(self, shard: int) -> Finished:
+        """The conditions of one shard with their rows, as the directory is now; see `finished`."""
+        label = {c.id: s.label for s in self.steps() for c in s.conditions}
+        return {
+            (c, shard)
+            for c in self.weights()
+            if self.run.has_rows("cost", label.get(c, c), shard) and self.run.has_rows("outcomes", c, shard)
+        }
 
     def files(self, condition: Condition, batch: Batch) -> tuple[Batch | None, dict[str, str]] | None:
         """Samples as files that come with the data show them; see `Context`."""

@@ -73,22 +73,36 @@ class RunDir:
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
                 return
-            temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
-            try:
-                with open(temporary, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+            with _beside(path, data) as temporary:
                 os.replace(temporary, path)
-            except BaseException:
-                if os.path.exists(temporary):
-                    os.unlink(temporary)
-                raise
             folder = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+    def create(self, data: bytes, *parts: str) -> bool:
+        """Write a file whole where there is none; of several that try at once one does.
+
+        Returns:
+            Whether it was written; False where a file is there.
+
+        Raises:
+            RunError: the disk is full or the place is not writable.
+        """
+        path = self.at(*parts)
+        check_writable(self.fs, self.path)
+        with self.explained():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            try:
+                if not self.local:
+                    self.fs.pipe_file(path, data, mode="create")
+                    return True
+                with _beside(path, data) as temporary:
+                    os.link(temporary, path)
+            except FileExistsError:
+                return False
+            return True
 
     def read(self, *parts: str) -> bytes:
         """A file's bytes.
@@ -148,7 +162,11 @@ class RunDir:
 
     def write_json(self, value: Any, *parts: str) -> None:
         """Write JSON, whole or not at all."""
-        self.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode(), *parts)
+        self.write(_as_json(value), *parts)
+
+    def create_json(self, value: Any, *parts: str) -> bool:
+        """Write JSON where there is no file; see `create`."""
+        return self.create(_as_json(value), *parts)
 
     def read_json(self, *parts: str) -> Any:
         """Read JSON.
@@ -279,9 +297,28 @@ class RunDir:
             raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
 
 
+@contextmanager
+def _beside(path: str, data: bytes) -> Iterator[str]:
+    """A temporary file beside a path, whole on the disk; at the end it is gone, if it is still there."""
+    temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
 def _is_run(folder: str) -> bool:
     """Whether a folder is a run of its own, or somebody writes one there."""
     return any(os.path.exists(os.path.join(folder, name)) for name in ("run.json", "harden.json", "run.lock"))
+
+
+def _as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,8 @@ from unshaken.core.extras import need
 for _module, _package in (
     ("fastapi", "fastapi"),
     ("uvicorn", "uvicorn"),
+    ("prometheus_client", "prometheus-client"),
+    ("python_multipart", "python-multipart"),
     ("sqlalchemy", "sqlalchemy"),
     ("alembic", "alembic"),
 ):

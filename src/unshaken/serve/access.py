@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from unshaken.serve.attempts import Attempts
+from unshaken.serve.guard import comes_from_another_site
 
 COOKIE = "unshaken_reader"
 LONGEST_TOKEN = 200
@@ -76,16 +77,33 @@ class Access:
             raise NotLoggedIn
         return Session(reader, _sign(token.encode()), False, places)
 
+    def caller(self, request: Request) -> str:
+        """The name of whoever calls as a program: by a bearer token, or the only reader; cookies are not read.
+
+        Raises:
+            HTTPException: 401, without a token of somebody; 403, from the page of another site, where no token is
+                needed; 429, after too many wrong tokens from one address.
+        """
+        if self.local is not None:
+            if comes_from_another_site(request.headers):
+                raise HTTPException(403, "The request was sent from the page of another site.")
+            return self.local
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        reader = self._reader_of(token.strip()) if kind.lower() == "bearer" else None
+        if reader is not None:
+            return reader
+        if token:
+            self._count_attempt(request)
+        why = "The bearer token is nobody's." if token else "Send a token: Authorization: Bearer TOKEN."
+        raise HTTPException(401, why, {"www-authenticate": 'Bearer realm="unshaken"'})
+
     def log_in(self, request: Request, token: str, response: Response) -> str | None:
         """Set the cookie of the reader with a token, and return the reader's name; None where nobody has it.
 
         Raises:
             HTTPException: 429, after too many attempts from one address.
         """
-        wait = self._attempts.wait(request.client.host if request.client else "")
-        if wait:
-            headers = {"retry-after": str(int(wait) + 1)}
-            raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
+        self._count_attempt(request)
         reader = None if self.local is not None else self._reader_of(token)
         if reader is not None:
             secure = request.url.scheme == "https"
@@ -95,6 +113,12 @@ class Access:
     def log_out(self, response: Response) -> None:
         """Take the cookie away."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+    def _count_attempt(self, request: Request) -> None:
+        wait = self._attempts.wait(request.client.host if request.client else "")
+        if wait:
+            headers = {"retry-after": str(int(wait) + 1)}
+            raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
 
     def _reader_of(self, token: str) -> str | None:
         if self.readers is None or not (0 < len(token) <= LONGEST_TOKEN and token.isascii()):

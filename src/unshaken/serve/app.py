@@ -9,15 +9,18 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteException
 
 from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.numbers import shorten
 from unshaken.serve.access import Access, NotLoggedIn, Readers
 from unshaken.serve.guard import Guard
 from unshaken.serve.log_in import router as log_in
 from unshaken.serve.pages import answer, static_files
 from unshaken.serve.part import Part
+from unshaken.serve.problem import problem
+from unshaken.serve.refusals import log_refusal
 
 TITLES = {
     400: "The request is not understood",
@@ -95,19 +98,22 @@ def _static(digest: str, name: str) -> Response:
     return static_files()[name]
 
 
+def _is_for_programs(request: Request) -> bool:
+    programs: tuple[str, ...] = request.app.state.programs
+    return request.url.path.startswith(programs)
+
+
 def _trouble(request: Request, status: int, why: str, headers: dict[str, str] | None = None) -> Response:
-    title = TITLES.get(status, "Not possible")
-    if request.url.path.startswith(request.app.state.programs or ("\0",)):
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": why}
-        return JSONResponse(problem, status, headers, media_type="application/problem+json")
-    found = answer("trouble", status=status, title=title, why=why)
+    log_refusal(request.scope, status, why)
+    if _is_for_programs(request):
+        return problem(status, why, headers)
+    found = answer("trouble", status=status, title=TITLES.get(status, "Not possible"), why=why)
     found.headers.update(headers or {})
     return found
 
 
 def _to_log_in(request: Request, error: Exception) -> Response:
-    page = not request.url.path.startswith(request.app.state.programs or ("\0",))
-    if page and request.method == "GET" and not request.url.path.endswith(".img"):
+    if not _is_for_programs(request) and request.method == "GET" and not request.url.path.endswith(".img"):
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/log-in?next={quote(here, safe='')}", 303)
     return _trouble(request, 403, "Log in first.")
@@ -121,6 +127,10 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _not_valid(request: Request, error: Exception) -> Response:
+    if _is_for_programs(request):
+        wrong = cast(RequestValidationError, error).errors()[0]
+        place = ".".join(str(part) for part in wrong["loc"][1:])
+        return _trouble(request, 400, f"{shorten(place)} in the {wrong['loc'][0]}: {wrong['msg']}.")
     return _trouble(request, 404, "There is no such page: a number or a word of its address is not known.")
 
 

@@ -10,6 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unshaken.serve.problem import problem
+from unshaken.serve.refusals import log_refusal
+
 MOST_BYTES = 64 << 10
 """Bytes of a request's body where no part says otherwise: a form of a few short fields."""
 
@@ -79,24 +82,36 @@ class Guard:
         answer = _with_headers(send)
         if refusal is not None:
             status, why = refusal
-            await PlainTextResponse(why, status)(scope, receive, answer)
+            log_refusal(scope, status, why)
+            refused = problem(status, why) if self._is_for_programs(scope) else PlainTextResponse(why, status)
+            await refused(scope, receive, answer)
         else:
             await self.app(scope, _counted(receive, most), answer)
+
+    def _is_for_programs(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return path.startswith(self.programs)
 
     def _refusal(self, scope: Scope, headers: Headers, most: int) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if self.hosts is not None and _name_of(host) not in self.hosts:
             return 400, "This server is not called by that name. Open the address that it printed when it started."
-        if scope["method"] not in ("GET", "HEAD") and not (self.programs and scope["path"].startswith(self.programs)):
-            origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-            if (origin is not None and urlsplit(origin).netloc != host) or site not in ("same-origin", "none"):
-                return 403, "The form was sent from another site."
-            if self.read_only and scope["path"] not in LOG_IN:
-                return 403, "This server was started with --read-only: it takes no act."
+        acts = scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope)
+        if acts and comes_from_another_site(headers):
+            return 403, "The form was sent from another site."
+        if acts and self.read_only and scope["path"] not in LOG_IN:
+            return 403, "This server was started with --read-only: it takes no act."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "The length of the request is not a number."
         return (413, _too_large(most)) if len(length) > 12 or int(length) > most else None
+
+
+def comes_from_another_site(headers: Headers) -> bool:
+    """Whether a browser sends a request from the page of another site."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+    own = origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    return not own or site not in ("same-origin", "none")
 
 
 def _too_large(most: int) -> str:

@@ -20,7 +20,7 @@ from unshaken.explain.units.describer import Phrase, best_phrase, darkened, mean
 from unshaken.explain.units.milan import MILAN, SILENT
 from unshaken.explain.units.retrieval_describer import RetrievalDescriber
 from unshaken.models import load_model
-from unshaken.models.loaders.from_open_clip import ZeroShot
+from unshaken.models.zero_shot import ZeroShot
 
 
 def test_mutual_information_prefers_what_is_rare():

@@ -13,11 +13,11 @@ import pytest
 
 import unshaken
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
-from unshaken.harden.engine import _trackers
-from unshaken.harden.engine._trackers import MlflowRun, Sink, bare, sink_of
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.tracking import Tracker
 from unshaken.run import RunDir
+from unshaken.run.tracking import Sink, bare, event_files, mlflow_run, sink_of
+from unshaken.run.tracking.mlflow_run import MlflowRun
 
 FEW: dict[str, Any] = {"epochs": 2, "limit": 200, "batch_size": 64, "check_images": 20, "device": "cpu"}
 RECIPES = ["at:eps=0.1,steps=1", "ema:decay=0.5"]
@@ -133,11 +133,11 @@ class Shaky(Sink):
         self._up()
         return run or "7"
 
-    def epoch(self, number: int, figures: Any) -> None:
+    def log_metrics(self, step: int, figures: Any) -> None:
         self._up()
-        self.epochs.append((number, dict(figures)))
+        self.epochs.append((step, dict(figures)))
 
-    def say(self, tags: Any) -> None:
+    def log_tags(self, tags: Any) -> None:
         self._up()
         self.tags |= tags
 
@@ -157,7 +157,7 @@ def test_what_a_service_missed_is_told_in_order_once_it_is_back(tmp_path: Path) 
     sink.down = True
     with pytest.warns(RuntimeWarning, match=r"no route to shaky://place; training goes on.*missed \(1 epochs\)"):
         tracker.told(record(1))
-    sink.down, tracker._again = False, 0.0
+    sink.down, tracker.again = False, 0.0
     flags["robust-overfitting"] = "seen"
     tracker.told(record(2, held_loss=float("nan")))
     assert sink.epochs == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": pytest.approx(1 / 3)})]
@@ -170,7 +170,7 @@ def test_what_a_service_missed_is_told_in_order_once_it_is_back(tmp_path: Path) 
 
 def test_a_slow_failure_is_not_tried_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("unshaken.harden.engine.tracking.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("unshaken.run.tracking.tracker.time.monotonic", lambda: clock[0])
     sink = Shaky()
     tracker = Tracker(sink, RunDir(tmp_path), dict)
     tracker.begin("run", {})
@@ -181,7 +181,7 @@ def test_a_slow_failure_is_not_tried_again_at_once(tmp_path: Path, monkeypatch: 
         clock[0] += 3
         raise OSError("slow")
 
-    monkeypatch.setattr(sink, "epoch", slow)
+    monkeypatch.setattr(sink, "log_metrics", slow)
     with pytest.warns(RuntimeWarning, match="slow"):
         tracker.told(record(0))
     clock[0] = 32.9
@@ -246,13 +246,13 @@ def test_another_run_of_the_same_name_has_a_folder_of_its_own(tmp_path: Path) ->
 
 @pytest.mark.parametrize("address", ["", "  ", "tensorboard:", "tensorboard: "])
 def test_an_address_without_a_place_is_refused(address: str, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="names no place: give a folder or a URI of MLflow, or tensorboard:DIR"):
+    with pytest.raises(ParameterError, match="names no place: give a folder or a URI of MLflow, wandb:PROJECT, or t"):
         train(tmp_path / "run", address)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_database_needs_all_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(mlflow_run, "find_spec", lambda name: None)
     with pytest.raises(
         ParameterError, match=r"'sqlite:///runs\.db': a database needs all of MLflow: pip install mlflow"
     ):
@@ -263,7 +263,7 @@ def test_an_absent_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for module in [m for m in sys.modules if m.partition(".")[0] == "mlflow"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.setattr(_trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(event_files, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"'mlflow-skinny', which is absent: pip install 'unshaken\[tracking\]'"):
         train(tmp_path / "run", tmp_path / "store")
     with pytest.raises(MissingExtra, match=r"'tensorboardX', which is absent: pip install 'unshaken\[tracking\]'"):

@@ -136,7 +136,7 @@ def test_every_detector_of_torchvision_is_listed():
 
 def test_torchvision_by_name_with_cocos_classes():
     model = load_model(f"torchvision:{SSD}?weights=none")
-    assert (model.classes, model.input_size, model.view.whole, model.mean) == (coco_classes(), (320, 320), True, None)
+    assert (model.classes, model.input_size, model.view.fit, model.mean) == (coco_classes(), (320, 320), "whole", None)
     image = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0))
     expected = joined(model.net.net(image)[0])
     named = [label for label in expected[:, 4].tolist() if model.net.numbers[int(label)] >= 0]
@@ -193,7 +193,7 @@ def folder(tmp_path_factory):
 
 def test_transformers_by_its_own_processor(folder, scenes):
     model = load_model(f"hf:{folder}")
-    assert (model.task, model.classes, model.input_size, model.view.whole) == ("detection", NAMED, (64, 64), True)
+    assert (model.task, model.classes, model.input_size, model.view.fit) == ("detection", NAMED, (64, 64), "whole")
     look = json.loads((folder / "preprocessor_config.json").read_text())
     mean, std = (torch.tensor(look[key]).view(3, 1, 1) for key in ("image_mean", "image_std"))
     peer = YolosForObjectDetection.from_pretrained(folder).eval()

@@ -13,7 +13,12 @@ from unshaken.models import fingerprint, load_model, save_model
 @pytest.fixture
 def classifier(small):
     return Classifier(
-        small, mean=[0.3], std=[0.2], classes=list("abcde"), view=View(28, 28, 32, "bicubic", 1), name="hardened"
+        small,
+        mean=[0.3],
+        std=[0.2],
+        classes=list("abcde"),
+        view=View(28, 28, 32, "bicubic", 1, "letterbox"),
+        name="hardened",
     )
 
 
@@ -22,6 +27,7 @@ def test_a_saved_model_comes_back_whole(classifier, tmp_path, images):
     found = load_model(f"run:{tmp_path}/run")
     assert torch.equal(found(images), classifier(images))
     assert (found.classes, found.view) == (classifier.classes, classifier.view)
+    assert found.view.fit == "letterbox"
     assert fingerprint(found) == fingerprint(classifier)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["model.json", "model.safetensors"]
 

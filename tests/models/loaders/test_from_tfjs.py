@@ -61,7 +61,7 @@ def test_nanodet_finds_what_is_blue_at_its_place(tmp_path):
     assert other[0][:5] == pytest.approx([0, 4, 12, 16, 1], abs=1e-4)
     assert other[0][5] == pytest.approx(torch.tensor(6.0).sigmoid().item())
     assert {row[5] for row in one} == {0.5}
-    assert (model.task, model.input_size, model.view.whole) == ("detection", (16, 16), True)
+    assert (model.task, model.input_size, model.view.fit == "whole") == ("detection", (16, 16), True)
     check_model(model, images)
 
 

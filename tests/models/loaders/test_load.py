@@ -1,6 +1,7 @@
 """`load_model`: kinds, options and normalisation, over all kinds alike."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +52,8 @@ def test_size_and_channels_make_the_view():
     assert (plain.view.height, plain.view.resize, plain.view.channels) == (224, 256, 3)
     view = load_model("torchvision:resnet18?weights=none&size=64x48").view
     assert (view.height, view.width, view.resize, view.channels) == (64, 48, None, 3)
+    boxed = load_model("torchvision:resnet18?weights=none&size=64x48&fit=letterbox").view
+    assert boxed == replace(view, fit="letterbox")
 
 
 def test_loading_leaves_the_random_state_and_draws_the_same_weights():
@@ -76,6 +79,7 @@ def test_loading_leaves_the_random_state_and_draws_the_same_weights():
         ("demo?std=-1", ParameterError, "std must be above 0, not -1"),
         ("demo?size=big", ParameterError, "size=big must be pixels such as 224 or 224x288"),
         ("demo?size=0", ParameterError, "size=0 must be pixels"),
+        ("demo?fit=leterbox", ParameterError, "fit='leterbox'; did you mean 'letterbox'?"),
         ("demo?classes=1", ParameterError, "gives 1 classes; the minimum is 2"),
         ("demo?classes=/no/such/file", ParameterError, "cannot read '/no/such/file' as text"),
         ("demo?channels=2", ParameterError, "channels=2 must be 1 or 3"),

@@ -6,7 +6,11 @@ import pytest
 
 import unshaken
 from tests.tasks.detection.scenes import SIDE, detector, scenes
+from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
+from unshaken.data import from_arrays
+from unshaken.data.boxes import BoxTable
+from unshaken.measure.object_detection.errors import KINDS
 from unshaken.report import schema
 
 PLAN = [
@@ -144,3 +148,34 @@ def test_a_box_that_is_not_finite_is_left_out_and_flagged(tmp_path):
     found = unshaken.audit(odd, scenes(), [], out=tmp_path / "run")
     assert found.summary["clean"]["value"] == 0
     assert "non-finite" in {flag["name"] for flag in found.summary["flags"]}
+
+
+def test_kinds_of_errors_are_rows_and_costs_are_figures(audit, tmp_path):
+    data = audit.summary
+    assert data["objects"]["errors"]["counts"] == dict.fromkeys(KINDS, 0)
+    pale = {row["condition"]: row for row in data["conditions"]}["contrast-5"]["errors"]
+    found = [row for (condition, _), row in rows(audit, "object_errors").items() if condition == "contrast-5"]
+    assert sum(row["missed"] for row in found) == pale["counts"]["missed"] > 0
+    swapped = unshaken.audit(detector(0, ("green", "red")), scenes(), [], out=tmp_path / "run")
+    errors = swapped.summary["objects"]["errors"]
+    kinds = [kind for row in rows(swapped, "object_errors").values() for kind in row["kinds"]]
+    assert {kind: kinds.count(kind) for kind in KINDS if kind != "missed"} | {"missed": 0} == errors["counts"]
+    assert errors["costs"]["class"]["value"] > 0.5  # where squares of two colours overlap the place is wrong first
+    page = Path(str(swapped.run), "report.html").read_text()
+    assert "On unchanged images errors of the kind &#39;wrong class&#39; cost most" in page
+
+
+def test_in_a_letterbox_rows_are_in_pixels_of_the_photo(tmp_path):
+    table, images = scenes().boxes, scenes().images.permute(0, 2, 3, 1).numpy()
+    wide = np.concatenate([np.zeros_like(images), images], 2)  # twice as wide: the objects stand in the right half
+    data = from_arrays(wide, None, classes=("red", "green"))
+    boxes = table.boxes * [0.5, 1, 0.5, 1] + [0.5, 0, 0, 0]
+    data = data.with_boxes(BoxTable(table.ids, boxes, table.classes))
+    model = detector()
+    model.view = View(2 * SIDE, 2 * SIDE, interpolation="nearest", fit="letterbox")
+    found = unshaken.audit(model, data, [], out=tmp_path / "run")
+    assert found.summary["clean"]["value"] == 1
+    x, y, w, h = boxes[table.ids.index("1")] * [2 * SIDE, SIDE, 2 * SIDE, SIDE]
+    one = rows(found, "detections")["clean", "1"]["boxes"]
+    np.testing.assert_allclose(one, [x - w / 2, y - h / 2, x + w / 2, y + h / 2], atol=1e-5)
+    assert all(value == 0 for value in found.summary["objects"]["errors"]["counts"].values())

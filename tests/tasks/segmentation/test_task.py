@@ -15,6 +15,7 @@ from unshaken.models.loaders.check import check_model
 from unshaken.models.networks.unet import UNet
 from unshaken.report import schema
 from unshaken.run.align import align_masks
+from unshaken.tasks.segmentation.small_masks import unpack_mask
 
 PLAN = [
     {"method": "contrast", "severities": [1, 5]},
@@ -144,3 +145,16 @@ def test_doubts_are_flagged(tmp_path):
     assert flags(segmenter()) == set()
     assert flags(segmenter(bias=2.0, name="one")) == {"one-class-of-pixels"}
     assert flags(Classifier(Swapped(), classes=CLASSES, name="swapped")) == {"other-classes-of-pixels"}
+
+
+def test_kept_images_are_shown_with_their_masks(audit):
+    kept = rows(audit, "masks")
+    wanted = scenes().labels
+    assert all((unpack_mask(kept["clean", str(i)]["predicted"])[:, 1:] == wanted[i][:, 1:]).all() for i in range(10))
+    assert (unpack_mask(kept["clean", "3"]["labelled"]) == wanted[3]).all()
+    moved = [(unpack_mask(kept["translation-5", str(i)]["labelled"]) != wanted[i]).any() for i in range(10)]
+    assert any(moved)
+    page = Path(str(audit.run), "report.html").read_text()
+    assert "Masks are laid over the images" in page
+    assert page.count(">labelled<") >= 4
+    assert "colour of red" in page

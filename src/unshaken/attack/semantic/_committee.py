@@ -13,6 +13,7 @@ from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import unescape
 from unshaken.core.errors import ParameterError
+from unshaken.core.fit_view import fit_view
 from unshaken.core.numbers import parse_whole
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -70,12 +71,7 @@ class MappedClasses(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities `[N, K]`."""
-        view = self.oracle.view
-        if view is not None and view.channels != images.shape[1]:
-            images = images.mean(1, keepdim=True).expand(-1, view.channels, -1, -1)
-        if view is not None and images.shape[2:] != (view.height, view.width):
-            images = F.interpolate(images, (view.height, view.width), mode="bilinear", antialias=True)
-        logits: Tensor = self.oracle(images).float()
+        logits: Tensor = self.oracle(fit_view(images, self.oracle.view)).float()
         if self.index is None:
             return logits.log_softmax(1)
         kept = self.index >= 0

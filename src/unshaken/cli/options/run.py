@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli.options.shared import AllowCode, Download
+from unshaken.cli.options.shared import AllowCode, Download, Track
 from unshaken.cli.values import LIMIT, SEED, WORKERS
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, parse_whole, shorten
@@ -84,6 +84,14 @@ Baseline = Annotated[
     str | None,
     _gates(metavar="DIR", help="Run directory to compare with, for the gate no-regression.", show_default=False),
 ]
+Register = Annotated[
+    str | None,
+    _gates(
+        metavar="NAME@ALIAS",
+        help="Register the model where --track says; ALIAS moves to this version only if all gates hold.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, _execution(metavar="auto|cpu|cuda|mps", help="Device to run on.")]
 Precision = Annotated[
     str,
@@ -121,7 +129,18 @@ Workers = Annotated[
 ]
 Engine = Annotated[
     str,
-    _execution(metavar="local|ray", help="Execution engine: this process, or the workers of a Ray cluster."),
+    _execution(
+        metavar="local|local:N|ray",
+        help="Execution engine: this process, N processes of this machine, or the workers of a Ray cluster.",
+    ),
+]
+Share = Annotated[
+    bool,
+    _execution(
+        "--share",
+        help="Work on the run in --out together with other processes or machines that run the same command.",
+        show_default=False,
+    ),
 ]
 
 
@@ -132,6 +151,8 @@ def run_options(
     resume: Resume = False,
     on_error: OnError = "record",
     name: Name = None,
+    track: Track = None,
+    register: Register = None,
     save_examples: SaveExamples = "20",
     gate: Gate = None,
     baseline: Baseline = None,
@@ -142,6 +163,7 @@ def run_options(
     strict_batch: StrictBatch = False,
     workers: Workers = None,
     engine: Engine = "local",
+    share: Share = False,
     download: Download = False,
     allow_code: AllowCode = None,
 ) -> RunOptions:
@@ -153,6 +175,8 @@ def run_options(
         "resume": resume,
         "on_error": on_error,
         "name": name,
+        "track": track,
+        "register": register,
         "save_examples": -1 if save_examples == "all" else int(save_examples),
         "gates": tuple(gate or ()),
         "baseline": baseline,
@@ -163,5 +187,6 @@ def run_options(
         "strict_batch": strict_batch,
         "workers": workers,
         "engine": engine,
+        "share": share,
         "download": download,
     }

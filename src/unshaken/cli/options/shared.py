@@ -23,13 +23,21 @@ Plan = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE.yaml",
-        help="What to run: quick, corruptions, c-bar, 3dcc, low-light, attacks, full, or a YAML file.",
+        help="What to run: quick, corruptions, c-bar, 3dcc, 3dcc-video, low-light, attacks, full, or a YAML file.",
         autocompletion=complete_plan,
     ),
 ]
 Download = Annotated[
     bool,
     typer.Option("--download", help="Allow downloading the model and the data from their source.", show_default=False),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Log to MLflow (a folder or tracking URI), to wandb:PROJECT, or to tensorboard:DIR.",
+        show_default=False,
+    ),
 ]
 Run = Annotated[str, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
 MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE, or another model SPEC."

@@ -110,7 +110,7 @@ Track = Annotated[
     str | None,
     _execution(
         metavar="URI",
-        help="Log each epoch to MLflow (a folder or tracking URI) or to TensorBoard (tensorboard:DIR).",
+        help="Log each epoch to MLflow (a folder or tracking URI), to wandb:PROJECT, or to tensorboard:DIR.",
         show_default=False,
     ),
 ]

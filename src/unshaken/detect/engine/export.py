@@ -16,6 +16,7 @@ from unshaken.core.batch import in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenError
 from unshaken.core.extras import need
+from unshaken.core.notebook import facts_card
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -40,6 +41,11 @@ class ExportResult:
     file: Path
     thresholds: Mapping[str, float]
     refused: Mapping[str, str] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        thresholds = {f"threshold of {name}": f"{value:.4g}" for name, value in self.thresholds.items()}
+        refused = {f"not {name}": reason for name, reason in self.refused.items()}
+        return facts_card(f"Exported to {self.file}", {**thresholds, **refused})
 
 
 def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accept: float = 0.95) -> ExportResult:

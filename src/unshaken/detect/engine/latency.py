@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
+from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
 from unshaken.core.search_copy import search_copy
 from unshaken.detect.engine.detector_set import DetectorSet
@@ -36,6 +37,11 @@ class Latency:
     alone: dict[str, float]
     spread: tuple[float, float]
     images: int
+
+    def _repr_html_(self) -> str:
+        times = {"model alone": self.without, "with all detectors": self.with_all, **self.alone}
+        facts = {name: f"{1000 * seconds:.3g} ms an image" for name, seconds in times.items()}
+        return facts_card(f"Detectors take {self.ratio:.2f} times the model alone", facts)
 
     @property
     def ratio(self) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.fit_view import fit_view
 from unshaken.detect.engine.anatomy import Anatomy
 
 
@@ -17,16 +17,8 @@ def as_seen(images: Tensor, model: Classifier) -> Tensor:
         images: float `[N, C, H, W]` in [0, 1].
         model: whose view says what it takes; without one the images stay.
     """
-    view = model.view
-    if view is None:
-        return images
-    if images.shape[1] != view.channels:
-        images = images.mean(1, keepdim=True).expand(-1, view.channels, -1, -1)
-    if images.shape[2:] != (view.height, view.width):
-        images = F.interpolate(
-            images, (view.height, view.width), mode="bilinear", align_corners=False, antialias=True
-        ).clamp(0, 1)
-    return images
+    found = fit_view(images, model.view)
+    return found if found is images else found.clamp(0, 1)
 
 
 @torch.no_grad()

@@ -67,11 +67,20 @@ def screen(
     Returns:
         Label to scores. A score is NaN where the model's values are no numbers.
     """
+    return screen_with_logits(detectors, anatomy, batch, oracle, seed)[1]
+
+
+def screen_with_logits(
+    detectors: Mapping[str, FittedDetector], anatomy: Anatomy, batch: Batch, oracle: Oracle, seed: int = 0
+) -> tuple[Tensor, dict[str, DetectorScores]]:
+    """Score a batch with all detectors, and give the logits `[N, K]` of the pass that they share; see `screen`."""
+    logits: list[Tensor] = []
     parts: dict[str, list[DetectorScores]] = {label: [] for label in detectors}
     for forward in forward_passes([f.method for f in detectors.values()], anatomy, batch, oracle, seed):
+        logits.append(forward.logits)
         for label, fitted in detectors.items():
             parts[label].append(_score(fitted, forward, oracle))
-    return {label: DetectorScores.concat(found) for label, found in parts.items()}
+    return torch.cat(logits), {label: DetectorScores.concat(found) for label, found in parts.items()}
 
 
 def forward_passes(

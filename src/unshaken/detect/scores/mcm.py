@@ -14,7 +14,7 @@ from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.msp import msp
-from unshaken.models.loaders.from_open_clip import ZeroShot
+from unshaken.models.zero_shot import ZeroShot
 
 
 class CosineScale(Query):

@@ -13,6 +13,7 @@ from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.core.progress import Task
@@ -42,6 +43,17 @@ class AttributionResult:
     forwards: Tensor
     backwards: Tensor
     seconds: Tensor
+
+    def _repr_html_(self) -> str:
+        n = max(len(self.maps), 1)
+        facts = {
+            "forward passes an image": f"{int(self.forwards.sum()) / n:,.1f}",
+            "backward passes an image": f"{int(self.backwards.sum()) / n:,.1f}",
+            "seconds an image": f"{float(self.seconds.sum()) / n:.3g}",
+        }
+        if self.error is not None and len(self.error):
+            facts["largest error of a sum"] = f"{float(self.error.abs().max()):.3g}"
+        return facts_card(f"{len(self.maps):,} maps of {' x '.join(map(str, self.maps.shape[1:]))} pixels", facts)
 
 
 def attribute(

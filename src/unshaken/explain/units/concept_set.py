@@ -127,7 +127,7 @@ def cut_map(numbers: NDArray[np.int16], view: View) -> Tensor:
         view: how the image is cut.
     """
     whole = Image.fromarray(numbers.astype(np.int32))
-    return torch.from_numpy(np.asarray(cut(whole, replace(view, interpolation="nearest"))).astype(np.int16))
+    return torch.from_numpy(np.asarray(cut(whole, replace(view, interpolation="nearest"), padding=0)).astype(np.int16))
 
 
 def check_numbers(concepts: ConceptSet, maps: Tensor, where: str) -> None:

@@ -58,7 +58,7 @@ class Composition:
         """Refuse recipes that do not learn from such labels.
 
         Args:
-            kind: `CLASSES` or `MASKS`.
+            kind: `CLASSES`, `MASKS` or `UNLABELLED`.
 
         Raises:
             ParameterError: a recipe learns from the other kind alone.
@@ -67,7 +67,7 @@ class Composition:
             if kind not in recipe.learns_from:
                 known = " or ".join(sorted(recipe.learns_from))
                 raise ParameterError(
-                    f"recipe {recipe.info.name!r} learns from {known}, the labels are {kind}: choose another "
+                    f"recipe {recipe.info.name!r} learns from {known}, and the data has {kind}: choose another "
                     "recipe, or other data"
                 )
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.masks import IGNORED
+from unshaken.core.notebook import facts_card
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._check import moved
 from unshaken.harden.engine._checkpoint import Progress
@@ -34,6 +35,12 @@ class FitResult:
     last: Classifier
     progress: Progress
     memory: Mapping[str, Memory]
+
+    def _repr_html_(self) -> str:
+        end = {k: f"{v:.4g}" for k, v in (self.progress.curves[-1] if self.progress.curves else {}).items()}
+        passes = f"{self.progress.forwards:,} forward, {self.progress.backwards:,} backward"
+        flags = {f"flag {name}": detail for name, detail in self.progress.flags.items()}
+        return facts_card(f"Trained {self.model.name}", {**end, "passes": passes, **flags})
 
 
 def fit(

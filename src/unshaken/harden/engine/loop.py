@@ -26,7 +26,7 @@ from unshaken.harden.engine.draws import drawn_for_step
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN, Reference
 from unshaken.harden.engine.monitors import MONITORS
-from unshaken.harden.engine.recipe import CLASSES, MASKS, Epoch, Memory, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Epoch, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.training import Training, build_optimizer, rate
 from unshaken.run.store import RunDir
 
@@ -70,9 +70,11 @@ class Loop:
         self.validation, self.reference = validation, reference
         self.training, self.samples, self.run, self.keep = training, samples, run, keep
         self.together = Composition(recipes)
-        self.together.check_labels(MASKS if samples.are_masks else CLASSES)
+        kind = MASKS if samples.are_masks else CLASSES if samples.labelled else UNLABELLED
+        self.together.check_labels(kind)
         self.processes = processes or Processes(precision=training.precision)
-        self.rows, held = samples.split(training.held_out, training.seed)
+        self.rows, held = samples.split(training.held_out if samples.labelled else 0, training.seed)
+        self.held_out = len(held)
         share = training.batch_size // self.processes.world
         if training.batch_size % self.processes.world:
             raise ParameterError(
@@ -98,6 +100,8 @@ class Loop:
             seed=training.seed,
         )
         self.select: str = ("robust" if self.threat else "clean") if training.select == "auto" else training.select
+        if not samples.labelled:
+            self.select = _select_without_labels(training, validation)
         if self.select == "robust" and self.threat is None:
             raise ParameterError("select=robust needs a recipe with a threat, such as at; choose clean or last")
         if validation is not None:
@@ -151,7 +155,7 @@ class Loop:
             memory = self.memory[recipe.info.name]
             shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
             few = partial(self.batches.some, device=device)
-            recipe.begin(Setup(*shown, memory, few, len(self.samples.dataset), self._evaluate))
+            recipe.begin(Setup(*shown, memory, few, len(self.samples.dataset), self._evaluate, self.size))
         self.optimizer = build_optimizer(self.live, training)
         self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
         self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
@@ -346,7 +350,7 @@ class Loop:
     def _figures(self, record: dict[str, float], kept: Classifier) -> None:
         """Add to a record what is measured after an epoch, the same in all processes."""
         if self.processes.rank == 0:
-            record |= self.check(self.live, kept)
+            record |= self.check(self.live, kept) if self.samples.labelled else {}
             if self.validation is not None:
                 record["held_repaired"] = self.validation(kept, self.held)
         record.update(self.processes.same(record))
@@ -383,6 +387,23 @@ class Loop:
         if "held_robust" in last:
             parts.append(f"robust {last['held_robust']:.1%}")
         return ", ".join([*parts, *progress.flags])
+
+
+def _select_without_labels(training: Training, validation: Validation | None) -> str:
+    """How the checkpoint is chosen where images have no labels: the last one.
+
+    Raises:
+        ParameterError: it is to be chosen by accuracy.
+    """
+    wanted = {
+        f"select={training.select}": training.select in ("robust", "clean"),
+        "max_clean_loss": training.max_clean_loss is not None,
+        "validation": validation is not None,
+    }
+    for name, given in wanted.items():
+        if given:
+            raise ParameterError(f"{name} needs accuracy on held-out images, and the data has no labels: leave it out")
+    return "last"
 
 
 FIGURES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
@@ -85,15 +85,34 @@ def add_projector(model: Classifier, hidden: int, projected: int, seed: int) -> 
     Raises:
         ModelError: the net has no linear layer under a name.
     """
+
+    def build(width: int) -> nn.Module:
+        layers: list[nn.Module] = [nn.Linear(hidden or width, projected)]
+        if hidden:
+            layers = [nn.Linear(width, hidden), nn.ReLU(inplace=True), *layers]
+        return nn.Sequential(*layers)
+
+    return attach_projector(model, build, projected, seed)
+
+
+def attach_projector(model: Classifier, build: Callable[[int], nn.Module], projected: int, seed: int) -> Classifier:
+    """The classifier with a fresh projection head of any form.
+
+    Args:
+        model: changed in place; an earlier projection head is replaced.
+        build: makes the head, from the width D of the features; it takes `[N, D]` to `[N, projected]`.
+        projected: numbers that it gives.
+        seed: of its weights.
+
+    Raises:
+        ModelError: the net has no linear layer under a name.
+    """
     net: Any = model.net.encoder if isinstance(model.net, ProjectionNet) else model.net
     head = last_layer(net)
     width = net.get_submodule(head).in_features
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        layers: list[nn.Module] = [nn.Linear(hidden or width, projected)]
-        if hidden:
-            layers = [nn.Linear(width, hidden), nn.ReLU(inplace=True), *layers]
-        projector = nn.Sequential(*layers)
+        projector = build(width)
     device = next(net.parameters()).device
     model.net = ProjectionNet(net, head, projector.to(device), projected)
     return model

@@ -18,7 +18,7 @@ from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.inner import Inner
 
-CLASSES, MASKS = "one class an image", "masks"
+CLASSES, MASKS, UNLABELLED = "one class an image", "masks", "no labels"
 Memory = dict[str, Tensor]
 """What a recipe remembers from step to step: named tensors, kept in the checkpoint."""
 Evaluate = Callable[[Callable[[Tensor], Tensor]], tuple[Tensor, Tensor, Tensor]]
@@ -60,6 +60,7 @@ class Setup:
         sample: draws training samples: from a count to images `[n, C, H, W]` and labels `[n]`, the same every time.
         samples: of the data set, those held out among them: `Step.rows` counts up to here.
         evaluate: see `Evaluate`; each image counts as one forward pass.
+        batch: samples of a step and process; 0 outside of a training run.
     """
 
     model: Classifier
@@ -72,6 +73,7 @@ class Setup:
     sample: Callable[[int], tuple[Tensor, Tensor]]
     samples: int = 0
     evaluate: Evaluate = no_samples
+    batch: int = 0
 
 
 @dataclass(slots=True)
@@ -201,7 +203,7 @@ class Recipe(Parameters, ABC):
     """What no other recipe of the run may take, with the reason."""
 
     learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES})
-    """The kinds of labels that it learns from: `CLASSES`, one an image, `MASKS`, a class for each pixel, or both."""
+    """What it learns from, one or several: `CLASSES`, one an image, `MASKS`, one a pixel, or `UNLABELLED` images."""
     first_try: ClassVar[FirstTry] = FirstTry()
     """How to try it where defaults do not do."""
 

@@ -23,13 +23,12 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
-from unshaken.harden.engine._trackers import sink_of
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
 from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.loop import Loop, Validation
-from unshaken.harden.engine.recipe import Recipe
+from unshaken.harden.engine.recipe import UNLABELLED, Recipe
 from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.tracking import tracked
@@ -39,6 +38,7 @@ from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
+from unshaken.run.tracking import sink_of
 
 FREE = {"provenance", "result", "model", "data"}
 """What may differ on resuming."""
@@ -114,8 +114,9 @@ def train_run(
     )
     dataset = as_dataset(data, download=download)
     start, samples = prepared(
-        model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download
-    )
+        model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download,
+        unlabelled=any("loss" in r.takes and UNLABELLED in r.learns_from for r in recipes),
+    )  # fmt: skip
     classifier = start.model
     for recipe in recipes:
         classifier = recipe.rebuild(classifier)
@@ -149,7 +150,7 @@ def train_run(
         classifier, samples, recipes, training, processes=processes, run=run, keep=keep, validation=validation,
         reference=reference,
     )  # fmt: skip
-    config.images["held_out"] = len(loop.held)
+    config.images["held_out"] = len(loop.held) if samples.labelled else loop.held_out
     if processes.rank:
         loop.train(resume=resume)
         processes.end()
@@ -173,17 +174,20 @@ def train_run(
 
 def prepared(
     model: str | nn.Module, dataset: Dataset, training: Training, *, new_head: bool, limit: int | None,
-    workers: int | None, download: bool,
+    workers: int | None, download: bool, unlabelled: bool = False,
 ) -> tuple[Start, Samples]:  # fmt: skip
-    """The model to start from, and the samples that fit it; see `unshaken.api.harden`.
+    """The model to start from, and the samples that fit it; see `unshaken.api.harden`, and `Samples` for `unlabelled`.
 
     Raises:
-        ParameterError: the data has no labels.
+        ParameterError: the data has no labels and needs them.
         ModelError: the model does not fit the data.
     """
-    if dataset.labels is None:
-        raise ParameterError(f"data {dataset.options.spec!r} has no labels: training needs the class of each image")
-    classes = len(dataset.classes) or int(dataset.labels.max()) + 1
+    if dataset.labels is None and not unlabelled:
+        raise ParameterError(
+            f"data {dataset.options.spec!r} has no labels: training needs the class of each image, except by recipes "
+            "that learn without, such as swav"
+        )
+    classes = len(dataset.classes) or (1 if dataset.labels is None else int(dataset.labels.max()) + 1)
     if isinstance(model, str) and not model.startswith("new:") and ":" in model:
         shape = ShapeRecord(classes=classes, channels=3, side=1)
         start = start_from(
@@ -197,7 +201,9 @@ def prepared(
     view = start.model.view if start else None
     own_classes, shown = dataset.classes, dataset if start is None else _aligned(dataset, start.model, new_head)
     sparse = shown is not dataset
-    samples = Samples(shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse)
+    samples = Samples(
+        shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse, unlabelled=unlabelled
+    )
     if start is None:
         start = start_from(
             str(model),
@@ -212,12 +218,12 @@ def prepared(
 
 
 def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
-    """The data with the model's class numbers; as it is where these are to be replaced, and where labels are masks.
+    """The data with the model's class numbers; as it is where these are to be replaced, and without class labels.
 
     Raises:
         DataError: see `unshaken.run.align.align`.
     """
-    if dataset.labels is not None and dataset.labels.ndim > 1:
+    if dataset.labels is None or dataset.labels.ndim > 1:
         return dataset
     try:
         return aligned(dataset, model.classes, model=f"model {model.name!r}")
@@ -231,6 +237,9 @@ def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, .
     """The model with as many outputs as the data has classes."""
     with torch.no_grad():
         outputs = start.model.eval()(torch.zeros(2, *samples.shape)).shape[1]
+    if not samples.labelled:
+        samples.classes = outputs
+        return start
     if new_head and outputs != samples.classes:
         return Start(with_new_head(start.model, samples.classes, names, seed), start.arch, start.recipes)
     if outputs < samples.classes or (outputs > samples.classes and not start.model.classes):

@@ -25,6 +25,7 @@ class ViewSettings:
         grey: probability of losing all colour.
         blur: probability of a blur.
         solarise: probability that pixels above the middle are turned over.
+        most: largest share of the image that the crop keeps.
     """
 
     area: float
@@ -33,6 +34,7 @@ class ViewSettings:
     grey: float
     blur: float
     solarise: float
+    most: float = 1.0
 
 
 PHOTOS = (
@@ -44,7 +46,9 @@ SMALL = (ViewSettings(0.3, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.0, 0.0),) * 2
 """For images of about 32 pixels: larger crops, no blur."""
 
 
-def strong_view(images: Tensor, look: ViewSettings, rng: SampleRng, mirror: float = 0.5) -> Tensor:
+def strong_view(
+    images: Tensor, look: ViewSettings, rng: SampleRng, mirror: float = 0.5, size: tuple[int, int] | None = None
+) -> Tensor:
     """Random resized crop with a mirror image for some, then colours, blur and solarisation.
 
     Args:
@@ -52,13 +56,15 @@ def strong_view(images: Tensor, look: ViewSettings, rng: SampleRng, mirror: floa
         look: how.
         rng: one stream a sample.
         mirror: probability of the mirror image.
+        size: height and width of the view in pixels; None for those of the images.
 
     Returns:
-        The same shape, in [0, 1].
+        `[N, C, h, w]`, in [0, 1].
     """
     draws = rng.fold("view").fresh(14).to(images.device)
     area, ratio, left, top, turn, chance, grey, blur, width, solar, *colours = draws.unbind(1)
-    found = cropped(images, look.area + (1 - look.area) * area, ratio, left, top, turn < mirror)
+    kept = look.area + (look.most - look.area) * area
+    found = cropped(images, kept, ratio, left, top, turn < mirror, size)
     if look.jitter:
         changed = jittered(found, colours, look.strengths)
         found = torch.where(_wide(chance < look.jitter), changed, found)
@@ -71,8 +77,11 @@ def strong_view(images: Tensor, look: ViewSettings, rng: SampleRng, mirror: floa
     return found
 
 
-def cropped(images: Tensor, area: Tensor, ratio: Tensor, left: Tensor, top: Tensor, mirrored: Tensor) -> Tensor:
-    """A rectangle of the image brought to the image's size, bilinearly.
+def cropped(
+    images: Tensor, area: Tensor, ratio: Tensor, left: Tensor, top: Tensor, mirrored: Tensor,
+    size: tuple[int, int] | None = None,
+) -> Tensor:  # fmt: skip
+    """A rectangle of the image brought to the image's size, or to another, bilinearly.
 
     Args:
         images: `[N, C, H, W]`.
@@ -81,6 +90,7 @@ def cropped(images: Tensor, area: Tensor, ratio: Tensor, left: Tensor, top: Tens
         left: uniform `[N]` in [0, 1): where it lies, of the places that it has.
         top: as `left`.
         mirrored: bool `[N]`: turned left to right.
+        size: height and width in pixels; None for those of the images.
     """
     bend = torch.exp((2 * ratio - 1) * math.log(4 / 3)).sqrt()
     wide, high = ((area.sqrt() * b).clamp(max=1.0) for b in (bend, 1 / bend))
@@ -88,7 +98,8 @@ def cropped(images: Tensor, area: Tensor, ratio: Tensor, left: Tensor, top: Tens
     zero = torch.zeros_like(wide)
     across = torch.stack([wide * sign, zero, (2 * left - 1) * (1 - wide)], 1)
     down = torch.stack([zero, high, (2 * top - 1) * (1 - high)], 1)
-    grid = F.affine_grid(torch.stack([across, down], 1).to(images), list(images.shape), align_corners=False)
+    shape = [*images.shape[:2], *(images.shape[2:] if size is None else size)]
+    grid = F.affine_grid(torch.stack([across, down], 1).to(images), shape, align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 

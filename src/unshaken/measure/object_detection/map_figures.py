@@ -159,6 +159,18 @@ def shifted_map(
     )
 
 
+def beyond_line(clean: Maps, shifted: Sequence[Maps], *, line: Line = lambda clean: SLOPE * clean) -> Maps:
+    """Effective robustness with its draws, for the difference of two detectors by `map_difference`.
+
+    Args:
+        clean: of `resampled_map`.
+        shifted: of each shift, with as many draws.
+        line: as in `shifted_map`.
+    """
+    value = np.mean([m.value for m in shifted]) - line(np.array([clean.value]))[0]
+    return Maps(float(value), np.mean([m.draws for m in shifted], 0) - line(clean.draws), clean.images)
+
+
 def _halves(rng: np.random.Generator, images: int, rows: int) -> Numbers:
     """Which images each draw holds, float32 `[rows, images]`; every second draw is the other half of that before."""
     weights: Numbers = np.zeros((rows, images), np.float32)

@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.robustness.huber import huber_lines
 from unshaken.measure.statistics.columns import Indices, Numbers, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import bootstrap_figure
 from unshaken.measure.statistics.paired import compare
 
 Transform = Literal["logit", "probit", "linear"]
+Fit = Literal["least-squares", "huber"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,20 @@ class EffectiveRobustness:
     line: RobustnessLine
 
 
-def fit_line(clean: ArrayLike, shifted: ArrayLike, *, transform: Transform = "logit") -> RobustnessLine:
-    """Least-squares line through baseline models.
+def fit_line(
+    clean: ArrayLike, shifted: ArrayLike, *, transform: Transform = "logit", fit: Fit = "least-squares"
+) -> RobustnessLine:
+    """A line through baseline models.
 
     Args:
         clean: accuracies without the shift `[M]` in [0, 1]; 0 and 1 only with the linear transform.
         shifted: accuracies of the same models under the shift.
         transform: `logit`, `probit` or `linear`.
+        fit: `least-squares`, or `huber` for a line that a few odd models do not bend; see `huber_lines`.
 
     Raises:
         ParameterError: fewer than two models of different clean accuracy; an accuracy outside the range; lengths
-            differ; an unknown transform.
+            differ; an unknown transform or fit.
 
     Source: Taori et al. 2020, arXiv:2007.00644.
 
@@ -77,7 +82,7 @@ def fit_line(clean: ArrayLike, shifted: ArrayLike, *, transform: Transform = "lo
     (1.090377, -0.846749)
     """
     x, y = _points(clean, shifted, transform)
-    slope, intercept = _least_squares(x[None], y[None])
+    slope, intercept = _lines(x[None], y[None], fit)
     return RobustnessLine(float(slope[0]), float(intercept[0]), transform, len(x))
 
 
@@ -88,6 +93,7 @@ def effective_robustness(
     baseline_shifted: ArrayLike,
     *,
     transform: Transform = "logit",
+    fit: Fit = "least-squares",
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -100,6 +106,7 @@ def effective_robustness(
         baseline_clean: accuracies of the baseline models `[M]`; the model itself is not one of them.
         baseline_shifted: as `baseline_clean`, under the shift.
         transform: `logit`, `probit` or `linear`.
+        fit: as in `fit_line`.
         level: coverage of the interval.
         resamples: bootstrap draws of models; a draw of models of one and the same clean accuracy is drawn again.
         seed: of the draws.
@@ -109,12 +116,12 @@ def effective_robustness(
     """
     if resamples < 1:
         raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
-    line = fit_line(baseline_clean, baseline_shifted, transform=transform)
+    line = fit_line(baseline_clean, baseline_shifted, transform=transform, fit=fit)
     own = float(numbers("shifted", [shifted], low=0, high=1)[0])
     predicted = line.predict(clean)
     x, y = _points(baseline_clean, baseline_shifted, transform)
     place = _draws(x, resamples, seed)
-    slope, intercept = _least_squares(x[place], y[place])
+    slope, intercept = _lines(x[place], y[place], fit)
     at = _forth(numbers("clean", [clean], low=0, high=1), transform)
     rho = own - _back(intercept + slope * at, transform)
     return EffectiveRobustness(bootstrap_figure(own - predicted, rho, len(x), level=level), predicted, line)
@@ -162,6 +169,14 @@ def _back(value: Numbers, transform: Transform) -> Numbers:
     if transform == "linear":
         return value
     return np.asarray(special.expit(value) if transform == "logit" else scipy.stats.norm.cdf(value), np.float64)
+
+
+def _lines(x: Numbers, y: Numbers, fit: Fit) -> tuple[Numbers, Numbers]:
+    if fit == "huber":
+        return huber_lines(x, y)
+    if fit != "least-squares":
+        raise ParameterError(f"fit {fit!r} is not one of ['huber', 'least-squares']")
+    return _least_squares(x, y)
 
 
 def _least_squares(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, percent, share
+from unshaken.measure.statistics.intervals import bootstrap_figure, centred_figure, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ def disparity(
     worst = int(rates.argmin())
     n = int(sizes.sum())
     return Disparity(
-        gap=_centred(gap, np.ptp(drawn, axis=1), n, level),
+        gap=centred_figure(gap, np.ptp(drawn, axis=1), n, level=level, low=0.0),
         by_chance=float(chance.mean()),
         p_equal=float((1 + (chance >= gap - 1e-12).sum()) / (1 + resamples)),
-        deviation=_centred(float(rates.std()), drawn.std(1), n, level),
+        deviation=centred_figure(float(rates.std()), drawn.std(1), n, level=level, low=0.0),
         worst=share(int(hits[worst]), int(sizes[worst]), level=level),
         worst_class=int(names[worst]),
         best_class=int(names[rates.argmax()]),
@@ -162,7 +162,11 @@ def gap_change(
 
     value, n = float(change(values)[0]), int(np.isin(classes, names).sum())
     found = change(draws)
-    return _centred(value, found, n, level, -1) if majority is None else bootstrap_figure(value, found, n, level=level)
+    return (
+        centred_figure(value, found, n, level=level)
+        if majority is None
+        else bootstrap_figure(value, found, n, level=level)
+    )
 
 
 def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Flags, Indices]:
@@ -190,12 +194,3 @@ def _within(right: Flags, classes: Indices, name: int) -> Flags:
 
 def _draw(rng: np.random.Generator, right: Flags, resamples: int) -> Numbers:
     return np.asarray(rng.binomial(len(right), right.mean(), size=resamples) / len(right), np.float64)
-
-
-def _centred(value: float, draws: Numbers, n: int, level: float, least: float = 0.0) -> Figure:
-    """The draws' spread around the value: an extreme over classes is too large in them a second time."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
-    ends = max(least, value + min(0.0, float(low))), min(1.0, value + max(0.0, float(high)))
-    return Figure(
-        value, min(ends[0], value), max(ends[1], value), n, f"bootstrap {percent(level)} ({len(draws)}), centred"
-    )

@@ -138,3 +138,22 @@ def bootstrap_figure(value: float, draws: Numbers, n: int, *, level: float = 0.9
     method = f"bootstrap {percent(level)} ({len(draws)})"
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Figure(float(value), float(min(low, value)), float(max(high, value)), n, method)
+
+
+def centred_figure(
+    value: float, draws: Numbers, n: int, *, level: float = 0.95, low: float = -1.0, high: float = 1.0
+) -> Figure:
+    """A figure with the spread of its bootstrap draws around their mean: an extreme is too large in them once more.
+
+    Args:
+        value: the estimate on the samples themselves.
+        draws: `[B]`, the estimate on each resample.
+        n: samples.
+        level: coverage, approximately.
+        low: the least value there can be.
+        high: the largest.
+    """
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
+    least, most = max(low, value + min(0.0, float(ends[0]))), min(high, value + max(0.0, float(ends[1])))
+    method = f"bootstrap {percent(level)} ({len(draws)}), centred"
+    return Figure(value, min(least, value), max(most, value), n, method)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
@@ -16,47 +14,10 @@ from unshaken.core.extras import need
 from unshaken.models.loaders.hub import file_by_url, file_of_repository, offline
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import class_names, read_lines
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 from unshaken.models.loaders.weights import first_line, read_weights
 from unshaken.models.networks.architectures import near
-
-TEMPLATE = "a photo of a {}."
-
-
-class ZeroShot(nn.Module):
-    """Logits are the cosine between an image's embedding and each class's, times the model's scale.
-
-    Args:
-        model: an open_clip model.
-        embeddings: one unit vector a class, `[K, D]`.
-    """
-
-    embeddings: Tensor
-    scale: Tensor
-
-    def __init__(self, model: nn.Module, embeddings: Tensor) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("embeddings", embeddings)
-        self.register_buffer("scale", model.logit_scale.detach().exp())  # type: ignore[operator]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, 3, H, W]` to logits `[N, K]`."""
-        found: Tensor = F.normalize(self.model.encode_image(images), dim=-1)  # type: ignore[operator]
-        return self.scale * found @ self.embeddings.T
-
-
-def class_embeddings(model: Any, tokenizer: Any, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """The mean over templates of each class's unit text embeddings, of unit length again, `[K, D]`."""
-    with torch.no_grad():
-        found = [
-            F.normalize(
-                F.normalize(model.encode_text(tokenizer([t.replace("{}", c) for t in templates])), dim=-1).mean(0),
-                dim=0,
-            )
-            for c in classes
-        ]
-    return torch.stack(found)
+from unshaken.models.zero_shot import TEMPLATE, DualEncoder, check_classes, check_templates
 
 
 @model_kind("openclip", form="openclip:ARCH/WEIGHTS?classes=FILE[&templates=FILE]", options=("templates",))
@@ -71,11 +32,33 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         ParameterError: no such architecture or tag, no file of classes, or a template without `{}`.
         ModelError: the weights are absent, damaged, or do not fit.
     """
+    classes, templates = _texts(spec)
+    return _dual_encoder(spec, download).classifier(classes, templates)
+
+
+def load_dual_encoder(spec: str, *, download: bool = False) -> DualEncoder:
+    """Both encoders of a model, for prompts and captions of any kind.
+
+    Args:
+        spec: `openclip:ARCH/WEIGHTS`; its options are not read.
+        download: whether the weights may be fetched.
+
+    Raises:
+        MissingExtra: open_clip is absent.
+        ParameterError: the SPEC is of another kind, or names no such architecture or tag.
+        ModelError: the weights are absent, damaged, or do not fit.
+    """
+    parsed = parse_model_spec(spec)
+    if parsed.kind != "openclip":
+        raise ParameterError(f"model {spec!r} has no text encoder: give openclip:ARCH/WEIGHTS")
+    return _dual_encoder(parsed, download)
+
+
+def _dual_encoder(spec: ModelSpec, download: bool) -> DualEncoder:
     why = f"model {str(spec)!r}"
     arch, _, wanted = spec.name.partition("/")
     if not arch or not wanted:
         raise ParameterError(f"{why}: write openclip:ARCH/WEIGHTS?classes=FILE")
-    classes, templates = _texts(spec)
     library = need("open_clip", "open-clip-torch", "models", why)
     if arch not in library.list_models():
         raise ParameterError(f"open_clip has no architecture {arch!r}; {near(arch, library.list_models())}")
@@ -94,14 +77,19 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
             raise ModelError(f"{why} cannot be made by open_clip: {first_line(error)}") from error
     model.eval()
-    look = library.get_model_preprocess_cfg(model)
-    height, width = (look["size"],) * 2 if isinstance(look["size"], int) else look["size"]
-    return Classifier(
-        ZeroShot(model, class_embeddings(model, tokenizer, classes, templates)),
-        mean=list(look["mean"]),
-        std=list(look["std"]),
-        classes=classes,
-        view=View(height, width, interpolation=look["interpolation"]),
+    cfg = library.get_model_preprocess_cfg(model)
+    height, width = (cfg["size"],) * 2 if isinstance(cfg["size"], int) else cfg["size"]
+
+    def encode(texts: Sequence[str]) -> Tensor:
+        found: Tensor = model.encode_text(tokenizer(list(texts)))
+        return found
+
+    return DualEncoder(
+        model,
+        encode,
+        mean=list(cfg["mean"]),
+        std=list(cfg["std"]),
+        view=View(height, width, interpolation=cfg["interpolation"]),
         name=f"openclip:{spec.name}",
     )
 
@@ -111,10 +99,10 @@ def _texts(spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise ParameterError(f"model {str(spec)!r}: classes must be a file with one class name per line")
     given = spec.options.get("templates")
     templates = (TEMPLATE,) if given is None else read_lines(given, f"model {str(spec)!r}")
-    wrong = next((t for t in templates if "{}" not in t), None)
-    if wrong is not None or not templates:
-        raise ParameterError(f"model {str(spec)!r}: template {wrong!r} has no {{}} where the class name goes")
-    return class_names(spec), templates
+    try:
+        return check_classes(class_names(spec)), check_templates(templates)
+    except ParameterError as error:
+        raise ParameterError(f"model {str(spec)!r}: {error}") from None
 
 
 def _file(library: Any, spec: ModelSpec, arch: str, wanted: str, published: dict[str, Any], download: bool) -> Path:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, View
+from unshaken.core.classifier import Classifier, Fit, View
 from unshaken.core.consent import is_code, is_named, refuse_code
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import ModelError
@@ -38,6 +38,7 @@ class ViewRecord(BaseModel):
     resize: Side | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     channels: Literal[1, 3] = 3
+    fit: Fit = "cut"
 
 
 class ModelOptions(BaseModel):

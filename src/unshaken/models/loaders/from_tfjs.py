@@ -51,6 +51,6 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         mean=decoder.mean,
         std=decoder.std,
         classes=coco_classes() if net.classes == len(coco_classes()) else (),
-        view=View(*graph.size, whole=True),
+        view=View(*graph.size, fit="whole"),
         name=f"tfjs:{spec.name}",
     )

@@ -110,7 +110,7 @@ def _whole_view(look: dict[str, Any]) -> View | None:
     height = size.get("height") or size.get("shortest_edge") or size.get("max_height")
     width = size.get("width") or size.get("shortest_edge") or size.get("max_width")
     interpolation = _RESAMPLE.get(int(look.get("resample") or 2), "bicubic")
-    return View(height, width, interpolation=interpolation, whole=True) if height and width else None
+    return View(height, width, interpolation=interpolation, fit="whole") if height and width else None
 
 
 @contextmanager

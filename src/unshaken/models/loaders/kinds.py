@@ -16,7 +16,7 @@ from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 
 Loader = Callable[[ModelSpec, bool], Classifier]
 
-COMMON_OPTIONS = ("mean", "std", "size", "classes", "channels", "defence")
+COMMON_OPTIONS = ("mean", "std", "size", "fit", "classes", "channels", "defence")
 
 
 def _unknown(spec: ModelSpec) -> str:

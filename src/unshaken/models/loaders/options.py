@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, View
+from unshaken.core.classifier import Classifier, Fit, View
 from unshaken.core.documents import LONGEST_NAMES, read_text
-from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
 from unshaken.core.registry import parse_method
 from unshaken.models.loaders.spec import ModelSpec
 
@@ -36,7 +37,7 @@ def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
 
 
 def _described(classifier: Classifier, spec: ModelSpec) -> Classifier:
-    if not spec.options.keys() & {"mean", "std", "size", "classes", "channels"}:
+    if not spec.options.keys() & {"mean", "std", "size", "fit", "classes", "channels"}:
         return classifier
     mean = numbers(spec, "mean") or _values(classifier.mean)
     std = numbers(spec, "std") or _values(classifier.std)
@@ -157,6 +158,12 @@ def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View
     if size is not None:
         kept = view or View(*size)
         view = replace(kept, height=size[0], width=size[1], resize=None)
+    if (fit := spec.options.get("fit")) is not None:
+        if fit not in get_args(Fit):
+            raise ParameterError(f"model {str(spec)!r}: fit={shorten(fit)}; {did_you_mean(fit, get_args(Fit))}")
+        if view is None:
+            raise ParameterError(f"model {str(spec)!r}: fit={fit} needs a size: give one, such as size=640")
+        view = replace(view, fit=fit, resize=None if fit != "cut" else view.resize)
     return None if view is None else replace(view, channels=channels or view.channels)
 
 

@@ -91,4 +91,4 @@ def view_of(net: Any) -> View:
     """The whole photo in the net's fixed size, or in the square of the short side that it resizes to."""
     transform = net.transform
     height, width = transform.fixed_size or (transform.min_size[-1], transform.min_size[-1])
-    return View(height, width, whole=True)
+    return View(height, width, fit="whole")

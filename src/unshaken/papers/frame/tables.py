@@ -23,6 +23,7 @@ SHARED: Mapping[str, str] = {
     "flags": "unshaken.run.rows",
     "turns": "unshaken.run.rows",
     "rankings": "unshaken.tasks.ranking.rows",
+    "dilutions": "unshaken.tasks.image_text.rows",
     "scores": "unshaken.detect.engine.rows",
     "certificates": "unshaken.certify.engine.base",
     "verifications": "unshaken.certify.smt.smt",

@@ -9,6 +9,8 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.object_detection.average_precision import average_precision, precision_recall_curve
+from unshaken.measure.object_detection.error_figures import cost_figures
+from unshaken.measure.object_detection.errors import Errors
 from unshaken.measure.object_detection.map_figures import Maps, map_difference, map_figure, resampled_map, shifted_map
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report.cells import Row
@@ -47,6 +49,15 @@ def of_condition(clean: Maps, own: Maps, matches: Matches) -> Row:
         "ap50": figure_of(matches, threshold=AP50),
         "difference": map_difference(clean, own).to_json() if same else None,
     }
+
+
+def of_errors(errors: Errors) -> Row | None:
+    """How many errors there are of each kind, and the AP at an overlap of 0.5 that each costs; None without objects."""
+    try:
+        costs = cost_figures(errors, resamples=RESAMPLES)
+    except ParameterError:
+        return None
+    return {"counts": errors.counts(), "costs": {name: one and one.to_json() for name, one in costs.items()}}
 
 
 def of_shifts(clean: Maps, changed: Sequence[Maps]) -> Row | None:

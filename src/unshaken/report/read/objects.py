@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from unshaken.measure.object_detection.errors import Errors, find_errors
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.run import RunDir
@@ -46,6 +47,11 @@ def read_scenes(run: RunDir, condition: str, ids: tuple[str, ...]) -> dict[str, 
 def match_scenes(scenes: Mapping[str, Scene], classes: int) -> Matches:
     """All images of a condition, matched."""
     return match_images([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
+
+
+def find_scene_errors(scenes: Mapping[str, Scene], classes: int) -> Errors:
+    """The kinds of all errors of a condition."""
+    return find_errors([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
 
 
 def count_classes(scenes: Mapping[str, Scene]) -> int:

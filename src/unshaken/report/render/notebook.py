@@ -34,16 +34,17 @@ def render_notebook(page: Page, place: str = "") -> str:
     return card(str(render_blocks(blocks)))
 
 
-def pictures_card(title: str, images: Tensor) -> str:
+def pictures_card(title: str, images: Tensor, *, side: int = 64) -> str:
     """Images side by side in a box.
 
     Args:
         title: of the box.
         images: uint8 `[N, C, H, W]`.
+        side: of each in pixels.
     """
     file = io.BytesIO()
     some = images[:MOST_PICTURES]
-    contact_sheet(some, [str(i) for i in range(len(some))], columns=10, side=64).save(file, "PNG", optimize=True)
+    contact_sheet(some, [str(i) for i in range(len(some))], columns=10, side=side).save(file, "PNG", optimize=True)
     address = base64.b64encode(file.getvalue()).decode()
     more = f" (the first {MOST_PICTURES})" if len(images) > MOST_PICTURES else ""
     return card(f'<h1>{html.escape(title + more)}</h1><img alt="" src="data:image/png;base64,{address}">')

@@ -13,8 +13,9 @@ from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import objects, plots
 from unshaken.report.figures.boxed_pictures import boxed_galleries
-from unshaken.report.read.objects import match_scenes, read_scenes
+from unshaken.report.read.objects import find_scene_errors, match_scenes, read_scenes
 from unshaken.report.sections import _strengths as strengths
+from unshaken.report.sections._error_kinds import error_blocks
 from unshaken.report.sections._task_tables import CLASSIFICATION, condition_row, conditions_table, hundredths, lacking
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 from unshaken.run.rows import CLEAN
@@ -45,12 +46,13 @@ class DetectedObjects(Section):
         except ParameterError as error:
             nothing: Row = {"clean": None, "conditions": [], "objects": None}
             return SectionFigures({**CLASSIFICATION, **nothing}, {"map": f"no mAP: {error}"}, complete=False)
+        errors = {name: objects.of_errors(find_scene_errors(scenes[name], len(names))) for name in matches}
         clean, rows = objects.of_clean(matches[CLEAN.id]), []
         for one in frame.conditions:
             if one.id == CLEAN.id or one.id not in maps:
                 continue
             own = objects.of_condition(maps[CLEAN.id], maps[one.id], matches[one.id])
-            rows.append(condition_row(source, one, own))
+            rows.append(condition_row(source, one, own | {"errors": errors[one.id]}))
         changed = [maps[row["condition"]] for row in rows]
         worst = min(rows, key=lambda row: float(row["map"]["value"]), default=None)
         shown = [CLEAN.id, *([worst["condition"]] if worst else [])]
@@ -58,6 +60,7 @@ class DetectedObjects(Section):
             **clean,
             "images": matches[CLEAN.id].images,
             "objects": len(matches[CLEAN.id].object_label),
+            "errors": errors[CLEAN.id],
             "shifts": objects.of_shifts(maps[CLEAN.id], changed),
             "classes": objects.by_class(matches, names),
             "curves": [{"condition": name, "precision": objects.mean_curve(matches[name])} for name in shown],
@@ -118,6 +121,7 @@ class DetectedObjects(Section):
             ]
         blocks += heats
         blocks += [_conditions(data), _facts(found), _precision(found), Details("Classes", (_classes(found),))]
+        blocks += error_blocks(data)
         pictures = boxed_galleries(report.source, report.kept[self.name], data["conditions"])
         if pictures:
             text = (

@@ -12,6 +12,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
+from unshaken.report.figures.masked_pictures import masked_galleries
 from unshaken.report.figures.means import mean_there
 from unshaken.report.read.overlaps import read_counts, stacked
 from unshaken.report.sections import _strengths as strengths
@@ -107,7 +108,7 @@ class Segments(Section):
         return tiles
 
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Curves by strength, tables of conditions and classes."""
+        """Curves by strength, tables of conditions and classes, pictures with masks."""
         data = report.data
         if not data["clean"]:
             return ()
@@ -118,7 +119,14 @@ class Segments(Section):
             blocks += [Prose(text), *curves]
         found = data["segmentation"]
         facts = Facts((("images", f"{found['images']:,}"),))
-        return [*blocks, *heats, _conditions(data), facts, Details("Classes", (_classes(found),))]
+        blocks += [*heats, _conditions(data), facts, Details("Classes", (_classes(found),))]
+        if pictures := masked_galleries(report.source, data["conditions"]):
+            text = (
+                "Masks are laid over the images: the labelled one, that of the unchanged image and that of the changed "
+                "one; first the images whose own mIoU fell most. The colours of classes come first."
+            )
+            blocks += [Heading("Examples", "examples", "Examples"), Prose(text), *pictures]
+        return blocks
 
 
 def _figure(counts: Numbers) -> Row | None:

@@ -18,7 +18,9 @@ from unshaken.generate.saved import load_generator
 from unshaken.stress.engine.attribute_edit import REFERENCE, BackgroundEdit
 from unshaken.stress.engine.background_diffusion import TIMESTEPS, blend_by_diffusion
 from unshaken.stress.engine.complexity import climb_complexity
+from unshaken.stress.engine.misleading import Push
 
+DIFFUSERS = "diffusers:"
 GROWTH = (0.5, 1.0, 1.5)
 """Share of the guidance at severities 1 to 3; the benchmark has that of severity 2."""
 CHANGE = 0.01
@@ -43,23 +45,42 @@ class BackgroundComplexity(BackgroundEdit):
     )
     steps: PositiveInt = Field(25, description="diffusion steps of 100, or gradient steps", le=TIMESTEPS)
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of masks, and the generator's file or folder."""
+        generator = self.generator.removeprefix(DIFFUSERS)
+        return (*super().further_files, *([generator] if generator else []))
+
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """See `blend_by_diffusion` and `climb_complexity`; one image at a time, so that no other one counts.
 
         Raises:
             ModelError: the generator is absent or no DDPM.
         """
-        guidance, filled = self.guidance * GROWTH[severity - 1], self.backgrounds(images, masks)
+        growth, filled = GROWTH[severity - 1], self.backgrounds(images, masks)
         rows = [slice(i, i + 1) for i in range(len(images))]
         if not self.generator:
-            change = CHANGE * guidance
-            return torch.cat([climb_complexity(images[r], masks[r], change, self.steps) for r in rows])
+            change = CHANGE * self.guidance * growth
+            made = [climb_complexity(images[r], masks[r], change, self.steps, self.push(images[r], 1.0)) for r in rows]
+            return torch.cat(made)
         model = load_ddpm(self.generator).to(images.device)
         made = [
-            blend_by_diffusion(model, filled[r], images[r], masks[r], rng[r], steps=self.steps, guidance=guidance)
+            blend_by_diffusion(
+                model, filled[r], images[r], masks[r], rng[r],
+                steps=self.steps, guidance=self.guidance * growth, push=self.push(images[r], growth),
+            )
             for r in rows
-        ]
+        ]  # fmt: skip
         return torch.cat(made)
+
+    def push(self, image: Tensor, growth: float) -> Push | None:
+        """A direction that backgrounds follow besides; None for complexity alone.
+
+        Args:
+            image: `[1, C, H, W]` in [0, 1].
+            growth: share of the guidance at this severity.
+        """
+        return None
 
 
 def load_ddpm(generator: str) -> DDPM:
@@ -68,8 +89,8 @@ def load_ddpm(generator: str) -> DDPM:
     Raises:
         ModelError: it is absent, or another kind of model.
     """
-    if generator.startswith("diffusers:"):
-        return load_diffusers(Path(generator.removeprefix("diffusers:")))
+    if generator.startswith(DIFFUSERS):
+        return load_diffusers(Path(generator.removeprefix(DIFFUSERS)))
     model = load_generator(Path(generator))
     if not isinstance(model, DDPM):
         raise ModelError(f"generator {generator!r} is a model of the kind {model.kind}: give one of the kind ddpm")

@@ -31,6 +31,11 @@ class BackgroundRandom(BackgroundEdit):
     )
     _pictures: Tensor | None = PrivateAttr(None)
 
+    @property
+    def further_data(self) -> tuple[str, ...]:
+        """The pictures."""
+        return (self.pictures,) if self.pictures else ()
+
     def with_backgrounds(self, pictures: Tensor) -> Self:
         """The same edit with backgrounds that are given, as a rule pictures without their objects.
 

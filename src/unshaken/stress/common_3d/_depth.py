@@ -51,6 +51,11 @@ class DepthCorruption(Corruption):
     _ids: tuple[str, ...] = PrivateAttr(())
     _function: DepthFunction | None = PrivateAttr(None)
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of depth maps."""
+        return () if self.depth == PLANE else (self.depth,)
+
     def with_depth(self, function: DepthFunction) -> Self:
         """The same corruption with the depth that a function gives.
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from unshaken.core.rng import SampleRng
+
 FRAMES = 60
 """Frames of the whole move; a severity is the number that are averaged, from the first on."""
 
@@ -53,8 +55,37 @@ def forwards(depth: Tensor, down: float, across: float, time: float) -> tuple[Te
     )
 
 
+def draw_sideways(rng: SampleRng, height: int, width: int) -> tuple[float, float]:
+    """How far `sideways` moves one sample, in pixels down and across: 50 to 75 of 512 widths across, up to 75 down."""
+    sign, across, down = rng.uniform(3)[0].tolist()
+    unit = min(height, width) / 512
+    return (150 * down - 75) * unit, (50 + 25 * across) * (1 if sign < 0.5 else -1) * unit
+
+
+def draw_forwards(rng: SampleRng) -> tuple[float, float]:
+    """How far `forwards` moves one sample: shares of height and width, 0.4 to 0.5, that the nearest plane loses."""
+    down, across = (rng.uniform(2)[0] * 0.1 + 0.4).tolist()
+    return down, across
+
+
+def frame(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """An image read at other places, the border repeated.
+
+    Args:
+        image: float64 `[C, H, W]`.
+        rows: where each pixel reads from, `[H, W]`.
+        columns: as `rows`.
+
+    Returns:
+        The same shape.
+    """
+    height, width = image.shape[1:]
+    grid = torch.stack([columns * (2 / (width - 1)) - 1, rows * (2 / (height - 1)) - 1], -1)
+    return grid_sample(image[None], grid[None], padding_mode="border", align_corners=True)[0]
+
+
 def mean_frame(image: Tensor, places: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The mean of an image read at several places, the border repeated.
+    """The mean of an image read at several places; see `frame`.
 
     Args:
         image: float64 `[C, H, W]`.
@@ -63,11 +94,9 @@ def mean_frame(image: Tensor, places: list[tuple[Tensor, Tensor]]) -> Tensor:
     Returns:
         The same shape.
     """
-    height, width = image.shape[1:]
     total = torch.zeros_like(image)
     for rows, columns in places:
-        grid = torch.stack([columns * (2 / (width - 1)) - 1, rows * (2 / (height - 1)) - 1], -1)
-        total += grid_sample(image[None], grid[None], padding_mode="border", align_corners=True)[0]
+        total += frame(image, rows, columns)
     return total / len(places)
 
 

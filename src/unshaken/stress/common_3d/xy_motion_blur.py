@@ -7,7 +7,7 @@ from torch import Tensor
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE, DepthCorruption
-from unshaken.stress.common_3d._moving import frame_times, mean_frame, sideways
+from unshaken.stress.common_3d._moving import draw_sideways, frame_times, mean_frame, sideways
 from unshaken.stress.engine.base import Severities
 
 FRAMES = (20, 30, 40, 50, 60)
@@ -24,8 +24,6 @@ class XyMotionBlur(DepthCorruption):
     strengths = Severities(imagenet=FRAMES, cifar=FRAMES, tiny=FRAMES)
 
     def corrupt_one(self, image: Tensor, depth: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `sideways`: the nearest point moves 50 to 75 of 512 widths across and up to 75 down or up."""
-        sign, across, down = rng.fold("move").uniform(3)[0].tolist()
-        unit = min(image.shape[1:]) / 512
-        across, down = (50 + 25 * across) * (1 if sign < 0.5 else -1) * unit, (150 * down - 75) * unit
+        """See `draw_sideways`, `sideways` and `mean_frame`."""
+        down, across = draw_sideways(rng.fold("move"), *image.shape[1:])
         return mean_frame(image, [sideways(depth, down, across, time) for time in frame_times(c)])

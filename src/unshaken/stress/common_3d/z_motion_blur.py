@@ -7,7 +7,7 @@ from torch import Tensor
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE, DepthCorruption
-from unshaken.stress.common_3d._moving import forwards, frame_times, mean_frame
+from unshaken.stress.common_3d._moving import draw_forwards, forwards, frame_times, mean_frame
 from unshaken.stress.engine.base import Severities
 
 FRAMES = (20, 25, 30, 35, 38)
@@ -20,6 +20,6 @@ class ZMotionBlur(DepthCorruption):
     strengths = Severities(imagenet=FRAMES, cifar=FRAMES, tiny=FRAMES)
 
     def corrupt_one(self, image: Tensor, depth: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `forwards`: in all, 0.4 to 0.5 of the nearest plane's height and width leave the picture."""
-        down, across = (rng.fold("move").uniform(2)[0] * 0.1 + 0.4).tolist()
+        """See `draw_forwards`, `forwards` and `mean_frame`."""
+        down, across = draw_forwards(rng.fold("move"))
         return mean_frame(image, [forwards(depth, down, across, time) for time in frame_times(c)])

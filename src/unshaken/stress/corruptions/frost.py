@@ -53,6 +53,11 @@ class Frost(Corruption):
     )
 
     @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of textures."""
+        return () if self.textures is None else (self.textures,)
+
+    @property
     def comparable(self) -> bool:
         """Whether results compare with published ones: only with the authors' textures."""
         return self.textures is not None

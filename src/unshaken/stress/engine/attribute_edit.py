@@ -96,6 +96,11 @@ class AttributeEdit(Stressor):
         """The segmentation model."""
         return (self.masks,) if is_model(self.masks) else ()
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of masks."""
+        return () if self.masks in (CENTRE, GREY) or is_model(self.masks) else (self.masks,)
+
     def with_masks(self, masks: Masks) -> Self:
         """The same edit with masks that are given.
 

@@ -12,6 +12,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM, ddim_step
 from unshaken.stress.engine.complexity import complexity
+from unshaken.stress.engine.misleading import Push
 
 RANGE_PENALTY = 50.0
 """Weight of what a prediction has outside of [-1, 1], as in the authors' program."""
@@ -20,7 +21,15 @@ TIMESTEPS = 100
 
 
 def blend_by_diffusion(
-    model: DDPM, backgrounds: Tensor, objects: Tensor, masks: Tensor, rng: SampleRng, *, steps: int, guidance: float
+    model: DDPM,
+    backgrounds: Tensor,
+    objects: Tensor,
+    masks: Tensor,
+    rng: SampleRng,
+    *,
+    steps: int,
+    guidance: float,
+    push: Push | None = None,
 ) -> Tensor:
     """Backgrounds that a diffusion model makes around objects.
 
@@ -36,6 +45,8 @@ def blend_by_diffusion(
         rng: of these samples.
         steps: of `TIMESTEPS`, at least 1.
         guidance: lambda; above 0 the background becomes more complex, below 0 simpler, at 0 it is only made anew.
+        push: a direction, from predicted pictures in [0, 1], that the mean of each step follows besides; it is not
+            taken through the diffusion model.
 
     Returns:
         Backgrounds `[N, C, H, W]` in [0, 1]; what they show inside of the masks is not to be shown.
@@ -57,6 +68,8 @@ def blend_by_diffusion(
         a_t, a_s = float(model.alpha_bar[t]), float(model.alpha_bar[s])
         variance = (1 - a_s) / (1 - a_t) * (1 - a_t / a_s)
         x, slope = _prediction(model, x_t, t, guidance)
+        if push is not None:
+            slope = slope + push((x + 1) / 2) / 2  # by x, which is twice as wide
         noise = rng.fold(t).normal(*model.image)
         x_t = ddim_step(x_t, x, a_t, a_s, noise, eta=1.0) + variance * slope
         x_t = x_t * (1 - m) + model.noised(x_o, s, rng.fold("object").fold(s).normal(*model.image)) * m

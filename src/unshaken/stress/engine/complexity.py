@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.stress.engine.misleading import Push
+
 
 def complexity(images: Tensor, *, brightness: bool = True) -> Tensor:
     """C(z): the mean over channels and frequencies of `|FFT2(z)|`, not normalised.
@@ -46,7 +48,7 @@ def complexity_gradient(images: Tensor) -> Tensor:
     return slope
 
 
-def climb_complexity(images: Tensor, masks: Tensor, change: float, steps: int) -> Tensor:
+def climb_complexity(images: Tensor, masks: Tensor, change: float, steps: int, push: Push | None = None) -> Tensor:
     """Change the complexity of what is around objects by gradient steps on it, within [0, 1].
 
     Args:
@@ -55,9 +57,14 @@ def climb_complexity(images: Tensor, masks: Tensor, change: float, steps: int) -
         change: length of all steps together, as a share of each image's own complexity without brightness; below 0 it
             falls.
         steps: number of equal steps.
+        push: a direction that each step also follows on the background, as far as it follows the complexity's.
     """
     length = (complexity(images, brightness=False) * (change / steps)).view(-1, 1, 1, 1)
     found = images
     for _ in range(steps):
-        found = torch.where(masks, images, (found + length * complexity_gradient(found)).clamp(0, 1))
+        moved = found + length * complexity_gradient(found)
+        if push is not None:
+            slope = push(found).masked_fill(masks, 0)
+            moved = moved + length.abs() * slope / slope.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1, 1)
+        found = torch.where(masks, images, moved.clamp(0, 1))
     return found

@@ -17,7 +17,8 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.data import Dataset
 from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.view_geometry import place_photo
-from unshaken.measure.object_detection.matching import box_iou, match
+from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
+from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
 from unshaken.run.flag import Flag
 from unshaken.run.rows import CLEAN, Condition, Part, cost_columns, declare_table
 from unshaken.run.task import Task
@@ -29,6 +30,12 @@ DETECTIONS = declare_table(
     [("id", pa.string()), ("condition", pa.string()), *_BOXES, ("scores", pa.list_(pa.float32()))],
 )
 """What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo."""
+ERRORS = declare_table(
+    "object_errors",
+    [("id", pa.string()), ("condition", pa.string()), ("kinds", pa.list_(pa.string())), ("missed", pa.int32())],
+)
+"""The kind of error of each detection, in their order, empty where it is right or does not count; and the number of
+objects that are missed."""
 OBJECTS = declare_table(
     "objects",
     [
@@ -79,7 +86,12 @@ class Detection(Task):
             **cost_columns(len(batch), **columns),
         }
         boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}
-        parts = [Part("outcomes", condition, shared, images, flags), Part("detections", condition, boxes)]
+        errors = {"id": list(batch.ids), **_errors(found, objects)}
+        parts = [
+            Part("outcomes", condition, shared, images, flags),
+            Part("object_errors", condition, errors),
+            Part("detections", condition, boxes),
+        ]
         if condition.id == CLEAN.id or self._moved(batch, objects):
             more = {"crowd": [one[:, 5] > 0 for one in objects], "areas": [one[:, 6] for one in objects]}
             more["view"] = self._view(batch)
@@ -95,7 +107,10 @@ class Detection(Task):
         boxes = []
         for name, one in zip(batch.ids, rows, strict=True):
             factor, corner = self._scale(self._places[name])
-            boxes.append((one[:, :4] * factor + corner).ravel())
+            own = one[:, :4] * factor + corner
+            if self.view is not None and self.view.fit == "letterbox":  # nothing of the photo is in the padding
+                own = np.clip(own, 0, np.tile(photo_size(self.dataset, self._places[name]), 2))
+            boxes.append(own.ravel())
         return {"id": list(batch.ids), "boxes": boxes, "classes": [one[:, 4].astype(np.int32) for one in rows]}
 
     def _view(self, batch: Batch) -> list[Array]:
@@ -124,6 +139,22 @@ def rows_of(boxes: Tensor) -> list[Array]:
     """The rows of each image that are not empty and whose numbers are finite, float64."""
     rows = boxes.detach().double().cpu().numpy()
     return [one[(one[:, 4] >= 0) & np.isfinite(one).all(1)] for one in rows]
+
+
+def _errors(found: Sequence[Array], objects: Sequence[Array]) -> dict[str, Any]:
+    """The kind of error of each detection and the number of missed objects, image by image."""
+    kinds, missed = [], []
+    for one, truth in zip(found, objects, strict=True):
+        labels, known = one[:, 4].astype(np.int64), truth[:, 4].astype(np.int64)
+        classes = 1 + int(max(labels.max(initial=0), known.max(initial=0)))
+        there = Objects(truth[:, :4], known, truth[:, 5] > 0, truth[:, 6])
+        errors = find_errors([Detections(one[:, :4], labels, one[:, 5])], [there], classes, most=max(1, len(one)))
+        names = np.full(len(one), "", object)
+        order = np.argsort(-one[:, 5], kind="stable")  # that of the errors
+        names[order] = [FALSE_KINDS[kind] if kind >= 0 else "" for kind in errors.kind]
+        kinds.append(names.tolist())
+        missed.append(int(errors.missed.sum()))
+    return {"kinds": kinds, "missed": missed}
 
 
 def f1(found: Array, objects: Array) -> float:

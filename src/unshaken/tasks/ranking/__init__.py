@@ -4,6 +4,7 @@ from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.dense import DenseRanker
 from unshaken.tasks.ranking.encoders import HashedPieces, SentenceEncoder, load_encoder
 from unshaken.tasks.ranking.evaluate import RankingReport, evaluate, read_report, table_lines
+from unshaken.tasks.ranking.image_attack import attack_queries
 from unshaken.tasks.ranking.images import image_vectors, rank_images, same_class
 from unshaken.tasks.ranking.learned import LambdaMART, RankSVM
 from unshaken.tasks.ranking.lexical import BM25, QueryLikelihood
@@ -35,6 +36,7 @@ __all__ = [
     "SentenceEncoder",
     "TwoTower",
     "as_collection",
+    "attack_queries",
     "evaluate",
     "image_vectors",
     "load_encoder",

@@ -94,6 +94,11 @@ class SentenceEncoder:
             found.update(zip(rows, ((last * mask).sum(1) / mask.sum(1)).float().numpy(), strict=True))
         return np.stack([found[i] for i in range(len(texts))])
 
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Whether each text has more pieces than the network reads, so that its end is cut off."""
+        pieces = self._tokens(list(texts), verbose=False)["input_ids"] if texts else []
+        return [len(ids) > LONGEST_TEXT for ids in pieces]
+
     def word_vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The mean of the first layer's vectors of each word's pieces, `[M, E]`."""
         table = self._net.get_input_embeddings().weight.detach().float().numpy()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.notebook import facts_card
 from unshaken.measure import Figure, holm, paired_difference, share
 from unshaken.measure.retrieval.spread import figure_of_means, permutation_test, spread
 from unshaken.measure.statistics.columns import Numbers
@@ -36,6 +37,11 @@ class RankingReport:
     """
 
     rows: pa.Table
+
+    def _repr_html_(self) -> str:
+        means = {name: f["mean"] for name, f in self.figures().items()}
+        facts = {n: f"{f.value:.3f} ({f.low:.3f} to {f.high:.3f}, {f.n:,} queries)" for n, f in means.items()}
+        return facts_card("Mean effectiveness on the queries as they are", facts)
 
     def rankers(self) -> list[str]:
         """Names, in order of their rows."""

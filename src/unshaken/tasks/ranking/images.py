@@ -29,9 +29,14 @@ def image_vectors(model: Classifier, images: Tensor, layer: str, *, batch: int =
     found = []
     with evaluating(model), torch.no_grad():
         for part in images.split(batch):  # type: ignore[no-untyped-call]
-            values = model.features(part, [layer])[1][layer]
-            found.append(values.flatten(2).mean(2) if values.dim() > 2 else values)
-    return torch.nn.functional.normalize(torch.cat(found).float(), dim=1)
+            found.append(vectors_of(model.features(part, [layer])[1][layer]))
+    return torch.cat(found)
+
+
+def vectors_of(values: Tensor) -> Tensor:
+    """Outputs of a layer as float32 vectors of length 1, `[N, E]`: maps `[N, E, ...]` are averaged over places."""
+    flat = values.flatten(2).mean(2) if values.dim() > 2 else values
+    return torch.nn.functional.normalize(flat.float(), dim=1)
 
 
 def rank_images(

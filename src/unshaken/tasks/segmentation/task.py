@@ -20,6 +20,7 @@ from unshaken.run.flag import Flag
 from unshaken.run.rows import Condition, Part, cost_columns, declare_table
 from unshaken.run.task import Task
 from unshaken.tasks.segmentation.flags import check_masks
+from unshaken.tasks.segmentation.small_masks import pack_mask
 
 COUNTS = ("intersection", "predicted", "labelled")
 BOUNDARY = tuple(f"boundary_{name}" for name in COUNTS)
@@ -29,6 +30,11 @@ OVERLAPS = declare_table(
     [("id", pa.string()), ("condition", pa.string()), *((name, pa.list_(pa.int64())) for name in (*COUNTS, *BOUNDARY))],
 )
 """Numbers of pixels in each image, one for each class."""
+MASKS = declare_table(
+    "masks",
+    [("id", pa.string()), ("condition", pa.string()), ("predicted", pa.binary()), ("labelled", pa.binary())],
+)
+"""Small pictures of each image's masks, for people; see `small_masks`."""
 
 
 class Segmentation(Task):
@@ -58,8 +64,10 @@ class Segmentation(Task):
             **cost_columns(len(batch), **columns),
         }
         named = {**_lists(COUNTS, counts), **_lists(BOUNDARY, near)}
+        small = {"predicted": [*map(pack_mask, predicted)], "labelled": [*map(pack_mask, labels)]}
         return [
             Part("outcomes", condition, shared, images, flags),
+            Part("masks", condition, {"id": list(batch.ids), **small}),
             Part("overlaps", condition, {"id": list(batch.ids), **named}),
         ]
 

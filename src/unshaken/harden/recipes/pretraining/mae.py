@@ -12,7 +12,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, FirstTry, Recipe, Setup, Step
 from unshaken.harden.recipes.pretraining._masked import (
     HEADS,
     Decoder,
@@ -49,6 +49,7 @@ class MaskedAutoencoding(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, UNLABELLED})
     first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
     refuses: ClassVar[Mapping[str, str]] = {
         "inner": "there is no label to attack; pretrain first, then train adversarially",

@@ -15,7 +15,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.edm import karras_grid
 from unshaken.harden.engine.contrastive import info_nce
-from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, strong_view
 from unshaken.harden.recipes.augmentation.crop_flip import crop_flip
 from unshaken.harden.recipes.pretraining._noise_levels import grid_points, target_decay
@@ -38,6 +38,7 @@ class RepresentationConsistency(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, UNLABELLED})
     refuses: ClassVar[Mapping[str, str]] = {
         "inner": "there is no label to attack; pretrain first, then train adversarially",
         "targets": "labels are not used; leave it for fine-tuning",

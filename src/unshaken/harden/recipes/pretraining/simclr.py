@@ -13,7 +13,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
 from unshaken.harden.engine.contrastive import nt_xent
 from unshaken.harden.engine.projection import ProjectionNet, add_projector, outputs, remove_projector
-from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, Recipe, Setup, Step
 from unshaken.harden.engine.strong_views import SMALL, strong_view
 
 
@@ -25,6 +25,7 @@ class ContrastivePretraining(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, UNLABELLED})
     refuses: ClassVar[Mapping[str, str]] = {
         "inner": "there is no label to attack; pretrain first, then train adversarially",
         "targets": "labels are not used; leave it for fine-tuning",

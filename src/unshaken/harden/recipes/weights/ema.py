@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import CLASSES, MASKS, Memory, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Memory, Recipe, Setup, Step
 
 
 def ema_decay(step: int, most: float) -> float:
@@ -27,7 +27,7 @@ class EMA(Recipe):
     """EMA: an exponential moving average of the weights, `w_ema <- t w_ema + (1 - t) w`."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"average"})
-    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS, UNLABELLED})
 
     decay: float = Field(0.995, description="largest t", ge=0, lt=1)
     warmup: NonNegativeInt = Field(0, description="epochs in which the average is the live weights")

@@ -9,14 +9,14 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import CLASSES, MASKS, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Recipe, Setup, Step
 
 
 @register("proximal", reference="Li et al. 2018, arXiv:1802.01483")
 class Proximal(Recipe):
     """L2-SP: penalises the distance to the initial weights, `mu / 2 |w - w_0|^2`."""
 
-    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS})
+    learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS, UNLABELLED})
 
     mu: NonNegativeFloat = Field(0.01, description="weight of the penalty")
 

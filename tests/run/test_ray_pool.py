@@ -1,45 +1,29 @@
-"""A run on four Ray workers has the rows of a run in one process, and raises what its workers raise."""
+"""A run on two Ray workers has the rows of a run in one process, and raises what its workers raise."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from unshaken.api.job import prepare_run
+from tests.run import small_run
+from tests.run.small_run import made
 from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
-from unshaken.run import Job, RunDir, execute, load_plan
-from unshaken.run.ray_engine import Worker
-
-PLAN = [
-    {"method": "gaussian_noise", "severities": [3]},
-    {"method": "pgd", "params": {"steps": 3}, "eps": [0.03]},
-]
+from unshaken.run import RunDir, execute
+from unshaken.run.on_pool import shards_of
+from unshaken.run.worker import Worker
 
 
 @pytest.fixture(scope="module")
 def ray():
-    """Four workers, whatever the machine has."""
+    """Two workers, whatever the machine has."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.cloudpickle.register_pickle_by_value(small_run)  # the workers cannot import this file
     yield ray
     ray.shutdown()
-
-
-def made(folder: str, data: str, shard_size: int, engine: str) -> Job:
-    """A run of small shards."""
-    options = Options(device="cpu", save_examples=2, on_error="stop" if engine == "stop" else "record")
-    job = prepare_run(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
-    return replace(
-        job,
-        config=job.config.model_copy(update={"shard_size": shard_size}),
-        engine="ray" if engine == "stop" else engine,
-        remake=partial(made, folder, data, shard_size, engine),
-    )
 
 
 def times_of(run: RunDir) -> dict[str, float]:
@@ -49,9 +33,9 @@ def times_of(run: RunDir) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # ray's own
-def test_four_workers_give_the_rows_of_this_process(ray, make, rows_of, tmp_path):
+def test_two_workers_give_the_rows_of_this_process(ray, make, rows_of, tmp_path):
     data = make.data(60, bad=(20,), side=28)
-    here, there = (made(str(tmp_path / e), data, 16, e) for e in ("local", "ray"))
+    here, there = (made(str(tmp_path / e), data, kind=e) for e in ("local", "ray"))
     execute(here)
     execute(there)
     want, got = rows_of(here.run), rows_of(there.run)
@@ -71,17 +55,17 @@ def test_four_workers_give_the_rows_of_this_process(ray, make, rows_of, tmp_path
     there.run.remove("rows", "outcomes", "clean-00001.parquet")
     before = times_of(there.run)
     with pytest.raises(DataError, match=r"sample s020: .*drop --on-error stop"):
-        execute(made(str(tmp_path / "ray"), data, 16, "stop"), resume=True)
+        execute(made(str(tmp_path / "ray"), data, kind="ray", stop=True), resume=True)
     assert times_of(there.run) == before
 
 
 def test_a_worker_refuses_to_compute_with_other_settings(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = make.data(20, side=28)
-    job = made(str(tmp_path / "run"), data, 16, "ray")
-    worker = Worker(partial(made, str(tmp_path / "run"), data, 8, "ray"), job.config, str(tmp_path), [])
+    job = made(str(tmp_path / "run"), data)
+    worker = Worker(partial(shards_of, partial(made, str(tmp_path / "run"), data, 8), job.config), str(tmp_path), [])
     with pytest.raises(RunError, match="shard_size: 16 there, 8 now"):
-        worker.run(0, set())
+        worker.run((0, frozenset()))
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):

@@ -1,0 +1,156 @@
+"""What a run of very many images costs beside its work: measured at two sizes, and drawn out along the growth.
+
+    python benchmarks/growth.py --measured 1000000 --images 100000000 --conditions 20 --workers 256
+
+Three parts:
+
+1. The plan. `run.json` of N samples is written, read and identified; its bytes, seconds and the process's memory.
+2. The report. N rows a condition are written in shards of 1,024 and read as reports read them; files, bytes, seconds.
+3. The work. Shards whose seconds are drawn (lognormal, a coefficient of variation of 0.3) go to the next free worker;
+   how much longer it takes than evenly spread work, without trouble, with one worker ten times as slow, and with one
+   that dies and whose lease is taken over after ten minutes.
+
+Parts 1 and 2 grow linearly (the table shows both sizes); the last column multiplies. Listings of an object store are
+counted on paper: 1,000 names a request of 0.1 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from _peers import machine
+
+from unshaken.run import RunConfig, RunDir
+from unshaken.run.config import NAME, read_config
+from unshaken.run.owner import STALE_SECONDS
+from unshaken.run.rows import SCHEMAS
+
+SHARD = 1024
+
+
+def memory() -> float:
+    """MiB that this process held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def plan(samples: int) -> dict[str, float]:
+    """Write, read and identify the configuration of a run."""
+    before = memory()
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(folder)
+        config = RunConfig(
+            model="m", data="d", plan=[], ids=[f"train/n01440764/n01440764_{i:08d}.JPEG" for i in range(samples)],
+            shard_size=SHARD, model_fingerprint="m", data_fingerprint="d", model_name="m", classes=["a", "b"],
+        )  # fmt: skip
+        began = time.perf_counter()
+        run.write_json(config.to_json(), NAME)
+        wrote = time.perf_counter()
+        read_config(run)
+        return {
+            "run.json, MB": Path(folder, NAME).stat().st_size / 1e6,
+            "run.json written, s": wrote - began,
+            "run.json read and identified, s": time.perf_counter() - wrote,
+            "memory of the plan, MiB": memory() - before,
+        }
+
+
+def report(samples: int) -> dict[str, float]:
+    """Write a condition's rows in shards, and read what reports read."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(folder)
+        for shard in range(-(-samples // SHARD)):
+            n = min(SHARD, samples - shard * SHARD)
+            columns = {
+                "id": [f"train/n01440764/n01440764_{shard * SHARD + i:08d}.JPEG" for i in range(n)],
+                "condition": ["clean"] * n, "prediction": rng.integers(0, 10, n), "correct": rng.random(n) < 0.7,
+                "label": rng.integers(0, 10, n), "loss": rng.random(n), "confidence": rng.random(n),
+            }  # fmt: skip
+            schema = SCHEMAS["outcomes"]
+            given = {k: pa.array(v, schema.field(k).type) for k, v in columns.items()}
+            arrays = [given.get(f.name, pa.nulls(n, f.type)) for f in schema]
+            run.write_rows(pa.Table.from_arrays(arrays, schema=schema), "outcomes", "clean", shard)
+        files = list(Path(folder).rglob("*.parquet"))
+        began = time.perf_counter()
+        run.finished()
+        listed = time.perf_counter()
+        run.rows("outcomes", ["id", "prediction", "correct", "label"])
+        return {
+            "files a condition": float(len(files)),
+            "rows a condition, MB": sum(p.stat().st_size for p in files) / 1e6,
+            "listing on this disk, s": listed - began,
+            "listing of an object store on paper, s": len(files) / 1000 * 0.1,
+            "rows of a condition read, s": time.perf_counter() - listed,
+        }
+
+
+def makespan(seconds: np.ndarray, workers: int, *, slow: float = 1.0, dies: bool = False) -> float:
+    """When the last shard is finished, if each free worker takes the next.
+
+    Args:
+        seconds: of each shard on a usual worker.
+        workers: their number.
+        slow: how many times as long the first worker takes.
+        dies: whether the first worker ends in the middle of its first shard, which another takes over later.
+    """
+    free = [(0.0, worker) for worker in range(workers)]
+    end, left = 0.0, list(seconds[::-1])
+    lost: list[tuple[float, float]] = []
+    while left or lost:
+        now, worker = heapq.heappop(free)
+        if dies and worker == 0 and left:
+            lost.append((now + STALE_SECONDS, left.pop()))
+            dies = False
+            continue
+        if lost and (now >= lost[0][0] or not left):
+            ready, work = lost.pop()
+            now = max(now, ready)
+        else:
+            work = left.pop()
+        now += work * (slow if worker == 0 else 1.0)
+        end = max(end, now)
+        heapq.heappush(free, (now, worker))
+    return end
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measured", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=100_000_000)
+    parser.add_argument("--conditions", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of a usual shard")
+    chosen = parser.parse_args()
+    print(machine(), end="\n\n")
+    tenth = chosen.measured // 10
+    small, large = ({**plan(n), **report(n)} for n in (tenth, chosen.measured))
+    times = chosen.images / chosen.measured
+    print(f"| | {tenth:,} | {chosen.measured:,} | {chosen.images:,}, by growth |\n|---|---|---|---|")
+    for name, value in large.items():
+        print(f"| {name} | {small[name]:,.2f} | {value:,.2f} | {value * times:,.0f} |")
+    print()
+    shards = -(-chosen.images // SHARD)
+    spread = np.sqrt(np.log(1 + 0.3**2))
+    for count in (shards, 10_000):
+        seconds = np.random.default_rng(1).lognormal(np.log(chosen.seconds) - spread**2 / 2, spread, count)
+        ideal = seconds.sum() / chosen.workers
+        print(f"{count:,} shards of {chosen.seconds:g} s on {chosen.workers} workers, evenly {ideal / 3600:.2f} h:")
+        for name, trouble in (
+            ("no trouble", {}),
+            ("one worker ten times as slow", {"slow": 10.0}),
+            ("one worker dies, its lease is taken over", {"dies": True}),
+        ):
+            taken = makespan(seconds, chosen.workers, **trouble)
+            print(f"- {name}: {taken / 3600:.2f} h, {taken / ideal:.3f} times as long")
+
+
+if __name__ == "__main__":
+    main()

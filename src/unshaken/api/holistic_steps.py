@@ -1,0 +1,201 @@
+"""What `holistic` does with one model: runs of other verbs beneath its folder, and the rows of its own tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unshaken.api.audit import audit
+from unshaken.api.detect import detect
+from unshaken.api.explain import explain
+from unshaken.api.job import choose_device
+from unshaken.api.options import Options
+from unshaken.core.batch import Batch
+from unshaken.core.errors import RunError
+from unshaken.data import BadSample, Dataset, stream, subset
+from unshaken.detect import fit
+from unshaken.explain.biases.cue_conflict import CueConflict
+from unshaken.run import RunDir
+from unshaken.run.align import align
+from unshaken.tasks.zero_shot.candidates import LoadedCandidate, embed_images
+from unshaken.tasks.zero_shot.captions import Captions
+from unshaken.tasks.zero_shot.choices import Choose, ask, confusing_options
+from unshaken.tasks.zero_shot.outcomes import read_outcomes
+from unshaken.tasks.zero_shot.prompts import prompt_hits
+from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, ModelRecord, beneath
+from unshaken.tasks.zero_shot.retrieval import retrieve
+from unshaken.tasks.zero_shot.rows import write_rows
+
+CHOICES = "choices"
+"""The condition of the rows of what a language model chose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aspects:
+    """What is asked of every model.
+
+    Args:
+        dataset: the usual images.
+        plan: of the audit: corruptions.
+        shifts: name to a further labelled set.
+        against: of `detect`.
+        fitting: images on which detectors set their thresholds.
+        cues: how cues are put in conflict; None for not at all.
+        cue_data: images whose cues are used.
+        captions: of `photos`; None for no retrieval.
+        photos: images that the captions describe.
+        choose: the language model; None for none.
+        asked: images that it is asked about, at most.
+        options: of one question.
+    """
+
+    dataset: Dataset
+    plan: Sequence[Any]
+    shifts: Mapping[str, Dataset]
+    against: Sequence[str]
+    fitting: Dataset
+    cues: CueConflict | None
+    cue_data: Dataset
+    captions: Captions | None
+    photos: Dataset
+    choose: Choose | None
+    asked: int
+    options: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of one model; those whose runs are finished read what is there.
+
+    Args:
+        run: of the comparison.
+        aspects: that are asked for.
+        options: of all runs.
+    """
+
+    run: RunDir
+    aspects: Aspects
+    options: Options
+
+    def all(self, opened: LoadedCandidate, record: ModelRecord) -> None:
+        """Every aspect of a model."""
+        self._audits(opened, record)
+        if self.aspects.against:
+            self._detect(opened)
+        if self.aspects.cues is not None:
+            self._cues(opened, self.aspects.cues)
+        self._rows("prompts", opened.key, lambda: self._prompts(opened))
+        self._rows("retrievals", opened.key, lambda: self._retrievals(opened))
+
+    def _shared(self, place: RunDir, opened: LoadedCandidate) -> dict[str, Any]:
+        o, begun = self.options, place.exists("run.json")
+        return {
+            "out": str(place), "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
+            "device": o.device, "batch_size": o.batch_size, "workers": o.workers, "save_examples": o.save_examples,
+            "on_error": o.on_error,
+        }  # fmt: skip
+
+    def _audits(self, opened: LoadedCandidate, record: ModelRecord) -> None:
+        place = beneath(self.run, opened.key, AUDIT)
+        audit(opened.classifier, self.aspects.dataset, list(self.aspects.plan), **self._shared(place, opened))
+        for name, dataset in self.aspects.shifts.items():
+            place = beneath(self.run, opened.key, f"shift-{name}")
+            audit(opened.classifier, dataset, [], **self._shared(place, opened))
+            own = align(dataset, opened.classifier.classes, model=opened.name).record
+            if own is not None and 0 < len(own.classes) < len(opened.classifier.classes):
+                record.within[name] = tuple(sorted(own.classes.values()))
+
+    def _detect(self, opened: LoadedCandidate) -> None:
+        """MCM for zero-shot models, on raw cosines; MSP for others."""
+        place = beneath(self.run, opened.key, DETECT)
+        detectors = os.path.join(str(beneath(self.run, opened.key)), "detectors")
+        device = choose_device(self.options.device)
+        if not os.path.isfile(os.path.join(detectors, "detectors.json")):
+            method = "mcm" if opened.is_zero_shot else "msp"
+            limit = self.options.limit
+            found = fit(
+                opened.classifier, self.aspects.fitting, [method], seed=self.options.seed, take=limit, device=device
+            )
+            found.detector_set.save(detectors)
+        detect(
+            opened.classifier, self.aspects.dataset, detectors, against=list(self.aspects.against), attacked=False,
+            **self._shared(place, opened),
+        )  # fmt: skip
+
+    def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
+        place, o = beneath(self.run, opened.key, CUES), self.options
+        explain(
+            cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=str(place),
+            resume=place.exists("explain.json"), device=o.device, batch_size=o.batch_size, workers=o.workers,
+        )  # fmt: skip
+
+    def _rows(self, table: str, condition: str, make: Callable[[], dict[str, Any] | None]) -> None:
+        """Write the rows of a table, once."""
+        if self.run.has_rows(table, condition, 0):
+            return
+        columns = make()
+        if columns is not None:
+            write_rows(self.run, table, condition, columns)
+
+    def _prompts(self, opened: LoadedCandidate) -> dict[str, Any] | None:
+        if opened.encoder is None:
+            return None
+        data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
+        if data.labels is None:
+            return None
+        indices = subset(data, self.options.limit, self.options.seed)
+        found = embed_images(opened.classifier, data, indices, workers=self.options.workers)
+        kept = found.labels >= 0
+        prompts = opened.encoder.embed_prompts(opened.classifier.classes, opened.templates)
+        alone, together = prompt_hits(found.vectors[kept], prompts, found.labels[kept])
+        ids = [i for i, k in zip(found.ids, kept.tolist(), strict=True) if k]
+        return {"id": ids, "label": found.labels[kept].tolist(), "alone": alone.tolist(), "correct": together.tolist()}
+
+    def _retrievals(self, opened: LoadedCandidate) -> dict[str, Any] | None:
+        captions = self.aspects.captions
+        if opened.encoder is None or captions is None:
+            return None
+        indices = subset(self.aspects.photos, self.options.limit, self.options.seed)
+        found = embed_images(opened.classifier, self.aspects.photos, indices, workers=self.options.workers)
+        own = captions.among(found.ids, whole=False)
+        texts = opened.encoder.embed_texts(own.texts)
+        both = retrieve(found.vectors.numpy(), found.ids, texts.numpy(), own)
+        columns: dict[str, list[Any]] = {name: [] for name in ("id", "direction", "image", "rank", "depth")}
+        for way in both:
+            n = len(way.ids)
+            values = (way.ids, [way.direction] * n, way.images, [r or None for r in way.ranks], [way.depth] * n)
+            for column, value in zip(columns.values(), values, strict=True):
+                column.extend(value)
+        return columns
+
+    def choices(self, opened: LoadedCandidate) -> None:
+        """Ask the language model about some images, with what this model confuses as options."""
+        if self.aspects.choose is not None:
+            choose = self.aspects.choose
+            self._rows("choices", CHOICES, lambda: self._choices(opened, choose))
+
+    def _choices(self, opened: LoadedCandidate, choose: Choose) -> dict[str, Any]:
+        known = read_outcomes(beneath(self.run, opened.key, AUDIT))
+        if known is None:
+            raise RunError(f"{self.run}: there are no labelled outcomes to make options of")
+        ids, seed = known.ids[: self.aspects.asked], self.options.seed
+        n = len(ids)
+        options = confusing_options(
+            known.logits_tensor()[:n], known.labels_tensor()[:n], ids, count=self.aspects.options, seed=seed
+        )
+        data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
+        place = {name: i for i, name in enumerate(ids)}
+        indices = [i for i, name in enumerate(data.ids) if name in place]
+        found = []
+        for part in stream(data, indices, view=opened.classifier.view, workers=self.options.workers, batch_size=64):
+            if isinstance(part, Batch) and not isinstance(part, BadSample):
+                own = options[np.array([place[i] for i in part.ids])]
+                found += ask(choose, part, own, opened.classifier.classes)
+        return {
+            "id": [c.id for c in found], "options": [list(c.options) for c in found], "label": [c.label for c in found],
+            "chosen": [c.chosen for c in found], "error": [c.error or None for c in found],
+        }  # fmt: skip

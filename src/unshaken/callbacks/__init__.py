@@ -1,0 +1,5 @@
+"""Audits while a network is trained by a loop that is not this package's: any loop, Lightning, timm."""
+
+from unshaken.callbacks.epoch_audit import EpochAudit
+
+__all__ = ["EpochAudit"]

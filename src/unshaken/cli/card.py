@@ -1,0 +1,53 @@
+"""`unshaken card`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unshaken.cli.options.shared import Run
+from unshaken.cli.show import print_line
+from unshaken.cli.verb import verb
+
+
+@verb
+def card(
+    directory: Run,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Model card to update, such as README.md; it is made if absent. Default: print the card.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Name of the model in the card. Default: that of the run.", show_default=False
+        ),
+    ] = None,
+) -> int:
+    """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
+    from unshaken.core.errors import ParameterError
+    from unshaken.report.model_card import model_card
+    from unshaken.run import RunDir
+
+    if into is None:
+        for line in model_card(RunDir(directory), name=name).splitlines():
+            print_line(line)
+        return 0
+    place = Path(into)
+    try:
+        old = place.read_text(encoding="utf-8") if place.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
+    new = model_card(RunDir(directory), card=old, name=name)
+    try:
+        place.write_text(new, encoding="utf-8")
+    except OSError as error:
+        raise ParameterError(f"--into {into!r} cannot be written ({error.strerror or error})") from None
+    print_line(f"card: {into}")
+    return 0

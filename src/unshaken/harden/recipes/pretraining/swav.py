@@ -1,0 +1,194 @@
+"""SwAV: pretraining by clusters, each crop of an image predicts the cluster of another; also for uneven clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import register
+from unshaken.harden.engine.projection import ProjectionNet, attach_projector, outputs
+from unshaken.harden.engine.recipe import Epoch, Setup, Step
+from unshaken.harden.engine.sinkhorn import code_entropy, power_law, sinkhorn_codes
+from unshaken.harden.engine.strong_views import ViewSettings, strong_view
+from unshaken.harden.recipes.pretraining._prototypes import PrototypeHead
+from unshaken.harden.recipes.pretraining.simclr import ContrastivePretraining
+
+BIG = 2
+"""Crops that codes are computed of."""
+QUEUE, WRITTEN, COUNTS, USAGE, PROTOTYPES = "queue", "written", "counts", "usage", "prototypes"
+
+
+def swapped_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], tau: float = 0.1) -> Tensor:
+    """The mean over crops t with a code and over all other crops p of `-sum_k q_t[k] log softmax(s_p / tau)[k]`.
+
+    Args:
+        scores: s of each crop, `[B, K]`; those with a code come first.
+        codes: q of the first crops, `[B, K]`; no gradient passes to them.
+        tau: temperature.
+
+    Returns:
+        A scalar in nats: `ln K` where codes and predictions are uniform. It does not depend on the number of crops.
+    """
+    logs = [torch.log_softmax(s.float() / tau, 1) for s in scores]
+    terms = [
+        -(code.detach() * log).sum(1).mean()
+        for t, code in enumerate(codes)
+        for p, log in enumerate(logs)
+        if p != t
+    ]  # fmt: skip
+    return torch.stack(terms).mean()
+
+
+@register("swav", reference="Caron et al. 2020, arXiv:2006.09882; Goyal et al. 2022, arXiv:2202.08360")
+class SwAV(ContrastivePretraining):
+    """SwAV pretraining: crops of an image predict each other's cluster; needs no labels, and `alpha` is for long tails.
+
+    Two large crops get codes, by the Sinkhorn algorithm in a process's own batch; each is predicted from all other
+    crops, the small ones included. With fewer images in a batch than prototypes, embeddings of past batches are queued
+    and share the prototypes. Head and prototypes leave after the last step; fine-tune what comes out, or probe its
+    features. Give `select=last` where the data has labels.
+    """
+
+    norm: bool = Field(True, description="whether batch norm follows the projection head's hidden layer")
+    prototypes: int = Field(64, ge=2, le=1 << 20, description="number of clusters K; 3000 is usual for ImageNet")
+    tau: PositiveFloat = Field(0.1, description="temperature of the predictions")
+    eps: PositiveFloat = Field(0.05, description="smoothness of the codes; small ones are nearly hard")
+    iterations: PositiveInt = Field(3, description="iterations of the Sinkhorn algorithm")
+    alpha: NonNegativeFloat = Field(
+        0.0, description="exponent of the clusters' sizes, 1 / (k + 1)^alpha; 0 for equal sizes"
+    )
+    small: NonNegativeInt = Field(2, description="small crops of an image; 6 is usual for ImageNet")
+    scale: float = Field(0.5, gt=0, le=1, description="side of a small crop over that of the image; 96/224 is usual")
+    area: float = Field(
+        0.14, gt=0, lt=1, description="smallest share of the image in a large crop, and largest in a small one"
+    )
+    small_area: float = Field(0.05, gt=0, lt=1, description="smallest share of the image in a small crop")
+    queue: NonNegativeInt | None = Field(
+        None, description="embeddings in the queue; default: twice the prototypes where a batch is smaller, else none"
+    )
+    frozen: NonNegativeInt = Field(1, description="first epochs in which prototypes do not change")
+    hard: NonNegativeInt = Field(0, description="first epochs in which codes are the largest entry alone")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SwAV:
+        if self.small_area > self.area:
+            raise ValueError("small_area must not be larger than area, the largest share in a small crop")
+        return self
+
+    def rebuild(self, model: Classifier) -> Classifier:
+        """The net with a projection head and prototypes, which stay out of its logits."""
+        build = partial(
+            PrototypeHead, hidden=self.hidden, embedded=self.projected, prototypes=self.prototypes, norm=self.norm
+        )
+        return attach_projector(model, build, self.projected + self.prototypes, self.seed)
+
+    def begin(self, setup: Setup) -> None:
+        """The queue starts empty; the model must take small crops.
+
+        Raises:
+            ParameterError: it does not.
+        """
+        super().begin(setup)
+        net = cast(ProjectionNet, setup.model.net)
+        size = self._small_size(setup.images)
+        if self.small and size != setup.images.shape[2:]:
+            shape = setup.images.new_zeros(2, setup.images.shape[1], *size)
+            try:
+                with torch.no_grad(), net.giving("features"):
+                    setup.model(shape)
+            except RuntimeError as error:
+                raise ParameterError(
+                    f"swav: model {setup.model.name!r} does not take crops of {size[0]} x {size[1]} pixels "
+                    f"({str(error).splitlines()[0]}): give small=0, scale=1, or a network that pools over places"
+                ) from None
+        length = self.queue
+        if length is None:
+            length = 2 * self.prototypes if setup.batch < self.prototypes else 0
+        device = setup.images.device
+        setup.memory[QUEUE] = torch.zeros(BIG, length, self.projected, device=device)
+        setup.memory[WRITTEN] = torch.zeros((), dtype=torch.int64)
+        setup.memory[COUNTS] = torch.zeros(self.prototypes, dtype=torch.int64, device=device)
+
+    def crops(self, step: Step) -> tuple[Tensor, Tensor | None]:
+        """Two large crops of each image, `[2 B, C, H, W]`, and the small ones, `[m B, C, h, w]`, crop by crop."""
+        rng, images = step.rng.fold(self.info.name), step.images
+        colours = (0.8, (0.8, 0.8, 0.8, 0.2), 0.2, 0.5, 0.0)
+        large, little = ViewSettings(self.area, *colours), ViewSettings(self.small_area, *colours, most=self.area)
+        big = [strong_view(images, large, rng.fold(f"big{i}"), self.mirror) for i in range(BIG)]
+        size = self._small_size(images)
+        small = [strong_view(images, little, rng.fold(f"small{i}"), self.mirror, size) for i in range(self.small)]
+        return torch.cat(big), torch.cat(small) if small else None
+
+    def loss(self, step: Step) -> Tensor:
+        """See `swapped_loss`; crops of one size in one pass.
+
+        Raises:
+            ParameterError: the batch has one image, which has no cluster to be told from another.
+        """
+        n, memory = len(step.images), step.memory[self.info.name]
+        if n < 2:
+            raise ParameterError("swav: a batch of 1 image gives uniform codes and teaches nothing: give batch_size 2+")
+        head = _head(step.classifier)
+        head.frozen = step.epoch < self.frozen
+        if head.frozen:
+            step.extra[PROTOTYPES] = head.prototypes.detach().clone()
+        big, small = self.crops(step)
+        (found,) = outputs(step, big, "projection")
+        embeddings, scores = found.split([self.projected, self.prototypes], 1)
+        parts = list(scores.chunk(BIG))
+        step.extra[QUEUE] = embeddings.detach().view(BIG, n, -1)
+        codes = [self._codes(part, memory, head, t, step.epoch) for t, part in enumerate(parts)]
+        if small is not None:
+            (more,) = outputs(step, small, "projection")
+            parts += more[:, self.projected :].chunk(self.small)
+        step.extra[COUNTS] = torch.stack(codes).argmax(2).flatten()
+        step.figures["mean_code_entropy"], step.figures["code_entropy"] = code_entropy(torch.cat(codes))
+        return swapped_loss(parts, codes, self.tau)
+
+    def _codes(self, scores: Tensor, memory: dict[str, Tensor], head: PrototypeHead, crop: int, epoch: int) -> Tensor:
+        """Codes of a large crop, `[B, K]`; the queue, once it is full, shares the prototypes."""
+        queue = memory[QUEUE][crop]
+        whole = scores.detach().float()
+        if len(queue) and int(memory[WRITTEN]) >= len(queue):
+            whole = torch.cat([whole, queue @ head.prototypes.detach().float().T])
+        shares = power_law(self.prototypes, self.alpha) if self.alpha else None
+        codes = sinkhorn_codes(whole, eps=self.eps, iterations=self.iterations, shares=shares)[: len(scores)]
+        if epoch < self.hard:
+            codes = torch.zeros_like(codes).scatter_(1, codes.argmax(1, keepdim=True), 1.0)
+        return codes
+
+    def after_step(self, step: Step) -> None:
+        """Prototypes are brought to length 1, or back where they are frozen; embeddings replace the oldest ones."""
+        memory, head = step.memory[self.info.name], _head(step.classifier)
+        if PROTOTYPES in step.extra:
+            with torch.no_grad():
+                head.prototypes.copy_(step.extra[PROTOTYPES])
+        head.normalise()
+        memory[COUNTS] += torch.bincount(step.extra[COUNTS], minlength=self.prototypes)
+        if length := memory[QUEUE].shape[1]:
+            new, start = step.extra[QUEUE][:, :length], int(memory[WRITTEN])
+            places = torch.arange(start, start + new.shape[1], device=new.device) % length
+            memory[QUEUE][:, places] = new
+            memory[WRITTEN] += new.shape[1]
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """How often each prototype had the largest entry of a code, in the memory; how many had it at all."""
+        memory = epoch.memory
+        memory[USAGE], memory[PROTOTYPES] = memory[COUNTS].clone(), _head(epoch.model).prototypes.detach().clone()
+        epoch.figures["prototypes_used"] = float((memory[USAGE] > 0).sum())
+        memory[COUNTS] = torch.zeros_like(memory[COUNTS])
+
+    def _small_size(self, images: Tensor) -> tuple[int, int]:
+        height, width = (max(1, round(self.scale * side)) for side in images.shape[2:])
+        return height, width
+
+
+def _head(model: Classifier) -> PrototypeHead:
+    return cast(PrototypeHead, cast(ProjectionNet, model.net).projector)

@@ -1,0 +1,138 @@
+"""Macro F1 with its interval, and what a change of the samples costs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.statistics.columns import Indices, Numbers, integers, same_length
+from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.paired import Comparison, compare
+
+
+@dataclass(frozen=True, slots=True)
+class PairedF1:
+    """Predictions before and after a change of the same samples.
+
+    Args:
+        clean: macro F1 before.
+        changed: macro F1 after.
+        drop: `(clean - changed) / clean`, a share; None where macro F1 before is 0.
+        comparison: of the correctness, with the exact McNemar test.
+    """
+
+    clean: Figure
+    changed: Figure
+    drop: Figure | None
+    comparison: Comparison
+
+
+def f1_columns(labels: ArrayLike, predictions: ArrayLike, classes: int) -> Numbers:
+    """Columns whose means decide every class's F1: hits, labels and predictions of each class, `[N, 3K]`.
+
+    Args:
+        labels: int `[N]`, 0 to K - 1.
+        predictions: int `[N]`; one below 0, an abstention, is of no class.
+        classes: number of classes K.
+
+    Raises:
+        ParameterError: there is no sample, lengths differ, or a value is not below K.
+    """
+    truth, guess = integers("labels", labels), integers("predictions", predictions)
+    same_length(labels=truth, predictions=guess)
+    if truth.min() < 0 or max(truth.max(), guess.max()) >= classes:
+        raise ParameterError(f"labels must lie in 0..{classes - 1}, and predictions below {classes}: give all classes")
+    names = np.arange(classes)
+    given, predicted = truth[:, None] == names, guess[:, None] == names
+    return np.concatenate([given & predicted, given, predicted], 1).astype(np.float64)
+
+
+def f1_of_means(means: Numbers) -> Numbers:
+    """Macro F1 from means of `f1_columns`: `2 hits / (labels + predictions)`, the mean over classes that occur.
+
+    Args:
+        means: `[..., 3K]`.
+
+    Returns:
+        `[...]`.
+    """
+    hits, given, predicted = np.split(means, 3, axis=-1)
+    size = given + predicted
+    occurs = size > 0
+    scores = np.where(occurs, 2 * hits / np.where(occurs, size, 1.0), 0.0)
+    return np.asarray(scores.sum(-1) / np.maximum(occurs.sum(-1), 1))
+
+
+def macro_f1(labels: ArrayLike, predictions: ArrayLike, *, classes: int | None = None) -> Figure:
+    """Macro F1 with its interval by resampling samples, as scikit-learn's `f1_score(average="macro")`.
+
+    Args:
+        labels: int `[N]`, from 0.
+        predictions: int `[N]`.
+        classes: number of classes K; default one more than the largest that occurs.
+
+    Raises:
+        ParameterError: as `f1_columns`.
+
+    >>> round(macro_f1([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 2]).value, 6)
+    0.866667
+    """
+    columns = f1_columns(labels, predictions, classes or _count(labels, predictions))
+    return figure_of_means(columns, f1_of_means)
+
+
+def paired_f1(
+    labels: ArrayLike, clean: ArrayLike, changed: ArrayLike, *, classes: int | None = None
+) -> PairedF1:  # fmt: skip
+    """Compare predictions on samples with those on the same samples, changed.
+
+    Args:
+        labels: int `[N]`, from 0.
+        clean: predictions before, int `[N]`.
+        changed: predictions after, int `[N]`.
+        classes: as for `macro_f1`.
+
+    Raises:
+        ParameterError: as `f1_columns`.
+
+    >>> found = paired_f1([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 2], [0, 1, 1, 1, 0, 2])
+    >>> round(found.drop.value, 5), found.comparison.lost
+    (0.30769, 2)
+    """
+    count = classes or _count(labels, clean, changed)
+    before, after = (f1_columns(labels, predictions, count) for predictions in (clean, changed))
+    both = np.concatenate([before, after], 1)
+    first, second = (figure_of_means(columns, f1_of_means) for columns in (before, after))
+    truth = integers("labels", labels)
+    right = [integers("predictions", predictions) == truth for predictions in (clean, changed)]
+    drop = figure_of_means(both, relative_drop) if first.value > 0 else None
+    return PairedF1(first, second, drop, compare(*right))
+
+
+def relative_drop(means: Numbers) -> Numbers:
+    """`(F - F') / F` from means of the columns of both predictions, `[..., 6K]`; not a number where F is 0."""
+    before, after = (f1_of_means(half) for half in np.split(means, 2, axis=-1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((before - after) / before)
+
+
+def interaction(means: Numbers) -> Numbers:
+    """The sum of what two changes cost each, less what they cost together, in macro F1: `F_ab - F_a - F_b + F`.
+
+    Args:
+        means: of the columns of four predictions, `[..., 12K]`: unchanged, by the first change, by the second, by both.
+
+    Returns:
+        `[...]`: 0 for changes whose damages add up, above 0 where one leaves the other less to damage.
+    """
+    clean, first, second, both = (f1_of_means(part) for part in np.split(means, 4, axis=-1))
+    return np.asarray(both - first - second + clean)
+
+
+def _count(*columns: ArrayLike) -> int:
+    values: list[Indices] = [integers("labels", column) for column in columns]
+    return int(max(v.max() for v in values)) + 1

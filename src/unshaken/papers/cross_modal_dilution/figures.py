@@ -1,0 +1,120 @@
+"""Figures of dilutions: macro F1 and its drops over samples, each the mean over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unshaken.measure.classification.macro_f1 import f1_columns, f1_of_means
+from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, TIMES, CrossModalDilutionPaper
+from unshaken.papers.frame.rows import Rows, mean_of
+
+RELEVANCES = ("relevance_text", "relevance_image", "words_added")
+
+
+def figures(paper: CrossModalDilutionPaper, rows: Rows) -> dict[str, Any]:
+    """By classifier and change; samples are resampled with all their seeds together."""
+    seeds = list(rows.repetitions(paper.seeds).values())
+    whole = rows.table("dilutions")
+    classes = 1 + max(int(whole[name].to_numpy().max()) for name in ("label", "prediction", "changed_prediction"))
+    clean = {name: columns(seeds, name, "clean", classes) for name in CLASSIFIERS}
+    found: dict[str, Any] = {
+        "f1": {n: figure_of_means(clean[n], lambda m: mean_f1(m, len(seeds))).to_json() for n in CLASSIFIERS},
+        "drop": {},
+        "content": {},
+    }
+    for name in CLASSIFIERS:
+        changed = {c: columns(seeds, name, c, classes) for c in CHANGES + ((FRESH,) if name == "hardened" else ())}
+        found["drop"][name] = {
+            c: figure_of_means(np.concatenate([clean[name], own], 1), mean_drop(len(seeds))).to_json()
+            for c, own in changed.items()
+        }
+        if name in ("fused", "other"):
+            both = np.concatenate([clean[name], changed["relevant"], changed["filler"]], 1)
+            found["content"][name] = content(both, len(seeds))
+    for measure in RELEVANCES:
+        found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure)) for c in CHANGES}
+    relevant, url = (over_seeds_of(seeds, c, "relevance_image", keep=True) for c in ("relevant", "url"))
+    there = np.isfinite(relevant)
+    found["more_relevant"] = mean_of((relevant - url)[there])
+    found["kept"] = float(np.mean([read(s, "fused", "relevant")["kept"].to_numpy(zero_copy_only=False) for s in seeds]))
+    return found
+
+
+def read(rows: Rows, classifier: str, change: str) -> pa.Table:
+    """The rows of a seed, in order of ids."""
+    return rows.table("dilutions", f"{classifier}.{change}").sort_by("id")
+
+
+def columns(seeds: Sequence[Rows], classifier: str, change: str, classes: int) -> Numbers:
+    """Columns that decide macro F1 in each seed, `[N, S 3 K]`."""
+    found = []
+    for seed in seeds:
+        rows = read(seed, classifier, change)
+        found.append(f1_columns(rows["label"].to_numpy(), rows["changed_prediction"].to_numpy(), classes))
+    return np.concatenate(found, 1)
+
+
+def mean_f1(means: Numbers, seeds: int) -> Numbers:
+    """Macro F1, the mean over seeds, from means `[..., S 3 K]`."""
+    return np.asarray(np.mean([f1_of_means(part) for part in np.split(means, seeds, axis=-1)], axis=0))
+
+
+def mean_drop(seeds: int) -> Any:
+    """A function from means of both columns `[..., 2 S 3 K]` to the relative drop of the mean macro F1."""
+
+    def drop(means: Numbers) -> Numbers:
+        before, after = (mean_f1(part, seeds) for part in np.split(means, 2, axis=-1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(1 - after / before)
+
+    return drop
+
+
+def content(both: Numbers, seeds: int) -> dict[str, Any]:
+    """The drop by relevant dilutions beside that by the filler.
+
+    Args:
+        both: columns without a change, with dilutions and with fillers, `[N, 3 S 3 K]`.
+        seeds: S.
+    """
+
+    def drops(means: Numbers) -> tuple[Numbers, Numbers]:
+        clean, relevant, filler = (mean_f1(part, seeds) for part in np.split(means, 3, axis=-1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(1 - relevant / clean), np.asarray(1 - filler / clean)
+
+    def beyond(means: Numbers) -> Numbers:
+        own, filler = drops(means)
+        return np.asarray(own - TIMES * filler)
+
+    def less(means: Numbers) -> Numbers:
+        own, filler = drops(means)
+        return np.asarray(filler - own)
+
+    return {
+        "beyond_filler": figure_of_means(both, beyond).to_json(),
+        "less_than_filler": figure_of_means(both, less).to_json(),
+    }
+
+
+def over_seeds_of(seeds: Sequence[Rows], change: str, name: str, *, keep: bool = False) -> Numbers:
+    """A column of the searched classifier, the mean over the seeds in which a sample has it.
+
+    Args:
+        seeds: rows of each.
+        change: its name.
+        name: of the column.
+        keep: keep samples without it in any seed, as not a number.
+    """
+    parts = [read(s, "fused", change)[name].to_numpy(zero_copy_only=False).astype(np.float64) for s in seeds]
+    values = np.array(parts)
+    there = np.isfinite(values)
+    counts = there.sum(0)
+    found = np.where(counts > 0, np.where(there, values, 0.0).sum(0) / np.maximum(counts, 1), np.nan)
+    return np.asarray(found if keep else found[counts > 0])

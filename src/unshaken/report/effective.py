@@ -1,0 +1,212 @@
+"""Effective robustness of detectors side by side: mAP under changes, beyond what a line foretells of the clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure import Figure, fit_line
+from unshaken.measure.object_detection.map_figures import (
+    SLOPE,
+    Maps,
+    ShiftedMap,
+    beyond_line,
+    map_difference,
+    map_figure,
+    resampled_map,
+    shifted_map,
+)
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.report.read.frame import Frame, read_frame
+from unshaken.report.read.methods import OTHER, read_methods
+from unshaken.report.read.objects import count_classes, match_scenes, read_scenes
+from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run.rows import CLEAN
+
+RESAMPLES = 200
+"""Halves of the images behind an interval."""
+ALL = "all changes"
+
+
+@dataclass(frozen=True, slots=True)
+class MapLine:
+    """A line from the clean mAP to that under changes, both in [0, 1].
+
+    Args:
+        slope: of it.
+        intercept: its value at 0.
+        models: number of runs that it was fitted to; 0 for a line that was given.
+    """
+
+    slope: float
+    intercept: float = 0.0
+    models: int = 0
+
+    def __call__(self, clean: Numbers) -> Numbers:
+        """The mAP under changes that it foretells."""
+        return np.asarray(self.intercept + self.slope * clean)
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessRow:
+    """A run beside others.
+
+    Args:
+        run: where it lies.
+        name: its model.
+        clean: mAP on unchanged images.
+        shifts: mean over the changes, relative drop, effective robustness.
+        difference: of its effective robustness, less that of the first run, paired; None for the first.
+    """
+
+    run: str
+    name: str
+    clean: Figure
+    shifts: ShiftedMap
+    difference: Figure | None
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessGroup:
+    """Runs under one group of changes, or under all.
+
+    Args:
+        name: of the group, such as `style`.
+        conditions: their ids, each with the same weight.
+        line: what the clean mAP foretells.
+        family: clean and mean mAP of the runs that the line was fitted to.
+        rows: one a run, in order.
+    """
+
+    name: str
+    conditions: tuple[str, ...]
+    line: MapLine
+    family: tuple[tuple[float, float], ...]
+    rows: tuple[RobustnessRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `compare.json`."""
+        return {
+            "group": self.name,
+            "conditions": list(self.conditions),
+            "line": asdict(self.line),
+            "family": [list(point) for point in self.family],
+            "runs": [
+                {
+                    "run": row.run,
+                    "name": row.name,
+                    "clean": row.clean.to_json(),
+                    "mean": row.shifts.mean.to_json(),
+                    "relative_drop": row.shifts.relative_drop.to_json(),
+                    "effective_robustness": row.shifts.effective_robustness.to_json(),
+                    "difference": row.difference and row.difference.to_json(),
+                }
+                for row in self.rows
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Detector:
+    """A run of a detector: its configuration, its outcomes, and its mAPs by condition."""
+
+    run: RunDir
+    config: RunConfig
+    frame: Frame
+    maps: dict[str, Maps]
+
+    @classmethod
+    def read(cls, run: RunDir) -> _Detector:
+        config = read_config(run)
+        if config.task != "detection":
+            raise ParameterError(
+                f"{run} is a run of {config.task}; effective robustness is measured of detectors of objects"
+            )
+        return cls(run, config, read_frame(run, config), {})
+
+    def of(self, condition: str) -> Maps:
+        """The mAP under a condition, with draws that are those of every run on the same images."""
+        if condition not in self.maps:
+            scenes = read_scenes(self.run, condition, self.frame.ids)
+            self.maps[condition] = resampled_map(match_scenes(scenes, count_classes(scenes)), resamples=RESAMPLES)
+        return self.maps[condition]
+
+    def mean(self, conditions: Iterable[str]) -> tuple[float, float]:
+        """Clean mAP, and the mean under some conditions."""
+        return self.of(CLEAN.id).value, float(np.mean([self.of(c).value for c in conditions]))
+
+
+def effective_robustness(
+    runs: Sequence[RunDir],
+    conditions: Sequence[str],
+    *,
+    family: Sequence[RunDir] = (),
+    slope: float | None = None,
+) -> tuple[RobustnessGroup, ...]:
+    """Runs of detectors under all changes that they share, and under each group of them; attacks are left out.
+
+    Args:
+        runs: on the same samples; the first is what the others are compared with.
+        conditions: ids of those that all have, made in the same way.
+        family: runs of baseline detectors on the same data and conditions, through which a line is fitted for each
+            group by least squares; none for a line through 0.
+        slope: of that line; None for COCO-O's 0.45.
+
+    Raises:
+        ParameterError: a run is of another task or on other data, a run of the family lacks a condition, there are both
+            a family and a slope, or a line cannot be fitted.
+    """
+    if family and slope is not None:
+        raise ParameterError("a line is given by a slope or fitted to a family of runs: give one of the two")
+    own, baselines = ([_Detector.read(run) for run in some] for some in (runs, family))
+    _check_family(own[0], baselines, conditions)
+    groups = _groups(own[0], conditions)
+    found = []
+    for name, members in groups.items():
+        points = tuple(one.mean(members) for one in baselines)
+        line = _line(points, slope)
+        shifts = [shifted_map(one.of(CLEAN.id), [one.of(c) for c in members], line=line) for one in own]
+        beyond = [beyond_line(one.of(CLEAN.id), [one.of(c) for c in members], line=line) for one in own]
+        rows = tuple(
+            RobustnessRow(
+                str(one.run), one.config.model_name, map_figure(one.of(CLEAN.id)), shift,
+                map_difference(beyond[0], ahead) if number else None,
+            )
+            for number, (one, shift, ahead) in enumerate(zip(own, shifts, beyond, strict=True))
+        )  # fmt: skip
+        found.append(RobustnessGroup(name, tuple(members), line, points, rows))
+    return tuple(found)
+
+
+def _groups(one: _Detector, conditions: Sequence[str]) -> dict[str, list[str]]:
+    """Ids of all changes, and of each group of them where there are several groups."""
+    methods, found = read_methods(one.config), dict[str, list[str]]()
+    for condition in one.frame.conditions:
+        if condition.id in conditions and condition.id != CLEAN.id and condition.id not in one.frame.attacked:
+            found.setdefault(methods.family(condition.method) or OTHER, []).append(condition.id)
+    every = [c for members in found.values() for c in members]
+    return {ALL: every, **(found if len(found) > 1 else {})} if every else {}
+
+
+def _check_family(one: _Detector, family: Sequence[_Detector], conditions: Sequence[str]) -> None:
+    """Refuse runs that stand for other images or other changes."""
+    made = read_methods(one.config).made_by
+    for other in family:
+        if other.config.data_fingerprint != one.config.data_fingerprint or other.frame.ids != one.frame.ids:
+            raise ParameterError(f"{other.run} is not on the samples of {one.run}: run the family on the same data")
+        there, way = {c.id for c in other.frame.conditions}, read_methods(other.config).made_by
+        lacking = [c for c in conditions if c not in there or (c != CLEAN.id and way(c) != made(c))]
+        if lacking:
+            raise ParameterError(f"{other.run} lacks {lacking[0]} as {one.run} has it: run the family on the same plan")
+
+
+def _line(points: Sequence[tuple[float, float]], slope: float | None) -> MapLine:
+    if not points:
+        return MapLine(SLOPE if slope is None else slope)
+    clean, shifted = zip(*points, strict=True)
+    fitted = fit_line(clean, shifted, transform="linear")
+    return MapLine(fitted.slope, fitted.intercept, len(points))

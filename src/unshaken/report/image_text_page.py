@@ -1,0 +1,214 @@
+"""The page of classifiers of images with texts, from rows and pictures: figures, and samples to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unshaken.measure import paired_difference
+from unshaken.measure.classification.macro_f1 import paired_f1
+from unshaken.report import cells, wording
+from unshaken.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Details,
+    Facts,
+    Group,
+    Heading,
+    Headline,
+    Items,
+    Page,
+    Prose,
+    Span,
+    Table,
+    TableRow,
+    Text,
+)
+from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.figures.pictures import SIDE, address, class_name
+from unshaken.report.render.html import render_html
+from unshaken.report.render.markdown import render_markdown
+from unshaken.run import RunDir
+
+RECORD = "image_text.json"
+TITLE = "Images with texts: what changes of either cost"
+READ = (
+    "These samples were drawn, not chosen by their damage. A text that is added takes nothing away, but words of "
+    "another class may change what the right answer is: let people judge a part of them."
+)
+HEADS = (
+    Column("change", number=False), Column("macro F1"), Column("relative drop", "%"), Column("lost", brief=False),
+    Column("gained", brief=False), Column("p", "exact McNemar", brief=False),
+)  # fmt: skip
+ADDED = (
+    Column("change", number=False), Column("relevance", "to the text"), Column("relevance", "to the image"),
+    Column("topics apart", "bits"), Column("words added"), Column("self-BLEU-2", brief=False),
+    Column("changed", "of all samples", brief=False), Column("queries", "in all", brief=False),
+)  # fmt: skip
+MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "words_added", "self_bleu")
+SHOWN_BAD = 20
+Rows = list[dict[str, Any]]
+
+
+def write_image_text_report(run: RunDir) -> Page:
+    """Make `report.html` and `report.md` of classifiers of images with texts.
+
+    Args:
+        run: as `unshaken.tasks.image_text.evaluate` leaves it.
+
+    Raises:
+        RunError: it holds no such rows, or the pages cannot be written.
+    """
+    page = image_text_page(run)
+    run.write(render_markdown(page).encode(), "report.md")
+    run.write(render_html(page).encode(), "report.html")
+    return page
+
+
+def image_text_page(run: RunDir) -> Page:
+    """The page: a table of all classifiers and changes, then every change with samples to read."""
+    record, rows = run.read_json(RECORD), run.rows("dilutions")
+    blocks: list[Block] = [Headline(TITLE, _lead(record), brief=True), _table(record, rows), _added(record, rows)]
+    blocks += [Heading("Samples to read", "read", "Samples"), Prose(READ, "note")]
+    blocks += _galleries(run, record, rows)
+    if record["bad"]:
+        lines = [f"{i}: {why}" for i, why in list(record["bad"].items())[:SHOWN_BAD]]
+        blocks += [Heading("Rows that were left out", "bad", "Bad rows"), Items(tuple(lines))]
+    facts = (
+        ("classes", ", ".join(record["classes"])), ("seed", str(record["seed"])),
+        ("texts cut when they were read", f"{len(record['truncated']):,}"), ("texts cut by a classifier", _cut(rows)),
+        ("rows left out", f"{len(record['bad']):,}"),
+    )  # fmt: skip
+    blocks += [Heading("How it was found", level=2), Facts(facts)]
+    return Page(TITLE, tuple(blocks), "Made by unshaken from the rows of this folder alone.")
+
+
+def _lead(record: dict[str, Any]) -> tuple[Text, ...]:
+    names = record["classifiers"]
+    lines: list[Text] = [
+        (f"{record['samples']:,} samples of {len(record['classes'])} classes, shown to ", cells.listed(names), ".")
+    ]
+    if len(names) > 1:
+        lines.append(f"Changes that search ask {names[0]} alone; all others are shown what was found.")
+    return tuple(lines)
+
+
+def _select(rows: pa.Table, classifier: str, change: str) -> pa.Table:
+    return rows.filter(pc.and_(pc.equal(rows["classifier"], classifier), pc.equal(rows["change"], change)))
+
+
+def _table(record: dict[str, Any], rows: pa.Table) -> Table:
+    lines: list[TableRow] = []
+    for classifier in record["classifiers"]:
+        lines.append(Group(classifier))
+        lines += [_line(change, _select(rows, classifier, change), record) for change in record["changes"]]
+    caption = (
+        "Macro F1 under each change, with 95 % intervals over samples; the drop is relative to macro F1 without a "
+        "change."
+    )
+    return Table(caption, HEADS, tuple(lines), brief=True)
+
+
+def _line(change: str, rows: pa.Table, record: dict[str, Any]) -> tuple[Cell | Text, ...]:
+    found = paired_f1(
+        rows["label"].to_numpy(), rows["prediction"].to_numpy(), rows["changed_prediction"].to_numpy(),
+        classes=len(record["classes"]),
+    )  # fmt: skip
+    f1 = cells.value(found.changed.to_json())
+    if change == "clean":
+        return (change, f1, *[""] * (len(HEADS) - 2))
+    drop = Cell("undefined") if found.drop is None else cells.points(found.drop.to_json())
+    lost, gained = found.comparison.lost, found.comparison.gained
+    return change, f1, drop, f"{lost:,}", f"{gained:,}", wording.number(found.comparison.p_value)
+
+
+def _added(record: dict[str, Any], rows: pa.Table) -> Table:
+    """What is known of each change, whichever classifier is shown it."""
+    lines: list[TableRow] = []
+    for change in record["changes"][1:]:
+        own = _select(rows, record["classifiers"][0], change)
+        adds = pc.max(own["words_added"]).as_py() > 0
+        kept = own["kept"].to_numpy(zero_copy_only=False)
+        lines.append((
+            change, *(_mean(own, name) if adds else Cell("") for name in MEASURES),
+            wording.percent(float(kept.mean())), f"{pc.sum(own['queries']).as_py():,}",
+        ))  # fmt: skip
+    caption = "What is added, by change: means over samples. Relevance is the cosine of vectors."
+    return Table(caption, ADDED, tuple(lines), brief=True)
+
+
+def _mean(rows: pa.Table, name: str) -> Cell:
+    values = np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Cell("")
+    return cells.value(paired_difference(np.zeros(len(values)), values).to_json())
+
+
+def _cut(rows: pa.Table) -> str:
+    known = pc.sum(pc.is_valid(rows["truncated"])).as_py()
+    return f"{pc.sum(rows['truncated']).as_py():,} of {known:,} answers" if known else "not known"
+
+
+def _galleries(run: RunDir, record: dict[str, Any], rows: pa.Table) -> list[Block]:
+    """One gallery a change; the one that the first classifier loses most under is open."""
+    clean, shown = run.examples("clean"), record["shown"]
+    some = rows.filter(pc.is_in(rows["id"], value_set=pa.array(shown, pa.string())))
+    first = record["classifiers"][0]
+    lost = {c: _accuracy(_select(rows, first, c)) for c in record["changes"][1:]}
+    worst, found = min(lost, key=lambda c: lost[c]), list[Block]()
+    for change in (c for c in record["changes"] if c != "clean"):
+        changed = run.examples(f"{first}.{change}")
+        by_classifier = {
+            name: {row["id"]: row for row in _select(some, name, change).to_pylist()} for name in record["classifiers"]
+        }
+        exhibits = []
+        for i in shown:
+            pictures = [Picture(address(clean[i]), f"Image of sample {i}", "unchanged" if i in changed else "")]
+            if i in changed:
+                pictures.append(Picture(address(changed[i]), f"The same under {change}", "changed"))
+            answers = [(name, own[i]) for name, own in by_classifier.items()]
+            exhibits.append(Exhibit(tuple(pictures), tuple(_lines(answers, record["classes"]))))
+        small = max(clean[shown[0]].shape[1:]) < SIDE
+        note = f"{len(shown):,} of {record['samples']:,} samples"
+        found.append(Details(change, (Gallery(tuple(exhibits), small, beside=True),), note, change == worst))
+    return found
+
+
+def _accuracy(rows: pa.Table) -> float:
+    return float(pc.mean(pc.equal(rows["label"], rows["changed_prediction"])).as_py())
+
+
+def _lines(answers: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> list[Text]:
+    """What is written beside a picture: the class, the text with what was added, and every classifier's answers."""
+    row = answers[0][1]
+    lines: list[Text] = [("True: ", Span(class_name(classes, row["label"]), "strong"))]
+    lines.append(_marked(row))
+    if row["refused"]:
+        lines.append(Span(f"Candidates refused: {row['refused']}.", "soft"))
+    for name, own in answers:
+        before, after = (class_name(classes, own[k]) for k in ("prediction", "changed_prediction"))
+        chances = [wording.percent(own[k], 0) for k in ("p_label", "changed_p_label")]
+        verdict: tuple[str | Span, ...] = ()
+        if own["changed_prediction"] == own["label"]:
+            verdict = (" ", Span("✓ correct", "good"))
+        elif own["prediction"] == own["label"]:
+            verdict = (" ", Span("✗ now wrong", "bad"))
+        lines.append((
+            f"{name}: {before} → {after} ", Span(f"(true class {chances[0]} → {chances[1]})", "soft"), *verdict
+        ))  # fmt: skip
+    return lines
+
+
+def _marked(row: dict[str, Any]) -> Text:
+    """The changed text, with what was added set apart."""
+    text, added = row["changed_text"], row["added"]
+    if not added:
+        return (text,)
+    before, _, behind = text.rpartition(added) if row["position"] == "end" else text.partition(added)
+    return tuple(piece for piece in (before, Span(added, "strong"), behind) if piece)

@@ -1,0 +1,104 @@
+"""`compute`: all shards of a run, by an executor: this process, several of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from unshaken.core.progress import Task
+from unshaken.run.lease import Lease, take
+from unshaken.run.shard import Finished, Job
+
+LEASES = "leases"
+"""Folder of the shards' leases, where a run is shared."""
+POLL_SECONDS = 5.0
+"""Between two looks at shards that other processes hold."""
+
+
+class Executor(Protocol):
+    """Where shards are computed."""
+
+    def free(self) -> int:
+        """The number of shards that it could begin now."""
+
+    def begin(self, shard: int, finished: Finished) -> None:
+        """Begin with a shard.
+
+        Args:
+            shard: its number.
+            finished: conditions whose rows are there.
+        """
+
+    def wait(self) -> list[int]:
+        """The shards that have been finished, after some seconds at most.
+
+        Raises:
+            UnshakenError: what computing a shard raised, or it could not be computed.
+        """
+
+
+def compute(
+    job: Job,
+    executor: Executor,
+    finished: Finished,
+    progress: Task,
+    leases: dict[int, Lease],
+    alive: Callable[[], None],
+) -> None:
+    """Compute every shard that is not finished.
+
+    Args:
+        job: the run. Where it is shared with other processes, each shard is done under a lease of its own.
+        executor: what computes shards.
+        finished: all conditions and shards whose rows are there.
+        progress: advanced for shards that are finished already; the executor does it for the others.
+        leases: filled with those that are held.
+        alive: called now and then, to renew locks and leases.
+    """
+    wanted, waiting = job.weights(), deque(range(job.config.shards))
+    of: dict[int, Finished] = {}
+    for condition, shard in finished:
+        of.setdefault(shard, set()).add((condition, shard))
+    running = set[int]()
+    while waiting or running:
+        held_by_others = 0
+        while executor.free() and held_by_others < len(waiting):
+            shard, done = waiting.popleft(), None
+            if not job.shared or _is_whole(job, shard, of.get(shard, set())):
+                done = of.get(shard, set())
+            elif (lease := take(job.run, LEASES, f"shard-{shard:05d}")) is None:
+                waiting.append(shard)
+                held_by_others += 1
+                continue
+            else:  # another may have finished it just before
+                leases[shard], done = lease, job.finished_of(shard)
+            if _is_whole(job, shard, done):
+                progress.advance(sum(wanted.values()) * len(job.config.shard_ids(shard)))
+                _release(leases, shard)
+                continue
+            executor.begin(shard, done)
+            running.add(shard)
+        if running:
+            for shard in executor.wait():
+                running.discard(shard)
+                _release(leases, shard)
+        elif waiting:
+            time.sleep(POLL_SECONDS)
+        alive()
+
+
+def weight_left(job: Job, shard: int, finished: Finished) -> float:
+    """The progress that a shard still brings, without what is finished of it."""
+    done = {condition for condition, _ in finished}
+    return len(job.config.shard_ids(shard)) * sum(w for c, w in job.weights().items() if c not in done)
+
+
+def _is_whole(job: Job, shard: int, finished: Finished) -> bool:
+    return job.weights().keys() <= {condition for condition, _ in finished}
+
+
+def _release(leases: dict[int, Lease], shard: int) -> None:
+    if (lease := leases.pop(shard, None)) is not None:
+        lease.release()

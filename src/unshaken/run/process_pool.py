@@ -1,0 +1,148 @@
+"""`ProcessPool`: several processes of this machine, which do units of a work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from unshaken.core.errors import RunError, UnshakenError
+from unshaken.run.worker import Unit, Work, Worker
+
+SECONDS = 5.0
+"""That `wait` takes at most."""
+MOST_DEATHS = 3
+"""Processes that may end over the same unit."""
+
+
+class ProcessPool:
+    """See `Pool`.
+
+    Args:
+        place: where the work writes, for messages.
+        remake: makes the work in each process.
+        count: of processes.
+        context: that makes processes; None for those that start a new interpreter.
+    """
+
+    def __init__(self, place: str, remake: Callable[[], Work], count: int, context: BaseContext | None = None) -> None:
+        self._place, self._remake, self._count = place, remake, count
+        self._context = context or multiprocessing.get_context("spawn")
+        self._idle: list[_Process] = []
+        self._busy: dict[Connection, tuple[_Process, Unit]] = {}
+        self._deaths: Counter[Unit] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in [*self._idle, *(process for process, _ in self._busy.values())]:
+            process.stop()
+
+    def free(self) -> int:
+        """Processes without a unit."""
+        return self._count - len(self._busy)
+
+    def begin(self, unit: Unit) -> None:
+        """Give a unit to a process."""
+        process = self._idle.pop() if self._idle else _Process(self._remake, self._count, self._context)
+        process.pipe.send(unit)
+        self._busy[process.pipe] = process, unit
+
+    def wait(self) -> list[Unit]:
+        """The units that were finished.
+
+        Raises:
+            UnshakenError: what a process raised.
+            RunError: a unit ended its process several times.
+        """
+        done = []
+        for pipe in wait(list(self._busy), timeout=SECONDS):
+            process, unit = self._busy.pop(pipe)  # type: ignore[arg-type]
+            try:
+                answer = process.pipe.recv()
+            except (EOFError, ConnectionError):
+                process.stop()
+                self._count_death(process, unit)
+                self.begin(unit)
+                continue
+            self._idle.append(process)
+            if isinstance(answer, UnshakenError):
+                raise answer
+            if answer is not None:
+                raise RuntimeError(f"{unit}: {answer}")
+            done.append(unit)
+        return done
+
+    def _count_death(self, process: _Process, unit: Unit) -> None:
+        self._deaths[unit] += 1
+        if self._deaths[unit] >= MOST_DEATHS:
+            raise RunError(
+                f"{self._place}: {MOST_DEATHS} processes ended over the same work (the last with "
+                f"{process.exit_code()}); if memory ran out, take fewer processes. What is finished is kept: run the "
+                "same command with --resume"
+            )
+
+
+class _Process:
+    """A process that waits for units."""
+
+    def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext) -> None:
+        self.pipe, there = context.Pipe()
+        self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(remake, os.getcwd(), sys.path, there, count), daemon=True
+        )
+        self._process.start()
+        there.close()
+
+    def exit_code(self) -> str:
+        """How it ended, in words."""
+        code = self._process.exitcode
+        return f"signal {-code}" if code is not None and code < 0 else f"code {code}"
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+
+def _work(remake: Callable[[], Work], folder: str, path: list[str], pipe: Connection, count: int) -> None:
+    """Do the units that come through a pipe, until it is closed or the process at its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    worker = Worker(remake, folder, path)
+    while True:
+        try:
+            unit = pipe.recv()
+        except EOFError:
+            return
+        try:
+            worker.run(unit)
+            answer: UnshakenError | str | None = None
+        except UnshakenError as error:
+            answer = error
+        except Exception:
+            answer = traceback.format_exc()
+        pipe.send(answer)
+
+
+def _follow_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,90 @@
+"""`RunTracker`: logs one run directory to a service, and keeps in it which run it is there."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unshaken.core.errors import RunError
+from unshaken.run.store import RunDir
+from unshaken.run.tracking.sink import Sink, bare
+
+NAME = "tracking.json"
+"""Where a run directory keeps, for each address, which run it is there and how many epochs were logged."""
+PATIENCE = 10
+"""After a failure nothing is tried for this many times as long as the failure took."""
+
+
+class RunTracker:
+    """Logs a run. A service that fails later does not stop the run.
+
+    Args:
+        sink: the service; None for none.
+        run: the run directory.
+    """
+
+    def __init__(self, sink: Sink | None, run: RunDir) -> None:
+        self.sink, self.run = sink, run
+        self.uri = "" if sink is None else sink.address
+        self.place: dict[str, Any] = {"run": "", "epochs": 0}
+        self.again = 0.0
+
+    def begin(self, name: str, parameters: Mapping[str, str]) -> None:
+        """Start a run there, or continue the one of this directory.
+
+        Raises:
+            RunError: the service does not answer, or has lost the run.
+        """
+        if self.sink is None:
+            return
+        self.place |= self._kept().get(self.uri, {})
+        try:
+            self.place["run"] = self.sink.begin(name, self.place["run"], parameters)
+        except self.sink.failures as error:
+            lost = f"; delete {NAME} in {self.run} to begin another there" if self.place["run"] else ""
+            raise RunError(f"track {self.uri!r}: {_why(error)}{lost}") from None
+        self.keep()
+
+    def consequence(self) -> str:
+        """What a failure means, as its warning says it."""
+        return "the run directory has everything; the same command with --resume logs it again"
+
+    def attempt(self, act: Callable[[Sink], None]) -> None:
+        """Do it; where the service fails, warn, and leave it alone for a while."""
+        if self.sink is None:
+            return
+        start = time.monotonic()
+        try:
+            act(self.sink)
+        except self.sink.failures as error:
+            now = time.monotonic()
+            self.again = now + PATIENCE * (now - start)
+            warnings.warn(f"track {self.uri!r}: {_why(error)}; {self.consequence()}", RuntimeWarning, stacklevel=3)
+
+    def close(self, status: str) -> None:
+        """End the run there.
+
+        Args:
+            status: `FINISHED`, `FAILED` or `KILLED`.
+        """
+        self.attempt(lambda sink: sink.close(status))
+
+    def keep(self) -> None:
+        """Write which run it is there."""
+        self.run.write_json({**self._kept(), self.uri: self.place}, NAME)
+
+    def _kept(self) -> dict[str, Any]:
+        found: Any = self.run.read_json(NAME) if self.run.exists(NAME) else {}
+        shape = {"run": str, "epochs": int}
+        places = found.values() if isinstance(found, dict) else [None]
+        if not all(isinstance(p, dict) and all(isinstance(p.get(k), t) for k, t in shape.items()) for p in places):
+            raise RunError(f"{self.run}: {NAME} is damaged (it does not say run and epochs of a place); delete it")
+        return dict(found)
+
+
+def _why(error: BaseException) -> str:
+    """What failed, in one line without a password."""
+    message = bare(" ".join(str(error).split()) or type(error).__name__)
+    return message if len(message) <= 300 else message[:297] + "..."

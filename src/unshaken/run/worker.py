@@ -1,0 +1,33 @@
+"""`Worker`: one process of a pool, which does units of a work that it has made anew."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Hashable
+
+Unit = Hashable
+"""A part of a work that can be done alone, and twice without harm: what it writes it writes whole."""
+Work = Callable[[Unit], None]
+
+
+class Worker:
+    """See above.
+
+    Args:
+        remake: makes the work.
+        folder: that relative paths start from.
+        path: where modules are found.
+    """
+
+    def __init__(self, remake: Callable[[], Work], folder: str, path: list[str]) -> None:
+        self._remake, self._folder, self._path = remake, folder, path
+        self._work: Work | None = None
+
+    def run(self, unit: Unit) -> None:
+        """Do one unit."""
+        if self._work is None:
+            os.chdir(self._folder)
+            sys.path.extend(p for p in self._path if p not in sys.path)
+            self._work = self._remake()
+        self._work(unit)

@@ -1,0 +1,1 @@
+"""The score endpoint: images in; class, calibrated probabilities, detectors' decision and checks out."""

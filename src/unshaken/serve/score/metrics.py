@@ -1,0 +1,62 @@
+"""`Metrics`: what Prometheus reads of a score endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from unshaken.serve.score.answers import Answers
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+MOST_CLASSES = 1000
+"""Classes that are counted each by itself; further ones are counted together, as a time series each costs memory."""
+
+
+class Metrics:
+    """Counters and gauges in a registry of their own.
+
+    Args:
+        admitted: gives the passes of admitted requests.
+        rate: gives the passes a second.
+    """
+
+    def __init__(self, admitted: Callable[[], float], rate: Callable[[], float]) -> None:
+        self.registry = CollectorRegistry()
+        own = {"namespace": "unshaken", "subsystem": "score", "registry": self.registry}
+        self.requests = Counter("requests", "Requests by status of the answer.", ["status"], **own)
+        self.seconds = Histogram("request_seconds", "Seconds from a request to its answer.", buckets=SECONDS, **own)
+        self.images = Counter("images", "Images that were scored.", **own)
+        self.unusable = Counter("unusable_images", "Images that could not be scored.", **own)
+        self.classes = Counter("predictions", "Images by predicted class.", ["class"], **own)
+        self.rejected = Counter("rejected_images", "Images that each detector does not accept.", ["detector"], **own)
+        self.batches = Histogram("batch_images", "Images in one pass.", buckets=IMAGES, **own)
+        self.passes = Counter("model_seconds", "Seconds in the model's passes.", **own)
+        self.windows = Gauge("stored_windows", "Windows of the history that are stored.", **own)
+        Gauge("admitted_passes", "Passes of the model that are admitted.", **own).set_function(admitted)
+        Gauge("passes_per_second", "Passes of the model a second, of late.", **own).set_function(rate)
+
+    def add_batch(self, images: int, passes: int, seconds: float) -> None:
+        """Count a batch of the model."""
+        self.batches.observe(images)
+        self.passes.inc(seconds)
+
+    def add_answers(self, answers: Answers | None, unusable: int) -> None:
+        """Count the images of a request."""
+        self.unusable.inc(unusable)
+        if answers is None:
+            return
+        self.images.inc(len(answers))
+        for number in answers.predictions.tolist():
+            self.classes.labels(str(number) if number < MOST_CLASSES else "other").inc()
+        for label, found in answers.detected.items():
+            self.rejected.labels(label).inc(_count(found.accepted.tolist()))
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def _count(accepted: Iterable[bool]) -> int:
+    return sum(not one for one in accepted)

@@ -1,0 +1,80 @@
+"""`ScoreOptions`: what a request asks for beyond class, probabilities and detectors."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from unshaken.core.errors import did_you_mean
+from unshaken.core.numbers import shorten
+from unshaken.core.sources import sources_of
+
+QUICK = "brightness-1+contrast-1+gaussian_noise-1+gaussian_blur-1+jpeg_compression-1"
+"""Perturbations that `perturb=quick` stands for: small ones, that a person hardly sees."""
+MOST_PERTURBATIONS = 20
+LONGEST_DEADLINE = 600.0
+_CORRUPTIONS = "unshaken.stress.corruptions."
+
+
+@cache
+def corruptions() -> frozenset[str]:
+    """The corruptions that may be asked for, found without importing any."""
+    return frozenset(source.name for source in sources_of("stress") if source.module.startswith(_CORRUPTIONS))
+
+
+class ScoreOptions(BaseModel):
+    """The query of a request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    top: int = Field(5, ge=1, le=1000, description="number of classes to give with their probabilities")
+    deadline: float | None = Field(
+        None, gt=0, le=LONGEST_DEADLINE, description="seconds after which the answer is of no use; default 30"
+    )
+    certify: int = Field(0, ge=0, description="noisy copies of each image that vote for a certificate; 0 for none")
+    sigma: float = Field(0.25, gt=0, le=10, description="deviation of their noise, in [0, 1] pixel units")
+    perturb: str = Field(
+        "",
+        max_length=400,
+        description="perturbations to try, NAME-SEVERITY joined by '+', of the corruptions that 'unshaken list stress' "
+        f"names; 'quick' for {QUICK}",
+    )
+
+    @field_validator("certify")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 20:
+            raise ValueError("fewer than 20 noisy copies certify nothing")
+        return value
+
+    @field_validator("perturb")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        text = QUICK if value == "quick" else value.replace(" ", "+")  # a plus sign in a query means a space
+        parts = [part for part in text.split("+") if part]
+        if len(parts) > MOST_PERTURBATIONS:
+            raise ValueError(f"{len(parts)} perturbations are more than {MOST_PERTURBATIONS}")
+        for part in parts:
+            name, _, severity = part.rpartition("-")
+            if name not in corruptions():
+                raise ValueError(f"{shorten(name)} is no corruption; {did_you_mean(name, corruptions())}")
+            if severity not in tuple("12345"):
+                raise ValueError(f"{shorten(part)} does not end in a severity from 1 to 5, as in brightness-1")
+        return "+".join(dict.fromkeys(parts))
+
+    @property
+    def perturbations(self) -> tuple[tuple[str, int], ...]:
+        """Names and severities."""
+        pairs = (part.rpartition("-") for part in self.perturb.split("+") if part)
+        return tuple((name, int(severity)) for name, _, severity in pairs)
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image beyond the one that all answers need."""
+        return self.certify + len(self.perturbations)
+
+    @property
+    def checks(self) -> tuple[int, float, str]:
+        """What images must share to be checked together."""
+        return self.certify, self.sigma if self.certify else 0.0, self.perturb

@@ -1,0 +1,142 @@
+"""Short videos in memory: coded as H.264 or H.265, damaged, and decoded again, by FFmpeg through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshaken.core.errors import ModelError
+from unshaken.core.extras import need
+
+Frames = Sequence[NDArray[np.uint8]]
+Codec = Literal["h264", "hevc"]
+
+ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
+RATE = 25
+"""Frames a second, as in the authors' clips."""
+ONE_THREAD = {"x265-params": "pools=none:frame-threads=1:log-level=none"}
+"""Of x265, so that the same frames give the same bytes whatever else the machine does."""
+LEAST_SIDE = 72
+"""Pixels to which smaller pictures are padded. Below 64 x265 4 writes beyond its memory and ends the process; where one
+row of its blocks of 64 pixels is all, its control of the rate gives other bytes each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A coded video.
+
+    Args:
+        codec: how it is coded.
+        header: what a decoder needs before the first packet; a container keeps it apart from them.
+        packets: coded frames, in the order of decoding.
+        times: presentation and decoding time of each packet, in frames.
+        size: height and width of the pictures, before they were padded.
+    """
+
+    codec: Codec
+    header: bytes | None
+    packets: tuple[bytes, ...]
+    times: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+
+    @property
+    def bits_per_second(self) -> float:
+        """The mean rate of the packets."""
+        return 8 * sum(map(len, self.packets)) * RATE / len(self.packets)
+
+
+def load_codecs(why: str) -> Any:
+    """PyAV, with the encoders that are needed.
+
+    Args:
+        why: what needs it, as the start of the message.
+
+    Raises:
+        MissingExtra: it is absent.
+        ModelError: its FFmpeg was built without these encoders.
+    """
+    av: Any = need("av", "av", "video", why)
+    if absent := sorted(set(ENCODERS.values()) - av.codecs_available):
+        raise ModelError(
+            f"{why} needs the encoder {absent[0]}, which the FFmpeg of PyAV {av.__version__} here is without: install "
+            "the wheel from PyPI"
+        )
+    return av
+
+
+def encode(frames: Frames, codec: Codec, options: dict[str, str], bits_per_second: int | None = None) -> Video:
+    """Code frames; the same arguments give the same bytes.
+
+    Args:
+        frames: 8-bit pictures `[H, W, 3]`, RGB; padded with their last row and column to even sides of 72 or more.
+        codec: `h264` or `hevc`.
+        options: of the encoder, such as `{"crf": "23"}`.
+        bits_per_second: wanted rate; None where the options decide.
+    """
+    av = load_codecs("coding a video")
+    height, width = frames[0].shape[:2]
+    context = av.CodecContext.create(ENCODERS[codec], "w")
+    context.height, context.width = (max(LEAST_SIDE, side + side % 2) for side in (height, width))
+    context.pix_fmt, context.thread_count = "yuv420p", 1
+    context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
+    context.flags |= av.codec.context.Flags.global_header
+    context.options = options | (ONE_THREAD if codec == "hevc" else {})
+    if bits_per_second is not None:
+        context.bit_rate = bits_per_second
+    padding = ((0, context.height - height), (0, context.width - width), (0, 0))
+    packets = list[Any]()
+    for time, pixels in enumerate(frames):
+        picture = av.VideoFrame.from_ndarray(np.pad(pixels, padding, mode="edge"), format="rgb24")
+        picture = picture.reformat(format="yuv420p")
+        picture.pts, picture.time_base = time, context.time_base
+        packets += context.encode(picture)
+    packets += context.encode(None)
+    times = tuple((packet.pts, packet.dts) for packet in packets)
+    return Video(codec, context.extradata, tuple(map(bytes, packets)), times, (height, width))
+
+
+def decode(video: Video) -> dict[int, NDArray[np.uint8]]:
+    """The frames that a decoder gives, by their time: `[H, W, 3]`, RGB.
+
+    Packets that it cannot read are left out, and so, as a rule, are their frames; what it conceals by itself is in.
+    """
+    av = load_codecs("decoding a video")
+    context = av.CodecContext.create(video.codec, "r")
+    context.thread_count, context.extradata = 1, video.header
+    height, width = video.size
+    found = dict[int, NDArray[np.uint8]]()
+    for data, (shown, read) in [*zip(video.packets, video.times, strict=True), (None, (0, 0))]:
+        packet = None
+        if data is not None:
+            packet = av.Packet(data)
+            packet.pts, packet.dts, packet.time_base = shown, read, Fraction(1, RATE)
+        try:
+            pictures = context.decode(packet)
+        except (av.FFmpegError, EOFError):
+            continue
+        for picture in pictures:
+            if picture.pts is not None and (picture.height, picture.width) >= (height, width):
+                found[picture.pts] = picture.to_ndarray(format="rgb24")[:height, :width]
+    return found
+
+
+def damage(video: Video, hits: float, rng: np.random.Generator) -> Video:
+    """Replace single bytes of the packets by random ones, each with the same probability.
+
+    Args:
+        video: what is sent.
+        hits: number of bytes that are replaced, on average.
+        rng: decides which, and by what.
+    """
+    total = sum(map(len, video.packets))
+    stream = np.frombuffer(b"".join(video.packets), np.uint8).copy()
+    places = np.flatnonzero(rng.random(total) < hits / total)
+    stream[places] = rng.integers(0, 256, len(places), dtype=np.uint8)
+    ends = np.cumsum([len(packet) for packet in video.packets])
+    parts = np.split(stream, ends[:-1])
+    return replace(video, packets=tuple(part.tobytes() for part in parts))

@@ -1,0 +1,1 @@
+"""Changes that a texture does not survive as a tile."""

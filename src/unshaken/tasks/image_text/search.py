@@ -1,0 +1,164 @@
+"""The search for a misleading dilution: candidates under floors of relevance, and the one that misleads most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.rng import SampleRng
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.tasks.image_text.changes import ChangeResult
+from unshaken.tasks.image_text.material import Material
+from unshaken.tasks.image_text.predict import Predict, ask, true_probability
+from unshaken.tasks.image_text.relevance import Relevance, RelevanceScores
+from unshaken.tasks.image_text.samples import ImageTextSet
+from unshaken.tasks.image_text.sentences import Position, add_text
+from unshaken.tasks.image_text.words import content_words
+from unshaken.tasks.image_text.writers import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """What a candidate must fulfil; a bound that is not set refuses nothing.
+
+    Args:
+        text: least cosine with the text that is there.
+        image: least cosine with the image.
+        topics: largest divergence of topics in bits.
+    """
+
+    text: float | None = None
+    image: float | None = None
+    topics: float | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether a bound is set."""
+        return any(bound is not None for bound in (self.text, self.image, self.topics))
+
+    def reason(self, text: float, image: float, topics: float) -> str:
+        """Why a candidate is refused; empty for one that is not."""
+        if self.text is not None and not text >= self.text:
+            return f"relevance to the text below {self.text:g}"
+        if self.image is not None and not image >= self.image:
+            return f"relevance to the image below {self.image:g}"
+        if self.topics is not None and not topics <= self.topics:
+            return f"topics further apart than {self.topics:g} bits"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dilution:
+    """Add the candidate under which the classifier finds the true class least probable.
+
+    The candidates of a sample are the same whatever else is searched, and the first of them do not depend on their
+    number, so that more candidates never mislead less. A sample of which all candidates are refused stays as it is.
+    With one candidate the classifier is not asked: a plain change.
+
+    Args:
+        writer: of candidates.
+        material: what is known of each sample, in their order.
+        count: M, candidates of a sample.
+        floors: refuse candidates.
+        position: where they are put.
+        name: of the stream of random numbers; searches of one name share their candidates.
+    """
+
+    writer: Writer
+    material: Sequence[Material]
+    count: int = 10
+    floors: Floors = field(default_factory=Floors)
+    position: Position = "end"
+    name: str = "dilution"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ParameterError(f"count must be 1 candidate or more, not {self.count}")
+
+    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
+        """The candidates of each sample; those of a material that are equal count once.
+
+        Raises:
+            DataError: there is not one material a sample.
+        """
+        if len(self.material) != len(samples):
+            raise DataError(f"material of {len(self.material)} samples came with {len(samples)}: gather it of these")
+        found: list[dict[str, None]] = [{} for _ in samples.ids]
+        streams = SampleRng.of(seed, self.name, samples.ids)
+        for number in range(self.count):
+            for own, material, rng in zip(found, self.material, streams.fold(number).generators(), strict=True):
+                own[self.writer(material, rng).strip()] = None
+        return [list(own) for own in found]
+
+    def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
+        """See `Change.apply`.
+
+        Raises:
+            ParameterError: there are floors and nothing measures what they bound.
+        """
+        if self.floors.any and relevance is None:
+            raise ParameterError("floors need a relevance that is measured: give relevance=Relevance(encoder, ...)")
+        if self.floors.image is not None and relevance is not None and relevance.image_vectors is None:
+            raise ParameterError("a floor of relevance to the image needs Relevance(..., image_vectors=...)")
+        if self.floors.topics is not None and relevance is not None and relevance.topics is None:
+            raise ParameterError("a bound on topics needs Relevance(..., topics=TopicModel(texts))")
+        written = self.candidates(samples, seed)
+        owners = [i for i, own in enumerate(written) for _ in own]
+        texts = [text for own in written for text in own]
+        reasons = self._refuse(samples, owners, texts, relevance)
+        left: list[list[int]] = [[] for _ in samples.ids]
+        for place, owner in enumerate(owners):
+            if not reasons[place]:
+                left[owner].append(place)
+        asked = [place for places in left if len(places) > 1 for place in places]
+        chances = self._ask(samples, predict, {place: (owners[place], texts[place]) for place in asked})
+        chosen = [min(places, key=lambda place: chances.get(place, 0.0), default=None) for places in left]
+        added = ["" if place is None else texts[place] for place in chosen]
+        return ChangeResult(
+            tuple(add_text(t, d, self.position) for t, d in zip(samples.texts, added, strict=True)), samples.images,
+            tuple(added), tuple(len(places) if len(places) > 1 else 0 for places in left),
+            tuple(place is not None for place in chosen), _summaries(len(samples), owners, reasons), self.position,
+        )  # fmt: skip
+
+    def _ask(self, samples: ImageTextSet, predict: Predict, asked: Mapping[int, tuple[int, str]]) -> dict[int, float]:
+        """The probability of the true class under candidates, by their places, from their samples and texts."""
+        if not asked:
+            return {}
+        rows = [row for row, _ in asked.values()]
+        texts = [add_text(samples.texts[row], text, self.position) for row, text in asked.values()]
+        found = ask(predict, samples.images, texts, len(samples.classes), rows=rows)
+        return dict(zip(asked, true_probability(found, samples.labels[rows]).tolist(), strict=True))
+
+    def _refuse(
+        self, samples: ImageTextSet, owners: Sequence[int], texts: Sequence[str], relevance: Relevance | None
+    ) -> list[str]:
+        """Why each candidate is refused; empty for those that are not."""
+        scores: RelevanceScores | None = None
+        if self.floors.any and relevance is not None:
+            sides: Numbers | None = relevance.image_side(samples.images)
+            scores = relevance.scores(
+                [samples.texts[i] for i in owners], texts, None if sides is None else sides[list(owners)]
+            )
+        found = []
+        for place, (owner, text) in enumerate(zip(owners, texts, strict=True)):
+            named = self.material[owner].forbidden & set(content_words(text))
+            if not text:
+                found.append("nothing was written")
+            elif named:
+                found.append("names a class")
+            elif scores is not None:
+                found.append(self.floors.reason(scores.text[place], scores.image[place], scores.topics[place]))
+            else:
+                found.append("")
+        return found
+
+
+def _summaries(n: int, owners: Sequence[int], reasons: Sequence[str]) -> tuple[str, ...]:
+    """How many candidates of each sample were refused, and why."""
+    counts: list[Counter[str]] = [Counter() for _ in range(n)]
+    for owner, reason in zip(owners, reasons, strict=True):
+        if reason:
+            counts[owner][reason] += 1
+    return tuple("; ".join(f"{times} {why}" for why, times in one.most_common()) for one in counts)

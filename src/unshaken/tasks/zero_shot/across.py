@@ -1,0 +1,110 @@
+"""Figures across models: lines of families, effective robustness, and groups by the factors of design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from unshaken.run import RunDir
+from unshaken.tasks.zero_shot.aspects import JUDGED_HALF, model_figures
+from unshaken.tasks.zero_shot.lines import family_lines, robustness_beyond
+from unshaken.tasks.zero_shot.model_factors import FACTORS, UNKNOWN, matched_difference
+from unshaken.tasks.zero_shot.record import HolisticRecord
+
+Found = dict[str, Any]
+FIGURES = "figures.json"
+
+
+def read_figures(run: RunDir) -> Found:
+    """All figures of a comparison, from rows.
+
+    Args:
+        run: as `holistic` leaves it.
+
+    Returns:
+        JSON: `models` (name to aspect to figures), `shifted` (a factor or a set to accuracy by model, effective
+        robustness and the lines of families) and `groups` (differences at the same accuracy).
+
+    Raises:
+        RunError: there is no comparison, or a run beneath is damaged.
+    """
+    record = HolisticRecord.read(run)
+    models = {m.name: model_figures(run, record, m) for m in record.models if m.done}
+    families = {m.name: m.factors.line for m in record.models}
+    values = _shifted(models, record.shifts)
+    shifted = {name: _line(models, own, families, record.baseline) for name, own in values.items()}
+    return {"models": models, "shifted": shifted, "groups": _groups(record, models)}
+
+
+def _shifted(models: Mapping[str, Found], shifts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Accuracy by model on each factor's images, under corruptions and on each further set."""
+    found: dict[str, dict[str, float]] = {}
+    for name, figures in models.items():
+        for factor, own in figures.get("visual", {}).items():
+            found.setdefault(factor, {})[name] = own["accuracy"]["value"]
+        for severity, figure in figures.get("corruptions", {}).items():
+            found.setdefault(f"corruptions, severity {severity}", {})[name] = figure["value"]
+        for key, own in figures.get("calibration", {}).get("sets", {}).items():
+            if key in shifts:
+                found.setdefault(key, {})[name] = own["accuracy"]["value"]
+    return found
+
+
+def _line(
+    models: Mapping[str, Found], values: Mapping[str, float], families: Mapping[str, str], baseline: str
+) -> Found:
+    overall = {name: models[name]["accuracy"]["value"] for name in values}
+    beyond = robustness_beyond(overall, values, families, baseline)
+    lines = family_lines(overall, values, families)
+    return {
+        "accuracy": dict(values),
+        "effective": {name: {"rho": e.rho.to_json(), "predicted": e.predicted} for name, e in beyond.items()},
+        "lines": {
+            family: {
+                "slope": f.line.slope, "intercept": f.line.intercept, "correlation": f.correlation,
+                "models": list(f.models),
+            }
+            for family, f in lines.items()
+        },
+    }  # fmt: skip
+
+
+def scalars(figures: Found) -> dict[str, float]:
+    """One number an aspect, by which groups of models are compared."""
+    found = {}
+    visual = [own["accuracy"]["value"] for own in figures.get("visual", {}).values()]
+    found["accuracy on factors"] = float(np.mean(visual)) if visual else None
+    found["shape bias"] = figures["shape"].get("bias", {}).get("value")
+    areas = [own["auroc"]["value"] for own in figures["abnormal"].values()]
+    found["AUROC of abnormal images"] = float(np.mean(areas)) if areas else None
+    sets = figures.get("calibration", {}).get("sets", {})
+    found["ECE"] = sets.get(JUDGED_HALF, {}).get("ece", {}).get("value")
+    first = [own["recall_1"]["value"] for own in figures["retrieval"].values()]
+    found["recall at 1"] = float(np.mean(first)) if first else None
+    hits = [figure["value"] for figure in figures.get("corruptions", {}).values()]
+    found["accuracy under corruptions"] = float(np.mean(hits)) if hits else None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _groups(record: HolisticRecord, models: Mapping[str, Found]) -> list[Found]:
+    """Differences between the groups of each factor, at the same accuracy."""
+    found = []
+    factors = {m.name: m.factors for m in record.models}
+    numbers = {name: scalars(figures) for name, figures in models.items() if "accuracy" in figures}
+    for factor in FACTORS:
+        groups = {name: factors[name].value(factor) for name in numbers}
+        values = sorted({g for g in groups.values() if g != UNKNOWN})
+        for figure in dict.fromkeys(key for own in numbers.values() for key in own):
+            names = [n for n in numbers if figure in numbers[n]]
+            for one, other in combinations(values, 2):
+                difference = matched_difference(
+                    [numbers[n][figure] for n in names], [models[n]["accuracy"]["value"] for n in names],
+                    [groups[n] for n in names], one, other,
+                )  # fmt: skip
+                if difference is not None:
+                    named = {"factor": factor, "one": one, "other": other, "figure": figure}
+                    found.append({**named, "difference": difference.to_json()})
+    return found

@@ -1,0 +1,76 @@
+"""`Captions`: texts that describe images, one or several an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unshaken.core.errors import DataError
+from unshaken.core.numbers import shorten
+from unshaken.tasks.zero_shot.csv_tables import read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Captions with their images.
+
+    Args:
+        texts: one a caption.
+        images: id of the image of each.
+
+    Raises:
+        DataError: there is none, one is empty, or a caption has no image.
+    """
+
+    texts: tuple[str, ...]
+    images: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.images) or not self.texts:
+            raise DataError(f"{len(self.texts)} captions came with {len(self.images)} images: give one image a caption")
+        for number, (text, image) in enumerate(zip(self.texts, self.images, strict=True)):
+            if not text.strip():
+                raise DataError(f"caption {number} (image {shorten(image)}) is empty")
+            if not image:
+                raise DataError(f"caption {number} ({shorten(text)}) has no image")
+
+    @classmethod
+    def of(cls, captions: Mapping[str, Sequence[str]]) -> Captions:
+        """From the captions of each image.
+
+        Args:
+            captions: id of an image to its captions.
+        """
+        pairs = [(text, image) for image, texts in captions.items() for text in texts]
+        return cls(tuple(t for t, _ in pairs), tuple(i for _, i in pairs))
+
+    def among(self, ids: Sequence[str], *, whole: bool = True) -> Captions:
+        """The captions of images that are there.
+
+        Args:
+            ids: of the data's samples.
+            whole: whether these are all of them; of a subset the captions of other images are left out.
+
+        Raises:
+            DataError: a caption's image is no sample of the data, or none is.
+        """
+        known = set(ids)
+        kept = [(t, i) for t, i in zip(self.texts, self.images, strict=True) if i in known]
+        lost = next((i for i in self.images if i not in known), None)
+        if lost is not None and (whole or not kept):
+            raise DataError(
+                f"{len(self.texts) - len(kept)} captions are of images that the data does not have, such as "
+                f"{shorten(lost)}; its ids are like {shorten(next(iter(ids), ''))}"
+            )
+        return Captions(tuple(t for t, _ in kept), tuple(i for _, i in kept))
+
+
+def read_captions(file: str | Path) -> Captions:
+    """Captions from a CSV file with the columns `image` (a sample's id) and `caption`, one line a caption.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column, a caption is empty or has no image.
+    """
+    rows = read_table(Path(file), ("caption", "image"), "captions")
+    return Captions(tuple(text for text, _ in rows), tuple(image for _, image in rows))

@@ -1,0 +1,75 @@
+"""`ImageText`: an image encoder learns to stand near frozen vectors of captions, in the one training loop."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unshaken.core.registry import Method
+from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.tasks.zero_shot.losses import info_nce, sigmoid_pairs
+
+LARGEST_SCALE = 100.0
+REFERENCE = "Radford et al. 2021, arXiv:2103.00020"
+
+
+class CaptionedNet(nn.Module):
+    """A network from images to embeddings with the learned scale and bias of its similarities.
+
+    Args:
+        net: from normalised images to `[N, D]`.
+        scale: s at the start: 10 for the sigmoid loss, 1/0.07 for InfoNCE.
+        bias: b at the start, of the sigmoid loss.
+    """
+
+    def __init__(self, net: nn.Module, *, scale: float = 1 / 0.07, bias: float = -10.0) -> None:
+        super().__init__()
+        self.net = net
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.logit_bias = nn.Parameter(torch.tensor(bias))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings `[N, D]`, of any length."""
+        found: Tensor = self.net(images)
+        return found
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """The same, as dual encoders call it."""
+        return self(images)
+
+
+class ImageText(Recipe):
+    """Train an image encoder against frozen captions; the net is a `CaptionedNet`, its text encoder is not trained.
+
+    `captions` has M vectors of length 1 for each class, `[K, M, D]`; each step draws one for each image, or takes the
+    one that a recipe before it named in `step.extra["caption"]`, int64 `[N]`. Equal captions of a batch are one target.
+    """
+
+    info: ClassVar[Method]
+    takes: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    captions: Tensor
+    objective: Literal["info-nce", "sigmoid"] = Field("info-nce", description="softmax over the batch, or each pair")
+
+    def loss(self, step: Step) -> Tensor:
+        """See `info_nce` and `sigmoid_pairs`."""
+        captions = self.captions.to(step.images)
+        which = step.extra.get("caption")
+        if which is None:
+            which = step.rng.fold("caption").integers(0, captions.shape[1]).to(step.labels.device)
+        net = step.classifier.net
+        cosines = F.normalize(step.model(step.shown), dim=1) @ captions[step.labels, which].T
+        place = step.labels * captions.shape[1] + which
+        positive = place[:, None] == place[None]
+        scale = net.logit_scale.exp().clamp(max=LARGEST_SCALE)  # type: ignore[operator, union-attr]
+        if self.objective == "info-nce":
+            return info_nce(cosines, scale, positive)
+        return sigmoid_pairs(cosines, scale, net.logit_bias, positive)  # type: ignore[arg-type]
+
+
+ImageText.info = Method("image-text", "harden", ImageText, REFERENCE)

@@ -1,0 +1,59 @@
+"""Copy detection and geolocation by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from unshaken.core.errors import ParameterError
+from unshaken.measure.retrieval.copies import copy_detection, copy_precision
+from unshaken.measure.retrieval.geolocation import RADIUS, great_circle, within_distances
+
+
+def test_the_precision_of_a_copy_is_one_over_the_rank_of_its_original():
+    table = [[0.9, 0.1, 0.5], [0.9, 0.1, 0.5], [0.9, 0.1, 0.5], [0.4, 0.4, 0.4]]
+    assert copy_precision(table, [0, 1, 2, 0]).tolist() == [1, 1 / 3, 1 / 2, 1 / 3]  # ties: the original is last
+
+
+def test_edits_apart_and_together():
+    table = np.eye(4)[[0, 1, 2, 3]] - 2 * np.eye(4)[[3, 3, 3, 3]]
+    found = copy_detection(table, [0, 1, 2, 3], ["crop", "crop", "blur", "blur"])
+    assert found["crop"].value == 1
+    assert found["blur"].value == pytest.approx((1 + 1 / 4) / 2)
+    assert found["all"].value == pytest.approx((3 + 1 / 4) / 4)
+
+
+def test_great_circles_of_the_publication():
+    assert great_circle([48.8566], [2.3522], [51.5074], [-0.1278])[0] == pytest.approx(343.56, abs=0.005)
+    assert great_circle([0], [0], [0], [1])[0] == pytest.approx(111.195, abs=5e-4)
+    assert great_circle([60], [0], [60], [1])[0] == pytest.approx(55.597, abs=1e-3)
+    assert great_circle([90, 10], [0, 20], [-90, -10], [0, -160]) == pytest.approx([math.pi * RADIUS] * 2)
+    assert round(math.pi * RADIUS, 1) == 20015.1
+    assert great_circle([1], [179.5], [1], [-179.5])[0] == pytest.approx(111.195, abs=0.1)
+
+
+def test_shares_within_distances():
+    found = within_distances([0.5, 20, 199, 700, 9000])
+    assert {d: f.value for d, f in found.items()} == {1: 0.2, 25: 0.4, 200: 0.6, 750: 0.8, 2500: 0.8}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: great_circle([200], [0], [0], [0]), r"latitude must lie in \[-90, 90\].*200"),
+        (lambda: great_circle([0], [0], [0], [181]), r"longitude must lie in \[-180, 180\].*181"),
+        (lambda: great_circle([0, 1], [0], [0], [0]), "one value a sample"),
+        (lambda: great_circle([math.nan], [0], [0], [0]), "latitude has 1 missing"),
+        (lambda: within_distances([-1]), "errors must lie"),
+        (lambda: within_distances([1], [0]), "distances must be above 0 km, not 0"),
+        (lambda: copy_precision([[0.1]], [1]), "originals must be columns 0 to 0"),
+        (lambda: copy_precision([[math.nan]], [0]), r"missing values \(NaN\)"),
+        (lambda: copy_precision([0.1], [0]), r"similarities must be \[Q, G\]"),
+        (lambda: copy_detection([[0.1]], [0], []), "0 edits for 1 copies"),
+    ],
+)
+def test_bad_use_is_named(call, message):
+    with pytest.raises(ParameterError, match=message):
+        call()

@@ -1,0 +1,102 @@
+"""The rule by hand, captions without class names, and figures against rows."""
+
+import numpy as np
+import pytest
+
+from unshaken.measure.classification.macro_f1 import macro_f1
+from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, CrossModalDilutionPaper
+from unshaken.papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, WITHOUT, caption
+from unshaken.papers.frame.claim import judge_parts
+from unshaken.run.store import RunDir
+from unshaken.tasks.image_text.words import content_words
+
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def figure(low, high):
+    return {"value": (low + high) / 2, "low": low, "high": high, "n": 9, "interval": "by hand"}
+
+
+def outcomes(drop=(0.2, 0.4), beyond=(0.1, 0.3), less=(-0.3, -0.1), relevant=(0.1, 0.2), other=None):
+    content = {"beyond_filler": figure(*beyond), "less_than_filler": figure(*less)}
+    measured = {
+        "drop": {"fused": {"relevant": figure(*drop)}}, "more_relevant": figure(*relevant),
+        "content": {"fused": content, "other": other or content},
+    }  # fmt: skip
+    paper = CrossModalDilutionPaper()
+    return {j.name: str(j.outcome) for j in judge_parts(paper.claim_parts(), paper.judge(measured)) if not j.untried}
+
+
+def test_all_parts_are_shown_where_the_intervals_say_so():
+    assert set(outcomes().values()) == {"shown"}
+
+
+@pytest.mark.parametrize(
+    ("given", "part", "outcome"),
+    [
+        ({"drop": (0.05, 0.4)}, "drop", "not visible at this scale"),
+        ({"drop": (-0.2, -0.1)}, "drop", "contradicted"),
+        ({"beyond": (-0.1, 0.3)}, "content", "not visible at this scale"),
+        ({"beyond": (-0.9, -0.3), "less": (-0.1, 0.2)}, "content", "not visible at this scale"),
+        ({"beyond": (-0.9, -0.3), "less": (0.1, 0.2)}, "content", "contradicted"),
+        ({"relevant": (-0.1, 0.1)}, "relevant", "not visible at this scale"),
+        ({"relevant": (-0.2, -0.1)}, "relevant", "contradicted"),
+        ({"other": {"beyond_filler": figure(-0.1, 0.1), "less_than_filler": figure(-0.1, 0.1)}}, "brittle",
+         "not visible at this scale"),
+    ],
+)  # fmt: skip
+def test_each_part_has_its_own_rule(given, part, outcome):
+    found = outcomes(**given)
+    assert found[part] == outcome
+
+
+def test_captions_name_no_class_and_some_have_no_key_word():
+    rng = np.random.default_rng(0)
+    words = {w for own in KEY_WORDS for w in own}
+    assert len(words) == 60
+    without = 0
+    for k, own in enumerate(KEY_WORDS):
+        for _ in range(100):
+            found = set(content_words(caption(k, rng)))
+            assert not found & set(CIFAR)
+            assert found & words <= set(own)
+            without += not found & words
+    assert without / 1000 == pytest.approx(WITHOUT, abs=0.05)
+    assert not {w for t in DISTRACTORS for w in content_words(t)} & set(CIFAR)
+
+
+def test_figures_are_those_of_the_rows(finished):
+    run = finished("cross-modal-dilution")
+    rows = RunDir(run.out).rows("dilutions").to_pylist()
+    measured = run.result.measured
+
+    def f1(classifier, change):
+        seeds = []
+        for seed in ("seed0", "seed1"):
+            own = [r for r in rows if r["condition"] == f"{seed}.{classifier}.{change}"]
+            assert len(own) == 30
+            seeds.append(macro_f1([r["label"] for r in own], [r["changed_prediction"] for r in own]).value)
+        return np.mean(seeds)
+
+    for name in CLASSIFIERS:
+        assert measured[f"f1.{name}"]["value"] == pytest.approx(f1(name, "clean"))
+        for change in CHANGES:
+            drop = 1 - f1(name, change) / f1(name, "clean")
+            assert measured[f"drop.{name}.{change}"]["value"] == pytest.approx(drop)
+    beyond = measured["content.fused.beyond_filler"]["value"]
+    assert beyond == pytest.approx(
+        measured["drop.fused.relevant"]["value"] - 2 * measured["drop.fused.filler"]["value"]
+    )
+    assert measured["drop.image.worst"]["value"] == 0  # no text moves it
+
+
+def test_what_is_searched_is_worst_on_the_searched_classifier(finished):
+    rows = RunDir(finished("cross-modal-dilution").out).rows("dilutions").to_pylist()
+    by = {(r["condition"], r["id"]): r for r in rows}
+    for (condition, i), row in by.items():
+        if condition.endswith("fused.worst"):
+            one = by[condition.replace("worst", "random"), i]
+            relevant = by[condition.replace("worst", "relevant"), i]
+            assert row["changed_p_label"] <= one["changed_p_label"]
+            assert not relevant["kept"] or row["changed_p_label"] <= relevant["changed_p_label"]
+            assert row["changed_text"].startswith(row["text"])

@@ -1,0 +1,51 @@
+"""A run of small shards that other processes can make anew, and one that ends its process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from unshaken.api.job import prepare_run
+from unshaken.api.options import Options
+from unshaken.run import Job, RunDir, load_plan
+from unshaken.run.engine import Engine
+
+PLAN = [
+    {"method": "gaussian_noise", "severities": [3]},
+    {"method": "pgd", "params": {"steps": 3}, "eps": [0.03]},
+]
+
+
+def made(folder: str, data: str, shard_size: int = 16, kind: str = "local", *, stop: bool = False) -> Job:
+    """A run.
+
+    Args:
+        folder: its directory.
+        data: SPEC.
+        shard_size: samples in a shard.
+        kind: of executor; `shared` for several processes that work on one run.
+        stop: whether a bad sample ends it.
+    """
+    options = Options(device="cpu", save_examples=2, on_error="stop" if stop else "record")
+    job = prepare_run(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
+    return replace(
+        job,
+        config=job.config.model_copy(update={"shard_size": shard_size}),
+        engine=Engine("ray") if kind == "ray" else Engine(processes=2 if kind == "processes" else 1),
+        shared=kind == "shared",
+        remake=partial(made, folder, data, shard_size, kind, stop=stop),
+    )
+
+
+def made_to_die(folder: str, data: str, mark: str, times: int) -> Job:
+    """The same, but for its process, which is killed the first times that it is made."""
+    for place in (Path(f"{mark}-{n}") for n in range(times)):
+        try:
+            place.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(folder, data, kind="processes")

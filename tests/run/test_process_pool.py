@@ -1,0 +1,88 @@
+"""Runs in several processes have the rows of a run in one; a process that is killed is replaced."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.processes import SERVER
+from tests.run.small_run import made, made_to_die
+from tests.run.test_local import same
+from unshaken.core.errors import DataError, RunError
+from unshaken.run import RunDir, execute, local, pool
+from unshaken.run import executor as executors
+from unshaken.run.process_pool import ProcessPool
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch):
+    """Processes from the tests' server, which has imported the package."""
+    monkeypatch.setattr(pool, "ProcessPool", partial(ProcessPool, context=SERVER))
+
+
+@pytest.fixture
+def data(make):
+    return make.data(40, bad=(20,), side=28)
+
+
+def test_two_processes_give_the_rows_of_this_one_and_resume_its_run(make, data, rows_of, tmp_path):
+    here, there = made(str(tmp_path / "here"), data), made(str(tmp_path / "there"), data, kind="processes")
+    execute(here)
+    execute(there)
+    same(rows_of(here.run), rows_of(there.run), tolerance=1e-5)
+    flags = [{(r["name"], r["detail"], r["id"]) for r in job.run.rows("flags").to_pylist()} for job in (here, there)]
+    assert flags[0] == flags[1]
+    here.run.remove("rows", "outcomes", "clean-00001.parquet")
+    execute(made(str(tmp_path / "here"), data, kind="processes"), resume=True)
+    same(rows_of(here.run), rows_of(there.run), tolerance=1e-5)
+
+
+def test_what_a_process_raises_is_raised_here(data, tmp_path):
+    with pytest.raises(DataError, match=r"sample s020: .*drop --on-error stop"):
+        execute(made(str(tmp_path / "run"), data, kind="processes", stop=True))
+
+
+@pytest.mark.parametrize(("times", "ends"), [(2, True), (6, False)])
+def test_a_killed_process_is_replaced_a_few_times(data, rows_of, tmp_path, times, ends):
+    folder, mark = str(tmp_path / "run"), str(tmp_path / "mark")
+    job = replace(made(folder, data, kind="processes"), remake=partial(made_to_die, folder, data, mark, times))
+    if ends:
+        execute(job)
+        assert len(rows_of(job.run)) == 3 * 39 + 1
+    else:
+        with pytest.raises(RunError, match=r"3 processes ended over the same work \(the last with signal 9"):
+            execute(job)
+
+
+def test_memory_cannot_be_shared_with_processes(data, tmp_path):
+    with pytest.raises(RunError, match="other processes cannot see this memory"):
+        execute(made(f"memory://processes-{tmp_path.name}/run", data, kind="processes"))
+
+
+def test_drivers_share_a_run_and_no_shard_is_done_twice(data, rows_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(local, "POLL_SECONDS", 0.01)
+    alone = made(str(tmp_path / "alone"), data)
+    execute(alone)
+    place, failures = f"memory://shared-{tmp_path.name}/run", []
+
+    def drive(job):
+        try:
+            execute(job)
+        except BaseException as error:
+            failures.append(error)
+
+    drivers = [threading.Thread(target=drive, args=(made(place, data, kind="shared"),)) for _ in range(3)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join(60)
+    assert not failures
+    run = RunDir(place)
+    same(rows_of(alone.run), rows_of(run))
+    cost = sorted((r["step"], r["shard"]) for r in run.rows("cost").to_pylist())
+    assert cost == sorted((r["step"], r["shard"]) for r in alone.run.rows("cost").to_pylist())
+    assert run.names("leases") == []

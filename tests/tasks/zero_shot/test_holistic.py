@@ -1,0 +1,200 @@
+"""The whole comparison on tinted pictures: figures by hand from rows, one page, and a resume that loads nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.tasks.zero_shot.toy import COLOURS, colour_encoder, tinted
+from unshaken.api import holistic
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.data.in_memory import InMemory
+from unshaken.report.rebuild import rebuild_report
+from unshaken.run import RunDir
+from unshaken.tasks.zero_shot import Candidate, Captions
+from unshaken.tasks.zero_shot import candidates as opened
+
+MODULE = importlib.import_module("unshaken.api.holistic")
+IMAGES, LABELS = tinted(30)
+DATA = InMemory(IMAGES, LABELS, classes=COLOURS)
+NOISE = InMemory(
+    torch.randint(0, 255, (12, 3, 8, 8), generator=torch.Generator().manual_seed(1)).byte(), ids=list("abcdefghijkl")
+)
+TWO = InMemory(IMAGES[LABELS < 2], LABELS[LABELS < 2], classes=COLOURS[:2])
+CAPTIONS = Captions.of(
+    {str(i): [f"{COLOURS[int(k)]} one", f"something {COLOURS[int(k)]}"] for i, k in enumerate(LABELS[:6])}
+)
+FACTORS = {"faint": [str(i) for i in range(10)], "few": ["3", "4"]}
+
+
+def head() -> Classifier:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    net[2].weight.data, net[2].bias.data = 8 * torch.eye(3), torch.tensor([0.0, 0.5, 0.0])
+    return Classifier(net, classes=COLOURS)
+
+
+def models() -> dict[str, Candidate]:
+    zero_shot = {
+        f"clip {i}": Candidate(
+            model=colour_encoder(0.1 * i, 0.4 * i),
+            templates=["a {}", "the {} thing"],
+            factors={"architecture": "RN" if i % 2 else "ViT", "family": "zero-shot"},
+        )
+        for i in range(4)
+    }
+    return {**zero_shot, "head": Candidate(model=head(), factors={"fine_tuned": "standard", "architecture": "RN"})}
+
+
+def compare(out, candidates=None, **options):
+    given = {
+        "plan": [{"method": "fog_3d", "severities": [1, 5]}], "factors": FACTORS, "shifts": {"two": TWO},
+        "captions": CAPTIONS, "choose": lambda image, question, names: 0, "choices": 2, "asked": 6, "out": out,
+        "batch_size": 16, "workers": 1,
+    }  # fmt: skip
+    return holistic(candidates or models(), DATA, **{**given, **options})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return compare(tmp_path_factory.mktemp("holistic") / "run")
+
+
+def test_every_aspect_has_figures(finished):
+    found = finished.figures["models"]["clip 1"]
+    assert set(found) == {
+        "accuracy", "visual", "shape", "abnormal", "calibration", "retrieval", "corruptions", "choices", "prompts",
+    }  # fmt: skip
+    assert set(found["calibration"]["sets"]) == {"half of the data", "fog_3d-1", "fog_3d-5", "two"}
+    assert set(found["corruptions"]) == {"1", "5"}
+    assert set(found["retrieval"]) == {"image-to-text", "text-to-image"}
+    assert len(found["prompts"]["alone"]) == 2
+    other = finished.figures["models"]["head"]
+    assert (other["retrieval"], other["prompts"]) == ({}, {})
+    assert set(finished.figures["shifted"]) == {
+        "faint",
+        "few",
+        "corruptions, severity 1",
+        "corruptions, severity 5",
+        "two",
+    }
+    assert {"architecture"} == {g["factor"] for g in finished.figures["groups"]}
+
+
+def test_figures_follow_from_rows(finished):
+    run = RunDir(finished.run.path)
+    found = finished.figures["models"]["clip 2"]
+    rows = RunDir(f"{run}/2-clip-2/audit").rows("outcomes").to_pylist()
+    clean = {r["id"]: r for r in rows if r["condition"] == "clean"}
+    faint = [clean[i]["correct"] for i in FACTORS["faint"]]
+    accuracy = np.mean([r["correct"] for r in clean.values()])
+    assert found["visual"]["faint"]["accuracy"]["value"] == pytest.approx(np.mean(faint))
+    assert found["visual"]["faint"]["error_ratio"]["value"] == pytest.approx((1 - np.mean(faint)) / (1 - accuracy))
+    fogged = [r["correct"] for r in rows if r["condition"] == "fog_3d-5"]
+    assert found["corruptions"]["5"]["value"] == pytest.approx(np.mean(fogged))
+    shifted = RunDir(f"{run}/2-clip-2/shift-two").rows("outcomes").to_pylist()
+    within = [int(np.argmax(r["logits"][:2])) == r["label"] for r in shifted]  # of two classes alone
+    assert found["calibration"]["sets"]["two"]["accuracy"]["value"] == pytest.approx(np.mean(within))
+    prompts = run.rows("prompts", condition="2-clip-2").to_pylist()
+    assert {r["id"]: r["correct"] for r in prompts} == {i: r["correct"] for i, r in clean.items()}
+    both = run.rows("retrievals", condition="2-clip-2").to_pylist()
+    assert [len([r for r in both if r["direction"] == d]) for d in ("image-to-text", "text-to-image")] == [6, 12]
+    choices = run.rows("choices").to_pylist()
+    assert len(choices) == 6
+    assert all(r["chosen"] == r["options"][0] and r["label"] in r["options"] for r in choices)
+
+
+def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
+    text = (finished.run.read("report.md")).decode()
+    for part in (
+        "Visual factors and shifts",
+        "Shape bias",
+        "Calibration",
+        "Retrieval",
+        "Corruptions",
+        "language model",
+    ):
+        assert part in text
+    assert "<svg" in finished.run.read("report.html").decode()
+    record = rebuild_report(RunDir(finished.run.path))
+    assert finished.run.read("report.md").decode() == text
+    assert [m["done"] for m in record["models"]] == [True] * 5
+    assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.figures))
+
+
+def test_a_resume_loads_no_finished_model(finished, monkeypatch):
+    monkeypatch.setattr(MODULE, "open_candidate", None)
+    again = compare(finished.run.path, resume=True)
+    assert again.figures == finished.figures
+    with pytest.raises(RunError, match="already holds a comparison"):
+        compare(finished.run.path)
+    with pytest.raises(RunError, match="other settings"):
+        compare(finished.run.path, resume=True, seed=1)
+
+
+def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
+    """The first model is not done again after the second failed. MCM scores raw cosines, MSP the logits of a head."""
+    monkeypatch.setattr("unshaken.api.screening.load_data", lambda spec, download: NOISE)
+    options = {
+        "plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None, "against": "far=x",
+    }  # fmt: skip
+    chosen = {name: c for name, c in models().items() if name in ("clip 0", "head")}
+    real = opened.open_candidate
+
+    def fails(place, *args, **kwargs):
+        if place:
+            raise KeyboardInterrupt
+        return real(place, *args, **kwargs)
+
+    monkeypatch.setattr(MODULE, "open_candidate", fails)
+    with pytest.raises(KeyboardInterrupt):
+        compare(tmp_path / "run", chosen, **options)
+    monkeypatch.setattr(MODULE, "open_candidate", lambda place, *a, **k: real(place, *a, **k) if place else 1 / 0)
+    found = compare(tmp_path / "run", chosen, resume=True, **options)
+    for name, key in (("clip 0", "0-clip-0"), ("head", "1-head")):
+        normal = {r["id"]: r["score"] for r in RunDir(f"{found.run}/{key}/detect").rows("scores").to_pylist()}
+        logits = {r["id"]: r["logits"] for r in RunDir(f"{found.run}/{key}/audit").rows("outcomes").to_pylist()}
+        scale = 10.0 if name == "clip 0" else 1.0
+        expected = {i: 1 - torch.tensor(z).double().div(scale).softmax(0).max().item() for i, z in logits.items()}
+        assert normal == pytest.approx(expected, rel=1e-4, abs=1e-7)
+        assert 0 <= found.figures["models"][name]["abnormal"]["far-x"]["auroc"]["value"] <= 1
+
+
+def test_one_model_has_figures_and_no_line(tmp_path):
+    only = {"one": Candidate(model=colour_encoder())}
+    found = compare(tmp_path / "run", only, cues=None, shifts=None, captions=None, choose=None)
+    assert found.figures["groups"] == []
+    assert all(not own["lines"] and not own["effective"] for own in found.figures["shifted"].values())
+    assert "need 3 other models" in found.run.read("report.md").decode()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"factors": {"pose": ["nobody"]}}, DataError, "1 images that the data does not have, such as 'nobody'"),
+        ({"captions": Captions.of({"x": ["one"]})}, DataError, "captions are of images that the data does not have"),
+        ({"baseline": "CLIP"}, ParameterError, "no model is of the family 'CLIP'; the families are"),
+        ({"choices": 1}, ParameterError, "choices=1 must be 2 or more"),
+        ({"asked": 0}, ParameterError, "asked=0 must be 1 or more"),
+        ({"shifts": {"a b": TWO}}, ParameterError, "the name 'a b' of a shifted set"),
+        ({"plan": [{"method": "fogg"}]}, ParameterError, "no method 'fogg'"),
+        ({"cues": "cue-conflit"}, ParameterError, "cue-conflit"),
+        ({"limit": 0}, ParameterError, "limit"),
+        ({"against": "=x"}, ParameterError, "is not of the form GROUP=SPEC"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_work(tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        compare(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dual_encoder_needs_names_of_classes(tmp_path):
+    only = {"one": Candidate(model=colour_encoder())}
+    with pytest.raises(DataError, match="needs names of the classes for its prompts"):
+        holistic(only, InMemory(IMAGES, LABELS), out=tmp_path / "run")

@@ -1,0 +1,72 @@
+"""Every result that a public function gives shows itself in a notebook."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from pathlib import Path
+
+import torch
+
+import unshaken
+from unshaken.detect.engine.export import ExportResult
+from unshaken.detect.engine.latency import Latency
+from unshaken.explain import attribute
+from unshaken.generate.fill import GeneratedSet
+from unshaken.generate.fit import TrainedModel
+
+ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")
+NO_RESULTS = {
+    *("Dataset", "Classifier", "RunDir", "Generator", "Method", "Diffusion", "Case", "Figure"),
+    *("Collection", "Ranking", "RankedQueries", "SentenceEncoder", "HashedPieces", "Synset"),
+    *("BoxScores", "MaskScores", "MultiLabelScores"),
+}
+"""Inputs, parts and arrays by name, which a notebook shows as Python does."""
+
+
+def results() -> dict[str, type]:
+    """The classes of this package that public functions return, by name."""
+    found = {}
+    for room in ROOMS:
+        module = importlib.import_module(f"unshaken{room}")
+        for name in module.__all__:
+            if inspect.isfunction(value := getattr(module, name)):
+                returned = typing.get_type_hints(value).get("return")
+                parts = {typing.get_origin(c) or c for c in (returned, *typing.get_args(returned))}
+                found |= {c.__name__: c for c in parts if inspect.isclass(c) and c.__module__.startswith("unshaken.")}
+    return found
+
+
+def test_every_result_has_a_card():
+    found = results()
+    assert len(found) > 20
+    assert [n for n, c in found.items() if n not in NO_RESULTS and not hasattr(c, "_repr_html_")] == []
+    assert set(found) >= NO_RESULTS
+
+
+def test_cards_say_what_the_results_hold(tmp_path):
+    images = torch.rand(3, 1, 28, 28)
+    shown = {
+        "0.5 ms an image": Latency(5e-4, 1e-3, {"knn": 2e-4}, (1.9, 2.1), 8),
+        "take 2.00 times": Latency(5e-4, 1e-3, {"knn": 2e-4}, (1.9, 2.1), 8),
+        "threshold of knn</dt><dd>0.25": ExportResult(Path("a.onnx"), {"knn": 0.25}, {"vim": "no graph"}),
+        "not vim</dt><dd>no graph": ExportResult(Path("a.onnx"), {"knn": 0.25}, {"vim": "no graph"}),
+        "drawn again: flat</dt><dd>2": GeneratedSet(
+            images, torch.tensor([0, 1, 1]), (0, 1, 2), (None,) * 3, 5, {"flat": 2}, ()
+        ),
+        "3 generated images of 2 classes": GeneratedSet(
+            images, torch.tensor([0, 1, 1]), (0, 1, 2), (None,) * 3, 5, {}, ()
+        ),
+        "last loss</dt><dd>0.5": TrainedModel(object(), (1.0, 0.5)),
+        "3 maps of 28 x 28 pixels": attribute(unshaken.load_model("demo"), images, "gradient"),
+    }
+    assert [text for text, result in shown.items() if text not in result._repr_html_()] == []
+
+
+def test_results_with_a_page_show_its_brief_parts(tmp_path):
+    explained = unshaken.explain("gradient", "demo", "demo", limit=8, out=tmp_path / "explained", device="cpu")
+    html = explained._repr_html_()
+    assert html.startswith("<style>")
+    assert "8 samples of demo" in html
+    assert "explained/report.html" in html

@@ -1,0 +1,55 @@
+"""The plug-in in a toy project, run in this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from unshaken.core.errors import ParameterError
+from unshaken.testing import assert_robust as plain
+
+TESTS = """
+PLAN = [{"method": "brightness", "severities": [1]}]
+
+def check(assert_robust, *gates):
+    return assert_robust("demo", "demo", gate=gates, plan=PLAN, limit=20, save_examples=0)
+
+def test_holds(assert_robust):
+    done = check(assert_robust, "clean.accuracy >= 0.1")
+    assert done.summary["clean"]["n"] == 20
+    check(assert_robust, "clean.accuracy >= 0.1")
+
+def test_fails(assert_robust):
+    check(assert_robust, "clean.accuracy >= 0.1", "brightness.accuracy == 0")
+"""
+
+
+def test_a_gate_decides_a_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_toy=TESTS)
+    done = pytester.runpytest_inprocess(
+        *("-p", "unshaken.pytest_plugin", "--robust-out", "runs", "--junitxml", "junit.xml", "-p", "no:cacheprovider")
+    )
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(
+        [
+            "*AssertionError: 1 of 2 gates failed:",
+            "*brightness.accuracy == 0: brightness-1*n = 20)",
+            "*report: runs/test_toy.py--test_fails/report.html",
+        ]
+    )
+    assert (pytester.path / "runs" / "test_toy.py--test_fails" / "report.html").is_file()
+    assert (pytester.path / "runs" / "test_toy.py--test_holds-2" / "summary.json").is_file()
+    assert 'name="unshaken: clean.accuracy &gt;= 0.1"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_no_gate_is_refused(tmp_path) -> None:
+    with pytest.raises(ParameterError, match="gate is empty"):
+        plain("demo", "demo", gate=(), out=tmp_path / "run")
+
+
+def test_the_plugin_imports_nothing_before_it_is_used() -> None:
+    code = "import sys, unshaken.pytest_plugin; print({'torch', 'numpy', 'unshaken.api'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
