@@ -109,9 +109,8 @@ class RunIndex:
 
     def _refresh_root(self, root: str) -> Refreshed:
         with self._database.reading() as connection:
-            known = dict(
-                connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root)).tuples().all()
-            )
+            rows = connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root))
+            known = {row.place: row.mark for row in rows}
         seen, read, waiting = set[str](), 0, list[dict[str, Any]]()
         try:
             for found in find_runs(root):

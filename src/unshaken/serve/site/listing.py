@@ -200,7 +200,7 @@ def _read_place(text: str, kind: type) -> tuple[Any, int]:
     try:
         value, number = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         wanted = (int, float) if kind is float else kind
-        fine = isinstance(value, wanted) and not isinstance(value, bool) and isinstance(number, int)
+        fine = isinstance(value, wanted) and isinstance(number, int) and bool not in (type(value), type(number))
         if fine and 0 <= number < 2**31 and (isinstance(value, str) or (math.isfinite(value) and abs(value) < 2**53)):
             return value, number
     except (ValueError, TypeError):
