@@ -23,7 +23,7 @@ from unshaken.run.rows import CLEAN
 from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
-from unshaken.serve.site.kept import Kept
+from unshaken.serve.site.lazy_cache import LazyCache
 
 MOST_SAMPLES = 4_000_000
 """Samples of all grids of a run that are kept in memory."""
@@ -44,7 +44,7 @@ class OpenedRun:
     def __init__(self, place: str) -> None:
         self.run = RunDir(place)
         self.config = read_config(self.run)
-        self._grids = Kept[SampleGrid](MOST_SAMPLES, lambda grid: grid.samples)
+        self._grids = LazyCache[SampleGrid](MOST_SAMPLES, lambda grid: grid.samples)
 
     @property
     def conditions(self) -> list[str]:
@@ -131,7 +131,7 @@ class OpenedRun:
         image = _read_one(self.run, file, id) if self.run.local else self.run.read_examples(file).get(id)
         return None if image is None else _pixels(image, file)
 
-    def kept(self, n: int) -> list[str]:
+    def example_conditions(self, n: int) -> list[str]:
         """Conditions of which an image of a sample was kept."""
         return [c for c in self.conditions if self.example(n, c) is not None]
 

@@ -15,7 +15,7 @@ from unshaken.run import RunDir
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
-from unshaken.serve.site.kept import Kept
+from unshaken.serve.site.lazy_cache import LazyCache
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
 
@@ -40,9 +40,9 @@ class Site:
     store: ReviewStore
     jobs: Jobs | None = None
     allow: tuple[str, ...] = ()
-    _opened: Kept[OpenedRun] = field(default_factory=lambda: Kept(12))
-    _reviews: Kept[ReviewStore] = field(default_factory=lambda: Kept(1000))
-    _reports: Kept[tuple[Block, ...]] = field(default_factory=lambda: Kept(12))
+    _opened: LazyCache[OpenedRun] = field(default_factory=lambda: LazyCache(12))
+    _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000))
+    _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
 
     @property
     def read_only(self) -> bool:
