@@ -70,7 +70,8 @@ class RunIndex:
         with self._refreshing:
             parts = [self._refresh_root(root) for root in self.roots]
             troubles = tuple(line for part in parts for line in part.troubles)
-            self.last = RefreshReport(*(sum(getattr(p, k) for p in parts) for k in ("found", "read", "gone")), troubles)
+            found, read, gone = (sum(getattr(p, k) for p in parts) for k in ("found", "read", "gone"))
+            self.last = RefreshReport(found, read, gone, troubles)
             return self.last
 
     def connect(self) -> Any:

@@ -30,9 +30,10 @@ def show(site: Here, session: Reader) -> Response:
     newest: dict[str, ListedRun] = {}
     for run in list_runs(site.index, RunFilters(kind="paper"), limit=MOST).runs:
         newest.setdefault(run.plan, run)
-    rows = [(paper, run := newest.get(paper.slug), _outcome(run) if run else None) for paper in _papers()]
+    known = [(paper, newest.get(paper.slug)) for paper in _papers()]
+    rows = [(paper, one, _outcome(one) if one else None) for paper, one in known]
     found = sum(outcome is not None and outcome[0] == "reproduced" for _, _, outcome in rows)
-    tried = sum(run is not None for _, run, _ in rows)
+    tried = sum(one is not None for _, one in known)
     return answer("site/papers", title="Papers", session=session, rows=rows, tried=tried, reproduced=found)
 
 

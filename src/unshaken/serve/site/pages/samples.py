@@ -47,12 +47,12 @@ def grid(
         "condition": condition, "outcome": outcome, "label": label, "predicted": predicted, "low": low, "high": high,
         "flag": flag, "order": order,
     }  # fmt: skip
-    page, trouble, flags, known = GridPage(), "", (), list[str]()
+    page, trouble, flags, known = GridPage(), "", list[str](), list[str]()
     try:
         known = here.opened.conditions
         asked["condition"] = check_condition(known, condition) if condition else _first(known)
         samples = here.opened.grid(asked["condition"])
-        flags = samples.flags
+        flags = list(samples.flags)
         page = samples.page(_filters(here, asked), order=_choose(GridOrder, order or GridOrder.WORST), after=after)
     except UnshakenError as error:
         trouble = f"{error}."
