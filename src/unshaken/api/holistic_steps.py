@@ -16,7 +16,7 @@ from unshaken.api.job import choose_device
 from unshaken.api.options import Options
 from unshaken.core.batch import Batch
 from unshaken.core.errors import RunError
-from unshaken.data import BadSample, Dataset, stream, subset
+from unshaken.data import Dataset, stream, subset
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.run import RunDir
@@ -192,7 +192,7 @@ class Steps:
         indices = [i for i, name in enumerate(data.ids) if name in place]
         found = []
         for part in stream(data, indices, view=opened.classifier.view, workers=self.options.workers, batch_size=64):
-            if isinstance(part, Batch) and not isinstance(part, BadSample):
+            if isinstance(part, Batch):
                 own = options[np.array([place[i] for i in part.ids])]
                 found += ask(choose, part, own, opened.classifier.classes)
         return {
