@@ -38,7 +38,7 @@ from unshaken.serve.site.state import Site
 
 Times = NDArray[np.float64]
 SHARD = 16_384
-CLASSES = 100
+CLASSES = 20
 
 
 def write_runs(folder: Path, runs: int) -> None:

@@ -14,7 +14,7 @@ from tests.serve.conftest import Browser
 from unshaken.report import write_report
 from unshaken.run.plan import Entry
 from unshaken.serve.app import create_app
-from unshaken.serve.site.listing import Asked, ListedRun, Order, list_runs
+from unshaken.serve.site.listing import ListedRun, Order, RunFilters, list_runs
 from unshaken.serve.site.part import open_site, site_parts
 from unshaken.serve.site.state import Site
 
@@ -77,4 +77,4 @@ def ann(open_client: Callable[..., Browser], folder: Path) -> Browser:
 
 def runs_of(site: Site) -> dict[str, ListedRun]:
     """The runs of a site by name."""
-    return {run.name: run for run in list_runs(site.index, Asked(), order=Order.NAME).runs}
+    return {run.name: run for run in list_runs(site.index, RunFilters(), order=Order.NAME).runs}

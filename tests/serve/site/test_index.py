@@ -13,12 +13,12 @@ from tests.report.conftest import write_run
 from tests.serve.site.conftest import PLAN
 from unshaken.core.errors import ParameterError
 from unshaken.serve.site.index import RunIndex
-from unshaken.serve.site.listing import Asked, Order, all_specs, all_tags, list_runs, run_of
+from unshaken.serve.site.listing import Order, RunFilters, all_specs, all_tags, list_runs, run_of
 from unshaken.serve.site.walk import find_runs
 
 
 def names(index, order=Order.NAME, **asked):
-    return [run.name for run in list_runs(index, Asked(**asked), order=order).runs]
+    return [run.name for run in list_runs(index, RunFilters(**asked), order=order).runs]
 
 
 def write_record(folder, name, clean=0.5, **values):
@@ -46,7 +46,7 @@ def index(address, tmp_path):
 
 
 def test_a_run_is_listed_with_what_its_records_say(index):
-    run = list_runs(index, Asked(search="run-4")).runs[0]
+    run = list_runs(index, RunFilters(search="run-4")).runs[0]
     assert (run.model, run.data, run.samples, run.clean, run.worst, run.flags) == ("Net 0", "demo", 2, 0.4, 0.2, 1)
     assert run_of(index, run.id) == run
     with pytest.raises(ParameterError, match="no run 999"):
@@ -57,7 +57,7 @@ def test_pages_of_every_order_hold_each_run_once(index):
     for order in Order:
         after, found = "", []
         for _ in range(4):
-            page = list_runs(index, Asked(), order=order, after=after, limit=2)
+            page = list_runs(index, RunFilters(), order=order, after=after, limit=2)
             found += [run.name for run in page.runs]
             assert page.total == 7
             after = page.next
@@ -81,7 +81,7 @@ def test_a_search_needs_all_words_in_any_case_and_no_wildcard(index):
 
 def test_only_what_changed_is_read_again(index, tmp_path):
     assert (index.refresh().read, index.last.found) == (0, 7)
-    number = list_runs(index, Asked(search="run-2")).runs[0].id
+    number = list_runs(index, RunFilters(search="run-2")).runs[0].id
     shutil.rmtree(tmp_path / "runs" / "run-1")
     (tmp_path / "runs" / "run-2" / "summary.json").unlink()
     write_record(tmp_path / "runs", "new/deep/run")
@@ -93,7 +93,7 @@ def test_only_what_changed_is_read_again(index, tmp_path):
 
 
 def test_tags_stay_with_their_run(index):
-    run = list_runs(index, Asked(search="run-3")).runs[0]
+    run = list_runs(index, RunFilters(search="run-3")).runs[0]
     index.tag(run.place, " release  2 ")
     index.tag(run.place, "release 2")
     index.tag(run.place, "a")
@@ -111,7 +111,7 @@ def test_tags_stay_with_their_run(index):
 def test_a_place_that_no_page_gave_is_refused(index):
     for after in ("x", "W10", "WzEsIHRydWVd", "e30", "WyJhIiwgMV0", "WzFlOTk5LCAxXQ", "é"):
         with pytest.raises(ParameterError, match="no place in this list"):
-            list_runs(index, Asked(), after=after)
+            list_runs(index, RunFilters(), after=after)
 
 
 def test_two_lists_in_one_database_do_not_mix(index, address, tmp_path):
@@ -141,7 +141,7 @@ def test_a_damaged_record_is_a_line_of_the_list(tmp_path, name):
     write_record(tmp_path / "runs", "good")
     with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
         assert index.refresh().found == 2
-        states = {run.name: (run.state, bool(run.trouble)) for run in list_runs(index, Asked()).runs}
+        states = {run.name: (run.state, bool(run.trouble)) for run in list_runs(index, RunFilters()).runs}
     assert states == {"good": ("finished", False), "bad": ("damaged", True)}
 
 
@@ -174,7 +174,7 @@ def test_runs_of_a_remote_file_system_are_found(tmp_path):
         assert index.refresh().read == 0
         fs.pipe("/site-test/deep/one/run.json", json.dumps({"model_name": "another", "ids": []}).encode())
         assert index.refresh().read == 1
-        assert list_runs(index, Asked()).runs[0].model == "another"
+        assert list_runs(index, RunFilters()).runs[0].model == "another"
 
 
 def test_specs_that_were_changed_for_the_list_are_not_offered(tmp_path):
@@ -190,6 +190,6 @@ def test_a_real_run_has_the_kind_of_its_methods(tmp_path):
     write_run(tmp_path / "runs" / "pgd", plan=PLAN[1:], methods={"pgd": {"room": "attack"}})
     with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
         index.refresh()
-        kinds = {run.name: (run.kind, run.state, run.conditions) for run in list_runs(index, Asked()).runs}
+        kinds = {run.name: (run.kind, run.state, run.conditions) for run in list_runs(index, RunFilters()).runs}
     assert kinds["mixed"][:2] == ("audit", "unfinished")
     assert kinds["pgd"][0] == "attack"

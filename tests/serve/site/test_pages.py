@@ -59,7 +59,7 @@ def test_every_link_of_every_page_leads_somewhere(ann):
     waiting, seen = ["/"], set()
     while waiting:
         path = waiting.pop()
-        if path in seen or re.search(r"samples/([1-9]\d|[4-9])", path):
+        if path in seen or re.search(r"samples/([1-9]\d|[2-9])", path):
             continue
         seen.add(path)
         answer = ann.client.get(path)

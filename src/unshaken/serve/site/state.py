@@ -13,14 +13,17 @@ from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.summary import build
 from unshaken.run import RunDir
 from unshaken.serve.review.store import ReviewStore
+from unshaken.serve.site.grid import SampleGrid
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
-from unshaken.serve.site.kept import Kept
+from unshaken.serve.site.lazy_cache import LazyCache
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
 
 REVIEWS = "review.db"
 """File of a run directory with its reviews."""
+MOST_SAMPLES = 8_000_000
+"""Samples of all runs, and of all grids, that are kept in memory: about 100 bytes each."""
 MOST_OUTCOMES = 3_000_000
 """Samples times conditions up to which a report is made again when it is asked for; it takes about a minute there."""
 
@@ -40,9 +43,10 @@ class Site:
     store: ReviewStore
     jobs: Jobs | None = None
     allow: tuple[str, ...] = ()
-    _opened: Kept[OpenedRun] = field(default_factory=lambda: Kept(12))
-    _reviews: Kept[ReviewStore] = field(default_factory=lambda: Kept(1000))
-    _reports: Kept[tuple[Block, ...]] = field(default_factory=lambda: Kept(12))
+    _opened: LazyCache[OpenedRun] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, _weigh_run))
+    _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
+    _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000))
+    _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
 
     @property
     def read_only(self) -> bool:
@@ -55,7 +59,7 @@ class Site:
         Raises:
             RunError: it is of another command, or damaged.
         """
-        return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place))
+        return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place, self._grids))
 
     def review_store(self, number: int) -> ReviewStore:
         """The store of a run's reviews.
@@ -113,6 +117,10 @@ class Site:
             whole = os.path.realpath(whole)
         roots = [root if "://" in root else os.path.realpath(root) for root in self.index.roots]
         return any(f"{scheme}{mark}{whole}/".startswith(f"{root}/") for root in roots)
+
+
+def _weigh_run(run: OpenedRun) -> int:
+    return 10_000 + len(run.config.ids)
 
 
 def has_reviews(place: str) -> bool:

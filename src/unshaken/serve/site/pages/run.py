@@ -132,9 +132,8 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:
     """The figure of a condition: its value, and its interval in words."""
-    figure = next((row[k] for k in ("map", "miou", "accuracy", "consistency") if isinstance(row.get(k), dict)), {})
-    value, low, high = (
-        figure.get(k) if isinstance(figure.get(k), int | float) else None for k in ("value", "low", "high")
-    )
+    figures = (row[k] for k in ("map", "miou", "accuracy", "consistency") if isinstance(row.get(k), dict))
+    figure: dict[str, Any] = next(figures, {})
+    value, low, high = (v if isinstance(v := figure.get(k), int | float) else None for k in ("value", "low", "high"))
     span = f"{percent(low)} to {percent(high)}" if low is not None and high is not None else ""
     return {"value": percent(value), "span": span, "bar": None if value is None else max(0.0, min(1.0, value))}
