@@ -60,7 +60,7 @@ def shown(figure: Figure | None, *, percent: bool = False) -> str:
     """A figure with its interval."""
     if figure is None:
         return "–"
-    scale, digits = (100, 0) if percent else (1, 3)
+    scale, digits = (100, 0) if percent else (1, 1 if abs(figure.value) >= 10 else 3)
     return f"{scale * figure.value:.{digits}f} ({scale * figure.low:.{digits}f} to {scale * figure.high:.{digits}f})"
 
 
@@ -86,7 +86,9 @@ def texts(options: argparse.Namespace) -> None:
     for key in ("swap-1", "swap-2"):
         line(f"query: lost by {key}, %", lambda f, key=key: shown(f["drop"][key], percent=True))
     for key in ("append-1", "append-3"):
-        line(f"document: lifted into the first ten by {key}, %", lambda f, k=key: shown(f[k]["lifted"], percent=True))
+        line(f"document: places gained by {key}", lambda f, key=key: shown(f[key]["gain"]))
+        title = f"document: another one is first after {key}, %"
+        line(title, lambda f, key=key: shown(f[key]["first_changed"], percent=True))
     pairs = report.comparisons().items()
     print("\n" + "; ".join(f"{b} less {a}: {shown(c['difference'])}, p = {c['p_holm']:.2g}" for (a, b), c in pairs))
     print(f"\n{time.process_time() - began:.0f} s of processor time")

@@ -11,7 +11,7 @@ from unshaken.report.sections.beyond_line import robustness_blocks
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 
 if TYPE_CHECKING:
-    from unshaken.report.compare import Comparisons
+    from unshaken.report.comparisons import Comparisons
     from unshaken.report.gates import GateResult
     from unshaken.report.summary import Summary
 

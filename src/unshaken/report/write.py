@@ -8,7 +8,7 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.report.blocks import Page
-from unshaken.report.compare import Comparisons
+from unshaken.report.comparisons import Comparisons
 from unshaken.report.gates import Gate, GateResult, check_gates
 from unshaken.report.gates.junit import junit
 from unshaken.report.made_images import images_page

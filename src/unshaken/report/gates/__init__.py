@@ -20,7 +20,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
-from unshaken.report.compare import RunComparison
+from unshaken.report.comparisons import RunComparison
 from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
 from unshaken.report.gates.figures import NEAREST, NON_FINITE, OF_TASKS, figures_of, shown_gate
 

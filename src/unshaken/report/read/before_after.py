@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.measure import Comparison, Figure
-from unshaken.report.compare import ConditionComparison, RunComparison
+from unshaken.report.comparisons import ConditionComparison, RunComparison
 from unshaken.run import Condition, RunDir
 
 PLACE = ("before-after", "compare.json")

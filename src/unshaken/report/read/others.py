@@ -7,7 +7,8 @@ from typing import Any
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.cells import metric
-from unshaken.report.compare import RunComparison, beside, compare_frames
+from unshaken.report.compare import beside, compare_frames
+from unshaken.report.comparisons import RunComparison
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.read.frame import read_frame
 from unshaken.report.summary import Summary, build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Tile, Tiles
-from unshaken.report.compare import ConditionComparison, RunComparison
+from unshaken.report.comparisons import ConditionComparison, RunComparison
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 from unshaken.run.rows import CLEAN
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
-from unshaken.report.compare import RunComparison, compare_frames
+from unshaken.report.compare import compare_frames
+from unshaken.report.comparisons import RunComparison
 from unshaken.report.drawings import Dot, Lane, Strip, Strips
 from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import _strengths as strengths

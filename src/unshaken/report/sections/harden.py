@@ -28,7 +28,7 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
-from unshaken.report.compare import RunComparison
+from unshaken.report.comparisons import RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.read.training import TrainingRun, recipe_of
 from unshaken.report.sections._before_after import before_after, sentence

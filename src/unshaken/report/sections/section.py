@@ -13,7 +13,7 @@ from unshaken.report.read.methods import Methods
 from unshaken.run import RunConfig, RunDir
 
 if TYPE_CHECKING:
-    from unshaken.report.compare import RunComparison
+    from unshaken.report.comparisons import RunComparison
     from unshaken.report.gates import GateResult
     from unshaken.report.read.others import Other
 

@@ -12,6 +12,7 @@ from unshaken.core.errors import UnshakenError
 from unshaken.run import RunDir
 from unshaken.run.cache_dir import cache_dir
 from unshaken.serve.part import Part
+from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
@@ -46,6 +47,14 @@ def open_site(
         if started is not None:
             stack.callback(started.close)
         yield Site(index, store, started, tuple(allow))
+
+
+def site_parts(site: Site) -> list[Part]:
+    """The pages of a site, and of the reviews that it holds; none of these where nothing may be changed."""
+    if site.read_only:
+        return [site_part(site)]
+    nav = (("Reviews", "/reviews"),) if site.store.reviews() else ()
+    return [site_part(site), review_part(site.store, store_of_run=site.review_store, nav=nav)]
 
 
 def site_part(site: Site, *, every: float = EVERY) -> Part:
