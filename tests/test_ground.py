@@ -158,7 +158,7 @@ import unshaken
 unshaken.list_methods()
 print("at the start" if "scipy.stats" in sys.modules else "when first needed")
 for module in pkgutil.walk_packages(unshaken.__path__, "unshaken.", onerror=lambda name: None):
-    if not module.name.endswith("__main__") and not module.name.startswith(("unshaken.serve", "unshaken.pytest_plugin")):
+    if not (module.name.endswith(("__main__", "pytest_plugin")) or module.name.startswith("unshaken.serve")):
         importlib.import_module(module.name)
 print("imported")
 try:
