@@ -55,10 +55,10 @@ class RunTracker:
         """Do it; where the service fails, warn, and leave it alone for a while."""
         if self.sink is None:
             return
-        start = time.monotonic()
+        start, failures = time.monotonic(), (*self.sink.failures, RunError)
         try:
             act(self.sink)
-        except (*self.sink.failures, RunError) as error:
+        except failures as error:
             now = time.monotonic()
             self.again = now + PATIENCE * (now - start)
             why = str(error) if isinstance(error, RunError) else f"track {self.uri!r}: {_why(error)}"
