@@ -148,7 +148,7 @@ class Steps:
         if data.labels is None:
             return None
         indices = subset(data, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, data, indices, workers=self.options.workers)
+        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options.workers)
         kept = found.labels >= 0
         prompts = opened.encoder.embed_prompts(opened.classifier.classes, opened.templates)
         alone, together = prompt_hits(found.vectors[kept], prompts, found.labels[kept])
@@ -160,16 +160,18 @@ class Steps:
         if opened.encoder is None or captions is None:
             return None
         indices = subset(self.aspects.photos, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, self.aspects.photos, indices, workers=self.options.workers)
+        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options.workers)
         own = captions.among(found.ids, whole=False)
         texts = opened.encoder.embed_texts(own.texts)
         both = retrieve(found.vectors.numpy(), found.ids, texts.numpy(), own)
         columns: dict[str, list[Any]] = {name: [] for name in ("id", "direction", "image", "rank", "depth")}
         for way in both:
             n = len(way.ids)
-            values = (way.ids, [way.direction] * n, way.images, [r or None for r in way.ranks], [way.depth] * n)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.extend(value)
+            columns["id"] += way.ids
+            columns["direction"] += [way.direction] * n
+            columns["image"] += way.images
+            columns["rank"] += [rank or None for rank in way.ranks]
+            columns["depth"] += [way.depth] * n
         return columns
 
     def choices(self, opened: LoadedCandidate) -> None:

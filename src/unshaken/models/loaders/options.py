@@ -16,6 +16,9 @@ from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_who
 from unshaken.core.registry import parse_method
 from unshaken.models.loaders.spec import ModelSpec
 
+FITS: dict[str, Fit] = {name: name for name in get_args(Fit)}
+"""Values of the option `fit`."""
+
 
 def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
     """Apply the options of a SPEC to a network: preprocessing, classes, defence.
@@ -159,11 +162,11 @@ def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View
         kept = view or View(*size)
         view = replace(kept, height=size[0], width=size[1], resize=None)
     if (fit := spec.options.get("fit")) is not None:
-        if fit not in get_args(Fit):
-            raise ParameterError(f"model {str(spec)!r}: fit={shorten(fit)}; {did_you_mean(fit, get_args(Fit))}")
+        if fit not in FITS:
+            raise ParameterError(f"model {str(spec)!r}: fit={shorten(fit)}; {did_you_mean(fit, FITS)}")
         if view is None:
             raise ParameterError(f"model {str(spec)!r}: fit={fit} needs a size: give one, such as size=640")
-        view = replace(view, fit=fit, resize=None if fit != "cut" else view.resize)
+        view = replace(view, fit=FITS[fit], resize=None if fit != "cut" else view.resize)
     return None if view is None else replace(view, channels=channels or view.channels)
 
 

@@ -82,7 +82,7 @@ def centres(rows: int, columns: int, pixels: int, like: Tensor) -> Tensor:
 
 def corners(sides: Tensor, pixels: int) -> Tensor:
     """Boxes `[N, h, w, 4]` as (left, top, right, bottom) from distances `[N, 4, h, w]`."""
-    middle = centres(*sides.shape[2:], pixels, sides)
+    middle = centres(sides.shape[2], sides.shape[3], pixels, sides)
     left, top, right, bottom = sides.unbind(1)
     x, y = middle.unbind(-1)
     return torch.stack([x - left, y - top, x + right, y + bottom], -1)

@@ -99,7 +99,7 @@ def line_through(points: Sequence[Sequence[float]]) -> Line:
 
 def correlation(points: Numbers) -> float:
     """Pearson's r of points `[n, 2]`; 0 where one coordinate is the same for all."""
-    return float(np.corrcoef(points.T)[0, 1]) if (np.ptp(points, axis=0) > 0).all() else 0.0
+    return float(np.asarray(np.corrcoef(points.T))[0, 1]) if (np.ptp(points, axis=0) > 0).all() else 0.0
 
 
 def objects_of(rows: Rows) -> list[Objects]:

@@ -52,7 +52,7 @@ def _table(groups: Sequence[RobustnessGroup]) -> Table:
                 cells.share(row.shifts.mean.to_json()),
                 cells.share(row.shifts.relative_drop.to_json()),
                 cells.points(row.shifts.effective_robustness.to_json()),
-                cells.points(row.difference and row.difference.to_json()),
+                cells.points(row.difference.to_json() if row.difference else None),
             )
             rows.append(values)
     caption = (
@@ -85,7 +85,7 @@ def _picture(groups: Sequence[RobustnessGroup]) -> Plots:
 
     def mark(x: float, y: float, text: str, ends: tuple[float, float] | None = None) -> Point:
         low, high = ends or (y, y)
-        return Point(round(along(100 * x), 2), *(height(100 * v) for v in (y, low, high)), text)
+        return Point(round(along(100 * x), 2), height(100 * y), height(100 * low), height(100 * high), text)
 
     for group in groups:
         ends = [(x, float(group.line(np.array([x]))[0])) for x in (_first(group.line), widest)]

@@ -27,8 +27,8 @@ def pack_mask(mask: NDArray[np.integer]) -> bytes:
     values = np.where(mask < 0, NO_PREDICTION, mask).astype(np.uint8)
     image, longest = Image.fromarray(values), max(values.shape)
     if longest > SIDE:
-        size = (max(1, round(side * SIDE / longest)) for side in image.size)
-        image = image.resize(tuple(size), Image.Resampling.NEAREST)  # type: ignore[arg-type]
+        width, height = (max(1, round(side * SIDE / longest)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.NEAREST)
     data = io.BytesIO()
     image.save(data, "PNG")
     return data.getvalue()
