@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.callbacks import EpochAudit
+from unshaken.callbacks import EpochAudit, lightning_callback
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError, UnshakenError
 
@@ -68,13 +67,12 @@ def test_what_is_wrong_is_known_before_the_training(tmp_path):
 
 def test_lightning_gets_figures_from_the_first_process_alone(tmp_path, monkeypatch):
     fake = ModuleType("lightning.pytorch")
-    fake.Callback = object
+    fake.Callback = type("Callback", (), {})
     monkeypatch.setitem(sys.modules, "lightning", ModuleType("lightning"))
     monkeypatch.setitem(sys.modules, "lightning.pytorch", fake)
-    monkeypatch.delitem(sys.modules, "unshaken.callbacks.lightning", raising=False)
-    callback = importlib.import_module("unshaken.callbacks.lightning").RobustnessCallback(
-        EpochAudit("demo", out=tmp_path / "runs", **FEW)
-    )
+    check = EpochAudit("demo", out=tmp_path / "runs", **FEW)
+    callback = lightning_callback(check)
+    assert isinstance(callback, fake.Callback)
     logged = []
     logger = SimpleNamespace(log_metrics=lambda figures, step: logged.append((step, figures)))
     trainer = SimpleNamespace(is_global_zero=False, current_epoch=0, global_step=7, loggers=[logger])
@@ -83,14 +81,11 @@ def test_lightning_gets_figures_from_the_first_process_alone(tmp_path, monkeypat
     trainer.is_global_zero = True
     callback.on_train_epoch_end(trainer, net())
     callback.on_train_epoch_end(trainer, net())
-    ((step, figures),) = logged
-    assert (step, figures) == (7, callback.check.last)
-    monkeypatch.delitem(sys.modules, "unshaken.callbacks.lightning")
+    assert logged == [(7, check.last)]
 
 
-def test_without_lightning_its_name_is_said(monkeypatch):
+def test_without_lightning_its_name_is_said(monkeypatch, tmp_path):
     for name in ("lightning", "lightning.pytorch", "pytorch_lightning"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "unshaken.callbacks.lightning", raising=False)
     with pytest.raises(UnshakenError, match="pip install lightning"):
-        importlib.import_module("unshaken.callbacks.lightning")
+        lightning_callback(EpochAudit("demo", out=tmp_path, **FEW))

@@ -15,6 +15,7 @@ from unshaken.detect.engine.latency import Latency
 from unshaken.explain import attribute
 from unshaken.generate.fill import GeneratedSet
 from unshaken.generate.fit import TrainedModel
+from unshaken.generate.throughput import Throughput
 
 ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")
 NO_RESULTS = {
@@ -45,23 +46,22 @@ def test_every_result_has_a_card():
     assert set(found) >= NO_RESULTS
 
 
-def test_cards_say_what_the_results_hold(tmp_path):
-    images = torch.rand(3, 1, 28, 28)
-    shown = {
-        "0.5 ms an image": Latency(5e-4, 1e-3, {"knn": 2e-4}, (1.9, 2.1), 8),
-        "take 2.00 times": Latency(5e-4, 1e-3, {"knn": 2e-4}, (1.9, 2.1), 8),
-        "threshold of knn</dt><dd>0.25": ExportResult(Path("a.onnx"), {"knn": 0.25}, {"vim": "no graph"}),
-        "not vim</dt><dd>no graph": ExportResult(Path("a.onnx"), {"knn": 0.25}, {"vim": "no graph"}),
-        "drawn again: flat</dt><dd>2": GeneratedSet(
-            images, torch.tensor([0, 1, 1]), (0, 1, 2), (None,) * 3, 5, {"flat": 2}, ()
+def test_cards_say_what_the_results_hold():
+    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([0, 1, 1])
+    shown = [
+        (Latency(5e-4, 1e-3, {"knn": 2e-4}, (1.9, 2.1), 8), ("take 2.00 times", "0.5 ms an image")),
+        (
+            ExportResult(Path("a.onnx"), {"knn": 0.25}, {"vim": "no graph"}),
+            ("threshold of knn</dt><dd>0.25", "not vim</dt><dd>no graph"),
         ),
-        "3 generated images of 2 classes": GeneratedSet(
-            images, torch.tensor([0, 1, 1]), (0, 1, 2), (None,) * 3, 5, {}, ()
+        (
+            GeneratedSet(images, labels, (0, 1, 2), (None,) * 3, 5, {"flat": 2}, (), Throughput(5, 1.0, None, "cpu")),
+            ("3 generated images of 2 classes", "drawn again: flat</dt><dd>2"),
         ),
-        "last loss</dt><dd>0.5": TrainedModel(object(), (1.0, 0.5)),
-        "3 maps of 28 x 28 pixels": attribute(unshaken.load_model("demo"), images, "gradient"),
-    }
-    assert [text for text, result in shown.items() if text not in result._repr_html_()] == []
+        (TrainedModel(object(), (1.0, 0.5)), ("last loss</dt><dd>0.5",)),
+        (attribute(unshaken.load_model("demo"), images, "gradient"), ("3 maps of 28 x 28 pixels",)),
+    ]
+    assert [text for result, texts in shown for text in texts if text not in result._repr_html_()] == []
 
 
 def test_results_with_a_page_show_its_brief_parts(tmp_path):

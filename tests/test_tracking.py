@@ -173,11 +173,12 @@ def test_a_server_that_does_not_answer_is_known_before_the_run(tmp_path: Path, m
     assert not (tmp_path / "run").exists()
 
 
-def test_a_service_that_fails_at_the_end_is_a_warning(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("call", ["begin", "log_metrics"])
+def test_a_service_that_fails_at_the_end_is_a_warning(call: str, tmp_path: Path, monkeypatch: Any) -> None:
     def broken(*_: Any) -> None:
         raise OSError("gone")
 
-    monkeypatch.setattr("unshaken.run.tracking.mlflow_run.MlflowRun.log_metrics", broken)
+    monkeypatch.setattr(f"unshaken.run.tracking.mlflow_run.MlflowRun.{call}", broken)
     with pytest.warns(RuntimeWarning, match=r"gone; the run directory has everything; .* with --resume"):
         done = unshaken.audit("demo", "demo", out=tmp_path / "run", track=str(tmp_path / "store"), **FEW)
     assert done.summary["clean"]["n"] == 30

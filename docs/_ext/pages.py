@@ -137,7 +137,8 @@ def write(app: Any) -> None:
     """Write the pages that changed below `_generated`, and remove those of rooms that are gone."""
     folder = Path(app.srcdir) / "_generated"
     found = (m.name for m in pkgutil.iter_modules(unshaken.__path__) if not m.name.startswith("_"))
-    rooms = sorted(set(found) - {"cli"})  # the command line is no API: `unshaken --help` documents it
+    # the command line is no API (`unshaken --help` documents it), and the plug-in of pytest needs pytest
+    rooms = sorted(set(found) - {"cli", "pytest_plugin"})
     pages = {"methods.md": methods_page(), "unshaken.rst": top_page()}
     pages |= {f"unshaken.{room}.rst": room_page(f"unshaken.{room}") for room in rooms}
     folder.mkdir(exist_ok=True)

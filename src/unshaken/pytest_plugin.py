@@ -34,6 +34,7 @@ def assert_robust(request: pytest.FixtureRequest) -> Callable[..., Audit]:
 
     def check(model: Any, data: Any, **options: Any) -> Audit:
         nonlocal calls
+        __tracebackhide__ = True
         from unshaken.testing import assert_robust as assert_gates
 
         calls += 1

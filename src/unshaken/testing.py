@@ -41,6 +41,7 @@ def assert_robust(
         AssertionError: a gate failed; the message has the figure met, its interval, and where the report is.
         UnshakenError: model, data, plan or gate is wrong.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this function
     from unshaken.api import audit
     from unshaken.core.errors import ParameterError
 

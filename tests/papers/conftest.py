@@ -532,7 +532,7 @@ TINY: dict[str, Tiny] = {
     "uncurated-pretraining": Tiny(
         "images=96,epochs=1,batch=16,prototypes=4,sources=parquet:{folder}/tints.parquet?split=train|"
         "parquet:{folder}/tints.parquet?split=test&size=16,transfer=parquet:{folder}/tints.parquet,domains=train|test,"
-        "probe=40,test=20,copied=3,seeds=2",
+        "probe=40,test=12,copied=3,seeds=2",
         partial(make_tints, train=240, classes=6), "copied=4", needs=("sklearn",),
     ),
     "unsafebench": Tiny(

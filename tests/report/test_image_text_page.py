@@ -40,7 +40,7 @@ def test_what_is_added_is_stated_once_a_change(made):
     diluted, fog = table.rows
     assert diluted[1].text == f"{report.figures()['fused']['diluted']['relevance_text'].value:.3g}"
     assert diluted[2].text == ""  # nothing measures the image's side
-    assert all(cell.text == "" for cell in fog[1:6])
+    assert all(cell.text == "" for cell in fog[1:7])
     assert (diluted[-1], fog[-1]) == (f"{report.figures()['tint']['diluted']['queries']:,}", "0")
 
 

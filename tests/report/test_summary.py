@@ -173,7 +173,10 @@ def test_a_condition_that_failed_for_a_sample_is_told(make_run: Make) -> None:
     data = build(run).data
     assert data["bad_samples"] == [{"id": "dir/003.png", "reason": "fog-3: too small"}]
     assert data["conditions"][0]["accuracy"]["n"] == 3
-    assert data["complete"] is False
+    assert (data["complete"], "fog-3" in data["notes"]) == (True, False)  # nothing is left to be run
+    run.write_rows(table.slice(0, 3), "outcomes", "fog-3", 0)
+    data = build(run).data
+    assert (data["complete"], data["notes"]["fog-3"]) == (False, "1 of 4 samples have no row yet")
 
 
 def test_cost_and_overhead_are_sums(make_run: Make) -> None:

@@ -1,18 +1,22 @@
-"""A small review with pictures, and clients of its web application."""
+"""A small review with pictures, clients of its web application, and databases of both kinds."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 import torch
 from starlette.testclient import TestClient
 
+from tests.serve.review import postgres
 from unshaken.data.dataset import Dataset
 from unshaken.data.in_memory import InMemory
 from unshaken.serve.app import create_app
@@ -131,3 +135,61 @@ def ann(open_client: Callable[..., TestClient]) -> Browser:
 def bob(open_client: Callable[..., TestClient]) -> Browser:
     """The local reader bob, of the same store."""
     return Browser(open_client(reader="bob"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    if postgres.programs() is None:
+        pytest.skip("no PostgreSQL server: apt-get install postgresql")
+    with postgres.server() as address:
+        yield address
+
+
+@pytest.fixture
+def database(server) -> Iterator[str]:
+    """The address of an empty database in PostgreSQL."""
+    admin = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE IF EXISTS review"))
+        connection.execute(sa.text("CREATE DATABASE review"))
+    admin.dispose()
+    return server.format("review")
+
+
+@pytest.fixture
+def quick_folder(tmp_path) -> Iterator[Path]:
+    """A folder in memory where there is one: SQLite waits for disks, and tests need not outlive a power cut."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request) -> str:
+    if request.param == "postgresql":
+        return request.getfixturevalue("database")
+    return f"sqlite:///{request.getfixturevalue('quick_folder')}/reviews.db"
+
+
+@pytest.fixture
+def open_tab(browser: Any, served: str) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the server `served`, which the tests define, at a size; notes what goes wrong."""
+    contexts = []
+
+    def open_it(path: str, *, width: int = 1280, **more: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 844}, base_url=served, **more)
+        contexts.append(context)
+        tab, troubles = context.new_page(), list[str]()
+        tab.set_default_timeout(10_000)
+        tab.on("console", lambda m: troubles.append(m.text))
+        tab.on("pageerror", lambda e: troubles.append(str(e)))
+        tab.on("request", lambda r: troubles.append(r.url) if not r.url.startswith((served, "data:")) else None)
+        tab.goto(path)
+        return tab, troubles
+
+    yield open_it
+    for context in contexts:
+        context.close()

@@ -20,6 +20,7 @@ from unshaken.data.dataset import digest
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.report.blocks import Page
 from unshaken.report.holistic_page import write_holistic_report
+from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir, load_plan
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
@@ -48,6 +49,9 @@ class Holistic:
     run: RunDir
     figures: dict[str, Any]
     page: Page
+
+    def _repr_html_(self) -> str:
+        return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
 def holistic(

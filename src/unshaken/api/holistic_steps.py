@@ -16,7 +16,7 @@ from unshaken.api.job import choose_device
 from unshaken.api.options import Options
 from unshaken.core.batch import Batch
 from unshaken.core.errors import RunError
-from unshaken.data import BadSample, Dataset, stream, subset
+from unshaken.data import Dataset, stream, subset
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.run import RunDir
@@ -148,7 +148,7 @@ class Steps:
         if data.labels is None:
             return None
         indices = subset(data, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, data, indices, workers=self.options.workers)
+        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options.workers)
         kept = found.labels >= 0
         prompts = opened.encoder.embed_prompts(opened.classifier.classes, opened.templates)
         alone, together = prompt_hits(found.vectors[kept], prompts, found.labels[kept])
@@ -160,16 +160,18 @@ class Steps:
         if opened.encoder is None or captions is None:
             return None
         indices = subset(self.aspects.photos, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, self.aspects.photos, indices, workers=self.options.workers)
+        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options.workers)
         own = captions.among(found.ids, whole=False)
         texts = opened.encoder.embed_texts(own.texts)
         both = retrieve(found.vectors.numpy(), found.ids, texts.numpy(), own)
         columns: dict[str, list[Any]] = {name: [] for name in ("id", "direction", "image", "rank", "depth")}
         for way in both:
             n = len(way.ids)
-            values = (way.ids, [way.direction] * n, way.images, [r or None for r in way.ranks], [way.depth] * n)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.extend(value)
+            columns["id"] += way.ids
+            columns["direction"] += [way.direction] * n
+            columns["image"] += way.images
+            columns["rank"] += [rank or None for rank in way.ranks]
+            columns["depth"] += [way.depth] * n
         return columns
 
     def choices(self, opened: LoadedCandidate) -> None:
@@ -192,7 +194,7 @@ class Steps:
         indices = [i for i, name in enumerate(data.ids) if name in place]
         found = []
         for part in stream(data, indices, view=opened.classifier.view, workers=self.options.workers, batch_size=64):
-            if isinstance(part, Batch) and not isinstance(part, BadSample):
+            if isinstance(part, Batch):
                 own = options[np.array([place[i] for i in part.ids])]
                 found += ask(choose, part, own, opened.classifier.classes)
         return {

@@ -41,7 +41,7 @@ def serve(
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
     from unshaken.serve.refusals import log_to
-    from unshaken.serve.site.part import open_site, site_part
+    from unshaken.serve.site.part import open_site, site_parts
 
     if refusal_log is not None:
         log_to(refusal_log)
@@ -63,7 +63,7 @@ def serve(
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
         listen(
-            [site_part(site), *more],
+            [*site_parts(site), *more],
             site.store,
             readers=split_names(readers),
             host=host,

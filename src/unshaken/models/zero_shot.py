@@ -233,6 +233,16 @@ def with_classes(model: Classifier, weights: Tensor, classes: Sequence[str]) -> 
     encoder = model.net.encoder.model if isinstance(model.net, ZeroShot) else model.net
     if not hasattr(encoder, "encode_image"):
         raise ModelError(f"model {model.name!r} is no zero-shot model (openclip:...): it has no image embeddings")
+    return with_net(model, ZeroShot(encoder, weights), classes)
+
+
+def with_net(model: Classifier, net: nn.Module, classes: Sequence[str] = ()) -> Classifier:
+    """Another net behind a model's preprocessing, in evaluation mode.
+
+    Args:
+        model: whose mean, deviation, view and name are kept.
+        net: from normalised images to logits.
+        classes: names in logit order.
+    """
     mean, std = (None if v is None else v.flatten().tolist() for v in (model.mean, model.std))
-    net = ZeroShot(encoder, weights)
     return Classifier(net, mean=mean, std=std, classes=classes, view=model.view, name=model.name).eval()

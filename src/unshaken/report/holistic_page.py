@@ -18,7 +18,7 @@ from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord
 
 TITLE = "Models over six aspects of robustness"
 Found = Mapping[str, Any]
-Show = Callable[[Found | None], Cell]
+Show = Callable[[dict[str, Any] | None], Cell]
 
 
 def write_holistic_report(run: RunDir) -> tuple[Page, dict[str, Any]]:
@@ -114,7 +114,7 @@ def _abnormal(record: HolisticRecord, models: Found) -> list[Block]:
     if not sets:
         return []
     kinds = {m.name: "MCM" if m.zero_shot else "MSP" for m in record.models}
-    rows = tuple(
+    rows: tuple[TableRow, ...] = tuple(
         (name, kinds[name], *(cell for s in sets for cell in _areas(found["abnormal"].get(s))))
         for name, found in models.items()
         if found["abnormal"]

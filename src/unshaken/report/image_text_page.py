@@ -47,10 +47,11 @@ HEADS = (
 )  # fmt: skip
 ADDED = (
     Column("change", number=False), Column("relevance", "to the text"), Column("relevance", "to the image"),
-    Column("topics apart", "bits"), Column("words added"), Column("self-BLEU-2", brief=False),
-    Column("changed", "of all samples", brief=False), Column("queries", "in all", brief=False),
+    Column("topics apart", "bits"), Column("match", "probability", brief=False), Column("words added"),
+    Column("self-BLEU-2", brief=False), Column("changed", "of all samples", brief=False),
+    Column("queries", "in all", brief=False),
 )  # fmt: skip
-MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "words_added", "self_bleu")
+MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "match", "words_added", "self_bleu")
 SHOWN_BAD = 20
 Rows = list[dict[str, Any]]
 

@@ -42,7 +42,7 @@ def write_service_report(run: RunDir) -> Page:
 
 def service_page(record: ServiceRecord, windows: Sequence[WindowCounts]) -> Page:
     """The page: what was rejected and what was predicted, window by window."""
-    title = f"What {record.model} was asked"
+    title = f"Images scored by {record.model_name}"
     images = sum(_images(window) for window in windows)
     lead: list[Text] = [f"{images:,} images in {len(windows):,} windows of {record.images:,}."]
     if windows:
@@ -54,7 +54,7 @@ def service_page(record: ServiceRecord, windows: Sequence[WindowCounts]) -> Page
         found += _rejected(record, windows)
         found += _classes(record, windows)
         found += _unusable(windows)
-    facts = (("model", record.model), ("its fingerprint", record.model_fingerprint[:16]))
+    facts = (("model", record.model_name), ("its fingerprint", record.model_fingerprint[:16]))
     return Page(title, (*found, Facts(facts)), "Made by unshaken from the rows of this folder alone.")
 
 
@@ -86,7 +86,8 @@ def _rejected(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Bl
     head: list[Block] = [Heading("Rejected by detectors", "rejected", "Detectors")]
     text = (
         "Share of the images of each window that a detector does not accept. A window's interval misses the truth by "
-        f"chance in 1 of 20; the notice at the top is raised falsely with probability {ALPHA:g} over all windows."
+        f"chance in 1 of 20; the notice at the top is raised falsely with probability {ALPHA:g} a detector, over all "
+        "windows."
     )
     rows = tuple(
         (_label(window), f"{_images(window):,}", *(_share(window, key) for key in keys)) for window in reversed(latest)

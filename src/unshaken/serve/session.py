@@ -10,7 +10,7 @@ from unshaken.serve.access import Access, Session, check_form_token
 from unshaken.serve.forms import Form, read_form
 
 
-def _access(request: Request) -> Access:
+async def _access(request: Request) -> Access:
     return cast(Access, request.app.state.access)
 
 

@@ -165,6 +165,13 @@ def test_other_classes_need_a_new_head(photos, tmp_path):
     assert unshaken.load_model(f"run:{tmp_path / 'head'}").classes == ("a", "b", "c")
 
 
+def test_one_class_is_refused_where_a_network_begins_anew(photos, tmp_path):
+    images, labels = photos
+    alone = InMemory(images, labels * 0, classes=["shirt"])
+    with pytest.raises(ParameterError, match="has one class: a new network would have nothing to tell apart"):
+        unshaken.harden("small", alone, [], out=tmp_path / "run", **FEW)
+
+
 def test_bad_use(data, photos, tmp_path):
     with pytest.raises(ParameterError, match="no method 'tradez' in harden: did you mean 'trades'"):
         unshaken.harden("small", data, "tradez", out=tmp_path / "a")

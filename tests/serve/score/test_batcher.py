@@ -129,6 +129,17 @@ def test_beyond_the_room_a_request_is_told_when_to_come_again():
         assert batcher.is_full
 
 
+def test_what_would_come_too_late_is_not_admitted():
+    batcher = Batcher(lambda works: works, most=4, waiting=100, clock=lambda: 50.0)
+    batcher.rate.add(4, 2.0)
+    with batcher.admit(8):  # four seconds of work
+        with pytest.raises(QueueFull) as full, batcher.admit(1, deadline=53.9):
+            pass
+        assert full.value.seconds == 4
+        with batcher.admit(1, deadline=54.1):
+            pass
+
+
 def test_the_rate_forgets():
     rate = Rate()
     assert (rate.per_second, rate.wait(10)) == (0.0, 1)

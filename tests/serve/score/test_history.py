@@ -190,7 +190,7 @@ def test_the_page_is_made_again_from_the_rows(tmp_path, scorer, answers, clock):
     run = RunDir(tmp_path)
     page = run.read("report.html").decode()
     run.remove("report.html")
-    assert rebuild_report(run)["model"] == "exact"
+    assert rebuild_report(run)["model_name"] == "exact"
     assert run.read("report.html").decode() == page
     assert "<script>alert" not in page  # the name of a class
     text = run.read("report.md").decode()

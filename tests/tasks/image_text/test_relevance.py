@@ -80,6 +80,10 @@ def test_a_match_score_learns_which_texts_belong_to_which_images():
     training = FusionTraining(steps=120, hidden=(16,), lr=0.02, dropout=0.0)
     score = MatchScore.fit(train, channel_means, bag, training=training)
     assert score.auroc(test).value > 0.8
+    own = Relevance(bag, match=score).scores(test.texts, [*test.texts[:29], ""], None, test.images).match
+    other = Relevance(bag, match=score).scores(test.texts, [*test.texts[1:], ""], None, test.images).match
+    assert own[:29].mean() > other[:29].mean() + 0.2
+    assert np.isnan(own[29])
     chance = MatchScore.fit(train, lambda x: torch.zeros(len(x), 2), bag, training=training)
     assert 0.3 < chance.auroc(test).value < 0.7
 

@@ -100,11 +100,20 @@ def test_a_table_that_cannot_be_used_is_one_line(tmp_path, columns, words):
     assert "\n" not in str(caught.value)
 
 
+def test_labels_beyond_all_classes_are_refused(tmp_path):
+    with pytest.raises(DataError, match="number them from 0"):
+        read_samples(write(tmp_path, image=[png()], text=["a"], label=[10**12]), size=4)
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path):
     (tmp_path / "table.parquet").write_bytes(b"nothing")
+    (tmp_path / "twice.csv").write_text("image,text,label,label\na,b,0,1\n")
+    (tmp_path / "long.csv").write_text("image,text,label\na,b,0,1\n")
     (tmp_path / "bytes.csv").write_bytes(b"image,text,label\na,\xff\xfe,0\n")
     for name, words in (("table.parquet", "cannot be read as parquet"), ("absent.csv", "no file"),
-                        ("table.txt", "neither"), ("bytes.csv", "cannot be read as csv")):  # fmt: skip
+                        ("table.txt", "neither"),
+                        ("twice.csv", "'label' more than once"), ("long.csv", "cannot be read as csv"),
+                        ("bytes.csv", "cannot be read as csv")):  # fmt: skip
         with pytest.raises(DataError, match=words):
             read_samples(tmp_path / name, size=4)
     with pytest.raises(ParameterError, match="size"):

@@ -205,6 +205,11 @@ def prepared(
         shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse, unlabelled=unlabelled
     )
     if start is None:
+        if classes < 2 and not unlabelled and dataset.labels is not None and dataset.labels.ndim == 1:
+            raise ParameterError(
+                f"data {dataset.options.spec!r} has one class: a new network would have nothing to tell apart; add "
+                "images of another class"
+            )
         start = start_from(
             str(model),
             classes=classes,

@@ -58,7 +58,7 @@ def sinkhorn_codes(scores: Tensor, *, eps: float = 0.05, iterations: int = 3, sh
         raise ParameterError(f"scores must be [B, K] with at least one sample and prototype, not {tuple(scores.shape)}")
     logs = scores.float() / eps
     logs = logs - logs.amax()
-    wanted = -math.log(scores.shape[1]) if shares is None else shares.log().to(logs)
+    wanted: float | Tensor = -math.log(scores.shape[1]) if shares is None else shares.log().to(logs)
     for _ in range(iterations):
         logs = logs - logs.logsumexp(0, keepdim=True) + wanted
         logs = logs - logs.logsumexp(1, keepdim=True)  # of sum 1 in place of 1/B: a factor that the next step takes out

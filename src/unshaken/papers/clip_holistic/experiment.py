@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
-from unshaken.models.zero_shot import check_classes, class_weights, unit, with_classes
+from unshaken.models.zero_shot import check_classes, class_weights, unit, with_classes, with_net
 from unshaken.papers.clip_holistic import (
     FACTORS,
     MILD,
@@ -140,7 +141,8 @@ def evaluate(paper: ClipHolisticPaper, context: Context, arm: str, parts: Parts,
                 within.predict(f"prompts-{count}.{name}", prompted, others, method=name)
     for name, others in abnormal(context, test, len(test)).items():
         within.predict(name, model, others, method=name)
-    scale = float(base.model.net.logit_scale.detach().exp())  # type: ignore[operator, union-attr]
+    net: Any = base.model.net
+    scale = float(net.logit_scale.detach().exp())
     context.write("scales", arm, {"id": [arm], "scale": [scale]})
 
 
@@ -149,19 +151,13 @@ def fine_tuned(
 ) -> tuple[Classifier, Classifier]:
     """The fine-tuned classifier, and its encoder with the zero-shot classes again."""
     data = parts.training.stratified(paper.images, context.seed)
-    start = model
-    if arm == TUNED:
-        net = model.net
-        head = Headed(net.encoder.model, net.scale * net.embeddings)  # type: ignore[operator, union-attr, arg-type]
-        start = Classifier(head, mean=model.mean.flatten().tolist(), std=model.std.flatten().tolist())  # type: ignore[union-attr]
-    options = {**OPTIONS, "lr": 1e-3}
-    training = plan_training(epochs_of(paper.tuning, data), context.seed, **options)
-    net = context.net(arm, start, data, training, ["crop-flip:pad=2"])
-    if arm != TUNED:
-        return net.model, net.model
-    inner = net.model.net.net
-    encoder = Classifier(inner, mean=model.mean.flatten().tolist(), std=model.std.flatten().tolist())  # type: ignore[arg-type, union-attr]
-    return net.model, encoder.eval()
+    inner: Any = model.net
+    headed = Headed(inner.encoder.model, inner.scale * inner.embeddings)
+    start = with_net(model, headed) if arm == TUNED else model
+    training = plan_training(epochs_of(paper.tuning, data), context.seed, **{**OPTIONS, "lr": 1e-3})
+    tuned = context.net(arm, start, data, training, ["crop-flip:pad=2"]).model
+    net: Any = tuned.net
+    return tuned, with_net(model, net.net) if arm == TUNED else tuned
 
 
 def abnormal(context: Context, like: Batch, count: int) -> dict[str, Batch]:

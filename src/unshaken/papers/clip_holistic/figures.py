@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from unshaken.detect.scores.msp import msp
 from unshaken.explain.biases.cue_bias import cue_bias
@@ -92,8 +93,6 @@ def area(rows: Rows, normal: str, other: str, scale: float) -> Any:
 
 def scores(logits: Numbers, scale: float) -> Numbers:
     """How abnormal images are, by logits divided by the scale."""
-    import torch  # numbers come from rows; the score is the detector's own
-
     return np.asarray(msp(torch.from_numpy(softmax(logits / scale))).numpy(), np.float64)
 
 

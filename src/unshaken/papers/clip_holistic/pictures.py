@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.errors import DataError
 from unshaken.explain.biases.cue_sets import close_ups, filled_outlines, partners
 from unshaken.papers.clip_holistic.nets import greyed, shrunk
 from unshaken.stress.cues.contour import contour
@@ -47,8 +48,13 @@ def with_factor(images: Tensor, factor: str) -> Tensor:
 
 
 def conflicting(batch: Batch, seed: int) -> tuple[Batch, Tensor]:
-    """Outlines of images filled with the tiles of others, and the class of what fills each, int64 `[N]`."""
-    assert batch.labels is not None
+    """Outlines of images filled with the tiles of others, and the class of what fills each, int64 `[N]`.
+
+    Raises:
+        DataError: the images have no labels.
+    """
+    if batch.labels is None:
+        raise DataError("cues are put in conflict by the class of each image, and there is none")
     place = torch.from_numpy(partners(batch.labels.numpy(), seed))
     texture = batch.images[place]
     filled = filled_outlines(foreground(batch.images), close_ups(texture, foreground(texture)))

@@ -62,7 +62,7 @@ class Victims:
     def image_only(self, images: Tensor) -> Numbers:
         """Probabilities of the image network, `[N, K]`, of images in [0, 1]."""
         with evaluating(self.image_model), torch.no_grad():
-            logits = torch.cat([self.image_model(part) for part in images.split(256)])
+            logits = torch.cat([self.image_model(part) for part in torch.split(images, 256)])
         return np.asarray(logits.double().softmax(1).numpy())
 
 

@@ -103,7 +103,7 @@ class UncuratedPretrainingPaper(Paper):
     }
     full: ClassVar[Mapping[str, Any]] = {"images": 24_000, "epochs": 6, "test": 2000}
 
-    images: PositiveInt = Field(9000, description="images of the pool, in equal parts of its sources")
+    images: PositiveInt = Field(7500, description="images of the pool, in equal parts of its sources")
     epochs: PositiveInt = Field(4, description="passes over the pool; the other arms take as many steps")
     batch: PositiveInt = Field(256, description="images of a step")
     prototypes: int = Field(64, ge=2, description="number of clusters of SwAV")

@@ -56,6 +56,7 @@ class Frame:
         spent: condition id to what it cost.
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
+        refused: condition id to the number of good samples that could not be used under it; their reasons are in `bad`.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
         apart: group of each condition that evaluates another predictor than the model, or perhaps does.
     """
@@ -71,6 +72,7 @@ class Frame:
     unfinished: int
     attacked: frozenset[str]
     apart: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def aside(self) -> list[int]:
@@ -111,9 +113,10 @@ class Frame:
         raise KeyError(condition)
 
     def lacking(self) -> dict[str, int]:
-        """Conditions that lack rows of good samples, and how many."""
-        counts = (self.prediction == ABSENT).sum(0)
-        return {c.id: int(k) for c, k in zip(self.conditions, counts, strict=True) if k}
+        """Conditions that lack rows of good samples, and how many; a row with a reason is none that lacks."""
+        counts = zip(self.conditions, (self.prediction == ABSENT).sum(0), strict=True)
+        left = {c.id: int(k) - self.refused.get(c.id, 0) for c, k in counts}
+        return {name: k for name, k in left.items() if k > 0}
 
 
 def read_frame(run: RunDir, config: RunConfig) -> Frame:
@@ -132,12 +135,14 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
     ids = _in_order(good["id"].to_pylist(), config.ids)
     known, inside = pa.array(ids, pa.string()), set(ids)
     columns = {CLEAN.id: _column(run, CLEAN, clean, known)}
-    bad = _bad(CLEAN.id, clean, inside)
+    bad, refused = _bad(CLEAN.id, clean, inside), dict[str, int]()
     for name, files in shards.items():
         table = read_outcomes(run, name, files, _READ)
         if (condition := _condition(name, table)) is not None:
             columns[name] = _column(run, condition, table, known)
-            bad += _bad(name, table, inside)
+            broken = _bad(name, table, inside)
+            refused[name] = len({sample.id for sample in broken})
+            bad += broken
     methods = read_methods(config)
     turned = {name for name, _ in run.finished("turns")}
     conditions = (CLEAN, *by_plan([c.condition for n, c in columns.items() if n != CLEAN.id], config))
@@ -157,6 +162,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
         attacked=attacked,
         apart=apart,
+        refused=refused,
     )
 
 

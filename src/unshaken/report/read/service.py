@@ -19,7 +19,7 @@ class ServiceRecord(BaseModel):
     """What decides the meaning of a history's rows.
 
     Args:
-        model: its name.
+        model_name: of the model.
         model_fingerprint: of its weights and code.
         classes: names in order; empty where it has none.
         accept: share of normal images that detectors accept at least.
@@ -33,7 +33,7 @@ class ServiceRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
-    model: str
+    model_name: str
     model_fingerprint: str
     classes: list[str]
     accept: float

@@ -48,20 +48,21 @@ class RunTracker:
         self.keep()
 
     def consequence(self) -> str:
-        """What a failure means, as its warning says it."""
+        """The consequence of a failure, in the words of its warning."""
         return "the run directory has everything; the same command with --resume logs it again"
 
     def attempt(self, act: Callable[[Sink], None]) -> None:
         """Do it; where the service fails, warn, and leave it alone for a while."""
         if self.sink is None:
             return
-        start = time.monotonic()
+        start, failures = time.monotonic(), (*self.sink.failures, RunError)
         try:
             act(self.sink)
-        except self.sink.failures as error:
+        except failures as error:
             now = time.monotonic()
             self.again = now + PATIENCE * (now - start)
-            warnings.warn(f"track {self.uri!r}: {_why(error)}; {self.consequence()}", RuntimeWarning, stacklevel=3)
+            why = str(error) if isinstance(error, RunError) else f"track {self.uri!r}: {_why(error)}"
+            warnings.warn(f"{why}; {self.consequence()}", RuntimeWarning, stacklevel=3)
 
     def close(self, status: str) -> None:
         """End the run there.
@@ -85,6 +86,6 @@ class RunTracker:
 
 
 def _why(error: BaseException) -> str:
-    """What failed, in one line without a password."""
+    """The reason of a failure in one line, without a password."""
     message = bare(" ".join(str(error).split()) or type(error).__name__)
     return message if len(message) <= 300 else message[:297] + "..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from unshaken.data.dataset import Dataset
 from unshaken.data.load import load_data
@@ -22,14 +22,21 @@ def open_data(review: Review) -> Dataset:
     return load_data(review.data)
 
 
-def review_part(store: ReviewStore, images_of: Callable[[Review], Dataset] = open_data) -> Part:
+def review_part(
+    store: ReviewStore,
+    images_of: Callable[[Review], Dataset] = open_data,
+    *,
+    store_of_run: Callable[[int], ReviewStore] | None = None,
+    nav: Sequence[tuple[str, str]] = (("Reviews", "/reviews"),),
+) -> Part:
     """The pages of a store's reviews.
 
     Args:
         store: of the reviews.
         images_of: the data set with the images of a review.
+        store_of_run: gives the store of a run by its number, for the reviews of runs; None where there are none.
+        nav: entries in the navigation.
     """
     pages = (listing, images, items, grid, settle, progress, agreement, versions, log)
-    return Part(
-        "review", Application(store, images_of), [page.router for page in pages], nav=(("Reviews", "/reviews"),)
-    )
+    state = Application(store, images_of, store_of_run)
+    return Part("review", state, [page.router for page in pages], nav=nav)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -103,19 +104,22 @@ class Batcher(Generic[In, Out]):
             self._thread.join()
 
     @contextmanager
-    def admit(self, passes: int) -> Iterator[None]:
+    def admit(self, passes: int, *, deadline: float = math.inf) -> Iterator[None]:
         """Hold room for a request until it is answered, its decoding included; called by the event loop alone.
 
         A request that alone needs more than there may wait is admitted when nothing else is.
 
         Args:
             passes: of the model that the request needs.
+            deadline: by the clock; where what is admitted already takes longer, there is no room.
 
         Raises:
             QueueFull: there is none.
         """
         if self.admitted and self.admitted + passes > self.waiting:
             raise QueueFull(self.rate.wait(self.admitted + passes - self.waiting))
+        if self.admitted and self.rate.seconds(self.admitted) > deadline - self.clock():
+            raise QueueFull(self.rate.wait(self.admitted))
         self.admitted += passes
         try:
             yield

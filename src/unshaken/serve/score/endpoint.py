@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from unshaken.serve.problem import problem
 from unshaken.serve.refusals import CALLER
 from unshaken.serve.score import openapi
-from unshaken.serve.score.bodies import FORM, Body, media_type, parse_body, read_form_files
+from unshaken.serve.score.bodies import FORM, IMAGES, Body, media_type, parse_body, read_form_files
 from unshaken.serve.score.options import ScoreOptions
 from unshaken.serve.score.reply import describe_model, reply
 from unshaken.serve.score.samples import make_samples
@@ -52,6 +52,8 @@ class CountedRoute(APIRoute):
         return counted
 
 
+LARGE = 64 << 10
+"""Bytes from which a body is parsed beside the event loop."""
 router, counted = APIRouter(), APIRouter(route_class=CountedRoute)
 
 
@@ -59,12 +61,17 @@ def _service(request: Request) -> ScoreService:
     return cast(ScoreService, request.app.state.score)
 
 
-Service = Annotated[ScoreService, Depends(_service)]
+async def _shared(request: Request) -> ScoreService:
+    return _service(request)
+
+
+Service = Annotated[ScoreService, Depends(_shared)]
 """What the addresses share."""
 
 
-def _caller(request: Request, access: Doorkeeper) -> str:
-    caller = access.caller(request)
+async def _caller(request: Request, access: Doorkeeper) -> str:
+    asks_a_database = access.local is None
+    caller = await run_in_threadpool(access.caller, request) if asks_a_database else access.caller(request)
     request.scope[CALLER] = caller
     return caller
 
@@ -81,7 +88,7 @@ async def score(
     deadline = now() + (options.deadline or service.limits.seconds)
     service.count_call(caller)
     body = await _read(request, service)
-    with service.admit(len(body.ids), options) as passes:
+    with service.admit(len(body.ids), options, deadline) as passes:
         samples = await run_in_threadpool(make_samples, body, service.scorer.view, service.limits)
         found = await service.answers(request, samples, options, passes=passes, deadline=deadline)
     return JSONResponse(reply(service.scorer, samples, found, options))
@@ -135,4 +142,6 @@ async def _read(request: Request, service: ScoreService) -> Body:
             data = await request.body()
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {limits.reading:g} seconds.") from None
+    if len(data) < LARGE or kind in IMAGES:
+        return parse_body(kind, data, limits)
     return await run_in_threadpool(parse_body, kind, data, limits)

@@ -168,7 +168,7 @@ def describe(scorer: Scorer, images: int) -> ServiceRecord:
     """
     return ServiceRecord(
         schema=1,
-        model=scorer.model.name,
+        model_name=scorer.model.name,
         model_fingerprint=fingerprint(scorer.model),
         classes=list(scorer.model.classes),
         accept=scorer.accept,

@@ -32,7 +32,10 @@ class Rate:
         """Passes a second; 0 before the first batch."""
         return self._passes / self._seconds if self._seconds else 0.0
 
+    def seconds(self, passes: int) -> float:
+        """Seconds in which a number of passes is made; 0 before the first batch."""
+        return passes / self.per_second if self._seconds else 0.0
+
     def wait(self, passes: int) -> int:
         """Whole seconds in which a number of passes is made, at least 1."""
-        rate = self.per_second
-        return min(LONGEST_WAIT, max(1, math.ceil(passes / rate))) if rate else 1
+        return min(LONGEST_WAIT, max(1, math.ceil(self.seconds(passes))))

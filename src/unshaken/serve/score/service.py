@@ -78,18 +78,19 @@ class ScoreService:
             raise HTTPException(429, why, {"retry-after": str(seconds)})
 
     @contextmanager
-    def admit(self, images: int, options: ScoreOptions) -> Iterator[int]:
+    def admit(self, images: int, options: ScoreOptions, deadline: float) -> Iterator[int]:
         """Hold room for a request, and give the passes that it needs.
 
         Raises:
-            HTTPException: 413, its checks need more passes than one request may; 429, there is no room now.
+            HTTPException: 413, its checks need more passes than one request may; 429, there is no room now, or what
+                waits already takes longer than the request has time.
         """
         passes = images * (1 + options.passes)
         if passes - images > self.limits.passes:
             why = f"The checks need {passes - images:,} passes of the model; {self.limits.passes:,} are the limit."
             raise HTTPException(413, why)
         try:
-            with self.batcher.admit(passes):
+            with self.batcher.admit(passes, deadline=deadline):
                 yield passes
         except QueueFull as full:
             raise HTTPException(429, str(full), {"retry-after": str(full.seconds)}) from None

@@ -25,7 +25,7 @@ MOST_TAGS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshReport:
     """What a look at the directories changed.
 
     Args:
@@ -55,7 +55,7 @@ class RunIndex:
 
     def __init__(self, url: str | Path, roots: Sequence[str]) -> None:
         self.roots = tuple(_whole(root) for root in roots)
-        self.last = Refreshed(0, 0, 0)
+        self.last = RefreshReport(0, 0, 0)
         self._database = Database(url, what="the list of runs", prepare=_make_tables)
         self._refreshing = threading.Lock()
 
@@ -65,12 +65,13 @@ class RunIndex:
     def __exit__(self, *exc: object) -> None:
         self._database.close()
 
-    def refresh(self) -> Refreshed:
+    def refresh(self) -> RefreshReport:
         """Look at the directories: read what is new or changed, and forget what is gone."""
         with self._refreshing:
             parts = [self._refresh_root(root) for root in self.roots]
             troubles = tuple(line for part in parts for line in part.troubles)
-            self.last = Refreshed(*(sum(getattr(p, k) for p in parts) for k in ("found", "read", "gone")), troubles)
+            found, read, gone = (sum(getattr(p, k) for p in parts) for k in ("found", "read", "gone"))
+            self.last = RefreshReport(found, read, gone, troubles)
             return self.last
 
     def connect(self) -> Any:
@@ -107,11 +108,10 @@ class RunIndex:
         with self._database.writing() as connection:
             connection.execute(t.tag.delete().where(t.tag.c.place == place, t.tag.c.tag == tag))
 
-    def _refresh_root(self, root: str) -> Refreshed:
+    def _refresh_root(self, root: str) -> RefreshReport:
         with self._database.reading() as connection:
-            known = dict(
-                connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root)).tuples().all()
-            )
+            rows = connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root))
+            known = {row.place: row.mark for row in rows}
         seen, read, waiting = set[str](), 0, list[dict[str, Any]]()
         try:
             for found in find_runs(root):
@@ -123,16 +123,16 @@ class RunIndex:
                     self._enter(waiting)
                     waiting = []
         except RunError as error:
-            return Refreshed(len(known), 0, 0, (clip(first_line(error)),))
+            return RefreshReport(len(known), 0, 0, (clip(first_line(error)),))
         except (UnshakenError, OSError) as error:
-            return Refreshed(len(known), read, 0, (clip(first_line(error)),))
+            return RefreshReport(len(known), read, 0, (clip(first_line(error)),))
         self._enter(waiting)
         gone = sorted(known.keys() - seen)
         for start in range(0, len(gone), TOGETHER):
             with self._database.writing() as connection:
                 some = gone[start : start + TOGETHER]
                 connection.execute(t.run.delete().where(t.run.c.root == root, t.run.c.place.in_(some)))
-        return Refreshed(len(seen), read, len(gone))
+        return RefreshReport(len(seen), read, len(gone))
 
     def _enter(self, rows: list[dict[str, Any]]) -> None:
         """Enter rows; a run that is there already keeps its number."""

@@ -43,7 +43,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RunFilters:
     """What a reader wants to see; empty texts filter nothing.
 
     Args:
@@ -98,7 +98,7 @@ class RunPage:
 
 
 def list_runs(
-    index: RunIndex, asked: Asked, *, order: Order = Order.NEWEST, after: str = "", limit: int = LIMIT
+    index: RunIndex, asked: RunFilters, *, order: Order = Order.NEWEST, after: str = "", limit: int = LIMIT
 ) -> RunPage:
     """A page of the list.
 
@@ -161,7 +161,7 @@ def all_specs(index: RunIndex) -> tuple[list[str], list[str]]:
         return sorted(found[0]), sorted(found[1])
 
 
-def _conditions(index: RunIndex, asked: Asked) -> list[sa.ColumnElement[bool]]:
+def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[bool]]:
     fits = [index.mine()]
     for word in asked.search.casefold().split()[:10]:
         fits.append(t.run.c.search.contains(word, autoescape=True))
@@ -200,7 +200,7 @@ def _read_place(text: str, kind: type) -> tuple[Any, int]:
     try:
         value, number = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         wanted = (int, float) if kind is float else kind
-        fine = isinstance(value, wanted) and not isinstance(value, bool) and isinstance(number, int)
+        fine = isinstance(value, wanted) and isinstance(number, int) and bool not in (type(value), type(number))
         if fine and 0 <= number < 2**31 and (isinstance(value, str) or (math.isfinite(value) and abs(value) < 2**53)):
             return value, number
     except (ValueError, TypeError):

@@ -23,10 +23,8 @@ from unshaken.run.rows import CLEAN
 from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
-from unshaken.serve.site.kept import Kept
+from unshaken.serve.site.lazy_cache import LazyCache
 
-MOST_SAMPLES = 4_000_000
-"""Samples of all grids of a run that are kept in memory."""
 TABLES = ("certificates", "scores", "labels")
 """Tables beside the outcomes in which a sample is looked up."""
 
@@ -36,15 +34,16 @@ class OpenedRun:
 
     Args:
         place: of its directory.
+        grids: where the grids of all runs are kept.
 
     Raises:
         RunError: it is no run of an evaluation, or its configuration is damaged.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, grids: LazyCache[SampleGrid]) -> None:
         self.run = RunDir(place)
         self.config = read_config(self.run)
-        self._grids = Kept[SampleGrid](MOST_SAMPLES, lambda grid: grid.samples)
+        self._grids = grids
 
     @property
     def conditions(self) -> list[str]:
@@ -80,7 +79,9 @@ class OpenedRun:
             RunError: a file of rows is damaged, or there are no rows of this condition.
         """
         files = frozenset(shard for name, shard in self.run.finished() if name in (condition, CLEAN.id))
-        return self._grids.get((condition, files), lambda: SampleGrid(self.run, self.config, condition))
+        return self._grids.get(
+            (self.run.path, condition, files, self.run.identity), lambda: SampleGrid(self.run, self.config, condition)
+        )
 
     def rows_of(self, n: int, table: str = "outcomes") -> list[dict[str, Any]]:
         """The rows of a sample, in the order of conditions.
@@ -131,7 +132,7 @@ class OpenedRun:
         image = _read_one(self.run, file, id) if self.run.local else self.run.read_examples(file).get(id)
         return None if image is None else _pixels(image, file)
 
-    def kept(self, n: int) -> list[str]:
+    def example_conditions(self, n: int) -> list[str]:
         """Conditions of which an image of a sample was kept."""
         return [c for c in self.conditions if self.example(n, c) is not None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from unshaken.core.errors import UnshakenError
 from unshaken.run import RunDir
 from unshaken.run.cache_dir import cache_dir
 from unshaken.serve.part import Part
+from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
@@ -48,12 +50,20 @@ def open_site(
         yield Site(index, store, started, tuple(allow))
 
 
+def site_parts(site: Site) -> list[Part]:
+    """The pages of a site, and of the reviews that it holds; none of these where nothing may be changed."""
+    if site.read_only:
+        return [site_part(site)]
+    nav = (("Reviews", "/reviews"),) if site.store.reviews() else ()
+    return [site_part(site), review_part(site.store, store_of_run=site.review_store, nav=nav)]
+
+
 def site_part(site: Site, *, every: float = EVERY) -> Part:
     """The pages of a site.
 
     Args:
         site: with the list of runs.
-        every: seconds between two looks at the directories, as long as the server runs.
+        every: seconds between two looks at the directories, at least, as long as the server runs.
     """
 
     @asynccontextmanager
@@ -72,11 +82,13 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
 
 
 def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
-    while True:
+    """Look at the directories again and again, for a tenth of the time at most."""
+    took = 0.0
+    while not ended.wait(max(every, 10 * took) if took else 0):
+        began = time.monotonic()
         with suppress(UnshakenError):  # of a database that fails now and may answer later; pages say so meanwhile
             index.refresh()
-        if ended.wait(every):
-            return
+        took = time.monotonic() - began
 
 
 def _folder_of(directories: Sequence[str]) -> Path:

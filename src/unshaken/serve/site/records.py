@@ -18,6 +18,7 @@ KINDS = {
     "harden.json": "harden",
     "explain.json": "explain",
     "labels.json": "labels",
+    "service.json": "service",
     "result.json": "paper",
 }
 """The record that a command leaves in its folder, and what the list calls such a run; the first that is there wins."""

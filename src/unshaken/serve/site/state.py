@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from dataclasses import dataclass, field
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.summary import build
 from unshaken.run import RunDir
 from unshaken.serve.review.store import ReviewStore
+from unshaken.serve.site.grid import SampleGrid
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
-from unshaken.serve.site.kept import Kept
-from unshaken.serve.site.listing import ListedRun
+from unshaken.serve.site.lazy_cache import LazyCache
+from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
 
+REVIEWS = "review.db"
+"""File of a run directory with its reviews."""
+MOST_SAMPLES = 8_000_000
+"""Samples of all runs, and of all grids, that are kept in memory: about 100 bytes each."""
 MOST_OUTCOMES = 3_000_000
 """Samples times conditions up to which a report is made again when it is asked for; it takes about a minute there."""
 
@@ -35,8 +43,10 @@ class Site:
     store: ReviewStore
     jobs: Jobs | None = None
     allow: tuple[str, ...] = ()
-    _opened: Kept[OpenedRun] = field(default_factory=lambda: Kept(12))
-    _reports: Kept[tuple[Block, ...]] = field(default_factory=lambda: Kept(12))
+    _opened: LazyCache[OpenedRun] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, _weigh_run))
+    _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
+    _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000))
+    _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
 
     @property
     def read_only(self) -> bool:
@@ -49,7 +59,22 @@ class Site:
         Raises:
             RunError: it is of another command, or damaged.
         """
-        return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place))
+        return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place, self._grids))
+
+    def review_store(self, number: int) -> ReviewStore:
+        """The store of a run's reviews.
+
+        Args:
+            number: of the run.
+
+        Raises:
+            ParameterError: there is no such run, or it has no reviews here.
+            RunError: its database cannot be opened.
+        """
+        place = run_of(self.index, number).place
+        if self.read_only or not has_reviews(place):
+            raise ParameterError(f"the run {number} has no reviews here")
+        return self._reviews.get(place, lambda: ReviewStore.open(RunDir(place).at(REVIEWS)))
 
     def report(self, listed: ListedRun) -> tuple[Block, ...] | None:
         """The blocks of a run's report, made of its rows; None where it is too large for that, or no evaluation.
@@ -59,7 +84,7 @@ class Site:
         """
         if listed.record != "run.json" or listed.samples * listed.conditions > MOST_OUTCOMES:
             return None
-        return self._reports.get((listed.place, listed.mark), lambda: report_page(build(RunDir(listed.place))).blocks)
+        return self._reports.get((listed.place, listed.mark), lambda: self._make_report(listed.place))
 
     def compare(self, baseline: ListedRun, candidate: ListedRun) -> tuple[Block, ...]:
         """The blocks of a comparison of two runs.
@@ -76,3 +101,36 @@ class Site:
         return self._reports.get(
             key, lambda: comparison_page(compare_runs([RunDir(baseline.place), RunDir(candidate.place)])).blocks
         )
+
+    def _make_report(self, place: str) -> tuple[Block, ...]:
+        summary = build(RunDir(place))
+        for name in (*summary.config.beside, *summary.config.inside):
+            if not self._is_listed(place, name):
+                raise RunError(f"it names the run {shorten(name)}, which is not in the listed folders")
+        return report_page(summary).blocks
+
+    def _is_listed(self, place: str, name: str) -> bool:
+        """Whether a run that another one names, by its place relative to it, lies in the listed folders."""
+        scheme, mark, path = place.rpartition("://")
+        whole = posixpath.normpath(posixpath.join(path, name))
+        if not mark:
+            whole = os.path.realpath(whole)
+        roots = [root if "://" in root else os.path.realpath(root) for root in self.index.roots]
+        return any(f"{scheme}{mark}{whole}/".startswith(f"{root}/") for root in roots)
+
+
+def _weigh_run(run: OpenedRun) -> int:
+    return 10_000 + len(run.config.ids)
+
+
+def has_reviews(place: str) -> bool:
+    """Whether a run holds a store of reviews, on this machine."""
+    run = RunDir(place)
+    return run.local and holds_file(run, REVIEWS)
+
+
+def holds_file(run: RunDir, name: str) -> bool:
+    """Whether a run holds a file of its own, and no link to another one that it must not show."""
+    if not run.local:
+        return run.exists(name)
+    return os.path.isfile(run.at(name)) and not os.path.islink(run.at(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from unshaken.serve.site.index import Refreshed
+from unshaken.serve.site.index import RefreshReport
 from unshaken.serve.site.records import KINDS
 
 
@@ -32,6 +32,6 @@ def show_duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def describe_refresh(last: Refreshed) -> str:
+def describe_refresh(last: RefreshReport) -> str:
     """What the last look at the directories found."""
     return " ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles)))

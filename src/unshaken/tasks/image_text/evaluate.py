@@ -154,9 +154,10 @@ def _shared_columns(
         "image_changed": [not torch.equal(a, b) for a, b in zip(samples.images, same.images, strict=True)],
     }  # fmt: skip
     if relevance is not None:
-        scores = relevance.scores(samples.texts, same.added, sides)
+        scores = relevance.scores(samples.texts, same.added, sides, samples.images)
         for name, values in (
-            ("relevance_text", scores.text), ("relevance_image", scores.image), ("topic_divergence", scores.topics)
+            ("relevance_text", scores.text), ("relevance_image", scores.image), ("topic_divergence", scores.topics),
+            ("match", scores.match),
         ):  # fmt: skip
             columns[name] = [None if math.isnan(v) else v for v in values.tolist()]
     return columns

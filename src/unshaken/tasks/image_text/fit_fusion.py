@@ -136,7 +136,7 @@ def fit_head(
         images, texts = features[rows], vectors[places]
         if training.modality_dropout:
             dropped = rng.fold("modality").fresh(1)
-            images = torch.where(dropped < training.modality_dropout / 2, head.mean, images)  # type: ignore[arg-type]
+            images = torch.where(dropped < training.modality_dropout / 2, head.mean, images)
             no_text = (dropped >= training.modality_dropout / 2) & (dropped < training.modality_dropout)
             texts = texts.masked_fill(no_text[..., None], 0.0)
         return F.cross_entropy(head(images, texts, there[places]), labels[rows])
@@ -150,4 +150,5 @@ def fit_head(
 def match_scores(head: FusionHead, features: Tensor, vectors: Tensor, there: Tensor) -> Tensor:
     """P(match) `[N]` of pairs of images and texts, by a head of two classes, of which the second is a match."""
     with evaluating(head):
-        return head(features, vectors, there).softmax(1)[:, 1]
+        logits: Tensor = head(features, vectors, there)
+    return logits.softmax(1)[:, 1]

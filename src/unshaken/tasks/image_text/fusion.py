@@ -44,6 +44,9 @@ class FusionHead(nn.Module):
         ParameterError: `uses` or `pool` is not known.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(
         self, image_size: int, text_size: int, classes: int, *, hidden: Sequence[int] = (128,), dropout: float = 0.2,
         uses: Uses = "both", pool: Pool = "whole",
@@ -65,8 +68,8 @@ class FusionHead(nn.Module):
 
     def standardise(self, features: Tensor) -> None:
         """Take the mean and the deviation of image features `[N, D]`, so that they weigh as much as unit vectors."""
-        self.mean.copy_(features.mean(0))  # type: ignore[operator]
-        self.scale.copy_(features.std(0).clamp(min=1e-6) * features.shape[1] ** 0.5)  # type: ignore[operator]
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(features.std(0).clamp(min=1e-6) * features.shape[1] ** 0.5)
 
     def forward(self, features: Tensor, vectors: Tensor, there: Tensor) -> Tensor:
         """Logits `[N, K]`.
@@ -121,7 +124,7 @@ class ImageFeatureMemory:
         if new:
             rows = torch.tensor(list(new.values()))
             with evaluating(self.model):
-                found = features_of_batches(self.model, images[rows].split(64), [self.layer])[self.layer]
+                found = features_of_batches(self.model, torch.split(images[rows], 64), [self.layer])[self.layer]
             self._known.update(zip(new, found, strict=True))
         return torch.stack([self._known[key] for key in keys])
 

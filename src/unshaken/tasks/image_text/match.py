@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.measure import Figure, auroc
@@ -61,6 +63,12 @@ class MatchScore:
             head.standardise(features)
             fit_head(head, features[rows], vectors[partners], there[partners], labels, training)
         return cls(image_features, encode, head.eval())
+
+    def __call__(self, images: Tensor, texts: Sequence[str]) -> Numbers:
+        """P(match) of images, float32 `[n, C, H, W]` in [0, 1], with n texts, `[n]`."""
+        vectors, there = encode_texts(self.encode, texts, "whole")
+        found = match_scores(self.head, image_features_of(self.image_features, images), vectors, there)
+        return np.asarray(found.double().numpy())
 
     def scores(self, samples: ImageTextSet, rows: NDArray[np.int64], partners: NDArray[np.int64]) -> Numbers:
         """P(match) of the images of some samples with the texts of others, `[M]`."""

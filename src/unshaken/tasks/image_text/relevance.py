@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -29,11 +30,13 @@ class RelevanceScores:
         text: cosine with the text that is there, `[N]`.
         image: cosine with the image, `[N]`.
         topics: divergence of the topics in bits, `[N]`; 0 for equal topics.
+        match: probability that the added text belongs to the image, `[N]`.
     """
 
     text: Numbers
     image: Numbers
     topics: Numbers
+    match: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,14 @@ class Relevance:
         image_vectors: of images in the same space, such as those of CLIP, or `ClassCaptionVectors`; None leaves the
             relevance to the image out.
         topics: from texts to shares of topics, such as a `TopicModel`; None leaves the topics out.
+        match: from images in [0, 1] and texts to probabilities that they belong together, such as a `MatchScore`; None
+            leaves it out.
     """
 
     encode: Encode
     image_vectors: ImageVectors | None = None
     topics: Callable[[Sequence[str]], Numbers] | None = None
+    match: Callable[[Tensor, Sequence[str]], ArrayLike] | None = None
 
     def image_side(self, images: Tensor) -> Numbers | None:
         """Unit vectors `[N, E]` of images, uint8; None where nothing makes them.
@@ -66,15 +72,18 @@ class Relevance:
             )
         return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
 
-    def scores(self, texts: Sequence[str], added: Sequence[str], images: Numbers | None) -> RelevanceScores:
+    def scores(
+        self, texts: Sequence[str], added: Sequence[str], images: Numbers | None, pictures: Tensor | None = None
+    ) -> RelevanceScores:
         """Measure added texts.
 
         Args:
             texts: that are there, N of them.
             added: one a text; blank for nothing.
             images: unit vectors of their images, as `image_side` gives them.
+            pictures: the images themselves, uint8, for the match; None leaves it out.
         """
-        text, image, topics = (np.full(len(texts), np.nan) for _ in range(3))
+        text, image, topics, match = (np.full(len(texts), np.nan) for _ in range(4))
         rows = [i for i, d in enumerate(added) if d.strip()]
         if rows:
             own = encode_unit(self.encode, [texts[i] for i in rows]).astype(np.float64)
@@ -88,7 +97,10 @@ class Relevance:
             if self.topics is not None:
                 before, after = (self.topics([t[i] for i in rows]) for t in (texts, added))
                 topics[rows] = topic_divergence(before, after)
-        return RelevanceScores(text, image, topics)
+            if self.match is not None and pictures is not None:
+                found = self.match(pictures[torch.tensor(rows)].float() / 255, [added[i] for i in rows])
+                match[rows] = np.asarray(found, np.float64)
+        return RelevanceScores(text, image, topics, match)
 
 
 @dataclass(frozen=True, slots=True)

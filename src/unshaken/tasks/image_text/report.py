@@ -26,7 +26,7 @@ from unshaken.run.store import RunDir
 
 RECORD = "image_text.json"
 """What `evaluate` leaves beside its rows."""
-MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "words_added", "self_bleu")
+MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "match", "words_added", "self_bleu")
 """Columns of an added text whose means are shown."""
 
 

@@ -25,6 +25,7 @@ DILUTIONS = declare_table(
         ("relevance_text", pa.float64()),
         ("relevance_image", pa.float64()),
         ("topic_divergence", pa.float64()),
+        ("match", pa.float64()),
         ("words_added", pa.int64()),
         ("self_bleu", pa.float64()),
         ("truncated", pa.bool_()),

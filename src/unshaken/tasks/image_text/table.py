@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError
-from unshaken.core.numbers import MAX_SIDE, in_range, shorten
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, in_range, shorten
 from unshaken.data.decode import BadImage, open_image, pixels_of
 from unshaken.data.labels import labels_from
 from unshaken.data.parquet_check import check_parquet
@@ -73,6 +73,8 @@ def read_samples(
     if not good:
         first = bad[0] if bad else "it has no rows"
         raise DataError(f"{name}: none of {count} rows can be used; the first: {first}")
+    if not names and labels[good].max() >= MAX_CLASSES:
+        raise DataError(f"{name}: label {labels[good].max()} is beyond {MAX_CLASSES:,} classes: number them from 0")
     known = names or tuple(str(i) for i in range(int(labels[good].max()) + 1))
     return ImageTextSet(
         torch.stack([images[row] for row in good]), tuple(texts[row] for row in good), labels[good],
@@ -114,6 +116,8 @@ def _table(path: Path) -> Any:
     if missing := [c for c in wanted[:3] if c not in table.column_names]:
         there = ", ".join(table.column_names) or "none"
         raise DataError(f"{path.name} has no column {missing[0]!r}; its columns: {there}")
+    if twice := [c for c in wanted if table.column_names.count(c) > 1]:
+        raise DataError(f"{path.name} has the column {twice[0]!r} more than once; rename all but one")
     return table
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.measure import Figure, Temperature, calibration_error, fit_temperature, nll, softmax, top_label
-from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 BINS = 15
 
@@ -54,7 +54,7 @@ def fitting_half(ids: Sequence[str], seed: int = 0) -> Flags:
     return chosen
 
 
-def within_classes(logits: ArrayLike, labels: ArrayLike, classes: Sequence[int]) -> tuple[ArrayLike, ArrayLike]:
+def within_classes(logits: ArrayLike, labels: ArrayLike, classes: Sequence[int]) -> tuple[Numbers, Indices]:
     """Logits and labels of a set that has some of the model's classes, for a choice among these alone.
 
     Args:
@@ -65,13 +65,14 @@ def within_classes(logits: ArrayLike, labels: ArrayLike, classes: Sequence[int])
     Raises:
         DataError: a label is none of them.
     """
+    z, own = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
     if not len(classes):
-        return logits, labels
-    chosen, own = np.asarray(sorted(classes)), np.asarray(labels)
+        return z, own
+    chosen = np.asarray(sorted(classes), np.int64)
     places = np.searchsorted(chosen, own).clip(max=len(chosen) - 1)
     if (chosen[places] != own).any():
         raise DataError(f"label {int(own[chosen[places] != own][0])} is none of the {len(chosen)} classes of the set")
-    return np.asarray(logits)[:, chosen], places
+    return z[:, chosen], places.astype(np.int64)
 
 
 def calibrate(

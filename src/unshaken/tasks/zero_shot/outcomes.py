@@ -59,7 +59,7 @@ def read_outcomes(run: RunDir, condition: str = CLEAN.id) -> Outcomes | None:
     if not len(table):
         return None
     logits = np.stack(table["logits"].to_numpy(zero_copy_only=False)).astype(np.float64)
-    good = np.isfinite(logits).all(1)
+    good: Flags = np.asarray(np.isfinite(logits).all(1), np.bool_)
     found = Outcomes(
         tuple(table["id"].to_pylist()),
         logits,

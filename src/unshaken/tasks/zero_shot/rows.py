@@ -55,7 +55,7 @@ def write_rows(run: RunDir, table: str, condition: str, columns: Mapping[str, An
         condition: the key of a model, or another id.
         columns: by name.
     """
-    run.write_rows(table_of(Part(table, Condition(condition, condition), columns)), table, condition, 0)
+    run.write_rows(table_of(Part(table, Condition(condition, condition), dict(columns))), table, condition, 0)
 
 
 def read_rows(run: RunDir, table: str, condition: str | None = None) -> pa.Table:

@@ -40,7 +40,7 @@ class CaptionedNet(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """The same, as dual encoders call it."""
-        return self(images)
+        return self.forward(images)
 
 
 class ImageText(Recipe):
@@ -66,7 +66,7 @@ class ImageText(Recipe):
         cosines = F.normalize(step.model(step.shown), dim=1) @ captions[step.labels, which].T
         place = step.labels * captions.shape[1] + which
         positive = place[:, None] == place[None]
-        scale = net.logit_scale.exp().clamp(max=LARGEST_SCALE)  # type: ignore[operator, union-attr]
+        scale = net.logit_scale.exp().clamp(max=LARGEST_SCALE)  # type: ignore[operator]
         if self.objective == "info-nce":
             return info_nce(cosines, scale, positive)
         return sigmoid_pairs(cosines, scale, net.logit_bias, positive)  # type: ignore[arg-type]

@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
-import axe_core_python
 import pytest
-import uvicorn
 
+from tests.serve.browsing import barriers_of, serve_app
 from unshaken.serve.app import create_app
 from unshaken.serve.review.part import review_part
 
 pytestmark = pytest.mark.browser
-AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 NIGHT = "/reviews/night"
 
 
 @pytest.fixture
-def address(reviews, data) -> Iterator[str]:
+def served(reviews, data) -> Iterator[str]:
     """The address of a server of the reviews, for the local reader ann."""
-    app = create_app([review_part(reviews, lambda review: data)], local="ann")
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture
-def open_tab(browser, address):
-    """Opens a page at a size; notes what goes wrong."""
-    contexts = []
-
-    def open_it(path, *, width=1280, **more):
-        context = browser.new_context(viewport={"width": width, "height": 844}, base_url=address, **more)
-        contexts.append(context)
-        tab, troubles = context.new_page(), []
-        tab.set_default_timeout(10_000)
-        tab.on("console", lambda m: troubles.append(m.text))
-        tab.on("pageerror", lambda e: troubles.append(str(e)))
-        tab.on("request", lambda r: troubles.append(r.url) if not r.url.startswith((address, "data:")) else None)
-        tab.goto(path)
-        return tab, troubles
-
-    yield open_it
-    for context in contexts:
-        context.close()
+    with serve_app(create_app([review_part(reviews, lambda review: data)], local="ann")) as address:
+        yield address
 
 
 def press(tab, keys, item, did="", last="*"):
@@ -134,16 +102,7 @@ def test_every_page_is_accessible(open_tab, reviews, width, scheme):
             for key in "sc":
                 tab.keyboard.press(key)
             tab.get_by_role("option").first.wait_for()
-        tab.evaluate(AXE)
-        result = tab.evaluate("axe.run({resultTypes: ['violations']})")  # others without their nodes
-        found[name] = [
-            (v["id"], v["impact"], [n["html"] for n in v["nodes"]])
-            for v in result["violations"]
-            if v["impact"] in ("serious", "critical")
-        ]
-        assert len(result["passes"]) > 10
-        wide = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
-        found[name] += [f"{wide} pixels too wide"] if wide > 0 else []
+        found[name] = barriers_of(tab)
     assert {name: v for name, v in found.items() if v} == {}
 
 

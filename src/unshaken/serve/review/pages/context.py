@@ -11,6 +11,7 @@ from fastapi import Depends, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import parse_whole
 from unshaken.data.dataset import Dataset
 from unshaken.serve.access import Session
 from unshaken.serve.images import Pictures
@@ -38,26 +39,52 @@ class Application:
     Args:
         store: of the reviews.
         open_data: opens the data set of a review.
+        store_of_run: gives the store of a run by its number, for reviews whose address is `RUN~NAME`; None where the
+            server has no runs.
     """
 
     store: ReviewStore
     open_data: Callable[[Review], Dataset]
+    store_of_run: Callable[[int], ReviewStore] | None = None
     _pictures: dict[str, Pictures] = field(default_factory=dict)
     _classes: dict[str, ClassNames] = field(default_factory=dict)
 
-    def pictures(self, review: Review) -> Pictures:
+    def find(self, key: str, reader: str) -> tuple[ReviewStore, Review]:
+        """A review and the store that holds it.
+
+        Args:
+            key: its name, or the number of a run and its name, as in an address.
+            reader: who reads it, who becomes one of the readers of a run's store.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        run, mark, name = key.rpartition("~")
+        store = self.store
+        if mark:
+            if self.store_of_run is None:
+                raise ParameterError("this server has no reviews of runs")
+            store = self.store_of_run(parse_whole(run, least=1, most=2**31 - 1))
+            store.ensure_reader(reader)
+        return store, store.review(name)
+
+    def pictures(self, key: str, review: Review) -> Pictures:
         """The pictures of a review.
+
+        Args:
+            key: as for `find`.
+            review: that it names.
 
         Raises:
             UnshakenError: its data cannot be opened.
         """
-        if review.name not in self._pictures:
-            self._pictures[review.name] = Pictures(self.open_data(review))
-        return self._pictures[review.name]
+        if key not in self._pictures:
+            self._pictures[key] = Pictures(self.open_data(review))
+        return self._pictures[key]
 
-    def classes(self, review: Review) -> ClassNames:
-        """The classes of a review."""
-        return self._classes.setdefault(review.name, ClassNames(review.classes))
+    def classes(self, key: str, review: Review) -> ClassNames:
+        """The classes of a review; arguments as for `pictures`."""
+        return self._classes.setdefault(key, ClassNames(review.classes))
 
 
 ItemNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -78,17 +105,16 @@ class ReviewContext:
     Args:
         application: with the store.
         session: of the reader.
+        store: that holds the review.
         review: its rules and classes.
+        key: by which addresses know it.
     """
 
     application: Application
     session: Session
+    store: ReviewStore
     review: Review
-
-    @property
-    def store(self) -> ReviewStore:
-        """The store of reviews."""
-        return self.application.store
+    key: str
 
     @property
     def name(self) -> str:
@@ -103,7 +129,16 @@ class ReviewContext:
     @property
     def classes(self) -> ClassNames:
         """The classes of the review."""
-        return self.application.classes(self.review)
+        return self.application.classes(self.key, self.review)
+
+    @property
+    def pictures(self) -> Pictures:
+        """The pictures of the review.
+
+        Raises:
+            UnshakenError: its data cannot be opened.
+        """
+        return self.application.pictures(self.key, self.review)
 
     def item(self, number: int) -> ItemView:
         """An item as the reader may see it.
@@ -123,7 +158,7 @@ class ReviewContext:
             parts: of the path below the review's.
             query: options; those that are None or empty are omitted.
         """
-        path = "/".join(["/reviews", *(quote(str(part), safe="") for part in (self.name, *parts))])
+        path = "/".join(["/reviews", *(quote(str(part), safe="") for part in (self.key, *parts))])
         kept = {k: v for k, v in query.items() if v not in (None, "")}
         return f"{path}?{urlencode(kept)}" if kept else path
 
@@ -155,7 +190,7 @@ class ReviewContext:
 
 def _in_review(name: str, application: Here, session: Reader) -> ReviewContext:
     try:
-        return ReviewContext(application, session, application.store.review(name))
+        return ReviewContext(application, session, *application.find(name, session.reader), name)
     except ParameterError as error:
         raise HTTPException(404, f"{error}.") from None
 

@@ -32,4 +32,4 @@ def show_reference(
 
 
 def _picture(here: ReviewContext, request: Request, sample: str, use: str) -> Response:
-    return answer_picture(request, lambda: here.application.pictures(here.review).picture(sample, use))
+    return answer_picture(request, lambda: here.pictures.picture(sample, use))

@@ -16,6 +16,7 @@ router = APIRouter()
 def show(here: Here, session: Reader) -> Response:
     """The list of reviews."""
     reviews = [
-        (ReviewContext(here, session, review), here.store.progress(review.name)) for review in here.store.reviews()
+        (ReviewContext(here, session, here.store, review, review.name), here.store.progress(review.name))
+        for review in here.store.reviews()
     ]
     return answer("listing", title="Reviews of labels", session=session, reviews=reviews)

@@ -14,7 +14,7 @@ from unshaken.papers.frame.page_figures import shown_figures
 from unshaken.run import RunDir
 from unshaken.serve.pages import answer
 from unshaken.serve.session import Reader
-from unshaken.serve.site.listing import Asked, ListedRun, list_runs
+from unshaken.serve.site.listing import ListedRun, RunFilters, list_runs
 from unshaken.serve.site.pages.context import Here
 
 router = APIRouter()
@@ -28,11 +28,12 @@ Outcome = tuple[str, str, str]
 def show(site: Here, session: Reader) -> Response:
     """All papers with their claims and outcomes."""
     newest: dict[str, ListedRun] = {}
-    for run in list_runs(site.index, Asked(kind="paper"), limit=MOST).runs:
+    for run in list_runs(site.index, RunFilters(kind="paper"), limit=MOST).runs:
         newest.setdefault(run.plan, run)
-    rows = [(paper, run := newest.get(paper.slug), _outcome(run) if run else None) for paper in _papers()]
+    known = [(paper, newest.get(paper.slug)) for paper in _papers()]
+    rows = [(paper, one, _outcome(one) if one else None) for paper, one in known]
     found = sum(outcome is not None and outcome[0] == "reproduced" for _, _, outcome in rows)
-    tried = sum(run is not None for _, run, _ in rows)
+    tried = sum(one is not None for _, one in known)
     return answer("site/papers", title="Papers", session=session, rows=rows, tried=tried, reproduced=found)
 
 

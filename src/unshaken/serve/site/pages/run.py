@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
@@ -15,6 +16,7 @@ from unshaken.run import RunDir
 from unshaken.serve.pages import answer_blocks
 from unshaken.serve.session import Sent
 from unshaken.serve.site.pages.context import InRun, RunContext
+from unshaken.serve.site.state import has_reviews, holds_file
 from unshaken.serve.site.wording import show_time
 
 router = APIRouter(prefix="/runs/{number}")
@@ -28,9 +30,9 @@ MOST_CONDITIONS = 500
 @router.get("")
 def show(here: InRun) -> Response:
     """What the run is."""
-    conditions, trouble = [], ""
+    conditions, reviews, trouble = [], list[tuple[str, str]](), ""
     try:
-        conditions = _conditions(here)
+        conditions, reviews = _conditions(here), _reviews(here)
     except UnshakenError as error:
         trouble = f"{error}."
     facts = [(name, value) for name, value in _facts(here) if value not in ("", "0")]
@@ -43,7 +45,7 @@ def show(here: InRun) -> Response:
         conditions=conditions[:MOST_CONDITIONS],
         more=more,
         trouble=trouble,
-        reviews=(),
+        reviews=reviews,
     )
 
 
@@ -58,7 +60,7 @@ def report(here: InRun) -> Response:
             error = RunError("its rows do not fit its configuration")
         blocks, notes = None, [Prose(f"The report cannot be made from the rows: {error}.", "bad")]
     if blocks is None:
-        there = RunDir(here.listed.place).exists("report.html")
+        there = holds_file(RunDir(here.listed.place), "report.html")
         return here.answer(
             "report", "Report", "report", notes=render_blocks(notes), file=here.address("report.html") if there else ""
         )
@@ -69,7 +71,7 @@ def report(here: InRun) -> Response:
 def report_file(here: InRun) -> Response:
     """The report as the run holds it, in a sandbox: whoever made the run may have written anything into it."""
     run = RunDir(here.listed.place)
-    if not run.exists("report.html"):
+    if not holds_file(run, "report.html"):
         raise HTTPException(404, "The run holds no report.html.")
     headers = {"content-security-policy": SANDBOX}
     return Response(run.read("report.html"), media_type="text/html; charset=utf-8", headers=headers)
@@ -87,6 +89,14 @@ def change_tags(here: InRun, sent: Sent) -> Response:
     except ParameterError as error:
         raise HTTPException(400, f"{error}.") from None
     return here.go()
+
+
+def _reviews(here: RunContext) -> list[tuple[str, str]]:
+    """The reviews of labels in the run, each with its address."""
+    if here.site.read_only or not has_reviews(here.listed.place):
+        return []
+    reviews = here.site.review_store(here.listed.id).reviews()
+    return [(one.name, f"/reviews/{quote(f'{here.listed.id}~{one.name}', safe='')}") for one in reviews]
 
 
 def _facts(here: RunContext) -> list[tuple[str, str]]:
@@ -122,9 +132,8 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:
     """The figure of a condition: its value, and its interval in words."""
-    figure = next((row[k] for k in ("map", "miou", "accuracy", "consistency") if isinstance(row.get(k), dict)), {})
-    value, low, high = (
-        figure.get(k) if isinstance(figure.get(k), int | float) else None for k in ("value", "low", "high")
-    )
+    figures = (row[k] for k in ("map", "miou", "accuracy", "consistency") if isinstance(row.get(k), dict))
+    figure: dict[str, Any] = next(figures, {})
+    value, low, high = (v if isinstance(v := figure.get(k), int | float) else None for k in ("value", "low", "high"))
     span = f"{percent(low)} to {percent(high)}" if low is not None and high is not None else ""
     return {"value": percent(value), "span": span, "bar": None if value is None else max(0.0, min(1.0, value))}

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from unshaken.core.errors import ParameterError
 from unshaken.serve.pages import answer
 from unshaken.serve.session import Reader, Sent
-from unshaken.serve.site.listing import Asked, Order, RunPage, all_tags, list_runs
+from unshaken.serve.site.listing import Order, RunFilters, RunPage, all_tags, list_runs
 from unshaken.serve.site.pages.context import LARGEST, Field, Here, address_of, find_run
 from unshaken.serve.site.records import State
 from unshaken.serve.site.wording import describe_refresh, kinds_of, show_time
@@ -29,7 +29,7 @@ def show(
             first = find_run(site, int(baseline) if baseline.isascii() and baseline.isdigit() else LARGEST)
         page = list_runs(
             site.index,
-            Asked(search, kind, state, tag, first.data_key if first else ""),
+            RunFilters(search, kind, state, tag, first.data_key if first else ""),
             order=_order(order),
             after=after,
         )

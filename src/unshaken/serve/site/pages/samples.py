@@ -12,7 +12,7 @@ from unshaken.core.numbers import parse_number
 from unshaken.run.rows import CLEAN
 from unshaken.serve.images import Picture, answer_picture
 from unshaken.serve.site.grid import GridFilters, GridOrder, GridPage, Outcome
-from unshaken.serve.site.listing import Asked, list_runs
+from unshaken.serve.site.listing import RunFilters, list_runs
 from unshaken.serve.site.opened import TABLES, check_condition
 from unshaken.serve.site.pages.context import LARGEST, Field, InRun, RunContext
 
@@ -47,12 +47,12 @@ def grid(
         "condition": condition, "outcome": outcome, "label": label, "predicted": predicted, "low": low, "high": high,
         "flag": flag, "order": order,
     }  # fmt: skip
-    page, trouble, flags, known = GridPage(), "", (), list[str]()
+    page, trouble, flags, known = GridPage(), "", list[str](), list[str]()
     try:
         known = here.opened.conditions
         asked["condition"] = check_condition(known, condition) if condition else _first(known)
         samples = here.opened.grid(asked["condition"])
-        flags = samples.flags
+        flags = list(samples.flags)
         page = samples.page(_filters(here, asked), order=_choose(GridOrder, order or GridOrder.WORST), after=after)
     except UnshakenError as error:
         trouble = f"{error}."
@@ -72,7 +72,7 @@ def sample(here: InRun, n: SampleNumber) -> Response:
     id, opened = _id(here, n), here.opened
     runs, troubles = [(here, n, opened.rows_of(n))], list[str]()
     if here.listed.data_key:
-        same = list_runs(here.site.index, Asked(data_key=here.listed.data_key), limit=OTHERS + 1).runs
+        same = list_runs(here.site.index, RunFilters(data_key=here.listed.data_key), limit=OTHERS + 1).runs
         for other in (RunContext(here.site, here.session, run) for run in same if run.id != here.listed.id):
             try:
                 place = other.opened.places.get(id)
@@ -87,7 +87,7 @@ def sample(here: InRun, n: SampleNumber) -> Response:
         "samples",
         n=n,
         id=id,
-        kept=[c for c in opened.kept(n) if c != CLEAN.id],
+        kept=[c for c in opened.example_conditions(n) if c != CLEAN.id],
         runs=runs,
         tables=tables,
         troubles=troubles,

@@ -1,4 +1,4 @@
-"""`Kept`: what was made at some cost and may be asked for again; what was not used longest is forgotten."""
+"""`LazyCache`: what was made at some cost and may be asked for again; what was not used longest is forgotten."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Kept(Generic[V]):
+class LazyCache(Generic[V]):
     """Values by key, made once each, also where several threads ask at once.
 
     Args:
         most: values that are kept, or the sum of their weights.
         weigh: weight of a value.
 
-    >>> kept = Kept[int](2)
+    >>> kept = LazyCache[int](2)
     >>> [kept.get(k, lambda: len(made)) for made in ["abc"] for k in "xxy"], len(kept)
     ([3, 3, 3], 2)
     """

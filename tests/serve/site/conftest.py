@@ -1,0 +1,80 @@
+"""Small runs made by hand, a site over them, and clients of its web application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.report.conftest import write_run
+from tests.serve.conftest import Browser
+from unshaken.report import write_report
+from unshaken.run.plan import Entry
+from unshaken.serve.app import create_app
+from unshaken.serve.site.listing import ListedRun, Order, RunFilters, list_runs
+from unshaken.serve.site.part import open_site, site_parts
+from unshaken.serve.site.state import Site
+
+PLAN = [Entry(method="fog", severities=(3,)), Entry(method="pgd", eps=("8/255",))]
+HOSTILE = "<script>alert('\"&</script>".replace("/", "")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs on the same data, `a` and `deep/b`, with reports."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, shift in (("a", 0.0), ("deep/b", 2.0)):
+        run = write_run(folder / name, plan=PLAN, shift=shift, model_name=f"net {name}", model="demo", seed=1)
+        write_report(run)
+    return folder
+
+
+@pytest.fixture
+def open_at(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Opens sites over folders."""
+    opened = []
+
+    def make(*folders: Path | str, **options: Any) -> Site:
+        opened.append(open_site([str(f) for f in folders], str(tmp_path / f"site-{len(opened)}.db"), **options))
+        site = opened[-1].__enter__()
+        site.index.refresh()
+        site.store.ensure_reader("ann")
+        return site
+
+    yield make
+    for one in opened:
+        one.__exit__(None, None, None)
+
+
+@pytest.fixture
+def open_client(open_at: Callable[..., Site]) -> Iterator[Callable[..., Browser]]:
+    """Makes a client of a site over folders, for the local reader ann; its `site` is the site."""
+    clients = []
+
+    def make(*folders: Path | str, **options: Any) -> Browser:
+        reader = options.pop("reader", "ann")
+        site = open_at(*folders, **options)
+        read_only = bool(options.get("read_only"))
+        app = create_app(site_parts(site), readers=site.store, local=reader, read_only=read_only)
+        clients.append(TestClient(app, base_url="http://localhost", raise_server_exceptions=False))
+        browser = Browser(clients[-1])
+        browser.site = site  # type: ignore[attr-defined]
+        return browser
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def ann(open_client: Callable[..., Browser], folder: Path) -> Browser:
+    """The local reader ann of a site over the two runs."""
+    return open_client(folder)
+
+
+def runs_of(site: Site) -> dict[str, ListedRun]:
+    """The runs of a site by name."""
+    return {run.name: run for run in list_runs(site.index, RunFilters(), order=Order.NAME).runs}

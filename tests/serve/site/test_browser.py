@@ -1,0 +1,79 @@
+"""The pages of runs in a browser: accessible on a wide and a narrow screen, and walked with the keyboard alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.serve.browsing import barriers_of, serve_app
+from tests.serve.site.conftest import runs_of
+from unshaken.serve.app import create_app
+from unshaken.serve.site.part import site_parts
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def site(open_at, folder):
+    return open_at(folder)
+
+
+@pytest.fixture
+def served(site):
+    with serve_app(create_app(site_parts(site), readers=site.store, local="ann")) as address:
+        yield address
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_is_accessible(open_tab, site, width, scheme):
+    a, b = (runs_of(site)[name] for name in ("a", "deep/b"))
+    site.index.tag(a.place, "night")
+    site.jobs.at_once = 0
+    job = site.jobs.start("an audit", ["audit"], "ann")
+    pages = [
+        "/runs",
+        f"/runs?baseline={a.id}",
+        "/papers",
+        "/jobs",
+        "/jobs/new?verb=attack&method=pgd",
+        f"/jobs/{job.id}",
+    ]
+    pages += [f"/runs/{a.id}{page}" for page in ("", "/samples", "/samples/1", "/report", "/samples?after=x")]
+    pages += [f"/compare?baseline={a.id}&candidate={b.id}"]
+    tab, _ = open_tab("/", width=width, color_scheme=scheme)
+    found = {}
+    for page in pages:
+        tab.goto(page)
+        found[page] = barriers_of(tab)
+    assert {page: barriers for page, barriers in found.items() if barriers} == {}
+
+
+def test_the_keyboard_alone_compares_filters_and_starts_a_run(open_tab, site):
+    site.jobs.command = (sys.executable, "-c", "pass")
+    a, b = (runs_of(site)[name] for name in ("a", "deep/b"))
+    tab, troubles = open_tab("/runs")
+
+    def follow(link):
+        link.focus()
+        tab.keyboard.press("Enter")
+
+    follow(tab.get_by_role("link", name="Compare a with another run"))
+    follow(tab.get_by_role("link", name="Compare a with deep/b"))
+    tab.wait_for_url(f"**/compare?baseline={a.id}&candidate={b.id}")
+    tab.goto(f"/runs/{a.id}/samples?condition=fog-3")
+    for key in ("j", "ArrowRight", "Enter"):
+        tab.keyboard.press(key)
+    tab.get_by_role("heading", name="In this run").wait_for()
+    tab.goto(f"/runs/{a.id}/samples?condition=fog-3")
+    tab.get_by_label("Label").focus()
+    tab.keyboard.type("boo")
+    tab.get_by_role("option", name="boot").wait_for()
+    for key in ("Enter", "Enter"):
+        tab.keyboard.press(key)
+    tab.get_by_text("9 samples").wait_for()
+    tab.goto("/jobs/new?verb=audit")
+    tab.get_by_role("button", name="Start").focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_text("done").wait_for()  # the page asks for the state by itself
+    assert {t for t in troubles if "404" not in t} == set()  # pictures that were not kept

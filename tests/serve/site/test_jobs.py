@@ -1,0 +1,186 @@
+"""Runs that are started from forms: what the forms offer, what is refused, progress and an end."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from tests.report.conftest import write_run
+from tests.serve.site.conftest import PLAN
+from unshaken.core.errors import ParameterError
+from unshaken.core.registry import find_method
+from unshaken.serve.site.jobs import MOST_WAITING, Jobs, JobState
+from unshaken.serve.site.launch import Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
+
+SPECS = Specs(("demo", "torchvision:resnet18"), ("demo",))
+ATTACK = {"verb": "attack", "method": "pgd", "model": "demo", "data": "demo", "limit": "20", "seed": "1"}
+
+
+def python(code):
+    """A program that ignores the arguments of a job."""
+    return sys.executable, "-c", code
+
+
+def wait_for(fits, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not fits():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    opened = Jobs(tmp_path / "runs", command=python("import sys; print(sys.argv[1:])"))
+    yield opened
+    opened.close()
+
+
+def test_a_form_becomes_the_arguments_of_a_command():
+    fields = {**ATTACK, "norm": "l2", "eps": "8/255", "p-steps": "5", "p-restarts": "1", "p-loss": "dlr"}
+    title, arguments = arguments_of(fields, SPECS)
+    assert title == "attack pgd: demo on demo"
+    assert arguments == [
+        "attack", "--model=demo", "--data=demo", "--limit=20", "--seed=1", "--attack=pgd:steps=5,loss=dlr",
+        "--norm=l2", "--eps=8/255",
+    ]  # fmt: skip
+    audit = {"verb": "audit", "model": "demo", "data": "demo", "plan": "quick"}
+    assert arguments_of(audit, SPECS)[1][-1] == "--plan=quick"
+    certify = {**ATTACK, "verb": "certify", "method": "smoothing", "radius": "0.5", "p-n": "100"}
+    assert arguments_of(certify, SPECS)[1][-2:] == ["--method=smoothing:n=100", "--radius=0.5"]
+
+
+REFUSED = {
+    "verb": {"verb": "harden"},
+    "no verb": {"verb": ""},
+    "model that is not allowed": {"model": "py:evil.py:make"},
+    "model as an option": {"model": "--out=/etc"},
+    "data that are not allowed": {"data": "folder:/etc"},
+    "method of another room": {"method": "fog"},
+    "method with a parameter": {"method": "pgd:steps=1"},
+    "no method": {"method": ""},
+    "no limit": {"limit": "0"},
+    "huge limit": {"limit": "1" * 30},
+    "limit in words": {"limit": "all"},
+    "seed": {"seed": "-1"},
+    "norm": {"norm": "l3"},
+    "eps": {"eps": "nan"},
+    "negative eps": {"eps": "-1"},
+    "parameter out of range": {"p-steps": "0"},
+    "parameter with another in it": {"p-steps": "5,loss=dlr"},
+    "parameter in words": {"p-steps": "$(id)"},
+    "choice": {"p-loss": "ce;id"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_was_not_offered_is_refused(name):
+    with pytest.raises(ParameterError):
+        arguments_of({**ATTACK, **REFUSED[name]}, SPECS)
+
+
+@pytest.mark.parametrize("verb", [Verb.ATTACK, Verb.CERTIFY])
+def test_no_form_offers_free_text_and_one_sent_as_it_was_given_changes_nothing(verb):
+    methods = methods_of(verb)
+    assert len(methods) > 5
+    for method in methods:
+        schemas, choices = method.parameters(), choices_of(method)
+        kinds = {c.name: [schemas[c.name], *schemas[c.name].get("anyOf", ())] for c in choices}
+        assert all(c.values or {"integer", "number"} & {k.get("type") for k in kinds[c.name]} for c in choices)
+        if all("default" in schema for schema in schemas.values()):
+            given = {f"p-{choice.name}": choice.default for choice in choices}
+            arguments = arguments_of({**ATTACK, **given, "verb": verb, "method": method.name}, SPECS)[1]
+            assert arguments[-1].partition("=")[2] == method.name
+
+
+def test_parameters_keep_their_order():
+    names = [choice.name for choice in choices_of(find_method("pgd"))]
+    assert names == ["steps", "step_size", "restarts", "random_start", "loss", "tau"]
+
+
+def test_code_is_offered_only_where_it_was_allowed():
+    listed = ["demo", "py:net.py:make", "onnx:x.onnx"], ["demo", "py:data.py:make"]
+    assert allowed_specs(listed, ()) == Specs(("demo", "onnx:x.onnx"), ("demo",))
+    assert "py:net.py:make" in allowed_specs(listed, ["py:net.py:make"]).models
+
+
+def test_a_job_runs_without_a_shell_and_ends(jobs):
+    job = jobs.start("a title", ["attack", "--model=$(id); `id`"], "ann")
+    wait_for(lambda: job.ends)
+    assert (job.state, job.code, job.progress()) == (JobState.DONE, 0, 1.0)
+    assert job.messages() == f"['attack', '--model=$(id); `id`', '--out', {job.out!r}]"
+
+
+@pytest.mark.parametrize(("code", "state"), [(1, JobState.DONE), (2, JobState.FAILED), (3, JobState.DONE)])
+def test_the_exit_code_decides_the_state(jobs, code, state):
+    jobs.command = python(f"print('why\\x1b[31m'); raise SystemExit({code})")
+    job = jobs.start("x", ["audit"], "ann")
+    wait_for(lambda: job.ends)
+    assert (job.state, job.code) == (state, code)
+    assert job.messages() == "why\\x1b[31m"
+
+
+def test_others_wait_and_a_cancelled_job_ends_with_what_it_started(jobs):
+    jobs.command = python(
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    )
+    first, second = (jobs.start(str(k), ["audit"], "ann") for k in range(2))
+    assert (first.state, second.state) == (JobState.RUNNING, JobState.WAITING)
+    jobs.cancel(second)
+    jobs.cancel(first)
+    wait_for(lambda: first.process.poll() is not None)
+    assert (first.state, second.state, second.process) == (JobState.CANCELLED, JobState.CANCELLED, None)
+    assert [job.title for job in jobs.all()] == ["1", "0"]
+
+
+def test_a_job_that_ignores_the_interrupt_is_killed(jobs, monkeypatch):
+    monkeypatch.setattr("unshaken.serve.site.jobs.PATIENCE", 0.05)
+    jobs.command = python("import signal, time; signal.signal(2, signal.SIG_IGN); print(1, flush=True); time.sleep(60)")
+    job = jobs.start("x", ["audit"], "ann")
+    wait_for(lambda: job.messages() == "1")
+    jobs.cancel(job)
+    wait_for(lambda: job.code is not None)
+    assert job.code == -9
+
+
+def test_not_more_jobs_wait_than_may(jobs):
+    jobs.at_once = 0
+    for _ in range(MOST_WAITING):
+        jobs.start("x", ["audit"], "ann")
+    with pytest.raises(ParameterError, match="wait already"):
+        jobs.start("x", ["audit"], "ann")
+
+
+def test_progress_is_the_share_of_finished_parts(jobs):
+    jobs.at_once = 0
+    job = jobs.start("x", ["audit"], "ann")
+    assert job.progress() is None
+    steps = [{"method": m, "conditions": [c]} for m, c in (("fog", "fog-3"), ("pgd", "pgd-linf-0.0313725"))]
+    run = write_run(job.out, plan=PLAN, pictures=0, steps=steps)  # 3 conditions in 2 shards
+    assert job.progress() == 1.0
+    run.remove("rows", "outcomes", "fog-3-00001.parquet")
+    assert job.progress() == pytest.approx(5 / 6)
+
+
+def test_a_run_is_started_from_its_form(ann):
+    ann.site.jobs.command = python("pass")
+    form = ann.get("/jobs/new?verb=attack&method=pgd")
+    assert 'name="p-steps" value="40"' in form
+    assert "attacks at" in form or "gradient ascent" in form
+    wrong = ann.post("/jobs", form, status=400, **{**ATTACK, "p-steps": "0"})
+    assert "steps=0" in wrong
+    assert 'name="p-steps" value="0"' in wrong
+    page = ann.post("/jobs", form, **ATTACK)
+    assert "attack pgd: demo on demo" in page
+    job = ann.site.jobs.all()[0]
+    assert job.reader == "ann"
+    wait_for(lambda: job.ends)
+    assert ann.client.get(f"/jobs/{job.id}/state").json()["state"] == "done"
+    assert f"/jobs/{job.id}" in ann.get("/jobs")
+    assert "done" in ann.post(f"/jobs/{job.id}/cancel", form)
+
+
+def test_forms_of_what_is_not_known_say_so(ann):
+    ann.get("/jobs/new?verb=attack&method=nothing", 400)
+    assert "Plan" in ann.get("/jobs/new?verb=delete")
