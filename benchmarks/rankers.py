@@ -81,10 +81,13 @@ def texts(options: argparse.Namespace) -> None:
 
     line("RR@100", lambda f: shown(f["mean"]))
     line("variance: deviation over mean", lambda f: shown(f["variation"]))
-    for title, key in (("query type: lost on an unseen type, %", "type-unseen"), ("corpus: lost, %", "corpus-unseen")):
+    for title, key in (
+        ("query type: change on an unseen type, %", "type-unseen"),
+        ("corpus: change, %", "corpus-unseen"),
+    ):
         line(title, lambda f, key=key: shown(f["drop"].get(key), percent=True))
     for key in ("swap-1", "swap-2"):
-        line(f"query: lost by {key}, %", lambda f, key=key: shown(f["drop"][key], percent=True))
+        line(f"query: change by {key}, %", lambda f, key=key: shown(f["drop"][key], percent=True))
     for key in ("append-1", "append-3"):
         line(f"document: places gained by {key}", lambda f, key=key: shown(f[key]["gain"]))
         title = f"document: another one is first after {key}, %"
@@ -154,8 +157,8 @@ def photos(options: argparse.Namespace) -> None:
     titles: Sequence[str] = (
         "AP",
         "variance: deviation over mean",
-        *(f"query: lost by {name.replace('_', ' ')}, severity 3, %" for name in CORRUPTIONS),
-        f"query: lost by PGD-{options.steps} at {round(255 * options.eps)}/255, %",
+        *(f"query: change by {name.replace('_', ' ')}, severity 3, %" for name in CORRUPTIONS),
+        f"query: change by PGD-{options.steps} at {round(255 * options.eps)}/255, %",
     )
     print(f"\n{n} queries, a gallery of {options.gallery:,}\n")
     print("| | " + " | ".join(rankers) + " |\n|---|" + "---|" * len(rankers))

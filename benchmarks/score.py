@@ -20,11 +20,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import importlib.metadata
 import io
 import json
 import os
 import platform
+import signal
 import socket
 import statistics
 import subprocess
@@ -120,11 +122,17 @@ def server(command: list[str], port: int, good: bytes) -> Iterator[int | None]:
                 print(log.read()[-2000:].decode(errors="replace"), file=sys.stderr)
             yield process.pid if ready else None
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and all that it started."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def envelope(name: str, data: bytes) -> tuple[bytes, str]:

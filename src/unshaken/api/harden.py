@@ -51,6 +51,7 @@ def harden(
         model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
             `new:timm:NAME`), or a SPEC or module whose weights are trained on.
         data: a SPEC or an object, as for `audit`, labelled; a seeded part of it is held out and chooses the checkpoint.
+            Recipes that learn without labels, such as `swav`, take unlabelled data, of which nothing is held out.
         recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; the weights are those of a run that never stopped.

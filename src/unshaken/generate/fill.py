@@ -54,6 +54,7 @@ class GeneratedSet:
     def _repr_html_(self) -> str:
         refused = {f"drawn again: {reason}": f"{n:,}" for reason, n in self.refused.items()}
         facts = {"drawn": f"{self.drawn:,}", **refused, "copies of held-out images": f"{len(self.leaked):,}"}
+        facts["speed"] = str(self.speed)
         return facts_card(f"{len(self.images):,} generated images of {len(set(self.labels.tolist()))} classes", facts)
 
 

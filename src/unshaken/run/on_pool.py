@@ -37,7 +37,7 @@ class OnPool:
 
     def wait(self) -> list[int]:
         """The shards that were finished."""
-        done = [shard for shard, _ in self._pool.wait()]  # type: ignore[misc]
+        done = [unit[0] for unit in self._pool.wait() if isinstance(unit, tuple)]
         for shard in done:
             self._progress.advance(weight_left(self._job, shard, self._finished.pop(shard)))
         return done

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.report.conftest import CLASSES, write_run
 from tests.serve.site.conftest import PLAN, runs_of
 from unshaken.report import write_report
+from unshaken.serve.app import create_app
+from unshaken.serve.site.part import site_part
 
 SCRIPT = "<script>"
 
@@ -108,6 +112,17 @@ def test_a_look_finds_new_runs(open_client, folder, tmp_path):
     page = ann.get("/runs")
     assert "new</a>" not in page
     assert "new</a>" in ann.post("/runs/refresh", page)
+
+
+def test_a_server_looks_for_new_runs_as_long_as_it_runs(open_at, folder, tmp_path):
+    (tmp_path / "runs").mkdir()
+    site = open_at(tmp_path / "runs")
+    with TestClient(create_app([site_part(site, every=0.01)], readers=site.store, local="ann")):
+        shutil.copytree(folder / "a", tmp_path / "runs" / "a")
+        end = time.monotonic() + 20
+        while not site.index.last.found:
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 WRONG = {

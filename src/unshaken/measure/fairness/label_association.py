@@ -99,7 +99,8 @@ def label_rate_differences(labels: Sequence[Sequence[str]], groups: Sequence[obj
         raise ParameterError(f"{len(labels)} lists of labels for {len(places)} groups: give one for each image")
     if len(names) < 2:
         raise ParameterError(f"differences need two groups at least, but all images are of the group {names[0]!r}")
-    counts = [Counter(label for i in np.flatnonzero(places == g) for label in labels[i]) for g in range(len(names))]
+    own = [np.flatnonzero(places == g).tolist() for g in range(len(names))]
+    counts = [Counter(label for i in rows for label in labels[i]) for rows in own]
     if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
         raise ParameterError(f"the group {empty[0]!r} has no label at all")
     known = sorted(set().union(*counts))

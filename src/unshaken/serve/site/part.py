@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -62,7 +63,7 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
 
     Args:
         site: with the list of runs.
-        every: seconds between two looks at the directories, as long as the server runs.
+        every: seconds between two looks at the directories, at least, as long as the server runs.
     """
 
     @asynccontextmanager
@@ -81,11 +82,13 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
 
 
 def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
-    while True:
+    """Look at the directories again and again, for a tenth of the time at most."""
+    took = 0.0
+    while not ended.wait(max(every, 10 * took) if took else 0):
+        began = time.monotonic()
         with suppress(UnshakenError):  # of a database that fails now and may answer later; pages say so meanwhile
             index.refresh()
-        if ended.wait(every):
-            return
+        took = time.monotonic() - began
 
 
 def _folder_of(directories: Sequence[str]) -> Path:

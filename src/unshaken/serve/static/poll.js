@@ -8,7 +8,7 @@
     const answer = await fetch(root.dataset.poll).catch(() => null);
     if (answer && answer.ok) {
       const found = await answer.json();
-      for (const place of root.querySelectorAll("[data-show]")) place.textContent = found[place.dataset.show] ?? "";
+      for (const place of root.querySelectorAll("[data-show]")) place.textContent = found[place.dataset.show] ?? "–";
       if (found.percent !== null) bar.value = found.percent;
       if (found.ended) return location.reload();
     } else if (answer) return;

@@ -190,7 +190,7 @@ def _neighbours(features: Tensor, groups: Sequence[str], subjects: Sequence[str]
     owners = torch.from_numpy(np.unique(np.array(subjects), return_inverse=True)[1].astype(np.int64))
     others = len(owners) - int(torch.bincount(owners).max())
     found: list[list[str]] = []
-    for part in torch.arange(len(unit)).split(PIECE):
+    for part in torch.split(torch.arange(len(unit)), PIECE):
         cosines = unit[part] @ unit.T
         cosines[owners[part][:, None] == owners[None]] = -2
         order = cosines.sort(dim=1, descending=True, stable=True).indices[:, : min(depth, others)]

@@ -141,7 +141,7 @@ class SwAV(ContrastivePretraining):
             step.extra[PROTOTYPES] = head.prototypes.detach().clone()
         big, small = self.crops(step)
         (found,) = outputs(step, big, "projection")
-        embeddings, scores = found.split([self.projected, self.prototypes], 1)
+        embeddings, scores = torch.split(found, [self.projected, self.prototypes], 1)
         parts = list(scores.chunk(BIG))
         step.extra[QUEUE] = embeddings.detach().view(BIG, n, -1)
         codes = [self._codes(part, memory, head, t, step.epoch) for t, part in enumerate(parts)]
