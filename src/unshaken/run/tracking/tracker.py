@@ -55,7 +55,8 @@ class RunTracker:
         """Do it; where the service fails, warn, and leave it alone for a while."""
         if self.sink is None:
             return
-        start, failures = time.monotonic(), (*self.sink.failures, RunError)
+        failures: tuple[type[Exception], ...] = (*self.sink.failures, RunError)
+        start = time.monotonic()
         try:
             act(self.sink)
         except failures as error:
