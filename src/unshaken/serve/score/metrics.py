@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from unshaken.serve.score.answers import Answers
 
+PREFIX = "unshaken_score"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 MOST_CLASSES = 1000
@@ -23,19 +24,25 @@ class Metrics:
     """
 
     def __init__(self, admitted: Callable[[], float], rate: Callable[[], float]) -> None:
-        self.registry = CollectorRegistry()
-        own = {"namespace": "unshaken", "subsystem": "score", "registry": self.registry}
-        self.requests = Counter("requests", "Requests by status of the answer.", ["status"], **own)
-        self.seconds = Histogram("request_seconds", "Seconds from a request to its answer.", buckets=SECONDS, **own)
-        self.images = Counter("images", "Images that were scored.", **own)
-        self.unusable = Counter("unusable_images", "Images that could not be scored.", **own)
-        self.classes = Counter("predictions", "Images by predicted class.", ["class"], **own)
-        self.rejected = Counter("rejected_images", "Images that each detector does not accept.", ["detector"], **own)
-        self.batches = Histogram("batch_images", "Images in one pass.", buckets=IMAGES, **own)
-        self.passes = Counter("model_seconds", "Seconds in the model's passes.", **own)
-        self.windows = Gauge("stored_windows", "Windows of the history that are stored.", **own)
-        Gauge("admitted_passes", "Passes of the model that are admitted.", **own).set_function(admitted)
-        Gauge("passes_per_second", "Passes of the model a second, of late.", **own).set_function(rate)
+        self.registry = own = CollectorRegistry()
+        self.requests = Counter(f"{PREFIX}_requests", "Requests by status of the answer.", ["status"], registry=own)
+        self.seconds = Histogram(
+            f"{PREFIX}_request_seconds", "Seconds from a request to its answer.", buckets=SECONDS, registry=own
+        )
+        self.images = Counter(f"{PREFIX}_images", "Images that were scored.", registry=own)
+        self.unusable = Counter(f"{PREFIX}_unusable_images", "Images that could not be scored.", registry=own)
+        self.classes = Counter(f"{PREFIX}_predictions", "Images by predicted class.", ["class"], registry=own)
+        self.rejected = Counter(
+            f"{PREFIX}_rejected_images", "Images that each detector does not accept.", ["detector"], registry=own
+        )
+        self.batches = Histogram(f"{PREFIX}_batch_images", "Images in one pass.", buckets=IMAGES, registry=own)
+        self.passes = Counter(f"{PREFIX}_model_seconds", "Seconds in the model's passes.", registry=own)
+        self.windows = Gauge(f"{PREFIX}_stored_windows", "Windows of the history that are stored.", registry=own)
+        for name, text, value in (
+            ("admitted_passes", "Passes of the model that are admitted.", admitted),
+            ("passes_per_second", "Passes of the model a second, of late.", rate),
+        ):
+            Gauge(f"{PREFIX}_{name}", text, registry=own).set_function(value)
 
     def add_batch(self, images: int, passes: int, seconds: float) -> None:
         """Count a batch of the model."""
