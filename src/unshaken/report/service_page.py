@@ -89,10 +89,12 @@ def _rejected(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Bl
         f"chance in 1 of 20; the notice at the top is raised falsely with probability {ALPHA:g} a detector, over all "
         "windows."
     )
-    rows = tuple(
+    rows: list[tuple[Cell | str, ...]] = [
         (_label(window), f"{_images(window):,}", *(_share(window, key) for key in keys)) for window in reversed(latest)
+    ]
+    table = Table(
+        "Rejected images, with 95 % intervals.", cells.columns("window", "images", *record.thresholds), tuple(rows)
     )
-    table = Table("Rejected images, with 95 % intervals.", cells.columns("window", "images", *record.thresholds), rows)
     return [*head, Prose(text, "small"), Plots((_plot(latest, keys),)), table]
 
 

@@ -71,8 +71,9 @@ class ProcessPool:
             RunError: a unit ended its process several times.
         """
         done = []
-        for pipe in wait(list(self._busy), timeout=SECONDS):
-            process, unit = self._busy.pop(pipe)  # type: ignore[arg-type]
+        ready = wait(list(self._busy), timeout=SECONDS)
+        for pipe in [one for one in self._busy if one in ready]:
+            process, unit = self._busy.pop(pipe)
             try:
                 answer = process.pipe.recv()
             except (EOFError, ConnectionError):

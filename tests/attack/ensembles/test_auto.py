@@ -209,14 +209,27 @@ def test_what_does_not_fit_the_budget_is_left_out_and_says_so(make):
     got, _ = phases(make, "fine", passes=budget)
     assert {n: s.skip for n, s in got.items()} == {"apgd-ce": False, "apgd-t": False, "fab-t": True, "square": True}
     assert got["fab-t"].why == (f"left out: up to {cost['fab-t']:,} passes a sample, 10 are left of the budget")
-    assert all(s.skip for s in phases(make, "fine", passes=1)[0].values())
     assert not any(s.skip for s in phases(make, "fine", passes=sum(cost.values()))[0].values())
+
+
+def test_a_budget_that_is_too_small_for_any_attack_shortens_the_cheapest(make):
+    got, _ = phases(make, "fine", passes=90)
+    assert [s.skip for s in got.values()] == [False, True, True, True]
+    short = got["apgd-ce"].search
+    assert sum(short.cost(5)) <= 90 < sum(APGD(steps=short.steps + 1).cost(5))
+    assert got["apgd-ce"].why == f"shortened to {short.steps} of 100 steps: the budget pays for no more"
+    queries, _ = phases(make, "box", passes=90)
+    assert queries["square"].search.queries < 90
+    with pytest.raises(ParameterError, match="a budget of 1 passes a sample pays for no attack: the cheapest takes"):
+        phases(make, "fine", passes=1)
 
 
 def test_passes_of_random_models_count_each_draw(make):
     alone = sum(APGD().cost(5))
     assert [s.skip for s in phases(make, "random", passes=20 * alone)[0].values()] == [False, True, True]
-    assert all(s.skip for s in phases(make, "random", passes=20 * alone - 1)[0].values())
+    got = phases(make, "random", passes=20 * alone - 1)[0]
+    assert got["apgd-ce"].search.steps == 99
+    assert [s.skip for s in got.values()] == [False, True, True]
 
 
 def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
@@ -243,7 +256,7 @@ def test_seconds_are_shared_by_all_samples_of_the_run(make, monkeypatch, samples
     assert [s.skip for s in phases(make, "fine", samples=samples, seconds=seconds)[0].values()] == [
         False, True, True, True,
     ]  # fmt: skip
-    assert all(s.skip for s in phases(make, "fine", samples=samples, seconds=0.9 * seconds)[0].values())
+    assert phases(make, "fine", samples=samples, seconds=0.9 * seconds)[0]["apgd-ce"].search.steps < 100
 
 
 # What it reaches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -17,6 +18,7 @@ from unshaken.attack.ensembles._inspection import Inspection, inspect_model
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
+from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.run.rows import Flag
 
@@ -126,7 +128,30 @@ class Auto(BudgetedAttack):
             else:
                 left -= most
                 found.append(phase)
+        if all(phase.skip for phase in found):
+            found[0] = _shortened(phases[0], allowed, context.classes)
         return found
+
+
+def _shortened(phase: Phase, allowed: float, classes: int) -> Phase:
+    """The first stage with as few steps or queries as the whole budget pays for.
+
+    Raises:
+        ParameterError: it does not pay for one.
+    """
+    length = "queries" if "queries" in type(phase.search).model_fields else "steps"
+    asked: int = getattr(phase.search, length)
+
+    def cost(count: int) -> int:
+        return (phase.draws or 1) * sum(phase.search.model_copy(update={length: count}).cost(classes))
+
+    count = bisect_right(range(1, asked + 1), allowed, key=cost)
+    if not count:
+        raise ParameterError(
+            f"a budget of {int(allowed):,} passes a sample pays for no attack: the cheapest takes {cost(1):,}"
+        )
+    search = phase.search.model_copy(update={length: count})
+    return replace(phase, search=search, why=f"shortened to {count} of {asked} {length}: the budget pays for no more")
 
 
 def _doubts(inspection: Inspection) -> list[Flag]:
