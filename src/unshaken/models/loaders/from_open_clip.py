@@ -32,6 +32,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         ParameterError: no such architecture or tag, no file of classes, or a template without `{}`.
         ModelError: the weights are absent, damaged, or do not fit.
     """
+    _parts_of(spec)  # a SPEC without weights is told before its options
     classes, templates = _texts(spec)
     return _dual_encoder(spec, download).classifier(classes, templates)
 
@@ -56,9 +57,7 @@ def load_dual_encoder(spec: str, *, download: bool = False) -> DualEncoder:
 
 def _dual_encoder(spec: ModelSpec, download: bool) -> DualEncoder:
     why = f"model {str(spec)!r}"
-    arch, _, wanted = spec.name.partition("/")
-    if not arch or not wanted:
-        raise ParameterError(f"{why}: write openclip:ARCH/WEIGHTS?classes=FILE")
+    arch, wanted = _parts_of(spec)
     library = need("open_clip", "open-clip-torch", "models", why)
     if arch not in library.list_models():
         raise ParameterError(f"open_clip has no architecture {arch!r}; {near(arch, library.list_models())}")
@@ -92,6 +91,14 @@ def _dual_encoder(spec: ModelSpec, download: bool) -> DualEncoder:
         view=View(height, width, interpolation=cfg["interpolation"]),
         name=f"openclip:{spec.name}",
     )
+
+
+def _parts_of(spec: ModelSpec) -> tuple[str, str]:
+    """Architecture and weights."""
+    arch, _, wanted = spec.name.partition("/")
+    if not arch or not wanted:
+        raise ParameterError(f"model {str(spec)!r}: write openclip:ARCH/WEIGHTS?classes=FILE")
+    return arch, wanted
 
 
 def _texts(spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
