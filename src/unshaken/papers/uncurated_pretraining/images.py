@@ -61,7 +61,7 @@ def read_images(paper: UncuratedPretrainingPaper, context: Context) -> Images:
     half, side, names = training.classes // 2, training.images.shape[-1], paper.domains.split("|")
     if half < 2 or len(names) < 2:
         raise DataError(f"{training.classes} classes and {len(names)} domains are too few: four and two are needed")
-    domains = [context.datasets.read(None, f"{paper.transfer}?split={d}&size={side}") for d in names]
+    domains = [context.datasets.read(None, f"{paper.transfer}?split={d}&size={side}&mode=RGB") for d in names]
     sources = [context.datasets.read(None, spec) for spec in paper.sources.split("|")]
     pooled, kept = sources[0].cut(len(sources[0]) - 2 * paper.test, context.seed)
     curated, held = replace(training[training.labels < half], classes=half), testing[testing.labels >= half]
