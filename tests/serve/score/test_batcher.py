@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tests.loops import run_apart
 from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull
 from unshaken.serve.score.rate import Rate
 
@@ -39,7 +40,7 @@ def run(scenario, **options):
             gate.opened.set()
             await asyncio.to_thread(batcher.close)
 
-    return asyncio.run(asyncio.wait_for(played(), 20))
+    return run_apart(asyncio.wait_for(played(), 20))
 
 
 def ask(batcher, work, images=1, kind=None, seconds=10.0):

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from starlette.requests import Request
 
+from tests.loops import run_apart
 from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ModelError, ParameterError
@@ -161,7 +162,7 @@ def test_what_a_client_does_not_wait_for_is_dropped(scorer, slow):
             let_go.set()
             return error.status_code, len(await first)
 
-    assert asyncio.run(scenario()) == (499, 1)
+    assert run_apart(scenario()) == (499, 1)
     assert ran == [1]
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from tests.loops import run_apart
 from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.certify import Smoothing
 from unshaken.core.batch import Batch
@@ -61,7 +62,7 @@ def test_answers_in_any_mixture_are_those_of_the_detector_set_exactly(scorer, de
         batcher.close()
         return found
 
-    found = asyncio.run(ask_all())
+    found = run_apart(ask_all())
     assert sum(mixtures) == 40
     assert max(mixtures) > 1
     for images, answers in zip(requests, found, strict=True):
