@@ -73,9 +73,9 @@ def test_ignored_pixels_count_for_nothing(squares):
 
 def test_a_recipe_and_a_network_for_the_other_kind_of_labels_are_refused(squares):
     images, masks = squares
-    with pytest.raises(ParameterError, match="'mixup' learns from one class an image, the labels are masks"):
+    with pytest.raises(ParameterError, match="'mixup' learns from one class an image, and the data has masks"):
         fit(unet(images), images, masks, [Mixup()], QUICK)
-    with pytest.raises(ParameterError, match="'adele' learns from masks, the labels are one class an image"):
+    with pytest.raises(ParameterError, match="'adele' learns from masks, and the data has one class an image"):
         fit(unet(images), images, torch.arange(40) % 3, [ADELE()], QUICK)
     with pytest.raises(ModelError, match=r"the model gives one class \(logits \(8, 3\)\), the labels are masks"):
         fit(fresh("small-cnn", images, classes=3, seed=0), images, masks, [], QUICK)

@@ -100,7 +100,7 @@ class ClipHolisticPaper(Paper):
         "published": "84 zero-shot CLIP models, 44 fine-tuned, 127 of ImageNet; no intervals and no table was read",
     }
     headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "line": ("Overall accuracy and mean accuracy on nine factors, zero-shot models", "correlation"),
+        "line": ("Overall accuracy and mean accuracy on nine factors, zero-shot", "correlation"),
         "seed*.gain": ("Accuracy gained by fine-tuning", "accuracy"),
         "seed*.cost": ("Zero-shot accuracy by held-out words, lost by fine-tuning", "accuracy"),
         "ece.halved": ("ECE less twice the ECE with a temperature", "ECE"),
