@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,3 +51,15 @@ def made_to_die(folder: str, data: str, mark: str, times: int) -> Job:
             continue
         os.kill(os.getpid(), signal.SIGKILL)
     return made(folder, data, kind="processes")
+
+
+def touching() -> Callable[[tuple[str, bool]], None]:
+    """A work whose units write an empty file; after some of them the process ends by itself, a moment later."""
+
+    def touch(unit: tuple[str, bool]) -> None:
+        path, ends = unit
+        Path(path).touch()
+        if ends:
+            threading.Timer(0.1, os._exit, (1,)).start()
+
+    return touch

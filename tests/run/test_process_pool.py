@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from tests.processes import SERVER
-from tests.run.small_run import made, made_to_die
+from tests.run.small_run import made, made_to_die, touching
 from tests.run.test_local import same
 from unshaken.core.errors import DataError, RunError
 from unshaken.run import RunDir, execute, local, pool
@@ -55,6 +56,18 @@ def test_a_killed_process_is_replaced_a_few_times(data, rows_of, tmp_path, times
     else:
         with pytest.raises(RunError, match=r"3 processes ended over the same work \(the last with signal 9"):
             execute(job)
+
+
+def test_a_process_that_ends_while_it_waits_is_replaced(tmp_path):
+    with ProcessPool(str(tmp_path), touching, 1, SERVER) as pool:
+        for name in ("first", "second"):
+            unit = (str(tmp_path / name), name == "first")
+            pool.begin(unit)
+            while not (done := pool.wait()):
+                pass
+            assert done == [unit]
+            time.sleep(0.3)  # the first has ended by now, or ends over the second unit
+    assert {p.name for p in tmp_path.iterdir()} == {"first", "second"}
 
 
 def test_memory_cannot_be_shared_with_processes(data, tmp_path):

@@ -33,6 +33,7 @@ class OnPool:
     def begin(self, shard: int, finished: Finished) -> None:
         """Give a shard to a process."""
         self._finished[shard] = finished
+        self._progress.advance(weight_left(self._job, shard, set()) - weight_left(self._job, shard, finished))
         self._pool.begin((shard, frozenset(finished)))
 
     def wait(self) -> list[int]:

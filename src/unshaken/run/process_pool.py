@@ -59,9 +59,16 @@ class ProcessPool:
 
     def begin(self, unit: Unit) -> None:
         """Give a unit to a process."""
-        process = self._idle.pop() if self._idle else _Process(self._remake, self._count, self._context)
-        process.pipe.send(unit)
-        self._busy[process.pipe] = process, unit
+        while True:
+            process = self._idle.pop() if self._idle else _Process(self._remake, self._count, self._context)
+            try:
+                process.pipe.send(unit)
+            except ConnectionError:  # it has ended while it waited for work
+                process.stop()
+                self._count_death(process, unit)
+            else:
+                self._busy[process.pipe] = process, unit
+                return
 
     def wait(self) -> list[Unit]:
         """The units that were finished.
