@@ -12,6 +12,8 @@ from pathlib import Path
 
 from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
+from unshaken.core.consent import require_named
+from unshaken.core.errors import MissingExtra
 from unshaken.run import Job, RunDir, load_plan
 from unshaken.run.engine import Engine
 
@@ -63,3 +65,17 @@ def touching() -> Callable[[tuple[str, bool]], None]:
             threading.Timer(0.1, os._exit, (1,)).start()
 
     return touch
+
+
+def lacking() -> Callable[[object], None]:
+    """A work that needs a package which is not there."""
+
+    def need(unit: object) -> None:
+        raise MissingExtra("skimage", "explain", "lime")
+
+    return need
+
+
+def needing() -> Callable[[str], None]:
+    """A work whose units run code that the user must have named."""
+    return require_named

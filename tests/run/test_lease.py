@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import time
 
 import pytest
 
 from unshaken.run import RunDir
+from unshaken.run import lease as lease_module
 from unshaken.run.lease import LeaseLost, read_file, take
 from unshaken.run.owner import STALE_SECONDS, make_stamp, read_stamp
 
@@ -46,6 +48,20 @@ def test_one_that_is_renewed_is_not_taken_over(run):
         clock.now += STALE_SECONDS / 4
         lease.renew()
         assert take(run, "a", clock=clock) is None
+
+
+def test_a_held_lease_is_renewed_while_its_holder_works(run, monkeypatch):
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.01)
+    lease = take(run, "a")
+    lease.keep()
+    first = read_stamp(read_file(run, ("a",)))["time"]
+    deadline = time.monotonic() + 20
+    while read_stamp(read_file(run, ("a",)))["time"] == first:
+        assert time.monotonic() < deadline, "nobody renews it"
+        time.sleep(0.01)
+    lease.release()
+    time.sleep(0.1)  # a thread that still renewed it would write it again
+    assert run.names() == []
 
 
 def test_one_of_a_dead_holder_is_taken_over_and_the_holder_notices(run):

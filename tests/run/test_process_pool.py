@@ -10,10 +10,11 @@ from functools import partial
 import pytest
 
 from tests.processes import SERVER
-from tests.run.small_run import made, made_to_die, touching
+from tests.run.small_run import lacking, made, made_to_die, needing, touching
 from tests.run.test_local import same
-from unshaken.core.errors import DataError, RunError
-from unshaken.run import RunDir, execute, local, pool
+from unshaken.core.consent import call
+from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError
+from unshaken.run import RunDir, execute, in_process, local, pool
 from unshaken.run import executor as executors
 from unshaken.run.process_pool import ProcessPool
 
@@ -58,16 +59,37 @@ def test_a_killed_process_is_replaced_a_few_times(data, rows_of, tmp_path, times
             execute(job)
 
 
+def first_of(pool):
+    """The units that are finished first."""
+    while not (done := pool.wait()):
+        pass
+    return done
+
+
 def test_a_process_that_ends_while_it_waits_is_replaced(tmp_path):
     with ProcessPool(str(tmp_path), touching, 1, SERVER) as pool:
         for name in ("first", "second"):
             unit = (str(tmp_path / name), name == "first")
             pool.begin(unit)
-            while not (done := pool.wait()):
-                pass
-            assert done == [unit]
+            assert first_of(pool) == [unit]
             time.sleep(0.3)  # the first has ended by now, or ends over the second unit
     assert {p.name for p in tmp_path.iterdir()} == {"first", "second"}
+
+
+def test_a_package_that_a_process_lacks_is_named_here(tmp_path):
+    with ProcessPool(str(tmp_path), lacking, 1, SERVER) as pool:
+        pool.begin("anything")
+        with pytest.raises(MissingExtra, match=r"lime needs the package 'skimage'.*unshaken\[explain\]"):
+            first_of(pool)
+
+
+def test_what_the_user_named_may_run_in_the_processes_too(tmp_path):
+    with call("py:net.py:build"), ProcessPool(str(tmp_path), needing, 1, SERVER) as pool:
+        pool.begin("py:net.py:build")
+        assert first_of(pool) == ["py:net.py:build"]
+        pool.begin("py:another.py:build")
+        with pytest.raises(ModelError, match=r"py:another.py:build"):
+            first_of(pool)
 
 
 def test_memory_cannot_be_shared_with_processes(data, tmp_path):
@@ -80,7 +102,13 @@ def test_drivers_share_a_run_and_no_shard_is_done_twice(data, rows_of, tmp_path,
     monkeypatch.setattr(local, "POLL_SECONDS", 0.01)
     alone = made(str(tmp_path / "alone"), data)
     execute(alone)
-    place, failures = f"memory://shared-{tmp_path.name}/run", []
+    place, failures, done, compute = f"memory://shared-{tmp_path.name}/run", [], [], in_process.run_shard
+
+    def counted(job, shard, *more):
+        done.append(shard)
+        return compute(job, shard, *more)
+
+    monkeypatch.setattr(in_process, "run_shard", counted)
 
     def drive(job):
         try:
@@ -96,6 +124,5 @@ def test_drivers_share_a_run_and_no_shard_is_done_twice(data, rows_of, tmp_path,
     assert not failures
     run = RunDir(place)
     same(rows_of(alone.run), rows_of(run))
-    cost = sorted((r["step"], r["shard"]) for r in run.rows("cost").to_pylist())
-    assert cost == sorted((r["step"], r["shard"]) for r in alone.run.rows("cost").to_pylist())
+    assert sorted(done) == [0, 1, 2]
     assert run.names("leases") == []

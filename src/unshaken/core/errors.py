@@ -9,6 +9,16 @@ from collections.abc import Iterable
 class UnshakenError(Exception):
     """The root: wrong use or bad input. The command line prints its message as one line and exits with 2."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes as what they are, whatever their `__init__` takes."""
+        return _restored, (type(self), self.args)
+
+
+def _restored(kind: type[UnshakenError], arguments: tuple[object, ...]) -> UnshakenError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
+
 
 class ModelError(UnshakenError):
     """A model cannot be loaded, or does not behave as a classifier."""

@@ -73,6 +73,7 @@ def compute(
                 held_by_others += 1
                 continue
             else:  # another may have finished it just before
+                lease.keep()
                 leases[shard], done = lease, job.finished_of(shard)
             if _is_whole(job, shard, done):
                 progress.advance(sum(wanted.values()) * len(job.config.shard_ids(shard)))

@@ -1,14 +1,16 @@
 """`take`: a lease, a file in a run directory that one process in the world holds at most.
 
-Every file system that fsspec knows can write a file only where there is none (on S3 by `If-None-Match`, on a local disk
-by a link): of two that want a free lease one gets it. Of a lease whose holder is gone, one other may take over: the one
-that can write the file of the take-over, which is named after the old stamp, and then still finds that stamp. A holder
-that was held up for too long must stop: see `Lease.renew`.
+The store must be able to write a file only where there is none, as a local disk (by a link), S3 (by `If-None-Match`),
+Google Cloud and Azure are: of two that want a free lease one gets it. Elsewhere the stamp is read again, which leaves
+a moment in which two may get in. Of a lease whose holder is gone, one other may take over: the one
+that can write the file of the take-over, which is named after the old stamp, and then still finds that stamp. A thread
+renews the stamp for as long as the lease is held; a holder that was held up for too long must stop: see `Lease.renew`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -31,7 +33,7 @@ class LeaseLost(RunError):
 
 
 class Lease:
-    """A held lease; call `renew` now and then, and `release` at the end.
+    """A held lease; call `keep`, then `renew` now and then, to hear whether it was lost, and `release` at the end.
 
     Args:
         run: the run directory.
@@ -42,6 +44,21 @@ class Lease:
     def __init__(self, run: RunDir, file: tuple[str, ...], clock: Clock = _now) -> None:
         self.run, self.file, self.clock, self.token = run, file, clock, uuid.uuid4().hex
         self._renewed = clock()
+        self._writing, self._over = threading.Lock(), threading.Event()
+        self._lost: LeaseLost | None = None
+
+    def keep(self) -> None:
+        """Renew it from now on, by a thread, until it is released or lost."""
+        threading.Thread(target=self._beat, name=f"lease {self.file[-1]}", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            try:
+                self.renew()
+            except LeaseLost:
+                return  # the holder hears it at its next `renew`
+            except RunError:
+                continue  # the store may answer next time; for how long it may not, `renew` decides
 
     @property
     def stamp(self) -> bytes:
@@ -54,16 +71,19 @@ class Lease:
         Raises:
             LeaseLost: this was due so long ago that others may have taken over, or they have.
         """
-        idle = self.clock() - self._renewed
-        if idle <= RENEW_SECONDS:
-            return
-        if idle > STALE_SECONDS / 2 or not self.is_own():
-            raise LeaseLost(
-                f"{self.run}: this process was held up for {idle:.0f} seconds, and another may have taken over its "
-                "work; run the same command with --resume"
-            )
-        self.run.write(self.stamp, *self.file)
-        self._renewed = self.clock()
+        with self._writing:
+            idle = self.clock() - self._renewed
+            if self._lost is None and not self._over.is_set() and idle > RENEW_SECONDS:
+                if idle > STALE_SECONDS / 2 or not self.is_own():
+                    self._lost = LeaseLost(
+                        f"{self.run}: this process was held up for {idle:.0f} seconds, and another may have taken "
+                        "over its work; run the same command with --resume"
+                    )
+                else:
+                    self.run.write(self.stamp, *self.file)
+                    self._renewed = self.clock()
+            if self._lost is not None:
+                raise self._lost
 
     def is_own(self) -> bool:
         """Whether the stamp that is there is this holder's."""
@@ -71,9 +91,11 @@ class Lease:
 
     def release(self) -> None:
         """Give it back."""
-        forget(self.token)
-        if self.is_own():
-            self.run.remove(*self.file)
+        self._over.set()
+        with self._writing:  # not while the thread writes: the file would be there again
+            forget(self.token)
+            if self.is_own():
+                self.run.remove(*self.file)
 
 
 def take(run: RunDir, *file: str, clock: Clock = _now) -> Lease | None:
@@ -86,7 +108,7 @@ def take(run: RunDir, *file: str, clock: Clock = _now) -> Lease | None:
     """
     lease = Lease(run, file, clock)
     hold(lease.token)  # before anybody can read it
-    if run.create(lease.stamp, *file) or _take_over(lease):
+    if (run.create(lease.stamp, *file) and lease.is_own()) or _take_over(lease):
         return lease
     forget(lease.token)
     return None

@@ -96,6 +96,7 @@ def _alone(job: Job, part: str = "") -> Iterator[Lock]:
     else:
         while (lease := take(job.run, LEASES, part)) is None:
             time.sleep(POLL_SECONDS)
+        lease.keep()
         try:
             yield lease
         finally:
@@ -105,7 +106,7 @@ def _alone(job: Job, part: str = "") -> Iterator[Lock]:
 def _begin(job: Job, resume: bool) -> None:
     """Write the configuration, or check that it is the one that is there; clean up, and write the first flags."""
     run, config = job.run, job.config
-    if not run.create_json(config.to_json(), NAME):
+    if not _is_first(job):
         if not (resume or job.shared):
             raise RunError(
                 f"{run}: this directory already holds a run; add --resume to continue it, or choose another --out"
@@ -115,6 +116,17 @@ def _begin(job: Job, resume: bool) -> None:
         run.sweep()
     run.check_marks()
     _flag_start(job)
+
+
+def _is_first(job: Job) -> bool:
+    """Write the configuration unless there is one; whether it was written."""
+    run, config = job.run, job.config.to_json()
+    if job.shared:
+        return run.create_json(config, NAME)
+    if run.exists(NAME):  # nobody else writes here: the directory is locked
+        return False
+    run.write_json(config, NAME)
+    return True
 
 
 @contextmanager
@@ -162,9 +174,10 @@ def _finish(job: Job) -> None:
     ]
     if run.names("rows", "certificates", suffix=".parquet"):
         flags += check_order(frame, run.rows("certificates"), subjects(config.plan))
-    run.remove("rows", "flags", "finish-00000.parquet")
-    if flags:
+    if flags:  # in one step: another process of a shared run may be reading them
         write_flags(run, "finish", 0, flags)
+    else:
+        run.remove("rows", "flags", "finish-00000.parquet")
     if config.save_examples >= 0 and run.names("examples"):
         prune(run, _damages(frame), config.save_examples)
 

@@ -101,6 +101,7 @@ def _held_lease(run: RunDir) -> Iterator[Lock]:
     lease = take(run, NAME)
     if lease is None:
         raise busy(run, _owner(run))
+    lease.keep()
     try:
         yield lease
     finally:

@@ -18,6 +18,7 @@ from typing import Self
 
 import torch
 
+from unshaken.core.consent import words
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.run.worker import Unit, Work, Worker
 
@@ -101,8 +102,8 @@ class ProcessPool:
         if self._deaths[unit] >= MOST_DEATHS:
             raise RunError(
                 f"{self._place}: {MOST_DEATHS} processes ended over the same work (the last with "
-                f"{process.exit_code()}); if memory ran out, take fewer processes. What is finished is kept: run the "
-                "same command with --resume"
+                f"{process.exit_code()}): {process.advice()}. What is finished is kept: run the same command with "
+                "--resume"
             )
 
 
@@ -112,7 +113,7 @@ class _Process:
     def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext) -> None:
         self.pipe, there = context.Pipe()
         self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(remake, os.getcwd(), sys.path, there, count), daemon=True
+            target=_work, args=(Worker(remake, os.getcwd(), sys.path, words()), there, count), daemon=True
         )
         self._process.start()
         there.close()
@@ -122,6 +123,15 @@ class _Process:
         code = self._process.exitcode
         return f"signal {-code}" if code is not None and code < 0 else f"code {code}"
 
+    def advice(self) -> str:
+        """Say how its end can be avoided."""
+        if self._process.exitcode == -signal.SIGKILL:
+            return "if memory ran out, take fewer processes"
+        return (
+            "what it says stands above; it must be able to import the model and the data by name, and a script that "
+            "starts processes needs the line if __name__ == '__main__':"
+        )
+
     def stop(self) -> None:
         """End it, whatever it does."""
         self.pipe.close()
@@ -129,12 +139,11 @@ class _Process:
         self._process.join()
 
 
-def _work(remake: Callable[[], Work], folder: str, path: list[str], pipe: Connection, count: int) -> None:
+def _work(worker: Worker, pipe: Connection, count: int) -> None:
     """Do the units that come through a pipe, until it is closed or the process at its other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     threading.Thread(target=_follow_parent, daemon=True).start()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-    worker = Worker(remake, folder, path)
+    torch.set_num_threads(max(1, torch.get_num_threads() // count))
     while True:
         try:
             unit = pipe.recv()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from unshaken.core.consent import words
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.run.ray_package import load_ray
 from unshaken.run.worker import Unit, Work, Worker
@@ -59,7 +60,7 @@ class RayPool:
 
     def begin(self, unit: Unit) -> None:
         """Give a unit to a worker."""
-        worker = self._idle.pop() if self._idle else self._kind.remote(self._remake, os.getcwd(), sys.path)
+        worker = self._idle.pop() if self._idle else self._kind.remote(self._remake, os.getcwd(), sys.path, words())
         self._busy[worker.run.remote(unit)] = worker, unit
 
     def wait(self) -> list[Unit]:

@@ -129,29 +129,36 @@ class Auto(BudgetedAttack):
                 left -= most
                 found.append(phase)
         if all(phase.skip for phase in found):
-            found[0] = _shortened(phases[0], allowed, context.classes)
+            place, short = _shortened(phases, allowed, context.classes)
+            found[place] = short
         return found
 
 
-def _shortened(phase: Phase, allowed: float, classes: int) -> Phase:
-    """The first stage with as few steps or queries as the whole budget pays for.
+def _shortened(phases: Sequence[Phase], allowed: float, classes: int) -> tuple[int, Phase]:
+    """The first stage of which the whole budget pays for a part, with as many steps or queries as that is.
 
     Raises:
-        ParameterError: it does not pay for one.
+        ParameterError: it pays for a step of none.
     """
-    length = "queries" if "queries" in type(phase.search).model_fields else "steps"
-    asked: int = getattr(phase.search, length)
+    for place, phase in enumerate(phases):
+        length, asked = _length(phase), int(getattr(phase.search, _length(phase)))
+        if count := bisect_right(range(1, asked + 1), allowed, key=lambda n, p=phase: _cost(p, n, classes)):
+            search = phase.search.model_copy(update={length: count})
+            why = f"shortened to {count} of {asked} {length}: the budget pays for no more"
+            return place, replace(phase, search=search, why=why)
+    least = min(_cost(phase, 1, classes) for phase in phases)
+    raise ParameterError(
+        f"the budget, {int(allowed):,} passes a sample, pays for no attack: the cheapest takes {least:,}"
+    )
 
-    def cost(count: int) -> int:
-        return (phase.draws or 1) * sum(phase.search.model_copy(update={length: count}).cost(classes))
 
-    count = bisect_right(range(1, asked + 1), allowed, key=cost)
-    if not count:
-        raise ParameterError(
-            f"a budget of {int(allowed):,} passes a sample pays for no attack: the cheapest takes {cost(1):,}"
-        )
-    search = phase.search.model_copy(update={length: count})
-    return replace(phase, search=search, why=f"shortened to {count} of {asked} {length}: the budget pays for no more")
+def _length(phase: Phase) -> str:
+    return "queries" if "queries" in type(phase.search).model_fields else "steps"
+
+
+def _cost(phase: Phase, count: int, classes: int) -> int:
+    """Passes a sample of a stage of so many steps or queries."""
+    return (phase.draws or 1) * sum(phase.search.model_copy(update={_length(phase): count}).cost(classes))
 
 
 def _doubts(inspection: Inspection) -> list[Flag]:

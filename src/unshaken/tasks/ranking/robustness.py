@@ -149,10 +149,12 @@ class _Tasks:
         scores = clean.index.score_pairs([collection.queries[q] for q in queries], texts)
         seconds = (time.perf_counter() - began) / len(queries)
         before, after, taus, overlaps, changed = [], [], [], [], []
-        for row, score, query in zip(clean.scores, scores, queries, strict=True):
+        for row, score, query, text in zip(clean.scores, scores, queries, texts, strict=True):
             at = place[targets[query]]
+            # Alone a text may score otherwise in the last digit than in the index: one left as it is keeps its score.
+            now = row[at] if text == originals[query] else score
             before.append(rank_among(row, clean.ties, at, float(row[at])))
-            after.append(rank_among(row, clean.ties, at, float(score)))
+            after.append(rank_among(row, clean.ties, at, float(now)))
             old = clean.rankings[query].ids
             new = [d for d in old if d != targets[query]]
             new.insert(after[-1] - 1, targets[query])
