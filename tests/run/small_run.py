@@ -55,6 +55,19 @@ def made_to_die(folder: str, data: str, mark: str, times: int) -> Job:
     return made(folder, data, kind="processes")
 
 
+def telling_gpus() -> Callable[[tuple[str, bool]], None]:
+    """A work whose units write down the GPUs that their process sees; some end it first, the first time."""
+
+    def tell(unit: tuple[str, bool]) -> None:
+        file, deadly = Path(unit[0]), unit[1]
+        if deadly and not file.exists():
+            file.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        file.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"), encoding="utf-8")
+
+    return tell
+
+
 def touching() -> Callable[[tuple[str, bool]], None]:
     """A work whose units write an empty file; after some of them the process ends by itself, a moment later."""
 

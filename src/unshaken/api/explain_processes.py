@@ -47,12 +47,12 @@ def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: L
     maps = [MapsOf(name, method) for name, method in request.maps.items()]
     left = [(one.name, shard) for shard in range(work.shards) for one in maps if not work.is_whole(one, shard)]
     done = sum(work.samples(shard) for shard in range(work.shards)) * len(maps)
-    engine, gpu = read_engine(request.options.engine), work.inputs.device.startswith("cuda")
+    engine, remake = read_engine(request.options.engine), partial(shards_of, work.run, request, settings)
     if not left:
         return
     with (
         track(f"explain on {engine}", done) as task,
-        open_pool(engine, work.run, partial(shards_of, work.run, request, settings), gpu=gpu) as pool,
+        open_pool(engine, work.run, remake, device=work.inputs.device) as pool,
     ):
         task.advance(done - sum(work.samples(shard) for _, shard in left))
 

@@ -136,8 +136,8 @@ def _executor(job: Job, progress: Task, alive: Callable[[], None]) -> Iterator[E
         return
     if job.remake is None:
         raise RunError(f"{job.run}: this run cannot be made anew in another process; use --engine local")
-    remake, gpu = partial(shards_of, job.remake, job.config), job.config.device.startswith("cuda")
-    with open_pool(job.engine, job.run, remake, gpu=gpu) as pool:
+    remake = partial(shards_of, job.remake, job.config)
+    with open_pool(job.engine, job.run, remake, device=job.config.device) as pool:
         yield OnPool(job, pool, progress)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from unshaken.core.errors import RunError
 from unshaken.run.engine import Engine
-from unshaken.run.process_pool import ProcessPool
+from unshaken.run.process_pool import ProcessPool, visible_gpus
 from unshaken.run.ray_pool import RayPool
 from unshaken.run.store import RunDir
 from unshaken.run.worker import Unit, Work
@@ -33,14 +33,15 @@ class Pool(Protocol):
 
 
 @contextmanager
-def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, gpu: bool = False) -> Iterator[Pool]:
+def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device: str = "cpu") -> Iterator[Pool]:
     """The processes of an engine, ended at the end.
 
     Args:
         engine: `local:N` or `ray`.
         run: where the work writes.
         remake: makes the work in each process.
-        gpu: whether each process uses a GPU.
+        device: of the work. Under `cuda` each process has a GPU to itself, if there are as many; under `cuda:1` all
+            processes of this machine share that one.
 
     Raises:
         RunError: other processes cannot see the directory.
@@ -48,10 +49,11 @@ def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, gpu: b
     if run.path.startswith("memory://"):
         raise RunError(f"{run}: other processes cannot see this memory; choose another --out or --engine local")
     if engine.kind == "ray":
-        with RayPool(run.path, remake, gpu=gpu) as on_ray:
+        with RayPool(run.path, remake, gpu=device.startswith("cuda")) as on_ray:
             yield on_ray
     else:
-        with ProcessPool(run.path, remake, engine.processes) as processes:
+        gpus = visible_gpus() if device == "cuda" else []
+        with ProcessPool(run.path, remake, engine.processes, gpus=gpus) as processes:
             yield processes
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -26,6 +26,13 @@ SECONDS = 5.0
 """That `wait` takes at most."""
 MOST_DEATHS = 3
 """Processes that may end over the same unit."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process sees, as `CUDA_VISIBLE_DEVICES` names them."""
+    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return names or [str(place) for place in range(torch.cuda.device_count())]
 
 
 class ProcessPool:
@@ -36,10 +43,14 @@ class ProcessPool:
         remake: makes the work in each process.
         count: of processes.
         context: that makes processes; None for those that start a new interpreter.
+        gpus: as `CUDA_VISIBLE_DEVICES` names them; each process sees one, in equal shares. None: all see all.
     """
 
-    def __init__(self, place: str, remake: Callable[[], Work], count: int, context: BaseContext | None = None) -> None:
-        self._place, self._remake, self._count = place, remake, count
+    def __init__(
+        self, place: str, remake: Callable[[], Work], count: int, context: BaseContext | None = None,
+        gpus: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._place, self._remake, self._count, self._gpus = place, remake, count, gpus
         self._context = context or multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
         self._busy: dict[Connection, tuple[_Process, Unit]] = {}
@@ -61,7 +72,7 @@ class ProcessPool:
     def begin(self, unit: Unit) -> None:
         """Give a unit to a process."""
         while True:
-            process = self._idle.pop() if self._idle else _Process(self._remake, self._count, self._context)
+            process = self._idle.pop() if self._idle else self._new()
             try:
                 process.pipe.send(unit)
             except ConnectionError:  # it has ended while it waited for work
@@ -70,6 +81,11 @@ class ProcessPool:
             else:
                 self._busy[process.pipe] = process, unit
                 return
+
+    def _new(self) -> _Process:
+        used = Counter(process.gpu for process in [*self._idle, *(process for process, _ in self._busy.values())])
+        gpu = min(self._gpus, key=used.__getitem__) if self._gpus else None
+        return _Process(self._remake, self._count, self._context, gpu)
 
     def wait(self) -> list[Unit]:
         """The units that were finished.
@@ -110,10 +126,11 @@ class ProcessPool:
 class _Process:
     """A process that waits for units."""
 
-    def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext) -> None:
+    def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext, gpu: str | None) -> None:
+        self.gpu = gpu
         self.pipe, there = context.Pipe()
         self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(Worker(remake, os.getcwd(), sys.path, words()), there, count), daemon=True
+            target=_work, args=(Worker(remake, os.getcwd(), sys.path, words()), there, count, gpu), daemon=True
         )
         self._process.start()
         there.close()
@@ -139,8 +156,10 @@ class _Process:
         self._process.join()
 
 
-def _work(worker: Worker, pipe: Connection, count: int) -> None:
+def _work(worker: Worker, pipe: Connection, count: int, gpu: str | None) -> None:
     """Do the units that come through a pipe, until it is closed or the process at its other end is gone."""
+    if gpu is not None:  # CUDA reads it when it is first used
+        os.environ[VISIBLE] = gpu
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
