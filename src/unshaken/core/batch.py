@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -101,6 +102,11 @@ def usual_batch(numbers: int, device: torch.device | str) -> int:
     if torch.device(device).type == "cpu":
         return max(4, min(256, 2**20 // numbers))
     return max(8, min(512, 2**23 // numbers))
+
+
+def batch_for(images: Tensor, device: torch.device | None = None) -> int:
+    """Images in one pass, see `usual_batch`, for images such as `[N, C, H, W]`; the device is theirs by default."""
+    return usual_batch(math.prod(images.shape[1:]), device or images.device)
 
 
 def in_unit_range(images: Tensor, source: str) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unshaken.core.batch import batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
@@ -20,7 +21,6 @@ from unshaken.run.tensor_file import TensorFile
 
 Pool = Literal["mean", "max", "gem", "flat", "maps"]
 """How a layer's output becomes a feature: over its places, or as it is."""
-BATCH = 64
 GEM = 3.0
 """Power of the generalised mean."""
 
@@ -57,7 +57,7 @@ def layer_features(
     there = [layer for layer, name in names.items() if cache and folder.exists(name)]
     found = {layer: TensorFile.of(folder.read(names[layer]), names[layer]).tensors["features"] for layer in there}
     if left := [layer for layer in names if layer not in found]:
-        fresh = features_of_batches(model, torch.split(images, BATCH), left, pool=pool, count=len(images))
+        fresh = features_of_batches(model, [images], left, pool=pool, count=len(images))
         if cache:
             for layer, features in fresh.items():
                 folder.write(TensorFile({"features": features}).to_bytes(), names[layer])
@@ -82,14 +82,14 @@ def features_of_batches(
         pool: likewise.
         count: number of images, for the progress bar.
     """
-    oracle, found = Oracle(model, limit=BATCH), {layer: list[Tensor]() for layer in layers}
+    oracle, found = Oracle(model), {layer: list[Tensor]() for layer in layers}
     with evaluating(model), torch.no_grad(), track("features", count) as task:
-        for batch in batches:
-            pixels = batch.float() / 255 if batch.dtype == torch.uint8 else batch
+        for piece in (piece for batch in batches for piece in torch.split(batch, batch_for(batch, oracle.device))):
+            pixels = piece.float() / 255 if piece.dtype == torch.uint8 else piece
             _, outputs = oracle.forward(pixels.to(oracle.device), tuple(layers))
             for layer in layers:
                 found[layer].append(pooled(outputs[layer].float(), pool).cpu())
-            task.advance(len(batch))
+            task.advance(len(piece))
     return {layer: torch.cat(parts).contiguous() for layer, parts in found.items()}
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.problem_search import ProblemSearch
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.oracle import Meter, Oracle, required
@@ -18,8 +18,6 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.core.state import State
 
-LIMIT = 256
-"""Images of one pass."""
 WORTH = 200
 """Passes of single images that a search takes at least where a quicker copy of the model is made for it: tracing and
 comparing one takes as long as dozens of them."""
@@ -71,7 +69,7 @@ def find_end_points(
     with evaluating(model):
         worth = draws == 1 and len(batch) * sum(attack.cost(2)) >= WORTH
         quick = search_copy(model, batch.images[:2]) if worth else None
-        oracle = Oracle(model, limit=LIMIT, draws=draws, search_copy=quick, meter=meter)
+        oracle = Oracle(model, limit=batch_for(batch.images), draws=draws, search_copy=quick, meter=meter)
         clean = oracle.exact(batch.images) if attack.reads_clean else batch.images.new_empty(len(batch), 0)
         radius = torch.full((len(batch),), eps, dtype=batch.images.dtype, device=batch.images.device)
         problem = Problem(attack.ball(batch.images, radius, norm, rng), labels, False, clean, model.reject)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_point import LIMIT, find_end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -126,7 +126,7 @@ class _AdaptiveAttack:
         """Outputs of the defended model for images, in fresh passes."""
         self.guarded.reseed(_seed(self.seed, name, "look"))
         with evaluating(self.guarded):
-            oracle = Oracle(self.guarded, limit=LIMIT)
+            oracle = Oracle(self.guarded, limit=batch_for(images))
             answers = [oracle.exact(images) for _ in range(self.looks)]
         right = torch.stack([predict(z) == self.labels for z in answers]).sum(0)
         distance = self.ball.distance(images)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.end_point import LIMIT, find_end_points
+from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle, required
@@ -215,7 +215,7 @@ def transferability(
         DataError: no image is left.
     """
     members = members_of(model)
-    judges = [Oracle(m, limit=LIMIT) for m in (*members, model)]
+    judges = [Oracle(m, limit=batch_for(batch.images)) for m in (*members, model)]
     search = PGD(steps=50, step_size=0.2) if attack is None else attack
     labels = required(batch.labels)
     with evaluating(model):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.search_copy import search_copy
@@ -21,8 +21,6 @@ from unshaken.stress.engine.base import Stressor
 
 Render = Callable[[str, Tensor], Tensor]
 """Renders a sample, by its id, from viewpoints; see `unshaken.run.rows.Context`."""
-LIMIT = 500
-"""Images of one pass at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def searched(
 def accuracy_of(model: Classifier, images: Tensor, labels: Tensor | None) -> float:
     """The share of labelled images `[N, C, H, W]` that a model classifies correctly, for what is decided by it."""
     with evaluating(model):
-        found = Oracle(model, limit=LIMIT).exact(images).argmax(1)
+        found = Oracle(model, limit=batch_for(images)).exact(images).argmax(1)
     return float((found == required(labels)).double().mean())
 
 
@@ -83,7 +81,7 @@ def predicted(condition: Condition, model: Classifier, batch: Batch, examples: E
         examples: shown in the place of the images.
     """
     with evaluating(model):
-        oracle = Oracle(model, limit=LIMIT)
+        oracle = Oracle(model, limit=batch_for(batch.images))
         logits = oracle.exact(batch.images if examples is None else examples.images)
     each = oracle.meter.model_seconds / max(1, len(batch))
     if examples is None:
