@@ -19,9 +19,8 @@ ALLOWED_SKIPS = (
     "no CUDA device",
     "no MPS device",
     "this processor has no fast product of bytes",
-    "could not import 'ray'",
 )
-"""Reasons that hold in CI too: hardware that its machines have not got, and Ray, too heavy for the test tools."""
+"""Reasons that hold in CI too: hardware that its machines have not got."""
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
