@@ -168,7 +168,7 @@ def test_wrong_words_are_refused_before_anything_runs(options: Any, message: str
 
 def test_a_server_that_does_not_answer_is_known_before_the_run(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RunError, match=r"^track 'http://127\.0\.0\.1:9': "):
+    with pytest.raises(RunError, match=r"^track 'http://127\.0\.0\.1:9': no answer \(.+\): start the server"):
         unshaken.audit("demo", "demo", out=tmp_path / "run", track="http://127.0.0.1:9", **FEW)
     assert not (tmp_path / "run").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -88,5 +89,10 @@ class RunTracker:
 
 def _why(error: BaseException) -> str:
     """The reason of a failure in one line, without a password."""
+    first = error
+    while (cause := first.__cause__ or first.__context__) is not None:
+        first = cause
+    if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
+        return f"no answer ({first.strerror or type(first).__name__}): start the server, or correct the address"
     message = bare(" ".join(str(error).split()) or type(error).__name__)
     return message if len(message) <= 300 else message[:297] + "..."
