@@ -18,7 +18,7 @@ from unshaken.report.pages import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunConfig, RunDir, read_config
-from unshaken.run.tracking import Registration, RunTracker, Sink, metrics_of, sink_of
+from unshaken.run.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
 
 FILES = ("report.html", "report.md", "summary.json", "run.json", "harden.json", "curves.parquet", "junit.xml")
 """Files of a run directory that are kept with the run, those that it has; its rows and images stay where they are."""
@@ -144,7 +144,7 @@ def log_comparison(track: str | None, name: str, comparisons: Comparisons) -> No
             sink.log_files(Path(folder))
         sink.close("FINISHED")
     except sink.failures as error:
-        raise RunError(f"track {sink.address!r}: {' '.join(str(error).split())[:300]}") from None
+        raise RunError(f"track {sink.address!r}: {reason(error)}") from None
 
 
 def parameters_of(config: RunConfig) -> dict[str, str]:
@@ -162,7 +162,7 @@ def _answering(log: RunLog) -> RunLog:
     try:
         log.sink.check()
     except log.sink.failures as error:
-        raise RunError(f"track {log.sink.address!r}: {' '.join(str(error).split())[:300]}") from None
+        raise RunError(f"track {log.sink.address!r}: {reason(error)}") from None
     return log
 
 

@@ -1,8 +1,8 @@
 """Tracking services that a run may be logged to: MLflow, Weights & Biases, TensorBoard; each imported when used."""
 
 from unshaken.run.tracking.metrics import metrics_of
-from unshaken.run.tracking.sink import Registration, Sink, bare
+from unshaken.run.tracking.sink import Registration, Sink, bare, reason
 from unshaken.run.tracking.sinks import sink_of
 from unshaken.run.tracking.tracker import NAME, RunTracker
 
-__all__ = ["NAME", "Registration", "RunTracker", "Sink", "bare", "metrics_of", "sink_of"]
+__all__ = ["NAME", "Registration", "RunTracker", "Sink", "bare", "metrics_of", "reason", "sink_of"]

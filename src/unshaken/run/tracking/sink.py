@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,3 +119,14 @@ def bare(text: str) -> str:
     'https://host/path'
     """
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def reason(error: BaseException) -> str:
+    """The reason of a failure in one line, without a password."""
+    first = error
+    while (cause := first.__cause__ or first.__context__) is not None:
+        first = cause
+    if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
+        return f"no answer ({first.strerror or type(first).__name__}): start the server, or correct the address"
+    message = bare(" ".join(str(error).split()) or type(error).__name__)
+    return message if len(message) <= 300 else message[:297] + "..."

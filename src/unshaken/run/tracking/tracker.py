@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.run.store import RunDir
-from unshaken.run.tracking.sink import Sink, bare
+from unshaken.run.tracking.sink import Sink, reason
 
 NAME = "tracking.json"
 """Where a run directory keeps, for each address, which run it is there and how many epochs were logged."""
@@ -45,7 +44,7 @@ class RunTracker:
             self.place["run"] = self.sink.begin(name, self.place["run"], parameters)
         except self.sink.failures as error:
             lost = f"; delete {NAME} in {self.run} to begin another there" if self.place["run"] else ""
-            raise RunError(f"track {self.uri!r}: {_why(error)}{lost}") from None
+            raise RunError(f"track {self.uri!r}: {reason(error)}{lost}") from None
         self.keep()
 
     def consequence(self) -> str:
@@ -63,7 +62,7 @@ class RunTracker:
         except failures as error:
             now = time.monotonic()
             self.again = now + PATIENCE * (now - start)
-            why = str(error) if isinstance(error, RunError) else f"track {self.uri!r}: {_why(error)}"
+            why = str(error) if isinstance(error, RunError) else f"track {self.uri!r}: {reason(error)}"
             warnings.warn(f"{why}; {self.consequence()}", RuntimeWarning, stacklevel=3)
 
     def close(self, status: str) -> None:
@@ -85,14 +84,3 @@ class RunTracker:
         if not all(isinstance(p, dict) and all(isinstance(p.get(k), t) for k, t in shape.items()) for p in places):
             raise RunError(f"{self.run}: {NAME} is damaged (it does not say run and epochs of a place); delete it")
         return dict(found)
-
-
-def _why(error: BaseException) -> str:
-    """The reason of a failure in one line, without a password."""
-    first = error
-    while (cause := first.__cause__ or first.__context__) is not None:
-        first = cause
-    if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
-        return f"no answer ({first.strerror or type(first).__name__}): start the server, or correct the address"
-    message = bare(" ".join(str(error).split()) or type(error).__name__)
-    return message if len(message) <= 300 else message[:297] + "..."
