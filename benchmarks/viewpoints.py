@@ -17,6 +17,7 @@ network calls a table counts as wrong in natural views, too. About a minute an o
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -71,6 +72,14 @@ CLASSES = {
     "Printer": "printer",
 }
 """What a name in the catalogue begins with, and the class of ImageNet."""
+OTHER = ("railing", "bed", "net", "television cabinet", "brush", "paper", "tissue")
+"""Words of names that begin so and are something else: an iron bed is no iron."""
+OTHERS = re.compile(rf"\b({'|'.join(OTHER)})\b", re.IGNORECASE)
+
+
+def class_of(name: str) -> str | None:
+    """The class of ImageNet of a name in a catalogue."""
+    return next((c for k, c in CLASSES.items() if name == k or name.startswith(f"{k} ")), None)
 
 
 def unpack(catalogues: list[Path], folder: Path) -> int:
@@ -82,7 +91,7 @@ def unpack(catalogues: list[Path], folder: Path) -> int:
             lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
             for key, name in lines.items():
                 head, _, number = key.partition("#")
-                found = next((c for k, c in CLASSES.items() if name == k or name.startswith(f"{k} ")), None)
+                found = None if OTHERS.search(name) else class_of(name)
                 model = lines.get(f"model#{number}", "").lstrip("/")
                 if head != "name" or found is None or not model.endswith(".obj"):
                     continue
