@@ -101,3 +101,9 @@ def test_what_cannot_be_compared_is_refused(matched):
     empty = match_images(*zip(*[image([], 0)] * 2, strict=True), 1)
     with pytest.raises(ParameterError, match="no object of area 'all'"):
         resampled_map(empty)
+
+
+def test_no_more_than_all_is_lost():
+    drawn = np.random.default_rng(0).normal(0, 0.02, 200)
+    drop = shifted_map(Maps(0.3, 0.3 + drawn, 12), [Maps(0.01, np.abs(drawn), 12)]).relative_drop
+    assert drop.low < drop.value < drop.high == 1

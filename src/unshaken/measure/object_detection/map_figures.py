@@ -152,9 +152,10 @@ def shifted_map(
         value = of(np.array([clean.value]), values[:, None])[0]
         return _centred(float(value), of(clean.draws, draws), clean, level)
 
+    drop = figure(lambda x, moved: 1 - moved.mean(0) / np.maximum(x, 1e-12))
     return ShiftedMap(
         mean=map_figure(Maps(float(values.mean()), draws.mean(0), clean.images), level=level),
-        relative_drop=figure(lambda x, moved: 1 - moved.mean(0) / np.maximum(x, 1e-12)),
+        relative_drop=replace(drop, high=min(drop.high, 1.0)),  # no mAP is below 0
         effective_robustness=figure(lambda x, moved: moved.mean(0) - line(x)),
     )
 
