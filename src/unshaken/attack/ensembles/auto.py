@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
@@ -142,7 +143,7 @@ def _shortened(phases: Sequence[Phase], allowed: float, classes: int) -> tuple[i
     """
     for place, phase in enumerate(phases):
         length, asked = _length(phase), int(getattr(phase.search, _length(phase)))
-        if count := bisect_right(range(1, asked + 1), allowed, key=lambda n, p=phase: _cost(p, n, classes)):
+        if count := bisect_right(range(1, asked + 1), allowed, key=partial(_cost, phase, classes=classes)):
             search = phase.search.model_copy(update={length: count})
             why = f"shortened to {count} of {asked} {length}: the budget pays for no more"
             return place, replace(phase, search=search, why=why)
