@@ -53,7 +53,14 @@ def create_app(
         hosts: names that a request may call the server by; None for any.
         read_only: refuse every act, but for a log-in.
     """
-    app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_opened(parts))
+    app = FastAPI(
+        title="unshaken",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the request names
+        lifespan=_opened(parts),
+    )
     app.state.access = Access(readers, local)
     app.state.places = tuple(place for part in parts for place in part.nav)
     app.state.programs = tuple(beginning for part in parts for beginning in part.programs)

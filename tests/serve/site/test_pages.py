@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -123,6 +124,31 @@ def test_a_server_looks_for_new_runs_as_long_as_it_runs(open_at, folder, tmp_pat
         while not site.index.last.found:
             assert time.monotonic() < end
             time.sleep(0.01)
+
+
+def test_a_look_that_fails_is_not_the_last_one(open_at, folder, monkeypatch, caplog):
+    looks = []
+
+    def fail(index):
+        looks.append(index)
+        raise ValueError("of no kind that was foreseen")
+
+    site = open_at(folder)
+    monkeypatch.setattr("unshaken.serve.site.index.RunIndex.refresh", fail)
+    with TestClient(create_app([site_part(site, every=0.01)], readers=site.store, local="ann")):
+        end = time.monotonic() + 20
+        while len(looks) < 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert "could not be looked at" in caplog.text
+
+
+def test_a_summary_whose_condition_is_no_text_is_no_failure(open_client, folder, tmp_path):
+    shutil.copytree(folder / "a", tmp_path / "runs" / "a")
+    summary = tmp_path / "runs" / "a" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "conditions": [{"condition": ["fog-3"]}]}))
+    ann = open_client(tmp_path / "runs")
+    assert "fog-3" in ann.get(f"/runs/{runs_of(ann.site)['a'].id}")
 
 
 WRONG = {

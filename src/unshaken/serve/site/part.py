@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
@@ -20,6 +21,7 @@ from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
 from unshaken.serve.site.state import Site
 
+log = logging.getLogger(__name__)
 EVERY = 30.0
 """Seconds between two looks at the directories."""
 
@@ -86,8 +88,12 @@ def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
     took = 0.0
     while not ended.wait(max(every, 10 * took) if took else 0):
         began = time.monotonic()
-        with suppress(UnshakenError):  # of a database that fails now and may answer later; pages say so meanwhile
+        try:
             index.refresh()
+        except UnshakenError:  # of a database that fails now and may answer later; pages say so meanwhile
+            pass
+        except Exception:  # whatever it is, the next look may succeed
+            log.exception("the folders could not be looked at")
         took = time.monotonic() - began
 
 

@@ -125,7 +125,9 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     run = here.opened.run
     summary = run.read_json("summary.json") if run.exists("summary.json") else {}
     rows = summary.get("conditions") if isinstance(summary, dict) else None
-    found = {row["condition"]: row for row in rows or () if isinstance(row, dict) and "condition" in row}
+    found = {
+        row["condition"]: row for row in rows or () if isinstance(row, dict) and isinstance(row.get("condition"), str)
+    }
     found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
     return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
 
