@@ -49,7 +49,9 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[str], None]) -
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+    # The application itself reads the headers of a proxy, once it has noted where the connection comes from.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+    server = uvicorn.Server(config)
     with listening:
         ready(address)  # the socket listens already: a browser that opens now waits for the first answer
         with _ended_by_signals(server):

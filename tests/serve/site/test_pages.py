@@ -143,10 +143,11 @@ def test_a_look_that_fails_is_not_the_last_one(open_at, folder, monkeypatch, cap
     assert "could not be looked at" in caplog.text
 
 
-def test_a_summary_whose_condition_is_no_text_is_no_failure(open_client, folder, tmp_path):
+@pytest.mark.parametrize("conditions", [[{"condition": ["fog-3"]}], [1], 5, "fog-3"])
+def test_a_summary_of_other_conditions_is_no_failure(open_client, folder, tmp_path, conditions):
     shutil.copytree(folder / "a", tmp_path / "runs" / "a")
     summary = tmp_path / "runs" / "a" / "summary.json"
-    summary.write_text(json.dumps({**json.loads(summary.read_text()), "conditions": [{"condition": ["fog-3"]}]}))
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "conditions": conditions}))
     ann = open_client(tmp_path / "runs")
     assert "fog-3" in ann.get(f"/runs/{runs_of(ann.site)['a'].id}")
 

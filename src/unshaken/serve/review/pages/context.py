@@ -54,7 +54,7 @@ class Application:
 
         Args:
             key: its name, or the number of a run and its name, as in an address.
-            reader: who reads it, who becomes one of the readers of a run's store.
+            reader: who reads it, who becomes one of the readers of the store.
 
         Raises:
             ParameterError: there is none.
@@ -65,7 +65,7 @@ class Application:
             if self.store_of_run is None:
                 raise ParameterError("this server has no reviews of runs")
             store = self.store_of_run(parse_whole(run, least=1, most=2**31 - 1))
-            store.ensure_reader(reader)
+        store.ensure_reader(reader)
         return store, store.review(name)
 
     def pictures(self, key: str, review: Review) -> Pictures:
