@@ -78,6 +78,10 @@ class RunIndex:
         """A transaction that reads."""
         return self._database.reading()
 
+    def writing(self) -> Any:
+        """A transaction that is committed whole at the end, or not at all."""
+        return self._database.writing()
+
     def mine(self) -> sa.ColumnElement[bool]:
         """The condition under which a row of `run` belongs to these folders."""
         return t.run.c.root.in_(self.roots)

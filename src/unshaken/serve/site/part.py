@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,6 +18,7 @@ from unshaken.serve.part import Part
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.job_records import JobRecords
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
 from unshaken.serve.site.state import Site
@@ -46,7 +48,8 @@ def open_site(
     with ExitStack() as stack:
         store = stack.enter_context(ReviewStore.open(url))
         index = stack.enter_context(RunIndex(url, directories))
-        started = None if read_only else Jobs(_folder_of(directories))
+        folder = _folder_of(directories)
+        started = None if read_only else Jobs(folder, records=JobRecords(index, os.path.abspath(folder)))
         if started is not None:
             stack.callback(started.close)
         yield Site(index, store, started, tuple(allow))

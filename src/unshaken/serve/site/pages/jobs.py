@@ -81,7 +81,10 @@ def state(job: InJob, session: Reader) -> dict[str, Any]:
 @router.post("/{id}/cancel")
 def cancel(job: InJob, jobs: InJobs, sent: Sent) -> Response:
     """End a job."""
-    jobs.cancel(job)
+    try:
+        jobs.cancel(job)
+    except ParameterError as error:
+        raise HTTPException(409, f"{error}.") from None
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
