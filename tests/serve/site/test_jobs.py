@@ -63,10 +63,20 @@ def test_a_form_becomes_the_arguments_of_a_command():
     assert arguments_of(audit, SPECS)[1][-1] == "--plan=quick"
     certify = {**ATTACK, "verb": "certify", "method": "smoothing", "radius": "0.5", "p-n": "100"}
     assert arguments_of(certify, SPECS)[1][-2:] == ["--method=smoothing:n=100", "--radius=0.5"]
+    harden = {**ATTACK, "verb": "harden", "method": "at", "model": "small-cnn", "epochs": "2", "eps": "1"}
+    title, arguments = arguments_of(harden, SPECS)
+    assert title == "harden at: small-cnn on demo"
+    assert arguments[:2] == ["harden", "--model=small-cnn"]
+    assert arguments[-2:] == ["--recipe=at", "--epochs=2"]
 
 
 REFUSED = {
-    "verb": {"verb": "harden"},
+    "verb": {"verb": "repair"},
+    "recipe that needs a file": {"verb": "harden", "method": "distillation"},
+    "defence that trains nothing": {"verb": "harden", "method": "crossmax"},
+    "epochs": {"verb": "harden", "method": "at", "epochs": "0"},
+    "epochs in words": {"verb": "harden", "method": "at", "epochs": "1;id"},
+    "architecture of an attack": {"model": "small-cnn"},
     "no verb": {"verb": ""},
     "model that is not allowed": {"model": "py:evil.py:make"},
     "model as an option": {"model": "--out=/etc"},
@@ -94,7 +104,7 @@ def test_what_was_not_offered_is_refused(name):
         arguments_of({**ATTACK, **REFUSED[name]}, SPECS)
 
 
-@pytest.mark.parametrize("verb", [Verb.ATTACK, Verb.CERTIFY])
+@pytest.mark.parametrize("verb", [Verb.ATTACK, Verb.CERTIFY, Verb.HARDEN])
 def test_no_form_offers_free_text_and_one_sent_as_it_was_given_changes_nothing(verb):
     methods = methods_of(verb)
     assert len(methods) > 5
@@ -323,3 +333,13 @@ def test_the_pages_show_how_an_interrupted_job_goes_on(open_at, folder):
 def test_forms_of_what_is_not_known_say_so(ann):
     ann.get("/jobs/new?verb=attack&method=nothing", 400)
     assert "Plan" in ann.get("/jobs/new?verb=delete")
+
+
+def test_a_training_is_started_from_its_form(ann):
+    ann.site.jobs.command = python("pass")
+    form = ann.get("/jobs/new?verb=harden&method=trades")
+    assert "<option>small-cnn</option>" in form
+    assert 'name="epochs"' in form
+    assert 'name="radius"' not in form
+    sent = {"verb": "harden", "method": "trades", "model": "small-cnn", "data": "demo", "limit": "50", "epochs": "1"}
+    assert "--recipe=trades --epochs=1" in ann.post("/jobs", form, **sent)
