@@ -21,9 +21,9 @@ from unshaken.run import RunDir, read_config
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import CLEAN
 from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
+from unshaken.serve.lazy_cache import LazyCache
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
-from unshaken.serve.site.lazy_cache import LazyCache
 
 TABLES = ("certificates", "scores", "labels")
 """Tables beside the outcomes in which a sample is looked up."""
