@@ -8,7 +8,7 @@ from unshaken.cli.listen import listen, split_names
 from unshaken.cli.options import review as common
 from unshaken.cli.options import score as endpoint
 from unshaken.cli.options import serve as opt
-from unshaken.cli.options.shared import Download
+from unshaken.cli.options.shared import AllowCode, Download
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 
@@ -38,6 +38,7 @@ def serve(
     device: endpoint.Device = "auto",
     refusal_log: endpoint.RefusalLog = None,
     download: Download = False,
+    allow_code: AllowCode = None,
 ) -> int:
     """Serve the runs in DIR to people, until Ctrl-C: list, compare, look at samples, start new runs.
 

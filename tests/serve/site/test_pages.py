@@ -193,8 +193,9 @@ def test_a_wrong_address_is_refused(ann, name):
 def test_hostile_runs_are_shown_as_text_and_reach_nothing(open_client, folder, tmp_path):
     (tmp_path / "secret.html").write_text("the secret")
     runs = tmp_path / "runs"
-    evil = runs / "<script>alert(1)<" / "script>"
-    write_report(write_run(evil, plan=PLAN, model_name="<script>x</script>", data="py:evil.py:make", model="py:x.py:y"))
+    evil, code = runs / "<script>alert(1)<" / "script>", tmp_path / "evil.py"
+    code.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'was run')!r}).touch()")
+    write_report(write_run(evil, plan=PLAN, model_name="<script>x</script>", data=f"py:{code}:make", model="py:x.py:y"))
     (evil / "report.html").unlink()
     os.symlink(tmp_path / "secret.html", evil / "report.html")
     other = write_run(runs / "rows of another", plan=PLAN, seed=3)
@@ -230,7 +231,8 @@ def test_hostile_runs_are_shown_as_text_and_reach_nothing(open_client, folder, t
     assert "not in the listed folders" in ann.get(f"/runs/{runs_of(ann.site)['beside'].id}/report")
     assert "is a copy of" in ann.get(f"/runs/{runs_of(ann.site)['rows of another'].id}/report")
     placeholder = ann.client.get(f"/runs/{runs_of(ann.site)[hostile].id}/samples/20/image.img")
-    assert placeholder.status_code == 404  # the code that its record names was not run
+    assert placeholder.status_code == 404
+    assert not (tmp_path / "was run").exists()
 
 
 def test_class_names_are_escaped_everywhere(ann):
