@@ -81,6 +81,34 @@ def test_the_action_summarises_a_report_that_is_there(action, run, tmp_path):
     assert summary.read_text() == "# Report\n"
 
 
+GH = f"""#!{sys.executable}
+import json, os, sys
+with open(os.environ["CALLS"], "a") as file:
+    print(json.dumps(sys.argv[1:]), file=file)
+if "--jq" in sys.argv:
+    print(os.environ["FOUND"], end="")
+"""
+
+
+@pytest.mark.parametrize("found", ["", "7\n", "7\n8\n"])
+def test_the_action_replaces_its_own_comment_and_no_other(action, run, tmp_path, found):
+    (tmp_path / "bin" / "gh").write_text(GH)
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    (tmp_path / "runs" / "a b").mkdir(parents=True)
+    (tmp_path / "runs" / "a b" / "report.md").write_text("é" * 40_000)
+    values = {"OUT": "runs/a b", "RUNNER_TEMP": str(tmp_path), "NUMBER": "3", "REPOSITORY": "o/r", "FOUND": found}
+    script = step(action, "Comment")["run"]
+    assert run(["bash", "-eo", "pipefail", "-c"], script, CALLS=str(tmp_path / "calls"), **values)[0] == 0
+    look, write = map(json.loads, (tmp_path / "calls").read_text().splitlines())
+    assert look[:3] == ["api", "--paginate", "repos/o/r/issues/3/comments"]
+    assert 'select(.user.type == "Bot" and (.body | startswith(env.MARK)))' in look[-1]
+    to = ["PATCH", "repos/o/r/issues/comments/7"] if found else ["POST", "repos/o/r/issues/3/comments"]
+    assert write[2:] == ["--method", *to, "-F", f"body=@{tmp_path}/comment.md"]
+    body = (tmp_path / "comment.md").read_text("utf-8")
+    assert body.startswith("<!-- unshaken: runs/a-b -->\né")
+    assert 30_000 <= len(body) < 30_100
+
+
 def test_the_template_of_gitlab_gives_every_variable_as_one_word(run):
     job = yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text())[".unshaken"]
     values = {f"UNSHAKEN_{name}": value for name, value in VALUES.items()}

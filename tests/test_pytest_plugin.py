@@ -45,6 +45,40 @@ def test_a_gate_decides_a_test(pytester: pytest.Pytester) -> None:
     assert 'name="unshaken: clean.accuracy &gt;= 0.1"' in (pytester.path / "junit.xml").read_text()
 
 
+SAME_NAMES = """
+import pytest
+from pathlib import Path
+
+def audit(model, data, *, plan, out, gates, **options):
+    assert not (Path(out) / "run.json").exists()
+    Path(out).mkdir(parents=True, exist_ok=True)
+    (Path(out) / "run.json").write_text(str(options))
+    return type("Done", (), {"gates": [], "run": out})
+
+@pytest.mark.parametrize("data", ["a/photos", "b/photos", "x" * 200 + "1", "x" * 200 + "2"])
+def test_it(assert_robust, data, monkeypatch):
+    monkeypatch.setattr("unshaken.api.audit", audit)
+    assert_robust("demo", data, gate="clean.accuracy >= 0")
+"""
+
+
+def test_no_two_tests_and_no_two_sessions_share_a_directory(pytester: pytest.Pytester) -> None:
+    for folder in ("one", "two"):
+        (pytester.mkdir(folder) / "test_same.py").write_text(SAME_NAMES)
+    options = (
+        "-p",
+        "unshaken.pytest_plugin",
+        "--robust-out",
+        "runs",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+    )
+    for session in (1, 2):
+        pytester.runpytest_inprocess(*options).assert_outcomes(passed=8)
+        assert len(list((pytester.path / "runs").iterdir())) == 8 * session
+
+
 def test_no_gate_is_refused(tmp_path) -> None:
     with pytest.raises(ParameterError, match="gate is empty"):
         plain("demo", "demo", gate=(), out=tmp_path / "run")

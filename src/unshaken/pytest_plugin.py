@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,8 @@ def assert_robust(request: pytest.FixtureRequest) -> Callable[..., Audit]:
         calls += 1
         if "out" not in options:
             base = request.getfixturevalue("tmp_path") if place is None else Path(place)
-            options["out"] = base / f"{_file_name(request.node.nodeid)}{f'-{calls}' if calls > 1 else ''}"
+            out = base / f"{_file_name(request.node.nodeid)}{f'-{calls}' if calls > 1 else ''}"
+            options["out"] = out if options.get("resume") else _free(out)
         done = assert_gates(model, data, **options)
         request.node.user_properties.extend((f"unshaken: {g.text}", g.value) for g in done.gates)
         return done
@@ -49,6 +51,21 @@ def assert_robust(request: pytest.FixtureRequest) -> Callable[..., Audit]:
 
 
 def _file_name(test: str) -> str:
-    """A test's id as a name of a folder."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in test.rpartition("/")[2])
-    return plain[-100:].strip("-.") or "test"
+    """A test's id as a name of a folder; where two ids could have the same, with a digest.
+
+    >>> _file_name("tests/test_net.py::test_fog"), _file_name("test_net.py::test_fog[a/b]")
+    ('tests-test_net.py--test_fog', 'test_net.py--test_fog-a-b-4d4b0a21')
+    """
+    usual = test.replace("/", "-").replace("::", "--")
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in usual)[-100:].strip("-.")
+    digest = hashlib.blake2b(test.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
+    return plain if plain == usual else f"{plain}-{digest}"
+
+
+def _free(place: Path) -> Path:
+    """The folder, or the first of `NAME.2`, `NAME.3`, ... that an earlier session has not filled."""
+    found, number = place, 1
+    while found.is_dir() and any(found.iterdir()):
+        number += 1
+        found = place.with_name(f"{place.name}.{number}")
+    return found

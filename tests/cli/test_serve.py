@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from unshaken.cli import main
+from unshaken.serve.review.store import ReviewStore
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_readers_log_in_with_the_tokens_that_are_printed_once(call, served, caps
     assert "token" not in capsys.readouterr().out
 
 
+def test_a_reader_without_a_token_gets_one(call, served, tmp_path, capsys):
+    with ReviewStore.open(tmp_path / "x.db") as store:
+        store.ensure_reader("ann")  # as the import of verdicts leaves one
+    assert call("--readers", "ann") == 0
+    token = re.findall(r"token of ann, shown only now: (\S+)", capsys.readouterr().out)[0]
+    assert served[0][0].post("/log-in", data={"token": token, "next": "/runs"}).url.path == "/runs"
+    assert call("--readers", "ann") == 0
+    assert "shown only now" not in capsys.readouterr().out
+
+
 def test_others_must_not_reach_it_without_tokens(call, served, capsys):
     assert call("--host", "0.0.0.0") == 2
     assert "so readers need tokens: name them by --readers" in capsys.readouterr().err
@@ -67,3 +78,30 @@ def test_read_only_takes_no_act(call, served):
 def test_a_database_of_no_kind_is_refused(served, tmp_path, capsys, db):
     assert main(["serve", str(tmp_path), "--db", db]) == 2
     assert "no address of a store" in capsys.readouterr().err
+
+
+def test_a_proxy_names_the_readers(call, served, monkeypatch, capsys):
+    assert call("--host", "0.0.0.0", "--user-header", "X-Forwarded-User", "--trusted-proxy", "10.0.0.5") == 0
+    app = served[0][0].app
+    believed, forged = (TestClient(app, client=(host, 1)) for host in ("10.0.0.5", "10.0.0.6"))
+    sent = {"x-forwarded-user": "ann"}
+    assert believed.get("/runs", headers=sent).url.path == "/runs"
+    assert forged.get("/runs", headers=sent).url.path == "/log-in"
+    assert "token" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--user-header", "X-Forwarded-User"], "by --trusted-proxy ADDRESS"),
+        (["--user-header", "Cookie", "--trusted-proxy", "10.0.0.5"], "no header that only a proxy sets"),
+        (["--trusted-proxy", "proxy.example"], "is no address"),
+        (["--audit-log", "/nowhere/x.log"], "cannot be written"),
+    ],
+)
+def test_a_proxy_that_cannot_be_believed_is_refused(call, served, capsys, options, why):
+    assert call(*options) == 2
+    message = capsys.readouterr().err
+    assert why in message
+    assert message.count("\n") == 1
+    assert served == []

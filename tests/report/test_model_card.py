@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -55,6 +58,34 @@ def test_a_card_that_is_there_keeps_all_else(run):
     assert again.count(BEGIN) == again.count(END) == 1
     assert "Other text." in again
     assert again.endswith("The end.\n")
+
+
+def test_models_and_languages_of_the_card_stay(run):
+    mine, other = ({"name": name, "results": [], "extra": name} for name in ("Camera", "Other"))
+    old = f"---\nlanguage: no\npublic: true\nmodel-index: {json.dumps([mine, other])}\n---\n"
+    card = model_card(run.run, card=old)
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert (front["language"], front["public"]) == ("no", True)
+    assert [(one["name"], one["extra"], bool(one["results"])) for one in front["model-index"]] == [
+        ("Camera", "Camera", True), ("Other", "Other", False)
+    ]  # fmt: skip
+    again = yaml.safe_load(model_card(run.run, card=card, name="Other").split("---\n")[1])["model-index"]
+    assert [len(one["results"]) for one in again] == [3, 3]
+    third = yaml.safe_load(model_card(run.run, card=card, name="Third").split("---\n")[1])["model-index"]
+    assert [one["name"] for one in third] == ["Camera", "Other", "Third"]
+
+
+@pytest.mark.parametrize("index", ["5", "[1]", "[{name: x, results: 5}]", "[{name: x, results: [1, {source: y}]}]"])
+def test_a_model_index_of_another_form_is_no_failure(run, index):
+    assert BEGIN in model_card(run.run, card=f"---\nmodel-index: {index}\n---\n")
+
+
+def test_a_run_that_is_not_finished_gives_no_card(run, tmp_path):
+    copy = shutil.copytree(run.run.root, tmp_path / "run")
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps({**summary, "complete": False}))
+    with pytest.raises(RunError, match="not finished"):
+        model_card(RunDir(copy))
 
 
 def test_the_section_is_a_table_with_intervals(run):

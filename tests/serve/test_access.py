@@ -133,6 +133,32 @@ def test_every_answer_has_the_security_headers(ann, path):
     assert headers["referrer-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://localhost.evil.example", "https://evil.example"])
+def test_a_form_of_another_or_of_no_origin_is_refused(ann, origin):
+    answer = ann.client.post("/reviews/night/undo", data={"form": "x"}, headers={"origin": origin})
+    assert answer.status_code == 403
+    assert "another site" in answer.text
+    nobody = ann.client.post("/reviews/night/undo", data={"form": "x"}, headers={"origin": "null", "host": ""})
+    assert "another site" in nobody.text
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(("mode", "dest"), [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe")])
+def test_the_page_of_another_site_loads_nothing_from_here(ann, site, mode, dest):
+    path = "/reviews/night/export/csv"
+    sent = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    assert ann.client.get(path, headers=sent).status_code == 403
+    link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert ann.client.get(path, headers=link).status_code == 200
+    own = {**sent, "sec-fetch-site": "same-origin"}
+    assert ann.client.get(path, headers=own).status_code == 200
+
+
+def test_no_answer_leads_to_the_host_that_a_request_names(open_client):
+    answer = open_client(hosts=None).get("/reviews/", headers={"host": "evil.example"}, follow_redirects=False)
+    assert "evil" not in answer.headers.get("location", "")
+
+
 def test_the_policy_allows_no_inline_script():
     assert "script-src 'self';" in POLICY
     assert "unsafe-eval" not in POLICY

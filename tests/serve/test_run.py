@@ -31,14 +31,15 @@ def _written(path: Path, text: str) -> Path:
     return path / "new"
 
 
-def test_an_application_is_served_until_it_is_interrupted(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_application_is_served_until_it_is_ended_and_what_follows_is_done(tmp_path, number):
     with process(_serve, tmp_path, "address") as child:
         while not (tmp_path / "address").exists():
             child.join(0.02)
             assert child.is_alive()
         with urllib.request.urlopen((tmp_path / "address").read_text()) as answer:
             assert answer.read() == b"here"
-        os.kill(child.pid, signal.SIGINT)
+        os.kill(child.pid, number)
         child.join(20)
         assert child.exitcode == 0
     assert (tmp_path / "ended").read_text() == "well"

@@ -26,7 +26,9 @@ def card(
     name: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Name of the model in the card. Default: that of the run.", show_default=False
+            metavar="TEXT",
+            help="Name of the model in the card. Default: that of the card, else of the run.",
+            show_default=False,
         ),
     ] = None,
 ) -> int:
@@ -39,15 +41,18 @@ def card(
         for line in model_card(RunDir(directory), name=name).splitlines():
             print_line(line)
         return 0
-    place = Path(into)
+    place = Path(into).resolve()
+    part = place.with_name(f"{place.name}.part")
     try:
         old = place.read_text(encoding="utf-8") if place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
     new = model_card(RunDir(directory), card=old, name=name)
     try:
-        place.write_text(new, encoding="utf-8")
+        part.write_text(new, encoding="utf-8")
+        part.replace(place)  # what was there stays whole, whatever happens meanwhile
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise ParameterError(f"--into {into!r} cannot be written ({error.strerror or error})") from None
     print_line(f"card: {into}")
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unshaken.cli.label_review import open_store
 from unshaken.cli.options import review as opt
-from unshaken.cli.options.shared import Json, Run
+from unshaken.cli.options.shared import AllowCode, Json, Run
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
@@ -28,6 +28,7 @@ def export(
     version: opt.Version = None,
     db: opt.Database = None,
     name: opt.Name = "review",
+    allow_code: AllowCode = None,
 ) -> int:
     """Write the labels of a review to a file: for spreadsheets, cleanlab, Label Studio, FiftyOne, or `?labels=FILE`."""
     from unshaken.serve.review.exchange import export_review

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unshaken.cli.listen import listen, split_names
 from unshaken.cli.options import review as opt
-from unshaken.cli.options.shared import Download, Run
+from unshaken.cli.options.shared import AllowCode, Download, Run
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
@@ -29,6 +29,7 @@ def review(
     port: opt.Port = 8765,
     browser: opt.Browser = False,
     download: Download = False,
+    allow_code: AllowCode = None,
 ) -> int:
     """Serve the review of labels in DIR to people, until Ctrl-C: find, then review, then estimate and export.
 

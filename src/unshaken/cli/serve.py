@@ -8,7 +8,7 @@ from unshaken.cli.listen import listen, split_names
 from unshaken.cli.options import review as common
 from unshaken.cli.options import score as endpoint
 from unshaken.cli.options import serve as opt
-from unshaken.cli.options.shared import Download
+from unshaken.cli.options.shared import AllowCode, Download
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 
@@ -22,6 +22,9 @@ def serve(
     port: common.Port = 8765,
     read_only: opt.ReadOnly = False,
     allow: opt.Allow = None,
+    user_header: opt.UserHeader = None,
+    trusted_proxy: opt.TrustedProxy = None,
+    audit_log: opt.AuditLog = None,
     browser: common.Browser = False,
     score: endpoint.Score = None,
     detectors: endpoint.Detectors = None,
@@ -35,16 +38,21 @@ def serve(
     device: endpoint.Device = "auto",
     refusal_log: endpoint.RefusalLog = None,
     download: Download = False,
+    allow_code: AllowCode = None,
 ) -> int:
     """Serve the runs in DIR to people, until Ctrl-C: list, compare, look at samples, start new runs.
 
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
-    from unshaken.serve.refusals import log_to
+    from unshaken.serve import acts, refusals
+    from unshaken.serve.proxy import Proxy
     from unshaken.serve.site.part import open_site, site_parts
 
+    proxy = Proxy.parse(trusted_proxy or (), user_header)
     if refusal_log is not None:
-        log_to(refusal_log)
+        refusals.log_to(refusal_log)
+    if audit_log is not None:
+        refusals.log_to(audit_log, acts.log, refusals.log)
     more = []
     if score is not None:
         from unshaken.serve.score.limits import Limits
@@ -71,5 +79,6 @@ def serve(
             started=lambda address: f"runs in {', '.join(site.index.roots)}: {address}  (Ctrl-C ends)",
             browser=browser,
             read_only=read_only,
+            proxy=proxy,
         )
     return 0

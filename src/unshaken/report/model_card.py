@@ -17,6 +17,17 @@ BEGIN, END = "<!-- unshaken: begin -->", "<!-- unshaken: end -->"
 SOURCE = "unshaken"
 """The source of results in `model-index`; results of other sources stay."""
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `language: no` as a text, which YAML 1.1 takes for `false`: cards are read by YAML 1.2 elsewhere."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in found if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 _TASKS = {
     "classification": "image-classification",
     "segmentation": "image-segmentation",
@@ -30,20 +41,23 @@ def model_card(run: RunDir, *, card: str = "", name: str | None = None) -> str:
     Args:
         run: its directory, with its summary.
         card: the card that is there, YAML front matter and Markdown; empty for none.
-        name: of the model in `model-index`; None for the name in the run.
+        name: of the model in `model-index`; None for the name that the card has there, or the run's.
 
     Returns:
         The card with the results of this run in the place of those of an earlier one; everything else stays.
 
     Raises:
-        RunError: there is no finished run.
+        RunError: there is no run, or it is not finished.
         ParameterError: the card's front matter is no table in YAML.
     """
     if not run.exists(NAME):
         raise RunError(f"{run}: no {NAME}; make it with 'unshaken report {run}'")
     config, summary = read_config(run), run.read_json(NAME)
+    if not summary.get("complete", True):
+        raise RunError(f"{run}: the run is not finished, so that its figures may change: finish it with --resume first")
     front, body = _parts(card)
-    front["model-index"] = _index(front.get("model-index"), name or config.model_name, list(results(config, summary)))
+    index = _index(front.get("model-index"), name, config.model_name, list(results(config, summary)))
+    front["model-index"] = index
     front.setdefault("tags", [])
     if isinstance(front["tags"], list) and "robustness" not in front["tags"]:
         front["tags"] = [*front["tags"], "robustness"]
@@ -123,7 +137,7 @@ def _parts(card: str) -> tuple[dict[str, Any], str]:
     if found is None:
         return {}, card
     try:
-        front = yaml.safe_load(found[1]) or {}
+        front = yaml.load(found[1], _Loader) or {}
     except yaml.YAMLError as error:
         raise ParameterError(f"the card's front matter is no YAML ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(front, dict):
@@ -131,15 +145,31 @@ def _parts(card: str) -> tuple[dict[str, Any], str]:
     return front, card[found.end() :]
 
 
-def _index(old: Any, name: str, new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`model-index` with the results of this package replaced."""
-    first: Any = old[0] if isinstance(old, list) and old else {}
-    kept = [
-        r
-        for r in (first.get("results") or [] if isinstance(first, Mapping) else [])
-        if not str((r.get("source") or {}).get("name", "")).startswith(SOURCE)
-    ]
-    return [{"name": name, "results": [*kept, *new]}]
+def _index(old: Any, name: str | None, otherwise: str, new: list[dict[str, Any]]) -> list[Any]:
+    """`model-index` with the results of this package replaced in the entry of a model; other entries stay.
+
+    Args:
+        old: as it is in the card.
+        name: of the model; None for the first entry.
+        otherwise: its name where the card has none.
+        new: results.
+    """
+    entries = list(old) if isinstance(old, list) else []
+    named = [k for k, one in enumerate(entries) if isinstance(one, Mapping) and name in (None, one.get("name"))]
+    only = [0] if len(entries) == 1 and isinstance(entries[0], Mapping) else []  # `name` gives it another name
+    if not (place := named or only):
+        return [*entries, {"name": name or otherwise, "results": new}]
+    entry = entries[place[0]]
+    listed = entry.get("results")
+    kept = [one for one in listed if not _is_own(one)] if isinstance(listed, list) else []
+    entries[place[0]] = {**entry, "name": name or entry.get("name") or otherwise, "results": [*kept, *new]}
+    return entries
+
+
+def _is_own(result: Any) -> bool:
+    """Whether a result of `model-index` is one that this package has written."""
+    source = result.get("source") if isinstance(result, Mapping) else None
+    return isinstance(source, Mapping) and str(source.get("name", "")).startswith(SOURCE)
 
 
 def _with_section(body: str, text: str) -> str:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from unshaken.serve.attempts import Attempts
 from unshaken.serve.guard import comes_from_another_site
+from unshaken.serve.proxy import Proxy
 
 COOKIE = "unshaken_reader"
 LONGEST_TOKEN = 200
@@ -41,12 +42,14 @@ class Session:
         form_token: what every form of this reader carries, so that no other site can send one.
         local: there is no log-in, and so no log-out.
         places: where the reader may go, (text, address), for the navigation.
+        by_proxy: a proxy has the log-in, and so the log-out.
     """
 
     reader: str
     form_token: str
     local: bool
     places: tuple[tuple[str, str], ...] = ()
+    by_proxy: bool = False
 
 
 class Access:
@@ -55,10 +58,11 @@ class Access:
     Args:
         readers: by token, in a cookie that a log-in sets; None where nobody can log in.
         local: the name of the only reader where there is no log-in, for the loopback address; None for log-in.
+        proxy: whose word is taken for the reader's name; None for nobody's.
     """
 
-    def __init__(self, readers: Readers | None, local: str | None = None) -> None:
-        self.readers, self.local = readers, local
+    def __init__(self, readers: Readers | None, local: str | None = None, proxy: Proxy | None = None) -> None:
+        self.readers, self.local, self.proxy = readers, local, proxy
         self._secret = secrets.token_bytes(32)
         self._attempts = Attempts()
 
@@ -67,10 +71,14 @@ class Access:
 
         Raises:
             NotLoggedIn: it has no cookie, or one of nobody.
+            HTTPException: 403, a proxy names the reader by what is no name.
         """
         places: tuple[tuple[str, str], ...] = request.app.state.places
         if self.local is not None:
             return Session(self.local, _sign(self._secret), True, places)
+        named = self._named(request)
+        if named is not None:
+            return Session(named, _sign(self._secret + named.encode()), False, places, by_proxy=True)
         token = request.cookies.get(COOKIE, "")
         reader = self._reader_of(token)
         if reader is None:
@@ -78,16 +86,17 @@ class Access:
         return Session(reader, _sign(token.encode()), False, places)
 
     def caller(self, request: Request) -> str:
-        """The name of whoever calls as a program: by a bearer token, or the only reader; cookies are not read.
+        """The name of whoever calls as a program: by a proxy, a bearer token, or the only reader; cookies are not read.
 
         Raises:
             HTTPException: 401, without a token of somebody; 403, from the page of another site, where no token is
-                needed; 429, after too many wrong tokens from one address.
+                needed, or a proxy sends no name; 429, after too many wrong tokens from one address.
         """
-        if self.local is not None:
-            if comes_from_another_site(request.headers):
+        named = self.local if self.local is not None else self._named(request)
+        if named is not None:
+            if comes_from_another_site(request.headers):  # a browser has been let in, not this page
                 raise HTTPException(403, "The request was sent from the page of another site.")
-            return self.local
+            return named
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         reader = self._reader_of(token.strip()) if kind.lower() == "bearer" else None
         if reader is not None:
@@ -119,6 +128,9 @@ class Access:
         if wait:
             headers = {"retry-after": str(int(wait) + 1)}
             raise HTTPException(429, f"Too many attempts to log in: try again in {int(wait) + 1} seconds.", headers)
+
+    def _named(self, request: Request) -> str | None:
+        return None if self.proxy is None else self.proxy.reader_of(request)
 
     def _reader_of(self, token: str) -> str | None:
         if self.readers is None or not (0 < len(token) <= LONGEST_TOKEN and token.isascii()):

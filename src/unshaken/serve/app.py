@@ -15,11 +15,13 @@ from starlette.exceptions import HTTPException as StarletteException
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.numbers import shorten
 from unshaken.serve.access import Access, NotLoggedIn, Readers
+from unshaken.serve.acts import ActLog
 from unshaken.serve.guard import Guard
 from unshaken.serve.log_in import router as log_in
 from unshaken.serve.pages import answer, static_files
 from unshaken.serve.part import Part
 from unshaken.serve.problem import problem
+from unshaken.serve.proxy import Proxy, ProxyHeaders
 from unshaken.serve.refusals import log_refusal
 
 TITLES = {
@@ -43,6 +45,7 @@ def create_app(
     local: str | None = None,
     hosts: Collection[str] | None = None,
     read_only: bool = False,
+    proxy: Proxy | None = None,
 ) -> FastAPI:
     """The web application.
 
@@ -52,13 +55,23 @@ def create_app(
         local: name of the only reader, who needs no log-in, for a server that only this machine can reach.
         hosts: names that a request may call the server by; None for any.
         read_only: refuse every act, but for a log-in.
+        proxy: whose word is taken for the client's address and the scheme, and perhaps for the reader's name.
     """
-    app = FastAPI(title="unshaken", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_opened(parts))
-    app.state.access = Access(readers, local)
+    app = FastAPI(
+        title="unshaken",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the request names
+        lifespan=_opened(parts),
+    )
+    app.state.access = Access(readers, local, proxy)
     app.state.places = tuple(place for part in parts for place in part.nav)
     app.state.programs = tuple(beginning for part in parts for beginning in part.programs)
     most = {beginning: size for part in parts for beginning, size in part.most_bytes.items()}
+    app.add_middleware(ActLog, programs=app.state.programs)
     app.add_middleware(Guard, hosts=hosts, most=most, programs=app.state.programs, read_only=read_only)
+    app.add_middleware(ProxyHeaders, proxy=proxy)  # the last one added is asked first
     app.include_router(log_in)
     for part in parts:
         setattr(app.state, part.name, part.state)

@@ -99,6 +99,8 @@ class Guard:
         acts = scope["method"] not in ("GET", "HEAD") and not self._is_for_programs(scope)
         if acts and comes_from_another_site(headers):
             return 403, "The form was sent from another site."
+        if _is_part_of_another_site(headers) and not self._is_for_programs(scope):
+            return 403, "The page of another site asked for this. Follow a link to it instead."
         if acts and self.read_only and scope["path"] not in LOG_IN:
             return 403, "This server was started with --read-only: it takes no act."
         length = headers.get("content-length", "0")
@@ -110,8 +112,21 @@ class Guard:
 def comes_from_another_site(headers: Headers) -> bool:
     """Whether a browser sends a request from the page of another site."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-    own = origin is None or urlsplit(origin).netloc == headers.get("host", "")
-    return not own or site not in ("same-origin", "none")
+    return site not in ("same-origin", "none") or (origin is not None and not _is_at(origin, headers.get("host", "")))
+
+
+def _is_at(origin: str, host: str) -> bool:
+    try:
+        return bool(host) and urlsplit(origin).netloc == host
+    except ValueError:
+        return False
+
+
+def _is_part_of_another_site(headers: Headers) -> bool:
+    """Whether a page of another site loads this as a part of itself, such as a picture; a link to it is not."""
+    site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "navigate")
+    framed = headers.get("sec-fetch-dest", "document") not in ("document", "empty")
+    return site not in ("same-origin", "none") and (mode != "navigate" or framed)
 
 
 def _too_large(most: int) -> str:

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from unshaken.serve.forms import read_form
 from unshaken.serve.pages import answer
+from unshaken.serve.refusals import CALLER, log_refusal
 from unshaken.serve.session import Doorkeeper, Sent
 
 router = APIRouter()
@@ -24,8 +25,11 @@ async def log_in(request: Request, access: Doorkeeper) -> Response:
     form = await read_form(request)
     to = _local(form.one("next", "/"))
     found = RedirectResponse(to, 303)
-    if access.log_in(request, form.one("token", "").strip(), found) is None:
+    reader = access.log_in(request, form.one("token", "").strip(), found)
+    if reader is None:
+        log_refusal(request.scope, 403, "No reader has this token.")
         return answer("log_in", status=403, title="Log in", next=to, trouble="No reader has this token.")
+    request.scope[CALLER] = reader
     return found
 
 

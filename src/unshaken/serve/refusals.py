@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from starlette.types import Scope
 
+from unshaken.core.errors import ParameterError
+
 log = logging.getLogger("unshaken.refusals")
 LONGEST = 200
 """Characters of a path or of a reason."""
@@ -25,7 +27,18 @@ def log_refusal(scope: Scope, status: int, why: str) -> None:
         status: of the answer.
         why: as the client is answered.
     """
-    if not log.isEnabledFor(logging.INFO):
+    log_line(log, scope, status=status, why=why[:LONGEST])
+
+
+def log_line(logger: logging.Logger, scope: Scope, **more: object) -> None:
+    """Log a line of JSON in ASCII about a request: time, address, caller, method and path.
+
+    Args:
+        logger: where to.
+        scope: of the request.
+        more: further members.
+    """
+    if not logger.isEnabledFor(logging.INFO):
         return
     record = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -33,20 +46,27 @@ def log_refusal(scope: Scope, status: int, why: str) -> None:
         "caller": scope.get(CALLER, ""),
         "method": scope["method"][:LONGEST],
         "path": scope["path"][:LONGEST],
-        "status": status,
-        "why": why[:LONGEST],
+        **more,
     }
-    log.info(json.dumps(record))
+    logger.info(json.dumps(record))
 
 
-def log_to(file: str) -> None:
+def log_to(file: str, *loggers: logging.Logger) -> None:
     """Append the lines to a file from here on, or write them to standard error.
 
     Args:
         file: its path; `-` for standard error.
+        loggers: of the lines; none for refusals.
+
+    Raises:
+        ParameterError: the file cannot be written.
     """
-    handler = logging.StreamHandler() if file == "-" else logging.FileHandler(file, encoding="ascii")
+    try:
+        handler = logging.StreamHandler() if file == "-" else logging.FileHandler(file, encoding="ascii")
+    except OSError as error:
+        raise ParameterError(f"{file!r} cannot be written ({error.strerror}): name another file") from None
     handler.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    for logger in loggers or (log,):
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

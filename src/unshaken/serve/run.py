@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unshaken.core.errors import ParameterError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -29,7 +33,7 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve an application until it is interrupted.
+    """Serve an application until Ctrl-C, SIGTERM or the end of its terminal; requests in work are answered first.
 
     Args:
         app: to serve.
@@ -45,13 +49,39 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[str], None]) -
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+    # The application itself reads the headers of a proxy, once it has noted where the connection comes from.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+    server = uvicorn.Server(config)
     with listening:
         ready(address)  # the socket listens already: a browser that opens now waits for the first answer
-        try:
+        with _ended_by_signals(server):
             server.run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn raises it again, once the requests in work are answered
-            return
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a server as Ctrl-C does, so that what was opened around it is closed.
+
+    uvicorn ends by itself at SIGINT and SIGTERM, and then sends itself the signal again: by default that is the end of
+    the process, whatever it has still to do.
+    """
+    before = {}
+
+    def end(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; nohup has it ignored
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

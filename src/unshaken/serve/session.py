@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from unshaken.serve.access import Access, Session, check_form_token
 from unshaken.serve.forms import Form, read_form
+from unshaken.serve.refusals import CALLER
 
 
 async def _access(request: Request) -> Access:
@@ -19,7 +20,9 @@ Doorkeeper = Annotated[Access, Depends(_access)]
 
 
 def _session(request: Request, access: Doorkeeper) -> Session:
-    return access.session(request)
+    session = access.session(request)
+    request.scope[CALLER] = session.reader
+    return session
 
 
 Reader = Annotated[Session, Depends(_session)]

@@ -11,12 +11,14 @@ import pytest
 from unshaken.api.label_features import keep_features
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.cli import main
-from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.labels import Evidence
 from unshaken.run import RunDir
-from unshaken.serve.review.exchange import Format, import_verdicts, verdict_words
+from unshaken.serve.review.exchange import Format, export_review, import_verdicts, verdict_words
 from unshaken.serve.review.from_run import Choice, create_from_run
+from unshaken.serve.review.part import open_data
+from unshaken.serve.review.records import NewItem
 from unshaken.serve.review.store import ReviewStore
 
 SPEC = "demo?noise=symmetric:0.2"
@@ -233,3 +235,19 @@ def test_a_review_that_was_begun_keeps_its_rules(run, served, capsys):
     for other in (["--open"], ["--per-item", "3"], ["--items", "all"]):
         assert main([*command, *other]) == 2
         assert "was begun already, with its own items and rules" in capsys.readouterr().err
+
+
+def test_code_that_a_review_names_runs_only_where_the_user_names_it(store, tmp_path):
+    code, trace = tmp_path / "evil.py", tmp_path / "was run"
+    code.write_text(f"import pathlib\npathlib.Path({str(trace)!r}).touch()")
+    spec = f"py:{code}:make"
+    store.create("c", classes=["a", "b"], items=[NewItem(sample="x", given=0)], data=spec)
+    with pytest.raises(ModelError, match="names the code"):
+        export_review(store, "c", Format.PARQUET, tmp_path / "x.parquet")
+    with pytest.raises(ModelError, match="names the code"):
+        open_data(store.review("c"))
+    command = ["labels", "export", str(tmp_path), "--db", str(tmp_path / "r.db"), "--name", "c", "--format", "parquet"]
+    assert main([*command, "--out", str(tmp_path / "x.parquet")]) == 2
+    assert not trace.exists()
+    main([*command, "--out", str(tmp_path / "x.parquet"), "--allow-code", spec])
+    assert trace.exists()

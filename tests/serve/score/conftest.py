@@ -64,10 +64,13 @@ def open_client() -> Iterator[Callable[..., TestClient]]:
     """Makes a client of a server, its lifespan begun."""
     with ExitStack() as stack:
 
-        def make(scorer: Scorer, *, readers: Any = None, hosts: Any = None, **options: Any) -> TestClient:
+        def make(
+            scorer: Scorer, *, readers: Any = None, hosts: Any = None, proxy: Any = None, **options: Any
+        ) -> TestClient:
             local = None if readers is not None else "local"
-            app = create_app([score_part(scorer, **options)], readers=readers, local=local, hosts=hosts)
-            return stack.enter_context(TestClient(app, base_url="http://localhost"))
+            app = create_app([score_part(scorer, **options)], readers=readers, local=local, hosts=hosts, proxy=proxy)
+            client = TestClient(app, base_url="http://localhost", client=("10.0.0.5", 1))
+            return stack.enter_context(client)
 
         yield make
 

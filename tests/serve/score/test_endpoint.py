@@ -17,6 +17,7 @@ from tests.loops import run_apart
 from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.serve.proxy import Proxy
 from unshaken.serve.refusals import log_to
 from unshaken.serve.score.limits import Limits
 from unshaken.serve.score.open import open_score_part
@@ -68,6 +69,16 @@ def test_beyond_the_loopback_a_bearer_token_is_needed(open_client, scorer):
         assert score(client, authorization=wrong).status_code == 401, wrong
     assert score(client, authorization="Bearer good").status_code == 200
     assert score(client, authorization="bearer good").status_code == 200
+
+
+def test_a_proxy_names_the_caller_but_not_for_the_page_of_another_site(open_client, scorer):
+    behind = Proxy.parse(["10.0.0.5"], "X-Forwarded-User")
+    client = open_client(scorer, readers=Tokens(), proxy=behind)
+    assert score(client, **{"x-forwarded-user": "eve"}).status_code == 200
+    for sent in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert score(client, **{"x-forwarded-user": "eve"}, **sent).status_code == 403
+    elsewhere = open_client(scorer, readers=Tokens(), proxy=Proxy.parse(["10.0.0.6"], "X-Forwarded-User"))
+    assert score(elsewhere, **{"x-forwarded-user": "eve"}).status_code == 401
 
 
 def test_a_cookie_is_no_token(open_client, scorer):

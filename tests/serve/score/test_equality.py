@@ -150,6 +150,21 @@ def test_a_certificate_is_that_of_the_library(client, scorer):
     assert any(a["certificate"]["radius"] > 0 for a in answers)
 
 
+def test_images_of_the_same_id_in_one_batch_have_their_own_certificates(scorer):
+    options = ScoreOptions(certify=40, perturb="gaussian_noise-3")
+    requests = [dyadic(3, 7), dyadic(2, 9), dyadic(2, 10).flip(0)]
+    works = [Work(Batch(images, None, ("0", "0", "1")[: len(images)]), options) for images in requests]
+    together = scorer.run(works)
+    for work, found in zip(works, together, strict=True):
+        for row in range(len(work.batch)):
+            alone = scorer.run([Work(work.batch[row : row + 1], options)])[0]
+            for name in ("predictions", "abstained", "radius", "p_lower"):
+                own, one = (getattr(a.certificates, name) for a in (found, alone))
+                assert torch.equal(own[row : row + 1], one)
+            assert torch.equal(found.perturbed[row : row + 1], alone.perturbed)
+    assert len({float(p) for found in together for p in found.certificates.p_lower}) > 2
+
+
 def test_perturbations_are_those_of_the_library(client, scorer):
     images, ids = dyadic(6, 12), ["a", "b", "c", "d", "e", "f"]
     answers = send(client, images, ids, "?perturb=gaussian_noise-5+contrast-5")

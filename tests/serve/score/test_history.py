@@ -121,6 +121,22 @@ def _failing():
     return fail
 
 
+@pytest.mark.parametrize("error", [OSError("no such device"), ValueError("no number"), RunError("the disk is full")])
+def test_a_writing_that_fails_is_tried_again(tmp_path, scorer, answers, clock, monkeypatch, caplog, error):
+    def fail(history, *given):
+        raise error
+
+    history = History(RunDir(tmp_path), scorer, images=20, clock=clock)
+    with history.opened():
+        history.add(answers[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(History, "_write", fail)
+            history.store(force=True)
+        assert "not stored" in caplog.text
+        history.store(force=True)
+        assert windows(tmp_path)
+
+
 def test_many_windows_stand_in_few_files(tmp_path, scorer, answers, clock, monkeypatch):
     monkeypatch.setattr(module, "A_FILE", 3)
     for _ in range(2):  # and over a restart

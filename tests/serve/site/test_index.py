@@ -193,3 +193,26 @@ def test_a_real_run_has_the_kind_of_its_methods(tmp_path):
         kinds = {run.name: (run.kind, run.state, run.conditions) for run in list_runs(index, RunFilters()).runs}
     assert kinds["mixed"][:2] == ("audit", "unfinished")
     assert kinds["pgd"][0] == "attack"
+
+
+def test_what_no_database_takes_and_no_order_has_is_no_end_of_the_list(address, tmp_path):
+    write_record(tmp_path / "runs", "good")
+    write_record(tmp_path / "runs", "data of a lone surrogate", data_fingerprint="\ud800")
+    write_record(tmp_path / "runs", "data of a NUL", data_fingerprint="a\0b")
+    write_record(tmp_path / "runs", "infinite", clean=-1)
+    summary = tmp_path / "runs" / "infinite" / "summary.json"
+    summary.write_text(summary.read_text().replace("-1", "1e999"))
+    write_record(tmp_path / "runs", "odd")
+    os.rename(tmp_path / "runs" / "odd", os.fsencode(tmp_path / "runs") + b"/\xff")
+    with RunIndex(address, [str(tmp_path / "runs")]) as index:
+        assert "1 runs are not listed" in index.refresh().troubles[0]
+        assert names(index, order=Order.CLEAN)[-1] == "infinite"
+        assert set(names(index)) == {"good", "data of a NUL", "infinite", "data of a lone surrogate"}
+        first = list_runs(index, RunFilters(), order=Order.CLEAN, limit=1)
+        assert list_runs(index, RunFilters(), order=Order.CLEAN, after=first.next, limit=1).runs
+
+
+def test_a_folder_that_is_named_twice_is_looked_at_once(tmp_path):
+    write_record(tmp_path / "runs", "one")
+    with RunIndex(tmp_path / "x.db", [str(tmp_path / "runs"), f"{tmp_path}/runs/"]) as index:
+        assert index.refresh().found == 1

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.report.conftest import write_run
+from tests.serve.conftest import Browser
 from tests.serve.site.conftest import PLAN
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method
-from unshaken.serve.site.jobs import MOST_WAITING, Jobs, JobState
+from unshaken.report import write_report
+from unshaken.run import RunDir
+from unshaken.run.lock import locked
+from unshaken.run.owner import _start_of
+from unshaken.serve.app import create_app
+from unshaken.serve.site import job_records
+from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.job import JobState
+from unshaken.serve.site.job_records import JobRecords
+from unshaken.serve.site.jobs import MOST_WAITING, Jobs
 from unshaken.serve.site.launch import Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
+from unshaken.serve.site.part import site_parts
 
 SPECS = Specs(("demo", "torchvision:resnet18"), ("demo",))
 ATTACK = {"verb": "attack", "method": "pgd", "model": "demo", "data": "demo", "limit": "20", "seed": "1"}
@@ -49,10 +63,20 @@ def test_a_form_becomes_the_arguments_of_a_command():
     assert arguments_of(audit, SPECS)[1][-1] == "--plan=quick"
     certify = {**ATTACK, "verb": "certify", "method": "smoothing", "radius": "0.5", "p-n": "100"}
     assert arguments_of(certify, SPECS)[1][-2:] == ["--method=smoothing:n=100", "--radius=0.5"]
+    harden = {**ATTACK, "verb": "harden", "method": "at", "model": "small-cnn", "epochs": "2", "eps": "1"}
+    title, arguments = arguments_of(harden, SPECS)
+    assert title == "harden at: small-cnn on demo"
+    assert arguments[:2] == ["harden", "--model=small-cnn"]
+    assert arguments[-2:] == ["--recipe=at", "--epochs=2"]
 
 
 REFUSED = {
-    "verb": {"verb": "harden"},
+    "verb": {"verb": "repair"},
+    "recipe that needs a file": {"verb": "harden", "method": "distillation"},
+    "defence that trains nothing": {"verb": "harden", "method": "crossmax"},
+    "epochs": {"verb": "harden", "method": "at", "epochs": "0"},
+    "epochs in words": {"verb": "harden", "method": "at", "epochs": "1;id"},
+    "architecture of an attack": {"model": "small-cnn"},
     "no verb": {"verb": ""},
     "model that is not allowed": {"model": "py:evil.py:make"},
     "model as an option": {"model": "--out=/etc"},
@@ -80,7 +104,7 @@ def test_what_was_not_offered_is_refused(name):
         arguments_of({**ATTACK, **REFUSED[name]}, SPECS)
 
 
-@pytest.mark.parametrize("verb", [Verb.ATTACK, Verb.CERTIFY])
+@pytest.mark.parametrize("verb", [Verb.ATTACK, Verb.CERTIFY, Verb.HARDEN])
 def test_no_form_offers_free_text_and_one_sent_as_it_was_given_changes_nothing(verb):
     methods = methods_of(verb)
     assert len(methods) > 5
@@ -181,6 +205,141 @@ def test_a_run_is_started_from_its_form(ann):
     assert "done" in ann.post(f"/jobs/{job.id}/cancel", form)
 
 
+@pytest.fixture
+def begin(tmp_path):
+    """Starts the jobs of a server after the one before has ended, or was killed."""
+    opened = []
+    index = RunIndex(tmp_path / "site.db", [str(tmp_path / "runs")])
+
+    def start(code="import time; time.sleep(60)", folder="runs"):
+        records = JobRecords(index, str(tmp_path / folder))
+        opened.append(Jobs(tmp_path / folder, command=python(code), records=records))
+        return opened[-1]
+
+    yield start
+    for jobs in opened:
+        jobs.close()
+
+
+def test_a_server_that_starts_again_lists_what_was_done(begin):
+    first = begin("print('hello')")
+    job = first.start("a title", ["attack", "--model=$(id)"], "ann")
+    wait_for(lambda: first.records.find(job.id).state is JobState.DONE)
+    first.close()
+    again = begin().all()
+    assert [(j.title, j.state, j.reader, j.code, j.messages()) for j in again] == [
+        ("a title", JobState.DONE, "ann", 0, "hello")
+    ]
+    assert (again[0].resume_command, again[0].here) == ("", False)
+
+
+def test_what_a_server_ended_with_itself_is_interrupted(begin, tmp_path):
+    first = begin()
+    running, waiting = (first.start(name, ["audit", "--model=$(id)"], "ann") for name in ("r", "w"))
+    write_run(running.out, plan=PLAN, pictures=0)
+    first.close()
+    found = {job.title: job for job in begin().all()}
+    assert {job.state for job in found.values()} == {JobState.INTERRUPTED}
+    assert found["r"].resume_command == f"unshaken audit '--model=$(id)' --out {running.out} --resume"
+    assert found["w"].resume_command == f"unshaken audit '--model=$(id)' --out {waiting.out}"
+    assert found["r"].seconds < 60
+
+
+def killed(jobs):
+    """Let the records of jobs be those of a server on this machine that has ended without a word."""
+    owner = json.loads(jobs.records._server)
+    jobs.records._server = json.dumps({**owner, "pid": 2**22 + 1})
+    for job in jobs.all():
+        jobs.records.save(job)
+    return jobs
+
+
+def test_after_a_server_was_killed_each_job_is_what_is_found_of_it(begin):
+    first = begin()
+    at_work, done, half, _ = (first.start(n, ["audit"], "ann") for n in ("at work", "done", "half", "none"))
+    for job in (at_work, done, half):
+        run = write_run(job.out, plan=PLAN, pictures=0)
+        if job is done:
+            write_report(run)
+    killed(first)
+    with locked(RunDir(at_work.out)):
+        states = {job.title: job.state.value for job in begin().all()}
+        assert states == {
+            "at work": "running",
+            "done": "done",
+            "half": "interrupted",
+            "none": "interrupted",
+        }
+        second = begin()
+        with pytest.raises(ParameterError, match="outside of this server"):
+            second.cancel(second.find(at_work.id))
+    assert begin().find(at_work.id).state is JobState.INTERRUPTED
+    assert begin().find(half.id).resume_command.endswith("--resume")
+
+
+def test_two_servers_at_once_do_not_disturb_each_other(begin):
+    first = begin()
+    running, waiting = (first.start(name, ["audit"], "ann") for name in ("r", "w"))
+    owner = json.loads(first.records._server)
+    first.records._server = json.dumps({**owner, "pid": os.getppid(), "started": _start_of(os.getppid())})
+    for job in (running, waiting):
+        first.records.save(job)
+    second = begin()
+    assert {job.title: job.state for job in second.all()} == {"r": JobState.RUNNING, "w": JobState.WAITING}
+    second.close()
+    assert first.records.find(running.id).state is JobState.RUNNING
+
+
+def test_of_many_jobs_the_newest_are_kept_and_those_of_another_folder_are_not_mixed_in(begin, monkeypatch):
+    monkeypatch.setattr(job_records, "MOST_KEPT", 2)
+    first, other = begin("pass"), begin("pass", "others")
+    other.start("other", ["audit"], "ann")
+    jobs = [first.start(str(number), ["audit"], "ann") for number in range(3)]
+    wait_for(lambda: all(job.ends for job in jobs))
+    first.records.save(jobs[0])
+    assert [job.title for job in first.records.load()] == ["2", "1"]
+    assert [job.title for job in other.records.load()] == ["other"]
+
+
+def test_a_record_that_cannot_be_written_keeps_no_job_from_running(begin, monkeypatch, caplog):
+    def fail(records, job):
+        raise RunError("the disk is full")
+
+    jobs = begin("pass")
+    monkeypatch.setattr(JobRecords, "save", fail)
+    job = jobs.start("x", ["audit"], "ann")
+    wait_for(lambda: job.ends)
+    assert job.state is JobState.DONE
+    assert "the disk is full" in caplog.text
+
+
+def test_the_pages_show_how_an_interrupted_job_goes_on(open_at, folder):
+    site = open_at(folder)
+    site.jobs.command = python("import time; time.sleep(60)")
+    job = site.jobs.start("<b>x</b>", ["audit", "--model=a b"], "ann")
+    site.jobs.close()
+    site.jobs._jobs.clear()  # as in a server that starts again
+    client = Browser(
+        TestClient(create_app(site_parts(site), readers=site.store, local="ann"), base_url="http://localhost")
+    )
+    assert "interrupted" in client.get("/jobs")
+    page = client.get(f"/jobs/{job.id}")
+    assert f"unshaken audit &#39;--model=a b&#39; --out {job.out}" in page
+    assert "<b>x" not in page
+    assert "Cancel" not in page
+    assert client.client.get(f"/jobs/{job.id}/state").json()["ended"] is True
+
+
 def test_forms_of_what_is_not_known_say_so(ann):
     ann.get("/jobs/new?verb=attack&method=nothing", 400)
     assert "Plan" in ann.get("/jobs/new?verb=delete")
+
+
+def test_a_training_is_started_from_its_form(ann):
+    ann.site.jobs.command = python("pass")
+    form = ann.get("/jobs/new?verb=harden&method=trades")
+    assert "<option>small-cnn</option>" in form
+    assert 'name="epochs"' in form
+    assert 'name="radius"' not in form
+    sent = {"verb": "harden", "method": "trades", "model": "small-cnn", "data": "demo", "limit": "50", "epochs": "1"}
+    assert "--recipe=trades --epochs=1" in ann.post("/jobs", form, **sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -125,6 +126,32 @@ def test_a_server_looks_for_new_runs_as_long_as_it_runs(open_at, folder, tmp_pat
             time.sleep(0.01)
 
 
+def test_a_look_that_fails_is_not_the_last_one(open_at, folder, monkeypatch, caplog):
+    looks = []
+
+    def fail(index):
+        looks.append(index)
+        raise ValueError("of no kind that was foreseen")
+
+    site = open_at(folder)
+    monkeypatch.setattr("unshaken.serve.site.index.RunIndex.refresh", fail)
+    with TestClient(create_app([site_part(site, every=0.01)], readers=site.store, local="ann")):
+        end = time.monotonic() + 20
+        while len(looks) < 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert "could not be looked at" in caplog.text
+
+
+@pytest.mark.parametrize("conditions", [[{"condition": ["fog-3"]}], [1], 5, "fog-3"])
+def test_a_summary_of_other_conditions_is_no_failure(open_client, folder, tmp_path, conditions):
+    shutil.copytree(folder / "a", tmp_path / "runs" / "a")
+    summary = tmp_path / "runs" / "a" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "conditions": conditions}))
+    ann = open_client(tmp_path / "runs")
+    assert "fog-3" in ann.get(f"/runs/{runs_of(ann.site)['a'].id}")
+
+
 WRONG = {
     "absent run": ("/runs/999", 404),
     "run 0": ("/runs/0", 404),
@@ -166,8 +193,9 @@ def test_a_wrong_address_is_refused(ann, name):
 def test_hostile_runs_are_shown_as_text_and_reach_nothing(open_client, folder, tmp_path):
     (tmp_path / "secret.html").write_text("the secret")
     runs = tmp_path / "runs"
-    evil = runs / "<script>alert(1)<" / "script>"
-    write_report(write_run(evil, plan=PLAN, model_name="<script>x</script>", data="py:evil.py:make", model="py:x.py:y"))
+    evil, code = runs / "<script>alert(1)<" / "script>", tmp_path / "evil.py"
+    code.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'was run')!r}).touch()")
+    write_report(write_run(evil, plan=PLAN, model_name="<script>x</script>", data=f"py:{code}:make", model="py:x.py:y"))
     (evil / "report.html").unlink()
     os.symlink(tmp_path / "secret.html", evil / "report.html")
     other = write_run(runs / "rows of another", plan=PLAN, seed=3)
@@ -203,7 +231,8 @@ def test_hostile_runs_are_shown_as_text_and_reach_nothing(open_client, folder, t
     assert "not in the listed folders" in ann.get(f"/runs/{runs_of(ann.site)['beside'].id}/report")
     assert "is a copy of" in ann.get(f"/runs/{runs_of(ann.site)['rows of another'].id}/report")
     placeholder = ann.client.get(f"/runs/{runs_of(ann.site)[hostile].id}/samples/20/image.img")
-    assert placeholder.status_code == 404  # the code that its record names was not run
+    assert placeholder.status_code == 404
+    assert not (tmp_path / "was run").exists()
 
 
 def test_class_names_are_escaped_everywhere(ann):

@@ -25,6 +25,8 @@ def test_a_review_is_reached_from_its_run(open_client, tmp_path):
         assert [(v.reader, v.verdict.kind.value) for v in store.verdicts("night")] == [("ann", "unclear")]
     ann.get(f"/reviews/{numbers['b']}~night/next", 404)
     ann.get("/reviews/night/next", 404)
+    for other in (f"0{numbers['a']}", f"%2B{numbers['a']}"):  # one review has one address
+        ann.get(f"/reviews/{other}~night/next", 404)
 
 
 def test_a_damaged_review_leaves_its_run_readable(open_client, tmp_path):

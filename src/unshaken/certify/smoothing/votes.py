@@ -173,7 +173,8 @@ def vote(
     Args:
         oracle: runs the model and counts its passes.
         images: `[N, C, H, W]`, on its device.
-        ids: of the samples; draw j of a sample follows from (seed, method, id, j) alone.
+        ids: of the samples; draw j of a sample follows from (seed, method, id, j) alone. Without a journal several
+            images may have the same.
         sigma: deviation of the noise, in [0, 1] pixel units.
         n0: votes that choose the candidate.
         n: fresh votes at most.
@@ -186,8 +187,8 @@ def vote(
     """
     classes = oracle.exact(images[:0]).shape[1]
     known = {} if journal is None else journal.found()
-    tallies: dict[str, Tally] = {i: _from_record(known[i], oracle.device) for i in ids if i in known}
-    rest = [j for j, i in enumerate(ids) if i not in tallies]
+    tallies = {j: _from_record(known[i], oracle.device) for j, i in enumerate(ids) if i in known}
+    rest = [j for j in range(len(ids)) if j not in tallies]
     at = torch.tensor(rest, dtype=torch.int64, device=images.device)
     unknown = torch.full((len(images),), -1, device=images.device)
     samples = _Points(images[at], (unknown if labels is None else labels)[at])
@@ -195,10 +196,10 @@ def vote(
     def ended(places: Tensor, outcome: Outcome[Tally]) -> None:
         found = outcome.result.replace(seconds=outcome.seconds)
         for k, place in enumerate(places.tolist()):
-            name = ids[rest[place]]
-            tallies[name] = found[slice(k, k + 1)]
+            j = rest[place]
+            tallies[j] = found[slice(k, k + 1)]
             if journal is not None:
-                journal.keep(name, _record(tallies[name]))
+                journal.keep(ids[j], _record(tallies[j]))
 
     if rest:
         rng = SampleRng.of(seed, method, [ids[j] for j in rest]).to(oracle.device)
@@ -207,7 +208,7 @@ def vote(
             drive(search, samples, oracle, rng, width=TOGETHER, ended=ended, progress=task)
     if journal is not None:
         journal.flush()
-    return Tally.concat([tallies[i] for i in ids])
+    return Tally.concat([tallies[j] for j in range(len(ids))])
 
 
 def lower_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha: float) -> Tensor:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError
 from unshaken.serve.database import Database
+from unshaken.serve.names import checked_name
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import now
-from unshaken.serve.review._rows import checked_name, find_reader, reader_number
+from unshaken.serve.review._rows import find_reader, reader_number
 
 TOKEN_BYTES = 32
 
@@ -47,7 +48,7 @@ class Readers:
         """Add a reader.
 
         Args:
-            name: 1 to 64 letters, digits, spaces and `_ . @ -`.
+            name: 1 to 64 letters, digits, spaces and `_ . @ + -`.
 
         Returns:
             The reader's token. It is not kept, and cannot be shown again.
@@ -62,6 +63,32 @@ class Readers:
             _insert(connection, name, token)
         return token
 
+    def give_token(self, name: str) -> str | None:
+        """Give a token to a reader who has none; a reader of this name is added where there is none.
+
+        Args:
+            name: as for `add_reader`.
+
+        Returns:
+            The token, as of `add_reader`; None where the reader has one already.
+
+        Raises:
+            ParameterError: it is no name.
+        """
+        token = new_token()
+        with self._database.writing() as connection:
+            found = connection.execute(
+                sa.select(t.reader).where(t.reader.c.name == checked_name(name, "reader"))
+            ).first()
+            if found is None:
+                _insert(connection, name, token)
+            elif found.token_hash is None:
+                change = t.reader.update().where(t.reader.c.id == found.id).values(token_hash=token_hash(token))
+                connection.execute(change)
+            else:
+                return None
+        return token
+
     def ensure_reader(self, name: str) -> None:
         """Add a reader without a token where there is none of this name: for a server that asks for no token.
 
@@ -71,6 +98,9 @@ class Readers:
         Raises:
             ParameterError: it is no name.
         """
+        with self._database.reading() as connection:
+            if reader_number(connection, name) is not None:
+                return
         with self._database.writing() as connection:
             if reader_number(connection, name) is None:
                 _insert(connection, name, None)

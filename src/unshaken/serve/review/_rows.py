@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -19,21 +18,6 @@ from unshaken.serve.review.records import NewItem, Review
 
 BLOCK = 5000
 """Items written at once."""
-_NAME = re.compile(r"[^\W_](?:[\w .@-]{0,62}[\w.@-])?")
-
-
-def checked_name(name: str, what: str) -> str:
-    """The name of a reader, a review or a version.
-
-    Raises:
-        ParameterError: it is empty, longer than 64 characters, or has others than letters, digits and `_ . @ -`.
-    """
-    if not _NAME.fullmatch(name):
-        raise ParameterError(
-            f"{shorten(name)} is no name of a {what}: write 1 to 64 letters, digits, spaces and _ . @ -, and begin "
-            "with a letter or a digit"
-        )
-    return name
 
 
 def find_review(connection: sa.Connection, name: str) -> tuple[int, Review]:

@@ -11,10 +11,11 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
+from unshaken.serve.names import checked_name
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time, now, row_of
 from unshaken.serve.review._readers import Readers
-from unshaken.serve.review._rows import checked_name, find_review, sample_key
+from unshaken.serve.review._rows import find_review, sample_key
 from unshaken.serve.review.records import Version
 
 BLOCK = 1000
@@ -31,7 +32,7 @@ class Versions(Readers):
 
         Args:
             review: name.
-            name: 1 to 64 letters, digits, spaces and `_ . @ -`; not yet in the review.
+            name: 1 to 64 letters, digits, spaces and `_ . @ + -`; not yet in the review.
 
         Raises:
             ParameterError: there is no such review, or the name is taken or is none.

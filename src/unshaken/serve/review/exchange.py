@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
-from unshaken.data import load_data
 from unshaken.data.label_overlay import read_labels
 from unshaken.labels.correct.cleanlab import from_cleanlab, to_cleanlab
 from unshaken.labels.correct.fiftyone import from_fiftyone, to_fiftyone
@@ -23,6 +22,7 @@ from unshaken.labels.correct.overlay import to_overlay, write_corrected
 from unshaken.labels.correct.table import from_csv, to_csv
 from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Verdict
+from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.store import ReviewStore
 
 
@@ -59,7 +59,7 @@ def _overlay(outcome: Outcome, path: Path) -> None:
 
 
 def _parquet(outcome: Outcome, path: Path) -> None:
-    write_corrected(load_data(outcome.data), outcome, path)
+    write_corrected(open_recorded(outcome.data, f"the review {outcome.review!r}"), outcome, path)
 
 
 WRITERS: Mapping[Format, Callable[[Outcome, Path], None]] = {

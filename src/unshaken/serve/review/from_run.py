@@ -14,10 +14,10 @@ from unshaken.api.label_features import read_features
 from unshaken.api.label_record import RECORD, ReviewRecord
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.data import load_data
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.labels.review.references import FeatureLikeness, PixelLikeness, References
 from unshaken.run import RunDir
+from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.records import NewItem, Review
 from unshaken.serve.review.store import ReviewStore
 
@@ -67,6 +67,7 @@ def create_from_run(
 
     Raises:
         RunError: there is no finished search, or it has nothing of the choice.
+        ModelError: the search names code as its data, and the user did not.
         DataError: the data is not there.
     """
     record = read_search(run)
@@ -76,7 +77,7 @@ def create_from_run(
     table = table.filter(np.array(table["condition"].to_pylist(), object) == first)
     ids = table["id"].to_pylist()
     rows = _chosen(run, record, choice, ids, table)
-    dataset = load_data(record.settings.data, download=download)
+    dataset = open_recorded(record.settings.data, f"{run}/{RECORD}", download=download)
     columns_of = (table[c].to_numpy() for c in ("given", "suggested", "score"))
     items = _items(dataset, ids, rows, read_features(run, len(ids)), *columns_of)
     return store.create(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from unshaken.data.dataset import Dataset
-from unshaken.data.load import load_data
 from unshaken.serve.part import Part
+from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.pages import agreement, grid, images, items, listing, log, progress, settle, versions
 from unshaken.serve.review.pages.context import Application
 from unshaken.serve.review.records import Review
@@ -17,9 +17,10 @@ def open_data(review: Review) -> Dataset:
     """Open the data set of a review by its SPEC.
 
     Raises:
+        ModelError: the review names code as its data.
         DataError: it cannot be opened.
     """
-    return load_data(review.data)
+    return open_recorded(review.data, f"the review {review.name!r}")
 
 
 def review_part(

@@ -25,6 +25,8 @@ FORM = "multipart/form-data"
 IMAGES = ("image/jpeg", "image/png")
 LONGEST_ID = 200
 """Characters of an image's id."""
+MOST_HEADER = 1 << 20
+"""Bytes of the header of a safetensors file: one tensor and the ids of its images."""
 
 
 class ImageItem(BaseModel):
@@ -87,7 +89,8 @@ async def read_form_files(request: Request, limits: Limits) -> Body:
             files = tuple([await part.read() for part in parts])
     except (ValueError, LookupError, RecursionError):  # of a damaged header, such as an unknown character set
         raise HTTPException(400, "The body is no multipart form of files.") from None
-    return _checked(Body(_places(len(files)), files), limits)
+    _check_number(len(files), limits)
+    return Body(_places(len(files)), files)
 
 
 def parse_body(kind: str, data: bytes, limits: Limits) -> Body:
@@ -101,27 +104,33 @@ def parse_body(kind: str, data: bytes, limits: Limits) -> Body:
     Raises:
         HTTPException: 400, it is not what its media type says; 413, it holds more images than allowed.
     """
-    body = _from_json(data) if kind == JSON else _from_tensors(data) if kind == TENSORS else Body(("0",), (data,))
-    return _checked(body, limits)
+    if kind == JSON:
+        return _from_json(data, limits)
+    return _from_tensors(data, limits) if kind == TENSORS else Body(("0",), (data,))
 
 
-def _checked(body: Body, limits: Limits) -> Body:
-    if not body.ids:
+def _check_number(images: int, limits: Limits) -> None:
+    if not images:
         raise HTTPException(400, "The request holds no image.")
-    if len(body.ids) > limits.images:
-        raise HTTPException(413, f"{len(body.ids)} images are more than the limit of {limits.images} in one request.")
-    return body
+    if images > limits.images:
+        raise HTTPException(413, f"{images} images are more than the limit of {limits.images} in one request.")
 
 
 def _places(n: int) -> tuple[str, ...]:
     return tuple(str(i) for i in range(n))
 
 
-def _from_json(data: bytes) -> Body:
+def _from_json(data: bytes, limits: Limits) -> Body:
+    marks = sum(data.count(mark) for mark in (b",", b"{", b"["))  # each value takes memory before it can be counted
+    if marks > 3 + limits.images * (3 + LONGEST_ID):
+        raise HTTPException(
+            413, f"The body lists more than {limits.images} images, the limit of one request, can need."
+        )
     try:
         sent = ScoreRequest.model_validate_json(data)
     except ValidationError as error:
         raise HTTPException(400, f"The body is not as it should be: {first_problem(error)}.") from None
+    _check_number(len(sent.images), limits)
     files = []
     for place, item in enumerate(sent.images):
         try:
@@ -131,16 +140,19 @@ def _from_json(data: bytes) -> Body:
     return Body(_ids([item.id for item in sent.images]), tuple(files))
 
 
-def _from_tensors(data: bytes) -> Body:
+def _from_tensors(data: bytes, limits: Limits) -> Body:
+    size = int.from_bytes(data[:8], "little")
+    if size > MOST_HEADER:
+        raise HTTPException(400, f"The header of the safetensors file is larger than {MOST_HEADER:,} bytes.")
     try:
         tensors = load(data)
-        size = int.from_bytes(data[:8], "little")
         names = json.loads(json.loads(data[8 : 8 + size]).get("__metadata__", {}).get("ids", "[]"))
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise HTTPException(400, "The body is no safetensors file.") from None
     images = tensors.get("images")
     if images is None or images.ndim != 4 or images.dtype not in (torch.float32, torch.uint8):
         raise HTTPException(400, "The tensor 'images', float32 or uint8 [N, C, H, W], is missing.")
+    _check_number(len(images), limits)  # before names are made: a tensor of no bytes may be said to hold any number
     if not isinstance(names, list) or (names and len(names) != len(images)):
         raise HTTPException(400, "The metadata 'ids' must be a list in JSON with one text for each image.")
     return Body(_ids(names) if names else _places(len(images)), tensors=images)

@@ -118,8 +118,8 @@ class History:
                 if force or now - self._reported >= REPORT_EVERY:
                     self._reported = now
                     write_service_report(self.run)
-            except RunError as error:
-                log.error("the history is not stored: %s", error)
+            except Exception as error:  # whatever it is: answers go on, and the next writing may succeed
+                log.error("the history is not stored: %s", error, exc_info=not isinstance(error, RunError))
                 self._new = True
                 return
             with self._lock:

@@ -1,4 +1,4 @@
-"""The tables of the list of runs. Rows of `run` can be read again from the directories; those of `tag` cannot."""
+"""The tables of the list of runs. Rows of `run` can be read again from the directories; those of others cannot."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ tag = sa.Table(
     "site_tag", metadata,
     sa.Column("place", sa.Text, primary_key=True),
     sa.Column("tag", sa.String(40), primary_key=True),
+)  # fmt: skip
+
+job = sa.Table(
+    "site_job_1", metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("server", sa.Text, nullable=False),  # stamp of the process that started it
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("out", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("code", sa.Integer),
+    sa.Column("started", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53), nullable=False),
+    sa.Index("site_job_1_folder", "folder", "id"),
 )  # fmt: skip
 
 ABSENT = -1.0

@@ -54,7 +54,7 @@ class RunIndex:
     """
 
     def __init__(self, url: str | Path, roots: Sequence[str]) -> None:
-        self.roots = tuple(_whole(root) for root in roots)
+        self.roots = tuple(dict.fromkeys(_whole(root) for root in roots))
         self.last = RefreshReport(0, 0, 0)
         self._database = Database(url, what="the list of runs", prepare=_make_tables)
         self._refreshing = threading.Lock()
@@ -77,6 +77,10 @@ class RunIndex:
     def connect(self) -> Any:
         """A transaction that reads."""
         return self._database.reading()
+
+    def writing(self) -> Any:
+        """A transaction that is committed whole at the end, or not at all."""
+        return self._database.writing()
 
     def mine(self) -> sa.ColumnElement[bool]:
         """The condition under which a row of `run` belongs to these folders."""
@@ -112,9 +116,12 @@ class RunIndex:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root))
             known = {row.place: row.mark for row in rows}
-        seen, read, waiting = set[str](), 0, list[dict[str, Any]]()
+        seen, read, waiting, unnamed = set[str](), 0, list[dict[str, Any]](), 0
         try:
             for found in find_runs(root):
+                if not _is_storable(found.place):
+                    unnamed += 1
+                    continue
                 seen.add(found.place)
                 if known.get(found.place) != found.mark:
                     waiting.append(_row(root, found, read_record(RunDir(found.place), found.record)))
@@ -132,7 +139,8 @@ class RunIndex:
             with self._database.writing() as connection:
                 some = gone[start : start + TOGETHER]
                 connection.execute(t.run.delete().where(t.run.c.root == root, t.run.c.place.in_(some)))
-        return RefreshReport(len(seen), read, len(gone))
+        troubles = (f"{unnamed:,} runs are not listed: the names of their folders are not UTF-8",) if unnamed else ()
+        return RefreshReport(len(seen), read, len(gone), troubles)
 
     def _enter(self, rows: list[dict[str, Any]]) -> None:
         """Enter rows; a run that is there already keeps its number."""
@@ -146,6 +154,14 @@ class RunIndex:
                     connection.execute(t.run.update().where(t.run.c.place == row["place"]).values(**row))
             if new := [row for row in rows if row["place"] not in there]:
                 connection.execute(t.run.insert(), new)
+
+
+def _is_storable(place: str) -> bool:
+    """Whether a database takes a path."""
+    try:
+        return "\0" not in place and bool(place.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _whole(root: str) -> str:

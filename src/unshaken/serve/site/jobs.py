@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -12,97 +13,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from unshaken.core.errors import ParameterError, UnshakenError
-from unshaken.core.texts import printable
-from unshaken.run import RunDir, read_config
+from unshaken.serve.site.job import Job as Job
+from unshaken.serve.site.job import JobState as JobState
+from unshaken.serve.site.job_records import MOST_KEPT, JobRecords
 
 MOST_WAITING = 20
 """Jobs that may wait."""
-MOST_KEPT = 200
-"""Finished jobs that are remembered."""
 PATIENCE = 10.0
 """Seconds that an interrupted job has to save its work before it is killed."""
-SHOWN = 4000
-"""Characters of a job's last messages."""
 
 
-class JobState(StrEnum):
-    """How far a job came."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 SUCCESS = (0, 1, 3)
 """Exit codes of a run that was made: gates held, a gate failed, some samples were bad."""
-
-
-@dataclass(slots=True)
-class Job:
-    """A run that was started here.
-
-    Args:
-        id: of the job.
-        title: what it does, in a few words.
-        arguments: of the command line, without the program's name.
-        reader: who started it.
-        out: run directory.
-        state: how far it came.
-        code: exit code; None before the end.
-    """
-
-    id: str
-    title: str
-    arguments: tuple[str, ...]
-    reader: str
-    out: str
-    state: JobState = JobState.WAITING
-    code: int | None = None
-    started: float = 0.0
-    ended: float = 0.0
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def ends(self) -> bool:
-        """Whether it has ended."""
-        return self.state in ENDED
-
-    @property
-    def seconds(self) -> float:
-        """How long it has run."""
-        return (self.ended or time.time()) - self.started if self.started else 0.0
-
-    def messages(self) -> str:
-        """The last lines that it wrote."""
-        try:
-            with open(f"{self.out}.log", "rb") as file:
-                file.seek(max(0, os.path.getsize(file.name) - SHOWN))
-                text = file.read(SHOWN).decode("utf-8", "replace")
-        except OSError:
-            return ""
-        return "\n".join(printable(line) for line in text.splitlines())
-
-    def progress(self) -> float | None:
-        """Share of the run that is finished, in [0, 1]; None where it cannot be said yet."""
-        if self.state is JobState.DONE:
-            return 1.0
-        run = RunDir(self.out)
-        try:
-            if not run.exists("run.json"):
-                return None
-            config = read_config(run)
-            planned = 1 + sum(len(step.conditions) for step in config.steps)
-            return min(1.0, len(run.finished()) / max(1, planned * config.shards))
-        except UnshakenError:
-            return None
+log = logging.getLogger(__name__)
 
 
 class Jobs:
@@ -112,10 +38,18 @@ class Jobs:
         folder: on this machine, where their run directories go.
         at_once: jobs that run at the same time.
         command: the program; tests put another in its place.
+        records: where jobs are kept for the next server; None for nowhere.
     """
 
-    def __init__(self, folder: str | Path, *, at_once: int = 1, command: Sequence[str] = ()) -> None:
-        self.folder, self.at_once = Path(folder), at_once
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        at_once: int = 1,
+        command: Sequence[str] = (),
+        records: JobRecords | None = None,
+    ) -> None:
+        self.folder, self.at_once, self.records = Path(folder), at_once, records
         self.command = tuple(command) or (sys.executable, "-m", "unshaken")
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
@@ -123,13 +57,16 @@ class Jobs:
         self._closed = False
 
     def all(self) -> list[Job]:
-        """All jobs, the newest first."""
+        """All jobs, the newest first: those of this server, and those that were kept of earlier and other ones."""
+        kept = [] if self.records is None else self.records.load()
         with self._lock:
-            return list(reversed(self._jobs.values()))
+            found = {job.id: job for job in kept} | self._jobs
+        return [found[id] for id in sorted(found, reverse=True)]
 
     def find(self, id: str) -> Job | None:
         """A job by its id; None where there is none."""
-        return self._jobs.get(id)
+        own = self._jobs.get(id)
+        return own if own is not None or self.records is None else self.records.find(id)
 
     def start(self, title: str, arguments: Sequence[str], reader: str) -> Job:
         """Start a run, or let it wait until others have ended.
@@ -142,7 +79,9 @@ class Jobs:
         Raises:
             ParameterError: too many wait already, or nothing can be written in the folder.
         """
-        id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        now = time.time_ns()
+        second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
+        id = f"{second}-{now % 10**9 // 1000:06d}{secrets.token_hex(2)}"
         out = str(self.folder / f"{arguments[0]}-{id}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -156,11 +95,18 @@ class Jobs:
             self._waiting.append(job)
             for old in [j for j in self._jobs.values() if j.ends][:-MOST_KEPT]:
                 del self._jobs[old.id]
+        self._save(job)
         self._fill()
         return job
 
     def cancel(self, job: Job) -> None:
-        """End a job: one that runs saves what is finished first."""
+        """End a job: one that runs saves what is finished first.
+
+        Raises:
+            ParameterError: it is at work outside of this server.
+        """
+        if not job.here and not job.ends:
+            raise ParameterError("this run is at work outside of this server: end it where it was started")
         with self._lock:
             if job.ends:
                 return
@@ -168,16 +114,22 @@ class Jobs:
                 self._waiting.remove(job)
             job.state, job.ended = JobState.CANCELLED, time.time()
             process = job.process
+        self._save(job)
         if process is not None:
             threading.Thread(target=_stop, args=(process,), daemon=True).start()
         self._fill()
 
     def close(self) -> None:
-        """End all jobs, as when the server ends."""
+        """End all jobs, as when the server ends; they are kept as interrupted."""
         with self._lock:
             self._closed = True
-            running = [job.process for job in self._jobs.values() if job.process is not None and not job.ends]
+            left = [job for job in self._jobs.values() if not job.ends]
+            running = [job.process for job in left if job.process is not None]
+            for job in left:
+                job.state, job.ended = JobState.INTERRUPTED, time.time()
             self._waiting.clear()
+        for job in left:
+            self._save(job)
         for process in running:
             _signal(process, signal.SIGINT)
         for process in running:
@@ -196,8 +148,10 @@ class Jobs:
                         )  # fmt: skip
                 except OSError:
                     job.state, job.ended = JobState.FAILED, time.time()
+                    self._save(job)
                     continue
                 job.state, job.started = JobState.RUNNING, time.time()
+                self._save(job)
                 threading.Thread(target=self._wait, args=(job, job.process), daemon=True).start()
 
     def _running(self) -> int:
@@ -210,7 +164,17 @@ class Jobs:
             if not job.ends:
                 job.state = JobState.DONE if code in SUCCESS else JobState.FAILED
                 job.ended = time.time()
+        if not self._closed:
+            self._save(job)
         self._fill()
+
+    def _save(self, job: Job) -> None:
+        """Keep a job; where that fails it runs all the same."""
+        try:
+            if self.records is not None:
+                self.records.save(job)
+        except UnshakenError as error:
+            log.warning("the job %s is not kept: %s", job.id, error)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

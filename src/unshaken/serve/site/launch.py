@@ -11,8 +11,13 @@ from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
 from unshaken.core.registry import Method, find_method, list_methods, parse_method
+from unshaken.harden.engine.recipe import Recipe
 from unshaken.run.plan import PLANS
 
+MOST_EPOCHS = 10_000
+"""Epochs of a training that is started here."""
+ARCHITECTURES = ("small", "small-cnn", "small-vit")
+"""Networks with fresh weights that a training can begin with, besides the models that are allowed."""
 MOST_SAMPLES = 1_000_000
 """Samples that a run started here may have."""
 NORMS = ("linf", "l2", "l1")
@@ -24,6 +29,11 @@ class Verb(StrEnum):
     AUDIT = "audit"
     ATTACK = "attack"
     CERTIFY = "certify"
+    HARDEN = "harden"
+
+
+METHOD_OPTIONS = {Verb.ATTACK: "attack", Verb.CERTIFY: "method", Verb.HARDEN: "recipe"}
+"""Option of a command that names its method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,20 @@ def allowed_specs(listed: tuple[Sequence[str], Sequence[str]], allow: Sequence[s
 
 def methods_of(verb: Verb) -> list[Method]:
     """The methods that a command can be started with; none for an audit, which has plans."""
-    return [] if verb is Verb.AUDIT else list_methods(verb.value)
+    return [] if verb is Verb.AUDIT else [method for method in list_methods(verb.value) if _can_be_started(method)]
+
+
+def models_of(verb: Verb, specs: Specs) -> tuple[str, ...]:
+    """The models that a command can be started with."""
+    return (*ARCHITECTURES, *specs.models) if verb is Verb.HARDEN else specs.models
+
+
+def _can_be_started(method: Method) -> bool:
+    """Whether a form can give all that a method needs, and the command takes it: `harden` takes no defence."""
+    if method.room == Verb.HARDEN and not issubclass(method.cls, Recipe):
+        return False
+    offered = {choice.name for choice in choices_of(method)}
+    return all("default" in schema or name in offered for name, schema in method.parameters().items())
 
 
 def choices_of(method: Method) -> list[Choice]:
@@ -102,8 +125,8 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
     Raises:
         ParameterError: a field has a value that is not allowed.
     """
-    verb = _one_of("verb", fields.get("verb", ""), list(Verb))
-    model = _one_of("model", fields.get("model", ""), specs.models)
+    verb = Verb(_one_of("verb", fields.get("verb", ""), list(Verb)))
+    model = _one_of("model", fields.get("model", ""), models_of(verb, specs))
     data = _one_of("data", fields.get("data", ""), specs.data)
     limit = str(parse_whole(fields.get("limit", "200"), least=1, most=MOST_SAMPLES))
     seed = str(parse_whole(fields.get("seed", "0"), least=0, most=LARGEST_SEED))
@@ -113,19 +136,21 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
         found.append(f"--plan={what}")
     else:
         what, text = _method(verb, fields)
-        found.append(f"--{'attack' if verb == Verb.ATTACK else 'method'}={text}")
-        found += _sizes(verb, fields)
-    return f"{verb} {what}: {model} on {data}", [verb, *found]
+        found.append(f"--{METHOD_OPTIONS[verb]}={text}")
+        found += _epochs(fields) if verb is Verb.HARDEN else _sizes(verb, fields)
+    return f"{verb} {what}: {model} on {data}", [verb.value, *found]
 
 
-def _method(verb: str, fields: Mapping[str, str]) -> tuple[str, str]:
+def _method(verb: Verb, fields: Mapping[str, str]) -> tuple[str, str]:
     """The name of a method, and its text with the parameters that are not left at their defaults.
 
     Raises:
         ParameterError: a parameter has a value that is not allowed.
     """
     name = fields.get("method", "")
-    method = find_method(name, verb)
+    method = find_method(name, verb.value)
+    if not _can_be_started(method):
+        raise ParameterError(f"{shorten(name)} cannot be started here: use 'unshaken {verb}'")
     given = []
     for choice in choices_of(method):
         value = fields.get(f"p-{choice.name}", "").strip()
@@ -137,11 +162,21 @@ def _method(verb: str, fields: Mapping[str, str]) -> tuple[str, str]:
             parse_number(value, choice.name)
         given.append(f"{choice.name}={value}")
     text = f"{name}:{','.join(given)}" if given else name
-    parse_method(text, verb)
+    parse_method(text, verb.value)
     return name, text
 
 
-def _sizes(verb: str, fields: Mapping[str, str]) -> list[str]:
+def _epochs(fields: Mapping[str, str]) -> list[str]:
+    """The epochs of a training, at their default where they are left blank.
+
+    Raises:
+        ParameterError: they are no number of epochs.
+    """
+    text = fields.get("epochs", "").strip()
+    return [f"--epochs={parse_whole(text, least=1, most=MOST_EPOCHS)}"] if text else []
+
+
+def _sizes(verb: Verb, fields: Mapping[str, str]) -> list[str]:
     """The norm and the sizes of changes, each at its default where it is left blank.
 
     Raises:

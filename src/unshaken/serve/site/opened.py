@@ -16,14 +16,14 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.numbers import shorten
-from unshaken.data.load import load_data
 from unshaken.run import RunDir, read_config
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import CLEAN
 from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
+from unshaken.serve.lazy_cache import LazyCache
+from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
-from unshaken.serve.site.lazy_cache import LazyCache
 
 TABLES = ("certificates", "scores", "labels")
 """Tables beside the outcomes in which a sample is looked up."""
@@ -68,9 +68,10 @@ class OpenedRun:
         """Pictures of the samples as the data holds them.
 
         Raises:
+            ModelError: the run names code as its data.
             DataError: the data cannot be opened here.
         """
-        return Pictures(load_data(self.config.data))
+        return Pictures(open_recorded(self.config.data, str(self.run)))
 
     def grid(self, condition: str) -> SampleGrid:
         """The samples under a condition.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
@@ -16,10 +18,12 @@ from unshaken.serve.part import Part
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.job_records import JobRecords
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
 from unshaken.serve.site.state import Site
 
+log = logging.getLogger(__name__)
 EVERY = 30.0
 """Seconds between two looks at the directories."""
 
@@ -44,7 +48,8 @@ def open_site(
     with ExitStack() as stack:
         store = stack.enter_context(ReviewStore.open(url))
         index = stack.enter_context(RunIndex(url, directories))
-        started = None if read_only else Jobs(_folder_of(directories))
+        folder = _folder_of(directories)
+        started = None if read_only else Jobs(folder, records=JobRecords(index, os.path.abspath(folder)))
         if started is not None:
             stack.callback(started.close)
         yield Site(index, store, started, tuple(allow))
@@ -86,8 +91,12 @@ def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
     took = 0.0
     while not ended.wait(max(every, 10 * took) if took else 0):
         began = time.monotonic()
-        with suppress(UnshakenError):  # of a database that fails now and may answer later; pages say so meanwhile
+        try:
             index.refresh()
+        except UnshakenError:  # of a database that fails now and may answer later; pages say so meanwhile
+            pass
+        except Exception:  # whatever it is, the next look may succeed
+            log.exception("the folders could not be looked at")
         took = time.monotonic() - began
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -150,17 +151,22 @@ def _read_run(run: RunDir) -> RunRecord:
         model=clip(config.model_name or config.model),
         data=_spec(config.data),
         model_spec=_spec(config.model),
-        data_key=config.data_fingerprint[:64],
+        data_key=clip(config.data_fingerprint[:64])[:64],
         plan=clip(config.plan_name),
         task=clip(config.task),
         samples=len(config.ids),
         conditions=1 + sum(len(step.conditions) for step in config.steps),
-        clean=summary.clean.value if summary.clean else None,
-        worst=worst.value if worst else None,
+        clean=_value(summary.clean),
+        worst=_value(worst),
         flags=len(summary.flags),
         bad=len(summary.bad_samples),
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
+
+
+def _value(figure: _Figure | None) -> float | None:
+    """The value of a figure; None where there is none, or no number that has a place in an order."""
+    return figure.value if figure is not None and figure.value is not None and math.isfinite(figure.value) else None
 
 
 def _spec(text: str) -> str:

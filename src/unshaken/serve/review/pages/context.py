@@ -11,10 +11,11 @@ from fastapi import Depends, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import parse_whole
+from unshaken.core.numbers import parse_whole, shorten
 from unshaken.data.dataset import Dataset
 from unshaken.serve.access import Session
 from unshaken.serve.images import Pictures
+from unshaken.serve.lazy_cache import LazyCache
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.review.records import ItemView, Review
@@ -46,15 +47,15 @@ class Application:
     store: ReviewStore
     open_data: Callable[[Review], Dataset]
     store_of_run: Callable[[int], ReviewStore] | None = None
-    _pictures: dict[str, Pictures] = field(default_factory=dict)
-    _classes: dict[str, ClassNames] = field(default_factory=dict)
+    _pictures: LazyCache[Pictures] = field(default_factory=lambda: LazyCache(16))
+    _classes: LazyCache[ClassNames] = field(default_factory=lambda: LazyCache(100))
 
     def find(self, key: str, reader: str) -> tuple[ReviewStore, Review]:
         """A review and the store that holds it.
 
         Args:
             key: its name, or the number of a run and its name, as in an address.
-            reader: who reads it, who becomes one of the readers of a run's store.
+            reader: who reads it, who becomes one of the readers of the store.
 
         Raises:
             ParameterError: there is none.
@@ -64,8 +65,11 @@ class Application:
         if mark:
             if self.store_of_run is None:
                 raise ParameterError("this server has no reviews of runs")
-            store = self.store_of_run(parse_whole(run, least=1, most=2**31 - 1))
-            store.ensure_reader(reader)
+            number = parse_whole(run, least=1, most=2**31 - 1)
+            if run != str(number):  # a review has one address, for what is kept of it is kept by that
+                raise ParameterError(f"there is no review {shorten(key)}")
+            store = self.store_of_run(number)
+        store.ensure_reader(reader)
         return store, store.review(name)
 
     def pictures(self, key: str, review: Review) -> Pictures:
@@ -78,13 +82,11 @@ class Application:
         Raises:
             UnshakenError: its data cannot be opened.
         """
-        if key not in self._pictures:
-            self._pictures[key] = Pictures(self.open_data(review))
-        return self._pictures[key]
+        return self._pictures.get(key, lambda: Pictures(self.open_data(review)))
 
     def classes(self, key: str, review: Review) -> ClassNames:
         """The classes of a review; arguments as for `pictures`."""
-        return self._classes.setdefault(key, ClassNames(review.classes))
+        return self._classes.get(key, lambda: ClassNames(review.classes))
 
 
 ItemNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.report.blocks import Prose
 from unshaken.serve.pages import answer_blocks
 from unshaken.serve.session import Reader
@@ -23,7 +23,9 @@ def show(site: Here, session: Reader, baseline: Number, candidate: Number) -> Re
     runs = find_run(site, baseline), find_run(site, candidate)
     try:
         blocks, status = site.compare(*runs), 200
-    except UnshakenError as error:
+    except (UnshakenError, ValueError, LookupError) as error:
+        if not isinstance(error, UnshakenError):
+            error = RunError("the rows of one of them do not fit its configuration")
         words = f"These runs cannot be compared: {error}."
         blocks, status = (Prose(words, "bad"),), 400 if isinstance(error, ParameterError) else 500
     nav = tuple((f"{what}: {run.name}", f"/runs/{run.id}", False) for what, run in zip(("A", "B"), runs, strict=True))

@@ -14,7 +14,16 @@ from unshaken.serve.access import Session
 from unshaken.serve.pages import answer
 from unshaken.serve.session import Reader, Sent
 from unshaken.serve.site.jobs import Job, Jobs
-from unshaken.serve.site.launch import NORMS, Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
+from unshaken.serve.site.launch import (
+    NORMS,
+    Specs,
+    Verb,
+    allowed_specs,
+    arguments_of,
+    choices_of,
+    methods_of,
+    models_of,
+)
 from unshaken.serve.site.listing import all_specs
 from unshaken.serve.site.pages.context import Field, Here
 from unshaken.serve.site.state import Site
@@ -81,7 +90,10 @@ def state(job: InJob, session: Reader) -> dict[str, Any]:
 @router.post("/{id}/cancel")
 def cancel(job: InJob, jobs: InJobs, sent: Sent) -> Response:
     """End a job."""
-    jobs.cancel(job)
+    try:
+        jobs.cancel(job)
+    except ParameterError as error:
+        raise HTTPException(409, f"{error}.") from None
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
@@ -110,6 +122,7 @@ def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "
             choices = choices_of(chosen) if chosen else []
         except ParameterError as error:
             trouble = trouble or f"{error}."
+    specs = _specs(site)
     return answer(
         "site/new_job",
         status=400 if trouble else 200,
@@ -123,6 +136,7 @@ def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "
         choices=choices,
         plans=list(PLANS),
         norms=[n for n in NORMS if not chosen or not chosen.norms or n in chosen.norms],
-        specs=_specs(site),
+        models=models_of(verb, specs),
+        specs=specs,
         given=lambda name, otherwise="": fields.get(name) or otherwise,
     )

@@ -125,7 +125,8 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     run = here.opened.run
     summary = run.read_json("summary.json") if run.exists("summary.json") else {}
     rows = summary.get("conditions") if isinstance(summary, dict) else None
-    found = {row["condition"]: row for row in rows or () if isinstance(row, dict) and "condition" in row}
+    known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    found = {row["condition"]: row for row in known if isinstance(row.get("condition"), str)}
     found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
     return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
 

@@ -1,0 +1,134 @@
+"""`Job`: a run that was started from a form, its messages, its progress, and the command that goes on with it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from unshaken.core.errors import UnshakenError
+from unshaken.core.texts import printable
+from unshaken.run import RunDir, read_config
+from unshaken.run.lease import read_file
+from unshaken.run.lock import NAME as LOCK
+from unshaken.run.owner import is_here, is_recent, is_running, read_stamp
+from unshaken.serve.site.records import KINDS, State, read_record
+
+SHOWN = 4000
+"""Characters of a job's last messages."""
+
+
+class JobState(StrEnum):
+    """How far a job came."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
+
+
+@dataclass(slots=True)
+class Job:
+    """A run that was started from a form.
+
+    Args:
+        id: of the job; ids are in the order in which jobs were asked for.
+        title: what it does, in a few words.
+        arguments: of the command line, without the program's name.
+        reader: who started it.
+        out: run directory.
+        state: how far it came.
+        code: exit code; None before the end, and where nobody waited for it.
+        started: seconds since 1970; 0 before it runs.
+        ended: seconds since 1970; 0 before its end.
+        process: of this server; None where it waits, or is of an earlier server.
+        here: this server started it, and can end it.
+    """
+
+    id: str
+    title: str
+    arguments: tuple[str, ...]
+    reader: str
+    out: str
+    state: JobState = JobState.WAITING
+    code: int | None = None
+    started: float = 0.0
+    ended: float = 0.0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    here: bool = True
+
+    @property
+    def ends(self) -> bool:
+        """Whether it has ended."""
+        return self.state in ENDED
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return max(0.0, (self.ended or time.time()) - self.started) if self.started else 0.0
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with a job that was interrupted or cancelled, for a shell; empty for others."""
+        if self.state not in (JobState.INTERRUPTED, JobState.CANCELLED):
+            return ""
+        return shlex.join(("unshaken", *self.arguments, *(("--resume",) if _record_of(self.out) else ())))
+
+    def messages(self) -> str:
+        """The last lines that it wrote."""
+        try:
+            with open(f"{self.out}.log", "rb") as file:
+                file.seek(max(0, os.path.getsize(file.name) - SHOWN))
+                text = file.read(SHOWN).decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(printable(line) for line in text.splitlines())
+
+    def progress(self) -> float | None:
+        """Share of the run that is finished, in [0, 1]; None where it cannot be said yet."""
+        if self.state is JobState.DONE:
+            return 1.0
+        run = RunDir(self.out)
+        try:
+            if not run.exists("run.json"):
+                return None
+            config = read_config(run)
+            planned = 1 + sum(len(step.conditions) for step in config.steps)
+            return min(1.0, len(run.finished()) / max(1, planned * config.shards))
+        except UnshakenError:
+            return None
+
+    def look(self, server: bytes) -> None:
+        """Find out what became of a job of another server, which may have ended without a word.
+
+        Args:
+            server: stamp of the process that started it; see `make_stamp`.
+        """
+        starter = read_stamp(server)
+        if self.ends or (is_here(starter) and is_running(starter)):
+            return
+        run = RunDir(self.out)
+        owner = read_stamp(read_file(run, (LOCK,)))
+        if is_running(owner) if is_here(owner) else is_recent(owner):
+            self.state = JobState.RUNNING
+            return
+        name = _record_of(self.out)
+        done = name is not None and read_record(run, name).state is State.FINISHED
+        self.state = JobState.DONE if done else JobState.INTERRUPTED
+        try:
+            self.ended = os.path.getmtime(f"{self.out}.log")
+        except OSError:
+            self.ended = self.started
+
+
+def _record_of(out: str) -> str | None:
+    """The record that makes a folder a run; None before the run has written it."""
+    return next((name for name in KINDS if os.path.isfile(os.path.join(out, name))), None)
