@@ -127,8 +127,8 @@ def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
     assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.figures))
 
 
-def test_a_resume_loads_no_finished_model(finished, monkeypatch):
-    monkeypatch.setattr(MODULE, "open_candidate", None)
+def test_a_resume_does_nothing_again(finished, monkeypatch):
+    monkeypatch.setattr(MODULE.Steps, "all", None)
     again = compare(finished.run.path, resume=True)
     assert again.figures == finished.figures
     with pytest.raises(RunError, match="already holds a comparison"):
@@ -154,8 +154,12 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
     monkeypatch.setattr(MODULE, "open_candidate", fails)
     with pytest.raises(KeyboardInterrupt):
         compare(tmp_path / "run", chosen, **options)
-    monkeypatch.setattr(MODULE, "open_candidate", lambda place, *a, **k: real(place, *a, **k) if place else 1 / 0)
+    monkeypatch.setattr(MODULE, "open_candidate", real)
+    begun = []
+    whole = MODULE.Steps.all
+    monkeypatch.setattr(MODULE.Steps, "all", lambda self, own, known: begun.append(own.name) or whole(self, own, known))
     found = compare(tmp_path / "run", chosen, resume=True, **options)
+    assert begun == ["head"]
     for name, key in (("clip 0", "0-clip-0"), ("head", "1-head")):
         normal = {r["id"]: r["score"] for r in RunDir(f"{found.run}/{key}/detect").rows("scores").to_pylist()}
         logits = {r["id"]: r["logits"] for r in RunDir(f"{found.run}/{key}/audit").rows("outcomes").to_pylist()}
@@ -163,6 +167,41 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
         expected = {i: 1 - torch.tensor(z).double().div(scale).softmax(0).max().item() for i, z in logits.items()}
         assert normal == pytest.approx(expected, rel=1e-4, abs=1e-7)
         assert 0 <= found.figures["models"][name]["abnormal"]["far-x"]["auroc"]["value"] <= 1
+
+
+PLAIN = {"plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_resume_with_another_model_under_the_same_name_is_refused(tmp_path, old):
+    one, other = ({"one": Candidate(model=colour_encoder(turn, noise))} for turn, noise in ((0.0, 0.0), (0.5, 3.0)))
+    found = compare(tmp_path / "run", one, **PLAIN)
+    if old:  # a record of a version that kept no fingerprint: the audit beneath has one
+        record = json.loads(found.run.read("holistic.json"))
+        del record["models"][0]["fingerprint"]
+        found.run.write_json(record, "holistic.json")
+    with pytest.raises(RunError, match="model 'one' was begun with other weights"):
+        compare(tmp_path / "run", other, resume=True, **PLAIN)
+    assert compare(tmp_path / "run", one, resume=True, **PLAIN).figures == found.figures
+
+
+def test_an_interrupted_comparison_goes_on_with_its_models_in_another_order(tmp_path, monkeypatch):
+    chosen = {name: c for name, c in models().items() if name in ("clip 0", "head")}
+    whole = MODULE.Steps.all
+
+    def stops(self, own, known):
+        whole(self, own, known)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MODULE.Steps, "all", stops)
+    with pytest.raises(KeyboardInterrupt):
+        compare(tmp_path / "run", chosen, **PLAIN)
+    monkeypatch.setattr(MODULE.Steps, "all", whole)
+    found = compare(tmp_path / "run", dict(reversed(chosen.items())), resume=True, **PLAIN)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir() if p.is_dir() and p.name[0].isdigit()) == [
+        "0-clip-0", "1-head",
+    ]  # fmt: skip
+    assert set(found.figures["models"]) == {"clip 0", "head"}
 
 
 def test_one_model_has_figures_and_no_line(tmp_path):
@@ -181,7 +220,11 @@ def test_one_model_has_figures_and_no_line(tmp_path):
         ({"baseline": "CLIP"}, ParameterError, "no model is of the family 'CLIP'; the families are"),
         ({"choices": 1}, ParameterError, "choices=1 must be 2 or more"),
         ({"asked": 0}, ParameterError, "asked=0 must be 1 or more"),
+        ({"choices": 4}, ParameterError, "choices=4 options are wanted of 3 classes: give 3 at most"),
         ({"shifts": {"a b": TWO}}, ParameterError, "the name 'a b' of a shifted set"),
+        ({"shifts": {"few": TWO}}, ParameterError, "the shifted set 'few' has the name of a factor: rename"),
+        ({"shifts": {"fog_3d-5": TWO}}, ParameterError, "the shifted set 'fog_3d-5' has the name of a condition"),
+        ({"shifts": {"photos": TWO}}, ParameterError, "the shifted set 'photos' has the name of a set of this comp"),
         ({"plan": [{"method": "fogg"}]}, ParameterError, "no method 'fogg'"),
         ({"cues": "cue-conflit"}, ParameterError, "cue-conflit"),
         ({"limit": 0}, ParameterError, "limit"),

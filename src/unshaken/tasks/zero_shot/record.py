@@ -22,6 +22,7 @@ class ModelRecord(BaseModel):
     Args:
         name: of the model.
         key: of its folder, and the condition of its rows.
+        fingerprint: of its modules and weights; empty in records of versions that did not keep it.
         zero_shot: whether its logits are scaled cosines.
         factors: of its design; the number of prompts is filled in.
         templates: of its prompts.
@@ -31,6 +32,7 @@ class ModelRecord(BaseModel):
 
     name: str
     key: str
+    fingerprint: str = ""
     zero_shot: bool
     factors: ModelFactors
     templates: tuple[str, ...] = ()
@@ -77,6 +79,10 @@ class HolisticRecord(BaseModel):
     def model(self, name: str) -> ModelRecord | None:
         """The record of a model; None where it was not begun."""
         return next((m for m in self.models if m.name == name), None)
+
+    def place(self, name: str) -> int:
+        """The number of a model: its place among those that were begun, or the next one."""
+        return next((i for i, m in enumerate(self.models) if m.name == name), len(self.models))
 
 
 def beneath(run: RunDir, *parts: str) -> RunDir:
