@@ -128,6 +128,14 @@ def test_bad_scores_are_refused(ranker, words):
         evaluate({"bad": ranker}, RankingTest(collection()))
 
 
+@pytest.mark.parametrize("change", ["append", "raise"])
+def test_a_changed_document_without_a_finite_score_does_not_come_first(change):
+    known = set(collection().documents.values())
+    ranker = ScoreFunction(lambda queries, texts: [1.0 if t in known else float("nan") for t in texts])
+    with pytest.raises(ParameterError, match="not finite"):
+        evaluate({"bad": ranker}, RankingTest(collection()), changes=Changes(queries=[], documents=[(change, 1)]))
+
+
 def test_wrong_use_is_refused():
     test = RankingTest(collection())
     for rankers, options, words in (
@@ -136,6 +144,10 @@ def test_wrong_use_is_refused():
         ({"svm": RankSVM()}, {}, "learns: give a training"),
         ({"bm25": BM25()}, {"measure": "foo"}, "measure"),
         ({"bm25": BM25()}, {"changes": Changes(documents=[("stuff", 1)])}, "no change of documents"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("swapp", 1)])}, "no change of queries 'swapp'; did you mean"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("swap", -1)])}, "the number of the change 'swap'"),
+        ({"bm25": BM25()}, {"changes": Changes(documents=[("append", 0)])}, "the number of the change 'append'"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("synonym", 1)])}, "needs synonyms"),
         ({"bm25": BM25()}, {"changes": Changes(position=0)}, "position"),
     ):
         with pytest.raises(ParameterError, match=words):

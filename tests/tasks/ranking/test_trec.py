@@ -137,6 +137,15 @@ def test_ties_are_decided_as_trec_eval_decides_them(seed):
         assert ours[name] == pytest.approx({q: theirs[q][other] for q in run}, abs=1e-9)
 
 
+def test_one_measure_by_two_names_has_its_value_by_both():
+    from unshaken.tasks.ranking import sort_by_score
+
+    ranking = {"q": sort_by_score(["a", "b"], [1, 2])}
+    assert measure_queries(ranking, {"q": {"a": 1}}, ["RR@10", "MRR@10"]) == {
+        "RR@10": {"q": 0.5}, "MRR@10": {"q": 0.5},
+    }  # fmt: skip
+
+
 def test_the_exponential_gain_is_a_measure():
     from unshaken.tasks.ranking import sort_by_score
 

@@ -124,7 +124,9 @@ def choose_c(
     selection: Any = need("sklearn.model_selection", "scikit-learn", "labels", "the choice of C")
     rows = np.arange(len(labels))
     try:
-        learned, apart = selection.train_test_split(rows, test_size=held_out, stratify=labels, random_state=seed)
+        learned, apart = selection.train_test_split(
+            rows, test_size=held_out, stratify=labels, random_state=seed % 2**32
+        )
     except ValueError as error:
         raise DataError(f"the samples cannot be split to choose C: {error}") from None
     found = []

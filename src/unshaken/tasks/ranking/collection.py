@@ -25,8 +25,8 @@ class Collection:
         types: query id to its type, such as a part of speech, for the task of unseen query types.
 
     Raises:
-        DataError: there is no document or query, a text has no word, a query has no relevant document or no judgements,
-            or judgements or types name what is not there.
+        DataError: there is no document or query, a query has no word, no relevant document or no judgements, or
+            judgements or types name what is not there. A document may be empty, as some of Cranfield's are.
     """
 
     documents: Mapping[str, str]

@@ -15,7 +15,7 @@ from unshaken.run.rows import Part
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.manipulations import find_manipulation
 from unshaken.tasks.ranking.measures import measure_queries, parse_measure
-from unshaken.tasks.ranking.order import Ranking, rank_among
+from unshaken.tasks.ranking.order import Ranking, finite_scores, rank_among
 from unshaken.tasks.ranking.perturbations import perturb
 from unshaken.tasks.ranking.ranked_queries import RankedQueries, fixed_targets, head_overlap, rank_queries, shared_tau
 from unshaken.tasks.ranking.ranker import Learner, Ranker
@@ -58,7 +58,9 @@ def ranking_rows(
             raise ParameterError(f"ranker {shorten(name)}: choose a name of small letters, digits, - and _")
         if isinstance(ranker, Learner) and test.training is None:
             raise ParameterError(f"ranker {name!r} learns: give a training collection")
-    made = _Tasks(test, measure, changes or Changes(), seed, prefix, finished)
+    changes = changes or Changes()
+    changes.check()
+    made = _Tasks(test, measure, changes, seed, prefix, finished)
     for name, ranker in rankers.items():
         yield from made.rows(name, ranker)
 
@@ -146,7 +148,7 @@ class _Tasks:
             manipulate = find_manipulation(change)
             heads = {q: collection.documents[clean.rankings[q].ids[0]] for q in queries}
             texts = [manipulate(originals[q], collection.queries[q], heads[q], count) for q in queries]
-        scores = clean.index.score_pairs([collection.queries[q] for q in queries], texts)
+        scores = finite_scores(clean.index.score_pairs([collection.queries[q] for q in queries], texts), (len(texts),))
         seconds = (time.perf_counter() - began) / len(queries)
         before, after, taus, overlaps, changed = [], [], [], [], []
         for row, score, query, text in zip(clean.scores, scores, queries, texts, strict=True):

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from unshaken.explain.engine.record import ExplainRecord
 from unshaken.measure import Figure, auroc, fpr95_id_accept, paired_difference, share
+from unshaken.measure.statistics.intervals import percent
 from unshaken.run import RunDir, read_config
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN
@@ -138,8 +139,15 @@ def corruptions(audit: RunDir, clean: Outcomes) -> Found:
 
 
 def mean_figure(values: Any) -> Found:
-    """The mean of a column with a bootstrap interval, as JSON."""
-    return paired_difference(np.zeros(len(values)), values).to_json()
+    """The mean of shares with a bootstrap interval, as JSON.
+
+    Shares that are all alike are no certainty: images of another kind may be as many as n images can miss.
+    """
+    n, value = len(values), float(np.mean(values))
+    if np.ptp(values) == 0:
+        rare = 1 - 0.05 ** (1 / n)
+        return Figure(value, max(0.0, value - rare), min(1.0, value + rare), n, f"none seen {percent(0.95)}").to_json()
+    return paired_difference(np.zeros(n), values).to_json()
 
 
 def abnormal(run: RunDir, record: HolisticRecord, model: ModelRecord) -> Found:
