@@ -39,10 +39,14 @@ def bev_average_precision(
         In [0, 1]; NaN where no object counts.
 
     Raises:
-        ParameterError: both thresholds or none are given, or the detections have no scores.
+        ParameterError: both thresholds or none are given, one is out of range, or the detections have no scores.
     """
     if (iou is None) == (distance is None):
         raise ParameterError("give one of iou and distance: how near a detection must be")
+    if iou is not None and not 0 < iou <= 1:
+        raise ParameterError(f"iou must lie in (0, 1], not {iou}: 0.5 is usual")
+    if distance is not None and not 0 < distance < np.inf:
+        raise ParameterError(f"distance must be a number of metres above 0, not {distance}")
     if found.scores is None:
         raise ParameterError("detections need scores: average precision orders them")
     low, high = lengths or (-np.inf, np.inf)
