@@ -8,6 +8,7 @@ import pytest
 
 from tests.tasks.ranking.toy import collection
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.run import RunDir
 from unshaken.tasks.ranking import (
     BM25,
     KNRM,
@@ -126,6 +127,19 @@ def test_any_function_is_a_ranker():
 def test_bad_scores_are_refused(ranker, words):
     with pytest.raises((ModelError, ParameterError), match=words):
         evaluate({"bad": ranker}, RankingTest(collection()))
+
+
+def test_a_stopped_evaluation_is_no_report(tmp_path):
+    def stops(queries, texts):
+        if any(text.endswith("bird") for text in texts):  # the changed document
+            raise KeyboardInterrupt
+        return [float("bird" in text) for text in texts]
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate({"one": ScoreFunction(stops)}, RankingTest(collection()), out=tmp_path / "run")
+    assert RunDir(tmp_path / "run").rows("rankings")
+    with pytest.raises(RunError, match="was stopped before its end"):
+        read_report(tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", ["append", "raise"])
