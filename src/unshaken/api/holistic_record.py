@@ -28,8 +28,8 @@ def known_model(run: RunDir, record: HolisticRecord, opened: LoadedCandidate) ->
     own, known = fingerprint(opened.classifier), record.model(opened.name)
     if known is None:
         known = ModelRecord(
-            name=opened.name, key=opened.key, fingerprint=own, zero_shot=opened.is_zero_shot, factors=opened.factors,
-            templates=opened.templates,
+            name=opened.name, key=opened.key, fingerprint=own, classes=tuple(opened.classifier.classes),
+            zero_shot=opened.is_zero_shot, factors=opened.factors, templates=opened.templates,
         )  # fmt: skip
         record.models.append(known)
         record.write(run)

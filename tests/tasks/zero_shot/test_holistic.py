@@ -33,10 +33,11 @@ CAPTIONS = Captions.of(
 FACTORS = {"faint": [str(i) for i in range(10)], "few": ["3", "4"]}
 
 
-def head() -> Classifier:
-    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
-    net[2].weight.data, net[2].bias.data = 8 * torch.eye(3), torch.tensor([0.0, 0.5, 0.0])
-    return Classifier(net, classes=COLOURS)
+def head(order: tuple[int, ...] = (0, 1, 2)) -> Classifier:
+    """A head whose classes stand in another order."""
+    net, rows = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)), list(order)
+    net[2].weight.data, net[2].bias.data = 8 * torch.eye(3)[rows], torch.tensor([0.0, 0.5, 0.0])[rows]
+    return Classifier(net, classes=[COLOURS[i] for i in rows])
 
 
 def models() -> dict[str, Candidate]:
@@ -183,6 +184,15 @@ def test_a_resume_with_another_model_under_the_same_name_is_refused(tmp_path, ol
     with pytest.raises(RunError, match="model 'one' was begun with other weights"):
         compare(tmp_path / "run", other, resume=True, **PLAIN)
     assert compare(tmp_path / "run", one, resume=True, **PLAIN).figures == found.figures
+
+
+def test_a_model_that_numbers_its_classes_otherwise_chooses_between_the_same_options(tmp_path):
+    given = {"clip": Candidate(model=colour_encoder()), "one": Candidate(model=head()),
+             "other": Candidate(model=head((2, 0, 1)))}  # fmt: skip
+    asked = {**PLAIN, "choose": lambda image, question, names: names.index(min(names)), "choices": 3, "asked": 30}
+    found = compare(tmp_path / "run", given, **asked).figures["models"]
+    assert found["other"]["choices"] == found["one"]["choices"]
+    assert found["other"]["choices"]["classifier"]["value"] == found["other"]["accuracy"]["value"]
 
 
 def test_an_interrupted_comparison_goes_on_with_its_models_in_another_order(tmp_path, monkeypatch):
