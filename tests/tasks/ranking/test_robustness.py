@@ -129,6 +129,21 @@ def test_bad_scores_are_refused(ranker, words):
         evaluate({"bad": ranker}, RankingTest(collection()))
 
 
+def test_a_ranker_that_learns_nothing_reads_each_collection_once():
+    read = []
+
+    class Counted(BM25):
+        def index(self, documents):
+            read.append(len(documents))
+            return super().index(documents)
+
+    test = RankingTest(collection(), collection(20, 12, "t"), collection(40, 8, "e"), collection(60, 6, "f"))
+    report = evaluate({"counted": Counted(), "bm25": BM25()}, test, measure="RR@10")
+    assert read == [64, 64]  # the collection, and the one elsewhere
+    one, other = (report.figures()[name] for name in ("counted", "bm25"))
+    assert one == other
+
+
 def test_a_stopped_evaluation_is_no_report(tmp_path):
     def stops(queries, texts):
         if any(text.endswith("bird") for text in texts):  # the changed document
