@@ -13,7 +13,7 @@ from unshaken.api.holistic_steps import Aspects, Steps
 from unshaken.api.job import default_out
 from unshaken.api.options import Options
 from unshaken.core.consent import call
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.explain.biases.cue_conflict import CueConflict
@@ -25,11 +25,11 @@ from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN
-from unshaken.tasks.zero_shot.candidates import Candidate, check_candidates, open_candidate
+from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choose
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
-from unshaken.tasks.zero_shot.record import HolisticRecord
+from unshaken.tasks.zero_shot.record import HolisticRecord, ModelRecord
 from unshaken.tasks.zero_shot.rows import write_rows
 from unshaken.tasks.zero_shot.visual_factors import check_factors, read_factors
 
@@ -86,8 +86,8 @@ def holistic(
 
     The aspects: visual factors, shape bias, abnormal images, calibration, retrieval, corruptions that know depth. Runs
     of `audit`, `detect` and `explain` below one directory hold the rows and stay readable by themselves; all figures
-    are read from rows, and one page shows them. What is finished is not done again; its model is loaded all the same,
-    since one with other weights is refused.
+    are read from rows, and one page shows them. All models are loaded once before any work, one after another, so that
+    one that cannot be loaded or has other weights than before is told at once. What is finished is not done again.
 
     Args:
         candidates: name to model, with its declared factors.
@@ -149,7 +149,7 @@ def holistic(
         )
         images = read_factors(factors) if isinstance(factors, str | Path) else dict(factors or {})
         check_factors(images, dataset.ids)
-        _check_names(images, aspects)
+        _check_shifts(images, aspects)
         if aspects.captions is not None:
             aspects.captions.among(aspects.photos.ids)
         named = tuple(classes) or tuple(dataset.classes)
@@ -174,14 +174,17 @@ def _compare(
             columns = {"id": [i for ids in images.values() for i in ids]}
             columns["factor"] = [factor for factor, ids in images.items() for _ in ids]
             write_rows(run, "visual_factors", "data", columns)
-        for name, candidate in candidates.items():
-            place = record.place(name)
-            opened = open_candidate(place, name, candidate, record.classes, download=options.download)
-            known = known_model(run, record, opened)
-            if known.done:
-                continue
+
+        def load(name: str) -> tuple[LoadedCandidate, ModelRecord]:
+            place, download = record.place(name), options.download
+            opened = open_candidate(place, name, candidates[name], record.classes, download=download)
+            return opened, known_model(run, record, opened)
+
+        left = [name for name in candidates if not load(name)[1].done]  # what cannot be loaded is told before any work
+        for name in left:
+            opened, known = load(name)
             steps.all(opened, known)
-            if place == 0:
+            if known is record.models[0]:
                 steps.choices(opened)
             known.done = True
             record.write(run)
@@ -199,13 +202,15 @@ def _check(declared: Mapping[str, ModelFactors], baseline: str, asked: int, choi
         raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
 
 
-def _check_names(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> None:
-    """Refuse names that would stand for two things in the record or in one table of figures."""
+def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> None:
+    """Refuse sets without labels, and names that would stand for two things in the record or in a table of figures."""
     used = (
         dict.fromkeys(SETS, "a set of this comparison") | dict.fromkeys(factors, "a factor") | {CLEAN.id: "a condition"}
     )
     used |= {condition.id: "a condition" for step in prepare(aspects.plan) for condition in step.conditions}
-    for name in aspects.shifts:
+    for name, dataset in aspects.shifts.items():
+        if dataset.labels is None:
+            raise DataError(f"the shifted set {name!r} has no labels: accuracy and calibration need them")
         if other := used.get(name):
             raise ParameterError(f"the shifted set {name!r} has the name of {other}: rename the set")
 

@@ -20,31 +20,28 @@ SETS = ("data", "cue_data", "fitting", "photos")
 
 
 def known_model(run: RunDir, record: HolisticRecord, opened: LoadedCandidate) -> ModelRecord:
-    """The record of a model, begun where there is none.
+    """The record of a model; a new one where nothing was computed yet.
 
     Raises:
         RunError: the model that was begun under this name is another one.
     """
-    own, known = fingerprint(opened.classifier), record.model(opened.name)
-    if known is None:
+    own, place = fingerprint(opened.classifier), record.place(opened.name)
+    if not beneath(run, opened.key, AUDIT).exists("run.json"):
         known = ModelRecord(
             name=opened.name, key=opened.key, fingerprint=own, classes=tuple(opened.classifier.classes),
             zero_shot=opened.is_zero_shot, factors=opened.factors, templates=opened.templates,
         )  # fmt: skip
-        record.models.append(known)
+        record.models[place : place + 1] = [known]
         record.write(run)
-    there = known.fingerprint or _audited(beneath(run, known.key, AUDIT))
-    if there and there != own:
+        return known
+    known = record.models[place]
+    there = known.fingerprint or read_config(beneath(run, known.key, AUDIT)).model_fingerprint
+    if there != own:
         raise RunError(
             f"{run}: model {opened.name!r} was begun with other weights (fingerprint {there[:12]}, now {own[:12]}); "
             "give the model that was there, or choose another directory"
         )
     return known
-
-
-def _audited(run: RunDir) -> str:
-    """The fingerprint of the model of an audit; empty where there is none."""
-    return read_config(run).model_fingerprint if run.exists("run.json") else ""
 
 
 def make_record(

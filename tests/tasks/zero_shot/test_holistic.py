@@ -18,7 +18,6 @@ from unshaken.data.in_memory import InMemory
 from unshaken.report.rebuild import rebuild_report
 from unshaken.run import RunDir
 from unshaken.tasks.zero_shot import Candidate, Captions
-from unshaken.tasks.zero_shot import candidates as opened
 
 MODULE = importlib.import_module("unshaken.api.holistic")
 IMAGES, LABELS = tinted(30)
@@ -145,19 +144,16 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
         "plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None, "against": "far=x",
     }  # fmt: skip
     chosen = {name: c for name, c in models().items() if name in ("clip 0", "head")}
-    real = opened.open_candidate
+    begun, whole = [], MODULE.Steps.all
 
-    def fails(place, *args, **kwargs):
-        if place:
+    def fails(self, own, known):
+        if own.name == "head":
             raise KeyboardInterrupt
-        return real(place, *args, **kwargs)
+        whole(self, own, known)
 
-    monkeypatch.setattr(MODULE, "open_candidate", fails)
+    monkeypatch.setattr(MODULE.Steps, "all", fails)
     with pytest.raises(KeyboardInterrupt):
         compare(tmp_path / "run", chosen, **options)
-    monkeypatch.setattr(MODULE, "open_candidate", real)
-    begun = []
-    whole = MODULE.Steps.all
     monkeypatch.setattr(MODULE.Steps, "all", lambda self, own, known: begun.append(own.name) or whole(self, own, known))
     found = compare(tmp_path / "run", chosen, resume=True, **options)
     assert begun == ["head"]
@@ -208,9 +204,8 @@ def test_an_interrupted_comparison_goes_on_with_its_models_in_another_order(tmp_
         compare(tmp_path / "run", chosen, **PLAIN)
     monkeypatch.setattr(MODULE.Steps, "all", whole)
     found = compare(tmp_path / "run", dict(reversed(chosen.items())), resume=True, **PLAIN)
-    assert sorted(p.name for p in (tmp_path / "run").iterdir() if p.is_dir() and p.name[0].isdigit()) == [
-        "0-clip-0", "1-head",
-    ]  # fmt: skip
+    folders = sorted(p.name for p in (tmp_path / "run").iterdir() if p.name[0].isdigit())
+    assert folders == ["0-clip-0", "1-head"]
     assert set(found.figures["models"]) == {"clip 0", "head"}
 
 
@@ -237,6 +232,13 @@ def test_one_model_has_figures_and_no_line(tmp_path):
         ({"shifts": {"photos": TWO}}, ParameterError, "the shifted set 'photos' has the name of a set of this comp"),
         ({"plan": [{"method": "fogg"}]}, ParameterError, "no method 'fogg'"),
         ({"cues": "cue-conflit"}, ParameterError, "cue-conflit"),
+        ({"shifts": {"bare": InMemory(IMAGES, None)}}, DataError, "the shifted set 'bare' has no labels"),
+        ({"candidates": {"x": colour_encoder()}}, ParameterError, "'x' must come as Candidate.*, not as DualEncoder"),
+        (
+            {"candidates": {"x": Candidate(model=colour_encoder(), templates=["a"])}},
+            ParameterError,
+            "template 'a' has no",
+        ),
         ({"limit": 0}, ParameterError, "limit"),
         ({"against": "=x"}, ParameterError, "is not of the form GROUP=SPEC"),
     ],
@@ -245,6 +247,13 @@ def test_what_cannot_be_compared_is_refused_before_any_work(tmp_path, options, e
     with pytest.raises(error, match=message):
         compare(tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_before_any_work(tmp_path):
+    given = {"one": Candidate(model=colour_encoder()), "other": Candidate(model="torchvision:resnet999")}
+    with pytest.raises(ParameterError, match="no classifier or detector 'resnet999'"):
+        compare(tmp_path / "run", given, **PLAIN)
+    assert not [p for p in (tmp_path / "run").iterdir() if p.is_dir()]
 
 
 def test_a_dual_encoder_needs_names_of_classes(tmp_path):

@@ -48,7 +48,7 @@ class HolisticRecord(BaseModel):
 
     Args:
         settings: what was asked; a resume with others is refused.
-        models: in the order given, those that were begun.
+        models: in the order given.
         classes: names of the data's classes.
         shifts: names of further labelled sets.
         against: folders of the sets of abnormal images, inside each model's run of `detect`.
