@@ -13,6 +13,7 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.report.rebuild import rebuild_report
 from unshaken.run.store import RunDir
 from unshaken.tasks.fairness import evaluate, income_bucket, read_groups, read_report
+from unshaken.tasks.fairness.evaluate import largest
 
 CLASSES = ("cat", "slug", "people")
 
@@ -182,3 +183,9 @@ def test_bad_use_is_named(model, tmp_path):
         evaluate(None, file, out=tmp_path / "run")  # no model is asked for it
     with pytest.raises(RunError, match=r"holds no fairness\.json"):
         read_report(tmp_path)
+
+
+def test_the_largest_are_those_of_a_stable_sort():
+    values = torch.randint(0, 6, (40, 30), generator=torch.Generator().manual_seed(0)).double()
+    for count in (0, 1, 7, 30):
+        assert largest(values, count) == values.sort(dim=1, descending=True, stable=True).indices[:, :count].tolist()

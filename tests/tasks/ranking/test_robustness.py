@@ -193,6 +193,8 @@ def test_wrong_use_is_refused():
         ({}, {"q": "bird"}, {"q": {"a": 1}}, "no document"),
         ({"a": "bird"}, {}, {}, "no query"),
         ({"a b": "bird"}, {"q": "bird"}, {"q": {"a b": 1}}, "hold space"),
+        ({1: "bird"}, {"q": "bird"}, {"q": {1: 1}}, "document 1: ids and texts must be strings, not int and str"),
+        ({"a": None}, {"q": "bird"}, {"q": {"a": 1}}, "document 'a': ids and texts must be strings"),
         ({"a": "bird"}, {"q": "bird"}, {}, "without a relevant"),
         ({"a": "bird"}, {"q": "bird"}, {"q": {"a": 1}, "p": {"a": 1}}, "judged queries"),
     ],

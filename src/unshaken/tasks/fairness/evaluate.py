@@ -203,6 +203,22 @@ def _neighbours(features: Tensor, groups: Sequence[str], subjects: Sequence[str]
     for part in torch.split(torch.arange(len(unit)), PIECE):
         cosines = unit[part] @ unit.T
         cosines[owners[part][:, None] == owners[None]] = -2
-        order = cosines.sort(dim=1, descending=True, stable=True).indices[:, : min(depth, others)]
-        found += [[groups[i] for i in row] for row in order.tolist()]
+        found += [[groups[i] for i in row] for row in largest(cosines, min(depth, others))]
+    return found
+
+
+def largest(values: Tensor, count: int) -> list[list[int]]:
+    """Places of the largest values of each row, the largest first and of equal ones the first: a stable sort, cut.
+
+    Args:
+        values: `[N, M]`, finite.
+        count: up to M.
+    """
+    if not count:
+        return [[] for _ in values]
+    found = []
+    for row, least in zip(values, values.topk(count, dim=1).values[:, -1], strict=True):
+        places = (row >= least).nonzero()[:, 0]
+        order = row[places].sort(descending=True, stable=True).indices[:count]
+        found.append(places[order].tolist())
     return found

@@ -38,6 +38,9 @@ class Collection:
         for what, texts in (("document", self.documents), ("query", self.queries)):
             if not texts:
                 raise DataError(f"the collection has no {what}")
+            for name, text in texts.items():
+                if not isinstance(name, str) or not isinstance(text, str):
+                    raise DataError(f"{what} {name!r}: ids and texts must be strings, not {_kinds(name, text)}")
             _refuse((i for i in texts if not i or i.split() != [i]), f"{what} ids that are empty or hold space")
         _refuse((i for i, text in self.queries.items() if not WORD.search(text)), "queries without a word")
         _refuse(self.qrels.keys() - self.queries.keys(), "judged queries that are not among the queries")
@@ -60,6 +63,10 @@ class Collection:
             self, queries={i: self.queries[i] for i in ids}, qrels={i: self.qrels[i] for i in ids},
             types={i: self.types[i] for i in ids if i in self.types},
         )  # fmt: skip
+
+
+def _kinds(name: object, text: object) -> str:
+    return f"{type(name).__name__} and {type(text).__name__}"
 
 
 def _refuse(ids: Iterable[str], what: str) -> None:
