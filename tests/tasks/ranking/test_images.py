@@ -37,5 +37,5 @@ def test_vectors_that_do_not_fit_are_refused(gallery, names):
 
 def test_names_that_come_twice_are_refused():
     for queries, gallery in ((["a", "a"], ["x", "y"]), (["a", "b"], ["x", "x"])):
-        with pytest.raises(ParameterError, match="1 (query|gallery) names come twice"):
+        with pytest.raises(ParameterError, match=r"1 (query|gallery) names come twice"):
             rank_images(np.eye(2), np.eye(2), queries, gallery)
