@@ -15,7 +15,7 @@ from unshaken.tasks.few_shot.head import FORMAT, SHORTEST, PrototypeHead
 
 
 class _Classes(BaseModel):
-    """What a file of prototypes says of its classes."""
+    """Names and scale in a file of prototypes."""
 
     classes: list[StrictStr]
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]

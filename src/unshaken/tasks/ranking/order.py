@@ -36,7 +36,7 @@ def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
 
 
 def finite_scores(scores: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """What a ranker gave, as float32 of a shape.
+    """Check the scores of a ranker, and return them as float32.
 
     Raises:
         ParameterError: the shape is another one, or a score is not finite.
